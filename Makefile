@@ -1,0 +1,51 @@
+# Every target does its own set-up. `make` alone says what there is.
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+DRILL ?= drills/drill-002-partial-provider-outage.yaml
+.DEFAULT_GOAL := help
+.PHONY: help setup demo drill test explore check generate format bench picture lock
+
+help:  ## Say what there is
+	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
+	@echo
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup:
+	@$(PYTHON) tools/bootstrap.py
+
+demo: setup  ## Start everything, break a provider, watch the page, the runbook and the score (KEEP=1 leaves it running)
+	@$(RUN) moneypath demo $(if $(KEEP),--keep)
+
+drill: setup  ## Run one drill on a stack of its own (DRILL=drills/...yaml)
+	@$(RUN) moneypath drill run "$(DRILL)"
+
+test: setup  ## Run every test, those against real servers included
+	@$(RUN) pytest
+
+explore: setup  ## Run the property tests with new random examples, five times as many
+	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live" --hypothesis-show-statistics -q
+
+check: setup  ## Lint, types, import contracts, dead code, generated files, runbooks
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@.venv/bin/python -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-cache
+	@$(RUN) vulture
+	@$(RUN) moneypath generate --check
+	@$(RUN) moneypath runbook lint
+
+generate: setup  ## Write what is generated from moneypath.yaml
+	@$(RUN) moneypath generate
+
+format: setup  ## Format and fix what can be fixed by machine
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+bench: setup  ## Measure side by side; prints ratios
+	@for script in benchmarks/*.py; do .venv/bin/python "$$script" || exit 1; done
+
+picture: setup  ## Run the demo and save what it showed for the README
+	@$(RUN) moneypath demo --svg docs/images/demo.svg
+
+lock: setup  ## Pin what is installed now into constraints.txt
+	@$(RUN) pip freeze --exclude-editable > constraints.txt

@@ -1,0 +1,140 @@
+"""What a load test is told: environment variables, read once and checked before the first request."""
+
+import ipaddress
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+Value = TypeVar("Value")
+
+CARD_RANGE_WEIGHTS = "411111=6,550000=4"
+_TOKEN_BYTES_MAX = 4096
+
+
+class SettingsInvalid(ValueError):
+    """A setting is missing or not what it must be; the message names it and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One run. Times in seconds, ratios 0 to 1.
+
+    A request without a definitive answer is repeated every `retry_interval_seconds` for at most
+    `retry_budget_seconds`; an answer is awaited for `answer_seconds`.
+    """
+
+    journal_file: Path
+    token: str = field(repr=False)
+    seed: str
+    card_range_weights: Mapping[str, int]
+    checkouts_per_second: float
+    users: int
+    checkouts_max: int
+    resend_ratio: float
+    refund_ratio: float
+    retry_interval_seconds: float
+    retry_budget_seconds: float
+    answer_seconds: float
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read all settings; raises SettingsInvalid."""
+
+    def get(name: str, parse: Callable[[str], Value], default: str | None = None) -> Value:
+        text = environment.get(name, default)
+        if not text:
+            raise SettingsInvalid(f"{name} is missing: set it, see the head of loadtests/checkout.py")
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise SettingsInvalid(f"{name}: {error}") from None
+
+    return Settings(
+        journal_file=get("MONEYPATH_JOURNAL_FILE", Path),
+        token=get("MONEYPATH_CHECKOUT_TOKEN_FILE", _read_token),
+        seed=get("MONEYPATH_SEED", str, "1"),
+        card_range_weights=get("MONEYPATH_CARD_RANGE_WEIGHTS", _parse_weights, CARD_RANGE_WEIGHTS),
+        checkouts_per_second=get("MONEYPATH_CHECKOUTS_PER_SECOND", _number(0.01, 200), "5"),
+        users=get("MONEYPATH_USERS", _count(200), "10"),
+        checkouts_max=get("MONEYPATH_CHECKOUTS_MAX", _count(1_000_000), "100000"),
+        resend_ratio=get("MONEYPATH_RESEND_RATIO", _number(0, 1), "0.05"),
+        refund_ratio=get("MONEYPATH_REFUND_RATIO", _number(0, 1), "0.05"),
+        retry_interval_seconds=get("MONEYPATH_RETRY_INTERVAL_SECONDS", _number(0.01, 10), "0.5"),
+        retry_budget_seconds=get("MONEYPATH_RETRY_BUDGET_SECONDS", _number(0, 120), "20"),
+        answer_seconds=get("MONEYPATH_ANSWER_SECONDS", _number(0.1, 60), "10"),
+    )
+
+
+def require_loopback(host: str | None) -> str:
+    """Return the host's URL if it is this machine; raises SettingsInvalid for every other."""
+    parts = urlsplit(host or "")
+    name = parts.hostname or ""
+    if parts.scheme != "http" or not (name == "localhost" or _is_loopback_address(name)):
+        shown = f"{parts.scheme}://{name}" if name else "nothing"
+        raise SettingsInvalid(
+            f"--host: {shown} is refused: this load test moves money in test systems on this machine only; "
+            "allowed: http://127.0.0.1:<port>, http://localhost:<port>, http://[::1]:<port>"
+        )
+    return host or ""
+
+
+def _is_loopback_address(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_token(name: str) -> str:
+    try:
+        with Path(name).open(encoding="ascii") as stream:
+            token = stream.read(_TOKEN_BYTES_MAX).strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} holds no token: it is not plain ASCII") from None
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+    if not token or not token.isprintable() or " " in token:
+        raise ValueError(f"{name} holds no token: one line of visible characters is needed")
+    return token
+
+
+def _parse_weights(text: str) -> Mapping[str, int]:
+    weights: dict[str, int] = {}
+    for part in text.split(","):
+        card_range, _, weight = part.strip().partition("=")
+        known = (
+            len(card_range) == 6 and card_range.isascii() and card_range.isdigit() and card_range[0] in "45"
+        )
+        if not known or not weight.isascii() or not weight.isdigit() or len(weight) > 6:
+            raise ValueError(
+                "must be six-digit card ranges that begin with 4 or 5, each with a weight: 411111=6,550000=4"
+            )
+        weights[card_range] = int(weight)
+    if not any(weights.values()):
+        raise ValueError("at least one weight must be over 0")
+    return weights
+
+
+def _number(lowest: float, highest: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not lowest <= value <= highest:
+            raise ValueError(f"must be a number from {lowest:g} to {highest:g}")
+        return value
+
+    return parse
+
+
+def _count(highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= highest):
+            raise ValueError(f"must be an integer from 1 to {highest}")
+        return int(text)
+
+    return parse

@@ -1,0 +1,124 @@
+"""The book's file: its schema, who owns it, and the settings of a connection."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from acquirers.errors import BookForeign, BookUnwritable
+
+COLUMNS: Final = (
+    "seq", "key", "fingerprint", "kind", "reference", "amount_minor", "currency", "card_range", "status",
+    "provider_reference", "parent", "reason", "at",
+)  # fmt: skip
+# Marks the file as a book, so that no other SQLite file is ever taken for one.
+_APPLICATION_ID: Final = 0x41435142
+_VERSION: Final = 1
+_BUSY_SECONDS: Final = 1.0
+
+_SCHEMA: Final = (
+    "CREATE TABLE book (name TEXT NOT NULL, dialect TEXT NOT NULL, probed_at REAL)",
+    """CREATE TABLE operation (
+        seq INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        fingerprint TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('authorize', 'capture', 'refund')),
+        reference TEXT NOT NULL,
+        amount_minor INTEGER NOT NULL CHECK (typeof(amount_minor) = 'integer' AND amount_minor > 0),
+        currency TEXT NOT NULL,
+        card_range TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('approved', 'declined', 'captured', 'refunded', 'refused')),
+        provider_reference TEXT NOT NULL UNIQUE,
+        parent TEXT NOT NULL,
+        reason TEXT,
+        at REAL NOT NULL
+    )""",
+    "CREATE INDEX operation_parent ON operation (parent) WHERE parent <> ''",
+    "CREATE UNIQUE INDEX one_capture ON operation (parent) WHERE status = 'captured'",
+    """CREATE TRIGGER operation_kept BEFORE DELETE ON operation
+        BEGIN SELECT RAISE(ABORT, 'the book is append-only'); END""",
+    """CREATE TRIGGER operation_unchanged BEFORE UPDATE ON operation
+        BEGIN SELECT RAISE(ABORT, 'the book is append-only'); END""",
+)
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """Open a connection in autocommit mode that waits at most one second for another writer."""
+    connection = sqlite3.connect(
+        str(file.absolute()), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_book(file: Path, *, name: str, dialect: str) -> sqlite3.Connection:
+    """Open the book for writing, creating it when absent.
+
+    Raises BookUnwritable when the file cannot be written, BookForeign when it is not this acquirer's.
+    """
+    try:
+        connection = connect(file)
+    except sqlite3.Error as error:
+        raise _explain(file, error) from error
+    try:
+        _require_blank_or_book(connection, file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        _require_blank_or_book(connection, file)
+        if _pragma(connection, "application_id") == 0:
+            _create(connection, name, dialect)
+        _require_owner(connection, file, name, dialect)
+        connection.execute("UPDATE book SET probed_at = NULL")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        raise _explain(file, error) from error
+    except BookForeign:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(connection: sqlite3.Connection, name: str, dialect: str) -> None:
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute("INSERT INTO book (name, dialect) VALUES (?, ?)", (name, dialect))
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _require_blank_or_book(connection: sqlite3.Connection, file: Path) -> None:
+    application_id = _pragma(connection, "application_id")
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != _APPLICATION_ID and (application_id or objects):
+        raise _no_book(file)
+
+
+def _require_owner(connection: sqlite3.Connection, file: Path, name: str, dialect: str) -> None:
+    version = _pragma(connection, "user_version")
+    if version != _VERSION:
+        raise BookForeign(f"book {file} has format {version}, not {_VERSION}: give another --book")
+    owner = connection.execute("SELECT name, dialect FROM book").fetchone()
+    if owner != (name, dialect):
+        raise BookForeign(
+            f"book {file} belongs to acquirer {owner[0]} (dialect {owner[1]}), "
+            f"not to {name} (dialect {dialect}): give another --book"
+        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def _no_book(file: Path) -> BookForeign:
+    return BookForeign(f"book {file} is not an acquirer's book: give another --book")
+
+
+def _explain(file: Path, error: sqlite3.Error) -> BookForeign | BookUnwritable:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return _no_book(file)
+    return BookUnwritable(f"book {file} cannot be written ({error}): give --book a file in a writable folder")

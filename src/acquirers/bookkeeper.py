@@ -1,0 +1,88 @@
+"""The book's asynchronous front: one writing thread, and whoever waits meanwhile shares the next commit."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from acquirers.book import Applied, Book, Order
+from acquirers.errors import KeyReused, TemporarilyUnavailable
+from acquirers.operations import Entry, Instruction
+
+_BATCH_MAX: Final = 256
+
+
+class Bookkeeper:
+    """Apply instructions in the order of their arrival, each committed before it is answered.
+
+    Callers bound how many wait (the desk does); a caller that goes away does not undo its instruction.
+    """
+
+    def __init__(self, book: Book, *, now: Callable[[], float] = time.time) -> None:
+        self._book = book
+        self._now = now
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
+        self._waiting: list[tuple[Order, asyncio.Future[Applied | KeyReused]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def apply(self, instruction: Instruction, declined: str | None) -> Applied:
+        """Return the instruction's entry once it is committed.
+
+        Raises KeyReused, or TemporarilyUnavailable when the book refused the write (no effect).
+        """
+        done: asyncio.Future[Applied | KeyReused] = asyncio.get_running_loop().create_future()
+        self._waiting.append((Order(instruction, declined, self._now()), done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        result = await done
+        if isinstance(result, KeyReused):
+            raise result
+        return result
+
+    def find(self, key: str) -> Entry | None:
+        """Return the committed entry of a provider key (a point read, well under a millisecond)."""
+        return self._book.find(key)
+
+    def find_reference(self, provider_reference: str) -> Entry | None:
+        """Return the committed entry of a provider reference (a point read)."""
+        return self._book.find_reference(provider_reference)
+
+    async def page(self, after: int, limit: int) -> list[Entry]:
+        """Return a page of the book, read beside the writer."""
+        return await asyncio.to_thread(self._book.page, after, limit)
+
+    async def probe(self) -> None:
+        """Prove that the book can be written; raises TemporarilyUnavailable."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._book.probe, self._now())
+
+    async def close(self) -> None:
+        """Finish what waits, then close the book."""
+        while self._writing is not None:
+            await self._writing
+        self._thread.shutdown()
+        self._book.close()
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        batch: list[tuple[Order, asyncio.Future[Applied | KeyReused]]] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH_MAX], self._waiting[_BATCH_MAX:]
+                try:
+                    results = await loop.run_in_executor(
+                        self._thread, self._book.apply, [order for order, _ in batch]
+                    )
+                except TemporarilyUnavailable as error:
+                    for _, done in batch:
+                        if not done.done():
+                            done.set_exception(TemporarilyUnavailable(error.detail))
+                    continue
+                for (_, done), result in zip(batch, results, strict=True):
+                    if not done.done():
+                        done.set_result(result)
+        finally:
+            self._writing = None
+            # Only after a defect: whoever still waits gets no answer rather than an endless wait.
+            for _, done in (*batch, *self._waiting):
+                done.cancel()

@@ -1,0 +1,121 @@
+"""Fault controls, truth and health. No fault ever reaches these endpoints."""
+
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.book import PAGE_ROWS_MAX
+from acquirers.bookkeeper import Bookkeeper
+from acquirers.edge import Secret, read_json
+from acquirers.errors import InstructionInvalid
+from acquirers.fault_forms import read_fault, read_lease
+from acquirers.faults import FaultBoard, Lease
+from acquirers.operations import Entry
+
+_PAGE_ROWS: Final = 1000
+_CURSOR_MAX: Final = 2**63 - 1
+
+
+class Control:
+    """What the operator of the simulation sees: faults and truth need the control token, health does not."""
+
+    def __init__(self, *, name: str, bookkeeper: Bookkeeper, faults: FaultBoard, token: Secret) -> None:
+        self._name = name
+        self._bookkeeper = bookkeeper
+        self._faults = faults
+        self._token = token
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what stands beside every dialect."""
+        return [
+            web.post("/control/faults", self._add),
+            web.get("/control/faults", self._list),
+            web.delete("/control/faults", self._clear_all),
+            web.delete("/control/faults/{id}", self._clear),
+            web.put("/control/faults/{id}/lease", self._renew),
+            web.get("/truth/operations", self._truth),
+            web.get("/healthz", self._health),
+            web.get("/readyz", self._ready),
+        ]
+
+    async def _add(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        fault, lease_seconds = read_fault(await read_json(request))
+        return web.json_response(self._describe_lease(self._faults.add(fault, lease_seconds)), status=201)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        lease_seconds = read_lease(await read_json(request))
+        lease = self._faults.renew(request.match_info["id"], lease_seconds)
+        return web.json_response(self._describe_lease(lease))
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        # Not an error for a fault that is gone: an undo must be repeatable.
+        self._token.require_bearer(request)
+        return web.json_response({"cleared": self._faults.clear(request.match_info["id"])})
+
+    async def _clear_all(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        return web.json_response({"cleared": self._faults.clear()})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        return web.json_response({"faults": [self._describe_fault(lease) for lease in self._faults.active()]})
+
+    async def _truth(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        after = _read_integer(request, "after", 0, 0, _CURSOR_MAX)
+        limit = _read_integer(request, "limit", _PAGE_ROWS, 1, PAGE_ROWS_MAX)
+        entries = await self._bookkeeper.page(after, limit + 1)
+        rows = [_describe_entry(entry) for entry in entries[:limit]]
+        more = entries[limit - 1].seq if len(entries) > limit else None
+        return web.json_response({"provider": self._name, "rows": rows, "next": more})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        await self._bookkeeper.probe()
+        return web.json_response({"status": "ready"})
+
+    def _describe_lease(self, lease: Lease) -> dict[str, object]:
+        return {"id": lease.id, "expires_in_seconds": round(self._faults.remaining_seconds(lease), 3)}
+
+    def _describe_fault(self, lease: Lease) -> dict[str, object]:
+        fault = lease.fault
+        return {
+            **self._describe_lease(lease),
+            "kind": fault.kind,
+            "rate": fault.rate,
+            "latency_seconds": fault.latency_seconds,
+            "seed": fault.seed,
+            "scope": {
+                "card_ranges": sorted(fault.scope.card_ranges),
+                "currencies": sorted(fault.scope.currencies),
+                "operations": sorted(fault.scope.operations),
+            },
+            "hits": lease.hits,
+        }
+
+
+def _read_integer(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:
+    text = request.query.get(name, str(default))
+    # Length first: Python refuses to convert thousands of digits with an error of its own.
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and lowest <= int(text) <= highest):
+        raise InstructionInvalid(f"{name}: must be an integer from {lowest} to {highest}")
+    return int(text)
+
+
+def _describe_entry(entry: Entry) -> dict[str, object]:
+    return {
+        "seq": entry.seq,
+        "key": entry.key,
+        "kind": entry.kind,
+        "reference": entry.reference,
+        "amount_minor": entry.amount_minor,
+        "currency": entry.currency,
+        "card_range": entry.card_range,
+        "status": entry.status,
+        "provider_reference": entry.provider_reference,
+        "at": entry.at,
+    }

@@ -1,0 +1,134 @@
+"""The desk: what happens to an operation between its dialect and the book, faults included."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.bookkeeper import Bookkeeper
+from acquirers.edge import error_response
+from acquirers.errors import KeyReused, KeyUnknown, RequestsTooMany, TemporarilyUnavailable
+from acquirers.faults import FaultBoard, FaultKind, Lease, Operation, Subject
+from acquirers.issuer import issuer_decline
+from acquirers.operations import Entry, Instruction, Kind, card_range_of
+
+# Under the usual limit of 1024 open files: a refusal is plainer than a connection nobody accepts.
+IN_FLIGHT_MAX: Final = 800
+_PRESENCE_SECONDS: Final = 0.25
+
+Render = Callable[[Entry], web.Response]
+
+
+class Desk:
+    """Serve validated operations: bound them, apply faults, book them, answer.
+
+    `stopping` ends every artificial wait, so that an acquirer with hanging requests still stops at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        bookkeeper: Bookkeeper,
+        faults: FaultBoard,
+        decline_rate: float,
+        latency_seconds: float,
+        stopping: asyncio.Event,
+        in_flight_max: int,
+    ) -> None:
+        self._name = name
+        self._bookkeeper = bookkeeper
+        self._faults = faults
+        self._decline_rate = decline_rate
+        self._latency_seconds = latency_seconds
+        self._stopping = stopping
+        self._free_seats = in_flight_max
+
+    async def perform(
+        self, request: web.Request, instruction: Instruction, render: Render
+    ) -> web.StreamResponse:
+        """Book the instruction and answer with its entry, unless a fault decides otherwise."""
+        with self._seat():
+            lease = self._match(self._subject_of(instruction))
+            fault = None if lease is None else lease.fault
+            if fault is not None and fault.kind is FaultKind.DECLINE:
+                declined: str | None = fault.decline_code
+            elif instruction.kind is Kind.AUTHORIZE:
+                declined = issuer_decline(self._name, instruction.reference, self._decline_rate)
+            else:
+                declined = None
+            try:
+                response = render((await self._bookkeeper.apply(instruction, declined)).entry)
+            except (KeyReused, TemporarilyUnavailable) as error:
+                response = error_response(error)
+            return await self._deliver(request, response, lease)
+
+    async def look_up(self, request: web.Request, key: str, render: Render) -> web.StreamResponse:
+        """Answer with the committed entry of a provider key; raises KeyUnknown, which no fault can hit."""
+        with self._seat():
+            entry = self._bookkeeper.find(key)
+            if entry is None:
+                raise KeyUnknown("no operation has this key")
+            lease = self._match(Subject(Operation.QUERY, entry.reference, entry.currency, entry.card_range))
+            return await self._deliver(request, render(entry), lease)
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        if self._free_seats <= 0:
+            raise RequestsTooMany("too many operations are in flight: send this one again later")
+        self._free_seats -= 1
+        try:
+            yield
+        finally:
+            self._free_seats += 1
+
+    def _subject_of(self, instruction: Instruction) -> Subject:
+        if instruction.kind is Kind.AUTHORIZE:
+            card_range = card_range_of(instruction.card_token)
+        else:
+            parent = self._bookkeeper.find_reference(instruction.parent)
+            card_range = "" if parent is None else parent.card_range
+        return Subject(
+            Operation(instruction.kind.value), instruction.reference, instruction.currency, card_range
+        )
+
+    def _match(self, subject: Subject) -> Lease | None:
+        """Return the fault that hits, counted; a refusal is raised here, before anything happens."""
+        lease = self._faults.match(subject)
+        if lease is None:
+            return None
+        lease.hits += 1
+        if lease.fault.kind is FaultKind.REFUSE:
+            raise TemporarilyUnavailable("nothing happened: send the same key again later")
+        return lease
+
+    async def _deliver(
+        self, request: web.Request, response: web.Response, lease: Lease | None
+    ) -> web.StreamResponse:
+        kind = None if lease is None else lease.fault.kind
+        seconds = 0.0 if lease is None else lease.fault.latency_seconds
+        if kind in (FaultKind.HANG, FaultKind.DELAY):
+            await self._stay_silent(request, seconds)
+        if kind in (FaultKind.HANG, FaultKind.DROP):
+            if request.transport is not None:
+                request.transport.close()
+            return response  # goes nowhere: the connection is closed
+        if self._latency_seconds:
+            await asyncio.sleep(self._latency_seconds)
+        return response
+
+    async def _stay_silent(self, request: web.Request, seconds: float) -> None:
+        """Wait, but not on behalf of a caller that has hung up: its seat is needed."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while (left := end - clock()) > 0 and request.transport is not None and not self._stopping.is_set():
+            await self._pause(min(left, _PRESENCE_SECONDS))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,1 @@
+"""How an acquirer talks to its merchants: two dialects over one desk."""

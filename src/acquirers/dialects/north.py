@@ -1,0 +1,91 @@
+"""Dialect north: JSON, bearer key, integer minor units, the provider key in a header."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.desk import Desk
+from acquirers.edge import Secret, read_json_object
+from acquirers.errors import InstructionInvalid
+from acquirers.money import read_currency, read_minor
+from acquirers.operations import Entry, Instruction, Kind, Status, read_card_token, read_label
+from acquirers.refusals import refusal_response
+
+# Which field names the operation that this one follows.
+_PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.REFUND: "capture"}
+
+
+class North:
+    """The endpoints under /v1."""
+
+    def __init__(self, desk: Desk, api_key: Secret) -> None:
+        self._desk = desk
+        self._api_key = api_key
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what this dialect serves."""
+        return [
+            web.post("/v1/authorizations", self._authorize),
+            web.post("/v1/captures", self._capture),
+            web.post("/v1/refunds", self._refund),
+            web.get("/v1/operations/{key}", self._query),
+        ]
+
+    async def _authorize(self, request: web.Request) -> web.StreamResponse:
+        return await self._perform(request, Kind.AUTHORIZE)
+
+    async def _capture(self, request: web.Request) -> web.StreamResponse:
+        return await self._perform(request, Kind.CAPTURE)
+
+    async def _refund(self, request: web.Request) -> web.StreamResponse:
+        return await self._perform(request, Kind.REFUND)
+
+    async def _perform(self, request: web.Request, kind: Kind) -> web.StreamResponse:
+        self._api_key.require_bearer(request)
+        key = read_label("header Idempotency-Key", request.headers.get("Idempotency-Key"))
+        instruction = _read_instruction(kind, key, await read_json_object(request))
+        return await self._desk.perform(request, instruction, _render)
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        self._api_key.require_bearer(request)
+        return await self._desk.look_up(request, request.match_info["key"], _render_query)
+
+
+def _read_instruction(kind: Kind, key: str, body: Mapping[str, object]) -> Instruction:
+    name = _PARENTS.get(kind)
+    missing = [
+        field for field in ("reference", "amount", "currency", name or "card_token") if field not in body
+    ]
+    if missing:
+        raise InstructionInvalid(f"{missing[0]}: is missing")
+    return Instruction(
+        key=key,
+        kind=kind,
+        reference=read_label("reference", body["reference"]),
+        amount_minor=read_minor(body["amount"]),
+        currency=read_currency(body["currency"]),
+        card_token=read_card_token("card_token", body["card_token"]) if name is None else "",
+        parent=read_label(name, body[name]) if name is not None else "",
+    )
+
+
+def _render(entry: Entry) -> web.Response:
+    if entry.status is Status.REFUSED:
+        return refusal_response(entry)
+    body: dict[str, str | None] = {"id": entry.provider_reference, "status": entry.status}
+    if entry.kind is Kind.AUTHORIZE:
+        body["decline_code"] = entry.reason
+    return web.json_response(body, status=201)
+
+
+def _render_query(entry: Entry) -> web.Response:
+    return web.json_response(
+        {
+            "key": entry.key,
+            "kind": entry.kind,
+            "status": entry.status,
+            "id": entry.provider_reference,
+            "decline_code": entry.reason if entry.kind is Kind.AUTHORIZE else None,
+        }
+    )

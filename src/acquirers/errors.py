@@ -1,0 +1,105 @@
+"""Every expected failure of an acquirer: those that stop a start, and those that refuse a request."""
+
+from typing import ClassVar
+
+
+class AcquirerError(Exception):
+    """An expected failure: `detail` reads "what: which" and says what to do next, without secrets."""
+
+    code: ClassVar[str] = "acquirer_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class FlagsInvalid(AcquirerError):
+    """The command line does not say what to run."""
+
+    code = "flags_invalid"
+    exit_code = 2
+
+
+class SecretMissing(AcquirerError):
+    """A secret's file is absent, empty, unreadable or too large."""
+
+    code = "secret_missing"
+
+
+class PortTaken(AcquirerError):
+    """The port cannot be listened on."""
+
+    code = "port_taken"
+
+
+class BookUnwritable(AcquirerError):
+    """The book cannot be opened for writing at start."""
+
+    code = "book_unwritable"
+
+
+class BookForeign(AcquirerError):
+    """The file is a book of another acquirer, or no book at all."""
+
+    code = "book_foreign"
+
+
+class Unauthorized(AcquirerError):
+    """The caller's key or token is missing or wrong."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class InstructionInvalid(AcquirerError):
+    """A request's field is missing or out of its allowed values."""
+
+    code = "invalid"
+    status = 422
+
+
+class KeyReused(AcquirerError):
+    """The key was used before, for something else."""
+
+    code = "key_reused"
+    status = 409
+
+
+class KeyUnknown(AcquirerError):
+    """No operation of the book has this key."""
+
+    code = "unknown_key"
+    status = 404
+
+
+class FaultUnknown(AcquirerError):
+    """No active fault has this id."""
+
+    code = "unknown_fault"
+    status = 404
+
+
+class FaultsTooMany(AcquirerError):
+    """As many faults are active as may be."""
+
+    code = "too_many_faults"
+    status = 409
+
+
+class TemporarilyUnavailable(AcquirerError):
+    """The operation was refused and had no effect; the same key may be sent again."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    retryable = True
+
+
+class RequestsTooMany(AcquirerError):
+    """More operations are in flight than are served at once; this one had no effect."""
+
+    code = "too_many_requests"
+    status = 429
+    retryable = True

@@ -1,0 +1,147 @@
+"""Faults an operator can switch on: what they do, whom they hit, and how long they may live."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from acquirers.errors import FaultsTooMany, FaultUnknown
+from acquirers.issuer import draw
+from acquirers.operations import DeclineCode
+
+FAULTS_MAX: Final = 100
+
+
+class FaultKind(StrEnum):
+    """What a fault does to an operation that it hits."""
+
+    REFUSE = "refuse"  # 503 at once, nothing happened
+    DROP = "drop"  # it happened, then the connection closes without an answer
+    HANG = "hang"  # it happened, then silence, then the connection closes
+    DELAY = "delay"  # it happened, the answer comes late
+    DECLINE = "decline"  # the issuer says no
+
+
+class Operation(StrEnum):
+    """What a fault can act on."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    REFUND = "refund"
+    QUERY = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request is about, as far as faults look at it; `card_range` is empty when unknown."""
+
+    operation: Operation
+    reference: str
+    currency: str
+    card_range: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a fault may hit; an empty set means everybody."""
+
+    card_ranges: frozenset[str] = frozenset()
+    currencies: frozenset[str] = frozenset()
+    operations: frozenset[Operation] = frozenset({Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND})
+
+    def covers(self, subject: Subject) -> bool:
+        """Say whether the subject is within the scope."""
+        return (
+            (not self.operations or subject.operation in self.operations)
+            and (not self.currencies or subject.currency in self.currencies)
+            and (not self.card_ranges or subject.card_range in self.card_ranges)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault as ordered. `rate` is the share of merchant references from 0 to 1.
+
+    All requests of one reference share one draw, so a payment's retries fail alike; two faults of one
+    seed share it too, so their rates nest instead of multiplying.
+    """
+
+    kind: FaultKind
+    rate: float
+    seed: int = 0
+    latency_seconds: float = 0.0
+    scope: Scope = Scope()
+    decline_code: DeclineCode = DeclineCode.DO_NOT_HONOR
+
+    def hits(self, subject: Subject) -> bool:
+        """Say whether the fault applies: in scope, and drawn."""
+        if self.kind is FaultKind.DECLINE and subject.operation is not Operation.AUTHORIZE:
+            return False  # issuers decline authorizations, nothing else
+        return self.scope.covers(subject) and draw(self.seed, subject.reference) < self.rate
+
+
+@dataclass(slots=True)
+class Lease:
+    """An active fault: it ends by itself at `expires_at` (seconds of the board's clock)."""
+
+    id: str
+    fault: Fault
+    expires_at: float
+    hits: int = 0
+
+
+class FaultBoard:
+    """The active faults in the order of their arrival; all in memory, so a restart heals everything."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._leases: dict[str, Lease] = {}
+
+    def add(self, fault: Fault, lease_seconds: float) -> Lease:
+        """Activate a fault; raises FaultsTooMany."""
+        self._drop_expired()
+        if len(self._leases) >= FAULTS_MAX:
+            raise FaultsTooMany(f"{FAULTS_MAX} faults are active: DELETE /control/faults clears them")
+        # Random, not counted: an undo kept from before a restart must never hit a newer fault.
+        lease = Lease(secrets.token_hex(8), fault, self._clock() + lease_seconds)
+        self._leases[lease.id] = lease
+        return lease
+
+    def renew(self, fault_id: str, lease_seconds: float) -> Lease:
+        """Let a fault end `lease_seconds` from now; raises FaultUnknown, also when it has expired."""
+        self._drop_expired()
+        lease = self._leases.get(fault_id)
+        if lease is None:
+            raise FaultUnknown("no active fault has this id: it was cleared or its lease ran out")
+        lease.expires_at = self._clock() + lease_seconds
+        return lease
+
+    def clear(self, fault_id: str | None = None) -> int:
+        """End one fault, or all; return how many were active."""
+        self._drop_expired()
+        if fault_id is not None:
+            return 0 if self._leases.pop(fault_id, None) is None else 1
+        count = len(self._leases)
+        self._leases.clear()
+        return count
+
+    def match(self, subject: Subject) -> Lease | None:
+        """Return the first active fault that hits the subject."""
+        self._drop_expired()
+        return next((lease for lease in self._leases.values() if lease.fault.hits(subject)), None)
+
+    def active(self) -> list[Lease]:
+        """Return the active faults, oldest first."""
+        self._drop_expired()
+        return list(self._leases.values())
+
+    def remaining_seconds(self, lease: Lease) -> float:
+        """Return how long the lease still runs, at least 0."""
+        return max(0.0, lease.expires_at - self._clock())
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        for fault_id in [lease.id for lease in self._leases.values() if lease.expires_at <= now]:
+            del self._leases[fault_id]

@@ -1,0 +1,113 @@
+"""The values every module speaks of: an instruction that comes in, an entry that the book keeps."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from acquirers.errors import InstructionInvalid
+
+_TOKEN: Final = re.compile(r"tok_([0-9]{6})_[0-9a-fA-F]{1,64}")
+_LABEL: Final = re.compile(r"[!-~]{1,128}")
+
+
+class Kind(StrEnum):
+    """What moves money."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    REFUND = "refund"
+
+
+class Status(StrEnum):
+    """What became of an operation; `declined` and `refused` moved nothing."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    CAPTURED = "captured"
+    REFUNDED = "refunded"
+    REFUSED = "refused"
+
+
+class DeclineCode(StrEnum):
+    """Why the card's issuer said no."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    DO_NOT_HONOR = "do_not_honor"
+    SUSPECTED_FRAUD = "suspected_fraud"
+    ISSUER_UNAVAILABLE = "issuer_unavailable"
+
+
+class Refusal(StrEnum):
+    """Why the acquirer itself refused a capture or a refund; final for its key."""
+
+    UNKNOWN_AUTHORIZATION = "unknown_authorization"
+    AUTHORIZATION_NOT_APPROVED = "authorization_not_approved"
+    ALREADY_CAPTURED = "already_captured"
+    EXCEEDS_AUTHORIZATION = "exceeds_authorization"
+    UNKNOWN_CAPTURE = "unknown_capture"
+    CAPTURE_NOT_CAPTURED = "capture_not_captured"
+    EXCEEDS_CAPTURE = "exceeds_capture"
+    CURRENCY_DIFFERS = "currency_differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One request to move money, already validated.
+
+    `parent` is the provider reference of the authorization (capture) or of the capture (refund);
+    `card_token` belongs to authorizations only. The other one is empty.
+    """
+
+    key: str
+    kind: Kind
+    reference: str
+    amount_minor: int
+    currency: str
+    card_token: str = ""
+    parent: str = ""
+
+    def fingerprint(self) -> str:
+        """Return a digest of all but the key: equal means the same request was sent again."""
+        parts = [self.kind, self.reference, self.amount_minor, self.currency, self.card_token, self.parent]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the book; `at` is Unix seconds, `reason` a DeclineCode or a Refusal."""
+
+    seq: int
+    key: str
+    fingerprint: str
+    kind: Kind
+    reference: str
+    amount_minor: int
+    currency: str
+    card_range: str
+    status: Status
+    provider_reference: str
+    parent: str
+    reason: str | None
+    at: float
+
+
+def read_label(name: str, value: object) -> str:
+    """Return a key, reference or id: 1 to 128 visible ASCII characters."""
+    if not isinstance(value, str) or _LABEL.fullmatch(value) is None:
+        raise InstructionInvalid(f"{name}: must be a text of 1 to 128 visible ASCII characters")
+    return value
+
+
+def read_card_token(name: str, value: object) -> str:
+    """Return a card token; the error never repeats the value, which might be a card number."""
+    if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
+        raise InstructionInvalid(f"{name}: must look like tok_<six digits>_<hexadecimal digits>")
+    return value
+
+
+def card_range_of(card_token: str) -> str:
+    """Return the issuer range that a valid card token carries."""
+    return card_token[4:10]

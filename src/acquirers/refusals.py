@@ -1,0 +1,26 @@
+"""How a refused capture or refund is answered: the same every time its key is sent."""
+
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.edge import error_response
+from acquirers.errors import InstructionInvalid
+from acquirers.operations import Entry, Refusal
+
+_SENTENCES: Final = {
+    Refusal.UNKNOWN_AUTHORIZATION: "there is no such authorization",
+    Refusal.AUTHORIZATION_NOT_APPROVED: "the authorization was not approved",
+    Refusal.ALREADY_CAPTURED: "the authorization was captured already, which can be done once",
+    Refusal.EXCEEDS_AUTHORIZATION: "the amount exceeds the authorization",
+    Refusal.UNKNOWN_CAPTURE: "there is no such capture",
+    Refusal.CAPTURE_NOT_CAPTURED: "the capture was refused itself",
+    Refusal.EXCEEDS_CAPTURE: "the refunds would exceed the capture",
+    Refusal.CURRENCY_DIFFERS: "the currency differs from that of the operation before",
+}
+
+
+def refusal_response(entry: Entry) -> web.Response:
+    """Answer 422 with the refusal's code as `reason`."""
+    refusal = Refusal(entry.reason or "")
+    return error_response(InstructionInvalid(_SENTENCES[refusal]), reason=refusal)

@@ -1,0 +1,94 @@
+"""The composition root: wire one acquirer, listen, stop in order."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.book import Book
+from acquirers.bookkeeper import Bookkeeper
+from acquirers.control import Control
+from acquirers.desk import IN_FLIGHT_MAX, Desk
+from acquirers.dialects.north import North
+from acquirers.dialects.south import South
+from acquirers.edge import BODY_BYTES_MAX, Secret, answer_errors
+from acquirers.errors import PortTaken
+from acquirers.faults import FaultBoard
+from acquirers.settings import DialectName, Settings, read_secret
+
+_HOST: Final = "127.0.0.1"
+_STOP_SECONDS: Final = 1.0
+_BACKLOG: Final = 1024
+_DIALECTS: Final[Mapping[DialectName, Callable[[Desk, Secret], North | South]]] = {
+    DialectName.NORTH: North,
+    DialectName.SOUTH: South,
+}
+
+
+def create_app(
+    settings: Settings,
+    *,
+    bookkeeper: Bookkeeper,
+    faults: FaultBoard,
+    api_key: Secret,
+    control_token: Secret,
+    stopping: asyncio.Event,
+    in_flight_max: int = IN_FLIGHT_MAX,
+) -> web.Application:
+    """Wire an acquirer's endpoints; whoever gives the bookkeeper closes it."""
+    desk = Desk(
+        name=settings.name,
+        bookkeeper=bookkeeper,
+        faults=faults,
+        decline_rate=settings.decline_rate,
+        latency_seconds=settings.latency_seconds,
+        stopping=stopping,
+        in_flight_max=in_flight_max,
+    )
+    control = Control(name=settings.name, bookkeeper=bookkeeper, faults=faults, token=control_token)
+    app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
+    app.add_routes(_DIALECTS[settings.dialect](desk, api_key).routes())
+    app.add_routes(control.routes())
+    return app
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises SecretMissing, BookUnwritable, BookForeign or PortTaken."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    api_key = Secret(read_secret(settings.secrets_folder, f"{settings.name}_api_key"))
+    control_token = Secret(read_secret(settings.secrets_folder, f"{settings.name}_control_token"))
+    bookkeeper = Bookkeeper(Book(settings.book, name=settings.name, dialect=settings.dialect))
+    app = create_app(
+        settings,
+        bookkeeper=bookkeeper,
+        faults=FaultBoard(),
+        api_key=api_key,
+        control_token=control_token,
+        stopping=stopping,
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
+    try:
+        await runner.setup()
+        port = await _listen(runner, settings.port)
+        sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
+        await stopping.wait()
+    finally:
+        await runner.cleanup()
+        await bookkeeper.close()
+
+
+async def _listen(runner: web.AppRunner, port: int) -> int:
+    try:
+        await web.TCPSite(runner, _HOST, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        raise PortTaken(
+            f"port {port} of {_HOST} cannot be listened on ({error.strerror}): give another --port, or 0"
+        ) from error
+    return int(runner.addresses[0][1])

@@ -1,0 +1,100 @@
+"""What one acquirer is told at start, read once."""
+
+import argparse
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NoReturn
+
+from acquirers.errors import FlagsInvalid, SecretMissing
+
+_SECRET_BYTES_MAX: Final = 4096
+_LATENCY_MS_MAX: Final = 10_000.0
+_EPILOG: Final = """\
+example:
+  python -m acquirers --name north --dialect north --port 0 --book north.db --secrets-folder secrets
+
+The secrets folder holds <name>_api_key and <name>_control_token. When it listens, the acquirer prints
+one line: {"event":"listening","port":N}. The book survives a kill of the process, not a power cut.
+Faults live in memory: a restarted acquirer is healthy.
+"""
+
+
+class DialectName(StrEnum):
+    """How the acquirer talks."""
+
+    NORTH = "north"
+    SOUTH = "south"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One acquirer's settings; `decline_rate` is the issuer's share of refusals from 0 to 1."""
+
+    name: str
+    dialect: DialectName
+    port: int
+    book: Path
+    secrets_folder: Path
+    decline_rate: float
+    latency_seconds: float
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise FlagsInvalid(f"{message}; see python -m acquirers --help")
+
+
+def read_settings(arguments: list[str]) -> Settings:
+    """Parse the command line; raises FlagsInvalid, or SystemExit(0) for --help."""
+    parser = _Parser(
+        prog="python -m acquirers",
+        description="Simulate one card acquirer on 127.0.0.1, with a durable book and fault controls.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--name", required=True, help="lower-case; prefix of its secrets' files too")
+    parser.add_argument("--dialect", required=True, choices=[name.value for name in DialectName])
+    parser.add_argument("--port", required=True, type=int, help="0 takes any free port")
+    parser.add_argument("--book", required=True, type=Path, help="SQLite file, created when absent")
+    parser.add_argument("--secrets-folder", required=True, type=Path)
+    parser.add_argument("--decline-rate", type=float, default=0.03, help="0 to 1 (default %(default)s)")
+    parser.add_argument(
+        "--latency-ms", type=float, default=5.0, help="before each answer (default %(default)s)"
+    )
+    flags = parser.parse_args(arguments)
+    if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", flags.name) is None:
+        parser.error("--name: must be 1 to 32 of a-z, 0-9, _ and -, beginning with a letter")
+    if not 0 <= flags.port <= 65535:
+        parser.error("--port: must be from 0 to 65535")
+    if not 0 <= flags.decline_rate <= 1:
+        parser.error("--decline-rate: must be from 0 to 1")
+    if not 0 <= flags.latency_ms <= _LATENCY_MS_MAX:
+        parser.error(f"--latency-ms: must be from 0 to {_LATENCY_MS_MAX:g}")
+    return Settings(
+        name=flags.name,
+        dialect=DialectName(flags.dialect),
+        port=flags.port,
+        book=flags.book,
+        secrets_folder=flags.secrets_folder,
+        decline_rate=flags.decline_rate,
+        latency_seconds=flags.latency_ms / 1000,
+    )
+
+
+def read_secret(folder: Path, name: str) -> bytes:
+    """Return a secret file's content without surrounding white space; raises SecretMissing."""
+    file = folder / name
+    try:
+        with file.open("rb") as stream:
+            value = stream.read(_SECRET_BYTES_MAX + 1)
+    except OSError as error:
+        raise SecretMissing(
+            f"secret file {file} cannot be read ({error.strerror}): write it or give another folder"
+        ) from error
+    secret = value.strip()
+    if not secret or len(value) > _SECRET_BYTES_MAX:
+        raise SecretMissing(f"secret file {file} must hold 1 to {_SECRET_BYTES_MAX} bytes: write it anew")
+    return secret

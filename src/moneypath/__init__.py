@@ -1,0 +1,1 @@
+"""Observability and incident readiness for the money path."""

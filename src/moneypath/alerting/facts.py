@@ -1,0 +1,117 @@
+"""What is known of each alert before it ever fires, its worst case of detection included."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from moneypath.alerting import tree
+from moneypath.alerting.burn import TIERS, threshold, window_seconds
+from moneypath.alerting.conventions import TARGET_DOWN
+from moneypath.alerting.errors import AlertImpossible
+from moneypath.alerting.guards import TARGET_HOLD_SECONDS
+from moneypath.alerting.leaf import Alert, decimal_text, window
+from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
+from moneypath.alerting.slo_alerts import TRAFFIC_HOLD_SECONDS, alert_name, traffic_alert_name
+from moneypath.alerting.timing import Scale
+from moneypath.path.model import MoneyPath
+from moneypath.path.parts import Slo
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """One alert rule. `subject` is the id of its SLO or check.
+
+    `detect_within_seconds` is the worst case from the fault to the page, for steady traffic that
+    was healthy before: the window's part, a scrape, two evaluations, `for` and the group wait. For
+    alerts on a ratio it holds for `error_ratio`. None for the watchdog, which detects by silence.
+    """
+
+    name: str
+    severity: str
+    roles: tuple[str, ...]
+    runbook: str
+    subject: str
+    stage: str
+    tier: str | None
+    detect_within_seconds: Fraction | None
+    error_ratio: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Detection:
+    seconds: Fraction
+    ratio: Fraction | None = None
+    budget_seconds: int | None = None
+
+
+def describe(path: MoneyPath, scale: Scale) -> list[AlertFacts]:
+    """Return the facts of every alert rule at `scale`, in the order of the rule file.
+
+    Raises AlertImpossible when a promise of moneypath.yaml cannot be met in production.
+    """
+    detections = dict(_detections(path, scale))
+    return [_facts(path, alert, detections) for alert in tree.alerts(tree.build(path))]
+
+
+def check_budgets(path: MoneyPath) -> None:
+    """Raise AlertImpossible for an alert that takes longer in production than moneypath.yaml promises."""
+    for (name, tier), detection in _detections(path, Scale(1)):
+        budget = detection.budget_seconds
+        if budget is not None and detection.seconds > budget:
+            raise AlertImpossible(
+                f"{name}{f' ({tier})' if tier else ''}: detect_within_seconds is {budget}, "
+                f"but the worst case is {decimal_text(detection.seconds)} s",
+                hint="raise detect_within_seconds, or ask for the detection of a higher error ratio",
+            )
+
+
+def _facts(path: MoneyPath, alert: Alert, detections: dict[tuple[str, str | None], _Detection]) -> AlertFacts:
+    tier = alert.labels.get("tier")
+    detection = detections.get((alert.name, tier))
+    return AlertFacts(
+        name=alert.name,
+        severity=alert.labels["severity"],
+        roles=tuple(alert.labels["roles"].strip("|").split("|")),
+        runbook=alert.annotations["runbook_url"].removeprefix(path.links.runbooks).removesuffix(".md"),
+        subject=alert.labels.get("slo") or alert.labels["check"],
+        stage=alert.labels["stage"],
+        tier=tier,
+        detect_within_seconds=detection.seconds if detection else None,
+        error_ratio=detection.ratio if detection else None,
+    )
+
+
+def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[tuple[str, str | None], _Detection]]:
+    delay = scale.timing.delay_seconds
+    for slo in path.slos:
+        yield from _slo_detections(slo, scale)
+    for check in path.checks:
+        yield (check.alerts.violated, None), _Detection(delay)
+        yield (check.alerts.stale, None), _Detection(delay + _span(scale, check.stale_after_seconds))
+    yield (TARGET_DOWN, None), _Detection(delay + _span(scale, TARGET_HOLD_SECONDS))
+
+
+def _slo_detections(slo: Slo, scale: Scale) -> Iterator[tuple[tuple[str, str | None], _Detection]]:
+    delay = scale.timing.delay_seconds
+    if slo.hard_down:
+        share, total = Fraction(slo.hard_down.bad_share), Fraction(1)
+        seconds = window_seconds(share, _span(scale, HARD_DOWN_SECONDS), total)
+        budget = slo.hard_down.detect_within_seconds
+        yield (alert_name(slo, "HardDown"), None), _Detection(delay + seconds, total, budget)
+    ratio = Fraction(slo.burn.detect_at_ratio)
+    for tier_id in slo.burn.tiers:
+        tier = TIERS[tier_id]
+        limit = threshold(slo, tier)
+        seconds = max(
+            window_seconds(limit, _span(scale, span), ratio)
+            for span in (tier.long_seconds, tier.short_seconds)
+        )
+        # The promise is that of the fastest tier; the slower ones are there for smaller ratios.
+        promise = slo.burn.detect_within_seconds if tier_id is slo.burn.tiers[0] else None
+        yield (alert_name(slo, "BudgetBurn"), tier_id.value), _Detection(delay + seconds, ratio, promise)
+    silence = _span(scale, TRAFFIC_SECONDS) + _span(scale, TRAFFIC_HOLD_SECONDS)
+    yield (traffic_alert_name(slo), None), _Detection(delay + silence)
+
+
+def _span(scale: Scale, seconds: int) -> Fraction:
+    return scale.apply(window(seconds, "span"))

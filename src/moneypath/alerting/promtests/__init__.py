@@ -1,0 +1,1 @@
+"""The promtool tests that are generated along with the rules."""

@@ -1,0 +1,163 @@
+"""The promtool cases of the guards: invariants, stale checks, targets, the watchdog."""
+
+from collections.abc import Iterator
+
+from moneypath.alerting.conventions import LAST_SUCCESS
+from moneypath.alerting.guards import TARGET_HOLD_SECONDS
+from moneypath.alerting.promtests.case import STEP_SECONDS, Case, Moment, flat, series
+from moneypath.path.model import MoneyPath
+from moneypath.path.parts import Check, Target
+from moneypath.telemetry.catalogue import Catalogue
+
+WORKER = "refpay-worker"
+
+
+def violated_cases(check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a broken invariant."""
+    return tuple(_violated(check, catalogue))
+
+
+def stale_cases(check: Check) -> tuple[Case, ...]:
+    """Return the cases of a check that does not run."""
+    return tuple(_stale(check))
+
+
+def target_cases(path: MoneyPath, target: Target) -> tuple[Case, ...]:
+    """Return the cases of a target that is down."""
+    return tuple(_target(path, target))
+
+
+def watchdog_cases() -> tuple[Case, ...]:
+    """Return the cases of the watchdog."""
+    return (
+        Case(
+            "fires from the first evaluation on, without any series",
+            {},
+            (Moment(0, ({},)), Moment(3600, ({},))),
+        ),
+    )
+
+
+def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
+    labels = {label: values[0] for label, values in catalogue[check.series[0]].labels.items()}
+    firing = (labels,)
+
+    def gauges(*stretches: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
+        return {
+            series(name, **labels, job=WORKER, instance=instance): flat(*stretches) for name in check.series
+        }
+
+    healthy = gauges((0, 600))
+    yield Case("stays quiet while the gauges are 0", healthy, (Moment(0), Moment(600)))
+    for name in check.series:
+        own = {series(name, **labels, job=WORKER, instance=WORKER): flat((0, 300), (1, 300))}
+        yield Case(
+            f"fires at once when {name} is 1",
+            healthy | own,
+            (Moment(300), Moment(300 + 2 * STEP_SECONDS, firing)),
+        )
+    yield Case("is silent without the gauges: the stale guard speaks then", {}, (Moment(600),))
+    yield Case(
+        "stays quiet when the worker restarts and the gauges are gone for a while",
+        gauges((0, 300), ("_", 300), (0, 300)),
+        (Moment(590), Moment(890)),
+    )
+    yield Case(
+        "does not end because the worker died with the ledger out of balance",
+        gauges((7, 300), ("_", 420)),
+        (Moment(300, firing), Moment(720, firing)),
+    )
+    yield Case(
+        "ends when the gauges are back at 0",
+        gauges((7, 300), ("_", 300), (0, 600)),
+        (Moment(300, firing), Moment(590, firing), Moment(700)),
+    )
+    half = {series(check.series[0], **labels, job=WORKER, instance=WORKER): flat((7, 300), (0, 300))}
+    if len(check.series) > 1:
+        last = {series(check.series[-1], **labels, job=WORKER, instance=WORKER): flat((7, 300), ("_", 300))}
+        yield Case("does not end while one of the gauges is unknown", half | last, (Moment(590, firing),))
+    yield Case(
+        "takes the worst of two exporters, not the sum and not the last",
+        healthy | gauges((1, 300), instance="second"),
+        (Moment(300, firing),),
+    )
+
+
+def _stale(check: Check) -> Iterator[Case]:
+    name = series(LAST_SUCCESS, check=check.id, job=WORKER, instance=WORKER)
+    limit = check.stale_after_seconds
+    firing: tuple[dict[str, str], ...] = ({},)
+    fresh = 300 // STEP_SECONDS
+    end = 300 + limit
+    yield Case(
+        "stays quiet while the check succeeds",
+        {name: f"0+{STEP_SECONDS}x{2 * limit // STEP_SECONDS}"},
+        (Moment(300), Moment(2 * limit)),
+    )
+    stuck = f"0+{STEP_SECONDS}x{fresh} 300+0x{2 * limit // STEP_SECONDS}"
+    yield Case(
+        "fires when the last success is too long ago, not before",
+        {name: stuck},
+        (Moment(end - 2 * STEP_SECONDS), Moment(end + 2 * STEP_SECONDS, firing)),
+    )
+    yield Case(
+        "ends with the next success",
+        {name: f"0+0x{(end + 60) // STEP_SECONDS} {end + 60}+{STEP_SECONDS}x60"},
+        (Moment(end + 30, firing), Moment(end + 120)),
+    )
+    gone = f"0+{STEP_SECONDS}x{fresh} stale"
+    yield Case(
+        "fires when the check is gone for as long, not before",
+        {name: gone},
+        (Moment(end - 2 * STEP_SECONDS), Moment(end + 4 * STEP_SECONDS, firing)),
+    )
+    yield Case("fires when there has never been such a check", {}, (Moment(60, firing),))
+    yield Case(
+        "fires when only another check succeeds",
+        {series(LAST_SUCCESS, check="another", job=WORKER, instance=WORKER): f"0+{STEP_SECONDS}x24"},
+        (Moment(60, firing),),
+    )
+    yield Case(
+        "fires when the time is in milliseconds, far in the future",
+        {name: f"1700000000000+{STEP_SECONDS * 1000}x24"},
+        (Moment(60, firing),),
+    )
+    yield Case(
+        "stays quiet when the worker restarts between two successes",
+        {name: f"0+{STEP_SECONDS}x{fresh} stale _x{limit // 2 // STEP_SECONDS} {end}+{STEP_SECONDS}x60"},
+        (Moment(300 + limit // 2), Moment(300 + limit // 2 + 60)),
+    )
+
+
+def _target(path: MoneyPath, target: Target) -> Iterator[Case]:
+    alone = ({"job": target.job},)
+    others = {
+        series("up", job=other.job, instance=other.job): flat((1, 420))
+        for other in path.targets
+        if other.job != target.job
+    }
+    name = series("up", job=target.job, instance=target.job)
+    hold = TARGET_HOLD_SECONDS
+    down = 300 + STEP_SECONDS
+    yield Case("stays quiet while every target answers", others | {name: flat((1, 420))}, (Moment(420),))
+    yield Case(
+        f"fires when {target.job} has not answered for the hold, not before",
+        others | {name: flat((1, 300), (0, 300))},
+        (Moment(down + hold - STEP_SECONDS), Moment(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        "stays quiet for missed scrapes shorter than the hold",
+        others | {name: flat((1, 300), (0, hold - 2 * STEP_SECONDS), (1, 300))},
+        tuple(Moment(300 + seconds) for seconds in range(0, hold + 30, STEP_SECONDS)),
+    )
+    yield Case(
+        f"fires when {target.job} is not even scraped",
+        others | {name: flat((1, 300), ("_", 300))},
+        (Moment(300), Moment(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        "ends when the target answers again",
+        others | {name: flat((0, 300), (1, 300))},
+        (Moment(300, alone), Moment(600)),
+    )
+    yield Case(f"fires when {target.job} has never been scraped", others, (Moment(hold + 10, alone),))

@@ -1,0 +1,93 @@
+"""How often things are looked at, and how far time may be dilated."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from moneypath.alerting.errors import ScaleInvalid
+from moneypath.alerting.leaf import Leaf, Mark
+
+MAX_FACTOR = 60
+# A window needs at least four scrapes; live scrapes are a second apart.
+FLOOR_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times that Prometheus and Alertmanager are set to along with the rules, in seconds.
+
+    `lookback` is how long a series without a new sample still counts as present; `resend_delay` and
+    `for_grace` are Prometheus' own times for sending an alert again and for resuming a `for`.
+    """
+
+    scrape_seconds: Fraction
+    evaluation_seconds: Fraction
+    group_wait_seconds: Fraction
+    group_interval_seconds: Fraction
+    repeat_interval_seconds: Fraction
+    heartbeat_seconds: Fraction
+    lookback_seconds: Fraction
+    resend_delay_seconds: Fraction
+    for_grace_seconds: Fraction
+
+    @property
+    def delay_seconds(self) -> Fraction:
+        """Return the worst case from a sample to a page: a scrape, two evaluations and the group wait."""
+        return self.scrape_seconds + 2 * self.evaluation_seconds + self.group_wait_seconds
+
+
+PRODUCTION = Timing(
+    scrape_seconds=Fraction(5),
+    evaluation_seconds=Fraction(5),
+    group_wait_seconds=Fraction(0),
+    group_interval_seconds=Fraction(10),
+    repeat_interval_seconds=Fraction(4 * 3600),
+    heartbeat_seconds=Fraction(60),
+    lookback_seconds=Fraction(300),
+    resend_delay_seconds=Fraction(60),
+    for_grace_seconds=Fraction(600),
+)
+LIVE = Timing(
+    scrape_seconds=Fraction(1),
+    evaluation_seconds=Fraction(1),
+    group_wait_seconds=Fraction(0),
+    group_interval_seconds=Fraction(1, 2),
+    repeat_interval_seconds=Fraction(4 * 3600, 60),
+    heartbeat_seconds=Fraction(1),
+    # Not 5 s: one late scrape on a busy machine must not make every gauge vanish.
+    lookback_seconds=Fraction(10),
+    resend_delay_seconds=Fraction(1),
+    for_grace_seconds=Fraction(1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A dilation of time: windows and ages shrink by `factor`, counts and thresholds stay.
+
+    A factor of 1 is production. A shrunken time is never under 5 s, because a window needs at
+    least four scrapes; counts stay because the events themselves are real.
+    """
+
+    factor: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.factor <= MAX_FACTOR:
+            raise ScaleInvalid(
+                f"scale: {self.factor}",
+                hint=f"use 1 to {MAX_FACTOR}: with scrapes of 1 s a shorter window holds too few samples",
+            )
+
+    @property
+    def timing(self) -> Timing:
+        """Return the intervals that belong to this scale."""
+        return PRODUCTION if self.factor == 1 else LIVE
+
+    def apply(self, leaf: Leaf) -> Fraction:
+        """Return the value of `leaf` at this scale."""
+        if self.factor == 1 or leaf.mark not in {Mark.WINDOW, Mark.AGE}:
+            return leaf.value
+        return max(leaf.value / self.factor, min(leaf.value, Fraction(FLOOR_SECONDS)))
+
+    def clamps(self, leaf: Leaf) -> bool:
+        """Tell whether the floor holds `leaf` above its share of the scale."""
+        return leaf.mark in {Mark.WINDOW, Mark.AGE} and self.apply(leaf) * self.factor != leaf.value

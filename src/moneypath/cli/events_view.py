@@ -1,0 +1,174 @@
+"""One readable line for each event of a drill, as it happens."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from moneypath.drills.conditions import FILL_ID
+from moneypath.incidents.events import Event
+from moneypath.incidents.timeline import Kind
+from moneypath.path.durations import format_duration
+from moneypath.runbooks.record import EventKind, Outcome
+
+TITLES: Final[Mapping[str, tuple[str, str]]] = {
+    Kind.DRILL_STARTED: ("drill started", "bold"),
+    Kind.STEADY_STATE: ("steady state", "green"),
+    Kind.STEADY_STATE_BROKEN: ("steady state broken", "bold red"),
+    Kind.FAULT_COMMANDED: ("fault commanded", "yellow"),
+    Kind.FAULT_EFFECTIVE: ("fault effective", "bold yellow"),
+    Kind.FAULT_INEFFECTIVE: ("fault has no effect", "bold red"),
+    Kind.FAULT_ENDED: ("fault ended", "green"),
+    Kind.ALERT_FIRING: ("alert firing", "bold red"),
+    Kind.ALERT_RESOLVED: ("alert resolved", "green"),
+    Kind.PAGE_DELIVERED: ("page delivered", "bold magenta"),
+    Kind.PAGE_RESOLVED: ("page resolved", "green"),
+    Kind.PAGE_ACKNOWLEDGED: ("acknowledged", "magenta"),
+    Kind.RUNBOOK_STARTED: ("runbook", "bold cyan"),
+    Kind.RUNBOOK_STEP: ("  step", "cyan"),
+    Kind.RUNBOOK_ENDED: ("runbook", "bold cyan"),
+    Kind.HARM_STARTED: ("customers harmed", "yellow"),
+    Kind.HARM_ENDED: ("harm ended", "green"),
+    Kind.GUARDRAIL_HIT: ("guardrail hit", "bold red"),
+    Kind.UNDO: ("undo", "green"),
+    Kind.LEDGER_TRUTH: ("ledger truth", "bold green"),
+    Kind.DRILL_ENDED: ("drill ended", "bold"),
+}
+BAD: Final = "bold red"
+
+
+class EventsView:
+    """Prints events with the time since the fault took effect, in real and in production time."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._t0: float | None = None
+        self._scale = 1
+
+    def show(self, event: Event) -> None:
+        """Print one line; kinds that nobody reads live are left to the log."""
+        if event.kind == Kind.DRILL_STARTED:
+            self._scale = int(event.payload["scale"])
+            self._console.print(f"\n{'real time':>9}  {'in production':>13}", style="dim")
+        if event.kind == Kind.FAULT_EFFECTIVE:
+            self._t0 = event.ts_mono
+        title, style = TITLES.get(event.kind, ("", ""))
+        if not title:
+            return
+        words, good = describe(event)
+        line = Table.grid(padding=(0, 2, 0, 0))
+        for width in (24, 18, None):
+            line.add_column(width=width, overflow="fold")
+        line.add_row(
+            f"{self._when(event):>24}",
+            Text(title, style=style if good else BAD),
+            Text(words, style="" if good else BAD),
+        )
+        self._console.print(line)
+
+    def _when(self, event: Event) -> str:
+        if self._t0 is None:
+            return ""
+        since = event.ts_mono - self._t0
+        if since < 0:
+            return ""
+        return f"+{since:.1f} s  {format_duration(since * self._scale):>13}"
+
+
+def describe(event: Event) -> tuple[str, bool]:
+    """Return the words of an event, and whether it is as it should be."""
+    describer = _DESCRIBERS.get(event.kind)
+    return describer(event.payload, event) if describer else (event.subject, True)
+
+
+def _alert(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    labels: Mapping[str, str] = payload["labels"]
+    about = ", ".join(labels[name] for name in ("severity", "provider", "job", "tier") if name in labels)
+    return f"{event.subject} ({about})", True
+
+
+def _page(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    return f"to {payload['role']}: {event.subject}", True
+
+
+def _acknowledged(_: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    return f"by {event.actor.role}{' (scripted)' if event.actor.simulated else ''}", True
+
+
+def _step(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    if payload["kind"] == EventKind.UNDONE:
+        return f"undo of step {payload['number']}: {' '.join(payload['action'])}", True
+    good = payload["outcome"] == Outcome.SATISFIED
+    seen = payload["seen"] or payload["reason"]
+    return f"{payload['number']} {payload['type']}: {payload['title']}: {seen}", good
+
+
+def _runbook_started(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    return f"{event.subject}, {payload['steps']} steps, followed by {event.actor.role}", True
+
+
+def _runbook_ended(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    return f"{event.subject} {payload['status']} {payload['reason']}".rstrip(), payload[
+        "status"
+    ] == "completed"
+
+
+def _fault(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    scope = ", ".join(payload.get("card_ranges", ())) or "everything"
+    return (
+        f"{event.subject}: {payload['fault']} at {payload['target']}, {payload['rate']:.0%} of {scope}",
+        True,
+    )
+
+
+def _phase(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    reason = payload.get("reason", "")
+    seen = payload.get("seen", {})
+    fill = f"; the longest alert window is {float(seen[FILL_ID]):.0%} filled" if FILL_ID in seen else ""
+    return f"{payload['phase']} the fault: {reason or f'{len(seen)} conditions hold{fill}'}", not reason
+
+
+def _reason(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    reason = str(payload.get("reason", ""))
+    return reason or event.subject, not reason
+
+
+def _truth(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    if payload["whole"]:
+        return str(payload["summary"]), True
+    return f"NOT WHOLE: {'; '.join(map(str, payload['discrepancies'][:3]))}", False
+
+
+def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    return (
+        f"share of new payments that fail: {', '.join(f'{value:.1%}' for value in payload['values'])}",
+        True,
+    )
+
+
+def _felt(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    return f"a canary got {payload['status'] or 'no answer'}", True
+
+
+_DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, bool]]]] = {
+    Kind.ALERT_FIRING: _alert,
+    Kind.ALERT_RESOLVED: _alert,
+    Kind.PAGE_DELIVERED: _page,
+    Kind.PAGE_RESOLVED: _page,
+    Kind.PAGE_ACKNOWLEDGED: _acknowledged,
+    Kind.RUNBOOK_STARTED: _runbook_started,
+    Kind.RUNBOOK_STEP: _step,
+    Kind.RUNBOOK_ENDED: _runbook_ended,
+    Kind.FAULT_COMMANDED: _fault,
+    Kind.FAULT_EFFECTIVE: _felt,
+    Kind.FAULT_INEFFECTIVE: _reason,
+    Kind.STEADY_STATE: _phase,
+    Kind.STEADY_STATE_BROKEN: _phase,
+    Kind.GUARDRAIL_HIT: _reason,
+    Kind.UNDO: _reason,
+    Kind.HARM_STARTED: _harm,
+    Kind.HARM_ENDED: _harm,
+    Kind.LEDGER_TRUTH: _truth,
+}

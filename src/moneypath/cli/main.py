@@ -1,0 +1,80 @@
+"""`moneypath`: every command, its help and its exit code."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+from rich.console import Console
+
+from moneypath.cli import drill_commands, project_commands
+from moneypath.errors import MoneypathError
+
+COMMANDS: tuple[click.Command, ...] = (
+    drill_commands.demo,
+    drill_commands.drill,
+    drill_commands.stack,
+    project_commands.generate,
+    project_commands.check_path,
+    project_commands.draw_map,
+    project_commands.runbook,
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start here: `moneypath demo` breaks a provider on purpose and shows who is paged, what they do, "
+    "and whether every unit of money is accounted for.",
+)
+@click.version_option(package_name="moneypath")
+def moneypath() -> None:
+    """Is every unit of money accounted for, and would the right person know if it were not?"""
+
+
+for command in COMMANDS:
+    moneypath.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one clear sentence and an exit code that is not 0."""
+    run(partial(moneypath.main, prog_name="moneypath"))
+
+
+def run(command: Callable[..., Any]) -> None:
+    """Run `command` and turn expected failures into sentences, groups of them included."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        # Outside its standalone mode click returns the code of an Exit instead of raising it.
+        sys.exit(command(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("stopped")
+        sys.exit(130)
+    except MoneypathError as error:
+        _say(errors, error)
+        sys.exit(error.exit_code)
+    except BaseExceptionGroup as group:
+        expected, unexpected = group.split(MoneypathError)
+        if unexpected is not None or expected is None:
+            raise
+        found = flatten(expected)
+        for each in found:
+            _say(errors, each)
+        sys.exit(found[0].exit_code)
+
+
+def flatten(group: BaseExceptionGroup[MoneypathError]) -> list[MoneypathError]:
+    """Return the leaves of an exception group."""
+    leaves: list[MoneypathError] = []
+    for error in group.exceptions:
+        leaves += flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+def _say(errors: Console, error: MoneypathError) -> None:
+    errors.print(f"error: {error.what}", style="bold red", soft_wrap=True, markup=False)
+    if error.hint:
+        errors.print(f"  {error.hint}", soft_wrap=True, markup=False)

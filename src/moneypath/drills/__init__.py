@@ -1,0 +1,1 @@
+"""A drill is an incident plus a fault plus a score."""

@@ -1,0 +1,89 @@
+"""A canary: small authorizations through the public API that feel what a customer feels."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+REQUEST_SECONDS: Final = 10.0
+AMOUNT_MINOR: Final = 100
+CURRENCY: Final = "EUR"
+# So many at once that a fault which hits one customer in ten is felt in a fraction of a second.
+FLOCK: Final = 8
+BAD_STATUSES: Final = frozenset({202, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What one canary got: the status, 0 for no answer, and when, on the monotonic clock."""
+
+    status: int
+    at_mono: float
+
+    @property
+    def bad(self) -> bool:
+        """Whether a customer would have been failed or left in the dark."""
+        return self.status == 0 or self.status in BAD_STATUSES
+
+
+class Canary:
+    """Sends authorizations of one card range, marked so that no objective counts them."""
+
+    def __init__(self, url: str, token_file: Path, card_range: str) -> None:
+        self._url, self._token_file, self._range = url, token_file, card_range
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        token = self._token_file.read_text(encoding="utf-8").strip()
+        self._session = aiohttp.ClientSession(
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {token}", "X-Traffic": "canary"},
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self) -> Felt:
+        """Authorize once and return what was felt; never raises for a failing service."""
+        if self._session is None:
+            raise RuntimeError("Canary is used outside its `async with` block")
+        try:
+            async with self._session.post("/v1/payments", json=self._body(), headers=_key()) as answer:
+                await answer.read()
+                return Felt(answer.status, time.monotonic())
+        except (aiohttp.ClientError, TimeoutError):
+            return Felt(0, time.monotonic())
+
+    async def until_bad(self, *, within_seconds: float, every_seconds: float) -> Felt | None:
+        """Send canaries until one is harmed; None when none was within the time."""
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            flock = await asyncio.gather(*(self.send() for _ in range(FLOCK)))
+            harmed = min((felt for felt in flock if felt.bad), key=lambda felt: felt.at_mono, default=None)
+            if harmed:
+                return harmed
+            await asyncio.sleep(every_seconds)
+        return None
+
+    def _body(self) -> Mapping[str, object]:
+        return {
+            "merchant_reference": f"canary-{secrets.token_hex(8)}",
+            "amount_minor": AMOUNT_MINOR,
+            "currency": CURRENCY,
+            "card_token": f"tok_{self._range}_{secrets.token_hex(8)}",
+        }
+
+
+def _key() -> dict[str, str]:
+    return {"Idempotency-Key": secrets.token_hex(16)}

@@ -1,0 +1,43 @@
+"""What the parts of a running drill share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moneypath.drills.canary import Canary
+from moneypath.drills.faults import Leases
+from moneypath.drills.scenario import Scenario
+from moneypath.incidents.events import EventLog
+from moneypath.incidents.paging import Pager
+from moneypath.runbooks import ExecutionContext, Lever, Query, Reversals, Runbook
+from moneypath.stack.endpoints import Endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One drill under way; `reversals` outlives a cancelled runbook, so that it can still be taken back."""
+
+    scenario: Scenario
+    log: EventLog
+    endpoints: Endpoints
+    runbook: Runbook
+    levers: Mapping[str, Lever]
+    query: Query
+    pager: Pager
+    canary: Canary
+    leases: Leases
+    reversals: Reversals = field(default_factory=Reversals)
+
+    def real(self, seconds: float) -> float:
+        """Return production seconds as real ones."""
+        return seconds / self.scenario.clock.scale
+
+    def role_token(self, role: str) -> Path:
+        """Return the file with the token that a role acknowledges its pages with."""
+        return self.endpoints.secrets_folder / f"role_{role}_token"
+
+    def context(self, labels: Mapping[str, str]) -> ExecutionContext:
+        """Return the context in which the runbook is followed for an alert with `labels`."""
+        return ExecutionContext(
+            labels=labels, scale=self.scenario.clock.scale, incident=self.scenario.title.replace(" ", "-")
+        )

@@ -1,0 +1,118 @@
+"""The score: a pure function of the event log, within 0 and 1, that anyone can compute again.
+
+The first event carries the scenario, so nothing but the log is needed. Each part is worth 1 when
+what was measured is within its objective, falls linearly to 0 at twice the objective, and is 0 when
+the event never came: a missing event is the worst case, not a gap. A broken gate caps the score just
+below passing; a ledger that is not whole makes it 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from moneypath.drills.gates import gate_failures, ledger_failures, steps_satisfied
+from moneypath.drills.scenario import Scenario
+from moneypath.errors import MoneypathError
+from moneypath.incidents.events import Event
+from moneypath.incidents.timeline import Kind, Times, measure
+from moneypath.path.source import parse_yaml
+
+CAP_BELOW_PASS: Final = 0.01
+
+
+class LogWithoutScenario(MoneypathError):
+    """An event log that does not begin with the scenario it belongs to."""
+
+    code = "log_without_scenario"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One weighted part of the score; seconds are production time."""
+
+    name: str
+    score: float
+    weight: float
+    measured_seconds: float | None
+    objective_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """The verdict on one drill."""
+
+    title: str
+    passed: bool
+    score: float
+    parts: tuple[Part, ...]
+    failures: tuple[str, ...]
+    times: Times
+    scale: int
+
+
+def score(events: Sequence[Event]) -> Scorecard:
+    """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one."""
+    scenario, scale = _scenario(events)
+    names = tuple(alert.name for alert in scenario.expect.alerts)
+    times = measure(events, relevant_alerts=names)
+    parts = _parts(scenario, events, times, scale)
+    weights = sum(part.weight for part in parts)
+    total = sum(part.score * part.weight for part in parts) / weights
+    broken_ledger = ledger_failures(events)
+    failures = (*broken_ledger, *gate_failures(scenario, events))
+    if failures:
+        total = min(total, max(0.0, scenario.scoring.pass_at - CAP_BELOW_PASS))
+    if broken_ledger:
+        total = 0.0
+    if not failures and total < scenario.scoring.pass_at:
+        failures = (f"score {total:.2f} is below {scenario.scoring.pass_at:.2f}",)
+    return Scorecard(scenario.title, not failures, total, parts, failures, times, scale)
+
+
+def _scenario(events: Sequence[Event]) -> tuple[Scenario, int]:
+    if not events or events[0].kind != Kind.DRILL_STARTED or "scenario" not in events[0].payload:
+        raise LogWithoutScenario("event log does not begin with a scenario", hint="score the log of a drill")
+    scenario = parse_yaml(str(events[0].payload["scenario"]), Scenario, file="the log's scenario")
+    return scenario, scenario.clock.scale
+
+
+def _parts(scenario: Scenario, events: Sequence[Event], times: Times, scale: int) -> tuple[Part, ...]:
+    expect = scenario.expect
+    measured: dict[str, tuple[float | None, float]] = {
+        "detect": (times.detect, min(alert.within for alert in expect.alerts)),
+        "page": (times.fault_to_page, min(page.within for page in expect.pages)),
+        "acknowledge": (times.acknowledge, min(page.ack for page in expect.pages)),
+        "mitigate": (times.mitigate, expect.harm.within),
+        "restore": (times.restore, expect.restored_within),
+    }
+    parts: list[Part] = []
+    for name, weight in scenario.scoring.weights.items():
+        if name in measured:
+            seconds, objective = measured[name]
+            undilated = None if seconds is None else seconds * scale
+            parts.append(Part(name, _within(undilated, objective), weight, undilated, objective))
+        elif name == "runbook":
+            parts.append(Part(name, steps_satisfied(events), weight, None, None))
+        else:
+            parts.append(Part(name, _quiet(scenario, events), weight, None, None))
+    return tuple(parts)
+
+
+def _within(seconds: float | None, objective: float) -> float:
+    if seconds is None:
+        return 0.0
+    if seconds <= objective:
+        return 1.0
+    return max(0.0, 2.0 - seconds / objective) if objective > 0 else 0.0
+
+
+def _quiet(scenario: Scenario, events: Sequence[Event]) -> float:
+    """1 while no more alerts fired than the budget allows, falling to 0 at twice the budget."""
+    fired = len(
+        {
+            (e.payload.get("alert"), str(e.payload.get("labels")))
+            for e in events
+            if e.kind == Kind.ALERT_FIRING
+        }
+    )
+    return max(0.0, min(1.0, 2.0 - fired / scenario.expect.alert_budget))

@@ -1,0 +1,51 @@
+"""Plays a drill's timeline: faults begin and end at their times, counted from the first one's effect."""
+
+import asyncio
+from typing import Final
+
+from moneypath.drills.course import Course
+from moneypath.drills.scenario import Step
+from moneypath.incidents.timeline import Kind
+
+EFFECT_SECONDS: Final = 10.0
+CANARY_EVERY_SECONDS: Final = 0.1
+
+
+async def play(course: Course) -> bool:
+    """Begin and end every fault; False when the first had no effect that a canary could feel.
+
+    Entries before the first effect run at once; t0 is the effect, and later entries count from it.
+    """
+    steps = course.scenario.timeline
+    opening = [step for step in steps if step.at == steps[0].at]
+    for step in opening:
+        await _perform(course, step)
+    t0 = await _effect(course)
+    if t0 is None:
+        return False
+    loop = asyncio.get_running_loop()
+    for step in steps[len(opening) :]:
+        await asyncio.sleep(max(0.0, t0 + course.real(step.at - steps[0].at) - loop.time()))
+        await _perform(course, step)
+    return True
+
+
+async def _perform(course: Course, step: Step) -> None:
+    if step.end:
+        await course.leases.end(list(step.end))
+        return
+    await course.leases.begin(step)
+    params = step.params.model_dump(mode="json") if step.params else {}
+    payload = {"fault": step.fault, "target": step.target, **params}
+    course.log.append(Kind.FAULT_COMMANDED, str(step.id), payload)
+
+
+async def _effect(course: Course) -> float | None:
+    """Return the instant, on the event loop's monotonic clock, at which a canary was first harmed."""
+    felt = await course.canary.until_bad(within_seconds=EFFECT_SECONDS, every_seconds=CANARY_EVERY_SECONDS)
+    if felt is None:
+        course.log.append(Kind.FAULT_INEFFECTIVE, "canary", {"reason": "no canary was harmed"})
+        return None
+    payload = {"status": felt.status}
+    course.log.append(Kind.FAULT_EFFECTIVE, "canary", payload, source="canary", at_mono=felt.at_mono)
+    return felt.at_mono

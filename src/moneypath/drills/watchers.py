@@ -1,0 +1,135 @@
+"""Watch alerts, pages and harm while a drill runs, and write each change into its event log."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import aiohttp
+
+from moneypath.drills.scenario import Harm
+from moneypath.errors import MoneypathError
+from moneypath.incidents.events import EventLog
+from moneypath.incidents.paging import Page, Pager
+from moneypath.incidents.timeline import Kind
+from moneypath.runbooks.ports import Query
+
+EVERY_SECONDS: Final = 0.2
+REQUEST_SECONDS: Final = 5.0
+UNPAGED_SEVERITY: Final = "none"
+
+
+class PrometheusUnreachable(MoneypathError):
+    """Prometheus did not answer while a drill depended on it."""
+
+    code = "prometheus_unreachable"
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class AlertWatcher:
+    """Knows which alerts fire, from Prometheus' own list and from pages, whichever tells first.
+
+    A page says to the second since when its alert fires; the list says when it does no longer.
+    """
+
+    def __init__(self, prometheus_url: str, log: EventLog) -> None:
+        self._url, self._log = prometheus_url, log
+        self._listed: set[Labels] = set()
+        self._paged: set[Labels] = set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        async with aiohttp.ClientSession(base_url=self._url, timeout=timeout) as session:
+            while True:
+                self._note_list(await _alerts(session))
+                await asyncio.sleep(EVERY_SECONDS)
+
+    def note_page(self, labels: Mapping[str, str], since_mono: float) -> None:
+        """Record an alert that a page tells of before Prometheus' list was asked again."""
+        key = tuple(sorted(labels.items()))
+        if key not in self._listed and key not in self._paged:
+            self._paged.add(key)
+            self._record(Kind.ALERT_FIRING, key, source="pager", at_mono=since_mono)
+
+    def _note_list(self, alerts: Sequence[Mapping[str, Any]]) -> None:
+        listed = {
+            tuple(sorted(alert["labels"].items()))
+            for alert in alerts
+            if alert["state"] == "firing" and alert["labels"].get("severity") != UNPAGED_SEVERITY
+        }
+        for key in sorted(listed - self._listed - self._paged):
+            self._record(Kind.ALERT_FIRING, key)
+        for key in sorted(self._listed - listed):
+            self._record(Kind.ALERT_RESOLVED, key)
+        self._paged -= listed
+        self._listed = listed
+
+    def _record(
+        self, kind: Kind, key: Labels, *, source: str = "prometheus", at_mono: float | None = None
+    ) -> None:
+        labels = dict(key)
+        name = labels.pop("alertname")
+        payload = {"alert": name, "severity": labels.get("severity", ""), "labels": labels}
+        self._log.append(kind, name, payload, source=source, at_mono=at_mono)
+
+
+async def _alerts(session: aiohttp.ClientSession) -> list[Mapping[str, Any]]:
+    try:
+        async with session.get("/api/v1/alerts") as answer:
+            answer.raise_for_status()
+            alerts: list[Mapping[str, Any]] = (await answer.json())["data"]["alerts"]
+            return alerts
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise PrometheusUnreachable(
+            f"Prometheus does not list its alerts: {type(error).__name__}", hint="is the stack still running?"
+        ) from error
+
+
+class PageWatcher:
+    """Follows the pager and hands every new firing page on to the responders."""
+
+    def __init__(self, pager: Pager, alerts: AlertWatcher, log: EventLog) -> None:
+        self._pager, self._alerts, self._log = pager, alerts, log
+        self._queues: dict[str, asyncio.Queue[Page]] = {}
+
+    def queue(self, role: str) -> asyncio.Queue[Page]:
+        """Return the queue that receives the firing pages of `role` from now on."""
+        return self._queues.setdefault(role, asyncio.Queue(maxsize=1000))
+
+    async def run(self, after: int) -> None:
+        """Watch from page number `after` until cancelled."""
+        while True:
+            for page in await self._pager.pages_after(after):
+                after = page.seq
+                self._record(page)
+                if page.status == "firing" and page.role in self._queues:
+                    self._queues[page.role].put_nowait(page)
+
+    def _record(self, page: Page) -> None:
+        kind = Kind.PAGE_DELIVERED if page.status == "firing" else Kind.PAGE_RESOLVED
+        for alert in page.alerts:
+            if alert.status == "firing":
+                self._alerts.note_page(alert.labels, self._log.mono_at(alert.starts_at))
+            payload = {"alert": alert.name, "role": page.role, "page": page.seq, "labels": dict(alert.labels)}
+            self._log.append(kind, alert.name, payload, source="pager", at_mono=self._log.mono_at(page.at))
+
+
+async def watch_harm(harm: Harm, query: Query, log: EventLog) -> None:
+    """Record when customers begin and cease to be harmed, until cancelled.
+
+    No sample is no news: without traffic nobody is harmed anew, and nobody is proven well either.
+    """
+    harmed = False
+    expectation = harm.expectation
+    while True:
+        samples = await query(harm.query)
+        if samples:
+            fine = expectation.judge(samples).satisfied
+            if fine == harmed:
+                harmed = not fine
+                kind = Kind.HARM_STARTED if harmed else Kind.HARM_ENDED
+                values = [round(sample.value, 6) for sample in samples][:10]
+                log.append(kind, "customers", {"query": harm.query, "values": values}, source="prometheus")
+        await asyncio.sleep(EVERY_SECONDS)

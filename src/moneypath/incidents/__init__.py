@@ -1,0 +1,1 @@
+"""What happened, in order and beyond dispute: event log, timeline, pages."""

@@ -1,0 +1,197 @@
+"""Append-only event log of one incident: JSONL, numbered, each line sealed to the one before."""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from moneypath.errors import MoneypathError
+
+GENESIS: Final = "0" * 64
+MAX_LINE_BYTES: Final = 256 * 1024
+
+
+class EventLogBroken(MoneypathError):
+    """An event log that does not prove what it says."""
+
+    code = "event_log_broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: the role, the name it acted under, and whether a script stood in for a person."""
+
+    role: str
+    principal: str
+    simulated: bool = False
+
+
+SYSTEM: Final = Actor(role="system", principal="moneypath")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One sealed line.
+
+    `ts_wall` is seconds since the epoch, for people; `ts_mono` is seconds of the monotonic clock of
+    the recording process, and the only clock that durations may be computed from.
+    """
+
+    seq: int
+    ts_wall: float
+    ts_mono: float
+    kind: str
+    actor: Actor
+    subject: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "runner"
+    prev_hash: str = GENESIS
+    hash: str = ""
+
+    def sealed(self) -> Self:
+        """Return the same event with the hash of everything else in it."""
+        fields = asdict(self)
+        fields["hash"] = _digest(fields)
+        fields["actor"] = self.actor
+        return type(self)(**fields)
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    body = {name: value for name, value in fields.items() if name != "hash"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class EventLog:
+    """Writes events to a file, flushed to the operating system line by line, and tells its listeners.
+
+    A killed writer loses no line that `append` returned for; the file survives it. The log is
+    not synced to disk line by line: a power cut can cost the last moments of a drill.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        wall: Callable[[], float] = time.time,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.file = file
+        self._wall, self._mono = wall, mono
+        self._listeners: list[Callable[[Event], None]] = []
+        self._events: list[Event] = []
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileExistsError:
+            raise EventLogBroken(
+                f"event log exists already: {file.name}",
+                hint="evidence is never overwritten; use a new folder",
+            ) from None
+        self._out = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events so far, oldest first."""
+        return tuple(self._events)
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every later event, after it has been written."""
+        self._listeners.append(listener)
+
+    def append(
+        self,
+        kind: str,
+        subject: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        actor: Actor = SYSTEM,
+        source: str = "runner",
+        at_mono: float | None = None,
+    ) -> Event:
+        """Seal and write one event; `at_mono` dates it back to when it was really observed."""
+        now_mono, now_wall = self._mono(), self._wall()
+        observed = now_mono if at_mono is None else at_mono
+        event = Event(
+            seq=len(self._events) + 1,
+            ts_wall=now_wall - (now_mono - observed),
+            ts_mono=observed,
+            kind=kind,
+            actor=actor,
+            subject=subject,
+            payload=dict(payload or {}),
+            source=source,
+            prev_hash=self._events[-1].hash if self._events else GENESIS,
+        ).sealed()
+        try:
+            self._out.write(json.dumps(asdict(event), sort_keys=True, ensure_ascii=False) + "\n")
+            self._out.flush()
+        except OSError as error:
+            raise EventLogBroken(
+                f"event log cannot be written: {self.file.name} ({error.strerror})",
+                hint="without evidence there is no drill; make room on the disk and run it again",
+            ) from None
+        self._events.append(event)
+        for listener in self._listeners:
+            listener(event)
+        return event
+
+    def mono_at(self, wall: float) -> float:
+        """Return the monotonic instant of `wall`, a time that another process of this machine noted."""
+        return self._mono() - max(0.0, self._wall() - wall)
+
+    def close(self) -> None:
+        """Close the file; what was appended stays."""
+        with contextlib.suppress(OSError):  # a full disk: `append` has said so
+            self._out.close()
+
+
+def read_events(file: Path) -> tuple[Event, ...]:
+    """Read a log and check every seal.
+
+    Raises EventLogBroken naming the first line whose number, link or hash does not hold.
+    """
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise EventLogBroken(
+            f"event log cannot be read: {file.name} ({error.strerror})",
+            hint="name the folder of a finished drill",
+        ) from None
+    return verify(_parse(file.name, number, line) for number, line in enumerate(lines, start=1))
+
+
+def _parse(name: str, number: int, line: bytes) -> Event:
+    try:
+        fields = json.loads(line[:MAX_LINE_BYTES])
+        return Event(**{**fields, "actor": Actor(**fields["actor"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise EventLogBroken(
+            f"{name}:{number}: not an event: {error}", hint="the log was cut or edited after the drill"
+        ) from None
+
+
+def verify(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return the events when numbers, links and hashes hold; raise EventLogBroken otherwise."""
+    sealed: list[Event] = []
+    for event in events:
+        expected_prev = sealed[-1].hash if sealed else GENESIS
+        problem = None
+        if event.seq != len(sealed) + 1:
+            problem = f"number is {event.seq}, expected {len(sealed) + 1}"
+        elif event.prev_hash != expected_prev:
+            problem = "does not follow the event before it"
+        elif event.sealed().hash != event.hash:
+            problem = "was changed after it was sealed"
+        if problem:
+            raise EventLogBroken(
+                f"event {len(sealed) + 1} ({event.kind}) {problem}",
+                hint="this log is no evidence; run the drill again",
+            )
+        sealed.append(event)
+    return tuple(sealed)

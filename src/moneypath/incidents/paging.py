@@ -1,0 +1,125 @@
+"""Read the pages that were really delivered, and acknowledge them as a role."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from moneypath.errors import MoneypathError
+
+POLL_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 10.0
+
+
+class PagerUnreachable(MoneypathError):
+    """The paging stand-in did not answer as it should."""
+
+    code = "pager_unreachable"
+
+
+class AcknowledgementRefused(MoneypathError):
+    """A role tried to acknowledge a page that was not its own."""
+
+    code = "acknowledgement_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class PagedAlert:
+    """One alert inside a page; `starts_at` is when it began to fire, in seconds since the epoch."""
+
+    name: str
+    status: str
+    starts_at: float
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One delivery to one role; `at` is the receiver's clock in seconds since the epoch."""
+
+    seq: int
+    at: float
+    role: str
+    status: str
+    alerts: tuple[PagedAlert, ...]
+
+
+class Pager:
+    """Client of the paging stand-in; one session, every request bounded."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            base_url=self._url, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def pages_after(self, seq: int, *, wait_seconds: float = POLL_SECONDS) -> tuple[Page, ...]:
+        """Return the pages with a number above `seq`, waiting up to `wait_seconds` for the first."""
+        body = await self._get("/pages", {"after": str(seq), "wait_seconds": f"{wait_seconds:g}"})
+        return tuple(_page(fields) for fields in body["pages"])
+
+    async def heartbeat_at(self) -> float | None:
+        """Return when the watchdog's last heartbeat arrived, in seconds since the epoch."""
+        body = await self._get("/heartbeats", {})
+        last: float | None = body["last_at"]
+        return last
+
+    async def acknowledge(self, page: Page, token_file: Path) -> str:
+        """Acknowledge `page` with a role's own token; return the principal that the pager saw.
+
+        Raises AcknowledgementRefused when that role was not paged.
+        """
+        headers = {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
+        async with self._open().post(f"/pages/{page.seq}/acknowledgements", headers=headers) as answer:
+            if answer.status in (401, 403, 404):
+                raise AcknowledgementRefused(
+                    f"acknowledgement refused: page {page.seq} to {page.role}",
+                    hint="only a role that was paged may acknowledge",
+                )
+            if answer.status not in (200, 201):
+                raise PagerUnreachable(f"pager answered {answer.status} to an acknowledgement")
+            principal: str = (await answer.json())["principal"]
+            return principal
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> Any:
+        try:
+            async with self._open().get(path, params=query) as answer:
+                if answer.status != 200:
+                    raise PagerUnreachable(f"pager answered {answer.status} to GET {path}")
+                return await answer.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise PagerUnreachable(
+                f"pager does not answer: {type(error).__name__}", hint="is the stack still running?"
+            ) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("Pager is used outside its `async with` block")
+        return self._session
+
+
+def _page(fields: Mapping[str, Any]) -> Page:
+    return Page(
+        seq=fields["seq"],
+        at=fields["at"],
+        role=fields["role"],
+        status=fields["status"],
+        alerts=tuple(
+            PagedAlert(a["name"], a["status"], a["starts_at"], dict(a["labels"]), dict(a["annotations"]))
+            for a in fields["alerts"]
+        ),
+    )

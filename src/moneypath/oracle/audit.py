@@ -1,0 +1,92 @@
+"""The audit: three witnesses in, every contradiction out. Pure, and linear in the rows.
+
+It speaks of settled money. Stop the client and drain the service first (`await_drained`): a capture
+between its two transactions is healthy, and would be reported as one without posting.
+
+Merchant references and idempotency keys are compared as they stand, so one audit covers one merchant,
+or merchants that share no reference and no key.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from moneypath.oracle.duplicate_checks import (
+    check_acknowledged_keys_charge_once,
+    check_posted_keys_charge_once,
+    check_provider_keys_charge_once,
+    check_references_authorize_once,
+    check_references_charge_once,
+)
+from moneypath.oracle.evidence import Evidence, collect
+from moneypath.oracle.ledger_checks import (
+    check_charges_are_posted,
+    check_currencies_balance,
+    check_entries_balance,
+    check_posted_amounts,
+    check_postings_are_charged,
+    check_postings_are_single,
+)
+from moneypath.oracle.promise_checks import (
+    check_refusals_are_kept,
+    check_replays_agree,
+    check_successes_agree,
+    check_successes_are_kept,
+)
+from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, PostingLine
+from moneypath.oracle.verdict import MinimumEvidence, Verdict, count_rows, total
+
+Check = Callable[[Evidence], Iterator[Discrepancy]]
+
+CHECKS: tuple[Check, ...] = (
+    check_entries_balance,
+    check_currencies_balance,
+    check_charges_are_posted,
+    check_postings_are_charged,
+    check_postings_are_single,
+    check_posted_amounts,
+    check_successes_are_kept,
+    check_successes_agree,
+    check_refusals_are_kept,
+    check_replays_agree,
+    check_provider_keys_charge_once,
+    check_posted_keys_charge_once,
+    check_acknowledged_keys_charge_once,
+    check_references_charge_once,
+    check_references_authorize_once,
+)
+
+
+def audit(
+    postings: Iterable[PostingLine],
+    provider_book: Iterable[Charge],
+    acknowledgements: Iterable[Acknowledgement],
+    *,
+    checks: Iterable[Check] = CHECKS,
+) -> tuple[Discrepancy, ...]:
+    """Return every contradiction between the ledger, all providers' books and the client's journal.
+
+    `provider_book` holds the rows of every provider; acknowledgements stand in the order they came.
+    """
+    return _run(collect(postings, provider_book, acknowledgements), checks)
+
+
+def judge(
+    postings: Iterable[PostingLine],
+    provider_book: Iterable[Charge],
+    acknowledgements: Iterable[Acknowledgement],
+    *,
+    minimum: MinimumEvidence | None = None,
+    checks: Iterable[Check] = CHECKS,
+) -> Verdict:
+    """Audit, and say on how much evidence; by default one posted, booked and acknowledged capture."""
+    lines, book, answers = tuple(postings), tuple(provider_book), tuple(acknowledgements)
+    evidence = collect(lines, book, answers)
+    return Verdict(
+        discrepancies=_run(evidence, checks),
+        rows=count_rows(evidence, lines=len(lines), charges=len(book), answers=len(answers)),
+        totals=total(evidence),
+        minimum=minimum or MinimumEvidence(),
+    )
+
+
+def _run(evidence: Evidence, checks: Iterable[Check]) -> tuple[Discrepancy, ...]:
+    return tuple(discrepancy for check in checks for discrepancy in check(evidence))

@@ -1,0 +1,92 @@
+"""One charge per idempotency key and per merchant reference."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+from moneypath.oracle.evidence import Evidence
+from moneypath.oracle.ledger_checks import describe_charge
+from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation, Outcome
+
+
+def check_provider_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No provider key has two effects, in one book or in two."""
+    yield from _repeated(
+        evidence.charges,
+        lambda charge: f"{charge.operation} {charge.key}",
+        DiscrepancyKind.KEY_CHARGED_TWICE,
+        "one provider key, two effects",
+    )
+
+
+def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No idempotency key stands behind two provider operations or two payments in the ledger."""
+    first: dict[tuple[Operation, str], tuple[str, str, str]] = {}
+    for movement, entries in evidence.entries_of.items():
+        for entry in entries:
+            head = entry.head
+            if not head.idempotency_key:
+                continue
+            made = (head.provider, head.provider_key, head.payment_id)
+            known = first.setdefault((movement.operation, head.idempotency_key), made)
+            if known != made:
+                yield Discrepancy(
+                    DiscrepancyKind.KEY_CHARGED_TWICE,
+                    entry.subject,
+                    f"idempotency key {head.idempotency_key} made {movement.operation} {known[1]} of payment "
+                    f"{known[2]} at {known[0]} and {made[1]} of payment {made[2]} at {made[0]}",
+                    *_money(entry.receivable),
+                )
+
+
+def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No idempotency key was answered with success for two payments."""
+    for answers in evidence.acknowledgements.values():
+        succeeded = [answer for answer in answers if answer.outcome is Outcome.SUCCEEDED]
+        payments = {answer.payment_id for answer in succeeded}
+        if len(payments) > 1:
+            last = succeeded[-1]
+            yield Discrepancy(
+                DiscrepancyKind.KEY_CHARGED_TWICE,
+                last.merchant_reference,
+                f"{last.operation} {last.idempotency_key} was acknowledged for {len(payments)} payments: "
+                f"{', '.join(sorted(str(payment) for payment in payments))}",
+                last.amount_minor,
+                last.currency,
+            )
+
+
+def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No merchant reference is captured twice, in one book or in two."""
+    yield from _repeated(
+        (charge for charge in evidence.charges if charge.operation is Operation.CAPTURE),
+        lambda charge: charge.reference,
+        DiscrepancyKind.REFERENCE_CHARGED_TWICE,
+        "captured twice",
+    )
+
+
+def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No merchant reference is authorized twice, in one book or in two."""
+    yield from _repeated(
+        (charge for charge in evidence.charges if charge.operation is Operation.AUTHORIZE),
+        lambda charge: charge.reference,
+        DiscrepancyKind.REFERENCE_AUTHORIZED_TWICE,
+        "authorized twice",
+    )
+
+
+def _repeated(
+    charges: Iterable[Charge], identity: Callable[[Charge], str], kind: DiscrepancyKind, what: str
+) -> Iterator[Discrepancy]:
+    groups: dict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        groups[identity(charge)].append(charge)
+    for group in groups.values():
+        for extra in group[1:]:
+            detail = f"{what}: {describe_charge(group[0])}, and {describe_charge(extra)}"
+            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
+
+
+def _money(receivable: dict[str, int]) -> tuple[int | None, str | None]:
+    currency = next(iter(receivable), None)
+    return (abs(receivable[currency]), currency) if currency else (None, None)

@@ -1,0 +1,129 @@
+"""The three witnesses, indexed once, so that every check is a walk or a lookup."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from moneypath.oracle.claims import Attribution, Claim, attribute, read_claims
+from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine
+
+# The ledger's own words for what an operation does to the accounts.
+_OPERATION_OF_ENTRY = {
+    "posting": Operation.CAPTURE,
+    "capture": Operation.CAPTURE,
+    "reversal": Operation.REFUND,
+    "refund": Operation.REFUND,
+}
+
+
+class Movement(NamedTuple):
+    """What joins an entry to a provider's charge: all four must agree."""
+
+    operation: Operation
+    provider: str
+    provider_key: str
+    reference: str
+
+
+@dataclass(slots=True)
+class Entry:
+    """One ledger entry: net debit per currency of the provider's receivable, and of all other accounts."""
+
+    head: PostingLine
+    operation: Operation | None
+    receivable: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The merchant reference, or the entry's id when the ledger knows none."""
+        return self.head.merchant_reference or self.head.entry_id
+
+    def add(self, line: PostingLine) -> None:
+        """Add a line to the side that its account belongs to."""
+        if not line.amount_minor:
+            return
+        side = self.receivable if line.account == f"provider_receivable:{self.head.provider}" else self.others
+        side[line.currency] = side.get(line.currency, 0) + line.amount_minor
+
+    def net(self) -> dict[str, int]:
+        """Return the debits minus credits per currency: all 0 when balanced, empty without lines."""
+        totals = dict(self.receivable)
+        for currency, minor in self.others.items():
+            totals[currency] = totals.get(currency, 0) + minor
+        return totals
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything the checks look at. `charges` are the effective ones only."""
+
+    entries: tuple[Entry, ...]
+    charges: tuple[Charge, ...]
+    claims: tuple[Claim, ...]
+    entries_of: dict[Movement, list[Entry]]
+    charges_of: dict[Movement, list[Charge]]
+    posted_keys: frozenset[tuple[Operation, str, str]]
+    attributions: tuple[Attribution, ...]
+    acknowledgements: dict[tuple[Operation, str], list[Acknowledgement]]
+
+
+def collect(
+    postings: Iterable[PostingLine],
+    provider_book: Iterable[Charge],
+    acknowledgements: Iterable[Acknowledgement],
+) -> Evidence:
+    """Index the rows of all witnesses; time and memory grow linearly with them."""
+    entries = _group_lines(postings)
+    charges = tuple(charge for charge in provider_book if charge.effective)
+    entries_of: dict[Movement, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.operation is not None:
+            entries_of[_movement_of_entry(entry, entry.operation)].append(entry)
+    charges_of: dict[Movement, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        charges_of[movement_of(charge)].append(charge)
+    by_key: dict[tuple[Operation, str], list[Acknowledgement]] = defaultdict(list)
+    for acknowledgement in acknowledgements:
+        by_key[acknowledgement.operation, acknowledgement.idempotency_key].append(acknowledgement)
+    claims = read_claims(by_key)
+    owned = [(charge, _owner(entries_of.get(movement_of(charge)))) for charge in charges]
+    return Evidence(
+        entries=entries,
+        charges=charges,
+        claims=claims,
+        entries_of=dict(entries_of),
+        charges_of=dict(charges_of),
+        posted_keys=frozenset(
+            (movement.operation, entry.head.idempotency_key, movement.reference)
+            for movement, posted in entries_of.items()
+            for entry in posted
+        ),
+        attributions=tuple(attribute(claims, owned)),
+        acknowledgements=dict(by_key),
+    )
+
+
+def movement_of(charge: Charge) -> Movement:
+    """Return what an entry for this charge must carry."""
+    return Movement(charge.operation, charge.provider, charge.key, charge.reference)
+
+
+def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
+    head = entry.head
+    return Movement(operation, head.provider, head.provider_key, head.merchant_reference)
+
+
+def _owner(posted: list[Entry] | None) -> str | None:
+    return (posted[0].head.idempotency_key or None) if posted else None
+
+
+def _group_lines(postings: Iterable[PostingLine]) -> tuple[Entry, ...]:
+    entries: dict[str, Entry] = {}
+    for line in postings:
+        entry = entries.get(line.entry_id)
+        if entry is None:
+            entry = entries[line.entry_id] = Entry(line, _OPERATION_OF_ENTRY.get(line.entry_kind))
+        entry.add(line)
+    return tuple(entries.values())

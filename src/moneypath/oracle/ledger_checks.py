@@ -1,0 +1,125 @@
+"""What the ledger must hold true by itself, and against the providers' books."""
+
+from collections.abc import Iterator
+
+from moneypath.oracle.evidence import Entry, Evidence, Movement
+from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation
+
+
+def check_entries_balance(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every entry has lines, and they sum to zero in each currency by itself."""
+    for entry in evidence.entries:
+        net = entry.net()
+        if not net:
+            yield _of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, "has no lines")
+        for currency, minor in net.items():
+            if minor:
+                detail = f"is off by {minor} {currency}"
+                yield _of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, detail, abs(minor), currency)
+
+
+def check_currencies_balance(evidence: Evidence) -> Iterator[Discrepancy]:
+    """The whole ledger sums to zero in each currency by itself."""
+    totals: dict[str, int] = {}
+    for entry in evidence.entries:
+        for currency, minor in entry.net().items():
+            totals[currency] = totals.get(currency, 0) + minor
+    for currency, minor in sorted(totals.items()):
+        if minor:
+            detail = f"all lines in {currency} sum to {minor}, not to 0"
+            yield Discrepancy(DiscrepancyKind.CURRENCY_UNBALANCED, currency, detail, abs(minor), currency)
+
+
+def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every capture and refund in a provider's book has an entry."""
+    for movement, charges in evidence.charges_of.items():
+        if movement.operation is Operation.AUTHORIZE or movement in evidence.entries_of:
+            continue
+        for charge in charges:
+            yield Discrepancy(
+                DiscrepancyKind.CAPTURE_WITHOUT_POSTING,
+                charge.reference,
+                f"{describe_charge(charge)} has no entry in the ledger",
+                charge.amount_minor,
+                charge.currency,
+            )
+
+
+def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every entry of a capture or refund has its effect in the provider's book."""
+    for movement, entries in evidence.entries_of.items():
+        if movement in evidence.charges_of:
+            continue
+        for entry in entries:
+            money = max(_posted(entry, movement).items(), key=lambda item: abs(item[1]), default=None)
+            detail = (
+                f"({movement.operation}) has no counterpart in the book of {movement.provider or 'anyone'}"
+            )
+            amount, currency = (abs(money[1]), money[0]) if money else (None, None)
+            yield _of_entry(DiscrepancyKind.POSTING_WITHOUT_CAPTURE, entry, detail, amount, currency)
+
+
+def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
+    """No operation is posted by two entries."""
+    for movement, entries in evidence.entries_of.items():
+        for extra in entries[1:]:
+            money = _posted(extra, movement)
+            currency = next(iter(money), None)
+            detail = f"posts the {movement.operation} that entry {entries[0].head.entry_id} posted"
+            amount = abs(money[currency]) if currency else None
+            yield _of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, amount, currency)
+
+
+def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every entry moves what the provider moved: same currency, same amount, same direction."""
+    for movement, entries in evidence.entries_of.items():
+        for charge in evidence.charges_of.get(movement, ())[:1]:
+            for entry in entries:
+                yield from _compare(entry, movement, charge)
+
+
+def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discrepancy]:
+    money = _posted(entry, movement)
+    wanted = {charge.currency: charge.amount_minor}
+    # A lost or altered leg is the balance check's finding, the other leg still tells the amount.
+    if wanted in (money, _mirror(entry, movement)):
+        return
+    if money and charge.currency not in money:
+        posted = ", ".join(f"{minor} {currency}" for currency, minor in sorted(money.items()))
+        detail = f"posts {posted}, {describe_charge(charge)}"
+        yield _of_entry(DiscrepancyKind.CURRENCY_DIFFERS, entry, detail, charge.amount_minor, charge.currency)
+        return
+    posted_minor = money.get(charge.currency, 0)
+    detail = f"posts {posted_minor} {charge.currency} to the provider, {describe_charge(charge)}"
+    difference = abs(posted_minor - charge.amount_minor)
+    yield _of_entry(DiscrepancyKind.AMOUNT_DIFFERS, entry, detail, difference, charge.currency)
+
+
+def _posted(entry: Entry, movement: Movement) -> dict[str, int]:
+    """What the entry says the provider owes for a capture, or is owed for a refund: positive."""
+    sign = -1 if movement.operation is Operation.REFUND else 1
+    return {currency: sign * minor for currency, minor in entry.receivable.items() if minor}
+
+
+def _mirror(entry: Entry, movement: Movement) -> dict[str, int]:
+    sign = 1 if movement.operation is Operation.REFUND else -1
+    return {currency: sign * minor for currency, minor in entry.others.items() if minor}
+
+
+def _of_entry(
+    kind: DiscrepancyKind,
+    entry: Entry,
+    detail: str,
+    amount_minor: int | None = None,
+    currency: str | None = None,
+) -> Discrepancy:
+    text = f"ledger entry {entry.head.entry_id} ({entry.head.entry_kind}) {detail}"
+    return Discrepancy(kind, entry.subject, text, amount_minor, currency)
+
+
+def describe_charge(charge: Charge) -> str:
+    """Name a charge so that both sides can find it."""
+    return (
+        f"{charge.provider}'s book has {charge.operation} {charge.key} "
+        f"over {charge.amount_minor} {charge.currency}"
+    )

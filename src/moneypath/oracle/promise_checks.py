@@ -1,0 +1,106 @@
+"""What the client was told must be what the books and the ledger hold."""
+
+from collections.abc import Iterator
+
+from moneypath.oracle.claims import Attribution, Stance
+from moneypath.oracle.evidence import Evidence
+from moneypath.oracle.ledger_checks import describe_charge
+from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Operation, Outcome
+
+_PROMISES = (Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED)
+
+
+def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every acknowledged success is in a book, and a capture or refund in the ledger too."""
+    for attribution in evidence.attributions:
+        if attribution.claim.stance is Stance.SUCCEEDED:
+            answer = attribution.claim.answer
+            missing = _missing(evidence, attribution)
+            if missing:
+                yield Discrepancy(
+                    DiscrepancyKind.ACKNOWLEDGED_LOST,
+                    answer.merchant_reference,
+                    f"{_describe(answer)}, but {' and '.join(missing)} lacks it",
+                    answer.amount_minor,
+                    answer.currency,
+                )
+
+
+def check_successes_agree(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every acknowledged success is in the book with the acknowledged amount and currency."""
+    for attribution in evidence.attributions:
+        if attribution.claim.stance is Stance.SUCCEEDED and attribution.charge is not None:
+            yield from _compare(attribution.claim.answer, attribution.charge)
+
+
+def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
+    """What was refused or failed has no effect in any book that another key does not explain."""
+    for attribution in evidence.attributions:
+        charge = attribution.charge
+        if attribution.claim.stance is Stance.REFUSED and charge is not None:
+            answer = attribution.claim.answer
+            yield Discrepancy(
+                DiscrepancyKind.REFUSED_BUT_CHARGED,
+                answer.merchant_reference,
+                f"{_describe(answer)}, but {describe_charge(charge)}",
+                charge.amount_minor,
+                charge.currency,
+            )
+
+
+def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Every later promise to a key repeats its first one."""
+    for answers in evidence.acknowledgements.values():
+        first: Acknowledgement | None = None
+        for answer in answers:
+            if answer.outcome not in _PROMISES:
+                continue
+            if first is None:
+                first = answer
+            elif _promised(answer) != _promised(first):
+                yield Discrepancy(
+                    DiscrepancyKind.REPLAY_DIFFERS,
+                    first.merchant_reference,
+                    f"{_describe(first)} (payment {first.payment_id}), and later: "
+                    f"{_describe(answer)} (payment {answer.payment_id})",
+                    first.amount_minor,
+                    first.currency,
+                )
+                break
+
+
+def _missing(evidence: Evidence, attribution: Attribution) -> list[str]:
+    answer = attribution.claim.answer
+    missing = [] if attribution.charge is not None else ["every provider's book"]
+    posted = (answer.operation, answer.idempotency_key, answer.merchant_reference) in evidence.posted_keys
+    if answer.operation is not Operation.AUTHORIZE and not posted:
+        missing.append("the ledger")
+    return missing
+
+
+def _compare(answer: Acknowledgement, charge: Charge) -> Iterator[Discrepancy]:
+    if (answer.amount_minor, answer.currency) == (charge.amount_minor, charge.currency):
+        return
+    kind, at_stake = DiscrepancyKind.CURRENCY_DIFFERS, charge.amount_minor
+    if answer.currency == charge.currency:
+        kind, at_stake = DiscrepancyKind.AMOUNT_DIFFERS, abs(answer.amount_minor - charge.amount_minor)
+    detail = f"{_describe(answer)}, but {describe_charge(charge)}"
+    yield Discrepancy(kind, answer.merchant_reference, detail, at_stake, charge.currency)
+
+
+def _promised(answer: Acknowledgement) -> tuple[object, ...]:
+    """What must not change; the status code may, when the final answer came from a read."""
+    return (
+        answer.outcome,
+        answer.payment_id,
+        answer.merchant_reference,
+        answer.amount_minor,
+        answer.currency,
+    )
+
+
+def _describe(answer: Acknowledgement) -> str:
+    return (
+        f"the client was told that {answer.operation} {answer.idempotency_key} "
+        f"over {answer.amount_minor} {answer.currency} {answer.outcome}"
+    )

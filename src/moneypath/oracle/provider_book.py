@@ -1,0 +1,121 @@
+"""Reads a provider's book of truth over HTTP, page by page."""
+
+import asyncio
+
+import aiohttp
+
+from moneypath.oracle.errors import FieldInvalid, ProviderBookUnreadable
+from moneypath.oracle.fields import (
+    Row,
+    parse_object,
+    read_currency,
+    read_instant,
+    read_integer,
+    read_member,
+    read_text,
+)
+from moneypath.oracle.records import Charge, ChargeStatus, Operation
+
+PAGE_ROWS = 2000
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+PAGES_MAX = 2500
+_CURSOR_MAX = 2**63 - 1
+_TEXT_MAX = 256
+
+
+async def read_provider_book(
+    url: str,
+    token: str,
+    *,
+    timeout_seconds: float = 60.0,
+    page_rows: int = PAGE_ROWS,
+    pages_max: int = PAGES_MAX,
+) -> tuple[Charge, ...]:
+    """Read every operation of the provider at `url`, effective or not, in the order of its book.
+
+    The time-out covers all pages. Raises ProviderBookUnreadable, which never holds the token; half a
+    book is never returned, because a missing page would read as missing captures.
+    """
+    endpoint = f"{url.rstrip('/')}/truth/operations"
+    charges: list[Charge] = []
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with asyncio.timeout(timeout_seconds), aiohttp.ClientSession(headers=headers) as session:
+            after: int | None = 0
+            for _ in range(pages_max):
+                page = await _fetch(session, endpoint, after or 0, page_rows)
+                after = _read_page(page, after or 0, charges)
+                if after is None:
+                    return tuple(charges)
+    except TimeoutError:
+        raise ProviderBookUnreadable(
+            f"{endpoint}: no whole book within {timeout_seconds:g} s ({len(charges)} rows read)",
+            hint="See whether the acquirer runs and answers, then audit again.",
+        ) from None
+    except aiohttp.ClientError as error:
+        raise ProviderBookUnreadable(
+            f"{endpoint}: no answer: {type(error).__name__}",
+            hint="See whether the acquirer runs at this address, then audit again.",
+        ) from error
+    except FieldInvalid as error:
+        raise ProviderBookUnreadable(
+            f"{endpoint}: {error}", hint="The address or the control token may belong to another server."
+        ) from None
+    raise ProviderBookUnreadable(
+        f"{endpoint}: more than {pages_max} pages of {page_rows} rows", hint="Audit a shorter run."
+    )
+
+
+async def _fetch(session: aiohttp.ClientSession, endpoint: str, after: int, limit: int) -> Row:
+    query = {"after": str(after), "limit": str(limit)}
+    async with session.get(endpoint, params=query, allow_redirects=False) as response:
+        if response.status != 200:
+            raise FieldInvalid(f"answered {response.status}, needed: 200")
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > PAGE_BYTES_MAX:
+                raise FieldInvalid(f"a page has more than {PAGE_BYTES_MAX} bytes")
+    return parse_object(bytes(body))
+
+
+def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
+    """Append the page's rows, and return the cursor of the next one; both must move forward."""
+    provider = read_text(page, "provider")
+    rows = page.get("rows")
+    if not isinstance(rows, list):
+        raise FieldInvalid("rows: must be a list")
+    last = after
+    for row in rows:
+        if not isinstance(row, dict):
+            raise FieldInvalid("rows: must hold objects")
+        charge = _read_charge(provider, row)
+        if charge.seq <= last:
+            raise FieldInvalid(f"rows: seq {charge.seq} follows {last}, it must grow")
+        last = charge.seq
+        charges.append(charge)
+    if "next" in page and page["next"] is None:
+        return None
+    following = read_integer(page, "next", 1, _CURSOR_MAX)
+    if following < last or following <= after:
+        raise FieldInvalid(f"next: {following} follows {max(last, after)}, it must grow")
+    return following
+
+
+def _read_charge(provider: str, row: Row) -> Charge:
+    reference = row.get("provider_reference")
+    if reference is not None and (not isinstance(reference, str) or len(reference) > _TEXT_MAX):
+        raise FieldInvalid(f"provider_reference: must be null or a text of up to {_TEXT_MAX} characters")
+    return Charge(
+        provider=provider,
+        seq=read_integer(row, "seq", 1, _CURSOR_MAX),
+        key=read_text(row, "key"),
+        operation=read_member(row, "kind", Operation),
+        reference=read_text(row, "reference"),
+        amount_minor=read_integer(row, "amount_minor"),
+        currency=read_currency(row, "currency"),
+        card_range=read_text(row, "card_range"),
+        status=read_member(row, "status", ChargeStatus),
+        provider_reference=reference or "",
+        at=read_instant(row, "at"),
+    )

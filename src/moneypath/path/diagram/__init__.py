@@ -1,0 +1,1 @@
+"""The picture of the money path: nodes and edges from the declaration, drawn as SVG or Mermaid."""

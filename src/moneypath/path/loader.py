@@ -1,0 +1,28 @@
+"""Loads the declaration of the money path and derives the catalogue of its metrics."""
+
+from pathlib import Path
+
+from moneypath.path.model import MoneyPath
+from moneypath.path.source import load_yaml
+from moneypath.telemetry.catalogue import Catalogue
+
+FILE_NAME = "moneypath.yaml"
+# Services read this file; they do not read the declaration.
+CATALOGUE_FILE = "src/refpay/catalogue.json"
+
+
+def load(file: Path) -> MoneyPath:
+    """Return the money path declared in `file`; raise DeclarationInvalid with every problem found."""
+    return load_yaml(file, MoneyPath)
+
+
+def build_catalogue(path: MoneyPath) -> Catalogue:
+    """Return the catalogue of metrics with the labels closed over what `path` declares."""
+    return Catalogue.build(
+        {
+            "providers": path.provider_ids(),
+            "currencies": tuple(path.currencies),
+            "schemes": path.schemes,
+            "checks": tuple(check.id for check in path.checks),
+        }
+    )

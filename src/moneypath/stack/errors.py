@@ -1,0 +1,92 @@
+"""What can go wrong around a real server: one sentence each, and what to do next."""
+
+from typing import ClassVar
+
+from moneypath.errors import MoneypathError
+
+
+class StackError(MoneypathError):
+    """A server could not be found, started, kept alive or stopped."""
+
+    code: ClassVar[str] = "stack_error"
+
+
+class BinaryMissing(StackError):
+    """No program of that name and version range was found anywhere."""
+
+    code: ClassVar[str] = "binary_missing"
+
+
+class PackageUnavailable(StackError):
+    """A distribution package could not be fetched or unpacked."""
+
+    code: ClassVar[str] = "package_unavailable"
+
+
+class PortTaken(StackError):
+    """A port that a server needs is in use."""
+
+    code: ClassVar[str] = "port_taken"
+
+
+class FolderUnwritable(StackError):
+    """A folder that the stack needs cannot be created or written."""
+
+    code: ClassVar[str] = "folder_unwritable"
+
+
+class DatabaseUnprepared(StackError):
+    """The database folder could not be initialised, or holds something else."""
+
+    code: ClassVar[str] = "database_unprepared"
+
+
+class HistoryRefused(StackError):
+    """Prometheus' own tool refused the samples of a backfill."""
+
+    code: ClassVar[str] = "history_refused"
+
+
+class KeeperLost(StackError):
+    """The process that owns the servers is gone, and the servers with it."""
+
+    code: ClassVar[str] = "keeper_lost"
+
+
+class ServerNotStarted(StackError):
+    """The operating system refused to start the program."""
+
+    code: ClassVar[str] = "server_not_started"
+
+
+def _with_log(sentence: str, log_lines: tuple[str, ...]) -> str:
+    if not log_lines:
+        return f"{sentence}; it logged nothing"
+    return "\n    ".join((f"{sentence}; its last log lines:", *log_lines))
+
+
+class ServerDied(StackError):
+    """A server ended although nobody stopped it; `exit_status` is negative for a signal."""
+
+    code: ClassVar[str] = "server_died"
+
+    def __init__(self, name: str, exit_status: int, log_lines: tuple[str, ...], *, hint: str = "") -> None:
+        how = f"killed by signal {-exit_status}" if exit_status < 0 else f"exit code {exit_status}"
+        super().__init__(_with_log(f"server died: {name} ({how})", log_lines), hint=hint)
+        self.name = name
+        self.exit_status = exit_status
+        self.log_lines = log_lines
+
+
+class ServerNotReady(StackError):
+    """A server runs, but its health endpoint did not answer in time."""
+
+    code: ClassVar[str] = "server_not_ready"
+
+    def __init__(
+        self, name: str, seconds: float, last_answer: str, log_lines: tuple[str, ...], *, hint: str = ""
+    ) -> None:
+        sentence = f"server not ready: {name} within {seconds:g} s (its probe said: {last_answer})"
+        super().__init__(_with_log(sentence, log_lines), hint=hint)
+        self.name = name
+        self.log_lines = log_lines

@@ -1,0 +1,71 @@
+"""How much memory the servers really use: proportional set size over whole process trees."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReading:
+    """One server's tree. With `unreadable` processes, `pss_bytes` is a lower bound, not the sum."""
+
+    pss_bytes: int
+    processes: int
+    unreadable: int
+
+
+def read_pss_bytes(pid: int) -> int:
+    """Return one process's proportional set size; 0 for one that is just ending.
+
+    Raises PermissionError, FileNotFoundError or ProcessLookupError.
+    """
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def read_trees(
+    roots: Mapping[str, int], read: Callable[[int], int] = read_pss_bytes
+) -> dict[str, MemoryReading]:
+    """Read each named process with all its descendants; a process that ends meanwhile is left out.
+
+    A descendant that is itself a root counts there alone. Without the right to read a process (another
+    user's, as non-root) it is counted as unreadable.
+    """
+    offspring = _children_by_parent()
+    return {
+        name: _read_tree(pid, offspring, set(roots.values()) - {pid}, read) for name, pid in roots.items()
+    }
+
+
+def _children_by_parent() -> dict[int, list[int]]:
+    offspring: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text(errors="replace")
+        except OSError:
+            continue
+        parent = int(stat.rpartition(")")[2].split()[1])
+        offspring.setdefault(parent, []).append(int(entry.name))
+    return offspring
+
+
+def _read_tree(
+    root: int, offspring: Mapping[int, list[int]], others: set[int], read: Callable[[int], int]
+) -> MemoryReading:
+    total = processes = unreadable = 0
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        waiting += [child for child in offspring.get(pid, ()) if child not in others]
+        try:
+            total += read(pid)
+            processes += 1
+        except PermissionError:
+            unreadable += 1
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return MemoryReading(pss_bytes=total, processes=processes, unreadable=unreadable)

@@ -1,0 +1,199 @@
+"""Fetch a Debian package with the machine's own sources and unpack it: no root, nothing installed."""
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from moneypath.stack.errors import FolderUnwritable, PackageUnavailable
+
+Progress = Callable[[str], None]
+
+_LOCK_WITHIN_SECONDS = 300.0
+_STEP_WITHIN_SECONDS = 180.0
+_DPKG_STATUS = Path("/var/lib/dpkg/status")
+# Debian builds Alertmanager so that it reads its templates from this path and no other, and refuses to
+# start without them. The same number of bytes, relative to the folder it runs in, makes it portable.
+_FIXED_TEMPLATES = b"/usr/share/prometheus/alertmanager"
+PORTABLE_TEMPLATES = "templates/alertmanager"
+# Debian's Prometheus leaves the scripts of its web pages to other packages and links to them.
+_WEB_PAGES = {
+    "prometheus": (
+        "fonts-glyphicons-halflings",
+        "libjs-bootstrap4",
+        "libjs-d3",
+        "libjs-eonasdan-bootstrap-datetimepicker",
+        "libjs-jquery",
+        "libjs-jquery-hotkeys",
+        "libjs-moment",
+        "libjs-moment-timezone",
+        "libjs-mustache",
+        "libjs-popper.js",
+        "libjs-rickshaw",
+    )
+}
+
+
+def unpacked(package: str, cache: Path) -> list[Path]:
+    """List the unpacked versions of a package in the cache, newest fetch first."""
+    folders = [path for path in _shelf(cache).glob(f"{package}_*") if path.is_dir()]
+    return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def fetch(
+    package: str,
+    cache: Path,
+    environ: Mapping[str, str],
+    progress: Progress | None = None,
+    *,
+    rejected: Collection[Path] = (),
+) -> Path:
+    """Return a folder with the unpacked package, fetching it unless another process just did.
+
+    What is `rejected` has been looked at and does not fit. Uses apt with private state and cache folders,
+    so neither root nor its locks are needed. Processes that fetch at the same time wait for each other.
+    Raises PackageUnavailable or FolderUnwritable.
+    """
+    tell = progress or (lambda _: None)
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool, path=environ.get("PATH", os.defpath)) is None:
+            raise PackageUnavailable(f"package not fetched: {package}; this machine has no {tool}")
+    try:
+        shelf = _shelf(cache)
+        shelf.mkdir(parents=True, exist_ok=True)
+        with (
+            _locked(shelf / "fetch.lock", tell),
+            tempfile.TemporaryDirectory(dir=shelf, prefix=".new-") as new,
+        ):
+            for present in unpacked(package, cache):
+                if present not in rejected:
+                    return present
+            return _fetch_into(package, shelf, Path(new), environ, tell)
+    except OSError as error:
+        raise FolderUnwritable(f"folder not writable: {cache} ({error.strerror})") from error
+
+
+def _fetch_into(package: str, shelf: Path, new: Path, environ: Mapping[str, str], tell: Progress) -> Path:
+    apt = ["apt-get", "-q", *_private_apt(new)]
+    tell(f"fetching the package {package} with this machine's package sources (some seconds, once)")
+    broken_source: PackageUnavailable | None = None
+    try:
+        _run([*apt, "update"], new, environ, f"package lists not fetched, wanted for {package}")
+    except PackageUnavailable as error:
+        broken_source = error  # one source of many may be broken, and not be the one that is needed
+    try:
+        _run([*apt, "download", package], new, environ, f"package not fetched: {package}")
+    except PackageUnavailable as error:
+        raise broken_source or error from None
+    archives = sorted(new.glob(f"{package}_*.deb"))
+    if not archives:
+        raise PackageUnavailable(f"package not fetched: {package}; apt-get named no error")
+    try:
+        if package in _WEB_PAGES:
+            _run(
+                [*apt, "download", *_WEB_PAGES[package]], new, environ, f"web pages of {package} not fetched"
+            )
+    except PackageUnavailable as error:
+        tell(f"{error.what}; the server runs without them")
+    tell(f"unpacking {archives[0].name}")
+    content = new / "content"
+    for archive in sorted(new.glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(archive), str(content)], new, environ, f"not unpacked: {archive.name}")
+    if package == "prometheus-alertmanager":
+        _make_portable(content / "usr" / "bin" / package)
+    # A folder appears under its final name in one step, so what is there is whole.
+    target = shelf / archives[0].stem
+    return target if target.exists() else content.rename(target)
+
+
+def _private_apt(new: Path) -> list[str]:
+    state, archives = new / "state", new / "cache"
+    (state / "lists" / "partial").mkdir(parents=True)
+    (archives / "archives" / "partial").mkdir(parents=True)
+    status = new / "status"
+    if _DPKG_STATUS.exists():
+        shutil.copyfile(_DPKG_STATUS, status)
+    else:
+        status.touch()
+    options = {
+        "Dir::State": state,
+        "Dir::State::status": status,
+        "Dir::Cache": archives,
+        "Debug::NoLocking": "1",
+        "APT::Sandbox::User": "root",  # as root, or it warns that `_apt` cannot enter our folder
+        "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+        "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
+        "Acquire::Retries": "1",
+        "Acquire::http::Timeout": "20",
+        "Acquire::https::Timeout": "20",
+        "APT::Update::Error-Mode": "any",
+    }
+    return [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+
+
+def _run(command: list[str], folder: Path, environ: Mapping[str, str], failure: str) -> None:
+    # apt is translated, and our error shows its words.
+    environment = {"PATH": os.defpath, **environ, "LC_ALL": "C.UTF-8"}
+    try:
+        subprocess.run(  # noqa: S603  # a list of our own making
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_STEP_WITHIN_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise PackageUnavailable(f"{failure}; no end within {_STEP_WITHIN_SECONDS:g} s") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        problems = [line for line in lines if line.startswith(("E:", "Err:"))] or lines
+        shown = "\n    ".join(problems[-5:]) or f"exit code {error.returncode}"
+        raise PackageUnavailable(f"{failure}; {command[0]} said:\n    {shown}") from None
+
+
+def _make_portable(program: Path) -> None:
+    relative = PORTABLE_TEMPLATES.encode()
+    padded = b"./" * ((len(_FIXED_TEMPLATES) - len(relative)) // 2) + relative
+    content = program.read_bytes()
+    start = 0
+    while (start := content.find(_FIXED_TEMPLATES, start)) >= 0:
+        end = start + len(_FIXED_TEMPLATES)
+        if not content.startswith((b"/ui/", b"/no-ui"), end):  # the folders of the web pages
+            content = content[:start] + padded + content[end:]
+        start = end
+    program.write_bytes(content)
+
+
+def _shelf(cache: Path) -> Path:
+    # One home folder may be shared by machines of several kinds.
+    return cache / "packages" / platform.machine()
+
+
+@contextlib.contextmanager
+def _locked(file: Path, tell: Progress) -> Iterator[None]:
+    deadline = time.monotonic() + _LOCK_WITHIN_SECONDS
+    told = False
+    with file.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise PackageUnavailable(
+                        f"packages not fetched: another process holds {file} since {_LOCK_WITHIN_SECONDS:g} s"
+                    ) from None
+            if not told:
+                tell("waiting for another process that fetches packages")
+                told = True
+            time.sleep(0.1)
+        yield

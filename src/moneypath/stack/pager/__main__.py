@@ -1,0 +1,56 @@
+"""Run the pager: `python -m moneypath.stack.pager --port N --store FILE --secrets-folder DIR`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from moneypath.errors import MoneypathError
+from moneypath.stack.pager.app import Tokens, create_app
+from moneypath.stack.pager.store import PageStore
+
+_SHUTDOWN_WITHIN_SECONDS = 2.0
+
+
+async def serve(port: int, store_file: Path, secrets_folder: Path) -> None:
+    """Serve on loopback until SIGTERM or SIGINT; port 0 chooses one. The port is printed as one JSON line."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    app = create_app(PageStore(store_file), Tokens.load(secrets_folder))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_WITHIN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        bound = runner.addresses[0][1]
+        print(json.dumps({"event": "listening", "port": bound}), flush=True)  # noqa: T201  # the interface
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m moneypath.stack.pager", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--secrets-folder", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        asyncio.run(serve(given.port, given.store, given.secrets_folder))
+    except MoneypathError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # a command line's answer
+        return error.exit_code
+    except OSError as error:
+        print(f"pager not started: {error}", file=sys.stderr)  # noqa: T201  # a command line's answer
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

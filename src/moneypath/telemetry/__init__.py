@@ -1,0 +1,22 @@
+"""The instrumentation library: what a service imports, and nothing else of ours.
+
+Importing does nothing. `setup(catalogue, service=...)` gives a recorder; `logs.configure` sets up
+logging; `integrations.*` hold one module a library and are imported by those who use it.
+"""
+
+from moneypath.telemetry.catalogue import Catalogue, MetricKind, MetricSpec, Unit
+from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown, MetricUnknown, TelemetryError
+from moneypath.telemetry.setup import Recorder, setup
+
+__all__ = [
+    "Catalogue",
+    "CatalogueInvalid",
+    "LabelsUnknown",
+    "MetricKind",
+    "MetricSpec",
+    "MetricUnknown",
+    "Recorder",
+    "TelemetryError",
+    "Unit",
+    "setup",
+]

@@ -1,0 +1,143 @@
+"""The catalogue as a file: small, sorted, refused as a whole when anything in it is not understood."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from moneypath.telemetry.errors import CatalogueInvalid
+from moneypath.telemetry.metric import MetricKind, MetricSpec, Unit
+
+FORMAT_VERSION = 1
+SIZE_LIMIT_BYTES = 1024 * 1024
+HINT = "the file is generated: run `moneypath generate` and do not edit it"
+
+_KEYS = ("name", "kind", "help", "unit", "labels", "buckets", "series_budget", "precreate")
+
+T = TypeVar("T")
+
+
+class _Broken(Exception):
+    """Where and what, to be told with the file's name."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key}: {what}")
+
+
+def write(specs: Iterable[MetricSpec]) -> str:
+    """Write metrics as JSON with one metric a line, so that a change shows as one line."""
+    lines = ",\n".join(f"  {json.dumps(_to_object(spec), ensure_ascii=False)}" for spec in specs)
+    return f'{{\n"version": {FORMAT_VERSION},\n"metrics": [\n{lines}\n]\n}}\n'
+
+
+def _to_object(spec: MetricSpec) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "kind": spec.kind.value,
+        "help": spec.help,
+        "unit": spec.unit.value,
+        "labels": {label: list(values) for label, values in spec.labels.items()},
+        "buckets": list(spec.buckets),
+        "series_budget": spec.series_budget,
+        "precreate": spec.precreate,
+    }
+
+
+def read(file: Path, collect: Callable[[Iterable[MetricSpec]], T]) -> T:
+    """Read the metrics of a file and hand them to `collect`.
+
+    Raises CatalogueInvalid naming the file and the key for whatever is missing, unknown or wrong.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(SIZE_LIMIT_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise CatalogueInvalid(f"{file}: cannot be read: {reason}", hint=HINT) from error
+    if len(content) > SIZE_LIMIT_BYTES:
+        raise CatalogueInvalid(f"{file}: larger than {SIZE_LIMIT_BYTES} bytes", hint=HINT)
+    try:
+        return collect(_metrics(_parse(content)))
+    except (_Broken, CatalogueInvalid) as error:
+        what = error.what if isinstance(error, CatalogueInvalid) else str(error)
+        raise CatalogueInvalid(f"{file}: {what}", hint=HINT) from error
+
+
+def _parse(content: bytes) -> object:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise _Broken(name, "key stands twice")
+        return dict(pairs)
+
+    def refuse(constant: str) -> object:
+        raise _Broken("number", f"{constant} is not allowed")
+
+    try:
+        return json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise _Broken("content", f"not valid JSON: {error}") from error
+
+
+def _metrics(document: object) -> list[MetricSpec]:
+    top = _keyed(document, ("version", "metrics"), "catalogue")
+    if top["version"] != FORMAT_VERSION or isinstance(top["version"], bool):
+        raise _Broken("version", f"{top['version']!r} is not {FORMAT_VERSION}")
+    entries = top["metrics"]
+    if not isinstance(entries, list):
+        raise _Broken("metrics", "has to be a list")
+    return [_metric(entry, f"metrics[{index}]") for index, entry in enumerate(entries)]
+
+
+def _metric(entry: object, at: str) -> MetricSpec:
+    keyed = _keyed(entry, _KEYS, at)
+    for key, kind in (("name", str), ("help", str), ("series_budget", int), ("precreate", bool)):
+        value = keyed[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise _Broken(f"{at}.{key}", f"{value!r} is not of type {kind.__name__}")
+    return MetricSpec(
+        name=str(keyed["name"]),
+        kind=MetricKind(_one_of(keyed["kind"], [kind.value for kind in MetricKind], f"{at}.kind")),
+        help=str(keyed["help"]),
+        unit=Unit(_one_of(keyed["unit"], [unit.value for unit in Unit], f"{at}.unit")),
+        labels=_labels(keyed["labels"], f"{at}.labels"),
+        buckets=_buckets(keyed["buckets"], f"{at}.buckets"),
+        series_budget=int(str(keyed["series_budget"])),
+        precreate=keyed["precreate"] is True,
+    )
+
+
+def _keyed(value: object, keys: tuple[str, ...], at: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _Broken(at, "has to be an object")
+    for key in value:
+        if key not in keys:
+            raise _Broken(f"{at}.{key}", f"unknown key; allowed: {', '.join(keys)}")
+    for key in keys:
+        if key not in value:
+            raise _Broken(f"{at}.{key}", "missing key")
+    return value
+
+
+def _one_of(value: object, allowed: list[str], at: str) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise _Broken(at, f"{value!r} is not allowed; allowed: {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _labels(value: object, at: str) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise _Broken(at, "has to be an object of lists")
+    labels: dict[str, tuple[str, ...]] = {}
+    for label, values in value.items():
+        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
+            raise _Broken(f"{at}.{label}", "has to be a list of strings")
+        labels[label] = tuple(values)
+    return labels
+
+
+def _buckets(value: object, at: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(type(edge) in (int, float) for edge in value):
+        raise _Broken(at, "has to be a list of numbers")
+    return tuple(float(edge) for edge in value)

@@ -1,0 +1,287 @@
+"""Where numbers are kept: small flat lists that a record changes in place, without a lock.
+
+Under CPython's GIL a thread is switched only at a call, a function's start or a backward jump. In
+`cells[i] += x` nothing of the kind stands between reading and writing, so no increment is lost as
+long as `i` and `x` are computed before: `cells[bisect_left(edges, v)] += 1` calls first and reads
+afterwards, `cells[0] = f(cells[0])` would not. A test holds this against a losing control. On a
+build without the GIL the same handles work under a lock (see `locked.py`).
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
+from moneypath.telemetry.metric import MetricSpec
+from moneypath.telemetry.vocabulary import DropReason
+
+Cells = list[float]
+Key = tuple[str, ...]
+
+# Sums stay exact far below this, and an absurd value (a timestamp in ns as a duration) shows as a drop.
+LARGEST = float(2**63)
+# One call site passes its labels in one order; this many orders are remembered, others are looked up anew.
+REMEMBERED_ORDERS = 4
+
+
+class Drops:
+    """Count records that were not taken, by reason."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self) -> None:
+        self._cells = {reason: [0] for reason in DropReason}
+
+    def count(self, reason: DropReason) -> None:
+        """Count one refused record."""
+        self._cells[reason][0] += 1
+
+    def count_number(self, value: object) -> None:
+        """Count a value that cannot be recorded, under what is wrong with it."""
+        if not isinstance(value, int | float) or (isinstance(value, float) and math.isnan(value)):
+            self.count(DropReason.NOT_A_NUMBER)
+        else:
+            self.count(DropReason.NEGATIVE if value < 0 else DropReason.OUT_OF_RANGE)
+
+    def totals(self) -> dict[Key, float]:
+        """Return the counts by reason."""
+        return {(reason.value,): cell[0] for reason, cell in self._cells.items()}
+
+
+class Handle(Protocol):
+    """What a family binds to one combination of labels."""
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None: ...
+
+
+H = TypeVar("H", bound=Handle)
+
+
+class BoundCounter:
+    """Count on one combination of labels. Cells: the value, the number of records."""
+
+    __slots__ = ("_cells", "_drops")
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
+        self._cells = cells
+        self._drops = drops
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`, at least 0; anything else is dropped and counted."""
+        try:
+            if 0 <= amount <= LARGEST:
+                cells = self._cells
+                cells[0] += amount
+                cells[1] += 1
+                return
+        except (TypeError, ValueError, ArithmeticError):
+            # Not a number of ours: a string, an array, a decimal's NaN, which refuses to be compared.
+            pass
+        self._drops.count_number(amount)
+
+
+class BoundGauge:
+    """Set the value of one combination of labels. Cells: the value (NaN: absent), the number of records."""
+
+    __slots__ = ("_cells", "_drops")
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
+        self._cells = cells
+        self._drops = drops
+
+    def set(self, value: float) -> None:
+        """Set the value; one that is no finite number is counted as dropped and makes the gauge absent.
+
+        Keeping the last good value instead would let a gauge that has to be 0 go on saying so.
+        """
+        cells = self._cells
+        if isinstance(value, int | float) and -LARGEST <= value <= LARGEST:
+            # A plain int stays one: money beyond 2**53 minor units is still written digit by digit.
+            cells[0] = int(value) if isinstance(value, int) else float(value)
+            cells[1] += 1
+        else:
+            cells[0] = ABSENT
+            self._drops.count_number(value)
+
+    def clear(self) -> None:
+        """Make the gauge absent: its value is not known."""
+        self._cells[0] = ABSENT
+
+
+class BoundHistogram:
+    """Observe durations on one combination of labels. Cells: the sum, then one count a bucket, +Inf last."""
+
+    __slots__ = ("_cells", "_drops", "_edges")
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+        self._cells = cells
+        self._edges = edges
+        self._drops = drops
+
+    def observe(self, seconds: float) -> None:
+        """Take one duration in seconds, at least 0; anything else is dropped and counted."""
+        try:
+            if 0 <= seconds <= LARGEST:
+                cells = self._cells
+                cells[0] += seconds
+                cells[bisect_left(self._edges, seconds)] += 1
+                return
+        except (TypeError, ValueError, ArithmeticError):
+            # Not a number of ours: a string, an array, a decimal's NaN, which refuses to be compared.
+            pass
+        self._drops.count_number(seconds)
+
+
+ABSENT = float("nan")
+
+
+def bisect_edges(spec: MetricSpec) -> tuple[float, ...]:
+    """Return a histogram's edges behind one of -Inf, so that `bisect_left` gives the cell behind the sum."""
+    return (float("-inf"), *spec.buckets)
+
+
+class Family(Generic[H]):
+    """All combinations of one metric: resolves labels to handles and keeps their cells."""
+
+    __slots__ = ("_allowed", "_calls", "_drops", "_edges", "_handle", "_handles", "_zero", "cells", "spec")
+
+    def __init__(
+        self,
+        spec: MetricSpec,
+        handle: Callable[[Cells, tuple[float, ...], Drops], H],
+        zero: Cells,
+        drops: Drops,
+    ) -> None:
+        self.spec = spec
+        self.cells: dict[Key, Cells] = {}
+        self._allowed = [dict(zip(values, values, strict=True)) for values in spec.labels.values()]
+        self._calls: dict[tuple[tuple[str, str], ...], H] = {}
+        self._drops = drops
+        self._edges = bisect_edges(spec)
+        self._handle = handle
+        self._handles: dict[Key, H] = {}
+        self._zero = zero
+        if spec.precreate and spec.is_closed:
+            for key in spec.combinations():
+                self.cells[key] = list(zero)
+
+    def bind(self, **labels: str) -> H:
+        """Return the handle of one combination; raises LabelsUnknown if the catalogue lacks it."""
+        key = self._key(labels)
+        if isinstance(key, DropReason):
+            declared = ", ".join(f"{name}={list(values)}" for name, values in self.spec.labels.items())
+            raise LabelsUnknown(
+                f"{self.spec.name}: {key.value}: {labels}", hint=f"declared: {declared or 'no labels'}"
+            )
+        handle = self._handle_of(key)
+        if handle is None:
+            raise LabelsUnknown(
+                f"{self.spec.name}: the budget of {self.spec.series_budget} series is used up"
+            )
+        return handle
+
+    def _resolve(self, labels: Mapping[str, str]) -> H | None:
+        """Find the handle for labels as a call gave them, or count why there is none."""
+        key = self._key(labels)
+        handle = None if isinstance(key, DropReason) else self._handle_of(key)
+        if handle is None:
+            self._drops.count(key if isinstance(key, DropReason) else DropReason.SERIES_BUDGET)
+        elif len(self._calls) < REMEMBERED_ORDERS * self.spec.series_budget:
+            self._calls[tuple(labels.items())] = handle
+        return handle
+
+    def _key(self, labels: Mapping[str, str]) -> Key | DropReason:
+        names = self.spec.labels
+        if len(labels) != len(names) or not all(name in labels for name in names):
+            return DropReason.UNKNOWN_LABEL
+        try:
+            return tuple(allowed[labels[name]] for name, allowed in zip(names, self._allowed, strict=True))
+        except (KeyError, TypeError):
+            return DropReason.UNKNOWN_VALUE
+
+    def _handle_of(self, key: Key) -> H | None:
+        handle = self._handles.get(key)
+        if handle is not None:
+            return handle
+        cells = self.cells.get(key)
+        if cells is None:
+            if (len(self.cells) + 1) * self.spec.series_per_combination > self.spec.series_budget:
+                return None
+            # setdefault: two threads that meet here get the same cells.
+            cells = self.cells.setdefault(key, list(self._zero))
+        return self._handles.setdefault(key, self._handle(cells, self._edges, self._drops))
+
+    def close_label(self, label: str, values: tuple[str, ...]) -> None:
+        """Give an open label its values at wiring; those of a label that has them must be among them.
+
+        Raises CatalogueInvalid for a value that is not declared, and for an unknown label.
+        """
+        if label not in self.spec.labels:
+            raise CatalogueInvalid(f"{self.spec.name}: has no label {label}")
+        position = list(self.spec.labels).index(label)
+        known = self._allowed[position]
+        missing = [value for value in values if value not in known]
+        if missing and self.spec.labels[label]:
+            raise CatalogueInvalid(
+                f"{self.spec.name}: {label}: {missing} are not declared", hint=f"declared: {', '.join(known)}"
+            )
+        known.update(zip(values, values, strict=True))
+
+
+class CounterFamily(Family[BoundCounter]):
+    """Count by labels."""
+
+    __slots__ = ()
+
+    def inc(self, amount: float = 1, **labels: str) -> None:
+        """Add `amount` on a combination; never raises, what cannot be taken is counted as dropped."""
+        try:
+            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
+        except TypeError:
+            self._drops.count(DropReason.UNKNOWN_VALUE)
+            return
+        if handle is not None:
+            handle.inc(amount)
+
+
+class GaugeFamily(Family[BoundGauge]):
+    """Set by labels; a combination nobody has set is absent from the exposition."""
+
+    __slots__ = ()
+
+    def set(self, value: float, **labels: str) -> None:
+        """Set the value of a combination; never raises, what cannot be taken is counted as dropped."""
+        try:
+            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
+        except TypeError:
+            self._drops.count(DropReason.UNKNOWN_VALUE)
+            return
+        if handle is not None:
+            handle.set(value)
+
+    def clear(self, **labels: str) -> None:
+        """Make a combination absent: its value is not known."""
+        try:
+            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
+        except TypeError:
+            self._drops.count(DropReason.UNKNOWN_VALUE)
+            return
+        if handle is not None:
+            handle.clear()
+
+
+class HistogramFamily(Family[BoundHistogram]):
+    """Observe durations by labels."""
+
+    __slots__ = ()
+
+    def observe(self, seconds: float, **labels: str) -> None:
+        """Take a duration in seconds; never raises, what cannot be taken is counted as dropped."""
+        try:
+            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
+        except TypeError:
+            self._drops.count(DropReason.UNKNOWN_VALUE)
+            return
+        if handle is not None:
+            handle.observe(seconds)

@@ -1,0 +1,1 @@
+"""Integrations, one module a library; the core never imports them."""

@@ -1,0 +1,153 @@
+"""Pure ASGI: a middleware that times requests, and an endpoint that serves the metrics."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from moneypath.telemetry import correlation
+from moneypath.telemetry.errors import TelemetryError
+from moneypath.telemetry.exposition import negotiate
+from moneypath.telemetry.recorder import Recorder
+from moneypath.telemetry.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HISTOGRAM = "http_server_request_duration_seconds"
+ROUTES_LIMIT = 200
+PATH_LENGTH_LIMIT = 2048
+
+_HEADER = correlation.HEADER.encode()
+_PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:path)?(?::[a-z]+)?\}")
+
+
+class TelemetryMiddleware:
+    """Time each HTTP request and give it a correlation id; anything but HTTP passes through untouched.
+
+    `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label; any
+    other path is `other`. An exception counts as 500 and passes on.
+    """
+
+    def __init__(self, app: App, recorder: Recorder, routes: Iterable[str]) -> None:
+        self._app = app
+        self._routes = Routes(routes)
+        self._histogram = recorder.histogram(HISTOGRAM)
+        self._histogram.close_label("http_route", (*self._routes.templates, OTHER))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        ended = None
+        # Until an answer begins: a server answers 500 for an app that raises or stays silent.
+        status = 500
+        correlation_id = correlation.accept(_given_id(scope))
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status, ended
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != _HEADER]
+                message = {**message, "headers": [*headers, (_HEADER, correlation_id.encode())]}
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Background work after the response is not the caller's time.
+                ended = perf_counter()
+
+        try:
+            with correlation.bound(correlation_id):
+                await self._app(scope, receive, send_marked)
+        except BaseException:
+            status = 500
+            raise
+        finally:
+            self._histogram.observe(
+                (ended or perf_counter()) - begun,
+                http_request_method=_closed(scope["method"], HTTP_METHODS),
+                http_route=self._routes.label(scope),
+                http_response_status_code=_closed(str(status), HTTP_STATUS_CODES),
+            )
+
+
+class Routes:
+    """Find the template of a request's path."""
+
+    __slots__ = ("_patterns", "templates")
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        self.templates = tuple(dict.fromkeys(templates))
+        if len(self.templates) > ROUTES_LIMIT:
+            raise TelemetryError(f"routes: {len(self.templates)} are more than {ROUTES_LIMIT}")
+        for template in self.templates:
+            if not template.startswith("/"):
+                raise TelemetryError(f"route {template!r}: has to begin with /")
+        self._patterns = [(_pattern(template), template) for template in self.templates]
+
+    def label(self, scope: Scope) -> str:
+        """Return the template that the framework matched, else the first that fits the path, else `other`."""
+        # Starlette leaves the matched route in the scope; it is not hashable, its path is.
+        matched = getattr(scope.get("route"), "path", None)
+        if isinstance(matched, str) and matched in self.templates:
+            return matched
+        path = str(scope.get("path", ""))
+        if path in self.templates:
+            return path
+        if len(path) > PATH_LENGTH_LIMIT:
+            return OTHER
+        return next((template for pattern, template in self._patterns if pattern.fullmatch(path)), OTHER)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    parts: list[str] = []
+    end = 0
+    for parameter in _PARAMETER.finditer(template):
+        parts += [re.escape(template[end : parameter.start()]), ".+" if parameter.group(1) else "[^/]+"]
+        end = parameter.end()
+    return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
+
+
+def _closed(value: object, allowed: tuple[str, ...]) -> str:
+    return value if isinstance(value, str) and value in allowed else OTHER
+
+
+def _given_id(scope: Scope) -> str | None:
+    given = [value for name, value in scope.get("headers", ()) if name.lower() == _HEADER]
+    # Two ids are no id: nothing says which of them the caller's logs hold.
+    return given[0].decode("latin-1") if len(given) == 1 else None
+
+
+def metrics_endpoint(recorder: Recorder) -> App:
+    """Return an ASGI app that serves the metrics, in the format that the Accept header prefers."""
+    return _MetricsEndpoint(recorder)
+
+
+class _MetricsEndpoint:
+    """An object and no function, because Starlette's Route takes a function for a request handler."""
+
+    __slots__ = ("_recorder",)
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+        if scope["type"] != "http":
+            raise TelemetryError(
+                f"metrics endpoint: cannot serve {scope['type']}", hint="mount it under a path"
+            )
+        headers: list[tuple[bytes, bytes]]
+        if scope["method"] not in ("GET", "HEAD"):
+            status, content, headers = 405, b"", [(b"allow", b"GET, HEAD")]
+        else:
+            accept = b",".join(value for name, value in scope.get("headers", ()) if name.lower() == b"accept")
+            chosen = negotiate(accept.decode("latin-1"))
+            status, content = 200, self._recorder.render(openmetrics=chosen.openmetrics)
+            headers = [(b"content-type", chosen.content_type.encode()), (b"vary", b"accept")]
+        headers.append((b"content-length", str(len(content)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else content
+        await send({"type": "http.response.body", "body": body})

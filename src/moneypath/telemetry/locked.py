@@ -1,0 +1,107 @@
+"""The same handles under a lock, for builds of CPython without the GIL.
+
+There an increment in place is no longer one step. Counting stays exact at the price of a lock per
+handle; on a build with the GIL none of this is used.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from moneypath.telemetry.cells import BoundCounter, BoundGauge, BoundHistogram, Cells, Drops
+from moneypath.telemetry.payments import PaymentBook, PaymentRecord
+from moneypath.telemetry.vocabulary import NO_PROVIDER, DropReason
+
+
+def is_gil_enabled() -> bool:
+    """Tell whether this process runs under the GIL; builds that cannot switch it off always do."""
+    ask: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return ask()
+
+
+class LockedDrops(Drops):
+    """Drops under a lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def count(self, reason: DropReason) -> None:
+        """Count one refused record."""
+        with self._lock:
+            super().count(reason)
+
+
+class LockedCounter(BoundCounter):
+    """A counter under a lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+        super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`."""
+        with self._lock:
+            super().inc(amount)
+
+
+class LockedGauge(BoundGauge):
+    """A gauge under a lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+        super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def set(self, value: float) -> None:
+        """Set the value."""
+        with self._lock:
+            super().set(value)
+
+
+class LockedHistogram(BoundHistogram):
+    """A histogram under a lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+        super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def observe(self, seconds: float) -> None:
+        """Take one duration in seconds."""
+        with self._lock:
+            super().observe(seconds)
+
+
+class LockedPayment(PaymentRecord):
+    """A payment record under its recorder's lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(
+        self,
+        lock: threading.Lock,
+        book: PaymentBook,
+        operation: str,
+        traffic: str,
+        cohort: str,
+        since: float | None,
+    ) -> None:
+        super().__init__(book, operation, traffic, cohort, since)
+        self._lock = lock
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            return super().__enter__()
+
+    def finish(self, outcome: str, provider: str = NO_PROVIDER) -> None:
+        """Record how the operation ended."""
+        with self._lock:
+            super().finish(outcome, provider)

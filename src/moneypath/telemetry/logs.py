@@ -1,0 +1,145 @@
+"""Structured logs: one bounded JSON line an event, redacted, with the correlation id.
+
+Nothing is configured until `configure` is called.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from moneypath.telemetry import correlation
+from moneypath.telemetry.redact import SECRET_MASK, is_secret_name, redact
+
+LINE_LIMIT = 8192
+VALUE_LIMIT = 2048
+EXCEPTION_LIMIT = 4096
+ITEMS_LIMIT = 50
+DEPTH_LIMIT = 4
+# Redaction sees this much of a text; the result is cut again, well inside, so that no half of a number
+# survives at the edge.
+RAW_LIMIT = 32768
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+HEAD = ("ts", "level", "event", "service", "correlation_id")
+
+Event = MutableMapping[str, Any]
+
+
+def configure(service: str, stream: TextIO, *, level: str = "info") -> None:
+    """Send structlog's events as JSON lines to `stream`, from `level` (debug, info, warning, error) on."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _Stamp(service),
+            redact_event,
+            render_line,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=lambda *_: _Lines(stream),
+        # A cached logger would go on writing to the stream of an earlier configuration.
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Stamp:
+    """Say which service speaks and for which request; an event cannot claim otherwise."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> Event:
+        event["service"] = self._service
+        event["correlation_id"] = correlation.current()
+        return event
+
+
+def redact_event(_logger: object, _method: str, event: Event) -> Event:
+    """Redact every name and value of an event, exception text included, and bound their sizes."""
+    cleaned: Event = {}
+    for name, value in event.items():
+        if name in ("exception", "stack"):
+            # The end of a trace-back says what happened.
+            cleaned[name] = redact(str(value)[-RAW_LIMIT:])[-EXCEPTION_LIMIT:]
+        else:
+            cleaned[_text(name)] = _field(str(name), value, DEPTH_LIMIT)
+    return cleaned
+
+
+def render_line(_logger: object, _method: str, event: Event) -> str:
+    """Write an event as one line of at most LINE_LIMIT bytes; what is too long loses its fields first."""
+    ordered = {name: event.get(name) for name in HEAD} | dict(event)
+    line = json.dumps(ordered, allow_nan=False)
+    for size in (2048, 512, 128):
+        if len(line) <= LINE_LIMIT:
+            break
+        head = {name: _cut(event.get(name), size) for name in HEAD}
+        if "exception" in event:
+            head["exception"] = str(event["exception"])[-size:]
+        line = json.dumps({**head, "truncated": True}, allow_nan=False)
+    return line
+
+
+def _cut(value: object, size: int) -> object:
+    return value[:size] if isinstance(value, str) else value
+
+
+def _field(name: str, value: object, depth: int) -> object:
+    if value is not None and is_secret_name(name):
+        return SECRET_MASK
+    return _clean(value, depth)
+
+
+def _clean(value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > 64:
+            return _text(hex(value))
+        text = str(int(value))
+        return int(value) if redact(text) == text else redact(text)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if depth > 0 and isinstance(value, Mapping):
+        items = list(value.items())[:ITEMS_LIMIT]
+        return {_text(key): _field(_text(key), item, depth - 1) for key, item in items}
+    if depth > 0 and isinstance(value, list | tuple | set | frozenset):
+        return [_clean(item, depth - 1) for item in list(value)[:ITEMS_LIMIT]]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        text = value[:RAW_LIMIT].decode(errors="backslashreplace")
+    elif isinstance(value, str):
+        text = str(value)
+    else:
+        try:
+            text = repr(value)
+        except Exception as error:  # noqa: BLE001 - a value that cannot be shown must not stop the payment
+            text = f"<{type(value).__name__} without repr: {type(error).__name__}>"
+    return redact(text[:RAW_LIMIT])[:VALUE_LIMIT]
+
+
+class _Lines:
+    """Write lines; a stream that is gone must not take the service with it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # ValueError: the stream is closed. There is nowhere left to say so.
+            return
+
+    debug = info = warning = warn = error = exception = critical = fatal = log = msg

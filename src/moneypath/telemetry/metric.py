@@ -1,0 +1,151 @@
+"""One metric's declaration and the rules it has to keep."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import product
+from types import MappingProxyType
+
+from moneypath.telemetry.errors import CatalogueInvalid
+
+PREFIX = "moneypath_"
+# Names of the OpenTelemetry semantic conventions keep their own prefix.
+CONVENTIONAL_NAMES = frozenset({"http_server_request_duration_seconds"})
+# Prometheus' own, and the parameters of the recording calls, which take labels as keywords.
+RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "amount", "value", "seconds", "self"})
+RESERVED_SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_info")
+NAME_LENGTH_LIMIT = 100
+VALUE_LENGTH_LIMIT = 128
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+
+
+class MetricKind(StrEnum):
+    """How a metric's values behave over time."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Unit(StrEnum):
+    """A base unit, which ends the name; NONE counts things."""
+
+    NONE = ""
+    SECONDS = "seconds"
+    MINOR_UNITS = "minor_units"
+    MICRO_UNITS = "micro_units"
+    BYTES = "bytes"
+    RATIO = "ratio"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """Declare one metric; breaking a rule raises CatalogueInvalid.
+
+    `labels` maps each label to all its values; an empty tuple is closed by the service at wiring.
+    `buckets` are upper edges in seconds, ascending, without +Inf. `series_budget` counts exposed
+    series (a histogram has one per bucket and three more). A precreated metric must fit its
+    budget with all combinations; any other stops growing at its budget while it runs.
+    """
+
+    name: str
+    kind: MetricKind
+    help: str
+    unit: Unit = Unit.NONE
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    series_budget: int = 1
+    precreate: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+        for problem in _problems(self):
+            raise CatalogueInvalid(f"metric {self.name}: {problem}")
+
+    @property
+    def family(self) -> str:
+        """Return the name OpenMetrics gives the family: a counter's without `_total`."""
+        return self.name.removesuffix("_total") if self.kind is MetricKind.COUNTER else self.name
+
+    @property
+    def sample_names(self) -> tuple[str, ...]:
+        """Return the names that stand in an exposition, so that two metrics cannot collide."""
+        if self.kind is MetricKind.HISTOGRAM:
+            return (self.name, *(f"{self.name}{suffix}" for suffix in ("_bucket", "_sum", "_count")))
+        return (self.name,)
+
+    @property
+    def series_per_combination(self) -> int:
+        """Return how many exposed series one combination of labels makes."""
+        return len(self.buckets) + 3 if self.kind is MetricKind.HISTOGRAM else 1
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether every label has its values."""
+        return all(self.labels.values())
+
+    def combinations(self) -> Iterator[tuple[str, ...]]:
+        """Yield every combination of label values, in the order of `labels`."""
+        return product(*self.labels.values())
+
+
+def _problems(spec: MetricSpec) -> Iterator[str]:
+    yield from _name_problems(spec)
+    yield from _kind_problems(spec)
+    for label, values in spec.labels.items():
+        yield from _label_problems(label, values)
+    if spec.series_budget < 1:
+        yield f"series_budget: {spec.series_budget} is below 1"
+    # A gauge fills as it is set, but nothing stops all of its combinations from being set.
+    if spec.precreate or spec.kind is MetricKind.GAUGE:
+        needed = math.prod(map(len, spec.labels.values())) * spec.series_per_combination
+        if needed > spec.series_budget:
+            yield f"series_budget: {spec.series_budget} is exceeded, the labels make {needed} series"
+
+
+def _name_problems(spec: MetricSpec) -> Iterator[str]:
+    stem = spec.name.removesuffix("_total")
+    if not _NAME.fullmatch(spec.name) or len(spec.name) > NAME_LENGTH_LIMIT:
+        yield f"name: has to be lower_snake_case of at most {NAME_LENGTH_LIMIT} characters"
+    if not spec.name.startswith(PREFIX) and spec.name not in CONVENTIONAL_NAMES:
+        yield f"name: has to begin with {PREFIX}"
+    if (spec.kind is MetricKind.COUNTER) != spec.name.endswith("_total"):
+        yield f"name: _total ends the names of counters and of nothing else, this is a {spec.kind}"
+    if stem.endswith(RESERVED_SUFFIXES):
+        yield f"name: must not end in any of {', '.join(RESERVED_SUFFIXES)}"
+    if spec.unit and not stem.endswith(f"_{spec.unit}"):
+        yield f"name: the unit {spec.unit} has to end the name (before _total)"
+    for unit in Unit:
+        if unit and unit is not spec.unit and stem.endswith(f"_{unit}"):
+            yield f"unit: the name ends in {unit} but the unit is {spec.unit.value or 'none'!r}"
+
+
+def _kind_problems(spec: MetricSpec) -> Iterator[str]:
+    if not spec.help.strip() or "\n" in spec.help:
+        yield "help: has to be one line that says what is counted"
+    if spec.kind is MetricKind.GAUGE and spec.precreate:
+        yield "precreate: a gauge nobody has set is absent, never 0"
+    if spec.kind is not MetricKind.HISTOGRAM:
+        if spec.buckets:
+            yield f"buckets: only a histogram has them, this is a {spec.kind}"
+        return
+    if spec.unit is not Unit.SECONDS:
+        yield "unit: histograms are in seconds"
+    if not spec.buckets or not all(math.isfinite(edge) and edge > 0 for edge in spec.buckets):
+        yield "buckets: need at least one edge, each finite and above 0"
+    elif list(spec.buckets) != sorted(set(spec.buckets)):
+        yield "buckets: have to ascend without repetition"
+
+
+def _label_problems(label: str, values: tuple[str, ...]) -> Iterator[str]:
+    if not _NAME.fullmatch(label) or label in RESERVED_LABELS:
+        reserved = ", ".join(sorted(RESERVED_LABELS))
+        yield f"label {label}: has to be lower_snake_case and none of {reserved}"
+    if len(set(values)) != len(values):
+        yield f"label {label}: a value stands twice"
+    for value in values:
+        if not value or len(value) > VALUE_LENGTH_LIMIT or not value.isprintable():
+            yield f"label {label}: value {value[:40]!r} is empty, too long or not printable"

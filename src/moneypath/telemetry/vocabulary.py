@@ -1,0 +1,148 @@
+"""The closed sets that stand in labels. Nothing else may become a label value."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from moneypath.telemetry.errors import CatalogueInvalid
+
+NO_PROVIDER = "none"
+OTHER = "other"
+
+
+class Operation(StrEnum):
+    """What was asked of the payment path."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    PAYOUT = "payout"
+    QUERY = "query"
+
+
+class Outcome(StrEnum):
+    """How an operation ended; `indeterminate` means sent without an answer, where money is lost."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    SHED = "shed"
+    FAILED = "failed"
+    INDETERMINATE = "indeterminate"
+
+
+class Traffic(StrEnum):
+    """Whose payment it was; only live traffic counts for an objective."""
+
+    LIVE = "live"
+    CANARY = "canary"
+    DRILL = "drill"
+
+
+class Cohort(StrEnum):
+    """Which release answered."""
+
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+
+
+class AuthorizationResult(StrEnum):
+    """What the issuer or the network said to an authorization."""
+
+    APPROVED = "approved"
+    SOFT_DECLINE = "soft_decline"
+    HARD_DECLINE = "hard_decline"
+    FRAUD_DECLINE = "fraud_decline"
+    TECHNICAL_DECLINE = "technical_decline"
+
+
+class LedgerKind(StrEnum):
+    """What kind of entry a ledger write made."""
+
+    HOLD = "hold"
+    POSTING = "posting"
+    REVERSAL = "reversal"
+    FEE = "fee"
+
+
+class LedgerOutcome(StrEnum):
+    """How a ledger write ended; `unknown` means the connection was lost in COMMIT."""
+
+    COMMITTED = "committed"
+    CONFLICT_RETRIED = "conflict_retried"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class IdempotencyResult(StrEnum):
+    """What the idempotency key of a request turned out to be."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    CONFLICT = "conflict"
+    IN_FLIGHT = "in_flight"
+    RECOVERED = "recovered"
+
+
+class AtRiskReason(StrEnum):
+    """Why money is at risk. The order is the precedence: an amount counts once, under the first that fits."""
+
+    LEDGER_IMBALANCE = "ledger_imbalance"
+    DUPLICATE_CHARGE = "duplicate_charge"
+    CAPTURE_WITHOUT_POSTING = "capture_without_posting"
+    POSTING_WITHOUT_CAPTURE = "posting_without_capture"
+    INDETERMINATE = "indeterminate"
+
+
+class DropReason(StrEnum):
+    """Why a record was not taken."""
+
+    UNKNOWN_METRIC = "unknown_metric"
+    UNKNOWN_LABEL = "unknown_label"
+    UNKNOWN_VALUE = "unknown_value"
+    NOT_A_NUMBER = "not_a_number"
+    NEGATIVE = "negative"
+    OUT_OF_RANGE = "out_of_range"
+    SERIES_BUDGET = "series_budget"
+    UNFINISHED = "unfinished"
+    FINISHED_TWICE = "finished_twice"
+
+
+HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)
+HTTP_STATUS_CODES = (
+    *("200", "201", "202", "204", "301", "302", "304", "307", "308"),
+    *("400", "401", "403", "404", "405", "406", "409", "410", "413", "415", "422", "429", "499"),
+    *("500", "501", "502", "503", "504", OTHER),
+)
+
+REQUIRED_SLOTS = ("providers", "currencies", "checks", "schemes")
+OPTIONAL_SLOTS: Mapping[str, tuple[str, ...]] = {
+    "methods": ("card",),
+    "reasons": tuple(reason.value for reason in AtRiskReason),
+    # Empty: the service that knows its routes closes this set when it wires the HTTP middleware.
+    "routes": (),
+}
+
+
+def fill_slots(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Complete a vocabulary with the defaults of its optional slots.
+
+    Raises CatalogueInvalid for a slot that is missing, empty or unknown.
+    """
+    allowed = (*REQUIRED_SLOTS, *OPTIONAL_SLOTS)
+    for slot in vocabulary:
+        if slot not in allowed:
+            raise CatalogueInvalid(f"vocabulary: {slot}: unknown slot", hint=f"allowed: {', '.join(allowed)}")
+    for slot in REQUIRED_SLOTS:
+        if not vocabulary.get(slot):
+            raise CatalogueInvalid(
+                f"vocabulary: {slot}: missing or empty", hint=f"required: {', '.join(REQUIRED_SLOTS)}"
+            )
+    if NO_PROVIDER in vocabulary["providers"]:
+        raise CatalogueInvalid(
+            f"vocabulary: providers: {NO_PROVIDER!r} is reserved",
+            hint="it stands for payments that no provider answered; give the provider another id",
+        )
+    return {**OPTIONAL_SLOTS, **{slot: tuple(values) for slot, values in vocabulary.items()}}

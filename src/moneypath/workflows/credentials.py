@@ -1,0 +1,101 @@
+"""Mint the secrets of one run, and give each process only those that it needs."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from moneypath.stack import secrets
+
+# Reading and moving money, and steering the service, are never in one token.
+SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "checkout": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
+    "canary": ("payments:authorize", "traffic:canary"),
+    "operations": ("operations:read", "operations:route"),
+}
+DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Folders of secrets, each for one reader, all under `folder`."""
+
+    folder: Path
+    database: Mapping[str, str]
+    superuser: str
+
+    @property
+    def clients(self) -> Path:
+        """Return the folder of those who act from outside: load, canary, operations, roles, drills."""
+        return self.folder / "clients"
+
+    @property
+    def refpay(self) -> Path:
+        """Return the payment service's folder."""
+        return self.folder / "refpay"
+
+    @property
+    def pager(self) -> Path:
+        """Return the paging stand-in's folder."""
+        return self.folder / "pager"
+
+    @property
+    def alertmanager(self) -> Path:
+        """Return the folder with the one secret that Alertmanager needs."""
+        return self.folder / "alertmanager"
+
+    def acquirer(self, name: str) -> Path:
+        """Return one acquirer's folder."""
+        return self.folder / name
+
+
+def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Credentials:
+    """Mint every secret of a run under `folder`; files are 0600, folders 0700.
+
+    Raises FolderUnwritable.
+    """
+    providers, roles = tuple(providers), tuple(roles)
+    tokens = secrets.mint(folder / "clients", [f"{name}_token" for name in SCOPES])
+    role_tokens = secrets.mint(folder / "clients", [f"role_{role}_token" for role in roles])
+    controls = secrets.mint(folder / "clients", [f"{name}_control_token" for name in providers])
+    database = secrets.mint(folder / "database", [*DATABASE_ROLES, "postgres"])
+    pager = secrets.mint(folder / "alertmanager", ["pager_token"])
+    keys = {name: secrets.mint(folder / name, [f"{name}_api_key"]) for name in providers}
+    for name in providers:
+        _put(folder / name, {f"{name}_control_token": controls[f"{name}_control_token"]})
+    _put(folder / "pager", {**pager, **role_tokens})
+    _put(
+        folder / "refpay",
+        {
+            **{key: value for minted in keys.values() for key, value in minted.items()},
+            "refpay_app_password": database["refpay_app"],
+            "refpay_owner_password": database["refpay_owner"],
+            "tokens.json": _principals(tokens),
+        },
+    )
+    superuser = database.pop("postgres")
+    return Credentials(folder, database, superuser)
+
+
+def _principals(tokens: Mapping[str, str]) -> str:
+    principals = [
+        {
+            "name": name,
+            "token_sha256": hashlib.sha256(tokens[f"{name}_token"].encode()).hexdigest(),
+            "scopes": list(scopes),
+        }
+        for name, scopes in SCOPES.items()
+    ]
+    return json.dumps({"principals": principals}, indent=2)
+
+
+def _put(folder: Path, files: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name, text in files.items():
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
+            writer.write(text)

@@ -1,0 +1,53 @@
+"""Everything that is generated from moneypath.yaml, written or compared."""
+
+from pathlib import Path
+
+from moneypath.alerting.generate import generate
+from moneypath.errors import MoneypathError
+from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
+from moneypath.workflows.picture import pictures
+
+
+class GeneratedFilesDrifted(MoneypathError):
+    """Committed files that are not what moneypath.yaml yields."""
+
+    code = "generated_files_drifted"
+
+
+def generated(project: Path) -> dict[str, str]:
+    """Return every generated file: path relative to the project, and content."""
+    path = load(project / FILE_NAME)
+    return {CATALOGUE_FILE: build_catalogue(path).to_json(), **generate(path), **pictures(path)}
+
+
+def drifted(project: Path) -> list[str]:
+    """Return the generated files that are missing or differ."""
+    return [name for name, content in generated(project).items() if _current(project / name) != content]
+
+
+def check(project: Path) -> int:
+    """Return how many generated files are as they should be; raises GeneratedFilesDrifted otherwise."""
+    if names := drifted(project):
+        raise GeneratedFilesDrifted(
+            f"generated files differ from {FILE_NAME}: {', '.join(names)}",
+            hint="run `make generate` and commit what it wrote; edit the declaration, not these files",
+        )
+    return len(generated(project))
+
+
+def write(project: Path) -> list[str]:
+    """Write what differs and return its names."""
+    content = generated(project)
+    names = drifted(project)
+    for name in names:
+        file = project / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content[name], encoding="utf-8")
+    return names
+
+
+def _current(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return None

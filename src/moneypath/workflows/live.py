@@ -1,0 +1,239 @@
+"""The whole money path, live: database, acquirers, payment service, Prometheus, Alertmanager, pager."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from moneypath.alerting.timing import Scale
+from moneypath.errors import MoneypathError
+from moneypath.path.model import MoneyPath
+from moneypath.stack import postgres
+from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
+from moneypath.stack.endpoints import Endpoints
+from moneypath.stack.ports import PortBook
+from moneypath.stack.server import ServerSpec, http_ready
+from moneypath.stack.supervisor import Supervisor
+from moneypath.workflows.credentials import Credentials, mint
+from moneypath.workflows.watch import Watch, find_programs
+
+MIGRATION_SECONDS: Final = 60.0
+# Short, so that an unanswered authorization is settled while people still look on.
+PROVIDER_TIMEOUT_SECONDS: Final = 1.0
+SETTLE_DEADLINE_SECONDS: Final = 8.0
+# What a stopped stack must not leave: secrets, the database, addresses. Evidence stays.
+FORGOTTEN: Final = ("secrets", "postgres", ENDPOINTS_FILE)
+
+Announce = Callable[[str], None]
+
+
+class MigrationFailed(MoneypathError):
+    """The payment service could not prepare its database."""
+
+    code = "migration_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What to run and where: `run_folder` takes all state of the run, `scale` shortens the alerts' time.
+
+    `events_per_second` is the load to come over all providers: the history before it has the same.
+    """
+
+    path: MoneyPath
+    run_folder: Path
+    scale: int
+    events_per_second: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A running money path."""
+
+    endpoints: Endpoints
+    supervisor: Supervisor
+    clamped: tuple[str, ...]
+
+
+@contextlib.asynccontextmanager
+async def running(settings: LiveSettings, announce: Announce) -> AsyncIterator[Live]:
+    """Start everything, yield it, and stop it in order whatever happens.
+
+    Raises what the stack raises, each one sentence: a missing binary, a taken port, an unwritable
+    folder, a server that dies with its last log lines.
+    """
+    path, folder = settings.path, settings.run_folder
+    credentials = mint(folder / "secrets", providers=path.provider_ids(), roles=path.paged_roles())
+    try:
+        with PortBook() as ports:
+            async with Supervisor(folder) as supervisor:
+                for name in FORGOTTEN:
+                    supervisor.remove_at_end(folder / name)
+                house = _House(settings, credentials, ports, supervisor, announce)
+                yield await house.build()
+    finally:
+        _forget(folder)
+
+
+class _House:
+    """Builds one run, in the order in which its parts need each other."""
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        credentials: Credentials,
+        ports: PortBook,
+        supervisor: Supervisor,
+        announce: Announce,
+    ) -> None:
+        self._settings, self._credentials = settings, credentials
+        self._ports, self._supervisor, self._announce = ports, supervisor, announce
+        self._folder = settings.run_folder
+
+    async def build(self) -> Live:
+        path = self._settings.path
+        async with asyncio.TaskGroup() as group:
+            programs = group.create_task(asyncio.to_thread(find_programs, self._announce))
+            database = group.create_task(self._database())
+            pager = group.create_task(self._pager())
+            acquirers = {name: group.create_task(self._acquirer(name)) for name in path.provider_ids()}
+        urls = {name: task.result() for name, task in acquirers.items()}
+        refpay, worker = await self._refpay(database.result(), urls)
+        watch = await Watch(
+            self._settings.path, Scale(self._settings.scale), self._folder, self._ports, self._supervisor
+        ).begin(
+            programs.result(),
+            pager_url=pager.result(),
+            pager_token_file=self._credentials.alertmanager / "pager_token",
+            targets={"refpay-api": _address(refpay), "refpay-worker": _address(worker)},
+            events_per_second=self._settings.events_per_second,
+        )
+        self._announce(f"Prometheus and Alertmanager are up: {watch.prometheus} {watch.alertmanager}")
+        endpoints = Endpoints(
+            refpay=refpay,
+            worker=worker,
+            prometheus=watch.prometheus,
+            alertmanager=watch.alertmanager,
+            pager=pager.result(),
+            acquirers=urls,
+            oracle_dsn=database.result().dsn("refpay_oracle"),
+            secrets_folder=self._credentials.clients,
+            run_folder=self._folder,
+            scale=self._settings.scale,
+        )
+        endpoints.save()
+        return Live(endpoints, self._supervisor, watch.clamped)
+
+    async def _database(self) -> postgres.Postgres:
+        server = await postgres.prepare(
+            self._folder / "postgres",
+            self._ports.reserve("postgres"),
+            superuser_password=self._credentials.superuser,
+            roles=self._credentials.database,
+        )
+        await self._supervisor.start(server.spec)
+        self._announce("PostgreSQL is up")
+        return server
+
+    async def _acquirer(self, name: str) -> str:
+        port = self._ports.reserve(f"acquirer-{name}")
+        command = (
+            "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port),
+            "--book", str(self._folder / f"{name}.sqlite3"),
+            "--secrets-folder", str(self._credentials.acquirer(name)),
+        )  # fmt: skip
+        return await self._python(f"acquirer-{name}", command, port, ready="/readyz")
+
+    async def _pager(self) -> str:
+        port = self._ports.reserve("pager")
+        command = (
+            "-m", "moneypath.stack.pager", "--port", str(port),
+            "--store", str(self._folder / "pages.jsonl"),
+            "--secrets-folder", str(self._credentials.pager),
+        )  # fmt: skip
+        return await self._python("pager", command, port, ready="/healthz")
+
+    async def _refpay(self, database: postgres.Postgres, acquirers: Mapping[str, str]) -> tuple[str, str]:
+        port, worker_port = self._ports.reserve("refpay-api"), self._ports.reserve("refpay-worker")
+        environment = {
+            "REFPAY_LISTEN_PORT": str(port),
+            "REFPAY_WORKER_PORT": str(worker_port),
+            "REFPAY_DATABASE_URL": database.url("refpay_app"),
+            "REFPAY_SECRETS_FOLDER": str(self._credentials.refpay),
+            "REFPAY_PROVIDER_TIMEOUT_SECONDS": f"{PROVIDER_TIMEOUT_SECONDS:g}",
+            "REFPAY_SETTLE_DEADLINE_SECONDS": f"{SETTLE_DEADLINE_SECONDS:g}",
+            **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
+        }
+        await _migrate(environment)
+        async with asyncio.TaskGroup() as group:
+            api = group.create_task(
+                self._python("refpay-api", ("-m", "refpay.app"), port, ready="/readyz", env=environment)
+            )
+            worker = group.create_task(
+                self._python(
+                    "refpay-worker", ("-m", "refpay.worker"), worker_port, ready="/readyz", env=environment
+                )
+            )
+        return api.result(), worker.result()
+
+    async def _python(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        port: int,
+        *,
+        ready: str,
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        url = f"http://127.0.0.1:{port}"
+        await self._supervisor.start(
+            ServerSpec(
+                name=name,
+                command=(sys.executable, *command),
+                env=env or {},
+                cwd=self._folder,
+                port=port,
+                ready=http_ready(f"{url}{ready}"),
+            )
+        )
+        self._announce(f"{name} is up: {url}")
+        return url
+
+
+def _forget(folder: Path) -> None:
+    """Remove what is left of it when even the supervisor could not be entered."""
+    for name in FORGOTTEN:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / ENDPOINTS_FILE).unlink(missing_ok=True)
+
+
+def _address(url: str) -> str:
+    return url.removeprefix("http://")
+
+
+async def _migrate(environment: Mapping[str, str]) -> None:
+    """Bring the database's schema up to date, once, before anything uses it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "refpay.db", "upgrade",
+        env={**environment, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(MIGRATION_SECONDS):
+            output, _ = await process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    if process.returncode != 0:
+        last = output.decode(errors="replace").strip().splitlines()[-3:]
+        raise MigrationFailed(
+            f"database schema not brought up to date: {' / '.join(last) or process.returncode}",
+            hint="python -m refpay.db upgrade says more",
+        )

@@ -1,0 +1,122 @@
+"""Prometheus and Alertmanager over a live money path: rules, routing, a past, the servers themselves."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from moneypath.alerting.generate import LiveAlerting, write_live
+from moneypath.alerting.history import backfill, longest_window_seconds
+from moneypath.alerting.timing import Scale
+from moneypath.path.model import MoneyPath
+from moneypath.stack import alertmanager, binaries, prometheus
+from moneypath.stack.ports import PortBook
+from moneypath.stack.server import ServerSpec
+from moneypath.stack.supervisor import Supervisor
+
+# Longer than the longest window, so that the gap until the first scrape does not empty its far end.
+HISTORY_WINDOWS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The programs that watching needs."""
+
+    prometheus: binaries.Binary
+    promtool: binaries.Binary
+    alertmanager: binaries.Binary
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Where the two can be asked, and which times the scale could not shorten as far as it should."""
+
+    prometheus: str
+    alertmanager: str
+    clamped: tuple[str, ...]
+
+
+def find_programs(announce: Callable[[str], None]) -> Programs:
+    """Find or fetch the programs; blocks, some seconds the first time. Raises BinaryMissing."""
+    names = ("prometheus", "promtool", "alertmanager")
+    found = {name: binaries.find(name, progress=announce) for name in names}
+    return Programs(**found)
+
+
+class Watch:
+    """Sets both servers up for one money path at one scale."""
+
+    def __init__(
+        self, path: MoneyPath, scale: Scale, folder: Path, ports: PortBook, supervisor: Supervisor
+    ) -> None:
+        self._path, self._scale, self._folder = path, scale, folder
+        self._ports, self._supervisor = ports, supervisor
+
+    async def begin(
+        self,
+        programs: Programs,
+        *,
+        pager_url: str,
+        pager_token_file: Path,
+        targets: Mapping[str, str],
+        events_per_second: int,
+    ) -> Watching:
+        """Start Alertmanager, write the past, start Prometheus; `targets` are job to host:port.
+
+        `events_per_second` is the load to come over all providers: the past has the same.
+        """
+        files = write_live(
+            self._path,
+            self._folder / "alerts",
+            self._scale,
+            pager_url=pager_url,
+            credentials_file=pager_token_file,
+        )
+        alertmanager_url = await self._start_alertmanager(programs, files)
+        port = self._ports.reserve("prometheus")
+        server = self._prometheus(programs, files, port, targets, alertmanager_url)
+        past = await asyncio.to_thread(self._past, events_per_second)
+        await prometheus.backfill(programs.promtool, self._folder / "prometheus" / "data", past)
+        await self._supervisor.start(server)
+        return Watching(f"http://127.0.0.1:{port}", alertmanager_url, files.clamped)
+
+    async def _start_alertmanager(self, programs: Programs, files: LiveAlerting) -> str:
+        port, folder = self._ports.reserve("alertmanager"), self._folder / "alertmanager"
+        await self._supervisor.start(
+            alertmanager.spec(programs.alertmanager, folder, port, config_file=files.alertmanager_file)
+        )
+        return f"http://127.0.0.1:{port}"
+
+    def _prometheus(
+        self,
+        programs: Programs,
+        files: LiveAlerting,
+        port: int,
+        targets: Mapping[str, str],
+        alertmanager_url: str,
+    ) -> ServerSpec:
+        times = self._scale.timing
+        return prometheus.spec(
+            programs.prometheus,
+            self._folder / "prometheus",
+            port,
+            rule_files=[files.rule_file],
+            scrape_targets=targets,
+            alertmanager_url=alertmanager_url,
+            scrape_interval_seconds=float(times.scrape_seconds),
+            evaluation_interval_seconds=float(times.evaluation_seconds),
+            resend_delay_seconds=float(times.resend_delay_seconds),
+            lookback_seconds=float(times.lookback_seconds),
+            for_grace_period_seconds=float(times.for_grace_seconds),
+        )
+
+    def _past(self, events_per_second: int) -> str:
+        step = math.ceil(self._scale.timing.scrape_seconds)
+        seconds = math.ceil(longest_window_seconds(self._path, self._scale) * HISTORY_WINDOWS / step) * step
+        per_provider = max(1, events_per_second // len(self._path.providers))
+        return backfill(
+            self._path, until=time.time(), seconds=seconds, step=step, events_per_second=per_provider
+        )

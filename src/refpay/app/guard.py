@@ -1,0 +1,101 @@
+"""The outermost layer of ours: bounds every request and lets no exception out as a stack trace."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from moneypath.telemetry import correlation
+from refpay.app.commands import BODY_MAXIMUM_BYTES
+from refpay.app.errors import RequestTimedOut, RequestTooLarge
+from refpay.errors import RefpayError
+from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
+from refpay.runtime import App, Message, Receive, Scope, Send
+
+_LOG: Final = structlog.get_logger()
+_BODY_SECONDS: Final = 10.0
+
+
+class Guard:
+    """Reads the whole body before anything else runs, and answers what nobody else answered.
+
+    Headers and body together are at most 16 KiB each; a slow sender is given up on.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            body = await _read_body(scope, receive)
+            if body is not None:
+                await self._app(scope, _replay(body, receive), send_noted)
+        except RefpayError as problem:
+            await _answer(problem, send)
+        except Exception:  # noqa: BLE001 - the server would answer with less and log with more
+            _LOG.exception("request_failed", path=scope["path"][:200])
+            if not begun:
+                await _answer(unexpected_failure(), send)
+
+
+def unexpected_failure() -> RefpayError:
+    """Return what a caller is told of a bug: nothing of it."""
+    return RefpayError("an unexpected failure; it is logged under the correlation id")
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
+    """Return the body, or None if the caller hung up."""
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > BODY_MAXIMUM_BYTES:
+        raise RequestTooLarge(f"headers are too large, allowed: {BODY_MAXIMUM_BYTES} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > BODY_MAXIMUM_BYTES:
+                    raise RequestTooLarge(f"body is too large, allowed: {BODY_MAXIMUM_BYTES} bytes")
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError as problem:
+        raise RequestTimedOut(f"body did not arrive within {_BODY_SECONDS:g} s") from problem
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending = True
+
+    async def replay() -> Message:
+        nonlocal pending
+        if pending:
+            pending = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _answer(problem: RefpayError, send: Send) -> None:
+    body = describe_error(problem, correlation.current() or "")
+    headers = [
+        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        # What is left of the request is not read.
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,97 @@
+"""Wires the API together."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
+from refpay.app.guard import Guard
+from refpay.app.health_routes import health_routes
+from refpay.app.operation_routes import operation_routes
+from refpay.app.payment_routes import payment_routes
+from refpay.app.responses import answer_failures
+from refpay.clock import Clock, SystemClock
+from refpay.db.pool import Database
+from refpay.identity.principals import Principals
+from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.operations.routing import Routing
+from refpay.payments.service import Payments, make_deadlines
+from refpay.providers.registry import make_resilient, open_attempts
+from refpay.runtime import App, listen, serve
+from refpay.settings import Settings, read_settings
+
+_CONNECTIONS: Final = 10
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
+    """Yield the whole API, connected to its database and its providers.
+
+    Raises StartRefused for whatever keeps it from working at all.
+    """
+    clock = clock or SystemClock()
+    principals = Principals.load(settings.tokens_file)
+    measures = Measures(make_recorder(settings, service="refpay-api", metrics=API_METRICS))
+    database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
+    try:
+        async with open_attempts(settings, measures=measures, clock=clock) as attempts:
+            payments = Payments(
+                database,
+                make_resilient(attempts, settings, measures=measures, clock=clock),
+                deadlines=make_deadlines(settings),
+                measures=measures,
+                clock=clock,
+            )
+            yield create_app(payments, Routing(database, clock=clock), principals, database, measures)
+    finally:
+        await database.close()
+
+
+def create_app(
+    payments: Payments, routing: Routing, principals: Principals, database: Database, measures: Measures
+) -> App:
+    """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
+    app = FastAPI(
+        title="refpay",
+        description="The reference payment service.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        # Ours counts every request once; FastAPI's own would wake up with any global provider.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    answer_failures(app)
+    app.include_router(payment_routes(payments, principals, measures))
+    app.include_router(operation_routes(routing, principals))
+    app.include_router(health_routes(database))
+    app.router.routes.append(Route("/metrics", metrics_endpoint(measures.recorder), include_in_schema=False))
+    return TelemetryMiddleware(Guard(app), measures.recorder, _ROUTES)
+
+
+_ROUTES: Final = (
+    "/v1/payments",
+    "/v1/payments/{payment_id}",
+    "/v1/payments/{payment_id}/capture",
+    "/v1/payments/{payment_id}/refunds",
+    "/v1/operations/providers",
+    "/v1/operations/providers/{provider}/drain",
+    "/v1/operations/providers/{provider}/restore",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
+
+
+async def main() -> None:
+    """Run the API as the environment says."""
+    settings = read_settings(os.environ)
+    listener = listen(settings.listen_port)
+    try:
+        async with open_app(settings) as app:
+            await serve(app, listener)
+    finally:
+        listener.close()

@@ -1,0 +1,35 @@
+"""The operations levers, with scopes of their own."""
+
+from fastapi import APIRouter, Request, Response
+
+from refpay.app.bodies import RouteBody
+from refpay.app.commands import authenticate, read_demand
+from refpay.app.payment_routes import describe_body
+from refpay.app.responses import json_response, reply_response
+from refpay.identity.principals import Principals, Scope
+from refpay.operations.routing import Routing
+
+
+def operation_routes(routing: Routing, principals: Principals) -> APIRouter:
+    """Return the routes under /v1/operations."""
+    router = APIRouter()
+
+    async def change(request: Request, provider: str, *, active: bool) -> Response:
+        demand = await read_demand(request, principals, Scope.OPERATIONS_ROUTE, RouteBody)
+        reply = await routing.change(demand.command, provider, active=active, reason=demand.body.reason)
+        return reply_response(reply)
+
+    @router.post("/v1/operations/providers/{provider}/drain", openapi_extra=describe_body(RouteBody))
+    async def drain(request: Request, provider: str) -> Response:
+        return await change(request, provider, active=False)
+
+    @router.post("/v1/operations/providers/{provider}/restore", openapi_extra=describe_body(RouteBody))
+    async def restore(request: Request, provider: str) -> Response:
+        return await change(request, provider, active=True)
+
+    @router.get("/v1/operations/providers")
+    async def show(request: Request) -> Response:
+        authenticate(request, principals, Scope.OPERATIONS_READ)
+        return json_response(await routing.read())
+
+    return router

@@ -1,0 +1,30 @@
+"""What an audit record says: who, what, when, before, after, and which request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+Facts = Mapping[str, str | int | bool | None]
+
+
+class SubjectKind(StrEnum):
+    """What can change."""
+
+    PAYMENT = "payment"
+    OPERATION = "operation"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One change; `before` is absent for something new. Never holds a token or card data."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject_kind: SubjectKind
+    subject_id: str
+    before: Facts | None
+    after: Facts
+    correlation_id: str

@@ -1,0 +1,29 @@
+"""The only writer of audit records."""
+
+import json
+
+from refpay.audit.events import AuditEvent
+from refpay.db.pool import Connection
+from refpay.ids import mint_id
+
+_INSERT = """
+    INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+
+
+async def record(connection: Connection, *events: AuditEvent) -> None:
+    """Write records inside the caller's transaction, the change's own."""
+    for event in events:
+        await connection.execute(
+            _INSERT,
+            mint_id(event.at),
+            event.at,
+            event.actor,
+            event.action,
+            event.subject_kind,
+            event.subject_id,
+            None if event.before is None else json.dumps(event.before),
+            json.dumps(event.after),
+            event.correlation_id,
+        )

@@ -1,0 +1,1 @@
+"""Alembic's script folder; each revision is one SQL script."""

@@ -1,0 +1,1 @@
+"""Who is calling and what they may do: one `authenticate`, whatever stands behind it."""

@@ -1,0 +1,123 @@
+"""Everything the service counts, by the names it thinks in; the only module that knows series names."""
+
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
+from refpay.errors import StartRefused
+from refpay.settings import Settings
+
+_SHARED: Final = (
+    "moneypath_authorization_results_total",
+    "moneypath_provider_attempts_total",
+    "moneypath_provider_request_duration_seconds",
+    "moneypath_ledger_writes_total",
+    "moneypath_ledger_write_duration_seconds",
+)
+API_METRICS: Final = (
+    *_SHARED,
+    "moneypath_payments_total",
+    "moneypath_payment_duration_seconds",
+    "moneypath_payments_in_flight",
+    "moneypath_idempotency_results_total",
+    "moneypath_provider_circuit_open",
+    "http_server_request_duration_seconds",
+)
+# Gauges that are read from the database have this one exporter.
+WORKER_METRICS: Final = (
+    *_SHARED,
+    "moneypath_provider_routing_active",
+    "moneypath_ledger_unbalanced_entries",
+    "moneypath_ledger_imbalance_minor_units",
+    "moneypath_captures_without_posting",
+    "moneypath_postings_without_capture",
+    "moneypath_indeterminate_payments",
+    "moneypath_indeterminate_minor_units",
+    "moneypath_indeterminate_oldest_timestamp_seconds",
+    "moneypath_duplicate_charges",
+    "moneypath_duplicate_charge_minor_units",
+    "moneypath_money_at_risk_minor_units",
+    "moneypath_check_last_success_timestamp_seconds",
+    "moneypath_check_violations",
+)
+
+
+class PaymentHandle(Protocol):
+    """One payment operation being timed; finished exactly once."""
+
+    def finish(self, outcome: str, provider: str = "none") -> None:
+        """Record how it ended and who gave the final answer."""
+        ...
+
+
+def make_recorder(settings: Settings, *, service: str, metrics: tuple[str, ...]) -> Recorder:
+    """Return the recorder of one process; raises StartRefused for an unusable catalogue file."""
+    try:
+        return setup(Catalogue.load(settings.catalogue_file), service=service, metrics=metrics)
+    except TelemetryError as problem:
+        raise StartRefused(str(problem).replace("\n", " ")) from problem
+
+
+class Measures:
+    """Counts for one process; what its recorder does not hold is not counted, and never an error."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        held = set(recorder.metrics)
+        self._results = recorder.counter("moneypath_authorization_results_total")
+        self._attempts = recorder.counter("moneypath_provider_attempts_total")
+        self._attempt_seconds = recorder.histogram("moneypath_provider_request_duration_seconds")
+        self._writes = recorder.counter("moneypath_ledger_writes_total")
+        self._write_seconds = recorder.histogram("moneypath_ledger_write_duration_seconds")
+        self._keys = (
+            recorder.counter("moneypath_idempotency_results_total")
+            if "moneypath_idempotency_results_total" in held
+            else None
+        )
+        self._circuits = (
+            recorder.gauge("moneypath_provider_circuit_open")
+            if "moneypath_provider_circuit_open" in held
+            else None
+        )
+
+    def now(self) -> float:
+        """Return the instant of an arrival, for `since`."""
+        return self.recorder.now()
+
+    def payment(self, operation: str, traffic: str, *, since: float) -> AbstractContextManager[PaymentHandle]:
+        """Time one payment operation from its arrival to its outcome."""
+        return self.recorder.payment(operation, traffic=traffic, since=since)
+
+    def count_payment(
+        self, operation: str, traffic: str, outcome: str, provider: str = "none", *, since: float
+    ) -> None:
+        """Count and time an operation that ended before it began: refused, shed, or no database.
+
+        Timed too, or an outage of the database would make the latency look better.
+        """
+        with self.payment(operation, traffic, since=since) as handle:
+            handle.finish(outcome, provider)
+
+    def count_key(self, operation: str, result: str) -> None:
+        """Count what an idempotency key turned out to be."""
+        if self._keys is not None:
+            self._keys.inc(operation=operation, result=result)
+
+    def count_authorization(self, *, provider: str, scheme: str, currency: str, result: str) -> None:
+        """Count a definitive authorization result."""
+        self._results.inc(provider=provider, method="card", scheme=scheme, currency=currency, result=result)
+
+    def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
+        """Count and time one request to a provider."""
+        self._attempts.inc(provider=provider, operation=operation, outcome=outcome)
+        self._attempt_seconds.observe(seconds, provider=provider, operation=operation, outcome=outcome)
+
+    def observe_ledger_write(self, *, kind: str, outcome: str, seconds: float) -> None:
+        """Count and time one ledger transaction."""
+        self._writes.inc(kind=kind, outcome=outcome)
+        self._write_seconds.observe(seconds, kind=kind, outcome=outcome)
+
+    def set_circuit(self, provider: str, *, opened: bool) -> None:
+        """Say whether calls to a provider fail fast."""
+        if self._circuits is not None:
+            self._circuits.set(int(opened), provider=provider)

@@ -1,0 +1,46 @@
+"""Money: integer minor units with a currency; never a float, never summed across currencies."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from refpay.errors import InvariantViolation
+
+MAXIMUM_MINOR: Final = 2**63 - 1
+
+
+class Currency(StrEnum):
+    """ISO 4217 codes that this service moves."""
+
+    EUR = "EUR"
+    USD = "USD"
+    JPY = "JPY"
+    KWD = "KWD"
+
+
+EXPONENTS: Final[dict[Currency, int]] = {
+    Currency.EUR: 2,
+    Currency.USD: 2,
+    Currency.JPY: 0,
+    Currency.KWD: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """A positive amount: 1 to 2^63-1 minor units."""
+
+    amount_minor: int
+    currency: Currency
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.amount_minor <= MAXIMUM_MINOR:
+            raise InvariantViolation(f"amount out of range: {self.amount_minor}, allowed: 1..{MAXIMUM_MINOR}")
+
+    def to_major(self) -> str:
+        """Return the decimal major amount without a float in between: 1234 KWD is `1.234`, 12 JPY is `12`."""
+        exponent = EXPONENTS[self.currency]
+        if exponent == 0:
+            return str(self.amount_minor)
+        digits = str(self.amount_minor).rjust(exponent + 1, "0")
+        return f"{digits[:-exponent]}.{digits[-exponent:]}"

@@ -1,0 +1,129 @@
+"""The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.repository import record
+from refpay.clock import Clock
+from refpay.db.pool import Connection, Database
+from refpay.errors import InvariantViolation, RefpayError
+from refpay.payments import claims_repository
+from refpay.payments.answers import refusal_answer
+from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.payments.errors import KeyReused
+from refpay.providers.routing import Route
+from refpay.providers.routing_repository import lock_routes, read_routes, write_route
+
+
+class ProviderUnknown(RefpayError):
+    """There is no such provider."""
+
+    code = "provider_unknown"
+    title = "There is no such provider"
+    status = 404
+
+
+class LastActiveProvider(RefpayError):
+    """Draining the last active provider would stop all payments."""
+
+    code = "last_active_provider"
+    title = "The last active provider cannot be drained"
+    status = 409
+
+
+class Routing:
+    """The door to the routing table."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def read(self) -> bytes:
+        """Return every provider's routing as JSON."""
+        async with self._database.transaction() as connection:
+            routes = await read_routes(connection)
+        return _dump({"providers": [_describe(route) for route in routes]})
+
+    async def change(self, command: Command, provider: str, *, active: bool, reason: str) -> Reply:
+        """Drain or restore a provider for new payments; changes nothing if it is so already.
+
+        Raises ProviderUnknown or KeyReused; the refusal to drain the last active one is an answer.
+        """
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            claim = await claims_repository.claim(connection, command, operation_id=None, now=now)
+            if claim is not None:
+                if claim.fingerprint != command.fingerprint:
+                    raise KeyReused("the idempotency key was used for another request: mint a new one")
+                if claim.answer is None:
+                    raise InvariantViolation("a change of routing is claimed and not answered")
+                return Reply(claim.answer, replayed=True)
+            try:
+                answer = await self._change(
+                    connection, command, provider, active=active, reason=reason, now=now
+                )
+            except LastActiveProvider as refusal:
+                answer = refusal_answer(refusal, command.correlation_id)
+            await claims_repository.store(
+                connection, principal=command.principal.name, key=command.key, answer=answer
+            )
+        return Reply(answer)
+
+    async def _change(
+        self,
+        connection: Connection,
+        command: Command,
+        provider: str,
+        *,
+        active: bool,
+        reason: str,
+        now: datetime,
+    ) -> StoredAnswer:
+        routes = await lock_routes(connection)
+        before = _find(routes, provider)
+        if before.active == active:
+            return StoredAnswer(200, _dump({**_describe(before), "changed": False}))
+        if not active and not any(route.active for route in routes if route.provider != provider):
+            raise LastActiveProvider(f"no other provider is active: {provider} stays active")
+        after = replace(
+            before, active=active, changed_by=command.principal.name, changed_at=now, reason=reason
+        )
+        await write_route(connection, after)
+        event = AuditEvent(
+            at=now,
+            actor=command.principal.name,
+            action="provider.restored" if active else "provider.drained",
+            subject_kind=SubjectKind.PROVIDER,
+            subject_id=provider,
+            before={"routing_active": before.active, "reason": before.reason},
+            after={"routing_active": after.active, "reason": after.reason},
+            correlation_id=command.correlation_id,
+        )
+        await record(connection, event)
+        return StoredAnswer(200, _dump({**_describe(after), "changed": True}))
+
+
+def _find(routes: Sequence[Route], provider: str) -> Route:
+    for route in routes:
+        if route.provider == provider:
+            return route
+    raise ProviderUnknown(
+        f"there is no such provider, allowed: {', '.join(route.provider for route in routes)}"
+    )
+
+
+def _describe(route: Route) -> dict[str, str | bool | None]:
+    return {
+        "provider": route.provider,
+        "routing_active": route.active,
+        "changed_by": route.changed_by,
+        "changed_at": None if route.changed_at is None else route.changed_at.isoformat(),
+        "reason": route.reason,
+    }
+
+
+def _dump(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -1,0 +1,51 @@
+"""What an idempotency key stands for: one request, and in the end one answer."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from refpay.identity.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Who wants a state change, under which key; `fingerprint` tells one request from another."""
+
+    principal: Principal
+    key: str
+    fingerprint: bytes
+    correlation_id: str
+    traffic: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A definitive answer, byte for byte."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer on its way out."""
+
+    answer: StoredAnswer
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key that was claimed before: by what, and answered how."""
+
+    fingerprint: bytes
+    operation_id: UUID | None
+    answer: StoredAnswer | None
+
+
+def fingerprint(method: str, path: str, body: Any) -> bytes:
+    """Return a digest of a request: the same for the same meaning, whatever its blanks and order."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(f"{method}\n{path}\n{canonical}".encode()).digest()

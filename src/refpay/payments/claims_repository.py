@@ -1,0 +1,53 @@
+"""Claims idempotency keys and keeps their answers."""
+
+from datetime import datetime
+from uuid import UUID
+
+from refpay.db.pool import Connection, Row
+from refpay.errors import InvariantViolation
+from refpay.payments.claims import Claim, Command, StoredAnswer
+
+# Waits for another transaction that is claiming the same key, and then sees its claim.
+_CLAIM = """
+    INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, key) DO NOTHING RETURNING key
+"""
+_READ = """
+    SELECT fingerprint, operation_id, response_status, response_body FROM payments.idempotency_key
+"""
+_STORE = """
+    UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
+    WHERE principal = $1 AND key = $2 RETURNING key
+"""
+
+
+async def claim(
+    connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime
+) -> Claim | None:
+    """Claim a key for good if this transaction commits; return the earlier claim if there is one."""
+    name = command.principal.name
+    won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
+    if won is not None:
+        return None
+    row = await connection.fetchrow(f"{_READ} WHERE principal = $1 AND key = $2", name, command.key)
+    if row is None:
+        raise InvariantViolation("an idempotency key is neither free nor taken")
+    return _claim(row)
+
+
+async def read_answer(connection: Connection, operation_id: UUID) -> StoredAnswer | None:
+    """Return the stored answer of an operation."""
+    row = await connection.fetchrow(f"{_READ} WHERE operation_id = $1", operation_id)
+    return None if row is None else _claim(row).answer
+
+
+async def store(connection: Connection, *, principal: str, key: str, answer: StoredAnswer) -> None:
+    """Store the definitive answer of a claimed key; the database refuses a second one."""
+    if await connection.fetchval(_STORE, principal, key, answer.status, answer.body) is None:
+        raise InvariantViolation("an answer has no idempotency key to be stored under")
+
+
+def _claim(row: Row) -> Claim:
+    status, body = row["response_status"], row["response_body"]
+    answer = None if status is None else StoredAnswer(status, body)
+    return Claim(row["fingerprint"], row["operation_id"], answer)

@@ -1,0 +1,117 @@
+"""Runs `settle` in its own transaction and counts what came of it; shared by the API and the worker."""
+
+import asyncio
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from refpay.clock import Clock
+from refpay.db.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionConflicted
+from refpay.db.pool import Database
+from refpay.errors import InvariantViolation
+from refpay.measures import Measures
+from refpay.payments.findings import Finding
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
+from refpay.payments.settling import Settlement, settle
+from refpay.providers.port import DeclineCode
+
+_LOG: Final = structlog.get_logger()
+_LEDGER_KINDS: Final = {OperationKind.CAPTURE: "posting", OperationKind.REFUND: "reversal"}
+_RESULTS: Final = {
+    DeclineCode.INSUFFICIENT_FUNDS: "soft_decline",
+    DeclineCode.DO_NOT_HONOR: "hard_decline",
+    DeclineCode.SUSPECTED_FRAUD: "fraud_decline",
+    DeclineCode.ISSUER_UNAVAILABLE: "technical_decline",
+    DeclineCode.OTHER: "hard_decline",
+}
+# Pauses before trying again: a restart of the database takes about a second.
+_PAUSES_SECONDS: Final = (0.1, 0.4, 1.0)
+
+
+class Settler:
+    """Settles operations; safe to repeat, because `settle` applies a finding at most once."""
+
+    def __init__(self, database: Database, *, measures: Measures, clock: Clock) -> None:
+        self._database = database
+        self._measures = measures
+        self._clock = clock
+
+    async def settle(self, operation: Operation, finding: Finding, *, actor: str) -> Settlement:
+        """Settle once.
+
+        Raises DatabaseUnavailable when it did not happen and CommitOutcomeUnknown when that is not
+        known; either way it may be called again.
+        """
+        begun = self._clock.monotonic()
+        outcome: str | None = "failed"
+        try:
+            settlement = await self._apply(operation.id, operation.payment_id, finding, actor)
+            outcome = "committed" if settlement.applied else None
+        except CommitOutcomeUnknown:
+            outcome = "unknown"
+            raise
+        except TransactionConflicted:
+            outcome = "conflict_retried"
+            raise
+        except asyncpg.IntegrityConstraintViolationError as problem:
+            outcome = "rejected"
+            raise InvariantViolation(
+                f"database refuses to settle: {operation.id} ({problem.sqlstate})"
+            ) from problem
+        finally:
+            moves_money = finding.status is OperationStatus.SUCCEEDED and operation.kind in _LEDGER_KINDS
+            if moves_money and outcome:
+                self._measures.observe_ledger_write(
+                    kind=_LEDGER_KINDS[operation.kind],
+                    outcome=outcome,
+                    seconds=self._clock.monotonic() - begun,
+                )
+        self._note(settlement)
+        return settlement
+
+    async def settle_patiently(
+        self, operation: Operation, finding: Finding, *, actor: str
+    ) -> Settlement | None:
+        """Settle, trying again while the database is away; None leaves the operation to the worker."""
+        for pause in (*_PAUSES_SECONDS, None):
+            try:
+                return await self.settle(operation, finding, actor=actor)
+            except DatabaseUnavailable as problem:
+                _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
+                if pause is not None:
+                    await asyncio.sleep(pause)
+        return None
+
+    async def _apply(self, operation_id: UUID, payment_id: UUID, finding: Finding, actor: str) -> Settlement:
+        async with self._database.transaction() as connection:
+            return await settle(
+                connection, operation_id, payment_id, finding, now=self._clock.now(), actor=actor
+            )
+
+    def _note(self, settlement: Settlement) -> None:
+        operation = settlement.operation
+        if settlement.contradicted:
+            _LOG.error(
+                "operation_contradicted", operation_id=str(operation.id), settled=operation.status.value
+            )
+        if settlement.applied and operation.kind is OperationKind.AUTHORIZE:
+            result = _authorization_result(operation)
+            if result is not None:
+                self._count_authorization(settlement.payment, result)
+
+    def _count_authorization(self, payment: Payment, result: str) -> None:
+        self._measures.count_authorization(
+            provider=payment.provider, scheme=payment.scheme, currency=payment.currency, result=result
+        )
+
+
+def _authorization_result(operation: Operation) -> str | None:
+    match operation.status:
+        case OperationStatus.SUCCEEDED:
+            return "approved"
+        case OperationStatus.DECLINED:
+            return _RESULTS[DeclineCode(operation.decline_code or DeclineCode.OTHER)]
+        case _:
+            return None

@@ -1,0 +1,87 @@
+"""What both dialects share: one bounded exchange, and what its failures say about effects."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from refpay.providers.errors import ProviderRefused, ProviderSilent
+
+_ANSWER_MAXIMUM_BYTES: Final = 16 * 1024
+_CONNECTIONS_MAXIMUM: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A status and the JSON object that came with it; empty if there was none."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Return the connection pool to all providers; time-outs belong to the decorator."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS_MAXIMUM, limit_per_host=_CONNECTIONS_MAXIMUM // 2),
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+
+
+async def exchange(session: aiohttp.ClientSession, method: str, url: str, **request: Any) -> Exchange:
+    """Send one request and read its answer.
+
+    Raises ProviderRefused if no connection could be made, ProviderSilent if it broke afterwards.
+    """
+    try:
+        async with session.request(method, url, allow_redirects=False, **request) as response:
+            content = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1)
+            while content and len(content) <= _ANSWER_MAXIMUM_BYTES:
+                more = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1 - len(content))
+                if not more:
+                    break
+                content += more
+            status = response.status
+    except aiohttp.ClientConnectorError as problem:
+        raise ProviderRefused("provider cannot be connected to; nothing was sent") from problem
+    except (aiohttp.ClientError, OSError) as problem:
+        raise ProviderSilent(f"connection to the provider broke: {type(problem).__name__}") from problem
+    if len(content) > _ANSWER_MAXIMUM_BYTES:
+        raise ProviderSilent("provider's answer is too large to be one")
+    return Exchange(status, _parse(content))
+
+
+def _parse(content: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def raise_for_refusal(answer: Exchange) -> None:
+    """Raise what a status other than success means; returns for a success.
+
+    Only statuses that the provider's contract promises to be without effect count as refused.
+    """
+    if 200 <= answer.status < 300:
+        return
+    match answer.status:
+        case 503 | 429:
+            raise ProviderRefused(f"provider refused for now: {answer.status}")
+        case 400 | 401 | 403:
+            raise ProviderRefused(f"provider does not accept our request: {answer.status}", again=False)
+        case _:
+            # 409 says that our key was used for something else, 5xx says nothing: both may hide an effect.
+            raise ProviderSilent(f"provider answered {answer.status}, which does not say what happened")
+
+
+def require_text(answer: Exchange, key: str) -> str:
+    """Return a text of the answer; without it the answer cannot be trusted: ProviderSilent."""
+    value = answer.body.get(key)
+    if not isinstance(value, str) or not value or len(value) > 200:
+        raise ProviderSilent(f"provider's answer lacks {key}")
+    return value

@@ -1,0 +1,80 @@
+"""The port: one call, one answer. Adapters translate it, decorators wrap it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from refpay.money import Money
+
+
+class CallKind(StrEnum):
+    """What a provider is asked."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    REFUND = "refund"
+    QUERY = "query"
+
+
+class Verdict(StrEnum):
+    """A definitive answer. UNKNOWN_KEY answers queries only; REFUSED is final for its key."""
+
+    DONE = "done"
+    DECLINED = "declined"
+    REFUSED = "refused"
+    UNKNOWN_KEY = "unknown_key"
+
+
+class DeclineCode(StrEnum):
+    """Why an issuer said no."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    DO_NOT_HONOR = "do_not_honor"
+    SUSPECTED_FRAUD = "suspected_fraud"
+    ISSUER_UNAVAILABLE = "issuer_unavailable"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation to be done, or asked about.
+
+    `key` identifies the operation at the provider and never changes. `parent` is the provider's
+    reference of the authorization (capture) or of the capture (refund). Nothing is sent after
+    `deadline`. A query needs the key and the deadline alone.
+    """
+
+    kind: CallKind
+    key: UUID
+    deadline: datetime
+    reference: str = ""
+    money: Money | None = None
+    card_token: str = field(default="", repr=False)
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the provider said, for good."""
+
+    verdict: Verdict
+    provider_reference: str | None = None
+    decline_code: DeclineCode | None = None
+
+
+class Provider(Protocol):
+    """Anything that answers calls: an adapter, a decorator round one, a fake."""
+
+    @property
+    def name(self) -> str:
+        """Return the provider's id."""
+        ...
+
+    async def perform(self, call: Call) -> Answer:
+        """Do or look up the operation.
+
+        Raises ProviderRefused when nothing happened and ProviderSilent when that is not known.
+        """
+        ...

@@ -1,0 +1,47 @@
+"""Counts every attempt, retries included."""
+
+from typing import Final
+
+from refpay.clock import Clock
+from refpay.measures import Measures
+from refpay.providers.errors import ProviderRefused
+from refpay.providers.port import Answer, Call, CallKind, Provider, Verdict
+
+_OUTCOMES: Final = {
+    Verdict.DONE: "succeeded",
+    Verdict.DECLINED: "declined",
+    Verdict.REFUSED: "failed",
+    Verdict.UNKNOWN_KEY: "failed",
+}
+
+
+class RecordedProvider:
+    """Records the outcome and the time of each attempt."""
+
+    def __init__(self, provider: Provider, *, measures: Measures, clock: Clock) -> None:
+        self._provider = provider
+        self._measures = measures
+        self._clock = clock
+        self.name = provider.name
+
+    async def perform(self, call: Call) -> Answer:
+        """Perform and record."""
+        begun = self._clock.monotonic()
+        # Whatever else ends the attempt, a cancellation included, leaves its effect unknown.
+        outcome = "indeterminate"
+        try:
+            answer = await self._provider.perform(call)
+            # Any answer to a query is a good one, "there is no such key" included.
+            outcome = "succeeded" if call.kind is CallKind.QUERY else _OUTCOMES[answer.verdict]
+        except ProviderRefused:
+            outcome = "failed"
+            raise
+        else:
+            return answer
+        finally:
+            self._measures.observe_attempt(
+                provider=self.name,
+                operation=call.kind,
+                outcome=outcome,
+                seconds=self._clock.monotonic() - begun,
+            )

@@ -1,0 +1,62 @@
+"""Puts adapters and decorators together, once per process."""
+
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from refpay.clock import Clock
+from refpay.measures import Measures
+from refpay.providers.breaker import BreakingProvider
+from refpay.providers.http import open_session
+from refpay.providers.north import NorthAdapter
+from refpay.providers.port import Provider
+from refpay.providers.recording import RecordedProvider
+from refpay.providers.retry import RetriedProvider
+from refpay.providers.south import SouthAdapter
+from refpay.providers.timeout import TimedProvider
+from refpay.settings import Settings
+
+
+class CallableProvider(Provider, Protocol):
+    """A provider that can say beforehand whether it would send."""
+
+    def require_closed(self) -> None:
+        """Raise CircuitOpened if a call made now would not be sent."""
+        ...
+
+
+@asynccontextmanager
+async def open_attempts(
+    settings: Settings, *, measures: Measures, clock: Clock
+) -> AsyncIterator[Mapping[str, Provider]]:
+    """Yield each provider with a bound on its time and a record of its attempts; one attempt a call."""
+    async with open_session() as session:
+        adapters: Iterable[Provider] = (
+            (NorthAdapter if provider.name == "north" else SouthAdapter)(session, provider)
+            for provider in settings.providers
+        )
+        yield {
+            adapter.name: RecordedProvider(
+                TimedProvider(adapter, seconds=settings.provider_timeout_seconds),
+                measures=measures,
+                clock=clock,
+            )
+            for adapter in adapters
+        }
+
+
+def make_resilient(
+    attempts: Mapping[str, Provider], settings: Settings, *, measures: Measures, clock: Clock
+) -> Mapping[str, CallableProvider]:
+    """Add retries and, round them, the breaker."""
+    # Jitter needs no secrecy.
+    source = random.Random()  # noqa: S311
+    return {
+        name: BreakingProvider(
+            RetriedProvider(provider, attempts=settings.provider_attempts, clock=clock, random_source=source),
+            clock=clock,
+            measures=measures,
+        )
+        for name, provider in attempts.items()
+    }

@@ -1,0 +1,71 @@
+"""Bounded retry with full jitter, always under the same key."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from refpay.clock import Clock
+from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.providers.port import Answer, Call, Provider
+from refpay.settings import RETRY_BACKOFF_CAP_SECONDS
+
+_BACKOFF_BASE_SECONDS: Final = 0.05
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class RetriedProvider:
+    """Sends again what was refused without effect and what was not answered.
+
+    Once one attempt's effect is unknown, a later refusal proves nothing about it: the call ends as
+    ProviderSilent unless a definitive answer comes.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        attempts: int,
+        clock: Clock,
+        random_source: random.Random,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._provider = provider
+        self._attempts = attempts
+        self._clock = clock
+        self._random = random_source
+        self._sleep = sleep
+        self.name = provider.name
+
+    async def perform(self, call: Call) -> Answer:
+        """Perform until there is a definitive answer or the attempts or the time are used up."""
+        silence: ProviderSilent | None = None
+        refusal: ProviderRefused | None = None
+        for attempt in range(self._attempts):
+            if attempt:
+                await self._pause(attempt)
+            # The wall clock, because the deadline is shared with another process; a paused process
+            # that wakes up late must not send what the worker has judged meanwhile.
+            if self._clock.now() >= call.deadline:
+                refusal = refusal or ProviderRefused(
+                    "the time to call the provider was over before it was called"
+                )
+                break
+            try:
+                return await self._provider.perform(call)
+            except ProviderSilent as problem:
+                silence = problem
+            except ProviderRefused as problem:
+                refusal = problem
+                if not problem.again:
+                    break
+        if silence is not None:
+            raise silence
+        if refusal is not None:
+            raise refusal
+        raise AssertionError("unreachable: at least one attempt is made or refused")
+
+    async def _pause(self, attempt: int) -> None:
+        most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
+        await self._sleep(self._random.uniform(0, most))

@@ -1,0 +1,131 @@
+"""How a process of ours runs: one socket, one loop, orderly stop, one sentence when it cannot start."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from moneypath.telemetry import logs
+from refpay.errors import StartRefused
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 1024
+_KEEP_ALIVE_SECONDS: Final = 30
+# Longer than a provider call may take by default, so that an orderly stop leaves nothing unresolved.
+_GRACE_SECONDS: Final = 10
+_EXIT_REFUSED: Final = 2
+
+
+def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
+    """Run a process until it is told to stop; return its exit code.
+
+    What keeps it from starting is one sentence on stderr, without a stack trace.
+    """
+    logs.configure(service, sys.stderr)
+    _redirect_standard_logging()
+    try:
+        uvloop.run(_await(main))
+    except StartRefused as problem:
+        sys.stderr.write(f"refpay: {problem.detail}\n")
+        return _EXIT_REFUSED
+    return 0
+
+
+async def _await(main: Callable[[], Awaitable[None]]) -> None:
+    await main()
+
+
+def listen(port: int) -> socket.socket:
+    """Bind a loopback port (0: any free one); raises StartRefused if it is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # A restart after a kill must not wait for the old connections' TIME_WAIT.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+        # Listening is what collides: two sockets with SO_REUSEADDR may both be bound.
+        listener.listen(_BACKLOG)
+    except OSError as problem:
+        listener.close()
+        raise StartRefused(
+            f"port {port} on {_HOST} cannot be listened on ({problem.strerror}): "
+            "stop what uses it, or set another port"
+        ) from problem
+    listener.setblocking(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to the process: uvicorn would raise them again and skip our own clean-up."""
+
+    def stop(self) -> None:
+        """End orderly: no new connections, requests in flight are finished."""
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def make_server(app: App) -> Server:
+    """Return an HTTP server for an app; give it a listening socket with `serve(sockets=[...])`."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=_BACKLOG,
+    )
+    return Server(config)
+
+
+async def serve(app: App, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; says on stdout, as one JSON line, which port it listens on."""
+    server = make_server(app)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
+    sys.stdout.flush()
+    await server.serve(sockets=[listener])
+
+
+class _ToStructlog(logging.Handler):
+    """Sends what libraries log through the redaction."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(
+            record.levelno,
+            "library_log",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
+
+
+def _redirect_standard_logging() -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [_ToStructlog()]
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,198 @@
+"""Settings: read once from the environment and the secrets folder into frozen values."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from refpay.errors import StartRefused
+
+PROVIDER_NAMES: Final = ("north", "south")
+RETRY_BACKOFF_CAP_SECONDS: Final = 0.5
+# Between the last moment an API process may still be calling and the moment the worker may call a
+# missing operation failed; covers a scheduler pause and a request still on the wire.
+DEADLINE_SLACK_SECONDS: Final = 1.0
+_SECRET_MAXIMUM_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where PostgreSQL is and as whom to speak to it; the URL holds no password."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One acquirer's address and our credential there."""
+
+    name: str
+    url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the API and the worker can be told."""
+
+    listen_port: int
+    worker_port: int
+    database: DatabaseSettings
+    providers: tuple[ProviderSettings, ...]
+    tokens_file: Path
+    catalogue_file: Path
+    provider_timeout_seconds: float
+    provider_attempts: int
+    settle_interval_seconds: float
+    check_interval_seconds: float
+    settle_deadline_seconds: float
+
+    @property
+    def call_budget_seconds(self) -> float:
+        """Return the longest that one provider call may take, all attempts and pauses included."""
+        return call_budget_seconds(self.provider_timeout_seconds, self.provider_attempts)
+
+
+def call_budget_seconds(timeout_seconds: float, attempts: int) -> float:
+    """Return the longest that `attempts` attempts and the pauses between them may take."""
+    return timeout_seconds * attempts + RETRY_BACKOFF_CAP_SECONDS * (attempts - 1)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read and check every setting.
+
+    Raises StartRefused with one sentence that names the variable or file and what is allowed.
+    """
+    read = _Reader(environment)
+    folder = read.folder("REFPAY_SECRETS_FOLDER")
+    settings = Settings(
+        listen_port=read.integer("REFPAY_LISTEN_PORT", 8080, 0, 65535),
+        worker_port=read.integer("REFPAY_WORKER_PORT", 8081, 0, 65535),
+        database=read_database(environment, user=None, secret="refpay_app_password"),  # noqa: S106 a file's name
+        providers=tuple(
+            ProviderSettings(
+                name=name,
+                url=read.url(f"REFPAY_{name.upper()}_URL", ("http", "https")),
+                api_key=read_secret(folder, f"{name}_api_key"),
+            )
+            for name in PROVIDER_NAMES
+        ),
+        tokens_file=folder / "tokens.json",
+        catalogue_file=Path(
+            environment.get("REFPAY_CATALOGUE_FILE") or Path(__file__).with_name("catalogue.json")
+        ),
+        provider_timeout_seconds=read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30),
+        provider_attempts=read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10),
+        settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
+        check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
+        settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
+    )
+    budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
+    if budget >= settings.settle_deadline_seconds:
+        raise StartRefused(
+            f"REFPAY_SETTLE_DEADLINE_SECONDS is {settings.settle_deadline_seconds:g}, but a provider call "
+            f"may take {budget:g} s (timeout x attempts, pauses, slack), so an operation could be judged "
+            "while it is still being sent; raise the deadline or lower the timeout or the attempts"
+        )
+    return settings
+
+
+def read_database(environment: Mapping[str, str], *, user: str | None, secret: str) -> DatabaseSettings:
+    """Read the database's URL; `user` replaces the one it names, `secret` is the password's file."""
+    read = _Reader(environment)
+    url = read.url("REFPAY_DATABASE_URL", ("postgresql", "postgres"))
+    parts = urlsplit(url)
+    if parts.password is not None:
+        raise StartRefused(
+            "REFPAY_DATABASE_URL holds a password: leave it out, it is read from the secrets folder"
+        )
+    name = user or parts.username
+    if not name or not parts.hostname or len(parts.path) < 2:
+        raise StartRefused(
+            "REFPAY_DATABASE_URL is incomplete: it needs user, host and database, as in "
+            "postgresql://refpay_app@127.0.0.1:5432/refpay"
+        )
+    host = parts.netloc.rpartition("@")[2]
+    password = read_secret(read.folder("REFPAY_SECRETS_FOLDER"), secret)
+    return DatabaseSettings(url=f"postgresql://{name}@{host}{parts.path}", user=name, password=password)
+
+
+def read_secret(folder: Path, name: str) -> str:
+    """Return a secret's text without surrounding blanks; never part of any error."""
+    file = folder / name
+    text = _read_bounded(file).strip()
+    if not text:
+        raise StartRefused(f"secret file is empty: {file}")
+    return text
+
+
+def read_secret_json(file: Path) -> Any:
+    """Return the parsed JSON of a secret file."""
+    try:
+        return json.loads(_read_bounded(file))
+    except ValueError as problem:
+        # The decoder's message would quote the file.
+        raise StartRefused(f"secret file is not JSON: {file}") from problem
+
+
+def _read_bounded(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_SECRET_MAXIMUM_BYTES + 1)
+    except OSError as problem:
+        raise StartRefused(f"secret file cannot be read: {file} ({problem.strerror})") from problem
+    if len(content) > _SECRET_MAXIMUM_BYTES:
+        raise StartRefused(f"secret file is too large: {file}, allowed: {_SECRET_MAXIMUM_BYTES} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as problem:
+        raise StartRefused(f"secret file is not UTF-8: {file}") from problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    environment: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        value = self.environment.get(name, "").strip()
+        if not value:
+            raise StartRefused(f"{name} is not set")
+        return value
+
+    def folder(self, name: str) -> Path:
+        folder = Path(self.text(name))
+        if not folder.is_dir():
+            raise StartRefused(f"{name} is not a folder: {folder}")
+        return folder
+
+    def url(self, name: str, schemes: tuple[str, ...]) -> str:
+        value = self.text(name)
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise StartRefused(f"{name} is not a URL of scheme {' or '.join(schemes)} with a host")
+        return value.rstrip("/")
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.environment.get(name, "").strip() or str(default)
+        if not value.isascii() or not value.isdigit() or not least <= int(value[:20]) <= most:
+            raise StartRefused(f"{name} is {value[:40]!r}, allowed: a whole number from {least} to {most}")
+        return int(value)
+
+    def seconds(self, name: str, default: float, least: float, most: float) -> float:
+        value = self.environment.get(name, "").strip() or str(default)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise StartRefused(f"{name} is {value[:40]!r}, allowed: seconds from {least:g} to {most:g}")
+        return number

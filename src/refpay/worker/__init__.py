@@ -1,0 +1,1 @@
+"""The worker: settles what was left open, checks the books, exports what the database knows."""

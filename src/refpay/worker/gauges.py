@@ -1,0 +1,103 @@
+"""Puts findings into gauges; what is known to be nothing is 0, what is not known is absent."""
+
+from collections.abc import Iterable, Mapping
+
+from moneypath.telemetry import Recorder
+from refpay.money import Currency
+from refpay.operations.checks import CHECKS, Findings
+from refpay.operations.checks_repository import Reason, Suspicion
+
+
+class Gauges:
+    """The one exporter of the gauges that are read from the database."""
+
+    def __init__(self, recorder: Recorder, *, providers: Iterable[str]) -> None:
+        self._recorder = recorder
+        self._providers = tuple(providers)
+        declared = recorder.gauge("moneypath_check_violations").spec.labels["check"]
+        self._checks = [check for check in CHECKS if check in declared]
+
+    def show(self, findings: Findings) -> None:
+        """Set every gauge from one run of the checks."""
+        self._show_routes(findings)
+        self._show_ledger(findings)
+        self._show_postings(findings)
+        self._show_unresolved(findings)
+        self._show_duplicates(findings)
+        self._show_risk(findings)
+        # Last: that a check succeeded is only said with its results on show.
+        for check in self._checks:
+            self._set("moneypath_check_violations", findings.violations(check), check=check)
+            self._set("moneypath_check_last_success_timestamp_seconds", findings.at.timestamp(), check=check)
+
+    def _set(self, name: str, value: float, **labels: str) -> None:
+        self._recorder.gauge(name).set(value, **labels)
+
+    def _show_routes(self, findings: Findings) -> None:
+        for route in findings.routes:
+            self._set("moneypath_provider_routing_active", int(route.active), provider=route.provider)
+
+    def _show_ledger(self, findings: Findings) -> None:
+        found = _of(findings, Reason.LEDGER_IMBALANCE)
+        for currency in Currency:
+            here = [one for one in found if one.currency == currency]
+            self._set("moneypath_ledger_unbalanced_entries", _count(here), currency=currency.value)
+            self._set("moneypath_ledger_imbalance_minor_units", _money(here), currency=currency.value)
+
+    def _show_postings(self, findings: Findings) -> None:
+        gauges: Mapping[Reason, str] = {
+            Reason.CAPTURE_WITHOUT_POSTING: "moneypath_captures_without_posting",
+            Reason.POSTING_WITHOUT_CAPTURE: "moneypath_postings_without_capture",
+        }
+        for reason, name in gauges.items():
+            found = _of(findings, reason)
+            for provider in self._providers:
+                self._set(name, _count(one for one in found if one.provider == provider), provider=provider)
+
+    def _show_unresolved(self, findings: Findings) -> None:
+        for provider in self._providers:
+            found = [one for one in _of(findings, Reason.INDETERMINATE) if one.provider == provider]
+            self._set("moneypath_indeterminate_payments", _count(found), provider=provider)
+            for currency in Currency:
+                money = _money(one for one in found if one.currency == currency)
+                self._set(
+                    "moneypath_indeterminate_minor_units", money, provider=provider, currency=currency.value
+                )
+            oldest = min((one.oldest for one in found if one.oldest is not None), default=None)
+            gauge = self._recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds")
+            if oldest is None:
+                gauge.clear(provider=provider)
+            else:
+                gauge.set(oldest.timestamp(), provider=provider)
+
+    def _show_duplicates(self, findings: Findings) -> None:
+        found = _of(findings, Reason.DUPLICATE_CHARGE)
+        self._set("moneypath_duplicate_charges", _count(found))
+        for currency in Currency:
+            money = _money(one for one in found if one.currency == currency)
+            self._set("moneypath_duplicate_charge_minor_units", money, currency=currency.value)
+
+    def _show_risk(self, findings: Findings) -> None:
+        for reason in Reason:
+            for currency in Currency:
+                at_risk = sum(
+                    one.at_risk_minor_units for one in _of(findings, reason) if one.currency == currency
+                )
+                self._set(
+                    "moneypath_money_at_risk_minor_units",
+                    at_risk,
+                    reason=reason.value,
+                    currency=currency.value,
+                )
+
+
+def _of(findings: Findings, reason: Reason) -> list[Suspicion]:
+    return [found for found in findings.suspicions if found.reason is reason]
+
+
+def _count(found: Iterable[Suspicion]) -> int:
+    return sum(one.findings for one in found)
+
+
+def _money(found: Iterable[Suspicion]) -> int:
+    return sum(one.minor_units for one in found)

@@ -1,0 +1,83 @@
+"""A bad fault body is refused with the key and its allowed values."""
+
+import re
+from typing import Any
+
+import pytest
+
+from acquirers.errors import InstructionInvalid
+from acquirers.fault_forms import read_fault, read_lease
+from acquirers.faults import Fault, FaultKind, Operation, Scope
+from acquirers.operations import DeclineCode
+
+GOOD: dict[str, Any] = {"kind": "refuse", "rate": 0.3, "lease_seconds": 60}
+
+
+def test_a_short_body_has_defaults() -> None:
+    """Seed 0, everybody in scope, money-moving operations."""
+    assert read_fault(GOOD) == (Fault(FaultKind.REFUSE, 0.3), 60.0)
+
+
+def test_a_full_body_is_read_whole() -> None:
+    """Every key arrives in the fault."""
+    body = {
+        "kind": "decline", "rate": 1, "latency_seconds": 0.5, "lease_seconds": 600, "seed": 2**63 - 1,
+        "scope": {"card_ranges": ["411111"], "currencies": ["JPY"], "operations": ["authorize", "query"]},
+        "decline_code": "issuer_unavailable",
+    }  # fmt: skip
+    scope = Scope(
+        frozenset({"411111"}), frozenset({"JPY"}), frozenset({Operation.AUTHORIZE, Operation.QUERY})
+    )
+    expected = Fault(FaultKind.DECLINE, 1.0, 2**63 - 1, 0.5, scope, DeclineCode.ISSUER_UNAVAILABLE)
+    assert read_fault(body) == (expected, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "explode"}, "kind: must be one of refuse, drop, hang, delay, decline"),
+        ({"kind": None}, "kind: must be one of"),
+        ({"rate": 1.01}, "rate: must be a number from 0 to 1"),
+        ({"rate": -0.1}, "rate: must be"),
+        ({"rate": True}, "rate: must be"),
+        ({"rate": "0.5"}, "rate: must be"),
+        ({"rate": float("nan")}, "rate: must be"),
+        ({"rate": float("inf")}, "rate: must be"),
+        ({"rate": None}, "rate: must be"),
+        ({"latency_seconds": 30.1}, "latency_seconds: must be a number from 0 to 30"),
+        ({"latency_seconds": -1}, "latency_seconds: must be"),
+        ({"kind": "hang"}, "latency_seconds: hang needs"),
+        ({"kind": "delay"}, "latency_seconds: delay needs"),
+        ({"lease_seconds": 0}, "lease_seconds: must be over 0 and at most 600"),
+        ({"lease_seconds": 600.1}, "lease_seconds: must be a number from 0 to 600"),
+        ({"lease_seconds": None}, "lease_seconds: must be"),
+        ({"seed": 1.5}, "seed: must be an integer"),
+        ({"seed": -1}, "seed: must be"),
+        ({"seed": True}, "seed: must be"),
+        ({"sead": 1}, "sead: unknown key of the body; allowed: kind, rate"),
+        ({"decline_code": "do_not_honor"}, "decline_code: only goes with kind decline"),
+        ({"kind": "decline", "decline_code": "05"}, "decline_code: must be one of insufficient_funds"),
+        ({"scope": []}, "scope: must be a JSON object"),
+        ({"scope": None}, "scope: must be a JSON object"),
+        ({"scope": {"range": []}}, "range: unknown key of scope; allowed: card_ranges, currencies, op"),
+        ({"scope": {"card_ranges": "411111"}}, "scope.card_ranges: must be a list"),
+        ({"scope": {"card_ranges": ["41111"]}}, "scope.card_ranges: each must be six digits"),
+        ({"scope": {"card_ranges": [411111]}}, "scope.card_ranges: must be a list of texts"),
+        ({"scope": {"card_ranges": ["411111"] * 101}}, "scope.card_ranges: must be a list of at most 100"),
+        ({"scope": {"currencies": ["eur"]}}, "scope.currencies: each must be one of EUR, USD, JPY, KWD"),
+        ({"scope": {"operations": ["void"]}}, "scope.operations: must be one of authorize, capture, refund"),
+        ({"kind": "decline", "scope": {"operations": ["capture"]}}, "scope.operations: kind decline acts on"),
+    ],
+)  # fmt: skip
+def test_a_bad_fault_names_key_and_allowed_values(change: dict[str, Any], said: str) -> None:
+    """Each key has its own refusal."""
+    with pytest.raises(InstructionInvalid, match=f"^{re.escape(said)}"):
+        read_fault(GOOD | change)
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"lease_seconds": 0}, {"lease_seconds": 1, "x": 1}])
+def test_a_bad_renewal_is_refused(body: object) -> None:
+    """A renewal holds lease_seconds and nothing else."""
+    with pytest.raises(InstructionInvalid):
+        read_lease(body)
+    assert read_lease({"lease_seconds": 0.5}) == 0.5

@@ -1,0 +1,159 @@
+"""The committed rules and tests, run by the real promtool, and the mutants that it has to catch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import yaml
+
+from moneypath.alerting import analysis, render, tree
+from moneypath.alerting.conventions import TARGET_EXPECTED
+from moneypath.alerting.generate import RULES_FILE, TESTS_FOLDER
+from moneypath.alerting.leaf import Alert, Group, Leaf, Mark, Recording
+from moneypath.alerting.promtests.suite import file_name, files
+from moneypath.alerting.timing import Scale
+from moneypath.path.loader import load
+from moneypath.path.model import MoneyPath
+
+from .conftest import ROOT, RunTool
+
+PATH = load(ROOT / "moneypath.yaml")
+GROUPS = tree.build(PATH)
+ALERTS = tuple(tree.alerts(GROUPS))
+# States, not thresholds: 0 and 1 say what a gauge means.
+STATES = {"zero", "one", "drained"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One alert without its rule (no leaf), or with one of its thresholds multiplied."""
+
+    alert: Alert
+    leaf: str = ""
+    factor: Fraction = Fraction(1)
+
+    def __str__(self) -> str:
+        what = f"{self.leaf} x {self.factor}" if self.leaf else "deleted"
+        return f"{file_name(self.alert).removesuffix('.test.yml')}: {what}"
+
+    def rule(self) -> tuple[Alert, ...]:
+        """Return the mutated alert, or nothing."""
+        if not self.leaf:
+            return ()
+        hold = self._swap(self.alert.hold) if self.alert.hold else None
+        return (replace(self.alert, expr=self.alert.expr.swapped(self._swap), hold=hold),)
+
+    def _swap(self, leaf: Leaf) -> Leaf:
+        if leaf.name != self.leaf:
+            return leaf
+        return replace(leaf, value=leaf.value * self.factor if leaf.value else self.factor)
+
+
+def mutants() -> Iterator[Mutant]:
+    """Yield each alert deleted, and each of its thresholds ten times looser and tighter."""
+    for alert in ALERTS:
+        yield Mutant(alert)
+        leaves = [*alert.expr.leaves(), *([alert.hold] if alert.hold else [])]
+        for name, value in {leaf.name: leaf.value for leaf in leaves if leaf.name not in STATES}.items():
+            yield Mutant(alert, name, Fraction(10))
+            if value:
+                yield Mutant(alert, name, Fraction(1, 10))
+
+
+def needed(alert: Alert) -> set[str]:
+    """Return the recorded series that `alert` reads, directly or not, and the one that every test asserts."""
+    names, todo = {TARGET_EXPECTED}, [alert.expr]
+    rules = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording)]
+    while todo:
+        read = {series for series, _ in analysis.selectors(analysis.plain(todo.pop()))}
+        for rule in rules:
+            if rule.record in read - names:
+                todo.append(rule.expr)
+        names |= read
+    return names
+
+
+def write(folder: Path, alert: Alert, instead: tuple[Alert, ...]) -> Path:
+    """Write the rules that `alert` needs with `instead` in its place, and its test file; return that."""
+    names = needed(alert)
+    groups: list[Group] = []
+    for group in GROUPS:
+        rules: list[Recording | Alert] = []
+        for rule in group.rules:
+            if isinstance(rule, Recording) and rule.record in names:
+                rules.append(rule)
+            elif rule is alert:
+                rules.extend(instead)
+        if rules:
+            groups.append(replace(group, rules=tuple(rules)))
+    rule_file = folder / "rules" / Path(RULES_FILE).name
+    test_file = folder / "tests" / file_name(alert)
+    for file, text in (
+        (rule_file, render.rules(tuple(groups), Scale(1))),
+        (test_file, files(PATH)[file_name(alert)]),
+    ):
+        file.parent.mkdir()
+        file.write_text(text, encoding="utf-8")
+    return test_file
+
+
+def test_the_committed_rules_are_valid(root: Path, promtool: RunTool) -> None:
+    """promtool accepts the committed rule file, duplicates included."""
+    result = promtool("check", "rules", "--lint-fatal", RULES_FILE, cwd=root)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(files(PATH)))
+def test_the_committed_rules_pass_the_committed_tests(name: str, root: Path, promtool: RunTool) -> None:
+    """Each alert fires, stays quiet and ends as its committed test file says."""
+    result = promtool("test", "rules", name, cwd=root / TESTS_FOLDER)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("mutant", list(mutants()), ids=str)
+def test_a_mutated_alert_fails_its_test(mutant: Mutant, tmp_path: Path, promtool: RunTool) -> None:
+    """Deleting an alert, or moving one of its thresholds tenfold, breaks the alert's own test file."""
+    test_file = write(tmp_path, mutant.alert, mutant.rule())
+    result = promtool("test", "rules", test_file.name, cwd=test_file.parent)
+    assert result.returncode != 0
+    assert "FAILED" in result.stdout + result.stderr
+
+
+def test_the_unmutated_alert_passes_in_the_same_harness(tmp_path: Path, promtool: RunTool) -> None:
+    """The mutants fail because of the mutation: the harness passes with the alert as it is."""
+    alert = next(alert for alert in ALERTS if alert.hold and alert.hold.mark is Mark.WINDOW)
+    test_file = write(tmp_path, alert, (alert,))
+    result = promtool("test", "rules", test_file.name, cwd=test_file.parent)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_test_asserts_a_series_that_only_the_rules_make(money_path: MoneyPath) -> None:
+    """No test passes vacuously, as promtool lets one do when no rule file matches."""
+    for name, text in files(money_path).items():
+        document = yaml.safe_load(text)
+        assert document["rule_files"] == ["../rules/moneypath.rules.yml"]
+        for test in document["tests"]:
+            sanity = test["promql_expr_test"][0]
+            assert sanity["expr"] == f"count({TARGET_EXPECTED})", (name, test["name"])
+            assert sanity["exp_samples"] == [{"labels": "{}", "value": float(len(money_path.targets))}]
+
+
+def test_a_test_without_its_rules_fails(tmp_path: Path, root: Path, promtool: RunTool) -> None:
+    """The sanity series does its work: with rule files that match nothing the test fails."""
+    (tmp_path / "tests").mkdir()
+    for name in ("MoneyPathLedgerImbalance.test.yml", "MoneyPathTrafficMissing.test.yml"):
+        text = (root / TESTS_FOLDER / name).read_text(encoding="utf-8")
+        (tmp_path / "tests" / name).write_text(text, encoding="utf-8")
+        assert promtool("test", "rules", name, cwd=tmp_path / "tests").returncode != 0
+
+
+def test_every_alert_has_a_test_that_fires_and_one_that_does_not(money_path: MoneyPath) -> None:
+    """Each alert but the watchdog, which always fires, is expected to fire and to stay quiet somewhere."""
+    for alert in ALERTS:
+        document = yaml.safe_load(files(money_path)[file_name(alert)])
+        expected = [check for test in document["tests"] for check in test["alert_rule_test"]]
+        assert {check["alertname"] for check in expected} == {alert.name}
+        assert any(check["exp_alerts"] for check in expected)
+        assert any(not check["exp_alerts"] for check in expected) or alert.name == "MoneyPathWatchdog"

@@ -1,0 +1,17 @@
+"""What holds for every test: examples have no deadline, machines are shared and no timing is a test.
+
+`make test` draws the same examples each time, so that a failure is about the change at hand; `make explore` draws new
+ones, to find what nobody thought of.
+"""
+
+import os
+import signal
+
+from hypothesis import settings
+
+# A shell gives its background jobs an ignored Ctrl-C, which children inherit: then no test of it could pass.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("same", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True, derandomize=False, max_examples=500)
+settings.load_profile(os.environ.get("MONEYPATH_EXAMPLES", "same"))

@@ -1,0 +1,73 @@
+"""Every command that the README shows is run, here or by `.ci/run`, and every place that it names exists."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+# What takes minutes: the target of `.ci/run`, or the live test, that runs it.
+ELSEWHERE = {
+    "make demo": ".ci/run",
+    "make test": ".ci/run",
+    "make check": ".ci/run",
+    "make demo KEEP=1": "tests/live/test_keep.py",
+    "moneypath drill verify <folder>": "tests/live/test_keep.py",
+}
+
+
+def _commands() -> list[str]:
+    fenced = [
+        line.split("#")[0].strip()
+        for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+        for line in block.splitlines()
+    ]
+    spans = re.findall(r"`((?:make|moneypath|\.venv/bin/python) [^`]+)`", README)
+    return sorted({*filter(None, fenced), *spans})
+
+
+def test_the_readme_shows_commands() -> None:
+    """The search finds what it should: a README without commands would pass the other tests."""
+    assert {"make demo", "make test"} <= set(_commands())
+    assert len(_commands()) >= 8
+
+
+@pytest.mark.parametrize("command", [command for command in _commands() if command not in ELSEWHERE])
+def test_a_command_of_the_readme_works(command: str) -> None:
+    """Each quick command ends with 0."""
+    words = shlex.split(command)
+    assert words[0] == ".venv/bin/python", f"{command}: add it here or to ELSEWHERE"
+    result = subprocess.run(
+        [sys.executable, *words[1:]], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", sorted(set(_commands()) & set(ELSEWHERE)))
+def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
+    """The place that is named really runs it."""
+    text = (PROJECT / ELSEWHERE[command]).read_text(encoding="utf-8")
+    if ELSEWHERE[command] == ".ci/run":
+        assert command in text.splitlines()
+    else:
+        assert {"make demo KEEP=1": '"--keep"', "moneypath drill verify <folder>": "drill.verify("}[
+            command
+        ] in text
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_every_link_of_the_readme_leads_somewhere(target: str) -> None:
+    """Files, folders and pictures are there."""
+    assert (PROJECT / target).exists(), target
+
+
+def test_make_passes_keep_on() -> None:
+    """`KEEP=1` becomes `--keep`."""
+    dry = subprocess.run(
+        ["make", "-n", "demo", "KEEP=1"], cwd=PROJECT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "moneypath demo --keep" in dry.stdout

@@ -1,0 +1,145 @@
+"""Leases are renewed while a drill lives, ended on every way out, and never lost in silence."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
+from moneypath.drills.scenario import Step, load_scenario
+
+DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
+TOKEN = "control"
+
+
+@dataclass
+class Target:
+    """A stub of an acquirer's fault controls that remembers what it was told."""
+
+    begun: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    renewals: int = 0
+    renewed: asyncio.Event = field(default_factory=asyncio.Event)
+    refuse_renewal: bool = False
+    refuse_end: bool = False
+
+    async def begin(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return web.json_response({"error": "unauthorized"}, status=401)
+        self.begun.append(await request.json())
+        return web.json_response({"id": f"f{len(self.begun)}", "expires_in_seconds": 1}, status=201)
+
+    async def renew(self, request: web.Request) -> web.Response:
+        self.renewals += 1
+        self.renewed.set()
+        return web.json_response({}, status=404 if self.refuse_renewal else 200)
+
+    async def end(self, request: web.Request) -> web.Response:
+        if self.refuse_end:
+            return web.json_response({"error": "broken"}, status=500)
+        self.ended.append(request.match_info["id"])
+        return web.Response(status=204)
+
+
+@asynccontextmanager
+async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncIterator[FaultControl]:
+    app = web.Application()
+    app.router.add_post("/control/faults", target.begin)
+    app.router.add_put("/control/faults/{id}/lease", target.renew)
+    app.router.add_delete("/control/faults/{id}", target.end)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    (tmp_path / "token").write_text(token)
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with FaultControl("north", url, tmp_path / "token") as control:
+            yield control
+    finally:
+        await runner.cleanup()
+
+
+def _steps() -> list[Step]:
+    return [step for step in load_scenario(DRILL).timeline if step.fault]
+
+
+def _leases(control: FaultControl, ended: list[str], lease: float = 0.3) -> Leases:
+    return Leases(
+        {"north": control},
+        seed=7,
+        lease_seconds=lease,
+        on_ended=lambda name, target: ended.append(f"{name} at {target}"),
+    )
+
+
+async def test_a_fault_is_sent_with_its_scope_and_ended_when_the_block_ends(tmp_path: Path) -> None:
+    """The target is told kind, rate, seed, lease and scope, and hears of the end without being asked."""
+    target, ended = Target(), list[str]()
+    async with _control(target, tmp_path) as control:
+        async with _leases(control, ended) as leases:
+            await leases.begin(_steps()[0])
+        assert target.ended == ["f1"]
+    assert ended == ["north-refuses at north"]
+    told = target.begun[0]
+    assert (told["kind"], told["rate"], told["seed"], told["lease_seconds"]) == ("refuse", 0.2, 7, 0.3)
+    assert told["scope"]["card_ranges"] == ["411111"]
+
+
+async def test_a_fault_ends_when_the_block_is_left_by_an_exception(tmp_path: Path) -> None:
+    """An error in the drill is no reason to leave a fault behind."""
+    target = Target()
+    async with _control(target, tmp_path) as control:
+        with pytest.raises(RuntimeError, match="drill broke"):
+            async with _leases(control, []) as leases:
+                for step in _steps():
+                    await leases.begin(step)
+                raise RuntimeError("drill broke")
+        assert target.ended == ["f1", "f2"]
+
+
+async def test_leases_are_renewed_while_the_drill_lives(tmp_path: Path) -> None:
+    """A lease longer than its renewal interval never runs out under a living runner."""
+    target = Target()
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        await leases.begin(_steps()[0])
+        async with asyncio.timeout(5):
+            await target.renewed.wait()
+        assert leases.lost is None
+
+
+async def test_a_lost_lease_is_told_to_whoever_looks(tmp_path: Path) -> None:
+    """A renewal that the target refuses shows in `lost`, which a guardrail reads."""
+    target = Target(refuse_renewal=True)
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        await leases.begin(_steps()[0])
+        async with asyncio.timeout(5):
+            while leases.lost is None:  # noqa: ASYNC110 - a plain attribute, set by the keeper's task
+                await asyncio.sleep(0.01)
+        assert "404" in leases.lost.what
+
+
+async def test_an_end_that_fails_is_raised_after_all_were_tried(tmp_path: Path) -> None:
+    """One target that refuses must not keep the others' faults in force."""
+    target = Target()
+    async with _control(target, tmp_path) as control:
+        leases = _leases(control, [])
+        for step in _steps():
+            await leases.begin(step)
+        target.refuse_end = True
+        with pytest.raises(FaultControlFailed, match="500"):
+            await leases.end(["north-refuses", "north-does-not-answer"])
+
+
+async def test_a_wrong_token_is_one_clear_sentence(tmp_path: Path) -> None:
+    """The target's refusal names the provider and the status, and holds no token."""
+    target = Target()
+    async with _control(target, tmp_path, token="forged-token") as control:
+        with pytest.raises(FaultControlFailed, match=r"north refused POST .* 401") as caught:
+            await control.begin(_steps()[0], seed=1, lease_seconds=1)
+        assert "forged-token" not in str(caught.value)

@@ -1,0 +1,69 @@
+"""A drill file that cannot work is refused with file, line and key before anything is started."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moneypath.drills.scenario import load_scenario
+from moneypath.path.source import DeclarationInvalid
+
+DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
+
+
+def test_the_drill_of_the_house_loads() -> None:
+    """The committed drill is sound; its canary uses the range that the fault hits."""
+    scenario = load_scenario(DRILL)
+    assert scenario.card_range == "411111"
+    assert scenario.expect.pages[0].within == 600
+
+
+BROKEN: list[tuple[str, Callable[[str], str], str]] = [
+    ("unknown key", lambda t: t.replace("mode: ci", "mode: ci\nspeed: 3"), "speed"),
+    ("missing key", lambda t: t.replace("mode: ci\n", ""), "mode"),
+    ("other mode", lambda t: t.replace("mode: ci", "mode: chaos"), "mode"),
+    ("scale too high", lambda t: t.replace("scale: 60", "scale: 600"), "clock.scale"),
+    ("duration without unit", lambda t: t.replace("within: 9m", "within: 9"), "within"),
+    ("rate above one", lambda t: t.replace("rate: 0.2", "rate: 1.2"), "rate"),
+    ("unknown fault", lambda t: t.replace("provider.refuse", "provider.explode"), "fault"),
+    ("end of what never began", lambda t: t.replace("end: [north-refuses,", "end: [south-refuses,"), "end"),
+    (
+        "entry that does nothing",
+        lambda t: t.replace("end: [north-refuses, north-does-not-answer]", "end: []"),
+        "timeline",
+    ),
+    ("id used twice", lambda t: t.replace("id: north-does-not-answer", "id: north-refuses"), "north-refuses"),
+    ("nobody follows", lambda t: t.replace(", follows: partial-provider-outage", ""), "responders"),
+    (
+        "another runbook",
+        lambda t: t.replace("follows: partial-provider-outage", "follows: ledger-imbalance"),
+        "follows",
+    ),
+    ("responder without page", lambda t: t.replace("  eng: {ack_after", "  support: {ack_after"), "support"),
+    (
+        "expectation outside the grammar",
+        lambda t: t.replace('expect: {any: "> 0.2"}', 'expect: {any: "big"}'),
+        "expect",
+    ),
+    ("lease too long", lambda t: t.replace("fault_ttl: 10s", "fault_ttl: 10m"), "fault_ttl"),
+    ("no weights", lambda t: re.sub(r"weights: .*", "weights: {}", t), "weights"),
+    ("no card ranges", lambda t: t.replace('{"411111": 7, "550000": 3}', "{}"), "card_ranges"),
+    ("weight of an unknown part", lambda t: t.replace("quiet: 1", "luck: 1"), "luck"),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "key"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_each_mistake_names_file_line_and_key(
+    tmp_path: Path, name: str, spoil: Callable[[str], str], key: str
+) -> None:
+    """Every refusal stands as file:line: key, and the text differs from the sound one."""
+    text = DRILL.read_text(encoding="utf-8")
+    assert spoil(text) != text, name
+    file = tmp_path / "drill-900-broken.yaml"
+    file.write_text(spoil(text), encoding="utf-8")
+    with pytest.raises(DeclarationInvalid) as caught:
+        load_scenario(file)
+    first = str(caught.value).splitlines()[0]
+    assert first.startswith(f"{file}:"), first
+    assert key in str(caught.value), str(caught.value)

@@ -1,0 +1,39 @@
+"""What the live tests share: a stack of real servers in a folder of its own, and silent onlookers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moneypath.incidents.events import Event
+from moneypath.workflows.demo import Viewer
+from moneypath.workflows.live import Live
+
+PROJECT = Path(__file__).parents[2]
+
+MakeViewer = Callable[..., Viewer]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here starts real servers."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture
+def project() -> Path:
+    """The project as it is committed."""
+    return PROJECT
+
+
+@pytest.fixture
+def make_viewer() -> MakeViewer:
+    """Return onlookers that stay silent unless given something to do."""
+
+    def make(
+        ready: Callable[[Live], None] = lambda _: None, event: Callable[[Event], None] = lambda _: None
+    ) -> Viewer:
+        return Viewer(announce=lambda _: None, ready=ready, event=event)
+
+    return make

@@ -1,0 +1,64 @@
+"""`moneypath demo --keep` stays up after its scorecard, and Ctrl-C ends it as a drill that passed."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+from moneypath.cli.live_view import addresses
+from moneypath.stack.endpoints import Endpoints
+from moneypath.workflows import drill
+
+PATIENCE_SECONDS = 150.0
+
+
+async def test_keep_stays_up_and_ctrl_c_ends_it_in_order(project: Path, tmp_path: Path) -> None:
+    """The exit code is the drill's, the evidence verifies, and neither process nor secret is left."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "moneypath", "demo", "--keep",
+        cwd=project,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        shown = await _read_until(process.stdout, "still running")
+        assert "PASSED" in shown, shown[-3000:]
+        servers = psutil.Process(process.pid).children(recursive=True)
+        (run_folder,) = tmp_path.glob("moneypath/runs/*")
+        endpoints = Endpoints.load(run_folder)
+        async with aiohttp.ClientSession() as session:
+            for url in addresses(endpoints).values():
+                assert url in shown, f"not shown: {url}"
+                async with session.get(url) as answer:
+                    assert answer.status == 200, url
+        process.send_signal(signal.SIGINT)
+        rest = await asyncio.wait_for(process.stdout.read(), 60)
+        assert await process.wait() == 0, rest.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    deadline = time.monotonic() + 10
+    while any(server.is_running() for server in servers):
+        assert time.monotonic() < deadline, servers
+        await asyncio.sleep(0.05)
+    assert drill.verify(run_folder / "drill").passed
+    assert not (run_folder / "secrets").exists()
+    assert not (run_folder / "endpoints.json").exists()
+
+
+async def _read_until(stream: asyncio.StreamReader, words: str) -> str:
+    shown = ""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while words not in shown:
+            line = await stream.readline()
+            assert line, f"ended before {words!r}: {shown[-3000:]}"
+            shown += line.decode()
+    return shown

@@ -1,0 +1,90 @@
+"""A drill runner that is killed in mid-fault leaves neither its fault nor a process behind."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+from moneypath.drills.faults import FaultControl
+from moneypath.stack.endpoints import Endpoints
+
+LEASE_SECONDS = 10.0
+PATIENCE_SECONDS = 90.0
+DRILL = "drills/drill-002-partial-provider-outage.yaml"
+
+
+async def _until(holds: Callable[[], bool], what: str, within: float = PATIENCE_SECONDS) -> None:
+    """Poll what another process does: there is no event to await."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {within:g} s for {what}"
+        await asyncio.sleep(0.05)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@asynccontextmanager
+async def _command(project: Path, state: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "moneypath", *arguments,
+        cwd=project,
+        env={**os.environ, "XDG_STATE_HOME": str(state)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path, tmp_path: Path) -> None:
+    """The fault ends within its lease by itself; the stack stays up for others and stops in order."""
+    runs = tmp_path / "moneypath" / "runs"
+    async with _command(project, tmp_path, "stack", "up", "--scale", "60") as stack:
+        await _until(lambda: any(runs.glob("*-stack-*/endpoints.json")), "the stack")
+        (run_folder,) = runs.glob("*-stack-*")
+        servers = _tree(stack.pid)
+        async with _command(project, tmp_path, "drill", "run", DRILL, "--stack", str(run_folder)) as runner:
+            await _until(lambda: _happened(runs, "fault.effective"), "the fault's effect")
+            drill_tree = _tree(runner.pid)
+            runner.send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            assert await runner.wait() == -signal.SIGKILL
+        await _until(lambda: _gone(drill_tree), "the runner's children to end", within=5)
+        endpoints = Endpoints.load(run_folder)
+        token = endpoints.secrets_folder / "north_control_token"
+        async with FaultControl("north", endpoints.acquirers["north"], token) as control:
+            assert await control.active(), "the fault ended before its lease: nothing was tested"
+            async with asyncio.timeout(LEASE_SECONDS + 5):
+                while await control.active():  # noqa: ASYNC110 - another process's state has no event here
+                    await asyncio.sleep(0.05)
+            assert time.monotonic() - killed_at <= LEASE_SECONDS + 1
+        assert stack.returncode is None, "the stack fell with the drill"
+        stack.send_signal(signal.SIGTERM)
+        assert await stack.wait() == 128 + signal.SIGTERM
+        await _until(lambda: _gone(servers), "the servers to end", within=10)
+
+
+def _happened(runs: Path, kind: str) -> bool:
+    for file in runs.glob("*/drill/events.jsonl"):
+        for line in file.read_text().splitlines():
+            if line.endswith("}") and json.loads(line)["kind"] == kind:
+                return True
+    return False

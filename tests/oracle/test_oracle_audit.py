@@ -1,0 +1,418 @@
+"""The audit finds every planted lie, and nothing else."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moneypath.oracle import (
+    CHECKS,
+    Acknowledgement,
+    Charge,
+    ChargeStatus,
+    Discrepancy,
+    DiscrepancyKind,
+    MinimumEvidence,
+    Operation,
+    Outcome,
+    PostingLine,
+    audit,
+    judge,
+)
+
+AUTHORIZE, CAPTURE, REFUND = Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND
+KIND = DiscrepancyKind
+EFFECT = {AUTHORIZE: ChargeStatus.APPROVED, CAPTURE: ChargeStatus.CAPTURED, REFUND: ChargeStatus.REFUNDED}
+ENTRY_KIND = {CAPTURE: "posting", REFUND: "reversal"}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all three witnesses saw."""
+
+    postings: tuple[PostingLine, ...] = ()
+    book: tuple[Charge, ...] = ()
+    answers: tuple[Acknowledgement, ...] = ()
+
+    def __add__(self, other: "World") -> "World":
+        return World(self.postings + other.postings, self.book + other.book, self.answers + other.answers)
+
+    def audit(self, without: str = "") -> tuple[Discrepancy, ...]:
+        checks = [check for check in CHECKS if check.__name__ != without]
+        return audit(self.postings, self.book, self.answers, checks=checks)
+
+    def found(self, without: str = "") -> set[tuple[DiscrepancyKind, str]]:
+        return {(found.kind, found.subject) for found in self.audit(without)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of one payment, from which the rows of every witness are made."""
+
+    reference: str
+    operation: Operation
+    provider: str = "north"
+    minor: int = 1000
+    currency: str = "EUR"
+    key: str = ""
+
+    @property
+    def client_key(self) -> str:
+        return self.key or f"{self.operation}-{self.reference}"
+
+    @property
+    def provider_key(self) -> str:
+        return f"pk-{self.client_key}"
+
+    def charge(self, status: ChargeStatus | None = None) -> Charge:
+        status = status or EFFECT[self.operation]
+        return Charge(
+            self.provider, 1, self.provider_key, self.operation, self.reference, self.minor,
+            self.currency, "411111", status, "id", 0.0,
+        )  # fmt: skip
+
+    def lines(self, entry_id: str = "") -> tuple[PostingLine, ...]:
+        sign = -1 if self.operation is REFUND else 1
+        legs = ((f"provider_receivable:{self.provider}", sign), ("merchant_payable:shop", -sign))
+        return tuple(
+            PostingLine(
+                entry_id or f"entry-{self.client_key}", ENTRY_KIND[self.operation], f"op-{self.client_key}",
+                self.provider, self.provider_key, f"pay-{self.reference}", self.reference, self.client_key,
+                account, self.currency, side * self.minor, 0.0,
+            )
+            for account, side in legs
+        )  # fmt: skip
+
+    def answer(self, outcome: Outcome = Outcome.SUCCEEDED, *, replayed: bool = False) -> Acknowledgement:
+        silent = outcome is Outcome.UNKNOWN
+        return Acknowledgement(
+            0.0, self.operation, self.client_key, self.reference, None if silent else f"pay-{self.reference}",
+            self.minor, self.currency, 0 if silent else 200, outcome, replayed,
+        )  # fmt: skip
+
+    def done(self, *answers: Acknowledgement) -> World:
+        """The operation worked, and every witness says so."""
+        lines = () if self.operation is AUTHORIZE else self.lines()
+        return World(lines, (self.charge(),), answers or (self.answer(),))
+
+
+def paid(reference: str, *, provider: str = "north", minor: int = 1000, currency: str = "EUR") -> World:
+    """An authorized and captured payment."""
+    steps = (Step(reference, operation, provider, minor, currency) for operation in (AUTHORIZE, CAPTURE))
+    return sum((step.done() for step in steps), World())
+
+
+@st.composite
+def payments(draw: st.DrawFn, reference: str) -> World:
+    """One payment with everything that may happen to it in a healthy service."""
+    provider, currency = (
+        draw(st.sampled_from(["north", "south"])),
+        draw(st.sampled_from(["EUR", "JPY", "KWD"])),
+    )
+    minor = draw(st.integers(2, 10**12))
+
+    def step(operation: Operation, minor: int = minor, key: str = "") -> Step:
+        return Step(reference, operation, provider, minor, currency, key)
+
+    noise = st.lists(st.sampled_from([Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.REJECTED]), max_size=2)
+    world = World()
+    for attempt in range(draw(st.integers(0, 2))):  # earlier attempts that moved nothing
+        refused = step(AUTHORIZE, key=f"early-{attempt}-{reference}")
+        outcome = draw(st.sampled_from([Outcome.DECLINED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.REJECTED]))
+        in_book = (refused.charge(ChargeStatus.DECLINED),) if draw(st.booleans()) else ()
+        world += World((), in_book, (refused.answer(outcome),))
+    depth = draw(st.integers(0, 3))
+    captured = draw(st.integers(1, minor))
+    refunds = [captured - captured // 2, captured // 2] if captured > 1 else [captured]
+    wanted = [step(AUTHORIZE)][:depth] + [step(CAPTURE, captured)][: max(0, depth - 1)]
+    if depth == 3:
+        wanted += [step(REFUND, part, f"refund-{number}-{reference}") for number, part in enumerate(refunds)]
+    for doing in wanted:
+        before = [doing.answer(outcome) for outcome in draw(noise)]
+        after = [doing.answer(replayed=True)] if draw(st.booleans()) else []
+        # Now and then every answer gets lost: the client then knows that it asked, and no more.
+        told = draw(st.integers(0, 9)) > 0
+        seen = [*before, doing.answer(), *after] if told else [*before, doing.answer(Outcome.UNKNOWN)]
+        world += replace(doing.done(), answers=tuple(seen))
+    return world
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Several healthy payments whose rows come in any order; answers keep their order."""
+    parts = [draw(payments(f"ref-{number}")) for number in range(draw(st.integers(0, 6)))]
+    world = sum(parts, World())
+    shuffled = draw(st.permutations(world.postings)), draw(st.permutations(world.book))
+    return World(tuple(shuffled[0]), tuple(shuffled[1]), world.answers)
+
+
+def altered(
+    lines: Iterable[PostingLine], change: Callable[[PostingLine], PostingLine]
+) -> tuple[PostingLine, ...]:
+    return tuple(change(line) for line in lines)
+
+
+def scaled(minor: int) -> Callable[[PostingLine], PostingLine]:
+    """Make both legs balance at another amount."""
+    return lambda line: replace(line, amount_minor=minor if line.amount_minor > 0 else -minor)
+
+
+A, B = Step("a", CAPTURE), Step("b", CAPTURE)
+AUTH = Step("a", AUTHORIZE)
+GOOD = paid("a") + paid("b")
+PLAIN = (AUTH.done() + paid("b"), A)  # payment a is authorized, its capture is still to be told
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """A planted corruption, all that must be found, and the check that finds the first of it."""
+
+    name: str
+    world: World
+    found: frozenset[tuple[DiscrepancyKind, str]]
+    check: str
+
+
+def lie(name: str, world: World, check: str, *found: tuple[DiscrepancyKind, str]) -> Lie:
+    return Lie(name, world, frozenset(found), check)
+
+
+def _capture(postings: tuple[PostingLine, ...], book: tuple[Charge, ...], *answers: Acknowledgement) -> World:
+    return AUTH.done() + paid("b") + World(postings, book, answers)
+
+
+LEFT, RIGHT = A.lines()
+DOLLARS = replace(A, currency="USD")
+SOUTH = replace(A, provider="south")
+TWIN = replace(A, key="second-key")
+SAID = A.answer()
+VOID = replace(
+    LEFT, entry_id="void", entry_kind="fee", merchant_reference="", account="", currency="", amount_minor=0
+)
+OFFSET = (
+    *altered(A.lines(), scaled(A.minor + 100)),
+    *altered(B.lines(), scaled(B.minor - 100)),
+)
+CROSSED = (LEFT, replace(RIGHT, currency="USD"), replace(B.lines()[0], currency="USD"), B.lines()[1])
+
+LIES = [
+    lie("posting dropped", _capture((), (A.charge(),), SAID), "check_charges_are_posted",
+        (KIND.CAPTURE_WITHOUT_POSTING, "a"), (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("posting dropped and nobody told", _capture((), (A.charge(),)), "check_charges_are_posted",
+        (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+    lie("posting duplicated", _capture(A.lines() + A.lines("again"), (A.charge(),), SAID),
+        "check_postings_are_single", (KIND.POSTED_TWICE, "a")),
+    lie("+100 here, -100 there", AUTH.done() + Step("b", AUTHORIZE).done()
+        + World(OFFSET, (A.charge(), B.charge()), (SAID, B.answer())),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a"), (KIND.AMOUNT_DIFFERS, "b")),
+    lie("posted backwards", _capture(altered(A.lines(), scaled(-A.minor)), (A.charge(),), SAID),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a")),
+    lie("posted to the other provider's account", _capture(
+        (replace(LEFT, account="provider_receivable:south"), RIGHT), (A.charge(),), SAID),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a")),
+    lie("currency of the posting swapped", _capture(DOLLARS.lines(), (A.charge(),), SAID),
+        "check_posted_amounts", (KIND.CURRENCY_DIFFERS, "a")),
+    lie("currency of the charge swapped", _capture(A.lines(), (DOLLARS.charge(),), SAID),
+        "check_posted_amounts", (KIND.CURRENCY_DIFFERS, "a")),
+    lie("credit leg lost", _capture((LEFT,), (A.charge(),), SAID), "check_entries_balance",
+        (KIND.ENTRY_UNBALANCED, "a"), (KIND.CURRENCY_UNBALANCED, "EUR")),
+    lie("debit leg lost", _capture((RIGHT,), (A.charge(),), SAID), "check_currencies_balance",
+        (KIND.CURRENCY_UNBALANCED, "EUR"), (KIND.ENTRY_UNBALANCED, "a")),
+    lie("entry without lines", _capture((*A.lines(), VOID), (A.charge(),), SAID),
+        "check_entries_balance", (KIND.ENTRY_UNBALANCED, "void")),
+    lie("one currency offset by another", AUTH.done() + Step("b", AUTHORIZE).done()
+        + World(CROSSED, (A.charge(), B.charge()), (SAID, B.answer())),
+        "check_entries_balance", (KIND.ENTRY_UNBALANCED, "a"), (KIND.ENTRY_UNBALANCED, "b")),
+    lie("capture removed from the book", _capture(A.lines(), (), SAID), "check_postings_are_charged",
+        (KIND.POSTING_WITHOUT_CAPTURE, "a"), (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("refund removed from the book", paid("a") + World(Step("a", REFUND).lines()),
+        "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "a")),
+    lie("entry of nobody's operation", GOOD + World(altered(Step("", CAPTURE).lines("stray"),
+        lambda x: replace(x, provider="", provider_key="", idempotency_key=""))),
+        "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "stray")),
+    lie("charge posted at the wrong provider", _capture(A.lines(), (SOUTH.charge(),), SAID),
+        "check_postings_are_charged",
+        (KIND.POSTING_WITHOUT_CAPTURE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+    lie("acknowledged capture lost by both", _capture((), (), SAID), "check_successes_are_kept",
+        (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("acknowledged authorization lost", World((), (), (AUTH.answer(),)) + paid("b"),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("acknowledged capture posted under another key", _capture(TWIN.lines(), (TWIN.charge(),), SAID),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("two keys were promised one authorization", GOOD + World((), (), (replace(AUTH, key="k2").answer(),)),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("another amount was promised", GOOD + World((), (replace(AUTH, reference="c").charge(),),
+        (replace(AUTH, reference="c", minor=1100).answer(),)),
+        "check_successes_agree", (KIND.AMOUNT_DIFFERS, "c")),
+    lie("another currency was promised", _capture(A.lines(), (A.charge(),), DOLLARS.answer()),
+        "check_successes_agree", (KIND.CURRENCY_DIFFERS, "a")),
+    lie("declined, yet authorized", World((), (AUTH.charge(),), (AUTH.answer(Outcome.DECLINED),)) + paid("b"),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("declined at one provider, yet authorized at the other", paid("b") + World((),
+        (AUTH.charge(ChargeStatus.DECLINED), replace(AUTH, provider="south").charge()),
+        (AUTH.answer(Outcome.DECLINED),)), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("failed, yet captured and posted", _capture(A.lines(), (A.charge(),), A.answer(Outcome.FAILED)),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("failed after silence, yet captured", _capture((), (A.charge(),), A.answer(Outcome.UNKNOWN),
+        A.answer(Outcome.FAILED)), "check_refusals_are_kept",
+        (KIND.REFUSED_BUT_CHARGED, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+    lie("the failed amount was charged, the promised one was not", paid("b") + World((),
+        (replace(AUTH, minor=100).charge(),), (replace(AUTH, minor=100, key="k1").answer(Outcome.FAILED),
+        replace(AUTH, minor=200, key="k2").answer())), "check_refusals_are_kept",
+        (KIND.REFUSED_BUT_CHARGED, "a"), (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("replay of another amount", GOOD + World((), (), (replace(A, minor=999).answer(replayed=True),)),
+        "check_replays_agree", (KIND.REPLAY_DIFFERS, "a")),
+    lie("replay of another outcome", GOOD + World((), (), (A.answer(Outcome.FAILED, replayed=True),)),
+        "check_replays_agree", (KIND.REPLAY_DIFFERS, "a")),
+    lie("one provider key charged twice", _capture(
+        A.lines(), (A.charge(), replace(A.charge(), reference="x")), SAID), "check_provider_keys_charge_once",
+        (KIND.KEY_CHARGED_TWICE, "x"), (KIND.CAPTURE_WITHOUT_POSTING, "x")),
+    lie("one key made two captures", _capture(A.lines() + altered(replace(B, reference="c").lines(),
+        lambda x: replace(x, idempotency_key=A.client_key)), (A.charge(), replace(B, reference="c").charge()),
+        SAID), "check_posted_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "c")),
+    lie("one key acknowledged for two payments", GOOD + World((), (), (replace(SAID, payment_id="other"),)),
+        "check_acknowledged_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "a"), (KIND.REPLAY_DIFFERS, "a")),
+    lie("reference captured twice in one book", _capture(
+        A.lines() + TWIN.lines(), (A.charge(), TWIN.charge()), SAID),
+        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
+    lie("reference captured in two books", _capture(A.lines(), (A.charge(), replace(TWIN, provider="south")
+        .charge()), SAID), "check_references_charge_once",
+        (KIND.REFERENCE_CHARGED_TWICE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+    lie("reference authorized in two books", GOOD + World((), (replace(AUTH, key="k2", provider="south")
+        .charge(),)), "check_references_authorize_once", (KIND.REFERENCE_AUTHORIZED_TWICE, "a")),
+]  # fmt: skip
+
+TRUTHS = {
+    "nothing happened": World(),
+    "paid": GOOD,
+    "refunded in two parts": paid("a") + Step("a", REFUND, minor=400, key="r1").done()
+    + Step("a", REFUND, minor=600, key="r2").done(),
+    "failed, then paid under another key": World((), (), (replace(AUTH, key="k1").answer(Outcome.FAILED),))
+    + paid("a"),
+    "failed, then left open and authorized": World((), (AUTH.charge(),),
+        (replace(AUTH, key="k1").answer(Outcome.FAILED), AUTH.answer(Outcome.UNKNOWN))),
+    "failed, then charged by another client": A.done()
+    + World((), (), (replace(A, key="k1").answer(Outcome.FAILED),)),
+    "declined in the book": World(
+        (), (AUTH.charge(ChargeStatus.DECLINED),), (AUTH.answer(Outcome.DECLINED),)),
+    "open and nothing in any book": World((), (), (AUTH.answer(Outcome.INDETERMINATE),)),
+    "rejected": World((), (), (AUTH.answer(Outcome.REJECTED),)),
+    "open, then known": A.done(A.answer(Outcome.UNKNOWN), A.answer(Outcome.INDETERMINATE), A.answer()),
+    "known, then a busy answer": A.done(A.answer(), A.answer(Outcome.UNKNOWN), A.answer(Outcome.REJECTED)),
+    "a fee that balances": GOOD
+    + World(altered(A.lines("fee"), lambda line: replace(line, entry_kind="fee", provider_key=""))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_a_truth_is_not_reported(name: str) -> None:
+    """What may happen in a healthy service is no discrepancy."""
+    assert TRUTHS[name].audit() == ()
+
+
+@pytest.mark.parametrize("planted", LIES, ids=lambda planted: planted.name)
+def test_a_lie_is_found_with_its_kind_and_nothing_else(planted: Lie) -> None:
+    """Each corruption is reported as what it is, for the payment it hits."""
+    assert planted.world.found() == planted.found
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_a_check_that_is_switched_off_is_missed(check: str) -> None:
+    """Mutation: no check is a copy of another, each finds a lie that all others let pass."""
+    missed = [
+        planted.name
+        for planted in LIES
+        if planted.check == check and planted.found - planted.world.found(check)
+    ]
+    assert missed
+
+
+@given(worlds())
+def test_healthy_worlds_are_whole(world: World) -> None:
+    """No order of rows, noise, replay, retry or lost answer makes a healthy world suspicious."""
+    assert world.audit() == ()
+
+
+@given(worlds(), st.sampled_from(LIES), st.randoms(use_true_random=False))
+def test_a_lie_is_found_among_healthy_payments(world: World, planted: Lie, random: Random) -> None:
+    """Healthy payments neither hide a lie nor are blamed for it."""
+    both = world + planted.world
+    lines, book = list(both.postings), list(both.book)
+    # Entries keep the order of their lines' heads; payments interleave at random.
+    random.shuffle(lines)
+    random.shuffle(book)
+    mixed = replace(both, postings=tuple(lines), book=tuple(book))
+    assert {kind for kind, _ in mixed.found()} == {kind for kind, _ in planted.found}
+    healthy = {row.merchant_reference for row in world.answers} | {row.reference for row in world.book}
+    assert not {subject for _, subject in mixed.found()} & healthy
+
+
+def test_details_name_what_to_look_up() -> None:
+    """A discrepancy says whose book, which key and how much, and what is at stake."""
+    (found,) = _capture((), (A.charge(),)).audit()
+    assert (found.amount_minor, found.currency) == (1000, "EUR")
+    assert found.detail == "north's book has capture pk-capture-a over 1000 EUR has no entry in the ledger"
+    amounts = [found.amount_minor for found in LIES[3].world.audit()]
+    assert amounts == [100, 100]
+
+
+def test_three_empty_witnesses_are_not_whole() -> None:
+    """Silence is no proof, unless someone asks for no evidence in so many words."""
+    verdict = judge((), (), ())
+    assert not verdict.whole
+    assert len(verdict.missing_evidence) == 3
+    assert "NOT whole" in verdict.summary()
+    assert judge((), (), (), minimum=MinimumEvidence(0, 0, 0)).whole
+
+
+@pytest.mark.parametrize("silent", ["postings", "book", "answers"])
+def test_one_silent_witness_is_not_whole(silent: str) -> None:
+    """Two witnesses cannot vouch for the third."""
+    empty: dict[str, tuple[()]] = {silent: ()}
+    world = replace(GOOD, **empty)
+    verdict = judge(world.postings, world.book, world.answers)
+    assert len(verdict.missing_evidence) == 1
+
+
+def test_the_minimum_is_met_or_missed_by_one() -> None:
+    """The bound counts captures and includes itself."""
+    three = (GOOD.postings, GOOD.book, GOOD.answers)
+    assert judge(*three, minimum=MinimumEvidence(2, 2, 2)).whole
+    assert not judge(*three, minimum=MinimumEvidence(2, 2, 3)).whole
+
+
+def test_a_verdict_sums_up_each_currency_by_itself() -> None:
+    """The summary shows the money as each witness sees it, and never adds currencies."""
+    world = paid("a", currency="JPY") + paid("b") + Step("b", REFUND, minor=300).done()
+    verdict = judge(world.postings, world.book, world.answers)
+    totals = {(row.operation, row.currency): row for row in verdict.totals}
+    capture, refund = totals[CAPTURE, "JPY"], totals[REFUND, "EUR"]
+    assert (capture.posted_minor, capture.booked_minor, capture.acknowledged_minor) == (1000, 1000, 1000)
+    assert (refund.posted_minor, refund.booked_minor, refund.acknowledged_minor) == (300, 300, 300)
+    assert "capture EUR: posted 1000, in the books 1000, acknowledged 1000" in verdict.summary()
+    assert verdict.rows.posting_lines == 6
+
+
+def test_a_summary_is_bounded() -> None:
+    """A broken run of thousands does not flood the terminal."""
+    book = tuple(Step(f"r{number}", CAPTURE).charge() for number in range(50))
+    summary = judge((), book, ()).summary()
+    assert "and 30 more" in summary
+    assert len(summary.splitlines()) < 30
+
+
+def test_the_audit_is_linear() -> None:
+    """A hundred thousand rows, also under one single reference, take seconds and not hours."""
+    count = 10_000
+    world = World(
+        tuple(line for number in range(count) for line in Step(f"r{number}", CAPTURE).lines()),
+        tuple(Step(f"r{number}", CAPTURE).charge() for number in range(count)),
+        tuple(Step(f"r{number}", CAPTURE).answer() for number in range(count)),
+    )
+    assert world.audit() == ()
+    one = tuple(Step("one", REFUND, key=f"k{number}") for number in range(count))
+    crowded = World((), tuple(step.charge() for step in one), tuple(step.answer() for step in one))
+    assert len(crowded.audit()) == 2 * count

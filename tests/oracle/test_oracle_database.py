@@ -1,0 +1,164 @@
+"""The ledger's reader and the drain, against a real PostgreSQL."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from moneypath.oracle import DrainTimedOut, LedgerUnreadable, await_drained, read_postings, stream_postings
+from moneypath.oracle.database import describe
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SCHEMA = """
+DROP SCHEMA IF EXISTS oracle CASCADE;
+DROP SCHEMA IF EXISTS inner_tables CASCADE;
+CREATE SCHEMA inner_tables;
+CREATE TABLE inner_tables.line (
+    entry_id uuid, entry_kind text, operation_id uuid, provider text, provider_key uuid, payment_id uuid,
+    merchant_reference text, idempotency_key text, account text, currency text, amount_minor bigint,
+    posted_at timestamptz);
+CREATE TABLE inner_tables.operation (operation_id uuid, kind text, status text, created_at timestamptz);
+CREATE SCHEMA oracle;
+CREATE VIEW oracle.ledger_lines AS SELECT * FROM inner_tables.line;
+CREATE VIEW oracle.unresolved_operations AS SELECT * FROM inner_tables.operation;
+DO $$ BEGIN CREATE ROLE refpay_oracle LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+GRANT USAGE ON SCHEMA oracle TO refpay_oracle;
+GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO refpay_oracle;
+"""
+INSERT = """
+INSERT INTO inner_tables.line
+SELECT gen_random_uuid(), 'posting', gen_random_uuid(), 'north', gen_random_uuid(), gen_random_uuid(), 'ref',
+    'key', 'provider_receivable:north', 'KWD', number, to_timestamp(12.5)
+FROM generate_series(1, $1) AS number
+"""
+
+
+@pytest.fixture
+async def owner(postgres_socket: Path) -> AsyncIterator[Connection]:
+    """Return a fresh schema's owner."""
+    connection = await asyncpg.connect(host=str(postgres_socket), user="owner", database="postgres")
+    await connection.execute(SCHEMA)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def dsn(postgres_socket: Path) -> str:
+    """Return the address that the oracle's role uses."""
+    return f"postgresql://refpay_oracle@/postgres?host={postgres_socket}"
+
+
+async def _unresolved(owner: Connection, status: str = "indeterminate") -> uuid.UUID:
+    identity = uuid.uuid4()
+    statement = "INSERT INTO inner_tables.operation VALUES ($1, 'capture', $2, to_timestamp(1))"
+    await owner.execute(statement, identity, status)
+    return identity
+
+
+async def test_every_line_is_read(owner: Connection, dsn: str) -> None:
+    """All pages arrive, with ids as text, amounts as integers and times in Unix seconds."""
+    await owner.execute(INSERT, 25)
+    lines = await read_postings(dsn, page_rows=10)
+    assert sorted(line.amount_minor for line in lines) == list(range(1, 26))
+    line = lines[0]
+    assert (line.account, line.currency, line.entry_kind) == ("provider_receivable:north", "KWD", "posting")
+    assert (str(uuid.UUID(line.entry_id)), line.posted_at) == (line.entry_id, 12.5)
+
+
+async def test_an_entry_without_lines_or_operation_still_shows(owner: Connection, dsn: str) -> None:
+    """What an outer join leaves empty becomes empty text and 0, never an error and never nothing."""
+    await owner.execute("INSERT INTO inner_tables.line (entry_id) VALUES (gen_random_uuid())")
+    (line,) = await read_postings(dsn)
+    assert (line.account, line.provider_key, line.amount_minor, line.posted_at) == ("", "", 0, 0.0)
+
+
+async def test_all_lines_are_of_one_instant(owner: Connection, dsn: str) -> None:
+    """What is committed while the reader is between two pages belongs to the next audit."""
+    await owner.execute(INSERT, 10)
+    async with aclosing(stream_postings(dsn, page_rows=2)) as lines:
+        first = await anext(lines)
+        await owner.execute(INSERT, 10)
+        rest = [line async for line in lines]
+    assert len([first, *rest]) == 10
+    assert len(await read_postings(dsn)) == 20
+
+
+async def test_a_ledger_too_large_is_refused_and_not_cut(owner: Connection, dsn: str) -> None:
+    """The bound includes itself; one line more is an error instead of a shorter ledger."""
+    await owner.execute(INSERT, 10)
+    assert len(await read_postings(dsn, rows_max=10)) == 10
+    with pytest.raises(LedgerUnreadable, match="more than 9 ledger lines"):
+        await read_postings(dsn, rows_max=9)
+
+
+async def test_a_missing_view_is_said(owner: Connection, dsn: str) -> None:
+    """A database without the view is an error, not an empty ledger."""
+    await owner.execute("DROP VIEW oracle.ledger_lines")
+    with pytest.raises(LedgerUnreadable, match=r"database local socket:5432/postgres: .*UndefinedTable"):
+        await read_postings(dsn)
+
+
+async def test_an_unreachable_ledger_is_said_without_the_password(tmp_path: Path) -> None:
+    """The message names the place and never the password."""
+    with pytest.raises(LedgerUnreadable) as caught:
+        await read_postings(f"postgresql://refpay_oracle:hunter2@/postgres?host={tmp_path}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("postgresql://me:secret@127.0.0.1:5433/refpay", "database 127.0.0.1:5433/refpay"),
+        ("postgresql://me:secret@[broken/refpay", "database (unreadable address)"),
+        ("postgresql://me:secret@127.0.0.1:port/refpay", "database (unreadable address)"),
+    ],
+)
+def test_a_database_is_named_without_its_password(address: str, place: str) -> None:
+    """Host, port and database are enough to find it."""
+    assert describe(address) == place
+
+
+@pytest.mark.usefixtures("owner")
+async def test_nothing_unresolved_is_drained_at_once(dsn: str) -> None:
+    """An idle service needs no waiting."""
+    assert await await_drained(dsn, 5) < 5
+
+
+async def test_the_drain_waits_until_the_last_operation_is_settled(owner: Connection, dsn: str) -> None:
+    """It returns after the last one is gone, and not before."""
+    identity = await _unresolved(owner)
+    waiting = asyncio.create_task(await_drained(dsn, 20, poll_seconds=0.01))
+    seen = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'moneypath-oracle'"
+    while not await owner.fetchval(seen):
+        assert not waiting.done()
+    await owner.execute("DELETE FROM inner_tables.operation WHERE operation_id = $1", identity)
+    await waiting
+
+
+async def test_what_remains_is_named_when_time_is_up(owner: Connection, dsn: str) -> None:
+    """The message counts what is left and names the oldest."""
+    identities = [await _unresolved(owner, "started") for _ in range(7)]
+    with pytest.raises(DrainTimedOut) as caught:
+        await await_drained(dsn, 0.5, poll_seconds=0.05)
+    text = str(caught.value)
+    assert "not drained within 0.5 s: 7 operations unresolved, the oldest: capture" in text
+    assert sum(str(identity) in text for identity in identities) == 5
+
+
+async def test_a_database_that_stays_away_is_given_up_in_time(tmp_path: Path) -> None:
+    """A restart is waited for, but no longer than asked."""
+    with pytest.raises(DrainTimedOut, match="the database cannot be reached"):
+        await await_drained(f"postgresql://refpay_oracle@/postgres?host={tmp_path}", 0.3)
+
+
+async def test_a_role_that_may_not_look_is_said_at_once(owner: Connection, dsn: str) -> None:
+    """Waiting does not grant a privilege."""
+    await owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA oracle FROM refpay_oracle")
+    with pytest.raises(LedgerUnreadable, match="permission denied"):
+        await await_drained(dsn, 30)

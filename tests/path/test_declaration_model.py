@@ -1,0 +1,190 @@
+"""moneypath.yaml: every key counts, every reference leads somewhere."""
+# ruff: noqa: E501  # the tables of mistakes read better with one mistake a line
+
+import copy
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from moneypath.path.loader import CATALOGUE_FILE, build_catalogue, load
+from moneypath.path.model import MoneyPath
+from moneypath.path.source import DeclarationInvalid, parse_yaml
+
+Location = tuple[str | int, ...]
+
+# Deleting or renaming one of these leaves a declaration that is meant to be possible.
+FREE_KEYS = {("currencies", "USD"), ("currencies", "JPY"), ("currencies", "KWD"), ("roles", "support")}
+# These may be null by design.
+NULLABLE = {("slos", 0, "hard_down")}
+
+
+def refusals(text: str) -> list[str]:
+    """Return the problems of `text`, or nothing when it is a valid declaration."""
+    try:
+        parse_yaml(text, MoneyPath, file="moneypath.yaml")
+    except DeclarationInvalid as error:
+        return error.what.splitlines()
+    return []
+
+
+def locations(value: Any, at: Location = ()) -> Iterator[Location]:
+    """Yield the place of every key and list item below `value`."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield (*at, key)
+        yield from locations(inner, (*at, key))
+
+
+def parent(document: Any, at: Location) -> Any:
+    """Return what holds the key at `at`."""
+    for key in at[:-1]:
+        document = document[key]
+    return document
+
+
+def assert_refused(document: Any, at: Location) -> None:
+    """Assert that `document` is refused by lines with a line number, one of them naming the key."""
+    found = refusals(yaml.safe_dump(document, sort_keys=False))
+    assert found, at
+    assert all(re.match(r"moneypath\.yaml:\d+: ", line) for line in found), found
+    name = str(at[-1]) if isinstance(at[-1], str) else f"[{at[-1]}]"
+    assert any(name in line for line in found), (at, found)
+
+
+def test_the_declaration_of_the_repository_is_valid(declaration_file: Path) -> None:
+    """The file loads, and its objective is exactly 99.9 %."""
+    path = load(declaration_file)
+    assert path.slos[0].objective == Decimal("0.999")
+    assert path.provider_ids() == ("north", "south")
+    assert path.paged_roles() == ("eng", "ops", "compliance", "support")
+    assert path.currencies == {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
+
+
+def test_deleting_any_key_is_refused_by_name(declaration: str) -> None:
+    """No key has a silent default: a deleted one is missed by name, unless its deletion is meant to be possible."""
+    original = yaml.safe_load(declaration)
+    for at in locations(original):
+        if isinstance(at[-1], int):
+            continue
+        document = copy.deepcopy(original)
+        del parent(document, at)[at[-1]]
+        if at in FREE_KEYS:
+            assert not refusals(yaml.safe_dump(document, sort_keys=False))
+        else:
+            assert_refused(document, at)
+
+
+def test_renaming_any_key_is_refused_by_name(declaration: str) -> None:
+    """A misspelt key is unknown, and the right one is missed or suggested."""
+    original = yaml.safe_load(declaration)
+    for at in locations(original):
+        if isinstance(at[-1], int) or at[0] == "currencies":
+            continue
+        document = copy.deepcopy(original)
+        holder = parent(document, at)
+        renamed = {(f"{key}q" if key == at[-1] else key): value for key, value in holder.items()}
+        holder.clear()
+        holder.update(renamed)
+        if at in FREE_KEYS:
+            assert not refusals(yaml.safe_dump(document, sort_keys=False))
+        else:
+            assert_refused(document, at)
+
+
+def test_changing_the_type_of_any_value_is_refused_by_name(declaration: str) -> None:
+    """Text for a number, a number for text, a list for a mapping: nothing is converted on the quiet."""
+    original = yaml.safe_load(declaration)
+    for at in locations(original):
+        value = parent(original, at)[at[-1]]
+        for other in (7, True, None, "some words", {"a": 1}):
+            if type(other) is type(value) or (other is None and at in NULLABLE):
+                continue
+            document = copy.deepcopy(original)
+            parent(document, at)[at[-1]] = other
+            assert_refused(document, at)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("owner_role: eng", "owner_role: egn", r'stages\[0\]\.owner_role: there is no role "egn", did you mean "eng"\?; allowed: compliance, eng, ops, support'),
+        ("leads_to: [capture]", "leads_to: [captur]", r'stages\[0\]\.leads_to\[0\]: there is no stage "captur", did you mean "capture"\?'),
+        ("leads_to: [capture]", "leads_to: [authorization]", r'stages\[0\]\.leads_to: "authorization" leads to itself'),
+        ("kind: kyc, owner_role: compliance", "kind: kyc, owner_role: complience", r'stages\[0\]\.gates\[0\]\.owner_role: there is no role "complience", did you mean "compliance"\?'),
+        ("kind: sanctions", "kind: sanction", r'stages\[0\]\.gates\[1\]\.kind: "sanction": is not an allowed value, did you mean "sanctions"\?; allowed: kyc, sanctions, licence, data_residency'),
+        ("id: acquiring-licence", "id: merchant-identity", r'stages\[1\]\.gates\[0\]\.id: "merchant-identity" stands twice'),
+        ("schemes: [visa, mastercard]\n    settle", "schemes: [viza]\n    settle", r'providers\[0\]\.schemes\[0\]: there is no scheme "viza"'),
+        ("  - id: south", "  - id: north", r'providers\[1\]\.id: "north" stands twice'),
+        ("  - id: south", "  - id: none", r'providers\[1\]\.id: "none" stands for payments that no provider answered'),
+        ("  - job: refpay-worker", "  - job: refpay-api", r'targets\[1\]\.job: "refpay-api" stands twice'),
+        ("reporting_currency: EUR", "reporting_currency: CHF", 'reporting_currency: there is no currency "CHF"'),
+        ("roles: [eng, ops, compliance]", "roles: [eng, auditor]", r'checks\[0\]\.roles\[1\]: there is no role "auditor"'),
+        ("roles: [eng, ops, compliance]", "roles: [eng, eng]", r'checks\[0\]\.roles\[1\]: "eng" stands twice'),
+        ("excluded_outcomes: [rejected", "excluded_outcomes: [failed", r"slos\[0\]\.bad_outcomes: failed cannot be bad and left out"),
+        ("operation: authorize", "operation: capture", r"slos\[0\]\.bad_results: only authorizations have results"),
+        ("[failed, indeterminate, shed]", "[failed, indeterminate, sched]", r'slos\[0\]\.bad_outcomes\[2\]: "sched": is not an allowed value, did you mean "shed"'),
+        ('objective: "0.999"', "objective: 0.999", r"slos\[0\]\.objective: 0\.999: should be a decimal in quotes"),
+        ('objective: "0.999"', 'objective: "99.9"', r"slos\[0\]\.objective: "),
+        ('objective: "0.999"', 'objective: "1"', r"slos\[0\]\.objective: "),
+        ("window_days: 30", "window_days: 365", r"slos\[0\]\.window_days: 365: should be less than or equal to 90"),
+        ("EUR: 2", "EUR: 4", r"currencies\.EUR: 4: should be less than or equal to 3"),
+        ("MoneyPathLedgerImbalance", "ledger_imbalance", r"checks\[0\]\.alerts\.violated: "),
+        ("runbooks: https://moneypath.example/runbooks/", "runbooks: runbooks/", r"links\.runbooks: "),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_refused_at_its_line(
+    declaration: str, before: str, after: str, expected: str
+) -> None:
+    """References, repetitions and impossible values are refused where they stand."""
+    assert before in declaration
+    text = declaration.replace(before, after, 1)
+    found = refusals(text)
+    pattern = re.compile(rf"moneypath\.yaml:(\d+): {expected}")
+    matches = [match for line in found if (match := pattern.match(line))]
+    assert matches, found
+    shown = text.splitlines()[int(matches[0][1]) - 1]
+    key = re.sub(r"\\\[\d\\\]", "", expected.split(":")[0]).split(r"\.")[-1]
+    assert key in shown
+
+
+def test_a_role_nobody_can_page_does_not_answer_for_an_alert(declaration: str) -> None:
+    """At least one role of every list has to be paged."""
+    text = declaration.replace(
+        "Payments engineering on call, paged: true", "Payments engineering on call, paged: false"
+    )
+    assert any(": watchdog.roles: none of these roles is paged" in line for line in refusals(text))
+
+
+def test_a_stage_may_have_no_gates(declaration: str) -> None:
+    """An empty list is said, not left out."""
+    document = yaml.safe_load(declaration)
+    for stage in document["stages"]:
+        stage["gates"] = []
+    assert not refusals(yaml.safe_dump(document, sort_keys=False))
+
+
+def test_contradictions_are_all_shown_at_once(declaration: str) -> None:
+    """Two wrong references are two lines."""
+    text = declaration.replace("owner_role: eng", "owner_role: egn").replace(
+        "owner_role: ops", "owner_role: osp"
+    )
+    assert len(refusals(text)) == 2
+
+
+def test_the_committed_catalogue_is_what_the_declaration_yields(declaration_file: Path) -> None:
+    """The reference service reads the catalogue of this declaration, not of an older one."""
+    committed = (declaration_file.parent / CATALOGUE_FILE).read_text(encoding="utf-8")
+    assert build_catalogue(load(declaration_file)).to_json() == committed
+
+
+def test_the_catalogue_knows_what_is_declared_and_nothing_else(declaration_file: Path) -> None:
+    """Labels are closed over the providers, currencies, schemes and checks of the declaration."""
+    labels = build_catalogue(load(declaration_file))["moneypath_authorization_results_total"].labels
+    assert labels["provider"] == ("north", "south")
+    assert labels["currency"] == ("EUR", "USD", "JPY", "KWD")
+    assert labels["scheme"] == ("visa", "mastercard")

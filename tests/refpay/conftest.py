@@ -1,0 +1,439 @@
+"""A real PostgreSQL with a database for each test, real acquirers, and clients of the API."""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from moneypath.stack import postgres
+from moneypath.stack.ports import PortBook
+from moneypath.stack.secrets import mint
+from moneypath.stack.server import ServerSpec, http_ready
+from moneypath.stack.supervisor import Supervisor
+from refpay.app.main import open_app
+from refpay.db.upgrade import upgrade_schema
+from refpay.runtime import App, listen, make_server
+from refpay.settings import DatabaseSettings, Settings, read_settings
+from refpay.worker.main import open_worker
+
+TOKENS = {
+    "shop": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
+    "rival": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
+    "authorizer": ("payments:authorize",),
+    "capturer": ("payments:capture",),
+    "refunder": ("payments:refund",),
+    "reader": ("payments:read",),
+    "observer": ("operations:read",),
+    "operator": ("operations:read", "operations:route"),
+    "canary": ("payments:authorize", "traffic:canary"),
+    "nobody": (),
+}
+ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
+_SERIAL = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run this room's tests on the session's loop, where its servers are watched."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("asyncio") is not None:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def supervisor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervisor]:
+    """Own the real servers for the session."""
+    async with Supervisor(tmp_path_factory.mktemp("refpay-servers")) as owner:
+        yield owner
+
+
+@pytest.fixture(scope="session")
+def ports() -> Iterator[PortBook]:
+    """Reserve ports for the session."""
+    with PortBook({}) as book:
+        yield book
+
+
+@pytest.fixture(scope="session")
+def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mint every secret of the session in one folder."""
+    folder = tmp_path_factory.mktemp("refpay-secrets")
+    names = [f"{role}_password" for role in ROLES]
+    names += ["superuser_password", "north_api_key", "south_api_key"]
+    mint(folder, [*names, "north_control_token", "south_control_token"])
+    principals = [
+        {"name": name, "token_sha256": hashlib.sha256(token_of(name).encode()).hexdigest(), "scopes": scopes}
+        for name, scopes in TOKENS.items()
+    ]
+    (folder / "tokens.json").write_text(json.dumps({"principals": principals}))
+    return folder
+
+
+def token_of(name: str) -> str:
+    """Return a principal's bearer token."""
+    return f"token-of-{name}"
+
+
+def read_file(folder: Path, name: str) -> str:
+    """Return a secret."""
+    return (folder / name).read_text().strip()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server(
+    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> postgres.Postgres:
+    """Run PostgreSQL with a migrated database that every test copies."""
+    prepared = await postgres.prepare(
+        tmp_path_factory.mktemp("refpay-postgres"),
+        ports.reserve("postgres"),
+        superuser_password=read_file(secrets_folder, "superuser_password"),
+        roles={role: read_file(secrets_folder, f"{role}_password") for role in ROLES},
+    )
+    await supervisor.start(prepared.spec)
+    await upgrade_schema(owner_settings(prepared, secrets_folder))
+    return prepared
+
+
+def owner_settings(server: postgres.Postgres, secrets_folder: Path) -> DatabaseSettings:
+    """Return how the owner reaches the template database."""
+    password = read_file(secrets_folder, "refpay_owner_password")
+    return DatabaseSettings(server.url("refpay_owner"), "refpay_owner", password)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One test's own database."""
+
+    server: postgres.Postgres
+    name: str
+
+    def url(self, role: str) -> str:
+        """Return a role's address without a password."""
+        return self.server.url(role, self.name)
+
+    async def connect(self, role: str = "refpay_app") -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a plain connection; `postgres` is the superuser."""
+        return await asyncpg.connect(self.server.dsn(role, self.name), timeout=5)
+
+    async def rows(self, query: str, *arguments: object, role: str = "refpay_app") -> list[dict[str, Any]]:
+        """Run one query."""
+        connection = await self.connect(role)
+        try:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def book(server: postgres.Postgres) -> AsyncIterator[Book]:
+    """Give a test an empty, migrated database of its own."""
+    async with _open_book(server) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_book(server: postgres.Postgres) -> AsyncIterator[Book]:
+    """Give tests that need no empty database one for all of them."""
+    async with _open_book(server) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open_book(server: postgres.Postgres) -> AsyncIterator[Book]:
+    name = f"refpay_test_{next(_SERIAL)}"
+    await _administer(server, f"CREATE DATABASE {name} TEMPLATE refpay OWNER refpay_owner")
+    yield Book(server, name)
+    await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _administer(server: postgres.Postgres, statement: str) -> None:
+    # A connection for each statement: a test may have killed the server in between.
+    admin = await asyncpg.connect(server.admin_dsn, timeout=5)
+    try:
+        await admin.execute(statement)
+    finally:
+        await admin.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Acquirer:
+    """A running acquirer."""
+
+    name: str
+    url: str
+    control_token: str
+
+    async def inject(self, **fault: object) -> None:
+        """Lease a fault."""
+        body = {"rate": 1.0, "lease_seconds": 60, "seed": 1, "latency_seconds": 0, **fault}
+        async with self._session() as session, session.post("/control/faults", json=body) as answer:
+            assert answer.status == 201, await answer.text()
+
+    async def heal(self) -> None:
+        """Clear every fault."""
+        async with self._session() as session, session.delete("/control/faults") as answer:
+            assert answer.status < 300
+
+    async def truth(self) -> list[dict[str, Any]]:
+        """Return everything that the acquirer really did."""
+        async with self._session() as session:
+            rows: list[dict[str, Any]] = []
+            after: int | None = 0
+            while after is not None:
+                async with session.get(f"/truth/operations?after={after}&limit=5000") as answer:
+                    page = await answer.json()
+                rows += page["rows"]
+                after = page["next"] if page["rows"] else None
+            return rows
+
+    def _session(self) -> aiohttp.ClientSession:
+        headers = {"Authorization": f"Bearer {self.control_token}"}
+        return aiohttp.ClientSession(self.url, headers=headers)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running_acquirers(
+    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Acquirer]:
+    """Run both acquirers; their issuers decline nobody."""
+    books = tmp_path_factory.mktemp("acquirers")
+    found = {}
+    for name in ("north", "south"):
+        port = ports.reserve(name)
+        url = f"http://127.0.0.1:{port}"
+        command = (
+            *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
+            *("--book", str(books / f"{name}.db"), "--secrets-folder", str(secrets_folder)),
+            *("--decline-rate", "0", "--latency-ms", "0"),
+        )
+        await supervisor.start(ServerSpec(name=name, command=command, ready=http_ready(f"{url}/readyz")))
+        found[name] = Acquirer(name, url, read_file(secrets_folder, f"{name}_control_token"))
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def acquirers(running_acquirers: Mapping[str, Acquirer]) -> AsyncIterator[Mapping[str, Acquirer]]:
+    """Give a test both acquirers, healthy, and heal them afterwards."""
+    yield running_acquirers
+    for acquirer in running_acquirers.values():
+        await acquirer.heal()
+
+
+def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str, str]:
+    """Return the environment of a refpay process on a test's database; quick, so that tests are."""
+    return {
+        "REFPAY_LISTEN_PORT": "0",
+        "REFPAY_WORKER_PORT": "0",
+        "REFPAY_DATABASE_URL": book.url("refpay_app"),
+        "REFPAY_SECRETS_FOLDER": str(secrets_folder),
+        "REFPAY_NORTH_URL": "http://127.0.0.1:1",
+        "REFPAY_SOUTH_URL": "http://127.0.0.1:1",
+        "REFPAY_PROVIDER_TIMEOUT_SECONDS": "0.3",
+        "REFPAY_PROVIDER_ATTEMPTS": "2",
+        "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
+        "REFPAY_CHECK_INTERVAL_SECONDS": "0.05",
+        "REFPAY_SETTLE_DEADLINE_SECONDS": "2.5",
+        **changed,
+    }
+
+
+@pytest.fixture
+def settings(book: Book, secrets_folder: Path) -> Settings:
+    """Return settings on a test's database; the acquirers' ports are closed."""
+    return read_settings(environment_of(book, secrets_folder))
+
+
+def _live_environment(book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]) -> dict[str, str]:
+    urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
+    return environment_of(book, secrets_folder, **urls)
+
+
+@pytest.fixture
+def live_settings(book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]) -> Settings:
+    """Return settings on a test's database and the real acquirers."""
+    return read_settings(_live_environment(book, secrets_folder, acquirers))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API said."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        """Return the parsed JSON."""
+        return json.loads(self.raw)
+
+    @property
+    def replayed(self) -> bool:
+        """Return whether the answer says that it is a replay."""
+        return self.headers.get("Idempotency-Replayed") == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Speaks HTTP to a running API."""
+
+    session: aiohttp.ClientSession
+
+    async def send(
+        self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
+    ) -> Answer:
+        """Send JSON (or bytes as they are); headers as keywords with underscores."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if by is not None:
+            given["Authorization"] = f"Bearer {token_of(by)}"
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        if data is not None:
+            given.setdefault("Content-Type", "application/json")
+        async with self.session.request(method, path, data=data, headers=given) as answer:
+            return Answer(answer.status, answer.headers.copy(), await answer.read())
+
+    async def post(self, path: str, body: object = None, *, key: str | None = None, **rest: Any) -> Answer:
+        """Send a state change, under a new key unless one is given."""
+        return await self.send("POST", path, body, Idempotency_Key=key or fresh("key"), **rest)
+
+    async def get(self, path: str, *, by: str | None = "shop") -> Answer:
+        """Read."""
+        return await self.send("GET", path, by=by)
+
+    async def authorize(self, *, key: str | None = None, by: str = "shop", **changed: object) -> Answer:
+        """Authorize an order of 10.00 EUR, or whatever is changed of it."""
+        return await self.post("/v1/payments", order(**changed), key=key, by=by)
+
+    async def captured(self, **changed: Any) -> Any:
+        """Authorize and capture; return the payment."""
+        authorized = await self.authorize(**changed)
+        assert authorized.status == 201, authorized.raw
+        captured = await self.post(f"/v1/payments/{authorized.body['id']}/capture", {})
+        assert captured.status == 200, captured.raw
+        return captured.body
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return a series of the exposition; 0 if it is not there."""
+        text = (await self.get("/metrics", by=None)).raw.decode()
+        for line in text.splitlines():
+            if line.startswith(name + ("{" if labels else " ")) and all(
+                f'{label}="{value}"' in line for label, value in labels.items()
+            ):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+
+def fresh(prefix: str) -> str:
+    """Return a text that no other test uses."""
+    return f"{prefix}-{next(_SERIAL)}"
+
+
+def order(**changed: object) -> dict[str, object]:
+    """Return the body of an authorization."""
+    return {
+        "merchant_reference": fresh("order"),
+        "amount_minor": 1000,
+        "currency": "EUR",
+        "card_token": "tok_411111_00ff",
+        **changed,
+    }
+
+
+@asynccontextmanager
+async def serve_app(app: App) -> AsyncIterator[Client]:
+    """Serve an app on a port of its own and yield a client of it."""
+    listener = listen(0)
+    http = make_server(app)
+    task = asyncio.create_task(http.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        async with _open_client(url) as client:
+            yield client
+    finally:
+        http.stop()
+        await task
+        listener.close()
+
+
+@asynccontextmanager
+async def _run_api(settings: Settings) -> AsyncIterator[Client]:
+    async with open_app(settings) as app, serve_app(app) as client:
+        yield client
+
+
+@pytest.fixture
+def run_api() -> Callable[[Settings], Any]:
+    """Return what runs the whole API on settings: an async context manager of a client."""
+    return _run_api
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(live_settings: Settings) -> AsyncIterator[Client]:
+    """Run the whole API against a database of its own and the real acquirers."""
+    async with _run_api(live_settings) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_api(
+    shared_book: Book, secrets_folder: Path, running_acquirers: Mapping[str, Acquirer]
+) -> AsyncIterator[Client]:
+    """Run one API for tests that need no empty database; its acquirers stay healthy."""
+    environment = _live_environment(shared_book, secrets_folder, running_acquirers)
+    async with _run_api(read_settings(environment)) as client:
+        yield client
+
+
+@pytest.fixture
+def make_environment() -> Callable[..., dict[str, str]]:
+    """Return what makes the environment of a refpay process."""
+    return environment_of
+
+
+@pytest.fixture
+def make_client() -> Callable[[str], Any]:
+    """Return what opens a client of an address: an async context manager."""
+    return _open_client
+
+
+@asynccontextmanager
+async def _open_client(url: str) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield Client(session)
+
+
+@pytest.fixture
+def principals() -> list[str]:
+    """Return the name of everyone who has a token."""
+    return list(TOKENS)
+
+
+@pytest.fixture
+def run_worker_until(live_settings: Settings) -> Callable[[Book], Any]:
+    """Return what runs a real worker until a test's database has nothing unresolved."""
+
+    async def run(book: Book) -> None:
+        async with open_worker(live_settings), asyncio.timeout(20):
+            query = "SELECT 1 FROM oracle.unresolved_operations"
+            while await book.rows(query, role="refpay_oracle"):  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.02)
+
+    return run
+
+
+@pytest.fixture
+def serve() -> Callable[[App], Any]:
+    """Return what serves an app on a port of its own: an async context manager of a client."""
+    return serve_app

@@ -1,0 +1,178 @@
+"""Small parts alone: money, identifiers, settings, tokens, card numbers, gauges' arithmetic."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refpay.errors import InvariantViolation, StartRefused
+from refpay.identity.errors import CredentialRefused
+from refpay.identity.principals import Principals
+from refpay.ids import mint_id
+from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency, Money
+from refpay.payments.claims import fingerprint
+from refpay.settings import read_settings
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "major"),
+    [
+        (1, "EUR", "0.01"),
+        (1234, "EUR", "12.34"),
+        (12, "JPY", "12"),
+        (1, "KWD", "0.001"),
+        (1234, "KWD", "1.234"),
+        (MAXIMUM_MINOR, "USD", "92233720368547758.07"),
+    ],
+)
+def test_major_amounts_are_exact(amount: int, currency: str, major: str) -> None:
+    """Zero, two and three decimals, to the end of 63 bits."""
+    assert Money(amount, Currency(currency)).to_major() == major
+
+
+@given(st.integers(1, MAXIMUM_MINOR), st.sampled_from(Currency))
+def test_major_amounts_lead_back(amount: int, currency: Currency) -> None:
+    """Without the point, the digits are the minor units."""
+    major = Money(amount, currency).to_major()
+    assert int(major.replace(".", "")) == amount
+    assert len(major.partition(".")[2]) == EXPONENTS[currency]
+
+
+@pytest.mark.parametrize("amount", [0, -1, 2**63])
+def test_amounts_out_of_range_are_no_money(amount: int) -> None:
+    """Zero, negative, beyond 63 bits."""
+    with pytest.raises(InvariantViolation):
+        Money(amount, Currency.EUR)
+
+
+def test_identifiers_are_version_seven_and_in_order_of_time() -> None:
+    """The first 48 bits are the milliseconds; version and variant are right."""
+    early, late = (datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in (1, 2))
+    first, second = mint_id(early), mint_id(late)
+    assert first < second
+    assert (first.version, first.variant) == (7, "specified in RFC 4122")
+    assert first.int >> 80 == int(early.timestamp() * 1000)
+    assert mint_id(early) != first
+
+
+def test_fingerprints_tell_meaning_from_spelling() -> None:
+    """Order of keys is spelling; method, path, value and type are meaning."""
+    same = fingerprint("POST", "/a", {"x": 1, "y": 2})
+    assert same == fingerprint("POST", "/a", {"y": 2, "x": 1})
+    for other in (
+        fingerprint("PUT", "/a", {"x": 1, "y": 2}),
+        fingerprint("POST", "/b", {"x": 1, "y": 2}),
+        fingerprint("POST", "/a", {"x": 1, "y": 3}),
+        fingerprint("POST", "/a", {"x": "1", "y": 2}),
+        fingerprint("POST", "/a", {"x": 1}),
+    ):
+        assert other != same
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return a complete environment."""
+    for name in ("refpay_app_password", "north_api_key", "south_api_key"):
+        (tmp_path / name).write_text(f"secret-{name}\n")
+    return {
+        "REFPAY_DATABASE_URL": "postgresql://refpay_app@127.0.0.1:5432/refpay",
+        "REFPAY_SECRETS_FOLDER": str(tmp_path),
+        "REFPAY_NORTH_URL": "http://127.0.0.1:1/",
+        "REFPAY_SOUTH_URL": "http://127.0.0.1:2",
+    }
+
+
+def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> None:
+    """And show no secret."""
+    settings = read_settings(environment)
+    assert (settings.provider_timeout_seconds, settings.provider_attempts) == (2, 3)
+    assert (settings.settle_interval_seconds, settings.check_interval_seconds) == (0.5, 1)
+    assert settings.settle_deadline_seconds == 15
+    assert settings.call_budget_seconds == 7
+    assert "secret-" not in repr(settings)
+    assert settings.database.password == "secret-refpay_app_password"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("REFPAY_DATABASE_URL", "mysql://x@y/z", "REFPAY_DATABASE_URL"),
+        ("REFPAY_DATABASE_URL", "postgresql://a:hunter2@h/d", "holds a password"),
+        ("REFPAY_DATABASE_URL", "postgresql://127.0.0.1", "incomplete"),
+        ("REFPAY_NORTH_URL", "ftp://x", "REFPAY_NORTH_URL"),
+        ("REFPAY_NORTH_URL", "http://[", "REFPAY_NORTH_URL"),
+        ("REFPAY_LISTEN_PORT", "65536", "0 to 65535"),
+        ("REFPAY_LISTEN_PORT", "-1", "0 to 65535"),
+        ("REFPAY_PROVIDER_ATTEMPTS", "0", "1 to 10"),
+        ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "nan", "0.01 to 30"),
+        ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "soon", "0.01 to 30"),
+        ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
+        ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
+    ],
+)
+def test_wrong_settings_are_named(environment: dict[str, str], name: str, value: str, named: str) -> None:
+    """With what is allowed, and without any secret."""
+    with pytest.raises(StartRefused, match=named.replace("/", ".")) as refused:
+        read_settings({**environment, name: value})
+    assert "hunter2" not in refused.value.detail
+
+
+@pytest.mark.parametrize("content", ["", " \n", "x" * 70_000])
+def test_an_unusable_secret_names_its_file(environment: dict[str, str], tmp_path: Path, content: str) -> None:
+    """Empty, blank, too large; the text itself is not shown."""
+    (tmp_path / "north_api_key").write_text(content)
+    with pytest.raises(StartRefused, match="north_api_key") as refused:
+        read_settings(environment)
+    assert "xxx" not in refused.value.detail
+
+
+def entry(**changed: Any) -> dict[str, Any]:
+    """Return a principal of a token file."""
+    return {"name": "shop", "token_sha256": hashlib.sha256(b"t").hexdigest(), "scopes": [], **changed}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ([], "principals"),
+        ({"principals": {}}, "principals"),
+        ({"principals": [], "more": 1}, "principals"),
+        ({"principals": [entry(name="Shop")]}, "name"),
+        ({"principals": [entry(token_sha256="t")]}, "token_sha256"),
+        ({"principals": [entry(scopes=["everything"])]}, "payments:authorize"),
+        ({"principals": [entry(scopes="payments:read")]}, "scopes"),
+        ({"principals": [entry(token="t")]}, "exactly"),
+        ({"principals": [entry(), entry(name="other")]}, "twice"),
+        ({"principals": [entry(), entry(token_sha256="0" * 64)]}, "twice"),
+    ],
+)
+def test_a_wrong_token_file_names_the_key(tmp_path: Path, content: Any, named: str) -> None:
+    """One sentence, with what is allowed."""
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(StartRefused, match=named):
+        Principals.load(file)
+
+
+def test_only_the_whole_token_opens(tmp_path: Path) -> None:
+    """Not a prefix, not the digest itself, not another scheme, not nothing."""
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps({"principals": [entry()]}))
+    principals = Principals.load(file)
+    assert principals.authenticate("Bearer t").name == "shop"
+    for header in (
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer tt",
+        "Basic t",
+        f"Bearer {entry()['token_sha256']}",
+    ):
+        with pytest.raises(CredentialRefused):
+            principals.authenticate(header)

@@ -1,0 +1,164 @@
+"""The worker's gauges: zero when all is well, and each one moved by exactly what it watches."""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import pytest_asyncio
+
+from refpay.worker.main import open_worker
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book, Client
+
+    from refpay.settings import Settings
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def worker(live_settings: "Settings", serve: Any) -> AsyncIterator["Client"]:
+    """Run a real worker and speak to it."""
+    async with open_worker(live_settings) as app, serve(app) as client:
+        yield client
+
+
+async def settle_down(worker: "Client") -> None:
+    """Wait until a check that began from now on has been shown."""
+    name = "moneypath_check_last_success_timestamp_seconds"
+    seen = {await worker.metric(name, check="ledger_balance")}
+    while len(seen) < 3:
+        seen.add(await worker.metric(name, check="ledger_balance"))
+
+
+async def tamper(book: "Book", *statements: str) -> None:
+    """Change what nobody may change: as superuser, with every trigger off."""
+    connection = await book.connect("postgres")
+    try:
+        for table in ("ledger.entry", "ledger.line", "payments.operation"):
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_all_is_well_reads_as_zero(worker: "Client", api: "Client") -> None:
+    """With captured and refunded payments, every gauge that must be 0 is there and is 0."""
+    payment = await api.captured()
+    await api.post(f"/v1/payments/{payment['id']}/refunds", {"amount_minor": 1})
+    await settle_down(worker)
+    text = (await worker.get("/metrics", by=None)).raw.decode()
+    for name in (
+        'moneypath_ledger_imbalance_minor_units{currency="EUR"}',
+        'moneypath_ledger_unbalanced_entries{currency="JPY"}',
+        'moneypath_captures_without_posting{provider="north"}',
+        'moneypath_postings_without_capture{provider="south"}',
+        'moneypath_indeterminate_payments{provider="north"}',
+        "moneypath_duplicate_charges",
+        'moneypath_money_at_risk_minor_units{reason="indeterminate",currency="KWD"}',
+        'moneypath_check_violations{check="ledger_balance"}',
+    ):
+        assert f"{name} 0" in text
+    for provider in ("north", "south"):
+        assert f'moneypath_provider_routing_active{{provider="{provider}"}} 1' in text
+    assert "moneypath_indeterminate_oldest_timestamp_seconds{" not in text
+    assert "moneypath_payments_total" not in text
+    assert 'moneypath_telemetry_drops_total{reason="unknown_value"} 0' in text
+    assert (await worker.get("/readyz", by=None)).status == 200
+
+
+async def test_routing_is_shown_where_it_changes(worker: "Client", api: "Client") -> None:
+    """A drained provider reads 0."""
+    await api.post("/v1/operations/providers/north/drain", {"reason": "test"}, by="operator")
+    await settle_down(worker)
+    assert await worker.metric("moneypath_provider_routing_active", provider="north") == 0
+    assert await worker.metric("moneypath_provider_routing_active", provider="south") == 1
+
+
+async def test_a_one_sided_correction_cannot_hide(worker: "Client", api: "Client", book: "Book") -> None:
+    """+100 here and -100 there sum to zero and still show as 200, in their currency."""
+    for _ in range(2):
+        await api.captured()
+    await tamper(
+        book,
+        "WITH two AS (SELECT entry_id, row_number() OVER (ORDER BY entry_id) AS n FROM ledger.line"
+        " WHERE account LIKE 'merchant%') UPDATE ledger.line SET amount_minor = amount_minor"
+        " + CASE n WHEN 1 THEN 100 ELSE -100 END FROM two"
+        " WHERE two.entry_id = line.entry_id AND account LIKE 'merchant%'",
+    )
+    await settle_down(worker)
+    assert await worker.metric("moneypath_ledger_imbalance_minor_units", currency="EUR") == 200
+    assert await worker.metric("moneypath_ledger_unbalanced_entries", currency="EUR") == 2
+    assert await worker.metric("moneypath_check_violations", check="ledger_balance") == 2
+    at_risk = "moneypath_money_at_risk_minor_units"
+    assert await worker.metric(at_risk, reason="ledger_imbalance", currency="EUR") == 200
+
+
+async def test_a_vanished_posting_shows_after_the_deadline(
+    worker: "Client", api: "Client", book: "Book"
+) -> None:
+    """By provider and as money at risk."""
+    payment = await api.captured(currency="JPY")
+    await tamper(
+        book,
+        "DELETE FROM ledger.line",
+        "DELETE FROM ledger.entry",
+        "UPDATE payments.operation SET created_at = created_at - interval '1 hour'",
+    )
+    await settle_down(worker)
+    provider = payment["provider"]
+    assert await worker.metric("moneypath_captures_without_posting", provider=provider) == 1
+    at_risk = "moneypath_money_at_risk_minor_units"
+    assert await worker.metric(at_risk, reason="capture_without_posting", currency="JPY") == 1000
+
+
+async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Client", book: "Book") -> None:
+    """The other way round."""
+    payment = await api.captured()
+    await tamper(
+        book,
+        "UPDATE payments.operation SET status = 'failed' WHERE kind = 'capture'",
+        "UPDATE ledger.entry SET posted_at = posted_at - interval '1 hour'",
+    )
+    await settle_down(worker)
+    assert await worker.metric("moneypath_postings_without_capture", provider=payment["provider"]) == 1
+    assert await worker.metric("moneypath_captures_without_posting", provider=payment["provider"]) == 0
+
+
+async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Client", book: "Book") -> None:
+    """Should the unique index ever be gone."""
+    for _ in range(2):
+        await api.captured()
+    await tamper(
+        book,
+        "DROP INDEX payments.payment_live_reference",
+        "UPDATE payments.payment SET merchant_reference = 'twice'",
+    )
+    await settle_down(worker)
+    assert await worker.metric("moneypath_duplicate_charges") == 1
+    assert await worker.metric("moneypath_duplicate_charge_minor_units", currency="EUR") == 1000
+
+
+async def test_unresolved_money_shows_with_its_age(
+    live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
+) -> None:
+    """Count, money and the oldest, by provider; and gone, not 0, when it is settled."""
+    for acquirer in acquirers.values():
+        await acquirer.inject(kind="drop")
+    answer = await api.authorize(currency="KWD")
+    assert answer.status == 202
+    provider = answer.body["provider"]
+    async with open_worker(live_settings) as app, serve(app) as worker:
+        oldest = "moneypath_indeterminate_oldest_timestamp_seconds"
+        await settle_down(worker)
+        assert await worker.metric("moneypath_indeterminate_payments", provider=provider) == 1
+        money = await worker.metric("moneypath_indeterminate_minor_units", provider=provider, currency="KWD")
+        assert money == 1000
+        assert await worker.metric(oldest, provider=provider) > 1_700_000_000
+        while await worker.metric("moneypath_indeterminate_payments", provider=provider):
+            await settle_down(worker)
+        assert await worker.metric(oldest, provider=provider) == 0
+        results = await worker.metric(
+            "moneypath_authorization_results_total", provider=provider, currency="KWD", result="approved"
+        )
+        assert results == 1
+    counted = await api.metric("moneypath_payments_total", provider=provider, outcome="indeterminate")
+    assert counted == 1

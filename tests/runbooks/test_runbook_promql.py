@@ -1,0 +1,103 @@
+"""The queries of the main page on the real promtool: they say what their titles claim."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moneypath.runbooks import load
+from moneypath.runbooks.placeholders import fill
+from moneypath.stack.binaries import find
+
+PAGES = sorted((Path(__file__).parents[2] / "runbooks").glob("*.md"))
+RATIO = 'provider:authorization_bad:ratio_rate5m{{provider="{}"}}'
+VALID = 'provider:authorization_valid:increase5m{provider="north"}'
+UNPOSTED = 'moneypath_captures_without_posting{provider="north"}'
+UNBALANCED = 'moneypath_ledger_unbalanced_entries{{currency="{}"}}'
+CHECKED = 'moneypath_check_last_success_timestamp_seconds{check="ledger_balance"}'
+FIRING = 'ALERTS{{alertname="MoneyPathAuthorizationHardDown",alertstate="firing",provider="{}"}}'
+ROUTED = 'moneypath_provider_routing_active{{provider="{}"}}'
+
+# North is sick, south is well, both are routed, the ledger is whole and was checked this second.
+STATE = {
+    RATIO.format("north"): "0.2",
+    RATIO.format("south"): "0",
+    VALID: "50",
+    ROUTED.format("north"): "1",
+    ROUTED.format("south"): "1",
+    UNBALANCED.format("EUR"): "0",
+    UNBALANCED.format("JPY"): "0",
+    UNPOSTED: "0",
+    CHECKED: "0+1",
+}
+
+# Step, what is different, and the one value that its query then has; None is no sample.
+CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
+    "south can take over": ("another-provider-is-healthy", {}, 1),
+    "south is sick too": ("another-provider-is-healthy", {RATIO.format("south"): "0.5"}, None),
+    "south is drained": ("another-provider-is-healthy", {ROUTED.format("south"): "0"}, None),
+    "south has no traffic": ("another-provider-is-healthy", {RATIO.format("south"): ""}, None),
+    "evidence of health": ("alert-resolved-with-traffic", {RATIO.format("north"): "0"}, 0),
+    "alert of another provider": ("alert-resolved-with-traffic", {FIRING.format("south"): "1"}, 0.2),
+    "alert still fires": ("alert-resolved-with-traffic", {FIRING.format("north"): "1"}, None),
+    "too little traffic": ("alert-resolved-with-traffic", {VALID: "4"}, None),
+    "whole": ("ledger-is-whole", {}, 0),
+    "one entry in one currency": ("ledger-is-whole", {UNBALANCED.format("JPY"): "1"}, 1),
+    "a capture without posting": ("ledger-is-whole", {UNPOSTED: "1"}, 1),
+    "the check is old": ("ledger-is-whole", {CHECKED: "0"}, None),
+    "the gauge is gone": ("ledger-is-whole", {UNPOSTED: ""}, None),
+}
+
+
+def queries(file: Path) -> dict[str, str]:
+    """Return each query of a page by step, filled in for provider north."""
+    return {
+        step.id: fill(step.action[0], {"provider": "north"})
+        for step in load(file).steps
+        if not step.pulls_lever
+    }
+
+
+def promtool(folder: Path, document: dict[str, Any], *command: str) -> subprocess.CompletedProcess[str]:
+    """Write the document (JSON is YAML) and run promtool on it."""
+    file = folder / "document.yml"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    arguments = [str(find("promtool").path), *command, str(file)]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+
+
+def unit_test(query: str, state: dict[str, str], value: float | None, labels: str) -> dict[str, Any]:
+    """Return one test of promtool: the state for ten minutes, the query asked after five."""
+    series = [{"series": name, "values": f"{values}x600"} for name, values in state.items() if values]
+    expected = [] if value is None else [{"labels": labels, "value": value}]
+    asked = [{"expr": query, "eval_time": "5m", "exp_samples": expected}]
+    return {"interval": "1s", "input_series": series, "promql_expr_test": asked}
+
+
+@pytest.mark.parametrize("file", PAGES, ids=[file.stem for file in PAGES])
+def test_every_query_is_valid_for_the_real_promtool(file: Path, tmp_path: Path) -> None:
+    """The parser that the linter uses is not the one that answers at night."""
+    rules = [{"record": f"step{n}", "expr": text} for n, text in enumerate(queries(file).values())]
+    result = promtool(tmp_path, {"groups": [{"name": "page", "rules": rules}]}, "check", "rules")
+    assert result.returncode == 0, result.stderr
+    assert f"{len(rules)} rules found" in result.stdout
+
+
+def test_each_query_answers_as_its_title_says(tmp_path: Path) -> None:
+    """Evidence gives a value, and its absence gives none rather than zero."""
+    asked = queries(next(file for file in PAGES if file.stem == "partial-provider-outage"))
+    tests = []
+    for step, change, value in CASES.values():
+        labels = RATIO.format("north") if step == "alert-resolved-with-traffic" else "{}"
+        tests.append(unit_test(asked[step], {**STATE, **change}, value, labels))
+    result = promtool(tmp_path, {"evaluation_interval": "1s", "tests": tests}, "test", "rules")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_promtool_would_say_so(tmp_path: Path) -> None:
+    """The negative twin: a wrong expectation fails, so the test above can."""
+    query = queries(next(file for file in PAGES if file.stem == "partial-provider-outage"))["ledger-is-whole"]
+    document = {"evaluation_interval": "1s", "tests": [unit_test(query, STATE, 1, "{}")]}
+    assert promtool(tmp_path, document, "test", "rules").returncode != 0

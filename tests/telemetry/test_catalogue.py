@@ -1,0 +1,210 @@
+"""The catalogue holds what names.md promises and refuses what breaks its rules."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit
+from moneypath.telemetry.base_metrics import LATENCY_BUCKETS
+
+Vocabulary = dict[str, tuple[str, ...]]
+
+EXPECTED_LABELS = {
+    "moneypath_payments_total": ["operation", "outcome", "provider", "traffic", "cohort"],
+    "moneypath_payment_duration_seconds": ["operation", "outcome"],
+    "moneypath_payments_in_flight": ["operation"],
+    "moneypath_authorization_results_total": ["provider", "method", "scheme", "currency", "result"],
+    "moneypath_provider_attempts_total": ["provider", "operation", "outcome"],
+    "moneypath_provider_request_duration_seconds": ["provider", "operation", "outcome"],
+    "moneypath_provider_circuit_open": ["provider"],
+    "moneypath_provider_routing_active": ["provider"],
+    "moneypath_ledger_writes_total": ["kind", "outcome"],
+    "moneypath_ledger_write_duration_seconds": ["kind", "outcome"],
+    "moneypath_ledger_unbalanced_entries": ["currency"],
+    "moneypath_ledger_imbalance_minor_units": ["currency"],
+    "moneypath_captures_without_posting": ["provider"],
+    "moneypath_postings_without_capture": ["provider"],
+    "moneypath_indeterminate_payments": ["provider"],
+    "moneypath_indeterminate_minor_units": ["provider", "currency"],
+    "moneypath_indeterminate_oldest_timestamp_seconds": ["provider"],
+    "moneypath_idempotency_results_total": ["operation", "result"],
+    "moneypath_duplicate_charges": [],
+    "moneypath_duplicate_charge_minor_units": ["currency"],
+    "moneypath_money_at_risk_minor_units": ["reason", "currency"],
+    "moneypath_check_last_success_timestamp_seconds": ["check"],
+    "moneypath_check_violations": ["check"],
+    "http_server_request_duration_seconds": [
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+    ],
+    "moneypath_telemetry_records_total": [],
+    "moneypath_telemetry_drops_total": ["reason"],
+    "moneypath_telemetry_render_seconds_total": [],
+}
+
+
+def test_catalogue_holds_exactly_the_promised_metrics_and_labels(catalogue: Catalogue) -> None:
+    """Every metric of the path is there once, with its labels and no other."""
+    assert {spec.name: list(spec.labels) for spec in catalogue} == EXPECTED_LABELS
+
+
+def test_closed_sets_are_the_published_ones(catalogue: Catalogue) -> None:
+    """The values that alerts and dashboards rely on are spelt as agreed."""
+    payments = catalogue["moneypath_payments_total"].labels
+    assert payments["provider"] == ("north", "south", "none")
+    assert payments["traffic"] == ("live", "canary", "drill")
+    assert payments["cohort"] == ("control", "candidate")
+    assert payments["operation"] == ("authorize", "capture", "void", "refund", "payout", "query")
+    assert payments["outcome"] == (
+        *("succeeded", "declined", "rejected", "blocked", "shed"),
+        *("failed", "indeterminate"),
+    )
+    assert catalogue["moneypath_provider_attempts_total"].labels["provider"] == ("north", "south")
+
+
+def test_no_gauge_is_precreated_and_every_counter_is(catalogue: Catalogue) -> None:
+    """A counter is there before its first failure; a gauge nobody has set is not there at all."""
+    for spec in catalogue:
+        if spec.kind is not MetricKind.HISTOGRAM:
+            assert spec.precreate is (spec.kind is MetricKind.COUNTER), spec.name
+
+
+def test_threshold_becomes_exactly_one_bucket_edge(vocabulary: Vocabulary) -> None:
+    """The threshold of an objective is an edge of its histogram and of no other."""
+    name = "moneypath_payment_duration_seconds"
+    built = Catalogue.build(vocabulary, latency_thresholds={name: [0.3, 0.25]})
+    assert built[name].buckets == tuple(sorted({*LATENCY_BUCKETS, 0.3}))
+    assert built["moneypath_ledger_write_duration_seconds"].buckets == LATENCY_BUCKETS
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan"), float("inf"), 3601.0])
+def test_absurd_threshold_is_refused(vocabulary: Vocabulary, threshold: float) -> None:
+    """A threshold that no request can meet or miss is a mistake in the declaration."""
+    with pytest.raises(CatalogueInvalid, match="threshold"):
+        Catalogue.build(vocabulary, latency_thresholds={"moneypath_payment_duration_seconds": [threshold]})
+
+
+@pytest.mark.parametrize("name", ["moneypath_payments_total", "moneypath_nothing_seconds"])
+def test_threshold_on_what_is_no_histogram_is_refused(vocabulary: Vocabulary, name: str) -> None:
+    """A threshold needs a histogram; the message names those there are."""
+    with pytest.raises(CatalogueInvalid, match=r"no such histogram[\s\S]*moneypath_payment_duration_seconds"):
+        Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})
+
+
+@pytest.mark.parametrize("slot", ["providers", "currencies", "checks", "schemes"])
+def test_missing_or_empty_slot_is_refused(vocabulary: Vocabulary, slot: str) -> None:
+    """A vocabulary without one of its parts would make metrics that can never be recorded."""
+    with pytest.raises(CatalogueInvalid, match=f"{slot}: missing or empty"):
+        Catalogue.build({**vocabulary, slot: ()})
+    del vocabulary[slot]
+    with pytest.raises(CatalogueInvalid, match=f"{slot}: missing or empty"):
+        Catalogue.build(vocabulary)
+
+
+def test_unknown_slot_is_refused_with_the_allowed_ones(vocabulary: Vocabulary) -> None:
+    """A misspelt slot is named, not ignored."""
+    with pytest.raises(CatalogueInvalid, match=r"provider: unknown slot[\s\S]*providers"):
+        Catalogue.build({**vocabulary, "provider": ("north",)})
+
+
+def test_provider_named_none_is_refused(vocabulary: Vocabulary) -> None:
+    """`none` already means that no provider answered."""
+    with pytest.raises(CatalogueInvalid, match="reserved"):
+        Catalogue.build({**vocabulary, "providers": ("north", "none")})
+
+
+def test_too_many_values_exceed_the_series_budget(vocabulary: Vocabulary) -> None:
+    """A vocabulary cannot make more series than a metric's budget allows."""
+    providers = tuple(f"provider{number}" for number in range(40))
+    with pytest.raises(CatalogueInvalid, match=r"series_budget: \d+ is exceeded, the labels make \d+ series"):
+        Catalogue.build({**vocabulary, "providers": providers})
+
+
+def test_metric_declared_twice_is_refused(catalogue: Catalogue) -> None:
+    """Two declarations of one name would be two truths."""
+    with pytest.raises(CatalogueInvalid, match="moneypath_payments_total: declared twice"):
+        Catalogue.of([*catalogue, catalogue["moneypath_payments_total"]])
+
+
+@pytest.mark.parametrize("name", ["moneypath_payments", "moneypath_payment_duration_seconds_total"])
+def test_colliding_names(catalogue: Catalogue, name: str) -> None:
+    """A name that OpenMetrics would read as another metric's family is refused, a free one is not."""
+    total = name.endswith("_total")
+    spec = MetricSpec(
+        name=name,
+        kind=MetricKind.COUNTER if total else MetricKind.GAUGE,
+        help="x",
+        unit=Unit.SECONDS if total else Unit.NONE,
+    )
+    with pytest.raises(CatalogueInvalid, match="collides with"):
+        Catalogue.of([*catalogue, spec])
+    Catalogue.of([spec])
+
+
+COUNTER = MetricSpec(name="moneypath_things_total", kind=MetricKind.COUNTER, help="Things.", series_budget=4)
+GAUGE = MetricSpec(
+    name="moneypath_age_seconds", kind=MetricKind.GAUGE, help="Age.", unit=Unit.SECONDS, series_budget=4
+)
+HISTOGRAM = MetricSpec(
+    name="moneypath_wait_seconds",
+    kind=MetricKind.HISTOGRAM,
+    help="Wait.",
+    unit=Unit.SECONDS,
+    buckets=(0.1, 1.0),
+    series_budget=40,
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "change", "problem"),
+    [
+        (COUNTER, {"name": "things_total"}, "begin with moneypath_"),
+        (COUNTER, {"name": "moneypath_Things_total"}, "lower_snake_case"),
+        (COUNTER, {"name": "moneypath_things__x_total"}, "lower_snake_case"),
+        (COUNTER, {"name": f"moneypath_{'x' * 100}_total"}, "lower_snake_case"),
+        (COUNTER, {"name": "moneypath_things"}, "_total ends the names of counters"),
+        (GAUGE, {"name": "moneypath_age_seconds_total"}, "_total ends the names of counters"),
+        (GAUGE, {"name": "moneypath_age"}, "unit seconds has to end the name"),
+        (GAUGE, {"name": "moneypath_things_count", "unit": Unit.NONE}, "must not end in"),
+        (GAUGE, {"unit": Unit.NONE}, "name ends in seconds but the unit is 'none'"),
+        (GAUGE, {"precreate": True}, "absent, never 0"),
+        (GAUGE, {"buckets": (1.0,)}, "only a histogram"),
+        (GAUGE, {"help": " "}, "help"),
+        (GAUGE, {"help": "two\nlines"}, "help"),
+        (HISTOGRAM, {"name": "moneypath_wait_bytes", "unit": Unit.BYTES}, "histograms are in seconds"),
+        (HISTOGRAM, {"buckets": ()}, "at least one edge"),
+        (HISTOGRAM, {"buckets": (0.0, 1.0)}, "at least one edge"),
+        (HISTOGRAM, {"buckets": (1.0, float("inf"))}, "at least one edge"),
+        (HISTOGRAM, {"buckets": (1.0, 0.1)}, "ascend"),
+        (HISTOGRAM, {"buckets": (1.0, 1.0)}, "ascend"),
+        (COUNTER, {"labels": {"le": ("1",)}}, "label le"),
+        (COUNTER, {"labels": {"amount": ("1",)}}, "label amount"),
+        (COUNTER, {"labels": {"Kind": ("1",)}}, "label Kind"),
+        (COUNTER, {"labels": {"kind": ("a", "a")}}, "stands twice"),
+        (COUNTER, {"labels": {"kind": ("",)}}, "empty, too long or not printable"),
+        (COUNTER, {"labels": {"kind": ("a\nb",)}}, "empty, too long or not printable"),
+        (COUNTER, {"labels": {"kind": ("x" * 129,)}}, "empty, too long or not printable"),
+        (COUNTER, {"series_budget": 0}, "below 1"),
+        (COUNTER, {"labels": {"kind": tuple("abcde")}, "precreate": True}, "4 is exceeded, .* make 5"),
+        (GAUGE, {"labels": {"kind": tuple("abcde")}}, "4 is exceeded, .* make 5"),
+        (
+            HISTOGRAM,
+            {"labels": {"kind": tuple("abcdefghi")}, "precreate": True},
+            "40 is exceeded, .* make 45",
+        ),
+    ],
+)
+def test_rule_of_naming_is_enforced(spec: MetricSpec, change: dict[str, Any], problem: str) -> None:
+    """Each rule refuses its own mistake and names the metric; the unchanged metric stands."""
+    with pytest.raises(CatalogueInvalid, match=problem) as refused:
+        replace(spec, **change)
+    assert "metric " in refused.value.what
+
+
+def test_labels_of_a_metric_cannot_be_changed(catalogue: Catalogue) -> None:
+    """A declaration is a value; nobody opens a closed set behind the recorder's back."""
+    labels: Any = catalogue["moneypath_payments_total"].labels
+    with pytest.raises(TypeError):
+        labels["provider"] = ("anything",)

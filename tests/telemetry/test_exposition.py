@@ -1,0 +1,186 @@
+"""Both expositions are read back, by the parsers of prometheus_client, as exactly what was recorded."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
+from moneypath.telemetry.exposition import OPENMETRICS, TEXT, negotiate
+
+# The parser ships without annotations of its own.
+parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(families: Iterable[Metric]) -> Samples:
+    """Return all samples by name and labels, and insist that none stands twice."""
+    found: Samples = {}
+    for family in families:
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def filled(recorder: Recorder) -> Recorder:
+    """Record something in each kind of metric."""
+    for spec in small_catalogue():
+        if spec.name in recorder.metrics and spec.kind is MetricKind.GAUGE:
+            recorder.gauge(spec.name).set(1, provider="north")
+    recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds").set(1795328602.123, provider="north")
+    recorder.gauge("moneypath_ledger_imbalance_minor_units").set(0, currency="JPY")
+    attempt = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
+    recorder.histogram("moneypath_provider_request_duration_seconds").observe(0.0425, **attempt)
+    recorder.counter("moneypath_provider_attempts_total").inc(1, **attempt)
+    with recorder.payment("authorize") as payment:
+        payment.finish("succeeded", "north")
+    return recorder
+
+
+def small_catalogue(help_text: str = "Help.", value: str = "a") -> Catalogue:
+    """Return one metric of each kind, with a label value to vary."""
+    labels = {"kind": (value, "plain")}
+    return Catalogue.of(
+        [
+            MetricSpec("moneypath_a_total", MetricKind.COUNTER, help_text, Unit.NONE, labels, (), 2, True),
+            MetricSpec(
+                "moneypath_b_minor_units", MetricKind.GAUGE, help_text, Unit.MINOR_UNITS, labels, (), 2
+            ),
+            MetricSpec(
+                *("moneypath_c_seconds", MetricKind.HISTOGRAM, help_text, Unit.SECONDS, labels),
+                *((0.1, 1.0), 10, True),
+            ),
+        ]
+    )
+
+
+def test_both_formats_hold_the_same_samples(recorder: Recorder) -> None:
+    """Which format a scraper asks for changes no name, no label and no value."""
+    filled(recorder)
+    text = samples(parse_text(recorder.render().decode()))
+    openmetrics = samples(parse_openmetrics(recorder.render(openmetrics=True).decode()))
+    cost = ("moneypath_telemetry_render_seconds_total", frozenset[tuple[str, str]]())
+    assert openmetrics.pop(cost) > text.pop(cost) >= 0
+    assert text == openmetrics
+    assert len(text) > 1500
+
+
+def test_types_units_and_help_are_the_catalogues(recorder: Recorder, catalogue: Catalogue) -> None:
+    """A scraper learns each metric's kind, unit and meaning as declared."""
+    filled(recorder)
+    families = {found.name: found for found in parse_openmetrics(recorder.render(openmetrics=True).decode())}
+    for spec in catalogue:
+        if spec.family in families:
+            family = families[spec.family]
+            assert (family.type, family.unit, family.documentation) == (spec.kind, spec.unit, spec.help)
+    assert families["moneypath_payments"].type == "counter"
+    kinds = {found.name: found.type for found in parse_text(recorder.render().decode())}
+    assert kinds["moneypath_payments"] == "counter"
+    assert b"# TYPE moneypath_payments_total counter\n" in recorder.render()
+
+
+def test_only_openmetrics_ends_in_eof(recorder: Recorder) -> None:
+    """The end mark belongs to one format and is its last line."""
+    assert recorder.render(openmetrics=True).endswith(b"\n# EOF\n")
+    assert b"EOF" not in recorder.render()
+
+
+def test_metric_without_samples_is_absent(recorder: Recorder) -> None:
+    """A gauge that nobody has set leaves no line, not even its type."""
+    assert b"routing_active" not in recorder.render()
+    recorder.gauge("moneypath_provider_routing_active").set(1, provider="north")
+    assert b"# TYPE moneypath_provider_routing_active gauge\n" in recorder.render()
+    recorder.gauge("moneypath_provider_routing_active").clear(provider="north")
+    assert b"routing_active" not in recorder.render()
+
+
+def test_unchanged_histogram_is_rendered_from_memory_and_a_changed_one_anew(recorder: Recorder) -> None:
+    """The cache of rendered lines never shows an old count."""
+    attempt = {"provider": "south", "operation": "query", "outcome": "failed"}
+    histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
+    for count in (1, 2, 3):
+        histogram.observe(0.5, **attempt)
+        for _ in range(2):
+            found = samples(parse_text(recorder.render().decode()))
+            key = ("moneypath_provider_request_duration_seconds_count", frozenset(attempt.items()))
+            assert found[key] == count
+
+
+# What MetricSpec admits as a value: anything printable.
+printable = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20).filter(
+    str.isprintable
+)
+awkward = st.sampled_from(['"', "\\", '\\"', "a\\nb", "{}", 'x="y",', "# EOF", "ü€"])
+
+
+@given(value=printable | awkward, help_text=printable | awkward, amount=st.floats(0, 1e15))
+def test_any_label_help_and_number_read_back(value: str, help_text: str, amount: float) -> None:
+    """Escaping and number formatting hold for whatever a catalogue may declare."""
+    if value == "plain":
+        return
+    recorder = setup(small_catalogue(help_text, value), service="api")
+    recorder.counter("moneypath_a_total").inc(amount, kind=value)
+    recorder.gauge("moneypath_b_minor_units").set(-amount, kind=value)
+    recorder.histogram("moneypath_c_seconds").observe(amount, kind=value)
+    labels = frozenset({("kind", value)})
+    for parse, content in (
+        (parse_text, recorder.render()),
+        (parse_openmetrics, recorder.render(openmetrics=True)),
+    ):
+        families = list(parse(content.decode()))
+        found = samples(families)
+        assert found["moneypath_a_total", labels] == amount
+        assert found["moneypath_b_minor_units", labels] == -amount
+        assert found["moneypath_c_seconds_sum", labels] == amount
+        assert found["moneypath_c_seconds_count", labels] == 1
+        assert found["moneypath_c_seconds_bucket", labels | {("le", "+Inf")}] == 1
+        assert found["moneypath_c_seconds_bucket", labels | {("le", "1.0")}] == (amount <= 1.0)
+        assert {family.documentation for family in families} == {help_text}
+        assert not any(math.isnan(number) for number in found.values())
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        # What Prometheus 2.42 and 3 send.
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+        "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+        "text/plain;version=1.0.0;q=0.4,*/*;q=0.3",
+        "text/plain;q=0.5, APPLICATION/OPENMETRICS-TEXT;Q=0.5",
+    ],
+)
+def test_openmetrics_is_chosen_when_preferred(accept: str) -> None:
+    """A scraper that prefers OpenMetrics gets it."""
+    assert negotiate(accept) is OPENMETRICS
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "text/html",
+        "text/plain;version=0.0.4",
+        "application/openmetrics-text;q=0.4,text/plain;q=0.5",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=nan",
+        "application/openmetrics-text;q=x",
+        "application/openmetrics-text;version=2.0.0",
+        "application/openmetrics-text-like",
+        ";;;,,,=;q",
+        "x" * 2000 + ",application/openmetrics-text",
+    ],
+)
+def test_text_is_chosen_otherwise(accept: str) -> None:
+    """Anybody else, however odd the header, gets the text format."""
+    assert negotiate(accept) is TEXT

@@ -1,0 +1,219 @@
+"""No increment is lost between threads, without a lock, on a build with the GIL."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.cells import BoundCounter, BoundGauge, BoundHistogram
+from moneypath.telemetry.locked import (
+    LockedCounter,
+    LockedDrops,
+    LockedGauge,
+    LockedHistogram,
+    LockedPayment,
+    is_gil_enabled,
+)
+from moneypath.telemetry.payments import PaymentRecord
+from moneypath.telemetry.recorder import Recorder as BareRecorder
+
+Read = Callable[..., float | None]
+
+THREADS = 4
+RECORDS = 50_000
+ATTEMPT = {"provider": "north", "operation": "capture", "outcome": "failed"}
+
+
+@pytest.fixture
+def _restless() -> Iterator[None]:
+    """Let the interpreter switch threads as often as it can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_threads(work: Callable[[], None]) -> None:
+    """Run the same work in all threads at once."""
+    barrier = threading.Barrier(THREADS)
+
+    def run() -> None:
+        barrier.wait()
+        work()
+
+    threads = [threading.Thread(target=run) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.usefixtures("_restless")
+def test_records_of_four_threads_are_all_there(recorder: Recorder, read: Read) -> None:
+    """Counters, histograms, payments and drops lose nothing at the shortest switch interval."""
+    counter = recorder.counter("moneypath_provider_attempts_total")
+    histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
+    bound, observed = counter.bind(**ATTEMPT), histogram.bind(**ATTEMPT)
+
+    def work() -> None:
+        for _ in range(RECORDS):
+            bound.inc()
+            observed.observe(0.25)
+            bound.inc(-1)
+            with recorder.payment("authorize") as payment:
+                payment.finish("succeeded", "north")
+
+    in_threads(work)
+    total = THREADS * RECORDS
+    labels = {"operation": "authorize", "outcome": "succeeded"}
+    assert read("moneypath_provider_attempts_total", **ATTEMPT) == total
+    assert read("moneypath_provider_request_duration_seconds_count", **ATTEMPT) == total
+    assert read("moneypath_provider_request_duration_seconds_sum", **ATTEMPT) == total * 0.25
+    assert read("moneypath_payment_duration_seconds_count", **labels) == total
+    assert read("moneypath_payments_total", **labels, provider="north", traffic="live", cohort="control") == (
+        total
+    )
+    assert read("moneypath_payments_in_flight", operation="authorize") == 0
+    assert read("moneypath_telemetry_drops_total", reason="negative") == total
+    assert read("moneypath_telemetry_records_total") == 3 * total
+
+
+@pytest.mark.usefixtures("_restless")
+def test_losing_control_shows_that_the_test_can_fail() -> None:
+    """Reading, calling and writing loses increments under the same load, so the test above can fail."""
+    cells = [0]
+
+    def plus_one(value: int) -> int:
+        return value + 1
+
+    def work() -> None:
+        for _ in range(RECORDS):
+            cells[0] = plus_one(cells[0])
+
+    rounds = 0
+    # One round loses in practice; a machine that is busy elsewhere gets a few more.
+    while cells[0] == rounds * THREADS * RECORDS and rounds < 20:
+        rounds += 1
+        in_threads(work)
+    assert cells[0] < rounds * THREADS * RECORDS
+
+
+@pytest.mark.usefixtures("_restless")
+def test_threads_that_meet_at_a_new_series_share_its_cells(catalogue: Catalogue) -> None:
+    """The first record of a series is not lost either, when several threads make it at once."""
+    for _ in range(50):
+        recorder = setup(catalogue, service="api")
+        histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
+
+        def work(recorder: Recorder = recorder, histogram: object = histogram) -> None:
+            recorder.histogram("moneypath_provider_request_duration_seconds").observe(0.1, **ATTEMPT)
+            with recorder.payment("authorize") as payment:
+                payment.finish("succeeded", "north")
+
+        in_threads(work)
+        text = recorder.render().decode()
+        assert (
+            'request_duration_seconds_count{provider="north",operation="capture",outcome="failed"} 4.0'
+            in text
+        )
+        assert 'payment_duration_seconds_count{operation="authorize",outcome="succeeded"} 4.0' in text
+
+
+@pytest.mark.usefixtures("_restless")
+def test_scrape_beside_records_is_consistent(recorder: Recorder) -> None:
+    """While payments run, in flight is never negative and the count equals the duration's count."""
+    done = threading.Event()
+
+    def pay() -> None:
+        while not done.is_set():
+            with recorder.payment("authorize") as payment:
+                payment.finish("succeeded", "north")
+
+    threads = [threading.Thread(target=pay) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        last = 0.0
+        for _ in range(30):
+            values = dict(
+                line.rsplit(" ", 1)
+                for line in recorder.render().decode().splitlines()
+                if not line.startswith("#")
+            )
+            assert int(values['moneypath_payments_in_flight{operation="authorize"}']) >= 0
+            counted = float(
+                values[
+                    'moneypath_payments_total{operation="authorize",outcome="succeeded",provider="north",'
+                    'traffic="live",cohort="control"}'
+                ]
+            )
+            assert counted == float(
+                values['moneypath_payment_duration_seconds_count{operation="authorize",outcome="succeeded"}']
+            )
+            assert counted >= last
+            last = counted
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def bare(catalogue: Catalogue, *, locked: bool) -> BareRecorder:
+    """Return a recorder as `setup` makes it on a build without, or with, the GIL."""
+    ticks = iter(range(10**9))
+    return BareRecorder(
+        catalogue, service="api", metrics=catalogue.metrics, clock=lambda: float(next(ticks)), locked=locked
+    )
+
+
+def test_build_decides_about_locks(catalogue: Catalogue) -> None:
+    """With the GIL no handle holds a lock; without it every one does."""
+    for locked, kinds in (
+        (False, (BoundCounter, BoundGauge, BoundHistogram, PaymentRecord)),
+        (True, (LockedCounter, LockedGauge, LockedHistogram, LockedPayment)),
+    ):
+        recorder = bare(catalogue, locked=locked)
+        made = (
+            recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT),
+            recorder.gauge("moneypath_duplicate_charges").bind(),
+            recorder.histogram("moneypath_provider_request_duration_seconds").bind(**ATTEMPT),
+            recorder.payment("authorize"),
+        )
+        assert tuple(map(type, made)) == kinds
+    usual = setup(catalogue, service="api").payment("authorize")
+    assert type(usual) is (PaymentRecord if is_gil_enabled() else LockedPayment)
+
+
+def test_locked_handles_record_the_same(catalogue: Catalogue) -> None:
+    """What is exposed does not depend on the build."""
+    texts = []
+    for locked in (False, True):
+        recorder = bare(catalogue, locked=locked)
+        recorder.counter("moneypath_provider_attempts_total").inc(3, **ATTEMPT)
+        recorder.counter("moneypath_provider_attempts_total").inc(-3, **ATTEMPT)
+        recorder.gauge("moneypath_duplicate_charges").set(2)
+        recorder.histogram("moneypath_provider_request_duration_seconds").observe(0.2, **ATTEMPT)
+        with recorder.payment("authorize") as payment:
+            payment.finish("succeeded", "north")
+        with pytest.raises(ZeroDivisionError), recorder.payment("authorize"):
+            raise ZeroDivisionError
+        with recorder.payment("authorize"):
+            pass
+        texts.append([line for line in recorder.render().splitlines() if b"render_seconds" not in line])
+    assert texts[0] == texts[1]
+
+
+def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
+    """A lock that is held holds up the record until it is released."""
+    recorder = bare(catalogue, locked=True)
+    counter = recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT)
+    assert isinstance(counter, LockedCounter)
+    thread = threading.Thread(target=counter.inc)
+    with counter._lock:
+        thread.start()
+        thread.join(timeout=0.05)
+        assert thread.is_alive()
+    thread.join()
+    assert isinstance(LockedDrops().totals(), dict)
