@@ -1,7 +1,7 @@
 """What holds for every test: examples have no deadline, machines are shared and no timing is a test.
 
-`make test` draws the same examples each time, so that a failure is about the change at hand; `make explore` draws new
-ones, to find what nobody thought of.
+`make test` draws the same examples each time, so that a failure is about the change at hand; `make explore`
+draws new ones, to find what nobody thought of.
 """
 
 import os

@@ -21,6 +21,9 @@ API_METRICS: Final = (
     "moneypath_payments_in_flight",
     "moneypath_idempotency_results_total",
     "moneypath_provider_circuit_open",
+    "moneypath_risk_decisions_total",
+    "moneypath_risk_signals_total",
+    "moneypath_cost_micro_units_total",
     "http_server_request_duration_seconds",
 )
 # Gauges that are read from the database have this one exporter.
@@ -39,6 +42,20 @@ WORKER_METRICS: Final = (
     "moneypath_money_at_risk_minor_units",
     "moneypath_check_last_success_timestamp_seconds",
     "moneypath_check_violations",
+    "moneypath_ledger_probe_total",
+    "moneypath_ledger_missing_writes",
+    "moneypath_reconciliation_watermark_timestamp_seconds",
+    "moneypath_reconciliation_rows_total",
+    "moneypath_reconciliation_breaks",
+    "moneypath_reconciliation_break_minor_units",
+    "moneypath_reconciliation_oldest_break_timestamp_seconds",
+    "moneypath_settlement_due_timestamp_seconds",
+    "moneypath_settlement_files_total",
+    "moneypath_queue_depth",
+    "moneypath_queue_oldest_timestamp_seconds",
+    "moneypath_dead_letters_total",
+    "moneypath_dead_letter_depth",
+    "moneypath_cost_micro_units_total",
 )
 
 

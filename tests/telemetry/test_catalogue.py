@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.base_metrics import LATENCY_BUCKETS
+from moneypath.telemetry.declaring import LATENCY_BUCKETS
 
 Vocabulary = dict[str, tuple[str, ...]]
 
@@ -34,6 +34,22 @@ EXPECTED_LABELS = {
     "moneypath_money_at_risk_minor_units": ["reason", "currency"],
     "moneypath_check_last_success_timestamp_seconds": ["check"],
     "moneypath_check_violations": ["check"],
+    "moneypath_ledger_probe_total": ["result"],
+    "moneypath_ledger_missing_writes": [],
+    "moneypath_reconciliation_watermark_timestamp_seconds": ["provider"],
+    "moneypath_reconciliation_rows_total": ["provider", "result"],
+    "moneypath_reconciliation_breaks": ["provider", "class"],
+    "moneypath_reconciliation_break_minor_units": ["provider", "class", "currency"],
+    "moneypath_reconciliation_oldest_break_timestamp_seconds": ["provider", "class"],
+    "moneypath_settlement_due_timestamp_seconds": ["provider"],
+    "moneypath_settlement_files_total": ["provider", "result"],
+    "moneypath_queue_depth": ["queue"],
+    "moneypath_queue_oldest_timestamp_seconds": ["queue"],
+    "moneypath_dead_letters_total": ["queue", "reason"],
+    "moneypath_dead_letter_depth": ["queue", "reason"],
+    "moneypath_risk_decisions_total": ["decision"],
+    "moneypath_risk_signals_total": ["rule"],
+    "moneypath_cost_micro_units_total": ["component", "provider"],
     "http_server_request_duration_seconds": [
         "http_request_method",
         "http_route",

@@ -93,7 +93,77 @@ class AtRiskReason(StrEnum):
     DUPLICATE_CHARGE = "duplicate_charge"
     CAPTURE_WITHOUT_POSTING = "capture_without_posting"
     POSTING_WITHOUT_CAPTURE = "posting_without_capture"
+    RECONCILIATION_BREAK = "reconciliation_break"
     INDETERMINATE = "indeterminate"
+
+
+class ProbeResult(StrEnum):
+    """Whether an acknowledged ledger write could be read back."""
+
+    FOUND = "found"
+    MISSING = "missing"
+
+
+class ReconciliationResult(StrEnum):
+    """What became of one row when our ledger and a settlement report were compared."""
+
+    MATCHED = "matched"
+    BROKEN = "broken"
+
+
+class BreakClass(StrEnum):
+    """How our ledger and a provider's settlement report disagree about one movement of money."""
+
+    MISSING_OURS = "missing_ours"
+    MISSING_THEIRS = "missing_theirs"
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    FEE = "fee"
+    DUPLICATE = "duplicate"
+    STATUS = "status"
+
+
+class SettlementFileResult(StrEnum):
+    """What became of a settlement report that was fetched."""
+
+    ACCEPTED = "accepted"
+    LATE = "late"
+    INVALID = "invalid"
+    REPLAYED = "replayed"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a message was set aside."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown_type"
+    REJECTED = "rejected"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+class RiskDecision(StrEnum):
+    """What risk said to a payment."""
+
+    ALLOWED = "allowed"
+    BLOCKED = "blocked"
+
+
+class RiskRule(StrEnum):
+    """Which rule of risk gave a signal."""
+
+    CARD_TESTING = "card_testing"
+    VELOCITY = "velocity"
+    REFUND_ABUSE = "refund_abuse"
+
+
+class CostComponent(StrEnum):
+    """What a transaction is paid for."""
+
+    PROVIDER_FEE = "provider_fee"
+    COMPUTE = "compute"
+    DATABASE = "database"
+    MESSAGING = "messaging"
+    TELEMETRY = "telemetry"
 
 
 class DropReason(StrEnum):
@@ -121,6 +191,7 @@ REQUIRED_SLOTS = ("providers", "currencies", "checks", "schemes")
 OPTIONAL_SLOTS: Mapping[str, tuple[str, ...]] = {
     "methods": ("card",),
     "reasons": tuple(reason.value for reason in AtRiskReason),
+    "queues": ("outbox", "notifications", "compliance_log"),
     # Empty: the service that knows its routes closes this set when it wires the HTTP middleware.
     "routes": (),
 }

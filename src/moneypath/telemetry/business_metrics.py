@@ -1,0 +1,145 @@
+"""The metrics of what the money path is for: reconciliation, durability, messages, risk and cost."""
+
+from collections.abc import Iterator
+
+from moneypath.telemetry.declaring import Slots, counter, gauge, values
+from moneypath.telemetry.metric import MetricSpec, Unit
+from moneypath.telemetry.vocabulary import (
+    NO_PROVIDER,
+    BreakClass,
+    CostComponent,
+    DeadLetterReason,
+    ProbeResult,
+    ReconciliationResult,
+    RiskDecision,
+    RiskRule,
+    SettlementFileResult,
+)
+
+
+def business_metrics(slots: Slots) -> Iterator[MetricSpec]:
+    """Yield them with the labels closed over `slots`."""
+    yield from _durability_metrics()
+    yield from _reconciliation_metrics(slots)
+    yield from _message_metrics(slots)
+    yield from _risk_metrics()
+    yield from _cost_metrics(slots)
+
+
+def _durability_metrics() -> Iterator[MetricSpec]:
+    yield counter(
+        name="moneypath_ledger_probe_total",
+        help="Acknowledged ledger writes that the probe read back, by whether they were there.",
+        labels={"result": values(ProbeResult)},
+        series_budget=2,
+    )
+    yield gauge(
+        name="moneypath_ledger_missing_writes",
+        help="Acknowledged ledger writes that the probe's last round did not find; has to be 0.",
+    )
+
+
+def _reconciliation_metrics(slots: Slots) -> Iterator[MetricSpec]:
+    provider = {"provider": slots["providers"]}
+    classed = {**provider, "class": values(BreakClass)}
+    yield gauge(
+        name="moneypath_reconciliation_watermark_timestamp_seconds",
+        help="Up to when everything is reconciled with the provider, Unix time; the lag is now less this.",
+        unit=Unit.SECONDS,
+        labels=provider,
+        series_budget=20,
+    )
+    yield counter(
+        name="moneypath_reconciliation_rows_total",
+        help="Rows compared between ledger and settlement reports, each once per report and revision.",
+        labels={**provider, "result": values(ReconciliationResult)},
+        series_budget=40,
+    )
+    yield gauge(
+        name="moneypath_reconciliation_breaks",
+        help="Open differences between ledger and settlement reports; has to be 0.",
+        labels=classed,
+        series_budget=140,
+    )
+    yield gauge(
+        name="moneypath_reconciliation_break_minor_units",
+        help="Money in open differences between ledger and settlement reports; has to be 0.",
+        unit=Unit.MINOR_UNITS,
+        labels={**classed, "currency": slots["currencies"]},
+        series_budget=5600,
+    )
+    yield gauge(
+        name="moneypath_reconciliation_oldest_break_timestamp_seconds",
+        help="When the oldest open difference was found, Unix time; absent while there is none.",
+        unit=Unit.SECONDS,
+        labels=classed,
+        series_budget=140,
+    )
+    yield gauge(
+        name="moneypath_settlement_due_timestamp_seconds",
+        help="Until when the next settlement report has to be there, Unix time.",
+        unit=Unit.SECONDS,
+        labels=provider,
+        series_budget=20,
+    )
+    yield counter(
+        name="moneypath_settlement_files_total",
+        help="Settlement reports by what became of them.",
+        labels={**provider, "result": values(SettlementFileResult)},
+        series_budget=80,
+    )
+
+
+def _message_metrics(slots: Slots) -> Iterator[MetricSpec]:
+    queue = {"queue": slots["queues"]}
+    dead = {**queue, "reason": values(DeadLetterReason)}
+    yield gauge(
+        name="moneypath_queue_depth",
+        help="Messages that wait, those delivered and not yet acknowledged included.",
+        labels=queue,
+        series_budget=20,
+    )
+    yield gauge(
+        name="moneypath_queue_oldest_timestamp_seconds",
+        help="When the oldest waiting message was written, Unix time; absent while none waits.",
+        unit=Unit.SECONDS,
+        labels=queue,
+        series_budget=20,
+    )
+    yield counter(
+        name="moneypath_dead_letters_total",
+        help="Messages set aside because they could not be handled.",
+        labels=dead,
+        series_budget=80,
+    )
+    yield gauge(
+        name="moneypath_dead_letter_depth",
+        help="Messages set aside and not yet replayed; has to be 0.",
+        labels=dead,
+        series_budget=80,
+    )
+
+
+def _risk_metrics() -> Iterator[MetricSpec]:
+    yield counter(
+        name="moneypath_risk_decisions_total",
+        help="Authorizations by what risk said to them.",
+        labels={"decision": values(RiskDecision)},
+        series_budget=4,
+    )
+    yield counter(
+        name="moneypath_risk_signals_total",
+        help="Authorizations that a rule of risk found suspicious, whether or not they were blocked.",
+        labels={"rule": values(RiskRule)},
+        series_budget=10,
+    )
+
+
+def _cost_metrics(slots: Slots) -> Iterator[MetricSpec]:
+    yield counter(
+        name="moneypath_cost_micro_units_total",
+        help="What processing costs, in millionths of the reporting currency, idle capacity included.",
+        unit=Unit.MICRO_UNITS,
+        labels={"component": values(CostComponent), "provider": (*slots["providers"], NO_PROVIDER)},
+        series_budget=105,
+    )
