@@ -46,6 +46,7 @@ class Settings:
     providers: tuple[ProviderSettings, ...]
     tokens_file: Path
     catalogue_file: Path
+    costs_file: Path
     provider_timeout_seconds: float
     provider_attempts: int
     settle_interval_seconds: float
@@ -83,9 +84,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             for name in PROVIDER_NAMES
         ),
         tokens_file=folder / "tokens.json",
-        catalogue_file=Path(
-            environment.get("REFPAY_CATALOGUE_FILE") or Path(__file__).with_name("catalogue.json")
-        ),
+        catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
+        costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
         provider_timeout_seconds=read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30),
         provider_attempts=read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10),
         settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
@@ -138,6 +138,10 @@ def read_secret_json(file: Path) -> Any:
     except ValueError as problem:
         # The decoder's message would quote the file.
         raise StartRefused(f"secret file is not JSON: {file}") from problem
+
+
+def _own_file(environment: Mapping[str, str], name: str, default: str) -> Path:
+    return Path(environment.get(name) or Path(__file__).with_name(default))
 
 
 def _read_bounded(file: Path) -> str:

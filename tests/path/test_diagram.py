@@ -86,6 +86,10 @@ def _declaration(
         {**copy.deepcopy(first), "id": f"p{index}", "title": title(), "licence": title()}
         for index in range(providers)
     ]
+    fee = document["costs"]["provider_fees"][0]
+    document["costs"]["provider_fees"] = [
+        {**copy.deepcopy(fee), "provider": f"p{index}"} for index in range(providers)
+    ]
     document["roles"]["compliance"]["title"] = title()
     for key in ("targets", "slos", "checks"):
         for part in document[key]:

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from moneypath.path.costs import Costs, cost_misfits
 from moneypath.path.parts import (
     Check,
     CurrencyCode,
@@ -39,6 +40,7 @@ class MoneyPath(Declared):
     targets: tuple[Target, ...] = Field(min_length=1, max_length=50)
     slos: tuple[Slo, ...] = Field(min_length=1, max_length=50)
     checks: tuple[Check, ...] = Field(min_length=1, max_length=50)
+    costs: Costs
     watchdog: Watchdog
 
     @model_validator(mode="after")
@@ -70,6 +72,12 @@ def _misfits(path: MoneyPath) -> Iterator[Misfit]:
     yield from _role_misfits(path)
     for index, slo in enumerate(path.slos):
         yield from _slo_misfits(("slos", index), slo)
+    yield from cost_misfits(
+        path.costs,
+        providers=path.provider_ids(),
+        currencies=path.currencies,
+        reporting_currency=path.reporting_currency,
+    )
 
 
 def _path_misfits(path: MoneyPath) -> Iterator[Misfit]:

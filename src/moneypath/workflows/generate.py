@@ -4,6 +4,7 @@ from pathlib import Path
 
 from moneypath.alerting.generate import generate
 from moneypath.errors import MoneypathError
+from moneypath.path.costs import COSTS_FILE, write_costs
 from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
 from moneypath.workflows.picture import pictures
 
@@ -17,7 +18,12 @@ class GeneratedFilesDrifted(MoneypathError):
 def generated(project: Path) -> dict[str, str]:
     """Return every generated file: path relative to the project, and content."""
     path = load(project / FILE_NAME)
-    return {CATALOGUE_FILE: build_catalogue(path).to_json(), **generate(path), **pictures(path)}
+    return {
+        CATALOGUE_FILE: build_catalogue(path).to_json(),
+        COSTS_FILE: write_costs(path.costs, reporting_currency=path.reporting_currency),
+        **generate(path),
+        **pictures(path),
+    }
 
 
 def drifted(project: Path) -> list[str]:

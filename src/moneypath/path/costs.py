@@ -1,0 +1,178 @@
+"""What processing costs: provider fees, provisioned capacity by the hour, exchange rates, and their file.
+
+The reference service reads the file that is generated here, not the declaration.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field
+
+from moneypath.path.parts import CurrencyCode, Declared, SnakeId, Title
+from moneypath.path.problems import Location, Misfit, suggest
+from moneypath.telemetry.vocabulary import OPTIONAL_SLOTS, CostComponent
+
+# Services read this file; they do not read the declaration.
+COSTS_FILE: Final = "src/refpay/costs.json"
+FORMAT_VERSION: Final = 1
+METHODS: Final = OPTIONAL_SLOTS["methods"]
+PROVISIONED: Final = tuple(one for one in CostComponent if one is not CostComponent.PROVIDER_FEE)
+
+_MICRO_UNITS: Final = 1_000_000
+
+
+def _exact(whole: int, decimals: int) -> BeforeValidator:
+    pattern = re.compile(rf"[0-9]{{1,{whole}}}(\.[0-9]{{1,{decimals}}})?")
+
+    def read(value: object) -> Decimal:
+        # A ValueError even for a wrong type: pydantic makes problems of nothing else.
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError("should be a decimal in quotes, which is kept exactly")
+        return Decimal(value)
+
+    return BeforeValidator(read)
+
+
+# Six decimals: the price of an hour is a whole number of micro-units.
+Price = Annotated[
+    Decimal,
+    _exact(6, 6),
+    Field(gt=0, description='a decimal in quotes above 0 with at most 6 decimals, such as "0.192"'),
+]
+Rate = Annotated[
+    Decimal,
+    _exact(6, 12),
+    Field(gt=0, description='a decimal in quotes above 0 with at most 12 decimals, such as "0.92"'),
+]
+MinorUnits = Annotated[
+    int, Field(ge=0, le=1_000_000, description="whole minor units of the currency, from 0 to 1000000")
+]
+
+
+class ProviderFee(Declared):
+    """What a provider takes for one captured payment: `fixed` plus `basis_points` of the amount."""
+
+    provider: SnakeId = Field(description="the id of a provider")
+    method: SnakeId = Field(description=f"a payment method: {', '.join(METHODS)}")
+    basis_points: int = Field(ge=0, le=10_000, description="hundredths of a percent, whole, 0 to 10000")
+    fixed: dict[CurrencyCode, MinorUnits] = Field(
+        min_length=1, max_length=40, description="minor units a payment, for each currency"
+    )
+
+
+class Provisioned(Declared):
+    """Capacity that is paid for by the hour, used or not; the price is in the reporting currency."""
+
+    component: CostComponent = Field(description=", ".join(PROVISIONED))
+    title: Title
+    price_per_hour: Price
+
+
+class Rates(Declared):
+    """Exchange rates of one day: what one major unit of a currency is worth in the reporting currency."""
+
+    as_of: date = Field(description="a date, such as 2026-11-20")
+    source: Title
+    to_reporting: dict[CurrencyCode, Rate] = Field(
+        min_length=1, max_length=40, description="a decimal in quotes for each currency"
+    )
+
+
+class Costs(Declared):
+    """The cost model: all that a captured payment is charged with."""
+
+    provider_fees: tuple[ProviderFee, ...] = Field(min_length=1, max_length=100)
+    provisioned: tuple[Provisioned, ...] = Field(min_length=1, max_length=50)
+    rates: Rates
+
+
+def cost_misfits(
+    costs: Costs, *, providers: Sequence[str], currencies: Iterable[str], reporting_currency: str
+) -> Iterator[Misfit]:
+    """Yield where the costs contradict themselves or the rest of the money path."""
+    known = tuple(currencies)
+    yield from _fee_misfits(costs.provider_fees, providers, known)
+    titles: set[str] = set()
+    for index, one in enumerate(costs.provisioned):
+        at: Location = ("costs", "provisioned", index)
+        if one.component not in PROVISIONED:
+            what = f'"{one.component}" is no capacity, it follows from provider_fees'
+            yield Misfit((*at, "component"), what, ", ".join(PROVISIONED))
+        if one.title in titles:
+            yield Misfit((*at, "title"), f'"{one.title}" stands twice', "each once")
+        titles.add(one.title)
+    rates = ("costs", "rates", "to_reporting")
+    yield from _currency_misfits(rates, costs.rates.to_reporting, known, "rate")
+    own = costs.rates.to_reporting.get(reporting_currency)
+    if own is not None and own != 1:
+        what = f"{own} is not what the reporting currency is worth in itself"
+        yield Misfit((*rates, reporting_currency), what, '"1"')
+
+
+def write_costs(costs: Costs, *, reporting_currency: str) -> str:
+    """Return the generated file's JSON: integers, and decimals as text."""
+    content = {
+        "version": FORMAT_VERSION,
+        "reporting_currency": reporting_currency,
+        "provider_fees": [
+            {
+                "provider": fee.provider,
+                "method": fee.method,
+                "basis_points": fee.basis_points,
+                "fixed_minor": dict(fee.fixed),
+            }
+            for fee in costs.provider_fees
+        ],
+        "provisioned": [
+            {
+                "component": one.component.value,
+                "title": one.title,
+                "micro_units_per_hour": int(one.price_per_hour * _MICRO_UNITS),
+            }
+            for one in costs.provisioned
+        ],
+        "rates": {
+            "as_of": costs.rates.as_of.isoformat(),
+            "to_reporting": {code: f"{rate:f}" for code, rate in costs.rates.to_reporting.items()},
+        },
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _fee_misfits(
+    fees: Sequence[ProviderFee], providers: Sequence[str], currencies: Sequence[str]
+) -> Iterator[Misfit]:
+    seen: set[tuple[str, str]] = set()
+    for index, fee in enumerate(fees):
+        at: Location = ("costs", "provider_fees", index)
+        yield from _known((*at, "provider"), fee.provider, providers, "provider")
+        yield from _known((*at, "method"), fee.method, METHODS, "method")
+        if (fee.provider, fee.method) in seen:
+            yield Misfit(at, f'the fee of "{fee.provider}" for "{fee.method}" stands twice', "each once")
+        seen.add((fee.provider, fee.method))
+        yield from _currency_misfits((*at, "fixed"), fee.fixed, currencies, "fixed fee")
+    for provider in providers:
+        for method in METHODS:
+            if (provider, method) not in seen:
+                what = f'there is no fee of provider "{provider}" for method "{method}"'
+                yield Misfit(("costs", "provider_fees"), what, "one for each provider and method")
+
+
+def _currency_misfits(
+    at: Location, given: Iterable[str], currencies: Sequence[str], kind: str
+) -> Iterator[Misfit]:
+    names = tuple(given)
+    for name in names:
+        yield from _known((*at, name), name, currencies, "currency")
+    for currency in currencies:
+        if currency not in names:
+            yield Misfit(at, f'there is no {kind} for currency "{currency}"', "one for each currency")
+
+
+def _known(at: Location, name: str, names: Sequence[str], kind: str) -> Iterator[Misfit]:
+    if name not in names:
+        yield Misfit(at, f'there is no {kind} "{name}"{suggest(name, names)}', ", ".join(sorted(names)))

@@ -1,0 +1,157 @@
+"""What a captured payment costs: exact in every currency, refused when the file is not as it should be."""
+
+import json
+from decimal import ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refpay
+from refpay.costs import CostModel
+from refpay.errors import InvariantViolation, StartRefused
+from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency
+
+COMMITTED = Path(refpay.__file__).with_name("costs.json")
+COSTS = CostModel.load(COMMITTED)
+RATES = {"EUR": Decimal(1), "USD": Decimal("0.92"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")}
+
+
+@pytest.mark.parametrize(
+    ("provider", "currency", "amount", "fee"),
+    [
+        ("north", "EUR", 1000, 24),  # 10 + 14
+        ("south", "EUR", 1000, 27),  # 15 + 12
+        ("north", "JPY", 1000, 30),
+        ("north", "KWD", 12_345, 208),  # 35 + 172.83
+        ("north", "USD", 25, 11),  # 0.35 rounds down
+        ("north", "USD", 36, 12),  # 0.504 rounds up
+        ("south", "EUR", 375, 20),  # 4.5: the half goes up
+        ("south", "EUR", 0, 15),
+    ],
+)
+def test_a_fee_is_fixed_plus_basis_points_half_up(
+    provider: str, currency: str, amount: int, fee: int
+) -> None:
+    """To the minor unit, by hand."""
+    assert COSTS.fee_minor(provider, "card", currency, amount) == fee
+
+
+@given(amount=st.integers(0, MAXIMUM_MINOR), currency=st.sampled_from(Currency))
+def test_fees_never_drift_however_large_the_amount(amount: int, currency: Currency) -> None:
+    """The rounded fee is within half a minor unit of the exact one; a float would lose digits above 2^53."""
+    fixed = {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35}[currency]
+    fee = COSTS.fee_minor("north", "card", currency, amount)
+    assert -5000 < (fee - fixed) * 10_000 - amount * 140 <= 5000
+
+
+@given(amount=st.integers(0, MAXIMUM_MINOR), currency=st.sampled_from(Currency))
+def test_micro_units_are_exact_and_halves_go_up(amount: int, currency: Currency) -> None:
+    """Against decimal arithmetic with enough digits for every product."""
+    exact = Decimal(amount) * RATES[currency] * 10**6 / 10 ** EXPONENTS[currency]
+    assert COSTS.to_micro_units(currency, amount) == int(
+        (exact + Decimal("0.5")).to_integral_value(ROUND_FLOOR)
+    )
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "micro"),
+    [("EUR", 24, 240_000), ("USD", 1, 9_200), ("JPY", 1, 6_100), ("KWD", 1, 3_010), ("EUR", -1, -10_000)],
+)
+def test_exponents_are_the_currencies_own(currency: str, minor: int, micro: int) -> None:
+    """A yen has no decimals and a dinar three."""
+    assert COSTS.to_micro_units(currency, minor) == micro
+
+
+def test_a_half_micro_unit_goes_up(tmp_path: Path) -> None:
+    """0.0000005 of the reporting currency is half a micro-unit."""
+    content = json.loads(COMMITTED.read_text())
+    content["rates"]["to_reporting"]["JPY"] = "0.0000005"
+    costs = CostModel.load(write(tmp_path, content))
+    assert [costs.to_micro_units("JPY", minor) for minor in (1, 2, 3, -1, -3)] == [1, 1, 2, 0, -1]
+
+
+def test_what_has_no_price_is_refused() -> None:
+    """Nothing is free by accident."""
+    for arguments in (("west", "card", "EUR", 1), ("north", "cash", "EUR", 1), ("north", "card", "CHF", 1)):
+        with pytest.raises(InvariantViolation):
+            COSTS.fee_minor(*arguments)
+    with pytest.raises(InvariantViolation):
+        COSTS.fee_minor("north", "card", "EUR", -1)
+    with pytest.raises(InvariantViolation):
+        COSTS.to_micro_units("CHF", 1)
+
+
+def write(folder: Path, content: Any) -> Path:
+    """Write a costs file."""
+    file = folder / "costs.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("version",), 2, "version is not a whole number from 0 to 1"),
+        (("version",), 0, "version is 0, allowed: 1"),
+        (("provider_fees",), [], "provider_fees is not a list with at least one item"),
+        (("provider_fees", 0, "basis_points"), 1.4, "provider_fees[0].basis_points is not a whole number"),
+        (("provider_fees", 0, "basis_points"), True, "provider_fees[0].basis_points is not a whole number"),
+        (("provider_fees", 0, "fixed_minor", "EUR"), -1, "provider_fees[0].fixed_minor.EUR is not a whole"),
+        (("provider_fees", 0, "fixed_minor"), {"EUR": 1}, "provider_fees[0].fixed_minor.USD is missing"),
+        (("provider_fees", 1, "provider"), "north", "provider_fees[1]: north card stands twice"),
+        (("provider_fees", 1, "provider"), "west", "no fee of provider south for method card"),
+        (("provisioned", 0, "component"), "coffee", "provisioned[0].component is 'coffee', allowed: compute"),
+        (
+            ("provisioned", 0, "micro_units_per_hour"),
+            "1",
+            "provisioned[0].micro_units_per_hour is not a whole",
+        ),
+        (("rates", "to_reporting", "USD"), 0.92, "rates.to_reporting.USD is not text"),
+        (("rates", "to_reporting", "USD"), "1e3", "rates.to_reporting.USD is '1e3', allowed: a decimal"),
+        (("rates", "to_reporting", "USD"), "0.0", "rates.to_reporting.USD is '0.0', allowed: above 0"),
+        (("rates", "to_reporting"), [], "rates.to_reporting is not an object"),
+        (("discount",), 1, "discount is unknown, needed: version"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, said: str
+) -> None:
+    """It names the file, the key and how to make the file anew."""
+    content: Any = json.loads(COMMITTED.read_text())
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    file = write(tmp_path, content)
+    with pytest.raises(StartRefused) as caught:
+        CostModel.load(file)
+    assert said in caught.value.detail
+    assert str(file) in caught.value.detail
+    assert "moneypath generate" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("{", "is not JSON"), ("[" * 10_000, "is not JSON"), ("[]", "not an")]
+)
+def test_a_file_that_is_no_object_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    """Broken, absurdly deep, or something else."""
+    with pytest.raises(StartRefused, match=said):
+        CostModel.load(write(tmp_path, content))
+
+
+def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
+    """With what the system says about it, or with the size that is allowed."""
+    with pytest.raises(StartRefused, match="cannot be read"):
+        CostModel.load(tmp_path / "none.json")
+    with pytest.raises(StartRefused, match="too large"):
+        CostModel.load(write(tmp_path, " " * (256 * 1024 + 1)))
+
+
+def test_a_currency_that_this_service_does_not_move_is_no_mistake(tmp_path: Path) -> None:
+    """The declaration may be ahead of the service."""
+    content = json.loads(COMMITTED.read_text())
+    content["rates"]["to_reporting"]["CHF"] = "1.05"
+    assert CostModel.load(write(tmp_path, content)).rates == COSTS.rates
