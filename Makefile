@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill test explore check generate format bench picture lock
+.PHONY: help setup demo drill test prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -22,8 +22,11 @@ drill: setup  ## Run one drill on a stack of its own (DRILL=drills/...yaml)
 test: setup  ## Run every test, those against real servers included
 	@$(RUN) pytest
 
+prove: setup  ## Run the slow proofs: every drill must fail when its alert, route, mitigation or ledger is spoilt
+	@$(RUN) pytest -m proof
+
 explore: setup  ## Run the property tests with new random examples, five times as many
-	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live" --hypothesis-show-statistics -q
+	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q
 
 check: setup  ## Lint, types, import contracts, dead code, generated files, runbooks
 	@$(RUN) ruff check .

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 import yaml
 
 from moneypath.drills.scoring import Scorecard
@@ -57,6 +58,7 @@ async def test_without_its_alert_the_drill_fails(
     assert "role ops was not paged" in card.failures
 
 
+@pytest.mark.proof
 async def test_without_its_route_the_drill_fails(
     project: Path, tmp_path: Path, make_viewer: MakeViewer
 ) -> None:
@@ -85,6 +87,7 @@ class _NoOp:
         return {"provider": call.arguments[0], "routing_active": active, "changed": True}
 
 
+@pytest.mark.proof
 async def test_with_a_mitigation_that_does_nothing_the_drill_fails(
     project: Path, tmp_path: Path, make_viewer: MakeViewer
 ) -> None:
@@ -95,6 +98,7 @@ async def test_with_a_mitigation_that_does_nothing_the_drill_fails(
     assert any(failure.startswith("the runbook stopped") for failure in card.failures), card.failures
 
 
+@pytest.mark.proof
 async def test_with_one_posting_gone_the_drill_fails(
     project: Path, tmp_path: Path, make_viewer: MakeViewer
 ) -> None:
