@@ -6,20 +6,27 @@ It may not survive a power cut: the log is only forced to disk when it is folded
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from acquirers.book_file import COLUMNS, connect, open_book
+from acquirers.book_file import COLUMNS, MOVED, connect, open_book
 from acquirers.errors import KeyReused, TemporarilyUnavailable
 from acquirers.operations import Entry, Instruction, Kind, Refusal, Status, card_range_of
 
 PAGE_ROWS_MAX: Final = 5000
+# How long after its end a report stays open for what is being committed.
+GRACE_SECONDS: Final = 1
+_DAY_SECONDS: Final = 86_400
 _PREFIXES: Final = {Kind.AUTHORIZE: "auth", Kind.CAPTURE: "cap", Kind.REFUND: "ref"}
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM operation"  # noqa: S608 - our own constant, no input
+# The second condition is the partial index's own: without it SQLite reads the whole book.
 _MOVED: Final = (
-    "SELECT coalesce(sum(amount_minor), 0) FROM operation WHERE parent = ? AND status <> 'refused'"
+    "SELECT coalesce(sum(amount_minor), 0) FROM operation "
+    "WHERE parent = ? AND parent <> '' AND status <> 'refused'"
 )
 _INSERT: Final = (
     f"INSERT INTO operation ({', '.join(COLUMNS)}) "  # noqa: S608 - our own constant, no input
@@ -29,11 +36,15 @@ _INSERT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An instruction, why the issuer would decline it (None: it approves), and the time (Unix seconds)."""
+    """An instruction, why the issuer would decline it (None: it approves), and the time (Unix seconds).
+
+    `forgetful`: a capture whose key is known is booked once more, as a second movement.
+    """
 
     instruction: Instruction
     declined: str | None
     at: float
+    forgetful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,15 @@ class Applied:
 
     entry: Entry
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportNumbers:
+    """The first report, the first that is still open, and the one that could be the first open by now."""
+
+    first: int
+    following: int
+    due: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +77,20 @@ class Book:
     Every decision is taken inside the writing transaction, so even two processes on one file charge once.
     """
 
-    def __init__(self, file: Path, *, name: str, dialect: str) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        name: str,
+        dialect: str,
+        period_seconds: int = _DAY_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Open or create the book; raises BookUnwritable or BookForeign."""
         self._file = file
         self._name = name
-        self._writer = open_book(file, name=name, dialect=dialect)
+        self._period = period_seconds
+        self._writer = open_book(file, name=name, dialect=dialect, period_seconds=period_seconds, at=now())
         self._reader = connect(file)
 
     def close(self) -> None:
@@ -76,7 +105,10 @@ class Book:
         """
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            results = [self._apply_one(order) for order in orders]
+            # What comes too late for a closed report is booked at the beginning of the first open one.
+            (report,) = self._writer.execute("SELECT next_report FROM book").fetchone()
+            earliest = float(report * self._period)
+            results = [self._apply_one(replace(one, at=max(one.at, earliest))) for one in orders]
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             if self._writer.in_transaction:
@@ -91,8 +123,28 @@ class Book:
         except sqlite3.Error as error:
             raise TemporarilyUnavailable(f"the book cannot be written: {error}") from error
 
+    def close_reports(self, at: float) -> None:
+        """Close every report that is due at the time `at`, for good; belongs to the thread of `apply`."""
+        try:
+            self._writer.execute("UPDATE book SET next_report = max(next_report, ?)", (self._due(at),))
+        except sqlite3.Error as error:
+            raise TemporarilyUnavailable(f"the book cannot be written: {error}") from error
+
+    def reports(self, at: float) -> ReportNumbers:
+        """Return the numbers of reports as they are at the time `at`."""
+        first, following = self._reader.execute("SELECT first_report, next_report FROM book").fetchone()
+        return ReportNumbers(first, following, self._due(at))
+
+    def moved(self, reports: Iterable[int]) -> Iterator[tuple[int, list[Entry]]]:
+        """Yield each report's number and captured or refunded entries; callable from any thread."""
+        query = f"{_SELECT} WHERE {MOVED} AND at >= ? AND at < ? ORDER BY seq"
+        with closing(connect(self._file)) as connection:
+            for report in reports:
+                bounds = (report * self._period, (report + 1) * self._period)
+                yield report, [_entry(row) for row in connection.execute(query, bounds)]
+
     def find(self, key: str) -> Entry | None:
-        """Return the committed entry of a provider key."""
+        """Return the newest committed entry of a provider key."""
         return _one(self._reader, "key", key)
 
     def find_reference(self, provider_reference: str) -> Entry | None:
@@ -101,12 +153,12 @@ class Book:
 
     def page(self, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries with a sequence number over `after`; callable from any thread."""
-        connection = connect(self._file)
-        try:
+        with closing(connect(self._file)) as connection:
             rows = connection.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
             return [_entry(row) for row in rows]
-        finally:
-            connection.close()
+
+    def _due(self, at: float) -> int:
+        return int((at - GRACE_SECONDS) // self._period)
 
     def _apply_one(self, order: Order) -> Applied | KeyReused:
         instruction = order.instruction
@@ -115,13 +167,19 @@ class Book:
         if known is not None:
             if known.fingerprint != fingerprint:
                 return KeyReused(f"the key was used before for another {known.kind}: mint a new key")
-            return Applied(known, replayed=True)
-        verdict = self._judge(order)
-        digest = hashlib.sha256(f"{self._name}/{instruction.key}".encode()).hexdigest()
+            if not order.forgetful or known.status is not Status.CAPTURED or known.movement == 2:
+                return Applied(known, replayed=True)
+            verdict, movement = _Verdict(known.status, None, known.card_range), 2
+        else:
+            verdict, movement = self._judge(order), 1
+        # No key holds a blank, so no key's first reference is another one's second.
+        again = "" if movement == 1 else " 2"
+        digest = hashlib.sha256(f"{self._name}/{instruction.key}{again}".encode()).hexdigest()
         values = (
             None, instruction.key, fingerprint, instruction.kind, instruction.reference,
             instruction.amount_minor, instruction.currency, verdict.card_range, verdict.status,
             f"{_PREFIXES[instruction.kind]}_{digest[:24]}", instruction.parent, verdict.reason, order.at,
+            movement,
         )  # fmt: skip
         (seq,) = self._writer.execute(_INSERT, values).fetchone()
         return Applied(_entry((seq, *values[1:])), replayed=False)
@@ -171,7 +229,8 @@ class Book:
 
 
 def _one(connection: sqlite3.Connection, column: str, value: str) -> Entry | None:
-    row = connection.execute(f"{_SELECT} WHERE {column} = ?", (value,)).fetchone()
+    query = f"{_SELECT} WHERE {column} = ? ORDER BY movement DESC LIMIT 1"
+    row = connection.execute(query, (value,)).fetchone()
     return None if row is None else _entry(row)
 
 

@@ -8,18 +8,24 @@ from acquirers.errors import BookForeign, BookUnwritable
 
 COLUMNS: Final = (
     "seq", "key", "fingerprint", "kind", "reference", "amount_minor", "currency", "card_range", "status",
-    "provider_reference", "parent", "reason", "at",
+    "provider_reference", "parent", "reason", "at", "movement",
 )  # fmt: skip
+# What a settlement report lists.
+MOVED: Final = "status IN ('captured', 'refunded')"
 # Marks the file as a book, so that no other SQLite file is ever taken for one.
 _APPLICATION_ID: Final = 0x41435142
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_SECONDS: Final = 1.0
 
 _SCHEMA: Final = (
-    "CREATE TABLE book (name TEXT NOT NULL, dialect TEXT NOT NULL, probed_at REAL)",
+    # Reports from first_report up to next_report are closed: nothing is booked into them any more.
+    """CREATE TABLE book (
+        name TEXT NOT NULL, dialect TEXT NOT NULL, period_seconds INTEGER NOT NULL,
+        first_report INTEGER NOT NULL, next_report INTEGER NOT NULL, probed_at REAL
+    )""",
     """CREATE TABLE operation (
         seq INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,
+        key TEXT NOT NULL,
         fingerprint TEXT NOT NULL,
         kind TEXT NOT NULL CHECK (kind IN ('authorize', 'capture', 'refund')),
         reference TEXT NOT NULL,
@@ -30,10 +36,13 @@ _SCHEMA: Final = (
         provider_reference TEXT NOT NULL UNIQUE,
         parent TEXT NOT NULL,
         reason TEXT,
-        at REAL NOT NULL
+        at REAL NOT NULL,
+        movement INTEGER NOT NULL CHECK (movement IN (1, 2)),
+        UNIQUE (key, movement)
     )""",
     "CREATE INDEX operation_parent ON operation (parent) WHERE parent <> ''",
-    "CREATE UNIQUE INDEX one_capture ON operation (parent) WHERE status = 'captured'",
+    "CREATE UNIQUE INDEX one_capture ON operation (parent) WHERE status = 'captured' AND movement = 1",
+    f"CREATE INDEX operation_moved ON operation (at) WHERE {MOVED}",
     """CREATE TRIGGER operation_kept BEFORE DELETE ON operation
         BEGIN SELECT RAISE(ABORT, 'the book is append-only'); END""",
     """CREATE TRIGGER operation_unchanged BEFORE UPDATE ON operation
@@ -54,8 +63,8 @@ def connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_book(file: Path, *, name: str, dialect: str) -> sqlite3.Connection:
-    """Open the book for writing, creating it when absent.
+def open_book(file: Path, *, name: str, dialect: str, period_seconds: int, at: float) -> sqlite3.Connection:
+    """Open the book for writing, creating it when absent; its first report is the one of the time `at`.
 
     Raises BookUnwritable when the file cannot be written, BookForeign when it is not this acquirer's.
     """
@@ -69,8 +78,8 @@ def open_book(file: Path, *, name: str, dialect: str) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         _require_blank_or_book(connection, file)
         if _pragma(connection, "application_id") == 0:
-            _create(connection, name, dialect)
-        _require_owner(connection, file, name, dialect)
+            _create(connection, name, dialect, period_seconds, int(at // period_seconds))
+        _require_owner(connection, file, name, dialect, period_seconds)
         connection.execute("UPDATE book SET probed_at = NULL")
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -82,10 +91,13 @@ def open_book(file: Path, *, name: str, dialect: str) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection, name: str, dialect: str) -> None:
+def _create(connection: sqlite3.Connection, name: str, dialect: str, period: int, report: int) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
-    connection.execute("INSERT INTO book (name, dialect) VALUES (?, ?)", (name, dialect))
+    connection.execute(
+        "INSERT INTO book (name, dialect, period_seconds, first_report, next_report) VALUES (?, ?, ?, ?, ?)",
+        (name, dialect, period, report, report),
+    )
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -97,15 +109,22 @@ def _require_blank_or_book(connection: sqlite3.Connection, file: Path) -> None:
         raise _no_book(file)
 
 
-def _require_owner(connection: sqlite3.Connection, file: Path, name: str, dialect: str) -> None:
+def _require_owner(
+    connection: sqlite3.Connection, file: Path, name: str, dialect: str, period_seconds: int
+) -> None:
     version = _pragma(connection, "user_version")
     if version != _VERSION:
         raise BookForeign(f"book {file} has format {version}, not {_VERSION}: give another --book")
-    owner = connection.execute("SELECT name, dialect FROM book").fetchone()
-    if owner != (name, dialect):
+    *owner, period = connection.execute("SELECT name, dialect, period_seconds FROM book").fetchone()
+    if owner != [name, dialect]:
         raise BookForeign(
             f"book {file} belongs to acquirer {owner[0]} (dialect {owner[1]}), "
             f"not to {name} (dialect {dialect}): give another --book"
+        )
+    if period != period_seconds:  # or every report would get another number and other lines
+        raise BookForeign(
+            f"book {file} settles every {period} s, not every {period_seconds} s: "
+            f"give --settlement-period-seconds {period}, or another --book"
         )
 
 

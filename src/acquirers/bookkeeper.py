@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from acquirers.book import Applied, Book, Order
+from acquirers.book import Applied, Book, Order, ReportNumbers
 from acquirers.errors import KeyReused, TemporarilyUnavailable
 from acquirers.operations import Entry, Instruction
 
@@ -26,13 +26,15 @@ class Bookkeeper:
         self._waiting: list[tuple[Order, asyncio.Future[Applied | KeyReused]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def apply(self, instruction: Instruction, declined: str | None) -> Applied:
+    async def apply(
+        self, instruction: Instruction, declined: str | None, *, forgetful: bool = False
+    ) -> Applied:
         """Return the instruction's entry once it is committed.
 
         Raises KeyReused, or TemporarilyUnavailable when the book refused the write (no effect).
         """
         done: asyncio.Future[Applied | KeyReused] = asyncio.get_running_loop().create_future()
-        self._waiting.append((Order(instruction, declined, self._now()), done))
+        self._waiting.append((Order(instruction, declined, self._now(), forgetful), done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         result = await done
@@ -41,7 +43,7 @@ class Bookkeeper:
         return result
 
     def find(self, key: str) -> Entry | None:
-        """Return the committed entry of a provider key (a point read, well under a millisecond)."""
+        """Return the newest committed entry of a provider key (a point read, well under a millisecond)."""
         return self._book.find(key)
 
     def find_reference(self, provider_reference: str) -> Entry | None:
@@ -51,6 +53,19 @@ class Bookkeeper:
     async def page(self, after: int, limit: int) -> list[Entry]:
         """Return a page of the book, read beside the writer."""
         return await asyncio.to_thread(self._book.page, after, limit)
+
+    def reports(self) -> ReportNumbers:
+        """Return which reports are closed and which could be (a point read)."""
+        return self._book.reports(self._now())
+
+    def moved(self, reports: Iterable[int]) -> Iterator[tuple[int, list[Entry]]]:
+        """Yield the entries of closed reports; slow for long ones, so not for the event loop's thread."""
+        return self._book.moved(reports)
+
+    async def close_reports(self) -> None:
+        """Close what is due, after what waits to be booked; raises TemporarilyUnavailable."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._book.close_reports, self._now())
 
     async def probe(self) -> None:
         """Prove that the book can be written; raises TemporarilyUnavailable."""

@@ -6,21 +6,23 @@ from aiohttp import web
 
 from acquirers.book import PAGE_ROWS_MAX
 from acquirers.bookkeeper import Bookkeeper
-from acquirers.edge import Secret, read_json
-from acquirers.errors import InstructionInvalid
+from acquirers.edge import INTEGER_MAX, Secret, read_json, read_query_integer
 from acquirers.fault_forms import read_fault, read_lease
-from acquirers.faults import FaultBoard, Lease
+from acquirers.faults import FaultBoard, FaultKind, Lease
 from acquirers.operations import Entry
+from acquirers.reports import Reports
 
 _PAGE_ROWS: Final = 1000
-_CURSOR_MAX: Final = 2**63 - 1
 
 
 class Control:
     """What the operator of the simulation sees: faults and truth need the control token, health does not."""
 
-    def __init__(self, *, name: str, bookkeeper: Bookkeeper, faults: FaultBoard, token: Secret) -> None:
+    def __init__(
+        self, *, name: str, bookkeeper: Bookkeeper, faults: FaultBoard, reports: Reports, token: Secret
+    ) -> None:
         self._name = name
+        self._reports = reports
         self._bookkeeper = bookkeeper
         self._faults = faults
         self._token = token
@@ -41,6 +43,8 @@ class Control:
     async def _add(self, request: web.Request) -> web.Response:
         self._token.require_bearer(request)
         fault, lease_seconds = read_fault(await read_json(request))
+        if fault.kind is FaultKind.WITHHOLD:
+            await self._reports.published()  # what is due before the fault is not withheld by it
         return web.json_response(self._describe_lease(self._faults.add(fault, lease_seconds)), status=201)
 
     async def _renew(self, request: web.Request) -> web.Response:
@@ -64,8 +68,8 @@ class Control:
 
     async def _truth(self, request: web.Request) -> web.Response:
         self._token.require_bearer(request)
-        after = _read_integer(request, "after", 0, 0, _CURSOR_MAX)
-        limit = _read_integer(request, "limit", _PAGE_ROWS, 1, PAGE_ROWS_MAX)
+        after = read_query_integer(request, "after", 0, 0, INTEGER_MAX)
+        limit = read_query_integer(request, "limit", _PAGE_ROWS, 1, PAGE_ROWS_MAX)
         entries = await self._bookkeeper.page(after, limit + 1)
         rows = [_describe_entry(entry) for entry in entries[:limit]]
         more = entries[limit - 1].seq if len(entries) > limit else None
@@ -89,6 +93,7 @@ class Control:
             "rate": fault.rate,
             "latency_seconds": fault.latency_seconds,
             "seed": fault.seed,
+            "what": fault.what,
             "scope": {
                 "card_ranges": sorted(fault.scope.card_ranges),
                 "currencies": sorted(fault.scope.currencies),
@@ -96,14 +101,6 @@ class Control:
             },
             "hits": lease.hits,
         }
-
-
-def _read_integer(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:
-    text = request.query.get(name, str(default))
-    # Length first: Python refuses to convert thousands of digits with an error of its own.
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and lowest <= int(text) <= highest):
-        raise InstructionInvalid(f"{name}: must be an integer from {lowest} to {highest}")
-    return int(text)
 
 
 def _describe_entry(entry: Entry) -> dict[str, object]:

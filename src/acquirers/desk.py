@@ -50,24 +50,28 @@ class Desk:
         self, request: web.Request, instruction: Instruction, render: Render
     ) -> web.StreamResponse:
         """Book the instruction and answer with its entry, unless a fault decides otherwise."""
-        with self._seat():
+        with self.seat():
             lease = self._match(self._subject_of(instruction))
-            fault = None if lease is None else lease.fault
-            if fault is not None and fault.kind is FaultKind.DECLINE:
-                declined: str | None = fault.decline_code
+            kind = None if lease is None else lease.fault.kind
+            if lease is not None and kind is FaultKind.DECLINE:
+                declined: str | None = lease.fault.decline_code
             elif instruction.kind is Kind.AUTHORIZE:
                 declined = issuer_decline(self._name, instruction.reference, self._decline_rate)
             else:
                 declined = None
             try:
-                response = render((await self._bookkeeper.apply(instruction, declined)).entry)
+                applied = await self._bookkeeper.apply(
+                    instruction, declined, forgetful=kind is FaultKind.FORGET
+                )
+                response = render(applied.entry)
+                first = not applied.replayed and applied.entry.movement == 1
             except (KeyReused, TemporarilyUnavailable) as error:
-                response = error_response(error)
-            return await self._deliver(request, response, lease)
+                response, first = error_response(error), False
+            return await self._deliver(request, response, lease, first=first)
 
     async def look_up(self, request: web.Request, key: str, render: Render) -> web.StreamResponse:
         """Answer with the committed entry of a provider key; raises KeyUnknown, which no fault can hit."""
-        with self._seat():
+        with self.seat():
             entry = self._bookkeeper.find(key)
             if entry is None:
                 raise KeyUnknown("no operation has this key")
@@ -75,7 +79,8 @@ class Desk:
             return await self._deliver(request, render(entry), lease)
 
     @contextmanager
-    def _seat(self) -> Iterator[None]:
+    def seat(self) -> Iterator[None]:
+        """Take one of the bounded seats; raises RequestsTooMany."""
         if self._free_seats <= 0:
             raise RequestsTooMany("too many operations are in flight: send this one again later")
         self._free_seats -= 1
@@ -105,13 +110,13 @@ class Desk:
         return lease
 
     async def _deliver(
-        self, request: web.Request, response: web.Response, lease: Lease | None
+        self, request: web.Request, response: web.Response, lease: Lease | None, *, first: bool = False
     ) -> web.StreamResponse:
         kind = None if lease is None else lease.fault.kind
         seconds = 0.0 if lease is None else lease.fault.latency_seconds
         if kind in (FaultKind.HANG, FaultKind.DELAY):
             await self._stay_silent(request, seconds)
-        if kind in (FaultKind.HANG, FaultKind.DROP):
+        if kind in (FaultKind.HANG, FaultKind.DROP) or (kind is FaultKind.FORGET and first):
             if request.transport is not None:
                 request.transport.close()
             return response  # goes nowhere: the connection is closed

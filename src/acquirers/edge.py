@@ -13,6 +13,7 @@ from aiohttp import web
 from acquirers.errors import AcquirerError, InstructionInvalid, Unauthorized
 
 BODY_BYTES_MAX: Final = 16 * 1024
+INTEGER_MAX: Final = 2**63 - 1
 _BODY_SECONDS: Final = 10.0
 _FIELDS_MAX: Final = 20
 
@@ -75,6 +76,15 @@ async def read_form(request: web.Request) -> Mapping[str, str]:
         raise InstructionInvalid(
             f"the body: must be at most {_FIELDS_MAX} form-encoded fields, each once"
         ) from error
+
+
+def read_query_integer(request: web.Request, name: str, default: int, lowest: int, highest: int) -> int:
+    """Return an integer of the query string; raises InstructionInvalid."""
+    text = request.query.get(name, str(default))
+    # Length first: Python refuses to convert thousands of digits with an error of its own.
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and lowest <= int(text) <= highest):
+        raise InstructionInvalid(f"{name}: must be an integer from {lowest} to {highest}")
+    return int(text)
 
 
 def error_response(error: AcquirerError, reason: str | None = None) -> web.Response:

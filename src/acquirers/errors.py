@@ -75,6 +75,13 @@ class KeyUnknown(AcquirerError):
     status = 404
 
 
+class ReportUnknown(AcquirerError):
+    """No settlement report of this number is published."""
+
+    code = "unknown_report"
+    status = 404
+
+
 class FaultUnknown(AcquirerError):
     """No active fault has this id."""
 

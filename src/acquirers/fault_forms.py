@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from acquirers.errors import InstructionInvalid
-from acquirers.faults import Fault, FaultKind, Operation, Scope
+from acquirers.faults import ACTS_ON, Fault, FaultKind, Misstatement, Operation, Scope
 from acquirers.money import EXPONENTS
 from acquirers.operations import DeclineCode
 
@@ -15,9 +15,12 @@ _SEED_MAX: Final = 2**63 - 1
 _LATENCY_SECONDS_MAX: Final = 30.0
 _LEASE_SECONDS_MAX: Final = 600.0
 _SCOPE_VALUES_MAX: Final = 100
-_FAULT_KEYS: Final = ("kind", "rate", "latency_seconds", "lease_seconds", "seed", "scope", "decline_code")
+_FAULT_KEYS: Final = (
+    "kind", "rate", "latency_seconds", "lease_seconds", "seed", "scope", "decline_code", "what",
+)  # fmt: skip
 _SCOPE_KEYS: Final = ("card_ranges", "currencies", "operations")
 _TIMED: Final = frozenset({FaultKind.HANG, FaultKind.DELAY})
+_WHOLE_REPORTS: Final = frozenset({FaultKind.WITHHOLD, FaultKind.TRUNCATE})
 
 
 def read_fault(body: object) -> tuple[Fault, float]:
@@ -28,12 +31,17 @@ def read_fault(body: object) -> tuple[Fault, float]:
         raise InstructionInvalid(f"latency_seconds: {kind} needs a number from 0 to {_LATENCY_SECONDS_MAX:g}")
     if kind is not FaultKind.DECLINE and "decline_code" in fields:
         raise InstructionInvalid("decline_code: only goes with kind decline")
+    if kind is not FaultKind.MISSTATE and "what" in fields:
+        raise InstructionInvalid("what: only goes with kind misstate")
+    rate = _read_number("rate", fields.get("rate"), 1.0)
+    if kind is FaultKind.WITHHOLD and rate != 1:
+        raise InstructionInvalid("rate: must be 1 for kind withhold, which acts on every further report")
     seed = fields.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _SEED_MAX:
         raise InstructionInvalid(f"seed: must be an integer from 0 to {_SEED_MAX}")
     fault = Fault(
         kind=kind,
-        rate=_read_number("rate", fields.get("rate"), 1.0),
+        rate=rate,
         seed=seed,
         latency_seconds=_read_number(
             "latency_seconds", fields.get("latency_seconds", 0), _LATENCY_SECONDS_MAX
@@ -42,6 +50,7 @@ def read_fault(body: object) -> tuple[Fault, float]:
         decline_code=_read_choice(
             "decline_code", fields.get("decline_code", DeclineCode.DO_NOT_HONOR.value), DeclineCode
         ),
+        what=_read_choice("what", fields.get("what"), Misstatement) if kind is FaultKind.MISSTATE else None,
     )
     return fault, _read_lease_seconds(fields)
 
@@ -66,12 +75,17 @@ def _read_scope(value: object, kind: FaultKind) -> Scope:
     currencies = _read_texts("scope.currencies", fields.get("currencies", []))
     if not currencies <= EXPONENTS.keys():
         raise InstructionInvalid(f"scope.currencies: each must be one of {', '.join(EXPONENTS)}")
+    if kind in _WHOLE_REPORTS and (ranges or currencies):
+        key = "card_ranges" if ranges else "currencies"
+        raise InstructionInvalid(f"scope.{key}: must be empty for kind {kind}, which acts on whole reports")
     if "operations" not in fields:
         return Scope(card_ranges=ranges, currencies=currencies)
     names = _read_texts("scope.operations", fields["operations"])
     operations = frozenset(_read_choice("scope.operations", name, Operation) for name in names)
-    if kind is FaultKind.DECLINE and operations and Operation.AUTHORIZE not in operations:
-        raise InstructionInvalid("scope.operations: kind decline acts on authorize only")
+    acts_on = ACTS_ON.get(kind, frozenset(Operation))
+    if operations and not operations & acts_on:
+        only = " and ".join(sorted(acts_on))
+        raise InstructionInvalid(f"scope.operations: kind {kind} acts on {only} only")
     return Scope(card_ranges=ranges, currencies=currencies, operations=operations)
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,13 +15,27 @@ FAULTS_MAX: Final = 100
 
 
 class FaultKind(StrEnum):
-    """What a fault does to an operation that it hits."""
+    """What a fault does to an operation, or to a settlement report as it is served."""
 
     REFUSE = "refuse"  # 503 at once, nothing happened
     DROP = "drop"  # it happened, then the connection closes without an answer
     HANG = "hang"  # it happened, then silence, then the connection closes
     DELAY = "delay"  # it happened, the answer comes late
     DECLINE = "decline"  # the issuer says no
+    FORGET = "forget"  # a capture happens without an answer, and once more when its key is sent again
+    MISSTATE = "misstate"  # a report's line is wrong
+    WITHHOLD = "withhold"  # no further report is published
+    TRUNCATE = "truncate"  # a report ends in its middle
+
+
+class Misstatement(StrEnum):
+    """What is wrong with a misstated line of a report."""
+
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    FEE = "fee"
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
 
 
 class Operation(StrEnum):
@@ -31,6 +45,15 @@ class Operation(StrEnum):
     CAPTURE = "capture"
     REFUND = "refund"
     QUERY = "query"
+
+
+REPORT_KINDS: Final = frozenset({FaultKind.MISSTATE, FaultKind.WITHHOLD, FaultKind.TRUNCATE})
+# Which operations some kinds are about; the others act on all. A misstatement acts on their lines.
+ACTS_ON: Final[Mapping[FaultKind, frozenset[Operation]]] = {
+    FaultKind.DECLINE: frozenset({Operation.AUTHORIZE}),
+    FaultKind.FORGET: frozenset({Operation.CAPTURE}),
+    FaultKind.MISSTATE: frozenset({Operation.CAPTURE, Operation.REFUND}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault as ordered. `rate` is the share of merchant references from 0 to 1.
+    """A fault as ordered. `rate` is the share of merchant references from 0 to 1 (truncate: of reports).
 
     All requests of one reference share one draw, so a payment's retries fail alike; two faults of one
     seed share it too, so their rates nest instead of multiplying.
@@ -74,12 +97,17 @@ class Fault:
     latency_seconds: float = 0.0
     scope: Scope = Scope()
     decline_code: DeclineCode = DeclineCode.DO_NOT_HONOR
+    what: Misstatement | None = None
 
     def hits(self, subject: Subject) -> bool:
         """Say whether the fault applies: in scope, and drawn."""
-        if self.kind is FaultKind.DECLINE and subject.operation is not Operation.AUTHORIZE:
-            return False  # issuers decline authorizations, nothing else
-        return self.scope.covers(subject) and draw(self.seed, subject.reference) < self.rate
+        if subject.operation not in ACTS_ON.get(self.kind, Operation):
+            return False
+        return self.scope.covers(subject) and self.draws(subject.reference)
+
+    def draws(self, reference: str) -> bool:
+        """Say whether the reference is in the share hit."""
+        return draw(self.seed, reference) < self.rate
 
 
 @dataclass(slots=True)
@@ -128,9 +156,9 @@ class FaultBoard:
         return count
 
     def match(self, subject: Subject) -> Lease | None:
-        """Return the first active fault that hits the subject."""
-        self._drop_expired()
-        return next((lease for lease in self._leases.values() if lease.fault.hits(subject)), None)
+        """Return the first active fault of operations that hits the subject."""
+        operating = (lease for lease in self.active() if lease.fault.kind not in REPORT_KINDS)
+        return next((lease for lease in operating if lease.fault.hits(subject)), None)
 
     def active(self) -> list[Lease]:
         """Return the active faults, oldest first."""

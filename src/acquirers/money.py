@@ -45,3 +45,10 @@ def read_major(text: str, currency: str) -> int:
     if not 1 <= minor <= LARGEST_MINOR:
         raise InstructionInvalid(f"amount: must be from 1 to {LARGEST_MINOR} minor units")
     return minor
+
+
+def write_major(minor: int, currency: str) -> str:
+    """Return minor units, at least 0, as a decimal text with all decimals of the currency."""
+    exponent = EXPONENTS[currency]
+    whole, decimals = divmod(minor, _SCALES[exponent])
+    return f"{whole}.{decimals:0{exponent}}" if exponent else str(whole)

@@ -77,7 +77,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the book; `at` is Unix seconds, `reason` a DeclineCode or a Refusal."""
+    """One row of the book; `at` is Unix seconds, `reason` a DeclineCode or a Refusal.
+
+    `movement` is 1; it is 2 where the acquirer forgot its key and booked the operation again.
+    """
 
     seq: int
     key: str
@@ -92,6 +95,7 @@ class Entry:
     parent: str
     reason: str | None
     at: float
+    movement: int
 
 
 def read_label(name: str, value: object) -> str:

@@ -18,12 +18,13 @@ from acquirers.dialects.south import South
 from acquirers.edge import BODY_BYTES_MAX, Secret, answer_errors
 from acquirers.errors import PortTaken
 from acquirers.faults import FaultBoard
+from acquirers.reports import Reports
 from acquirers.settings import DialectName, Settings, read_secret
 
 _HOST: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 1.0
 _BACKLOG: Final = 1024
-_DIALECTS: Final[Mapping[DialectName, Callable[[Desk, Secret], North | South]]] = {
+_DIALECTS: Final[Mapping[DialectName, Callable[[Desk, Reports, Secret], North | South]]] = {
     DialectName.NORTH: North,
     DialectName.SOUTH: South,
 }
@@ -49,9 +50,17 @@ def create_app(
         stopping=stopping,
         in_flight_max=in_flight_max,
     )
-    control = Control(name=settings.name, bookkeeper=bookkeeper, faults=faults, token=control_token)
+    reports = Reports(
+        bookkeeper=bookkeeper,
+        faults=faults,
+        fees=settings.fees,
+        period_seconds=settings.settlement_period_seconds,
+    )
+    control = Control(
+        name=settings.name, bookkeeper=bookkeeper, faults=faults, reports=reports, token=control_token
+    )
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
-    app.add_routes(_DIALECTS[settings.dialect](desk, api_key).routes())
+    app.add_routes(_DIALECTS[settings.dialect](desk, reports, api_key).routes())
     app.add_routes(control.routes())
     return app
 
@@ -63,7 +72,13 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     api_key = Secret(read_secret(settings.secrets_folder, f"{settings.name}_api_key"))
     control_token = Secret(read_secret(settings.secrets_folder, f"{settings.name}_control_token"))
-    bookkeeper = Bookkeeper(Book(settings.book, name=settings.name, dialect=settings.dialect))
+    book = Book(
+        settings.book,
+        name=settings.name,
+        dialect=settings.dialect,
+        period_seconds=settings.settlement_period_seconds,
+    )
+    bookkeeper = Bookkeeper(book)
     app = create_app(
         settings,
         bookkeeper=bookkeeper,

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from acquirers.errors import FlagsInvalid, SecretMissing
+from acquirers.money import EXPONENTS
+from acquirers.settlement import Fees
 
 _SECRET_BYTES_MAX: Final = 4096
 _LATENCY_MS_MAX: Final = 10_000.0
+_DAY_SECONDS: Final = 86_400
+_BASIS_POINTS_MAX: Final = 10_000
+_FIXED_FEE_MAX: Final = 1_000_000
 _EPILOG: Final = """\
 example:
   python -m acquirers --name north --dialect north --port 0 --book north.db --secrets-folder secrets
@@ -39,6 +44,8 @@ class Settings:
     secrets_folder: Path
     decline_rate: float
     latency_seconds: float
+    settlement_period_seconds: int
+    fees: Fees
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,6 +71,7 @@ def read_settings(arguments: list[str]) -> Settings:
     parser.add_argument(
         "--latency-ms", type=float, default=5.0, help="before each answer (default %(default)s)"
     )
+    _add_settlement_flags(parser)
     flags = parser.parse_args(arguments)
     if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", flags.name) is None:
         parser.error("--name: must be 1 to 32 of a-z, 0-9, _ and -, beginning with a letter")
@@ -73,6 +81,10 @@ def read_settings(arguments: list[str]) -> Settings:
         parser.error("--decline-rate: must be from 0 to 1")
     if not 0 <= flags.latency_ms <= _LATENCY_MS_MAX:
         parser.error(f"--latency-ms: must be from 0 to {_LATENCY_MS_MAX:g}")
+    if not 1 <= flags.settlement_period_seconds <= _DAY_SECONDS:
+        parser.error(f"--settlement-period-seconds: must be from 1 to {_DAY_SECONDS}")
+    if not 0 <= flags.fee_basis_points <= _BASIS_POINTS_MAX:
+        parser.error(f"--fee-basis-points: must be from 0 to {_BASIS_POINTS_MAX}")
     return Settings(
         name=flags.name,
         dialect=DialectName(flags.dialect),
@@ -81,7 +93,34 @@ def read_settings(arguments: list[str]) -> Settings:
         secrets_folder=flags.secrets_folder,
         decline_rate=flags.decline_rate,
         latency_seconds=flags.latency_ms / 1000,
+        settlement_period_seconds=flags.settlement_period_seconds,
+        fees=Fees(flags.fee_basis_points, _read_fixed_fees(parser, flags.fee_fixed)),
     )
+
+
+def _add_settlement_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--settlement-period-seconds", type=int, default=_DAY_SECONDS, help="a report (default %(default)s)"
+    )
+    parser.add_argument(
+        "--fee-basis-points", type=int, default=140, help="of a captured amount (default %(default)s)"
+    )
+    parser.add_argument(
+        "--fee-fixed",
+        default="EUR=10,USD=11,JPY=16,KWD=35",
+        help="minor units a capture, beside the basis points (default %(default)s)",
+    )
+
+
+def _read_fixed_fees(parser: argparse.ArgumentParser, text: str) -> dict[str, int]:
+    parts = [re.fullmatch(r"([A-Z]{3})=([0-9]{1,7})", part) for part in text.split(",")]
+    fees = {part[1]: int(part[2]) for part in parts if part is not None}
+    if len(fees) != len(parts) or fees.keys() != EXPONENTS.keys() or max(fees.values()) > _FIXED_FEE_MAX:
+        parser.error(
+            f"--fee-fixed: must name {', '.join(EXPONENTS)} once each, such as EUR=10,..., "
+            f"each from 0 to {_FIXED_FEE_MAX}"
+        )
+    return fees
 
 
 def read_secret(folder: Path, name: str) -> bytes:

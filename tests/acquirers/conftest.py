@@ -1,6 +1,7 @@
 """A merchant that speaks both dialects, an acquirer on a real socket, an acquirer in a real process."""
 
 import asyncio
+import csv
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,9 +22,13 @@ from acquirers.edge import Secret
 from acquirers.faults import FaultBoard
 from acquirers.server import create_app
 from acquirers.settings import DialectName, Settings
+from acquirers.settlement import Fees
 
 API_KEY = "api-key-of-the-test"
 CONTROL_TOKEN = "control-token-of-the-test"
+# The beginning of 2026, in Unix seconds: where the book's clock stands at first.
+NEW_YEAR = 1_767_225_600.0
+FEES = Fees(140, {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35})
 DECIMALS = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
 
 
@@ -48,11 +53,21 @@ class Answer:
         return next(str(self.body[name]) for name in names if self.body.get(name))
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A settlement report in one vocabulary; amounts in minor units, totals by currency."""
+
+    number: int
+    bounds: tuple[str, str]
+    lines: list[dict[str, Any]]
+    totals: dict[str, tuple[int, int, int, int]]
+
+
 class FakeClock:
     """Seconds that pass only when told."""
 
-    def __init__(self) -> None:
-        self.seconds = 1000.0
+    def __init__(self, seconds: float = 1000.0) -> None:
+        self.seconds = seconds
 
     def __call__(self) -> float:
         return self.seconds
@@ -117,6 +132,29 @@ class Client:
         path = "/v1/operations/" if self.dialect == "north" else "/gateway/transactions/"
         return await self.send("GET", path + key, headers=self.merchant_headers())
 
+    async def fetch(self, path: str) -> tuple[int, str, bytes]:
+        """Return status, content type and body of a page for merchants."""
+        async with self._session.get(self.url + path, headers=self.merchant_headers()) as response:
+            return response.status, response.content_type, await response.read()
+
+    async def reports(self, query: str = "") -> list[dict[str, Any]]:
+        """List settlement reports, in north's words."""
+        answer = await self.send("GET", self.reports_path() + query, headers=self.merchant_headers())
+        assert answer.status == 200, answer.body
+        rows = answer.body["reports" if self.dialect == "north" else "files"]
+        names = {"number": "sequence", "sha256": "digest"}
+        return [{names.get(name, name): value for name, value in row.items()} for row in rows]
+
+    async def report(self, number: int) -> bytes:
+        """Return a report's body."""
+        status, _, body = await self.fetch(f"{self.reports_path()}/{number}")
+        assert status == 200
+        return body
+
+    def reports_path(self) -> str:
+        """Return where the list of reports is."""
+        return "/v1/settlement-reports" if self.dialect == "north" else "/gateway/settlement-files"
+
     async def fault(self, kind: str, rate: float = 1.0, lease_seconds: float = 60, **more: Any) -> Answer:
         """Switch a fault on."""
         body = {"kind": kind, "rate": rate, "lease_seconds": lease_seconds, **more}
@@ -155,12 +193,46 @@ def _form(key: str, reference: str, amount: int, currency: str) -> dict[str, str
     return {"transactionRef": key, "orderRef": reference, "amount": decimal, "currency": currency}
 
 
-class Acquirer:
-    """An acquirer in this process on a real socket, with a clock of the test's own for leases."""
+def read_statement(dialect: str, body: bytes) -> Statement:
+    """Read a report strictly: whole, well-formed, its trailer right."""
+    if dialect == "north":
+        report = json.loads(body)
+        assert list(report) == ["sequence", "from", "to", "lines", "totals"]
+        totals = {currency: tuple(row.values()) for currency, row in report["totals"].items()}
+        return Statement(report["sequence"], (report["from"], report["to"]), report["lines"], totals)
+    rows = list(csv.reader(body.decode().splitlines()))
+    names = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
+    lines: list[dict[str, Any]] = [dict(zip(names, row[1:], strict=True)) for row in rows if row[0] == "D"]
+    for line in lines:
+        line["kind"] = {"S": "capture", "R": "refund"}[line["kind"]]
+        line.update({name: _minor(line[name], line["currency"]) for name in ("amount", "fee")})
+    totals = {
+        row[1]: (int(row[2]), *(_minor(text, row[1]) for text in row[3:])) for row in rows if row[0] == "C"
+    }
+    assert rows[-1] == ["T", str(len(lines))]
+    assert "".join(row[0] for row in rows) == "H" + "D" * len(lines) + "C" * len(totals) + "T"
+    return Statement(int(rows[0][1]), (rows[0][2], rows[0][3]), lines, totals)
 
-    def __init__(self, client: Client, clock: FakeClock, stopping: asyncio.Event) -> None:
+
+def _minor(text: str, currency: str) -> int:
+    """Return the minor units of a text that has exactly the currency's decimals."""
+    assert len(text.partition(".")[2]) == DECIMALS[currency]
+    return int(Decimal(text).scaleb(DECIMALS[currency]))
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[str, bytes], Statement]:
+    """Read a report's body in a dialect."""
+    return read_statement
+
+
+class Acquirer:
+    """An acquirer in this process on a real socket, with the test's own clocks for leases and the book."""
+
+    def __init__(self, client: Client, clock: FakeClock, wall: FakeClock, stopping: asyncio.Event) -> None:
         self.client = client
         self.clock = clock
+        self.wall = wall
         self.stopping = stopping
 
 
@@ -188,13 +260,17 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             decline_rate: float = 0.0,
             latency_seconds: float = 0.0,
             in_flight_max: int = IN_FLIGHT_MAX,
+            period_seconds: int = 10,
+            at: float = NEW_YEAR,
         ) -> Acquirer:
-            clock, stopping = FakeClock(), asyncio.Event()
+            clock, wall, stopping = FakeClock(), FakeClock(at), asyncio.Event()
             file = tmp_path / f"{dialect}.db"
             settings = Settings(
-                dialect, DialectName(dialect), 0, file, tmp_path, decline_rate, latency_seconds
+                *(dialect, DialectName(dialect), 0, file, tmp_path, decline_rate, latency_seconds),
+                *(period_seconds, FEES),
             )
-            bookkeeper = Bookkeeper(Book(file, name=dialect, dialect=dialect))
+            book = Book(file, name=dialect, dialect=dialect, period_seconds=period_seconds, now=wall)
+            bookkeeper = Bookkeeper(book, now=wall)
             stack.push_async_callback(bookkeeper.close)
             app = create_app(
                 settings,
@@ -210,7 +286,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             client = await _client(stack, int(runner.addresses[0][1]), dialect)
-            return Acquirer(client, clock, stopping)
+            return Acquirer(client, clock, wall, stopping)
 
         yield start_one
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from acquirers.book import Applied, Book, Order
+from acquirers.book_file import connect
 from acquirers.errors import BookForeign, BookUnwritable, KeyReused, TemporarilyUnavailable
 from acquirers.operations import Instruction, Kind, Status
 
@@ -63,9 +64,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "book.db"
     Book(file, name="north", dialect="north").close()
     connection = sqlite3.connect(file)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(BookForeign, match="has format 2"):
+    with pytest.raises(BookForeign, match="has format 3"):
         Book(file, name="north", dialect="north")
 
 
@@ -103,7 +104,7 @@ def test_a_second_capture_is_impossible_for_the_file_itself(tmp_path: Path) -> N
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         connection.execute(
             "INSERT INTO operation SELECT 9, 'key-9', fingerprint, kind, reference, amount_minor, currency, "
-            "card_range, status, 'cap_9', parent, reason, at FROM operation WHERE status = 'captured'"
+            "card_range, status, 'cap_9', parent, reason, at, 1 FROM operation WHERE status = 'captured'"
         )
     connection.close()
     book.close()
@@ -162,6 +163,38 @@ def test_a_failed_write_leaves_nothing_of_its_batch(tmp_path: Path) -> None:
     assert len(book.page(0, 10)) == 1
     blocker.close()
     book.close()
+
+
+def test_no_statement_reads_the_whole_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Booking, finding and reporting search by an index, so that they stay quick in a long book."""
+    statements: list[str] = []
+
+    def connect_traced(file: Path) -> sqlite3.Connection:
+        connection = connect(file)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    file = tmp_path / "book.db"
+    monkeypatch.setattr("acquirers.book_file.connect", connect_traced)
+    monkeypatch.setattr("acquirers.book.connect", connect_traced)
+    book = Book(file, name="north", dialect="north", now=lambda: 1.0)
+    (first,) = book.apply([order(AUTHORIZATION)])
+    assert isinstance(first, Applied)
+    capture = Instruction("key-2", Kind.CAPTURE, "order-1", 10, "EUR", parent=first.entry.provider_reference)
+    (second,) = book.apply([order(capture)])
+    assert isinstance(second, Applied)
+    refund = Instruction("key-3", Kind.REFUND, "order-1", 10, "EUR", parent=second.entry.provider_reference)
+    book.apply([order(refund)])
+    book.find("key-2")
+    assert [len(entries) for _, entries in book.moved([0])] == [2]
+    book.close()
+    read = [text for text in statements if text.startswith("SELECT") and "FROM operation" in text]
+    assert len(read) >= 8
+    with sqlite3.connect(file) as connection:
+        for text in read:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()
+            assert not any(step[3].startswith("SCAN") for step in plan), text
+    connection.close()
 
 
 def test_one_batch_decides_in_order(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def instruction(key: str, amount: int = 1000) -> Instruction:
 
 async def test_what_is_answered_is_committed(tmp_path: Path) -> None:
     """Another connection sees the entry as soon as the answer is there."""
-    keeper = Bookkeeper(Book(tmp_path / "book.db", name="north", dialect="north"), now=lambda: 7.25)
+    book = Book(tmp_path / "book.db", name="north", dialect="north", now=lambda: 7.25)
+    keeper = Bookkeeper(book, now=lambda: 7.25)
     applied = await keeper.apply(instruction("a"), None)
     connection = sqlite3.connect(tmp_path / "book.db")
     assert connection.execute("SELECT key, at FROM operation").fetchall() == [("a", 7.25)]

@@ -7,7 +7,7 @@ import pytest
 
 from acquirers.errors import InstructionInvalid
 from acquirers.fault_forms import read_fault, read_lease
-from acquirers.faults import Fault, FaultKind, Operation, Scope
+from acquirers.faults import Fault, FaultKind, Misstatement, Operation, Scope
 from acquirers.operations import DeclineCode
 
 GOOD: dict[str, Any] = {"kind": "refuse", "rate": 0.3, "lease_seconds": 60}
@@ -67,12 +67,42 @@ def test_a_full_body_is_read_whole() -> None:
         ({"scope": {"currencies": ["eur"]}}, "scope.currencies: each must be one of EUR, USD, JPY, KWD"),
         ({"scope": {"operations": ["void"]}}, "scope.operations: must be one of authorize, capture, refund"),
         ({"kind": "decline", "scope": {"operations": ["capture"]}}, "scope.operations: kind decline acts on"),
+        (
+            {"kind": "forget", "scope": {"operations": ["authorize"]}},
+            "scope.operations: kind forget acts on capture only",
+        ),
+        (
+            {"kind": "misstate", "what": "fee", "scope": {"operations": ["query"]}},
+            "scope.operations: kind misstate acts on capture and refund only",
+        ),
+        ({"kind": "misstate"}, "what: must be one of amount, currency, fee, missing, duplicate"),
+        ({"kind": "misstate", "what": "sign"}, "what: must be one of amount"),
+        ({"what": "fee"}, "what: only goes with kind misstate"),
+        ({"kind": "withhold"}, "rate: must be 1 for kind withhold"),
+        (
+            {"kind": "withhold", "rate": 1, "scope": {"currencies": ["EUR"]}},
+            "scope.currencies: must be empty for kind withhold, which acts on whole reports",
+        ),
+        (
+            {"kind": "truncate", "scope": {"card_ranges": ["411111"]}},
+            "scope.card_ranges: must be empty for kind truncate",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_fault_names_key_and_allowed_values(change: dict[str, Any], said: str) -> None:
     """Each key has its own refusal."""
     with pytest.raises(InstructionInvalid, match=f"^{re.escape(said)}"):
         read_fault(GOOD | change)
+
+
+@pytest.mark.parametrize("what", list(Misstatement))
+def test_report_faults_are_read(what: Misstatement) -> None:
+    """A misstatement says what; whole reports take the scope that drills always send, without narrowing."""
+    body = {**GOOD, "kind": "misstate", "what": what.value}
+    assert read_fault(body) == (Fault(FaultKind.MISSTATE, 0.3, what=what), 60.0)
+    scope = {"card_ranges": [], "currencies": [], "operations": ["authorize", "capture", "refund"]}
+    for kind in (FaultKind.WITHHOLD, FaultKind.TRUNCATE, FaultKind.FORGET):
+        assert read_fault({**GOOD, "rate": 1, "kind": kind.value, "scope": scope}) == (Fault(kind, 1.0), 60.0)
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"lease_seconds": 0}, {"lease_seconds": 1, "x": 1}])

@@ -15,6 +15,7 @@ import pytest
 from acquirers.cli import main
 from acquirers.errors import FlagsInvalid, SecretMissing
 from acquirers.settings import DialectName, read_secret, read_settings
+from acquirers.settlement import Fees
 
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Launch
@@ -121,6 +122,9 @@ async def test_failures_to_start_are_one_sentence(tmp_path: Path, secrets_folder
     code, _, err = await run(*flags[:2], "--dialect", "south", *flags[4:], *book, "--port", "0")
     assert code == 1
     assert_one_sentence(err, "belongs to acquirer north (dialect north), not to north (dialect south)")
+    code, _, err = await run(*flags, *book, "--port", "0", "--settlement-period-seconds", "2")
+    assert code == 1
+    assert_one_sentence(err, "settles every 86400 s, not every 2 s: give --settlement-period-seconds 86400")
     (secrets_folder / "north_control_token").unlink()
     code, _, err = await run(*flags, *book, "--port", "0")
     assert code == 1
@@ -139,13 +143,23 @@ async def test_help_shows_an_example() -> None:
 
 
 def test_flags_become_settings() -> None:
-    """Defaults are three percent and five milliseconds."""
+    """Defaults are three percent, five milliseconds, a report a day, and the agreed fees."""
     settings = read_settings(GOOD)
     assert (settings.name, settings.dialect, settings.port) == ("north", DialectName.NORTH, 0)
     assert (settings.book, settings.secrets_folder) == (Path("b.db"), Path("s"))
     assert (settings.decline_rate, settings.latency_seconds) == (0.03, 0.005)
     changed = read_settings([*GOOD, "--decline-rate", "1", "--latency-ms", "0.5"])
     assert (changed.decline_rate, changed.latency_seconds) == (1.0, 0.0005)
+    assert settings.settlement_period_seconds == 86_400
+    assert settings.fees == Fees(140, {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35})
+    changed = read_settings(
+        [
+            *(*GOOD, "--settlement-period-seconds", "2", "--fee-basis-points", "0"),
+            *("--fee-fixed", "KWD=0,JPY=1,USD=2,EUR=1000000"),
+        ]
+    )
+    assert changed.settlement_period_seconds == 2
+    assert changed.fees == Fees(0, {"EUR": 1_000_000, "USD": 2, "JPY": 1, "KWD": 0})
 
 
 @pytest.mark.parametrize(
@@ -159,6 +173,14 @@ def test_flags_become_settings() -> None:
         ([*GOOD, "--decline-rate", "1.1"], "--decline-rate: must be from 0 to 1"),
         ([*GOOD, "--latency-ms", "-1"], "--latency-ms: must be from 0 to 10000"),
         ([*GOOD, "--colour", "red"], "--colour"),
+        ([*GOOD, "--settlement-period-seconds", "0"], "--settlement-period-seconds: must be from 1 to 86400"),
+        ([*GOOD, "--settlement-period-seconds", "86401"], "--settlement-period-seconds: must be"),
+        ([*GOOD, "--fee-basis-points", "10001"], "--fee-basis-points: must be from 0 to 10000"),
+        ([*GOOD, "--fee-basis-points", "1.5"], "--fee-basis-points: invalid int"),
+        ([*GOOD, "--fee-fixed", "EUR=10"], "--fee-fixed: must name EUR, USD, JPY, KWD once each"),
+        ([*GOOD, "--fee-fixed", "EUR=1,USD=1,JPY=1,KWD=1,EUR=1"], "--fee-fixed: must name"),
+        ([*GOOD, "--fee-fixed", "EUR=1,USD=1,JPY=1,KWD=1000001"], "--fee-fixed: must name"),
+        ([*GOOD, "--fee-fixed", ""], "--fee-fixed: must name"),
     ],
 )
 def test_bad_flags_say_what_is_allowed(

@@ -1,16 +1,19 @@
 """Dialect north: JSON, bearer key, integer minor units, the provider key in a header."""
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
 from acquirers.desk import Desk
-from acquirers.edge import Secret, read_json_object
+from acquirers.edge import INTEGER_MAX, Secret, read_json_object, read_query_integer
 from acquirers.errors import InstructionInvalid
 from acquirers.money import read_currency, read_minor
 from acquirers.operations import Entry, Instruction, Kind, Status, read_card_token, read_label
 from acquirers.refusals import refusal_response
+from acquirers.reports import LISTED_MAX, Reports
+from acquirers.settlement import Line, Period, Report, write_instant
 
 # Which field names the operation that this one follows.
 _PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.REFUND: "capture"}
@@ -19,8 +22,9 @@ _PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.REFUND: "capture"}
 class North:
     """The endpoints under /v1."""
 
-    def __init__(self, desk: Desk, api_key: Secret) -> None:
+    def __init__(self, desk: Desk, reports: Reports, api_key: Secret) -> None:
         self._desk = desk
+        self._reports = reports
         self._api_key = api_key
 
     def routes(self) -> list[web.RouteDef]:
@@ -30,6 +34,8 @@ class North:
             web.post("/v1/captures", self._capture),
             web.post("/v1/refunds", self._refund),
             web.get("/v1/operations/{key}", self._query),
+            web.get("/v1/settlement-reports", self._list_reports),
+            web.get("/v1/settlement-reports/{sequence:[0-9]{1,15}}", self._report),
         ]
 
     async def _authorize(self, request: web.Request) -> web.StreamResponse:
@@ -50,6 +56,24 @@ class North:
     async def _query(self, request: web.Request) -> web.StreamResponse:
         self._api_key.require_bearer(request)
         return await self._desk.look_up(request, request.match_info["key"], _render_query)
+
+    async def _list_reports(self, request: web.Request) -> web.Response:
+        self._api_key.require_bearer(request)
+        after = read_query_integer(request, "after", 0, 0, INTEGER_MAX)
+        limit = read_query_integer(request, "limit", LISTED_MAX, 1, LISTED_MAX)
+        with self._desk.seat():
+            listed = await self._reports.listing(after, limit, render_report)
+        reports = [
+            {**_describe_period(one.period), "due": write_instant(one.period.due), "digest": one.digest}
+            for one in listed
+        ]
+        return web.json_response({"reports": reports})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        self._api_key.require_bearer(request)
+        with self._desk.seat():
+            body = await self._reports.fetch(int(request.match_info["sequence"]), render_report)
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def _read_instruction(kind: Kind, key: str, body: Mapping[str, object]) -> Instruction:
@@ -89,3 +113,42 @@ def _render_query(entry: Entry) -> web.Response:
             "decline_code": entry.reason if entry.kind is Kind.AUTHORIZE else None,
         }
     )
+
+
+def render_report(report: Report) -> bytes:
+    """Return the JSON body of a settlement report."""
+    body = {
+        **_describe_period(report.period),
+        "lines": [_describe_line(line) for line in report.lines],
+        "totals": {
+            currency: {
+                "lines": totals.lines,
+                "captured": totals.captured_minor,
+                "refunded": totals.refunded_minor,
+                "fees": totals.fees_minor,
+            }
+            for currency, totals in report.totals()
+        },
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _describe_period(period: Period) -> dict[str, int | str]:
+    return {
+        "sequence": period.sequence,
+        "from": write_instant(period.start),
+        "to": write_instant(period.end),
+    }
+
+
+def _describe_line(line: Line) -> dict[str, int | str]:
+    return {
+        "key": line.key,
+        "reference": line.reference,
+        "id": line.id,
+        "kind": line.kind,
+        "amount": line.amount_minor,
+        "currency": line.currency,
+        "fee": line.fee_minor,
+        "at": write_instant(line.at),
+    }

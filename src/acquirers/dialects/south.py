@@ -1,16 +1,20 @@
-"""Dialect south: form-encoded, key in X-Api-Key, decimal major units, numeric reasons."""
+"""Dialect south: form-encoded, key in X-Api-Key, decimal major units, numeric reasons, reports as CSV."""
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
 from acquirers.desk import Desk
-from acquirers.edge import Secret, read_form
+from acquirers.edge import INTEGER_MAX, Secret, read_form, read_query_integer
 from acquirers.errors import InstructionInvalid, Unauthorized
-from acquirers.money import read_currency, read_major
+from acquirers.money import read_currency, read_major, write_major
 from acquirers.operations import DeclineCode, Entry, Instruction, Kind, Status, read_card_token, read_label
 from acquirers.refusals import refusal_response
+from acquirers.reports import LISTED_MAX, Published, Reports
+from acquirers.settlement import Report, write_instant
 
 _PARENTS: Final = {Kind.CAPTURE: "authCode", Kind.REFUND: "settlementId"}
 _IDS: Final = {Kind.AUTHORIZE: "authCode", Kind.CAPTURE: "settlementId", Kind.REFUND: "refundId"}
@@ -21,6 +25,7 @@ _STATES: Final = {
     Status.REFUNDED: "REFUNDED",
     Status.REFUSED: "REFUSED",
 }
+_LETTERS: Final = {Kind.CAPTURE: "S", Kind.REFUND: "R"}
 # ISO 8583 response codes.
 _REASONS: Final[Mapping[str, str]] = {
     DeclineCode.INSUFFICIENT_FUNDS: "51",
@@ -33,8 +38,9 @@ _REASONS: Final[Mapping[str, str]] = {
 class South:
     """The endpoints under /gateway."""
 
-    def __init__(self, desk: Desk, api_key: Secret) -> None:
+    def __init__(self, desk: Desk, reports: Reports, api_key: Secret) -> None:
         self._desk = desk
+        self._reports = reports
         self._api_key = api_key
 
     def routes(self) -> list[web.RouteDef]:
@@ -44,6 +50,8 @@ class South:
             web.post("/gateway/settle", self._settle),
             web.post("/gateway/refund", self._refund),
             web.get("/gateway/transactions/{key}", self._query),
+            web.get("/gateway/settlement-files", self._list_files),
+            web.get("/gateway/settlement-files/{number:[0-9]{1,15}}", self._file),
         ]
 
     async def _authorise(self, request: web.Request) -> web.StreamResponse:
@@ -63,6 +71,20 @@ class South:
     async def _query(self, request: web.Request) -> web.StreamResponse:
         self._require_key(request)
         return await self._desk.look_up(request, request.match_info["key"], _render_query)
+
+    async def _list_files(self, request: web.Request) -> web.Response:
+        self._require_key(request)
+        after = read_query_integer(request, "after", 0, 0, INTEGER_MAX)
+        limit = read_query_integer(request, "limit", LISTED_MAX, 1, LISTED_MAX)
+        with self._desk.seat():
+            listed = await self._reports.listing(after, limit, render_file)
+        return web.json_response({"files": [_describe_file(file) for file in listed]})
+
+    async def _file(self, request: web.Request) -> web.Response:
+        self._require_key(request)
+        with self._desk.seat():
+            body = await self._reports.fetch(int(request.match_info["number"]), render_file)
+        return web.Response(body=body, content_type="text/csv", charset="utf-8")
 
     def _require_key(self, request: web.Request) -> None:
         if not self._api_key.matches(request.headers.get("X-Api-Key", "")):
@@ -105,3 +127,32 @@ def _render_query(entry: Entry) -> web.Response:
     return web.json_response(
         {"kind": entry.kind, "state": _STATES[entry.status], "reason": entry.reason, **_describe(entry)}
     )
+
+
+def _describe_file(file: Published) -> dict[str, int | str]:
+    period = file.period
+    return {
+        "number": period.sequence,
+        "from": write_instant(period.start),
+        "to": write_instant(period.end),
+        "due": write_instant(period.due),
+        "sha256": file.digest,
+    }
+
+
+def render_file(report: Report) -> bytes:
+    """Return a settlement file: header, a D row a line, a C row a currency, trailer."""
+    period, file = report.period, io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(("H", period.sequence, write_instant(period.start), write_instant(period.end)))
+    for line in report.lines:
+        amount, fee = (write_major(minor, line.currency) for minor in (line.amount_minor, line.fee_minor))
+        rows.writerow(
+            ("D", line.key, line.reference, line.id, _LETTERS[line.kind], amount, line.currency, fee,
+             write_instant(line.at))
+        )  # fmt: skip
+    for currency, totals in report.totals():
+        sums = (totals.captured_minor, totals.refunded_minor, totals.fees_minor)
+        rows.writerow(("C", currency, totals.lines, *(write_major(minor, currency) for minor in sums)))
+    rows.writerow(("T", len(report.lines)))
+    return file.getvalue().encode()

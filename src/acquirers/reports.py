@@ -1,0 +1,137 @@
+"""Publish settlement reports: when they close, what their digests are, and which faults distort them."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from acquirers.bookkeeper import Bookkeeper
+from acquirers.errors import ReportUnknown
+from acquirers.faults import FaultBoard, FaultKind, Lease, Operation, Subject
+from acquirers.operations import Entry
+from acquirers.settlement import Fees, Line, Period, Report, misstate, state
+
+LISTED_MAX: Final = 200
+_DIGESTS_MAX: Final = 4096
+
+Render = Callable[[Report], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A report in a list; `digest` is the SHA-256, in hexadecimal, of the body that is served now."""
+
+    period: Period
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    body: bytes
+    hit_by: tuple[Lease, ...]
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+class Reports:
+    """List and serve the closed reports of one acquirer.
+
+    Reports are closed when somebody asks for them, by one write to the book: from then on nothing is booked
+    into them, so a digest holds until a fault begins or ends. A fault's `hits` are the requests that got a
+    distorted report, or fewer reports than were due.
+    """
+
+    def __init__(
+        self, *, bookkeeper: Bookkeeper, faults: FaultBoard, fees: Fees, period_seconds: int
+    ) -> None:
+        self._bookkeeper = bookkeeper
+        self._faults = faults
+        self._fees = fees
+        self._period_seconds = period_seconds
+        # By report and active faults, the latest used last.
+        self._digests: OrderedDict[tuple[int, tuple[str, ...]], str] = OrderedDict()
+        self._drafting = asyncio.Lock()
+
+    async def published(self) -> range:
+        """Close what is due, unless it is withheld, and return the numbers of all closed reports."""
+        numbers = self._bookkeeper.reports()
+        if numbers.due > numbers.following:
+            withheld = self._active(FaultKind.WITHHOLD)
+            if withheld:
+                withheld[0].hits += 1
+            else:
+                await self._bookkeeper.close_reports()
+                numbers = self._bookkeeper.reports()
+        return range(numbers.first, numbers.following)
+
+    async def listing(self, after: int, limit: int, render: Render) -> list[Published]:
+        """Return up to `limit` reports with a number over `after`, ascending."""
+        published = await self.published()
+        numbers = range(max(after + 1, published.start), published.stop)[:limit]
+        async with self._drafting:
+            leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
+            faults = tuple(lease.id for lease in leases)
+            missing = [number for number in numbers if (number, faults) not in self._digests]
+            if missing:
+                drafts = await asyncio.to_thread(self._digest, missing, leases, render)
+                self._digests.update(((number, faults), digest) for number, digest in drafts.items())
+            listed = [self._listed(number, faults) for number in numbers]
+            while len(self._digests) > _DIGESTS_MAX:
+                self._digests.popitem(last=False)
+        return listed
+
+    async def fetch(self, number: int, render: Render) -> bytes:
+        """Return a report's body; raises ReportUnknown."""
+        if number not in await self.published():
+            raise ReportUnknown("no settlement report of this number is published")
+        async with self._drafting:
+            leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
+            draft = await asyncio.to_thread(self._fetch, number, leases, render)
+        for lease in draft.hit_by:
+            lease.hits += 1
+        return draft.body
+
+    def _active(self, *kinds: FaultKind) -> list[Lease]:
+        return [lease for lease in self._faults.active() if lease.fault.kind in kinds]
+
+    def _listed(self, number: int, faults: tuple[str, ...]) -> Published:
+        self._digests.move_to_end((number, faults))
+        return Published(Period(number, self._period_seconds), self._digests[number, faults])
+
+    def _digest(self, numbers: Iterable[int], leases: list[Lease], render: Render) -> dict[int, str]:
+        return {
+            number: self._draft(number, entries, leases, render).digest()
+            for number, entries in self._bookkeeper.moved(numbers)
+        }
+
+    def _fetch(self, number: int, leases: list[Lease], render: Render) -> _Draft:
+        ((_, entries),) = self._bookkeeper.moved([number])
+        return self._draft(number, entries, leases, render)
+
+    def _draft(self, number: int, entries: list[Entry], leases: list[Lease], render: Render) -> _Draft:
+        lines: list[Line] = []
+        hit_by: dict[str, Lease] = {}
+        for entry in entries:
+            line = state(entry, self._fees)
+            lease = _misstating(entry, leases)
+            if lease is None or lease.fault.what is None:
+                lines.append(line)
+            else:
+                hit_by[lease.id] = lease
+                lines += misstate(line, lease.fault.what)
+        body = render(Report(Period(number, self._period_seconds), tuple(lines)))
+        for lease in leases:
+            if lease.fault.kind is FaultKind.TRUNCATE and lease.fault.draws(str(number)):
+                hit_by[lease.id] = lease
+                body = body[: len(body) // 2]
+                break
+        return _Draft(body, tuple(hit_by.values()))
+
+
+def _misstating(entry: Entry, leases: list[Lease]) -> Lease | None:
+    """Return the first fault that misstates the entry's line."""
+    subject = Subject(Operation(entry.kind.value), entry.reference, entry.currency, entry.card_range)
+    return next((one for one in leases if one.fault.what is not None and one.fault.hits(subject)), None)

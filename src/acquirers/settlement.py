@@ -1,0 +1,136 @@
+"""What a settlement report states: the lines of its period, their fees, its totals."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from acquirers.faults import Misstatement
+from acquirers.money import EXPONENTS
+from acquirers.operations import Entry, Kind
+
+_CURRENCIES: Final = tuple(EXPONENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What a capture costs the merchant; a refund costs nothing."""
+
+    basis_points: int
+    fixed_minor: Mapping[str, int]
+
+    def fee_minor(self, entry: Entry) -> int:
+        """Return the fee in minor units: fixed, plus the basis points rounded half up."""
+        if entry.kind is not Kind.CAPTURE:
+            return 0
+        return self.fixed_minor[entry.currency] + (entry.amount_minor * self.basis_points + 5000) // 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One movement as the report states it; `id` is the acquirer's reference, `at` Unix seconds."""
+
+    key: str
+    reference: str
+    id: str
+    kind: Kind
+    amount_minor: int
+    currency: str
+    fee_minor: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The control totals of one currency."""
+
+    lines: int
+    captured_minor: int
+    refunded_minor: int
+    fees_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The time a report is about: from `start`, before `end`; its publication is due at `due` at the latest.
+
+    All are Unix seconds.
+    """
+
+    sequence: int
+    seconds: int
+
+    @property
+    def start(self) -> int:
+        """Return the first second within."""
+        return self.sequence * self.seconds
+
+    @property
+    def end(self) -> int:
+        """Return the first second after."""
+        return self.start + self.seconds
+
+    @property
+    def due(self) -> int:
+        """Return when a missing report is late."""
+        return self.end + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A period and its lines in the order of the book."""
+
+    period: Period
+    lines: tuple[Line, ...]
+
+    def totals(self) -> Iterator[tuple[str, Totals]]:
+        """Yield each currency that has lines, with its totals; currencies are never summed."""
+        for currency in _CURRENCIES:
+            lines = [line for line in self.lines if line.currency == currency]
+            if lines:
+                captured = sum(line.amount_minor for line in lines if line.kind is Kind.CAPTURE)
+                refunded = sum(line.amount_minor for line in lines if line.kind is Kind.REFUND)
+                fees = sum(line.fee_minor for line in lines)
+                yield currency, Totals(len(lines), captured, refunded, fees)
+
+
+def state(entry: Entry, fees: Fees) -> Line:
+    """Return the true line of an entry."""
+    return Line(
+        key=entry.key,
+        reference=entry.reference,
+        id=entry.provider_reference,
+        kind=entry.kind,
+        amount_minor=entry.amount_minor,
+        currency=entry.currency,
+        fee_minor=fees.fee_minor(entry),
+        at=entry.at,
+    )
+
+
+def misstate(line: Line, what: Misstatement) -> tuple[Line, ...]:
+    """Return what stands in the line's place; the totals are made of it, so a report agrees with itself."""
+    match what:
+        case Misstatement.AMOUNT:  # a tenth less; of the smallest amounts one more
+            less = line.amount_minor // 10
+            return (replace(line, amount_minor=line.amount_minor - less if less else line.amount_minor + 1),)
+        case Misstatement.CURRENCY:  # the same digits of minor units in the next currency
+            following = _CURRENCIES[(_CURRENCIES.index(line.currency) + 1) % len(_CURRENCIES)]
+            return (replace(line, currency=following),)
+        case Misstatement.FEE:  # a hundredth of the amount more, and one
+            return (replace(line, fee_minor=line.fee_minor + line.amount_minor // 100 + 1),)
+        case Misstatement.MISSING:
+            return ()
+        case Misstatement.DUPLICATE:
+            return (line, line)
+
+
+def write_instant(seconds: float) -> str:
+    """Return Unix seconds as ISO 8601 in UTC: whole seconds as such, others with milliseconds.
+
+    Milliseconds are cut off, not rounded: no line may seem to lie after the end of its period.
+    """
+    milliseconds = math.floor(seconds * 1000)
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds") + "Z"
