@@ -25,6 +25,8 @@ MIGRATION_SECONDS: Final = 60.0
 # Short, so that an unanswered authorization is settled while people still look on.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 SETTLE_DEADLINE_SECONDS: Final = 8.0
+# How much time a settlement report of an acquirer covers; in production it is a day.
+SETTLEMENT_PERIOD_SECONDS: Final = 2
 # What a stopped stack must not leave: secrets, the database, addresses. Evidence stays.
 FORGOTTEN: Final = ("secrets", "postgres", ENDPOINTS_FILE)
 
@@ -145,6 +147,7 @@ class _House:
             "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port),
             "--book", str(self._folder / f"{name}.sqlite3"),
             "--secrets-folder", str(self._credentials.acquirer(name)),
+            "--settlement-period-seconds", str(SETTLEMENT_PERIOD_SECONDS),
         )  # fmt: skip
         return await self._python(f"acquirer-{name}", command, port, ready="/readyz")
 
