@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
+from refpay.costs import METHOD, CostModel
 from refpay.errors import StartRefused
 from refpay.settings import Settings
 
@@ -76,16 +77,21 @@ def make_recorder(settings: Settings, *, service: str, metrics: tuple[str, ...])
 
 
 class Measures:
-    """Counts for one process; what its recorder does not hold is not counted, and never an error."""
+    """Counts for one process; what its recorder does not hold is not counted, and never an error.
 
-    def __init__(self, recorder: Recorder) -> None:
+    Without `costs` no fee is counted.
+    """
+
+    def __init__(self, recorder: Recorder, costs: CostModel | None = None) -> None:
         self.recorder = recorder
+        self._costs = costs
         held = set(recorder.metrics)
         self._results = recorder.counter("moneypath_authorization_results_total")
         self._attempts = recorder.counter("moneypath_provider_attempts_total")
         self._attempt_seconds = recorder.histogram("moneypath_provider_request_duration_seconds")
         self._writes = recorder.counter("moneypath_ledger_writes_total")
         self._write_seconds = recorder.histogram("moneypath_ledger_write_duration_seconds")
+        self._micro_units = recorder.counter("moneypath_cost_micro_units_total")
         self._keys = (
             recorder.counter("moneypath_idempotency_results_total")
             if "moneypath_idempotency_results_total" in held
@@ -133,6 +139,17 @@ class Measures:
         """Count and time one ledger transaction."""
         self._writes.inc(kind=kind, outcome=outcome)
         self._write_seconds.observe(seconds, kind=kind, outcome=outcome)
+
+    def count_fee(self, *, provider: str, currency: str, amount_minor: int) -> None:
+        """Count what a provider takes for one captured payment; once, after its COMMIT."""
+        if self._costs is not None:
+            fee = self._costs.fee_minor(provider, METHOD, currency, amount_minor)
+            micro_units = self._costs.to_micro_units(currency, fee)
+            self._micro_units.inc(micro_units, component="provider_fee", provider=provider)
+
+    def count_capacity(self, *, component: str, micro_units: int) -> None:
+        """Count what provisioned capacity cost in the time that passed."""
+        self._micro_units.inc(micro_units, component=component, provider="none")
 
     def set_circuit(self, provider: str, *, opened: bool) -> None:
         """Say whether calls to a provider fail fast."""

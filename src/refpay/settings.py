@@ -47,6 +47,7 @@ class Settings:
     tokens_file: Path
     catalogue_file: Path
     costs_file: Path
+    acknowledgements_folder: Path
     provider_timeout_seconds: float
     provider_attempts: int
     settle_interval_seconds: float
@@ -86,6 +87,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         tokens_file=folder / "tokens.json",
         catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
         costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
+        acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),
         provider_timeout_seconds=read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30),
         provider_attempts=read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10),
         settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),

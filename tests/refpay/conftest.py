@@ -233,11 +233,14 @@ async def acquirers(running_acquirers: Mapping[str, Acquirer]) -> AsyncIterator[
 
 def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str, str]:
     """Return the environment of a refpay process on a test's database; quick, so that tests are."""
+    acknowledgements = secrets_folder.parent / f"acknowledgements-{book.name}"
+    acknowledgements.mkdir(exist_ok=True)
     return {
         "REFPAY_LISTEN_PORT": "0",
         "REFPAY_WORKER_PORT": "0",
         "REFPAY_DATABASE_URL": book.url("refpay_app"),
         "REFPAY_SECRETS_FOLDER": str(secrets_folder),
+        "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
         "REFPAY_NORTH_URL": "http://127.0.0.1:1",
         "REFPAY_SOUTH_URL": "http://127.0.0.1:1",
         "REFPAY_PROVIDER_TIMEOUT_SECONDS": "0.3",

@@ -1,19 +1,35 @@
 """What a captured payment costs: exact in every currency, refused when the file is not as it should be."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+import pytest_asyncio
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refpay
-from refpay.costs import CostModel
+from moneypath.telemetry import Catalogue, setup
+from refpay.clock import SystemClock
+from refpay.costs import CostModel, Provisioned
 from refpay.errors import InvariantViolation, StartRefused
+from refpay.measures import WORKER_METRICS, Measures
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency
+from refpay.worker.capacity import CapacityMeter
+from refpay.worker.main import open_worker
 
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book, Client
+
+    from refpay.settings import Settings
+
+CATALOGUE = Path(refpay.__file__).with_name("catalogue.json")
 COMMITTED = Path(refpay.__file__).with_name("costs.json")
 COSTS = CostModel.load(COMMITTED)
 RATES = {"EUR": Decimal(1), "USD": Decimal("0.92"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")}
@@ -155,3 +171,127 @@ def test_a_currency_that_this_service_does_not_move_is_no_mistake(tmp_path: Path
     content = json.loads(COMMITTED.read_text())
     content["rates"]["to_reporting"]["CHF"] = "1.05"
     assert CostModel.load(write(tmp_path, content)).rates == COSTS.rates
+
+
+@dataclass
+class FakeClock(SystemClock):
+    """Stands where it is put."""
+
+    seconds: float = 1_000_000.0
+
+    def monotonic(self) -> float:
+        """Return what was set."""
+        return self.seconds
+
+
+def meter(clock: FakeClock, *prices: int) -> tuple[CapacityMeter, Callable[[], float]]:
+    """Return a meter of compute at these prices an hour, and what reads its counter."""
+    recorder = setup(Catalogue.load(CATALOGUE), service="refpay-worker", metrics=WORKER_METRICS)
+    provisioned = [Provisioned("compute", f"machine {index}", price) for index, price in enumerate(prices)]
+    made = CapacityMeter(provisioned, measures=Measures(recorder), clock=clock)
+
+    def charged() -> float:
+        text = recorder.render().decode()
+        series = 'moneypath_cost_micro_units_total{component="compute",provider="none"} '
+        return float(next(line for line in text.splitlines() if line.startswith(series)).split(" ")[1])
+
+    return made, charged
+
+
+def test_an_hour_costs_its_price_however_often_it_is_charged() -> None:
+    """3600 charges of a second are one price exactly, and two machines are two prices."""
+    clock = FakeClock()
+    made, charged = meter(clock, 192_001, 7)
+    for _ in range(3600):
+        clock.seconds += 1
+        made.charge()
+    assert charged() == 192_008
+
+
+@given(
+    parts=st.lists(st.floats(0, 5_000, allow_nan=False), min_size=1, max_size=40), price=st.integers(1, 10**9)
+)
+@settings(max_examples=60)
+def test_any_partition_of_a_time_costs_the_same(parts: list[float], price: int) -> None:
+    """Within a micro-unit of price times time after every part: no drift, and nothing ahead of time."""
+    clock = FakeClock()
+    made, charged = meter(clock, price)
+    begun = Fraction(clock.seconds)
+    for part in parts:
+        clock.seconds += part
+        made.charge()
+        due = price * (Fraction(clock.seconds) - begun) / 3600
+        assert 0 <= due - int(charged()) < 1
+
+
+def test_a_clock_that_runs_backwards_takes_nothing_back() -> None:
+    """A counter that falls would look like a restart; what was charged is not charged again either."""
+    clock = FakeClock()
+    made, charged = meter(clock, 3_600)
+    for seconds, expected in ((10, 10), (-5, 10), (4, 10), (3, 12)):
+        clock.seconds += seconds
+        made.charge()
+        assert charged() == expected
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def worker(live_settings: "Settings", serve: Any) -> AsyncIterator["Client"]:
+    """Run a real worker and speak to it."""
+    async with open_worker(live_settings) as app, serve(app) as client:
+        yield client
+
+
+async def micro_units(client: "Client", component: str, provider: str) -> float:
+    """Return one series of cost."""
+    return await client.metric("moneypath_cost_micro_units_total", component=component, provider=provider)
+
+
+async def test_each_captured_payment_costs_its_fee_once(api: "Client") -> None:
+    """An authorization costs nothing, a repeated capture nothing more, a refund gives nothing back."""
+    authorized = (await api.authorize(amount_minor=1000, currency="EUR")).body
+    provider = authorized["provider"]
+    assert await micro_units(api, "provider_fee", provider) == 0
+    path = f"/v1/payments/{authorized['id']}/capture"
+    for _ in range(3):
+        assert (await api.post(path, {}, key="the-capture")).status == 200
+    assert (await api.post(f"/v1/payments/{authorized['id']}/refunds", {"amount_minor": 400})).status == 201
+    fee = {"north": 240_000, "south": 270_000}[provider]
+    assert await micro_units(api, "provider_fee", provider) == fee
+    other = "south" if provider == "north" else "north"
+    assert await micro_units(api, "provider_fee", other) == 0
+
+
+async def test_a_part_costs_the_fee_of_the_part(api: "Client") -> None:
+    """Basis points of what was captured, not of what was authorized."""
+    authorized = (await api.authorize(amount_minor=100_000, currency="EUR")).body
+    assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {"amount_minor": 1000})).status == 200
+    fee = {"north": 240_000, "south": 270_000}[authorized["provider"]]
+    assert await micro_units(api, "provider_fee", authorized["provider"]) == fee
+
+
+async def test_a_capture_that_the_worker_settles_costs_there(
+    api: "Client", worker: "Client", acquirers: Any, book: "Book"
+) -> None:
+    """The API never knew how it ended, so it counts nothing; the worker counts it once."""
+    authorized = (await api.authorize(amount_minor=1000, currency="EUR")).body
+    provider = authorized["provider"]
+    await acquirers[provider].inject(kind="drop", scope={"operations": ["capture"]})
+    assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {})).status == 202
+    await acquirers[provider].heal()
+    async with asyncio.timeout(20):
+        while await book.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        fee = {"north": 240_000, "south": 270_000}[provider]
+        while await micro_units(worker, "provider_fee", provider) != fee:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert await micro_units(api, "provider_fee", provider) == 0
+
+
+async def test_an_idle_worker_charges_its_capacity(worker: "Client") -> None:
+    """Nothing is paid, and it costs; each component has a price of its own."""
+    async with asyncio.timeout(20):
+        while not await micro_units(worker, "database", "none"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    for component in ("compute", "messaging", "telemetry"):
+        assert await micro_units(worker, component, "none") > 0
+    assert await micro_units(worker, "provider_fee", "none") == 0

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refpay
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.identity.errors import CredentialRefused
 from refpay.identity.principals import Principals
@@ -82,6 +83,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         "REFPAY_DATABASE_URL": "postgresql://refpay_app@127.0.0.1:5432/refpay",
         "REFPAY_SECRETS_FOLDER": str(tmp_path),
+        "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(tmp_path),
         "REFPAY_NORTH_URL": "http://127.0.0.1:1/",
         "REFPAY_SOUTH_URL": "http://127.0.0.1:2",
     }
@@ -94,6 +96,8 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
     assert (settings.settle_interval_seconds, settings.check_interval_seconds) == (0.5, 1)
     assert settings.settle_deadline_seconds == 15
     assert settings.call_budget_seconds == 7
+    own = Path(refpay.__file__).parent
+    assert (settings.catalogue_file, settings.costs_file) == (own / "catalogue.json", own / "costs.json")
     assert "secret-" not in repr(settings)
     assert settings.database.password == "secret-refpay_app_password"
 
@@ -113,6 +117,7 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
         ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "soon", "0.01 to 30"),
         ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
         ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
+        ("REFPAY_ACKNOWLEDGEMENTS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
     ],
 )
 def test_wrong_settings_are_named(environment: dict[str, str], name: str, value: str, named: str) -> None:

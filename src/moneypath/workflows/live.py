@@ -161,12 +161,15 @@ class _House:
         return await self._python("pager", command, port, ready="/healthz")
 
     async def _refpay(self, database: postgres.Postgres, acquirers: Mapping[str, str]) -> tuple[str, str]:
+        acknowledgements = self._folder / "acknowledgements"
+        acknowledgements.mkdir(mode=0o700, exist_ok=True)
         port, worker_port = self._ports.reserve("refpay-api"), self._ports.reserve("refpay-worker")
         environment = {
             "REFPAY_LISTEN_PORT": str(port),
             "REFPAY_WORKER_PORT": str(worker_port),
             "REFPAY_DATABASE_URL": database.url("refpay_app"),
             "REFPAY_SECRETS_FOLDER": str(self._credentials.refpay),
+            "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
             "REFPAY_PROVIDER_TIMEOUT_SECONDS": f"{PROVIDER_TIMEOUT_SECONDS:g}",
             "REFPAY_SETTLE_DEADLINE_SECONDS": f"{SETTLE_DEADLINE_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},

@@ -15,8 +15,10 @@ from refpay.app.operation_routes import operation_routes
 from refpay.app.payment_routes import payment_routes
 from refpay.app.responses import answer_failures
 from refpay.clock import Clock, SystemClock
+from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
+from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.routing import Routing
 from refpay.payments.service import Payments, make_deadlines
@@ -35,16 +37,21 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     """
     clock = clock or SystemClock()
     principals = Principals.load(settings.tokens_file)
-    measures = Measures(make_recorder(settings, service="refpay-api", metrics=API_METRICS))
+    recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
+    measures = Measures(recorder, CostModel.load(settings.costs_file))
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
     try:
-        async with open_attempts(settings, measures=measures, clock=clock) as attempts:
+        async with (
+            open_attempts(settings, measures=measures, clock=clock) as attempts,
+            open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
+        ):
             payments = Payments(
                 database,
                 make_resilient(attempts, settings, measures=measures, clock=clock),
                 deadlines=make_deadlines(settings),
                 measures=measures,
                 clock=clock,
+                journal=journal,
             )
             yield create_app(payments, Routing(database, clock=clock), principals, database, measures)
     finally:

@@ -1,6 +1,10 @@
-"""The only writer of the ledger."""
+"""The only writer of the ledger, and what reads single entries back."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from refpay.db.pool import Connection
+from refpay.ledger.acknowledged import Acknowledgement
 from refpay.ledger.entries import Entry
 
 _INSERT_ENTRY = """
@@ -10,6 +14,19 @@ _INSERT_ENTRY = """
 _INSERT_LINES = """
     INSERT INTO ledger.line (entry_id, account, currency, amount_minor)
     SELECT $1, account, $2, amount_minor FROM unnest($3::text[], $4::bigint[]) AS leg (account, amount_minor)
+"""
+_ENTRIES_OF = "SELECT operation_id, id FROM ledger.entry WHERE operation_id = ANY ($1::uuid[])"
+# Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
+_MISSING = """
+    SELECT asked.place FROM unnest($1::uuid[], $2::text[], $3::text[])
+        WITH ORDINALITY AS asked (operation_id, kind, lines, place)
+    WHERE asked.lines IS DISTINCT FROM (
+        SELECT string_agg(
+            line.account || ' ' || line.currency || ' ' || line.amount_minor, ';'
+            ORDER BY line.account COLLATE "C", line.amount_minor)
+        FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
+        WHERE entry.operation_id = asked.operation_id AND entry.kind = asked.kind)
+    ORDER BY asked.place
 """
 
 
@@ -25,3 +42,20 @@ async def post(connection: Connection, entry: Entry) -> None:
         [line.account for line in entry.lines],
         [line.amount_minor for line in entry.lines],
     )
+
+
+async def read_entries_of(connection: Connection, operation_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+    """Return the ids of entries by their operations."""
+    rows = await connection.fetch(_ENTRIES_OF, operation_ids)
+    return {row["operation_id"]: row["id"] for row in rows}
+
+
+async def read_missing(connection: Connection, asked: Sequence[Acknowledgement]) -> list[Acknowledgement]:
+    """Return those of which the ledger has no entry with exactly these lines."""
+    rows = await connection.fetch(
+        _MISSING,
+        [one.operation_id for one in asked],
+        [one.kind for one in asked],
+        [one.lines for one in asked],
+    )
+    return [asked[row["place"] - 1] for row in rows]

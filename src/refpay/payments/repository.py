@@ -42,6 +42,8 @@ _UPDATE_PAYMENT = """
     SET status = $2, captured_minor = $3, refunded_minor = $4, refund_reserved_minor = $5
     WHERE id = $1
 """
+# Waits for whoever is settling them: a COMMIT whose client is gone may still be going on.
+_WAIT = "SELECT id FROM payments.operation WHERE id = ANY ($1::uuid[]) ORDER BY id FOR SHARE"
 _DUE = f"""
     {_OPERATION}
     WHERE status IN ('started', 'indeterminate') AND settle_after <= $1 AND next_query_at <= $1
@@ -148,6 +150,11 @@ async def update_payment(connection: Connection, payment: Payment) -> None:
         payment.refunded_minor,
         payment.refund_reserved_minor,
     )
+
+
+async def wait_for_operations(connection: Connection, operation_ids: Sequence[UUID]) -> None:
+    """Wait until no transaction is changing the operations; what is read afterwards is what became of it."""
+    await connection.execute(_WAIT, operation_ids)
 
 
 async def read_due(connection: Connection, now: datetime, *, limit: int) -> Sequence[Operation]:

@@ -51,6 +51,7 @@ class Resolver:
 
         Raises DatabaseUnavailable.
         """
+        await self._settler.look_up_unanswered()
         settled = 0
         while True:
             async with self._database.transaction() as connection:

@@ -11,6 +11,7 @@ from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.principals import Principal, Scope
 from refpay.ids import mint_id
+from refpay.ledger.journal import Journal
 from refpay.measures import Measures
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, payment_body, refusal_answer
@@ -58,13 +59,14 @@ class Payments:
         deadlines: Deadlines,
         measures: Measures,
         clock: Clock,
+        journal: Journal | None = None,
     ) -> None:
         self._database = database
         self._providers = providers
         self._deadlines = deadlines
         self._measures = measures
         self._clock = clock
-        self._settler = Settler(database, measures=measures, clock=clock)
+        self._settler = Settler(database, measures=measures, clock=clock, journal=journal)
         self._in_flight = 0
 
     async def authorize(self, command: Command, order: Order) -> Reply:

@@ -11,7 +11,11 @@ from refpay.clock import Clock
 from refpay.db.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionConflicted
 from refpay.db.pool import Database
 from refpay.errors import InvariantViolation
+from refpay.ledger.entries import EntryKind
+from refpay.ledger.journal import Journal
+from refpay.ledger.repository import read_entries_of
 from refpay.measures import Measures
+from refpay.payments import repository
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
 from refpay.payments.settling import Settlement, settle
@@ -28,15 +32,25 @@ _RESULTS: Final = {
 }
 # Pauses before trying again: a restart of the database takes about a second.
 _PAUSES_SECONDS: Final = (0.1, 0.4, 1.0)
+# Far above what can be in flight when a database goes away.
+_UNANSWERED_MOST: Final = 10_000
 
 
 class Settler:
-    """Settles operations; safe to repeat, because `settle` applies a finding at most once."""
+    """Settles operations; safe to repeat, because `settle` applies a finding at most once.
 
-    def __init__(self, database: Database, *, measures: Measures, clock: Clock) -> None:
+    What it posted is noted in `journal` and its fee is counted, both once its COMMIT is known.
+    """
+
+    def __init__(
+        self, database: Database, *, measures: Measures, clock: Clock, journal: Journal | None = None
+    ) -> None:
         self._database = database
         self._measures = measures
         self._clock = clock
+        self._journal = journal
+        # What was posted by a COMMIT that nobody answered, by the id of its operation.
+        self._unanswered: dict[UUID, Settlement] = {}
 
     async def settle(self, operation: Operation, finding: Finding, *, actor: str) -> Settlement:
         """Settle once.
@@ -69,7 +83,25 @@ class Settler:
                     seconds=self._clock.monotonic() - begun,
                 )
         self._note(settlement)
+        await self.look_up_unanswered()
         return settlement
+
+    async def look_up_unanswered(self) -> None:
+        """Find out what became of commits that were not answered; what is not known yet stays for later."""
+        if not self._unanswered:
+            return
+        unanswered = dict(self._unanswered)
+        try:
+            async with self._database.transaction() as connection:
+                await repository.wait_for_operations(connection, list(unanswered))
+                posted = await read_entries_of(connection, list(unanswered))
+        except DatabaseUnavailable:
+            return
+        for operation_id, settlement in unanswered.items():
+            # Somebody else may have looked it up meanwhile, or begun anew.
+            if self._unanswered.get(operation_id) is settlement:
+                del self._unanswered[operation_id]
+                self._note_posted(settlement, only=posted.get(operation_id))
 
     async def settle_patiently(
         self, operation: Operation, finding: Finding, *, actor: str
@@ -85,10 +117,21 @@ class Settler:
         return None
 
     async def _apply(self, operation_id: UUID, payment_id: UUID, finding: Finding, actor: str) -> Settlement:
-        async with self._database.transaction() as connection:
-            return await settle(
-                connection, operation_id, payment_id, finding, now=self._clock.now(), actor=actor
-            )
+        settlement: Settlement | None = None
+        try:
+            async with self._database.transaction() as connection:
+                settlement = await settle(
+                    connection, operation_id, payment_id, finding, now=self._clock.now(), actor=actor
+                )
+        except CommitOutcomeUnknown:
+            if settlement is not None and settlement.entry is not None:
+                self._remember_unanswered(operation_id, settlement)
+            raise
+        return settlement
+
+    def _remember_unanswered(self, operation_id: UUID, settlement: Settlement) -> None:
+        if len(self._unanswered) < _UNANSWERED_MOST:
+            self._unanswered[operation_id] = settlement
 
     def _note(self, settlement: Settlement) -> None:
         operation = settlement.operation
@@ -100,6 +143,21 @@ class Settler:
             result = _authorization_result(operation)
             if result is not None:
                 self._count_authorization(settlement.payment, result)
+        if settlement.entry is not None:
+            self._note_posted(settlement, only=settlement.entry.id)
+
+    def _note_posted(self, settlement: Settlement, *, only: UUID | None) -> None:
+        """Count and note what was posted if it is the entry `only`: another process's is its own to count."""
+        if settlement.entry is None or settlement.entry.id != only:
+            return
+        if settlement.entry.kind is EntryKind.POSTING:
+            self._measures.count_fee(
+                provider=settlement.payment.provider,
+                currency=settlement.payment.currency,
+                amount_minor=settlement.operation.amount_minor,
+            )
+        if self._journal is not None:
+            self._journal.note(settlement.entry)
 
     def _count_authorization(self, payment: Payment, result: str) -> None:
         self._measures.count_authorization(

@@ -8,7 +8,7 @@ from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
-from refpay.ledger.entries import Movement, capture_entry, refund_entry
+from refpay.ledger.entries import Entry, Movement, capture_entry, refund_entry
 from refpay.ledger.repository import post
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
@@ -21,7 +21,8 @@ from refpay.payments.model import Operation, OperationKind, OperationStatus, Pay
 class Settlement:
     """Where an operation stands now; `applied` if this call made it so.
 
-    `contradicted` says that a definitive finding came too late and differs from what was settled.
+    `entry` is what this call posted, if money moved. `contradicted` says that a definitive finding came too
+    late and differs from what was settled.
     """
 
     payment: Payment
@@ -29,6 +30,7 @@ class Settlement:
     answer: StoredAnswer
     applied: bool
     contradicted: bool = False
+    entry: Entry | None = None
 
 
 async def settle(
@@ -65,14 +67,14 @@ async def settle(
     )
     if moved != payment:
         await repository.update_payment(connection, moved)
-    await _post(connection, moved, after, now)
+    entry = await _post(connection, moved, after, now)
     await record(connection, *_changes(payment, moved, operation, after, now=now, actor=actor))
     answer = operation_answer(moved, after, await repository.read_operations(connection, payment.id))
     if final:
         await claims_repository.store(
             connection, principal=after.principal, key=after.idempotency_key, answer=answer
         )
-    return Settlement(moved, after, answer, applied=True)
+    return Settlement(moved, after, answer, applied=True, entry=entry)
 
 
 def move(payment: Payment, operation: Operation) -> Payment:
@@ -102,9 +104,11 @@ def moves_money(operation: Operation) -> bool:
     return operation.status is OperationStatus.SUCCEEDED and operation.kind is not OperationKind.AUTHORIZE
 
 
-async def _post(connection: Connection, payment: Payment, operation: Operation, now: datetime) -> None:
+async def _post(
+    connection: Connection, payment: Payment, operation: Operation, now: datetime
+) -> Entry | None:
     if not moves_money(operation):
-        return
+        return None
     movement = Movement(
         operation_id=operation.id,
         payment_id=payment.id,
@@ -113,7 +117,9 @@ async def _post(connection: Connection, payment: Payment, operation: Operation, 
         money=payment.money(operation.amount_minor),
     )
     make = capture_entry if operation.kind is OperationKind.CAPTURE else refund_entry
-    await post(connection, make(movement, now))
+    entry = make(movement, now)
+    await post(connection, entry)
+    return entry
 
 
 async def _keep(

@@ -7,15 +7,20 @@ from datetime import timedelta
 from typing import Final
 
 from refpay.clock import Clock
+from refpay.costs import CostModel
 from refpay.db.pool import Database
+from refpay.ledger.journal import open_journal
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.providers.port import Provider
 from refpay.settings import Settings
+from refpay.worker.capacity import CapacityMeter
 from refpay.worker.gauges import Gauges
 from refpay.worker.loops import Loop
+
+_CHARGE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Parts:
     providers: Mapping[str, Provider]
     measures: Measures
     clock: Clock
+    costs: CostModel
 
 
 Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
@@ -35,15 +41,14 @@ Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
 @asynccontextmanager
 async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Ask the providers about every operation that has no outcome."""
-    resolver = Resolver(
-        parts.database,
-        parts.providers,
-        settler=Settler(parts.database, measures=parts.measures, clock=parts.clock),
-        clock=parts.clock,
-        pause_seconds=parts.settings.settle_interval_seconds,
-    )
-    interval = parts.settings.settle_interval_seconds
-    yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=parts.clock),)
+    clock, interval = parts.clock, parts.settings.settle_interval_seconds
+    folder = parts.settings.acknowledgements_folder
+    async with open_journal(folder, service="refpay-worker", clock=clock) as journal:
+        settler = Settler(parts.database, measures=parts.measures, clock=clock, journal=journal)
+        resolver = Resolver(
+            parts.database, parts.providers, settler=settler, clock=clock, pause_seconds=interval
+        )
+        yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
 
 
 @asynccontextmanager
@@ -59,7 +64,19 @@ async def check_integrity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     yield (Loop("check", check, interval_seconds=parts.settings.check_interval_seconds, clock=parts.clock),)
 
 
+@asynccontextmanager
+async def charge_capacity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Charge the provisioned capacity for the time that passes."""
+    meter = CapacityMeter(parts.costs.provisioned, measures=parts.measures, clock=parts.clock)
+
+    async def charge() -> None:
+        meter.charge()
+
+    yield (Loop("charge", charge, interval_seconds=_CHARGE_SECONDS, clock=parts.clock),)
+
+
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
     check_integrity,
+    charge_capacity,
 )

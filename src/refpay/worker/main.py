@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from refpay.clock import Clock, SystemClock
+from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.providers.registry import open_attempts
@@ -26,14 +27,16 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
     Raises StartRefused for whatever keeps it from working at all.
     """
     clock = clock or SystemClock()
-    measures = Measures(make_recorder(settings, service="refpay-worker", metrics=WORKER_METRICS))
+    costs = CostModel.load(settings.costs_file)
+    recorder = make_recorder(settings, service="refpay-worker", metrics=WORKER_METRICS)
+    measures = Measures(recorder, costs)
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
     try:
         async with AsyncExitStack() as stack:
             providers = await stack.enter_async_context(
                 open_attempts(settings, measures=measures, clock=clock)
             )
-            parts = Parts(settings, database, providers, measures, clock)
+            parts = Parts(settings, database, providers, measures, clock, costs)
             loops = [loop for duty in DUTIES for loop in await stack.enter_async_context(duty(parts))]
             await stack.enter_async_context(_running(loops))
             yield health_app(measures.recorder, loops)

@@ -1,0 +1,81 @@
+"""What is remembered of acknowledged ledger writes outside the database, to read them back later.
+
+A database that lost a commit has lost every row of it, so a witness in the same database would agree with
+the loss. Files in a folder of their own do not.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from uuid import UUID
+
+from refpay.ledger.entries import Entry
+
+SUFFIX: Final = ".jsonl"
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """An entry that was committed, as the ledger has to have it: `lines` in the form of `lines_text`."""
+
+    operation_id: UUID
+    kind: str
+    lines: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return the acknowledgement of an entry."""
+        lines = sorted((line.account, line.amount_minor) for line in entry.lines)
+        text = ";".join(f"{account} {entry.currency} {amount}" for account, amount in lines)
+        return cls(entry.operation_id, entry.kind.value, text)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Self:
+        """Return what `to_json` wrote; raises ValueError for anything else."""
+        value = json.loads(line)
+        if not isinstance(value, list) or len(value) != 3 or not all(isinstance(one, str) for one in value):
+            raise ValueError("is no acknowledgement")
+        return cls(UUID(value[0]), value[1], value[2])
+
+    def to_json(self) -> bytes:
+        """Return one line without its end."""
+        return json.dumps([str(self.operation_id), self.kind, self.lines], separators=(",", ":")).encode()
+
+
+class AcknowledgementReader:
+    """Reads the files of every writer in a folder, each line once; a torn last line is not read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._offsets: dict[Path, int] = {}
+        self.malformed = 0
+
+    def read(self, limit: int) -> list[Acknowledgement]:
+        """Return at most `limit` that were not returned before, oldest file first; raises OSError."""
+        found: list[Acknowledgement] = []
+        files = sorted(self._folder.glob(f"*{SUFFIX}"))
+        self._offsets = {file: self._offsets.get(file, 0) for file in files}
+        for file in files:
+            if len(found) >= limit:
+                break
+            try:
+                found += self._read_file(file, limit - len(found))
+            except FileNotFoundError:
+                # Its writer removed it meanwhile, because newer ones took its place.
+                del self._offsets[file]
+        return found
+
+    def _read_file(self, file: Path, limit: int) -> list[Acknowledgement]:
+        found: list[Acknowledgement] = []
+        with file.open("rb") as stream:
+            stream.seek(self._offsets[file])
+            lines = stream.read(_CHUNK_BYTES).split(b"\n")[:-1]
+        for line in lines[:limit]:
+            self._offsets[file] += len(line) + 1
+            try:
+                found.append(Acknowledgement.from_json(line))
+            except ValueError:
+                self.malformed += 1
+        return found
