@@ -1,5 +1,6 @@
 """What the worker does all the time. Each duty is one room's business, wired here and run as loops."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from typing import Final
 from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
+from refpay.ledger.acknowledged import AcknowledgementReader
 from refpay.ledger.journal import open_journal
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
+from refpay.operations.durability import DurabilityProbe, open_anew
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
-from refpay.worker.gauges import Gauges
+from refpay.worker.gauges import Gauges, show_probe
 from refpay.worker.loops import Loop
 
 _CHARGE_SECONDS: Final = 1.0
@@ -75,8 +78,25 @@ async def charge_capacity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     yield (Loop("charge", charge, interval_seconds=_CHARGE_SECONDS, clock=parts.clock),)
 
 
+@asynccontextmanager
+async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Read acknowledged ledger writes back, and show what is missing."""
+    probe = DurabilityProbe(
+        AcknowledgementReader(parts.settings.acknowledgements_folder),
+        open_anew(parts.settings.database),
+        clock=parts.clock,
+        seed=secrets.randbits(64),
+    )
+
+    async def look() -> None:
+        show_probe(parts.measures.recorder, await probe.run_once())
+
+    yield (Loop("probe", look, interval_seconds=parts.settings.check_interval_seconds, clock=parts.clock),)
+
+
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
     check_integrity,
     charge_capacity,
+    probe_durability,
 )

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from moneypath.telemetry import Recorder
 from refpay.money import Currency
+from refpay.operations import durability
 from refpay.operations.checks import CHECKS, Findings
 from refpay.operations.checks_repository import Reason, Suspicion
+from refpay.operations.durability import ProbeRound
 
 
 class Gauges:
@@ -14,8 +16,7 @@ class Gauges:
     def __init__(self, recorder: Recorder, *, providers: Iterable[str]) -> None:
         self._recorder = recorder
         self._providers = tuple(providers)
-        declared = recorder.gauge("moneypath_check_violations").spec.labels["check"]
-        self._checks = [check for check in CHECKS if check in declared]
+        self._checks = [check for check in CHECKS if is_declared(recorder, check)]
 
     def show(self, findings: Findings) -> None:
         """Set every gauge from one run of the checks."""
@@ -89,6 +90,23 @@ class Gauges:
                     reason=reason.value,
                     currency=currency.value,
                 )
+
+
+def show_probe(recorder: Recorder, result: ProbeRound) -> None:
+    """Show one round of the durability probe."""
+    counter = recorder.counter("moneypath_ledger_probe_total")
+    counter.inc(result.found, result="found")
+    counter.inc(result.missing, result="missing")
+    recorder.gauge("moneypath_ledger_missing_writes").set(result.missing)
+    if is_declared(recorder, durability.CHECK):
+        recorder.gauge("moneypath_check_violations").set(result.missing, check=durability.CHECK)
+        at = recorder.gauge("moneypath_check_last_success_timestamp_seconds")
+        at.set(result.at.timestamp(), check=durability.CHECK)
+
+
+def is_declared(recorder: Recorder, check: str) -> bool:
+    """Return whether the money path declares a check; what it does not know has no series."""
+    return check in recorder.gauge("moneypath_check_violations").spec.labels["check"]
 
 
 def _of(findings: Findings, reason: Reason) -> list[Suspicion]:
