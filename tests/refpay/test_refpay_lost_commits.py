@@ -29,6 +29,7 @@ from refpay.payments import claims_repository, repository
 from refpay.payments.claims import Command
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Bench:
     proxy: Proxy
     behind: Settler
     direct: Settler
+    database: Database
     measures: Measures
     journal: Journal
     folder: Path
@@ -167,7 +169,9 @@ async def bench(settings: "Settings", tmp_path: Path) -> AsyncIterator[Bench]:
             behind, beside = (
                 Settler(one, measures=measures, clock=clock, journal=journal) for one in (database, direct)
             )
-            yield Bench(proxy, behind, beside, measures, journal, tmp_path, await begun_capture(direct))
+            yield Bench(
+                proxy, behind, beside, direct, measures, journal, tmp_path, await begun_capture(direct)
+            )
     finally:
         journal.close()
         await direct.close()
@@ -242,8 +246,9 @@ async def test_nobody_has_to_try_again_for_the_fee_to_count(bench: Bench) -> Non
     with pytest.raises(CommitOutcomeUnknown):
         await bench.behind.settle(bench.capture, CAPTURED, actor="worker")
     assert (bench.fees(), bench.noted()) == (0, 0)
+    resolver = Resolver(bench.database, {}, settler=bench.behind, clock=SystemClock(), pause_seconds=1)
     for _ in range(2):
-        await bench.behind.look_up_unanswered()
+        assert await resolver.run_once() == 0
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
 
 

@@ -94,6 +94,22 @@ async def test_what_was_acknowledged_is_read_back(api: "Client", live_settings: 
         assert (result.found, result.missing) == (6, 0)
 
 
+async def test_what_the_worker_settled_is_read_back_too(
+    api: "Client", live_settings: "Settings", acquirers: Any, run_worker_until: Any, book: "Book"
+) -> None:
+    """The API never heard how the capture ended; who settled it acknowledges it."""
+    authorized = (await api.authorize()).body
+    await acquirers[authorized["provider"]].inject(kind="drop", scope={"operations": ["capture"]})
+    assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {})).status == 202
+    await acquirers[authorized["provider"]].heal()
+    await run_worker_until(book)
+    assert [file.name[37:] for file in live_settings.acknowledgements_folder.iterdir()] == [
+        "refpay-worker.jsonl"
+    ]
+    result = await make_probe(live_settings).run_once()
+    assert (result.found, result.missing) == (1, 0)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
