@@ -54,6 +54,16 @@ def test_no_rate_is_written_with_an_exponent(declaration: str, rate: str) -> Non
     assert content["rates"]["to_reporting"]["KWD"] == rate
 
 
+@pytest.mark.parametrize(
+    ("price", "micro"), [("0.000001", 1), ("0.192001", 192_001), ("999999.999999", 999_999_999_999)]
+)
+def test_no_price_is_rounded(declaration: str, price: str, micro: int) -> None:
+    """The sixth decimal of an hour's price is a whole micro-unit."""
+    text = declaration.replace('price_per_hour: "0.192"', f'price_per_hour: "{price}"')
+    content = written(parse_yaml(text, MoneyPath, file="moneypath.yaml"))
+    assert content["provisioned"][0]["micro_units_per_hour"] == micro
+
+
 def test_every_provider_has_a_fee(declaration: str) -> None:
     """A provider without a fee would look free."""
     document = yaml.safe_load(declaration)
