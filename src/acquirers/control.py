@@ -114,5 +114,6 @@ def _describe_entry(entry: Entry) -> dict[str, object]:
         "card_range": entry.card_range,
         "status": entry.status,
         "provider_reference": entry.provider_reference,
+        "parent": entry.parent,
         "at": entry.at,
     }

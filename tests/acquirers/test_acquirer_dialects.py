@@ -91,9 +91,10 @@ async def test_the_truth_is_the_whole_book_in_pages(start: "Start", dialect: str
     assert {row["currency"] for row in rows} == {"KWD"}
     assert {row["card_range"] for row in rows} == {"550000"}
     assert rows[0]["provider_reference"] == authorized.id
+    assert rows[1]["parent"] == authorized.id
     assert set(rows[0]) == {
         "seq", "key", "kind", "reference", "amount_minor", "currency", "card_range", "status",
-        "provider_reference", "at",
+        "provider_reference", "parent", "at",
     }  # fmt: skip
     page = await client.control("GET", "/truth/operations?after=1&limit=2")
     assert page.body == {"provider": dialect, "rows": rows[1:3], "next": 3}

@@ -148,6 +148,7 @@ class _House:
             "--book", str(self._folder / f"{name}.sqlite3"),
             "--secrets-folder", str(self._credentials.acquirer(name)),
             "--settlement-period-seconds", str(SETTLEMENT_PERIOD_SECONDS),
+            *_fee_flags(self._settings.path, name),
         )  # fmt: skip
         return await self._python(f"acquirer-{name}", command, port, ready="/readyz")
 
@@ -215,6 +216,13 @@ def _forget(folder: Path) -> None:
     for name in FORGOTTEN:
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / ENDPOINTS_FILE).unlink(missing_ok=True)
+
+
+def _fee_flags(path: MoneyPath, provider: str) -> tuple[str, ...]:
+    """Return what makes an acquirer take the fees that the declaration says it takes."""
+    fee = next(fee for fee in path.costs.provider_fees if fee.provider == provider)
+    fixed = ",".join(f"{currency}={minor}" for currency, minor in fee.fixed.items())
+    return "--fee-basis-points", str(fee.basis_points), "--fee-fixed", fixed
 
 
 def _address(url: str) -> str:
