@@ -97,6 +97,16 @@ class Measures:
             if "moneypath_idempotency_results_total" in held
             else None
         )
+        self._decisions = (
+            recorder.counter("moneypath_risk_decisions_total")
+            if "moneypath_risk_decisions_total" in held
+            else None
+        )
+        self._signals = (
+            recorder.counter("moneypath_risk_signals_total")
+            if "moneypath_risk_signals_total" in held
+            else None
+        )
         self._circuits = (
             recorder.gauge("moneypath_provider_circuit_open")
             if "moneypath_provider_circuit_open" in held
@@ -129,6 +139,13 @@ class Measures:
     def count_authorization(self, *, provider: str, scheme: str, currency: str, result: str) -> None:
         """Count a definitive authorization result."""
         self._results.inc(provider=provider, method="card", scheme=scheme, currency=currency, result=result)
+
+    def count_risk(self, *, blocked: bool, rule: str | None) -> None:
+        """Count what risk decided about an authorization, and the signal if a rule gave one."""
+        if self._decisions is not None:
+            self._decisions.inc(decision="blocked" if blocked else "allowed")
+        if self._signals is not None and rule is not None:
+            self._signals.inc(rule=rule)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

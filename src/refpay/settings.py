@@ -37,6 +37,22 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskSettings:
+    """When small authorizations of one card range look like somebody trying out cards.
+
+    Amounts are minor units of whatever currency. `fail_open_max_minor` is the largest authorization that
+    goes on without an assessment when risk does not answer in time; larger ones are refused for the moment.
+    """
+
+    window_seconds: int = 60
+    small_amount_minor: int = 500
+    answered_least: int = 20
+    declined_percent: int = 50
+    autoblock: bool = False
+    fail_open_max_minor: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that the API and the worker can be told."""
 
@@ -53,6 +69,7 @@ class Settings:
     settle_interval_seconds: float
     check_interval_seconds: float
     settle_deadline_seconds: float
+    risk: RiskSettings
 
     @property
     def call_budget_seconds(self) -> float:
@@ -93,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
+        risk=_read_risk(read),
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:
@@ -102,6 +120,21 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "while it is still being sent; raise the deadline or lower the timeout or the attempts"
         )
     return settings
+
+
+def _read_risk(read: "_Reader") -> RiskSettings:
+    usual = RiskSettings()
+    return RiskSettings(
+        window_seconds=read.integer("REFPAY_RISK_WINDOW_SECONDS", usual.window_seconds, 1, 3600),
+        # The bounds are those of the index and of the newest rows that are looked at.
+        small_amount_minor=read.integer("REFPAY_RISK_SMALL_AMOUNT_MINOR", usual.small_amount_minor, 1, 1000),
+        answered_least=read.integer("REFPAY_RISK_ANSWERED_LEAST", usual.answered_least, 2, 200),
+        declined_percent=read.integer("REFPAY_RISK_DECLINED_PERCENT", usual.declined_percent, 1, 100),
+        autoblock=read.flag("REFPAY_RISK_AUTOBLOCK", usual.autoblock),
+        fail_open_max_minor=read.integer(
+            "REFPAY_RISK_FAIL_OPEN_MAX_MINOR", usual.fail_open_max_minor, 0, 2**63 - 1
+        ),
+    )
 
 
 def read_database(environment: Mapping[str, str], *, user: str | None, secret: str) -> DatabaseSettings:
@@ -192,6 +225,12 @@ class _Reader:
         if not value.isascii() or not value.isdigit() or not least <= int(value[:20]) <= most:
             raise StartRefused(f"{name} is {value[:40]!r}, allowed: a whole number from {least} to {most}")
         return int(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.environment.get(name, "").strip() or str(default).lower()
+        if value not in ("true", "false"):
+            raise StartRefused(f"{name} is {value[:40]!r}, allowed: true, false")
+        return value == "true"
 
     def seconds(self, name: str, default: float, least: float, most: float) -> float:
         value = self.environment.get(name, "").strip() or str(default)

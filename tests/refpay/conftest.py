@@ -35,7 +35,7 @@ TOKENS = {
     "refunder": ("payments:refund",),
     "reader": ("payments:read",),
     "observer": ("operations:read",),
-    "operator": ("operations:read", "operations:route"),
+    "operator": ("operations:read", "operations:route", "operations:risk"),
     "canary": ("payments:authorize", "traffic:canary"),
     "nobody": (),
 }

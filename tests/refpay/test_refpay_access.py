@@ -46,6 +46,9 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
     ("GET", "/v1/operations/providers", None, {"operator", "observer"}),
+    ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, {"operator"}),
+    ("POST", "/v1/operations/risk/ranges/499999/unblock", {"reason": "test"}, {"operator"}),
+    ("GET", "/v1/operations/risk", None, {"operator", "observer"}),
 ]
 
 
@@ -258,7 +261,9 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
-    app = create_app(broken, broken, Principals.load(secrets_folder / "tokens.json"), broken, measures)
+    app = create_app(
+        broken, broken, broken, Principals.load(secrets_folder / "tokens.json"), broken, measures
+    )
     async with serve(app) as client:
         answer = await client.get(f"/v1/payments/{SOME_ID}")
         assert (answer.status, answer.body["code"]) == (500, "internal_error")

@@ -37,6 +37,6 @@ class RefundBody(_Body):
 
 
 class RouteBody(_Body):
-    """Why a provider is drained or restored; it goes on the audit record."""
+    """Why a lever is pulled; it goes on the audit record."""
 
     reason: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]

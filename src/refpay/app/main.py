@@ -11,7 +11,7 @@ from starlette.routing import Route
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
 from refpay.app.guard import Guard
 from refpay.app.health_routes import health_routes
-from refpay.app.operation_routes import operation_routes
+from refpay.app.operation_routes import operation_routes, risk_routes
 from refpay.app.payment_routes import payment_routes
 from refpay.app.responses import answer_failures
 from refpay.clock import Clock, SystemClock
@@ -20,9 +20,11 @@ from refpay.db.pool import Database
 from refpay.identity.principals import Principals
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.operations.card_ranges import CardRanges
 from refpay.operations.routing import Routing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
+from refpay.risk.screening import Screening
 from refpay.runtime import App, listen, serve
 from refpay.settings import Settings, read_settings
 
@@ -52,14 +54,22 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 measures=measures,
                 clock=clock,
                 journal=journal,
+                screening=Screening(settings.risk),
             )
-            yield create_app(payments, Routing(database, clock=clock), principals, database, measures)
+            card_ranges = CardRanges(database, settings.risk, clock=clock)
+            routing = Routing(database, clock=clock)
+            yield create_app(payments, routing, card_ranges, principals, database, measures)
     finally:
         await database.close()
 
 
 def create_app(
-    payments: Payments, routing: Routing, principals: Principals, database: Database, measures: Measures
+    payments: Payments,
+    routing: Routing,
+    card_ranges: CardRanges,
+    principals: Principals,
+    database: Database,
+    measures: Measures,
 ) -> App:
     """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
     app = FastAPI(
@@ -74,6 +84,7 @@ def create_app(
     answer_failures(app)
     app.include_router(payment_routes(payments, principals, measures))
     app.include_router(operation_routes(routing, principals))
+    app.include_router(risk_routes(card_ranges, principals))
     app.include_router(health_routes(database))
     app.router.routes.append(Route("/metrics", metrics_endpoint(measures.recorder), include_in_schema=False))
     return TelemetryMiddleware(Guard(app), measures.recorder, _ROUTES)
@@ -87,6 +98,9 @@ _ROUTES: Final = (
     "/v1/operations/providers",
     "/v1/operations/providers/{provider}/drain",
     "/v1/operations/providers/{provider}/restore",
+    "/v1/operations/risk",
+    "/v1/operations/risk/ranges/{card_range}/block",
+    "/v1/operations/risk/ranges/{card_range}/unblock",
     "/healthz",
     "/readyz",
     "/metrics",

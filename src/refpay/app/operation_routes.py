@@ -7,11 +7,12 @@ from refpay.app.commands import authenticate, read_demand
 from refpay.app.payment_routes import describe_body
 from refpay.app.responses import json_response, reply_response
 from refpay.identity.principals import Principals, Scope
+from refpay.operations.card_ranges import CardRanges
 from refpay.operations.routing import Routing
 
 
 def operation_routes(routing: Routing, principals: Principals) -> APIRouter:
-    """Return the routes under /v1/operations."""
+    """Return the routes under /v1/operations/providers."""
     router = APIRouter()
 
     async def change(request: Request, provider: str, *, active: bool) -> Response:
@@ -31,5 +32,32 @@ def operation_routes(routing: Routing, principals: Principals) -> APIRouter:
     async def show(request: Request) -> Response:
         authenticate(request, principals, Scope.OPERATIONS_READ)
         return json_response(await routing.read())
+
+    return router
+
+
+def risk_routes(card_ranges: CardRanges, principals: Principals) -> APIRouter:
+    """Return the routes under /v1/operations/risk."""
+    router = APIRouter()
+
+    async def change(request: Request, card_range: str, *, blocked: bool) -> Response:
+        demand = await read_demand(request, principals, Scope.OPERATIONS_RISK, RouteBody)
+        reply = await card_ranges.change(
+            demand.command, card_range, blocked=blocked, reason=demand.body.reason
+        )
+        return reply_response(reply)
+
+    @router.post("/v1/operations/risk/ranges/{card_range}/block", openapi_extra=describe_body(RouteBody))
+    async def block(request: Request, card_range: str) -> Response:
+        return await change(request, card_range, blocked=True)
+
+    @router.post("/v1/operations/risk/ranges/{card_range}/unblock", openapi_extra=describe_body(RouteBody))
+    async def unblock(request: Request, card_range: str) -> Response:
+        return await change(request, card_range, blocked=False)
+
+    @router.get("/v1/operations/risk")
+    async def show(request: Request) -> Response:
+        authenticate(request, principals, Scope.OPERATIONS_READ)
+        return json_response(await card_ranges.read())
 
     return router

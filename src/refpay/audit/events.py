@@ -14,6 +14,7 @@ class SubjectKind(StrEnum):
     PAYMENT = "payment"
     OPERATION = "operation"
     PROVIDER = "provider"
+    CARD_RANGE = "card_range"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Scope(StrEnum):
     PAYMENTS_READ = "payments:read"
     OPERATIONS_READ = "operations:read"
     OPERATIONS_ROUTE = "operations:route"
+    OPERATIONS_RISK = "operations:risk"
     TRAFFIC_CANARY = "traffic:canary"
 
 

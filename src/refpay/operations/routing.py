@@ -9,11 +9,9 @@ from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
-from refpay.errors import InvariantViolation, RefpayError
-from refpay.payments import claims_repository
-from refpay.payments.answers import refusal_answer
+from refpay.errors import RefpayError
+from refpay.operations.once import pull_once
 from refpay.payments.claims import Command, Reply, StoredAnswer
-from refpay.payments.errors import KeyReused
 from refpay.providers.routing import Route
 from refpay.providers.routing_repository import lock_routes, read_routes, write_route
 
@@ -53,24 +51,11 @@ class Routing:
         Raises ProviderUnknown or KeyReused; the refusal to drain the last active one is an answer.
         """
         now = self._clock.now()
-        async with self._database.transaction() as connection:
-            claim = await claims_repository.claim(connection, command, operation_id=None, now=now)
-            if claim is not None:
-                if claim.fingerprint != command.fingerprint:
-                    raise KeyReused("the idempotency key was used for another request: mint a new one")
-                if claim.answer is None:
-                    raise InvariantViolation("a change of routing is claimed and not answered")
-                return Reply(claim.answer, replayed=True)
-            try:
-                answer = await self._change(
-                    connection, command, provider, active=active, reason=reason, now=now
-                )
-            except LastActiveProvider as refusal:
-                answer = refusal_answer(refusal, command.correlation_id)
-            await claims_repository.store(
-                connection, principal=command.principal.name, key=command.key, answer=answer
-            )
-        return Reply(answer)
+
+        async def pull(connection: Connection) -> StoredAnswer:
+            return await self._change(connection, command, provider, active=active, reason=reason, now=now)
+
+        return await pull_once(self._database, command, pull, now=now, answered=LastActiveProvider)
 
     async def _change(
         self,

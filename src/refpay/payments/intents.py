@@ -12,6 +12,7 @@ from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.payments import repository
+from refpay.payments.admission import note_suspicious, refuse_blocked
 from refpay.payments.claims import Command
 from refpay.payments.errors import (
     AmountExceeded,
@@ -25,6 +26,9 @@ from refpay.providers.port import Call, CallKind
 from refpay.providers.registry import CallableProvider
 from refpay.providers.routing import choose_provider
 from refpay.providers.routing_repository import read_routes
+from refpay.risk.model import Assessment, Attempt
+from refpay.risk.rules import HARMLESS
+from refpay.risk.screening import Screening
 
 OPERATIONS_MAXIMUM: Final = 100
 
@@ -44,16 +48,20 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A committed intention and the call that carries it out."""
+    """A committed intention and the call that carries it out; `assessment` is what risk said, if asked."""
 
     payment: Payment
     operation: Operation
     call: Call
+    assessment: Assessment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans inside the caller's transaction; each method raises what refuses the operation."""
+    """Plans inside the caller's transaction; each method raises what refuses the operation.
+
+    Without a screening, risk is not asked and everything is allowed.
+    """
 
     connection: Connection
     command: Command
@@ -61,9 +69,12 @@ class Planner:
     now: datetime
     deadlines: Deadlines
     providers: Mapping[str, CallableProvider]
+    screening: Screening | None
 
     async def authorize(self, order: Order) -> Intent:
-        """Plan a new payment at the provider that routing chooses."""
+        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
+        attempt = Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
+        assessment = await self._screen(attempt)
         merchant = self.command.principal.name
         provider = choose_provider(
             await read_routes(self.connection), merchant=merchant, merchant_reference=order.merchant_reference
@@ -85,9 +96,11 @@ class Planner:
         )
         if not await repository.insert_payment(self.connection, payment):
             raise ReferenceInUse(f"merchant_reference has a live charge: {order.merchant_reference}")
-        return await self._intend(
+        await note_suspicious(self.connection, attempt, assessment)
+        intent = await self._intend(
             payment, OperationKind.AUTHORIZE, order.money.amount_minor, card_token=order.card_token
         )
+        return replace(intent, assessment=assessment)
 
     async def capture(self, payment_id: UUID, amount_minor: int | None) -> Intent:
         """Plan the one capture of an authorization: all of it, or the given part."""
@@ -122,6 +135,14 @@ class Planner:
         return await self._intend(
             reserved, OperationKind.REFUND, amount_minor, parent=parent, earlier=len(operations)
         )
+
+    async def _screen(self, attempt: Attempt) -> Assessment:
+        """Return what risk says, whatever the provider would be; raises RiskBlocked."""
+        if self.screening is None:
+            return HARMLESS
+        assessment = await self.screening.screen(self.connection, attempt)
+        await refuse_blocked(self.connection, attempt, assessment, correlation_id=self.command.correlation_id)
+        return assessment
 
     async def _lock(self, payment_id: UUID) -> Payment:
         payment = await repository.lock_payment(self.connection, payment_id)

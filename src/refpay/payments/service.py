@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation, RefpayError
@@ -24,18 +26,24 @@ from refpay.payments.settler import Settler
 from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
 from refpay.providers.port import Verdict
 from refpay.providers.registry import CallableProvider
-from refpay.settings import Settings
+from refpay.risk.errors import RiskBlocked, RiskSilent
+from refpay.risk.model import Assessment
+from refpay.risk.screening import Screening
+from refpay.settings import RiskSettings, Settings
 
 IN_FLIGHT_MAXIMUM: Final = 512
+_LOG: Final = structlog.get_logger()
+_SCREENING: Final = Screening(RiskSettings())
 
 Plan = Callable[[Planner], Awaitable[Intent]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A definitive refusal, stored under its key."""
+    """A definitive refusal, stored under its key; `assessment` if it was risk that refused."""
 
     answer: StoredAnswer
+    assessment: Assessment | None = None
 
 
 def make_deadlines(settings: Settings) -> Deadlines:
@@ -60,8 +68,10 @@ class Payments:
         measures: Measures,
         clock: Clock,
         journal: Journal | None = None,
+        screening: Screening = _SCREENING,
     ) -> None:
         self._database = database
+        self._screening = screening
         self._providers = providers
         self._deadlines = deadlines
         self._measures = measures
@@ -129,12 +139,25 @@ class Payments:
             self._measures.count_key(kind, "replayed" if begun.replayed else "recovered")
             return begun
         self._measures.count_key(kind, "new")
+        if begun.assessment is not None:
+            self._measures.count_risk(blocked=begun.assessment.blocked, rule=begun.assessment.rule)
         if isinstance(begun, _Refused):
-            self._measures.count_payment(kind, command.traffic, "rejected", since=since)
+            outcome = "rejected" if begun.assessment is None else "blocked"
+            self._measures.count_payment(kind, command.traffic, outcome, since=since)
             return Reply(begun.answer)
         return begun
 
     async def _begin(self, command: Command, plan: Plan) -> Intent | Reply | _Refused:
+        try:
+            return await self._begin_once(command, plan, self._screening)
+        except RiskSilent as problem:
+            # A statement that ran out of time takes its transaction with it, so all of it is done anew.
+            _LOG.warning("authorization_not_assessed", problem=problem.detail)
+            return await self._begin_once(command, plan, None)
+
+    async def _begin_once(
+        self, command: Command, plan: Plan, screening: Screening | None
+    ) -> Intent | Reply | _Refused:
         """Claim the key and write the intent, in the first transaction."""
         now = self._clock.now()
         operation_id = mint_id(now)
@@ -142,7 +165,9 @@ class Payments:
             claim = await claims_repository.claim(connection, command, operation_id=operation_id, now=now)
             if claim is not None:
                 return await self._answer_again(connection, command, claim, now)
-            planner = Planner(connection, command, operation_id, now, self._deadlines, self._providers)
+            planner = Planner(
+                connection, command, operation_id, now, self._deadlines, self._providers, screening
+            )
             try:
                 return await plan(planner)
             except RefpayError as refusal:
@@ -152,7 +177,7 @@ class Payments:
                 await claims_repository.store(
                     connection, principal=command.principal.name, key=command.key, answer=answer
                 )
-                return _Refused(answer)
+                return _Refused(answer, refusal.assessment if isinstance(refusal, RiskBlocked) else None)
 
     async def _answer_again(
         self, connection: Connection, command: Command, claim: Claim, now: datetime

@@ -1,0 +1,103 @@
+"""The risk lever: block a card range for new authorizations, or unblock it; audited, undoable."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Final
+
+from refpay.audit.repository import record
+from refpay.clock import Clock
+from refpay.db.pool import Connection, Database
+from refpay.operations.once import pull_once
+from refpay.payments.admission import range_changed
+from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.risk import repository
+from refpay.risk.errors import CardRangeInvalid, NoSuchRange
+from refpay.risk.model import Activity, CardRange
+from refpay.settings import RiskSettings
+
+BUSIEST: Final = "busiest"
+_RANGE: Final = re.compile(r"[0-9]{6}", re.ASCII)
+
+
+class CardRanges:
+    """The door to blocked card ranges, and to what risk has seen lately."""
+
+    def __init__(self, database: Database, settings: RiskSettings, *, clock: Clock) -> None:
+        self._database = database
+        self._settings = settings
+        self._window = timedelta(seconds=settings.window_seconds)
+        self._clock = clock
+
+    async def read(self) -> bytes:
+        """Return the blocked ranges and the busiest ones of the window as JSON; a bounded number."""
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            blocked = await repository.read_blocked(connection)
+            busiest = await self._read_busiest(connection, now)
+        return _dump(
+            {
+                "window_seconds": self._settings.window_seconds,
+                "autoblock": self._settings.autoblock,
+                "blocked": [_describe(known) for known in blocked],
+                "busiest": [asdict(activity) for activity in busiest],
+            }
+        )
+
+    async def change(self, command: Command, named: str, *, blocked: bool, reason: str) -> Reply:
+        """Block or unblock a range; changes nothing if it is so already.
+
+        The word `busiest` blocks the range with the most signals in the window, and unblocks the busiest
+        of the blocked ones, the one blocked last if none was busy. That there is none is an answer.
+        Raises CardRangeInvalid or KeyReused.
+        """
+        if named != BUSIEST and not _RANGE.fullmatch(named):
+            raise CardRangeInvalid(f"card range is neither six digits nor the word {BUSIEST}")
+        now = self._clock.now()
+
+        async def pull(connection: Connection) -> StoredAnswer:
+            choose = self._choose_to_block if blocked else self._choose_to_unblock
+            card_range = await choose(connection, now) if named == BUSIEST else named
+            after = CardRange(card_range, blocked, command.principal.name, now, reason)
+            return await _change(connection, after, command.correlation_id)
+
+        return await pull_once(self._database, command, pull, now=now, answered=NoSuchRange)
+
+    async def _choose_to_block(self, connection: Connection, now: datetime) -> str:
+        busiest = await self._read_busiest(connection, now)
+        if not busiest or not busiest[0].signals:
+            raise NoSuchRange(f"no card range had a signal within {self._settings.window_seconds} s")
+        return busiest[0].card_range
+
+    async def _choose_to_unblock(self, connection: Connection, now: datetime) -> str:
+        blocked = [known.card_range for known in await repository.read_blocked(connection)]
+        if not blocked:
+            raise NoSuchRange("no card range is blocked")
+        busiest = [activity.card_range for activity in await self._read_busiest(connection, now)]
+        return next((card_range for card_range in busiest if card_range in blocked), blocked[0])
+
+    async def _read_busiest(self, connection: Connection, now: datetime) -> Sequence[Activity]:
+        small = self._settings.small_amount_minor
+        return await repository.read_busiest(connection, since=now - self._window, at_most_minor=small)
+
+
+async def _change(connection: Connection, after: CardRange, correlation_id: str) -> StoredAnswer:
+    before = await repository.lock_range(connection, after.card_range)
+    if before is None and not after.blocked:
+        return StoredAnswer(200, _dump({"card_range": after.card_range, "blocked": False, "changed": False}))
+    if not await repository.write_range(connection, after):
+        # It is so already; without a row before, somebody else blocked it a moment ago.
+        known = before or await repository.lock_range(connection, after.card_range) or after
+        return StoredAnswer(200, _dump({**_describe(known), "changed": False}))
+    await record(connection, range_changed(after, correlation_id, before=before))
+    return StoredAnswer(200, _dump({**_describe(after), "changed": True}))
+
+
+def _describe(known: CardRange) -> dict[str, object]:
+    return {**asdict(known), "changed_at": known.changed_at.isoformat()}
+
+
+def _dump(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

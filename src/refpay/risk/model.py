@@ -1,0 +1,61 @@
+"""What risk sees of an authorization, what it remembers, and what it says."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Rule(StrEnum):
+    """What makes an authorization suspicious."""
+
+    CARD_TESTING = "card_testing"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An authorization before its provider is called; the amount is in minor units of any currency."""
+
+    operation_id: UUID
+    at: datetime
+    card_range: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What issuers said to the newest small authorizations of one card range within the window."""
+
+    answered: int
+    declined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What risk says; `newly_blocked` is the reason if this very authorization got its range blocked."""
+
+    blocked: bool = False
+    rule: Rule | None = None
+    newly_blocked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardRange:
+    """A card range that was ever blocked, and its last change."""
+
+    card_range: str
+    blocked: bool
+    changed_by: str
+    changed_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happened in one card range within the window; authorizations are the small ones."""
+
+    card_range: str
+    signals: int
+    blocked: int
+    authorizations: int
+    declined: int
