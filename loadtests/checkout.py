@@ -38,6 +38,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
 
+import gevent
 from gevent.event import Event
 from loadtests.answers import NO_ANSWER, PROMISES, RETRIED, Answer, Operation, Outcome, read_answer
 from loadtests.journal import Journal, JournalUnwritable
@@ -124,7 +125,8 @@ class CheckoutUser(FastHttpUser):
             return
         if run.begun >= run.settings.checkouts_max:
             run.stopping.set()
-            self.environment.runner.quit()
+            # In a greenlet of its own: this one is among those that are stopped, and would stop the stopping.
+            gevent.spawn(self.environment.runner.quit)
             return
         run.begun += 1
         order = self.orders.next_order()

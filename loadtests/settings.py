@@ -40,18 +40,54 @@ class Settings:
     answer_seconds: float
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read all settings; raises SettingsInvalid."""
+@dataclass(frozen=True, slots=True)
+class CardTestingSettings:
+    """One attack on one card range; without a journal nothing is written down."""
 
-    def get(name: str, parse: Callable[[str], Value], default: str | None = None) -> Value:
-        text = environment.get(name, default)
+    journal_file: Path | None
+    token: str = field(repr=False)
+    seed: str
+    card_range: str
+    cards_per_second: float
+    users: int
+    cards_max: int
+    answer_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    environment: Mapping[str, str]
+    scenario: str
+
+    def get(self, name: str, parse: Callable[[str], Value], default: str | None = None) -> Value:
+        text = self.environment.get(name, default)
         if not text:
-            raise SettingsInvalid(f"{name} is missing: set it, see the head of loadtests/checkout.py")
+            raise SettingsInvalid(f"{name} is missing: set it, see the head of loadtests/{self.scenario}")
         try:
             return parse(text)
         except ValueError as error:
             raise SettingsInvalid(f"{name}: {error}") from None
 
+
+def read_card_testing_settings(environment: Mapping[str, str]) -> CardTestingSettings:
+    """Read all settings of an attack; raises SettingsInvalid."""
+    get = _Reader(environment, "card_testing.py").get
+    journal = environment.get("MONEYPATH_JOURNAL_FILE")
+    return CardTestingSettings(
+        journal_file=Path(journal) if journal else None,
+        token=get("MONEYPATH_CHECKOUT_TOKEN_FILE", _read_token),
+        seed=get("MONEYPATH_SEED", str, "1"),
+        card_range=get("MONEYPATH_CARD_RANGE", _parse_range),
+        cards_per_second=get("MONEYPATH_CARDS_PER_SECOND", _number(0.1, 100), "10"),
+        users=get("MONEYPATH_USERS", _count(50), "5"),
+        cards_max=get("MONEYPATH_CARDS_MAX", _count(10_000), "1000"),
+        answer_seconds=get("MONEYPATH_ANSWER_SECONDS", _number(0.1, 60), "10"),
+    )
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read all settings; raises SettingsInvalid."""
+    get = _Reader(environment, "checkout.py").get
     return Settings(
         journal_file=get("MONEYPATH_JOURNAL_FILE", Path),
         token=get("MONEYPATH_CHECKOUT_TOKEN_FILE", _read_token),
@@ -105,10 +141,7 @@ def _parse_weights(text: str) -> Mapping[str, int]:
     weights: dict[str, int] = {}
     for part in text.split(","):
         card_range, _, weight = part.strip().partition("=")
-        known = (
-            len(card_range) == 6 and card_range.isascii() and card_range.isdigit() and card_range[0] in "45"
-        )
-        if not known or not weight.isascii() or not weight.isdigit() or len(weight) > 6:
+        if not _is_range(card_range) or not weight.isascii() or not weight.isdigit() or len(weight) > 6:
             raise ValueError(
                 "must be six-digit card ranges that begin with 4 or 5, each with a weight: 411111=6,550000=4"
             )
@@ -116,6 +149,16 @@ def _parse_weights(text: str) -> Mapping[str, int]:
     if not any(weights.values()):
         raise ValueError("at least one weight must be over 0")
     return weights
+
+
+def _parse_range(text: str) -> str:
+    if not _is_range(text):
+        raise ValueError("must be a six-digit card range that begins with 4 or 5: 455555")
+    return text
+
+
+def _is_range(text: str) -> bool:
+    return len(text) == 6 and text.isascii() and text.isdigit() and text[0] in "45"
 
 
 def _number(lowest: float, highest: float) -> Callable[[str], float]:

@@ -295,6 +295,17 @@ async def test_a_request_that_is_cut_off_is_written_down_as_unknown(tmp_path: Pa
     assert (given[0].outcome, given[0].status_code) == (UNKNOWN, 0)
 
 
+async def test_the_maximum_ends_a_run_of_many_users(tmp_path: Path) -> None:
+    """After so many checkouts the run is over, long before its time; no checkout more begins."""
+    service = Service()
+    async with serving(service) as host, locust(tmp_path, host, users="5", checkouts_max="20") as process:
+        async with asyncio.timeout(40):
+            await process.wait()
+    assert process.returncode == 0
+    authorizations = [key for key, requests in service.seen.items() if requests[0][0] == "/v1/payments"]
+    assert len(authorizations) == 20
+
+
 async def test_sigkill_loses_no_answer_but_those_under_way(tmp_path: Path) -> None:
     """Every line is with the kernel as soon as the answer is there."""
     service = Service(enough_at=60)

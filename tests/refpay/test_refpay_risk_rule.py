@@ -125,6 +125,11 @@ def database_settings(shared_book: "Book", secrets_folder: Path) -> DatabaseSett
            Step(1, 500, Said.DECLINED)],
     rules=RiskSettings(window_seconds=1, answered_least=2),
 )  # fmt: skip
+@example(
+    steps=[Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED, lever=True),
+           Step(1, 9, Said.DECLINED, lever=False), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED)],
+    rules=RiskSettings(window_seconds=1, answered_least=2),
+)  # fmt: skip
 def test_the_rule_is_the_model(
     database_settings: DatabaseSettings, steps: Sequence[Step], rules: RiskSettings
 ) -> None:

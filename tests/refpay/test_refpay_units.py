@@ -17,7 +17,7 @@ from refpay.identity.principals import Principals
 from refpay.ids import mint_id
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency, Money
 from refpay.payments.claims import fingerprint
-from refpay.settings import read_settings
+from refpay.settings import RiskSettings, read_settings
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,8 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
     assert settings.call_budget_seconds == 7
     own = Path(refpay.__file__).parent
     assert (settings.catalogue_file, settings.costs_file) == (own / "catalogue.json", own / "costs.json")
+    assert settings.risk == RiskSettings(60, 500, 20, 50, autoblock=False, fail_open_max_minor=5000)
+    assert read_settings({**environment, "REFPAY_RISK_AUTOBLOCK": "true"}).risk.autoblock
     assert "secret-" not in repr(settings)
     assert settings.database.password == "secret-refpay_app_password"
 
@@ -118,6 +120,12 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
         ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
         ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_ACKNOWLEDGEMENTS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
+        ("REFPAY_RISK_WINDOW_SECONDS", "0", "1 to 3600"),
+        ("REFPAY_RISK_SMALL_AMOUNT_MINOR", "1001", "1 to 1000"),
+        ("REFPAY_RISK_ANSWERED_LEAST", "1", "2 to 200"),
+        ("REFPAY_RISK_DECLINED_PERCENT", "0", "1 to 100"),
+        ("REFPAY_RISK_AUTOBLOCK", "yes", "REFPAY_RISK_AUTOBLOCK is 'yes', allowed: true, false"),
+        ("REFPAY_RISK_FAIL_OPEN_MAX_MINOR", "-1", "REFPAY_RISK_FAIL_OPEN_MAX_MINOR"),
     ],
 )
 def test_wrong_settings_are_named(environment: dict[str, str], name: str, value: str, named: str) -> None:
