@@ -29,6 +29,7 @@ _KEEP_ALIVE_SECONDS: Final = 30
 # Longer than a provider call may take by default, so that an orderly stop leaves nothing unresolved.
 _GRACE_SECONDS: Final = 10
 _EXIT_REFUSED: Final = 2
+_CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
@@ -109,6 +110,19 @@ async def serve(app: App, listener: socket.socket) -> None:
     sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     await server.serve(sockets=[listener])
+
+
+async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks until they have ended; what they raise is over with them.
+
+    More than once: before Python 3.12 `asyncio.wait_for` loses a cancellation that meets its own end.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _ToStructlog(logging.Handler):

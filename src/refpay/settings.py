@@ -53,6 +53,21 @@ class RiskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagingSettings:
+    """Where NATS is, as whom to speak to it, and how patient to be with a message."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    ack_wait_seconds: float
+    in_flight_maximum: int
+    attempts_maximum: int
+    redelivery_seconds: float
+    relay_interval_seconds: float
+    outbox_retention_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that the API and the worker can be told."""
 
@@ -70,6 +85,8 @@ class Settings:
     check_interval_seconds: float
     settle_deadline_seconds: float
     risk: RiskSettings
+    # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
+    messaging: MessagingSettings | None
 
     @property
     def call_budget_seconds(self) -> float:
@@ -111,6 +128,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
         risk=_read_risk(read),
+        messaging=_read_messaging(read, environment, folder),
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:
@@ -134,6 +152,31 @@ def _read_risk(read: "_Reader") -> RiskSettings:
         fail_open_max_minor=read.integer(
             "REFPAY_RISK_FAIL_OPEN_MAX_MINOR", usual.fail_open_max_minor, 0, 2**63 - 1
         ),
+    )
+
+
+def _read_messaging(
+    read: "_Reader", environment: Mapping[str, str], folder: Path
+) -> MessagingSettings | None:
+    if not environment.get("REFPAY_NATS_URL", "").strip():
+        return None
+    url = read.url("REFPAY_NATS_URL", ("nats",))
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise StartRefused(
+            "REFPAY_NATS_URL holds a user or a password: leave them out, the user is refpay and the password "
+            "is read from the secrets folder"
+        )
+    return MessagingSettings(
+        url=url,
+        user="refpay",
+        password=read_secret(folder, "nats_password"),
+        ack_wait_seconds=read.seconds("REFPAY_ACK_WAIT_SECONDS", 10, 0.5, 300),
+        in_flight_maximum=read.integer("REFPAY_DELIVERIES_IN_FLIGHT", 256, 1, 4096),
+        attempts_maximum=read.integer("REFPAY_DELIVERY_ATTEMPTS", 6, 1, 100),
+        redelivery_seconds=read.seconds("REFPAY_REDELIVERY_SECONDS", 0.5, 0.01, 60),
+        relay_interval_seconds=read.seconds("REFPAY_RELAY_INTERVAL_SECONDS", 0.1, 0.01, 10),
+        outbox_retention_seconds=read.seconds("REFPAY_OUTBOX_RETENTION_SECONDS", 86400, 0.01, 2592000),
     )
 
 

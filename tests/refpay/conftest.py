@@ -15,14 +15,16 @@ import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from nats.aio.client import Client as NatsClient
 
-from moneypath.stack import postgres
+from moneypath.stack import nats, postgres
 from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 from refpay.app.main import open_app
 from refpay.db.upgrade import upgrade_schema
+from refpay.outbox.streams import Session, open_session
 from refpay.runtime import App, listen, make_server
 from refpay.settings import DatabaseSettings, Settings, read_settings
 from refpay.worker.main import open_worker
@@ -35,7 +37,8 @@ TOKENS = {
     "refunder": ("payments:refund",),
     "reader": ("payments:read",),
     "observer": ("operations:read",),
-    "operator": ("operations:read", "operations:route", "operations:risk"),
+    "operator": ("operations:read", "operations:route", "operations:risk", "operations:replay"),
+    "replayer": ("operations:replay",),
     "canary": ("payments:authorize", "traffic:canary"),
     "nobody": (),
 }
@@ -70,7 +73,7 @@ def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Mint every secret of the session in one folder."""
     folder = tmp_path_factory.mktemp("refpay-secrets")
     names = [f"{role}_password" for role in ROLES]
-    names += ["superuser_password", "north_api_key", "south_api_key"]
+    names += ["superuser_password", "north_api_key", "south_api_key", "nats_password"]
     mint(folder, [*names, "north_control_token", "south_control_token"])
     principals = [
         {"name": name, "token_sha256": hashlib.sha256(token_of(name).encode()).hexdigest(), "scopes": scopes}
@@ -231,6 +234,66 @@ async def acquirers(running_acquirers: Mapping[str, Acquirer]) -> AsyncIterator[
         await acquirer.heal()
 
 
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A NATS server of one test's own."""
+
+    supervisor: Supervisor
+    server: nats.Nats
+
+    @property
+    def name(self) -> str:
+        """Return what the supervisor calls it."""
+        return self.server.spec.name
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Yield a session of the test's own, beside the worker's."""
+        client = NatsClient()
+        try:
+            await client.connect(
+                self.server.url,
+                user="refpay",
+                password=self.server.password,
+                allow_reconnect=False,
+                error_cb=_ignore,
+            )
+            yield await open_session(client, ack_wait_seconds=1, in_flight=256)
+        finally:
+            await client.close()
+
+    async def kill(self) -> None:
+        """Kill the server as a crash would."""
+        await self.supervisor.kill(self.name)
+
+    async def restart(self) -> None:
+        """Start it again over what it stored."""
+        await self.supervisor.restart(self.name)
+
+
+async def _ignore(problem: Exception) -> None:
+    """Leave it to the test."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def broker(
+    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Broker]:
+    """Run a NATS server for one test."""
+    name = f"nats-{next(_SERIAL)}"
+    server = await nats.prepare(
+        tmp_path_factory.mktemp("refpay-nats"),
+        ports.reserve(name),
+        ports.reserve(f"{name}-monitoring"),
+        user="refpay",
+        password=read_file(secrets_folder, "nats_password"),
+        name=name,
+    )
+    await supervisor.start(server.spec)
+    yield Broker(supervisor, server)
+    await supervisor.stop(name)
+
+
 def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str, str]:
     """Return the environment of a refpay process on a test's database; quick, so that tests are."""
     acknowledgements = secrets_folder.parent / f"acknowledgements-{book.name}"
@@ -243,6 +306,7 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
         "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
         "REFPAY_NORTH_URL": "http://127.0.0.1:1",
         "REFPAY_SOUTH_URL": "http://127.0.0.1:1",
+        "REFPAY_NATS_URL": "nats://127.0.0.1:1",
         "REFPAY_PROVIDER_TIMEOUT_SECONDS": "0.3",
         "REFPAY_PROVIDER_ATTEMPTS": "2",
         "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
@@ -250,6 +314,26 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
         "REFPAY_SETTLE_DEADLINE_SECONDS": "2.5",
         **changed,
     }
+
+
+@pytest.fixture
+def messaging_environment(book: Book, secrets_folder: Path, broker: Broker) -> dict[str, str]:
+    """Return the environment of a worker with a NATS of its own; patient for moments, not for minutes."""
+    return environment_of(
+        book,
+        secrets_folder,
+        REFPAY_NATS_URL=broker.server.url,
+        REFPAY_ACK_WAIT_SECONDS="1",
+        REFPAY_DELIVERY_ATTEMPTS="3",
+        REFPAY_REDELIVERY_SECONDS="0.02",
+        REFPAY_RELAY_INTERVAL_SECONDS="0.02",
+    )
+
+
+@pytest.fixture
+def messaging_settings(messaging_environment: dict[str, str]) -> Settings:
+    """Return the settings of such a worker; the acquirers' ports are closed."""
+    return read_settings(messaging_environment)
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/risk/ranges/499999/unblock", {"reason": "test"}, {"operator"}),
     ("GET", "/v1/operations/risk", None, {"operator", "observer"}),
+    ("POST", "/v1/operations/dead-letters/notifications/replay", {"reason": "t"}, {"operator", "replayer"}),
+    ("GET", "/v1/operations/dead-letters", None, {"operator", "observer"}),
 ]
 
 
@@ -261,9 +263,8 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
-    app = create_app(
-        broken, broken, broken, Principals.load(secrets_folder / "tokens.json"), broken, measures
-    )
+    principals = Principals.load(secrets_folder / "tokens.json")
+    app = create_app(broken, (), principals, broken, measures)
     async with serve(app) as client:
         answer = await client.get(f"/v1/payments/{SOME_ID}")
         assert (answer.status, answer.body["code"]) == (500, "internal_error")

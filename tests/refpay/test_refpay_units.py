@@ -78,7 +78,7 @@ def test_fingerprints_tell_meaning_from_spelling() -> None:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return a complete environment."""
-    for name in ("refpay_app_password", "north_api_key", "south_api_key"):
+    for name in ("refpay_app_password", "north_api_key", "south_api_key", "nats_password"):
         (tmp_path / name).write_text(f"secret-{name}\n")
     return {
         "REFPAY_DATABASE_URL": "postgresql://refpay_app@127.0.0.1:5432/refpay",
@@ -102,6 +102,16 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
     assert read_settings({**environment, "REFPAY_RISK_AUTOBLOCK": "true"}).risk.autoblock
     assert "secret-" not in repr(settings)
     assert settings.database.password == "secret-refpay_app_password"
+    assert settings.messaging is None
+
+
+def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
+    """Its password comes from the secrets folder and is not shown; the API needs neither."""
+    settings = read_settings({**environment, "REFPAY_NATS_URL": "nats://127.0.0.1:4222"})
+    assert settings.messaging is not None
+    assert settings.messaging.password == "secret-nats_password"
+    assert (settings.messaging.attempts_maximum, settings.messaging.ack_wait_seconds) == (6, 10)
+    assert "secret-" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +136,15 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
         ("REFPAY_RISK_DECLINED_PERCENT", "0", "1 to 100"),
         ("REFPAY_RISK_AUTOBLOCK", "yes", "REFPAY_RISK_AUTOBLOCK is 'yes', allowed: true, false"),
         ("REFPAY_RISK_FAIL_OPEN_MAX_MINOR", "-1", "REFPAY_RISK_FAIL_OPEN_MAX_MINOR"),
+        ("REFPAY_NATS_URL", "http://127.0.0.1:4222", "REFPAY_NATS_URL"),
+        ("REFPAY_NATS_URL", "nats://refpay:hunter2@127.0.0.1", "holds a user or a password"),
+        ("REFPAY_DELIVERY_ATTEMPTS", "0", "1 to 100"),
     ],
 )
 def test_wrong_settings_are_named(environment: dict[str, str], name: str, value: str, named: str) -> None:
     """With what is allowed, and without any secret."""
     with pytest.raises(StartRefused, match=named.replace("/", ".")) as refused:
-        read_settings({**environment, name: value})
+        read_settings({"REFPAY_NATS_URL": "nats://127.0.0.1:4222", **environment, name: value})
     assert "hunter2" not in refused.value.detail
 
 

@@ -92,5 +92,5 @@ def test_a_machine_without_apt_names_both_ways_out(tmp_path: Path) -> None:
 
 def test_an_unknown_program_is_a_mistake_of_ours() -> None:
     """The names allowed are listed."""
-    with pytest.raises(ValueError, match="postgres, prometheus"):
+    with pytest.raises(ValueError, match="postgres, nats-server, prometheus"):
         binaries.find("mysql")

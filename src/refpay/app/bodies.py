@@ -36,7 +36,16 @@ class RefundBody(_Body):
     amount_minor: AmountMinor
 
 
+Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+
+
 class RouteBody(_Body):
     """Why a lever is pulled; it goes on the audit record."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    reason: Reason
+
+
+class ReplayBody(_Body):
+    """Why dead letters are replayed; it goes on the audit record."""
+
+    reason: Reason

@@ -1,17 +1,17 @@
 """Wires the API together."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
 from refpay.app.guard import Guard
 from refpay.app.health_routes import health_routes
-from refpay.app.operation_routes import operation_routes, risk_routes
+from refpay.app.operation_routes import dead_letter_routes, operation_routes, risk_routes
 from refpay.app.payment_routes import payment_routes
 from refpay.app.responses import answer_failures
 from refpay.clock import Clock, SystemClock
@@ -21,6 +21,7 @@ from refpay.identity.principals import Principals
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.card_ranges import CardRanges
+from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.routing import Routing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
@@ -56,17 +57,19 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 journal=journal,
                 screening=Screening(settings.risk),
             )
-            card_ranges = CardRanges(database, settings.risk, clock=clock)
-            routing = Routing(database, clock=clock)
-            yield create_app(payments, routing, card_ranges, principals, database, measures)
+            operations = (
+                operation_routes(Routing(database, clock=clock), principals),
+                risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
+                dead_letter_routes(DeadLetters(database, clock=clock), principals),
+            )
+            yield create_app(payments, operations, principals, database, measures)
     finally:
         await database.close()
 
 
 def create_app(
     payments: Payments,
-    routing: Routing,
-    card_ranges: CardRanges,
+    operations: Iterable[APIRouter],
     principals: Principals,
     database: Database,
     measures: Measures,
@@ -83,8 +86,8 @@ def create_app(
     )
     answer_failures(app)
     app.include_router(payment_routes(payments, principals, measures))
-    app.include_router(operation_routes(routing, principals))
-    app.include_router(risk_routes(card_ranges, principals))
+    for routes in operations:
+        app.include_router(routes)
     app.include_router(health_routes(database))
     app.router.routes.append(Route("/metrics", metrics_endpoint(measures.recorder), include_in_schema=False))
     return TelemetryMiddleware(Guard(app), measures.recorder, _ROUTES)
@@ -101,6 +104,8 @@ _ROUTES: Final = (
     "/v1/operations/risk",
     "/v1/operations/risk/ranges/{card_range}/block",
     "/v1/operations/risk/ranges/{card_range}/unblock",
+    "/v1/operations/dead-letters",
+    "/v1/operations/dead-letters/{queue}/replay",
     "/healthz",
     "/readyz",
     "/metrics",

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Request, Response
 
-from refpay.app.bodies import RouteBody
+from refpay.app.bodies import ReplayBody, RouteBody
 from refpay.app.commands import authenticate, read_demand
 from refpay.app.payment_routes import describe_body
 from refpay.app.responses import json_response, reply_response
 from refpay.identity.principals import Principals, Scope
 from refpay.operations.card_ranges import CardRanges
+from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.routing import Routing
 
 
@@ -59,5 +60,22 @@ def risk_routes(card_ranges: CardRanges, principals: Principals) -> APIRouter:
     async def show(request: Request) -> Response:
         authenticate(request, principals, Scope.OPERATIONS_READ)
         return json_response(await card_ranges.read())
+
+    return router
+
+
+def dead_letter_routes(dead_letters: DeadLetters, principals: Principals) -> APIRouter:
+    """Return the routes under /v1/operations/dead-letters."""
+    router = APIRouter()
+
+    @router.post("/v1/operations/dead-letters/{queue}/replay", openapi_extra=describe_body(ReplayBody))
+    async def replay(request: Request, queue: str) -> Response:
+        demand = await read_demand(request, principals, Scope.OPERATIONS_REPLAY, ReplayBody)
+        return reply_response(await dead_letters.replay(demand.command, queue, reason=demand.body.reason))
+
+    @router.get("/v1/operations/dead-letters")
+    async def show(request: Request) -> Response:
+        authenticate(request, principals, Scope.OPERATIONS_READ)
+        return json_response(await dead_letters.read())
 
     return router

@@ -15,6 +15,7 @@ class SubjectKind(StrEnum):
     OPERATION = "operation"
     PROVIDER = "provider"
     CARD_RANGE = "card_range"
+    QUEUE = "queue"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Scope(StrEnum):
     OPERATIONS_READ = "operations:read"
     OPERATIONS_ROUTE = "operations:route"
     OPERATIONS_RISK = "operations:risk"
+    OPERATIONS_REPLAY = "operations:replay"
     TRAFFIC_CANARY = "traffic:canary"
 
 

@@ -10,11 +10,13 @@ from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
 from refpay.ledger.entries import Entry, Movement, capture_entry, refund_entry
 from refpay.ledger.repository import post
+from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.payments.telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ async def settle(
     now: datetime,
     actor: str,
 ) -> Settlement:
-    """Apply a finding inside the caller's transaction: status, amounts, ledger, audit, stored answer.
+    """Apply a finding inside the caller's transaction: status, amounts, ledger, audit, event, stored answer.
 
     An operation that is final already stays as it is, whoever comes second.
     """
@@ -71,6 +73,7 @@ async def settle(
     await record(connection, *_changes(payment, moved, operation, after, now=now, actor=actor))
     answer = operation_answer(moved, after, await repository.read_operations(connection, payment.id))
     if final:
+        await append(connection, tell(moved, after, now))
         await claims_repository.store(
             connection, principal=after.principal, key=after.idempotency_key, answer=answer
         )

@@ -22,6 +22,7 @@ from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
 from refpay.worker.gauges import Gauges, show_probe
 from refpay.worker.loops import Loop
+from refpay.worker.messages import open_messages
 
 _CHARGE_SECONDS: Final = 1.0
 
@@ -94,9 +95,17 @@ async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     yield (Loop("probe", look, interval_seconds=parts.settings.check_interval_seconds, clock=parts.clock),)
 
 
+@asynccontextmanager
+async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Publish the outbox, consume the events, replay what was set aside."""
+    async with open_messages(parts.settings, parts.database, parts.measures, parts.clock) as loops:
+        yield loops
+
+
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
     check_integrity,
     charge_capacity,
     probe_durability,
+    carry_messages,
 )

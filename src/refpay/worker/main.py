@@ -11,7 +11,7 @@ from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.providers.registry import open_attempts
-from refpay.runtime import App, listen, serve
+from refpay.runtime import App, end_tasks, listen, serve
 from refpay.settings import Settings, read_settings
 from refpay.worker.duties import DUTIES, Parts
 from refpay.worker.health import health_app
@@ -50,9 +50,7 @@ async def _running(loops: Sequence[Loop]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
 
 async def main() -> None:

@@ -1,0 +1,35 @@
+CREATE SCHEMA outbox;
+
+-- Written in the transaction that settles an operation: no event without its change, no change without its event.
+CREATE TABLE outbox.event (
+    id           uuid PRIMARY KEY,
+    -- The order of writing, and within one payment of committing too: its row lock is held. Gaps mean nothing.
+    seq          bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    operation_id uuid NOT NULL UNIQUE,
+    type         text NOT NULL CHECK (type ~ '^payment[.][a-z_]+$'),
+    body         text NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 8192),
+    at           timestamptz NOT NULL,
+    published_at timestamptz
+);
+
+-- What is to be published is found by its own state, never by a watermark: a transaction that commits late is late, not lost.
+CREATE INDEX event_unpublished ON outbox.event (seq) WHERE published_at IS NULL;
+CREATE INDEX event_published ON outbox.event (published_at) WHERE published_at IS NOT NULL;
+
+CREATE FUNCTION outbox.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    RAISE EXCEPTION 'outbox.event is kept until it is published, and published once: % refused', TG_OP
+        USING ERRCODE = 'restrict_violation';
+END
+$$;
+
+CREATE TRIGGER published_once BEFORE UPDATE ON outbox.event
+    FOR EACH ROW WHEN (OLD.published_at IS NOT NULL) EXECUTE FUNCTION outbox.refuse_change();
+CREATE TRIGGER kept_until_published BEFORE DELETE ON outbox.event
+    FOR EACH ROW WHEN (OLD.published_at IS NULL) EXECUTE FUNCTION outbox.refuse_change();
+CREATE TRIGGER never_truncated BEFORE TRUNCATE ON outbox.event
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox.refuse_change();
+ALTER TABLE outbox.event ENABLE ALWAYS TRIGGER published_once;
+ALTER TABLE outbox.event ENABLE ALWAYS TRIGGER kept_until_published;
+ALTER TABLE outbox.event ENABLE ALWAYS TRIGGER never_truncated;

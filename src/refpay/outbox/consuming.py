@@ -1,0 +1,159 @@
+"""Consumes one queue: an effect once an event, pauses that grow, and a dead letter in the end."""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import structlog
+from nats.aio.msg import Msg
+
+from refpay.clock import Clock
+from refpay.db.errors import DatabaseUnavailable, TransactionConflicted
+from refpay.db.pool import Database
+from refpay.outbox.backoff import backoff_seconds
+from refpay.outbox.dead_letters import Reason, bury, identify
+from refpay.outbox.effects import Effect
+from refpay.outbox.events import Event, EventMalformed, EventUnknown, decode
+from refpay.outbox.streams import Queue, Session
+from refpay.settings import MessagingSettings
+
+_LOG: Final = structlog.get_logger()
+_REDELIVERY_MOST_SECONDS: Final = 60.0
+_FAILURES_REMEMBERED: Final = 4096
+# Deliveries that end in an outage of the database, or with the process, are no attempts; these are the bound.
+DELIVERIES_AN_ATTEMPT: Final = 3
+
+
+class Consumer:
+    """One queue's consumer; an effect is also the mark that it happened, by the event's id."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        effect: Effect,
+        *,
+        database: Database,
+        settings: MessagingSettings,
+        clock: Clock,
+        count_dead: Callable[[Queue, Reason], None],
+    ) -> None:
+        self._queue = queue
+        self._effect = effect
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._count_dead = count_dead
+        # When a message first failed, as far as this process saw it.
+        self._first_failures: OrderedDict[str, datetime] = OrderedDict()
+
+    async def run_once(self, session: Session) -> int:
+        """Take what is there and deal with it; return how many messages were delivered.
+
+        Raises what NATS raises, and DatabaseUnavailable.
+        """
+        # An outage of ours must not use up the attempts of messages that have done nothing wrong.
+        await self._database.ping()
+        messages = await session.fetch(self._queue)
+        readable = [pair for message in messages if (pair := await self._read(session, message)) is not None]
+        if readable:
+            await self._handle(session, readable)
+        return len(messages)
+
+    async def _read(self, session: Session, message: Msg) -> tuple[Msg, Event] | None:
+        # So many deliveries without a verdict: whoever tried it did not live to say so.
+        if message.metadata.num_delivered > DELIVERIES_AN_ATTEMPT * self._settings.attempts_maximum:
+            await self._bury(session, message, Reason.ATTEMPTS_EXHAUSTED)
+            return None
+        try:
+            return message, decode(message.data)
+        except EventMalformed:
+            await self._bury(session, message, Reason.MALFORMED)
+        except EventUnknown:
+            await self._bury(session, message, Reason.UNKNOWN_TYPE)
+        return None
+
+    async def _handle(self, session: Session, pairs: Sequence[tuple[Msg, Event]]) -> None:
+        try:
+            if not await self._handle_together(pairs):
+                for message, event in pairs:
+                    await self._handle_alone(session, message, event)
+        except DatabaseUnavailable:
+            # Our outage: nobody is set aside for it, and the round ends here.
+            for message, _ in pairs:
+                if not message.is_acked:
+                    await self._postpone(message)
+            raise
+
+    async def _handle_together(self, pairs: Sequence[tuple[Msg, Event]]) -> bool:
+        """Return whether the whole batch went through in one transaction."""
+        if len(pairs) == 1:
+            return False
+        try:
+            await self._apply([event for _, event in pairs])
+        except TransactionConflicted:
+            return False
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, most of the batch have not caused it
+            return False
+        for message, _ in pairs:
+            await self._accept(message)
+        return True
+
+    async def _handle_alone(self, session: Session, message: Msg, event: Event) -> None:
+        try:
+            await self._apply([event])
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+            await self._bury(session, message, Reason.REJECTED)
+        except TransactionConflicted as problem:
+            await self._retry(session, message, problem)
+        except DatabaseUnavailable:
+            raise
+        except Exception as problem:  # noqa: BLE001 - one event must not stop the queue
+            await self._retry(session, message, problem)
+        else:
+            await self._accept(message)
+
+    async def _apply(self, events: Sequence[Event]) -> None:
+        async with self._database.transaction() as connection:
+            await self._effect(connection, events, self._clock.now())
+
+    async def _accept(self, message: Msg) -> None:
+        self._first_failures.pop(identify(message), None)
+        await message.ack()
+
+    async def _retry(self, session: Session, message: Msg, problem: Exception) -> None:
+        attempt = message.metadata.num_delivered
+        _LOG.warning(
+            "event_not_consumed", queue=self._queue.value, attempt=attempt, problem=type(problem).__name__
+        )
+        if attempt >= self._settings.attempts_maximum:
+            await self._bury(session, message, Reason.ATTEMPTS_EXHAUSTED)
+        else:
+            await self._postpone(message)
+
+    async def _postpone(self, message: Msg) -> None:
+        self._note_failure(message)
+        pause = backoff_seconds(
+            message.metadata.num_delivered,
+            base_seconds=self._settings.redelivery_seconds,
+            cap_seconds=_REDELIVERY_MOST_SECONDS,
+            draw=random.random(),  # noqa: S311  # spreads pauses, guards nothing
+        )
+        await message.nak(delay=pause)
+
+    async def _bury(self, session: Session, message: Msg, reason: Reason) -> None:
+        first_failed_at = self._note_failure(message)
+        if await bury(session, self._queue, message, reason, first_failed_at=first_failed_at):
+            self._count_dead(self._queue, reason)
+            _LOG.error("event_set_aside", queue=self._queue.value, reason=reason.value)
+        self._first_failures.pop(identify(message), None)
+
+    def _note_failure(self, message: Msg) -> datetime:
+        first = self._first_failures.setdefault(identify(message), self._clock.now())
+        if len(self._first_failures) > _FAILURES_REMEMBERED:
+            self._first_failures.popitem(last=False)
+        return first

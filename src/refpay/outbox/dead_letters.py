@@ -1,0 +1,133 @@
+"""Messages set aside: one letter a message, in a stream of their own, until somebody replays them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.errors import NotFoundError, ServiceUnavailableError
+
+from refpay.outbox.streams import ANSWER_SECONDS, DEAD, EVENTS, Queue, Session
+
+_SUBJECT: Final = "Moneypath-Subject"
+_REASON: Final = "Moneypath-Reason"
+_FIRST_FAILED_AT: Final = "Moneypath-First-Failed-At"
+_ATTEMPTS: Final = "Moneypath-Attempts"
+_REPLAY_OF: Final = "Moneypath-Replay-Of"
+_MESSAGE_ID: Final = "Nats-Msg-Id"
+_STORE_FAILED: Final = 10077
+_ONE_PER_SUBJECT: Final = "maximum messages per subject exceeded"
+
+
+class Reason(StrEnum):
+    """Why a message was set aside; the values of the metric's label."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown_type"
+    REJECTED = "rejected"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the stream of dead letters held at one instant."""
+
+    last_sequence: int
+    depths: Mapping[tuple[str, str], int]
+
+
+def identify(message: Msg) -> str:
+    """Return what stays the same however often a message is delivered, and whoever sets it aside.
+
+    A replayed message is named after its letter, so that a letter replayed twice by a crash dies once.
+    """
+    replay_of = (message.headers or {}).get(_REPLAY_OF)
+    if replay_of is not None:
+        return replay_of
+    at = message.metadata
+    return f"event-{at.sequence.stream}-{int(at.timestamp.timestamp() * 1_000_000)}"
+
+
+async def bury(
+    session: Session, queue: Queue, message: Msg, reason: Reason, *, first_failed_at: datetime
+) -> bool:
+    """Set a message aside, and only then end its deliveries; return whether the letter is new.
+
+    A process that dies in between buries again: the letter's subject and id are the same, so there is one.
+    """
+    headers = message.headers or {}
+    identity = identify(message)
+    letter = {
+        _MESSAGE_ID: f"{queue}-{identity}",
+        _SUBJECT: headers.get(_SUBJECT, message.subject),
+        _REASON: reason.value,
+        _FIRST_FAILED_AT: headers.get(_FIRST_FAILED_AT, first_failed_at.isoformat()),
+        _ATTEMPTS: str(_read_count(headers.get(_ATTEMPTS)) + message.metadata.num_delivered),
+    }
+    new = await _put(session, f"dead.{queue}.{reason}.{identity}", message.data, letter)
+    await message.term()
+    return new
+
+
+async def look(session: Session) -> Found:
+    """Count the letters by queue and reason."""
+    state = (await session.stream.stream_info(DEAD, subjects_filter="dead.>")).state
+    depths: Counter[tuple[str, str]] = Counter()
+    for subject, letters in (state.subjects or {}).items():
+        _, queue, reason, *_ = subject.split(".")
+        depths[queue, reason] += letters
+    return Found(state.last_seq, depths)
+
+
+async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
+    """Move every letter of a queue with a sequence of at most `up_to` back into it; return how many.
+
+    Each is published to its queue first and deleted when JetStream has it. After a crash in between, the
+    second publication has the same id and is dropped.
+    """
+    moved = 0
+    while (letter := await _first(session, queue)) is not None and (letter.seq or 0) <= up_to:
+        name = f"replay-{letter.seq}-{_microseconds(letter)}"
+        headers = {key: value for key, value in (letter.headers or {}).items() if key != _REASON}
+        await session.stream.publish(
+            queue.replay_subject,
+            letter.data or b"",
+            timeout=ANSWER_SECONDS,
+            stream=EVENTS,
+            headers={**headers, _MESSAGE_ID: name, _REPLAY_OF: name},
+        )
+        await session.stream.delete_msg(DEAD, letter.seq or 0)
+        moved += 1
+    return moved
+
+
+async def _first(session: Session, queue: Queue) -> api.RawStreamMsg | None:
+    try:
+        return await session.stream.get_msg(DEAD, seq=1, subject=f"dead.{queue}.>", next=True)
+    except NotFoundError:
+        return None
+
+
+async def _put(session: Session, subject: str, data: bytes, headers: dict[str, str]) -> bool:
+    try:
+        answer = await session.stream.publish(
+            subject, data, timeout=ANSWER_SECONDS, stream=DEAD, headers=headers
+        )
+    except ServiceUnavailableError as problem:
+        # Older than the window of ids, and still there: the subject alone says that it is the same letter.
+        if problem.err_code == _STORE_FAILED and problem.description == _ONE_PER_SUBJECT:
+            return False
+        raise
+    return not answer.duplicate
+
+
+def _microseconds(letter: api.RawStreamMsg) -> int:
+    return 0 if letter.time is None else int(letter.time.timestamp() * 1_000_000)
+
+
+def _read_count(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,0 +1,62 @@
+"""What consuming an event does: one row, however often the event comes."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from refpay.db.pool import Connection
+from refpay.outbox.events import Event
+from refpay.outbox.streams import Queue
+
+Effect = Callable[[Connection, Sequence[Event], datetime], Awaitable[None]]
+
+_NOTIFY: Final = """
+    INSERT INTO messages.notification (
+        event_id, operation_id, payment_id, merchant, type, provider, currency, amount_minor, at, written_at)
+    SELECT event.*, $10::timestamptz FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+        $9::timestamptz[]) AS event
+    ON CONFLICT (event_id) DO NOTHING
+"""
+# The database numbers, chains and seals.
+_LOG: Final = """
+    INSERT INTO messages.compliance_entry (event_id, type, body, at, written_at)
+    SELECT event.*, $5::timestamptz
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS event
+    ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+async def notify(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Write what each merchant is to be told."""
+    await connection.execute(
+        _NOTIFY,
+        [event.id for event in events],
+        [event.operation_id for event in events],
+        [event.payment_id for event in events],
+        [event.merchant for event in events],
+        [event.type.value for event in events],
+        [event.provider for event in events],
+        [event.currency for event in events],
+        [event.amount_minor for event in events],
+        [event.at for event in events],
+        now,
+    )
+
+
+async def log_for_compliance(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Append the events to the sealed log."""
+    await connection.execute(
+        _LOG,
+        [event.id for event in events],
+        [event.type.value for event in events],
+        [event.encode() for event in events],
+        [event.at for event in events],
+        now,
+    )
+
+
+EFFECTS: Final[Mapping[Queue, Effect]] = {
+    Queue.NOTIFICATIONS: notify,
+    Queue.COMPLIANCE_LOG: log_for_compliance,
+}

@@ -1,0 +1,131 @@
+"""Keeps one connection to NATS, for ever: whoever needs it asks whether there is one now."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+from nats.js.errors import NoStreamResponseError, NotFoundError
+
+from refpay.outbox.backoff import backoff_seconds
+from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
+from refpay.runtime import end_tasks
+from refpay.settings import MessagingSettings
+
+_LOG: Final = structlog.get_logger()
+_FIRST_PAUSE_SECONDS: Final = 0.1
+# Under the worker's readiness window: a pause must never look like a stuck loop.
+_PAUSE_MOST_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 2
+
+
+class Link:
+    """A connection that is replaced whole when it breaks, so that nothing stale is ever sent on it."""
+
+    def __init__(self, settings: MessagingSettings) -> None:
+        self._settings = settings
+        self._closed = asyncio.Event()
+        self.session: Session | None = None
+
+    def renew(self) -> None:
+        """Have the connection replaced, and what is missing on the server made again."""
+        self._closed.set()
+
+    async def run(self) -> None:
+        """Connect, and connect again with growing pauses, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._hold()
+                failures = 0
+            except MESSAGING_ERRORS as problem:
+                failures += 1
+                _LOG.warning("messaging_away", failures=failures, problem=type(problem).__name__)
+            await asyncio.sleep(pause_seconds(failures))
+
+    async def _hold(self) -> None:
+        self._closed = closed = asyncio.Event()
+
+        async def note_closed() -> None:
+            closed.set()
+
+        # Not `nats.connect`, which leaves the socket of a refused connection open.
+        client = Client()
+        try:
+            await client.connect(
+                self._settings.url,
+                user=self._settings.user,
+                password=self._settings.password,
+                name="refpay-worker",
+                allow_reconnect=False,
+                connect_timeout=int(ANSWER_SECONDS),
+                ping_interval=_PING_SECONDS,
+                max_outstanding_pings=2,
+                closed_cb=note_closed,
+                error_cb=_note_error,
+            )
+            self.session = await open_session(
+                client,
+                ack_wait_seconds=self._settings.ack_wait_seconds,
+                in_flight=self._settings.in_flight_maximum,
+            )
+            _LOG.info("messaging_connected")
+            await closed.wait()
+        finally:
+            self.session = None
+            with suppress(*MESSAGING_ERRORS):
+                await client.close()
+
+
+@asynccontextmanager
+async def open_link(settings: MessagingSettings) -> AsyncIterator[Link]:
+    """Yield a link that connects in the background; nobody waits for it."""
+    link = Link(settings)
+    task = asyncio.create_task(link.run())
+    try:
+        yield link
+    finally:
+        await end_tasks(task)
+
+
+class Patient:
+    """An action that needs NATS: its failures are logged and paused after, and are nobody else's."""
+
+    def __init__(self, name: str, link: Link, action: Callable[[Session], Awaitable[object]]) -> None:
+        self._name = name
+        self._link = link
+        self._action = action
+        self._failures = 0
+
+    async def __call__(self) -> None:
+        """Act once if there is a connection; raises only what is not NATS's fault."""
+        session = self._link.session
+        if session is None:
+            return
+        try:
+            await self._action(session)
+        except MESSAGING_ERRORS as problem:
+            self._failures += 1
+            _LOG.warning("messaging_failed", duty=self._name, problem=type(problem).__name__)
+            if isinstance(problem, NoStreamResponseError | NotFoundError):
+                self._link.renew()
+            await asyncio.sleep(pause_seconds(self._failures))
+        else:
+            self._failures = 0
+
+
+def pause_seconds(failures: int) -> float:
+    """Return the pause after so many failures in a row; never none."""
+    return backoff_seconds(
+        failures,
+        base_seconds=_FIRST_PAUSE_SECONDS,
+        cap_seconds=_PAUSE_MOST_SECONDS / 1.5,
+        draw=random.random(),  # noqa: S311  # spreads pauses, guards nothing
+    )
+
+
+async def _note_error(problem: Exception) -> None:
+    _LOG.warning("messaging_error", problem=type(problem).__name__)

@@ -1,0 +1,122 @@
+"""The streams and consumers, by name; the one place that speaks JetStream's configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+from nats.js.errors import BadRequestError
+
+EVENTS: Final = "EVENTS"
+DEAD: Final = "DEAD"
+# Longer than any restart of a worker: a message published twice within it is stored once.
+DUPLICATE_WINDOW_SECONDS: Final = 600.0
+ANSWER_SECONDS: Final = 2.0
+FETCH_SECONDS: Final = 0.25
+BATCH: Final = 64
+_MEBIBYTE: Final = 1024 * 1024
+_NAME_IN_USE: Final = 10058
+_DEAD_LETTERS_MAXIMUM: Final = 20_000
+
+
+class Queue(StrEnum):
+    """Who consumes every event, each at its own pace."""
+
+    NOTIFICATIONS = "notifications"
+    COMPLIANCE_LOG = "compliance_log"
+
+    @property
+    def subjects(self) -> tuple[str, str]:
+        """Return what the queue takes: every event, and what is replayed to it alone."""
+        return "events.>", self.replay_subject
+
+    @property
+    def replay_subject(self) -> str:
+        """Return where a replayed dead letter goes."""
+        return f"replay.{self}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection whose streams and consumers are known to be there."""
+
+    client: Client
+    stream: JetStreamContext
+    subscriptions: Mapping[Queue, JetStreamContext.PullSubscription]
+
+    async def fetch(self, queue: Queue) -> list[Msg]:
+        """Return the next messages of a queue, none if none come for a moment."""
+        try:
+            return await self.subscriptions[queue].fetch(BATCH, timeout=FETCH_SECONDS)
+        except TimeoutError:
+            return []
+
+
+async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: int) -> Session:
+    """Make what is missing, consumers before anything can be published, and subscribe.
+
+    Events are kept while a queue still needs them, so a stream without its queues would keep nothing.
+    """
+    stream = client.jetstream(timeout=ANSWER_SECONDS)
+    for config in (_events_stream(), _dead_stream()):
+        try:
+            await stream.add_stream(config)
+        except BadRequestError as problem:
+            if problem.err_code != _NAME_IN_USE:
+                raise
+            await stream.update_stream(config)
+    subscriptions = {}
+    for queue in Queue:
+        await stream.add_consumer(
+            EVENTS,
+            api.ConsumerConfig(
+                name=queue,
+                durable_name=queue,
+                filter_subjects=list(queue.subjects),
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=ack_wait_seconds,
+                # The consumer bounds the attempts and makes a dead letter; the server would fall silent.
+                max_deliver=-1,
+                max_ack_pending=in_flight,
+            ),
+        )
+        subscriptions[queue] = await stream.pull_subscribe_bind(consumer=queue, stream=EVENTS)
+    return Session(client, stream, subscriptions)
+
+
+def _events_stream() -> api.StreamConfig:
+    return api.StreamConfig(
+        name=EVENTS,
+        subjects=["events.>", "replay.*"],
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.INTEREST,
+        # Full means that publishing fails and the outbox grows, which shows; the old must never give way.
+        discard=api.DiscardPolicy.NEW,
+        max_bytes=256 * _MEBIBYTE,
+        # With its headers a dead letter is larger than its message, and has to fit too.
+        max_msg_size=32 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    )
+
+
+def _dead_stream() -> api.StreamConfig:
+    return api.StreamConfig(
+        name=DEAD,
+        subjects=["dead.>"],
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.NEW,
+        # The subject ends in the message's identity: however often it is set aside, there is one letter.
+        discard_new_per_subject=True,
+        max_msgs_per_subject=1,
+        max_msgs=_DEAD_LETTERS_MAXIMUM,
+        max_bytes=256 * _MEBIBYTE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    )
+
+
+MESSAGING_ERRORS: Final = (nats.errors.Error, OSError, TimeoutError)

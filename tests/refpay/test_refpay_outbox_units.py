@@ -1,0 +1,150 @@
+"""Small parts of the outbox alone: events as bytes, pauses, and which event an operation gives."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moneypath.telemetry.vocabulary import DeadLetterReason
+from refpay.errors import InvariantViolation
+from refpay.money import Currency
+from refpay.operations.dead_letters import QUEUES
+from refpay.outbox.backoff import backoff_seconds
+from refpay.outbox.dead_letters import Reason
+from refpay.outbox.events import Event, EventMalformed, EventType, EventUnknown, decode
+from refpay.outbox.link import pause_seconds
+from refpay.outbox.streams import Queue
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.payments.telling import tell
+
+AT = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+SOME_ID = UUID("0198c0de-0000-7000-8000-000000000000")
+EVENT = Event(SOME_ID, EventType.CAPTURED, AT, SOME_ID, SOME_ID, "shop", "north", "EUR", 1000)
+
+
+@given(
+    st.uuids(),
+    st.sampled_from(EventType),
+    st.datetimes(timezones=st.just(UTC)),
+    st.text(max_size=40),
+    st.integers(1, 2**63 - 1),
+)
+def test_what_is_written_is_read(
+    event_id: UUID, kind: EventType, at: datetime, merchant: str, amount: int
+) -> None:
+    """Every event survives its bytes."""
+    event = Event(event_id, kind, at, event_id, event_id, merchant, "north", "EUR", amount)
+    assert decode(event.encode().encode()) == event
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_event_or_refused(raw: bytes) -> None:
+    """No other exception escapes, whatever comes off the wire."""
+    with pytest.raises((EventMalformed, EventUnknown)):
+        decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"schema": 2}, EventUnknown),
+        ({"type": "payment.forgotten"}, EventUnknown),
+        ({"schema": True}, EventMalformed),
+        ({"schema": None}, EventMalformed),
+        ({"type": ["payment.captured"]}, EventMalformed),
+        ({"id": "1"}, EventMalformed),
+        ({"id": 1}, EventMalformed),
+        ({"at": "2026-11-20T12:00:00"}, EventMalformed),
+        ({"at": 5}, EventMalformed),
+        ({"amount_minor": 1.0}, EventMalformed),
+        ({"amount_minor": True}, EventMalformed),
+        ({"merchant": None}, EventMalformed),
+        ({}, None),
+        # Values are for the database to refuse, and an unknown key is a newer writer's.
+        ({"amount_minor": 0, "colour": "blue"}, None),
+    ],
+)
+def test_what_cannot_be_read_is_told_from_what_is_not_known(
+    changed: dict[str, object], refusal: type[Exception] | None
+) -> None:
+    """A newer schema or type is not malformed: the reader is old."""
+    raw = json.dumps({**json.loads(EVENT.encode()), **changed}).encode()
+    if refusal is None:
+        assert decode(raw).id == EVENT.id
+    else:
+        with pytest.raises(refusal):
+            decode(raw)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"not json", b"\xff", b"{}" * 5000, b"[" * 8000])
+def test_nonsense_is_malformed(raw: bytes) -> None:
+    """Nothing, no object, no JSON, no UTF-8, too much, too deep."""
+    with pytest.raises(EventMalformed):
+        decode(raw)
+
+
+@given(st.integers(0, 10**6), st.floats(0.01, 60), st.floats(0, 1))
+def test_pauses_double_within_their_bounds(failures: int, base: float, draw: float) -> None:
+    """Half to one and a half of base x 2^(n-1), never above one and a half of the cap, never none."""
+    pause = backoff_seconds(failures, base_seconds=base, cap_seconds=60, draw=draw)
+    middle = min(60, base * 2 ** min(max(failures, 1) - 1, 30))
+    assert 0.5 * middle <= pause <= 1.5 * middle
+    assert backoff_seconds(failures + 1, base_seconds=base, cap_seconds=60, draw=draw) >= pause
+
+
+def test_a_pause_never_looks_like_a_stuck_loop() -> None:
+    """However often NATS failed, the worker comes round within its readiness window of 10 s."""
+    assert max(pause_seconds(failures) for failures in range(200)) <= 5
+
+
+def test_the_closed_sets_agree() -> None:
+    """Reasons are the label's values; the queues of the lever are those that consume."""
+    assert [reason.value for reason in Reason] == [reason.value for reason in DeadLetterReason]
+    assert list(QUEUES) == [queue.value for queue in Queue]
+
+
+@pytest.mark.parametrize("kind", OperationKind)
+@pytest.mark.parametrize("status", OperationStatus)
+def test_every_final_operation_has_a_type_of_its_own(kind: OperationKind, status: OperationStatus) -> None:
+    """An operation that is not final has none."""
+    operation = Operation(
+        SOME_ID, SOME_ID, kind, status, 700, SOME_ID, None, None, "shop", "key", "correlation",
+        AT, AT, AT + timedelta(seconds=1), AT, 0,
+    )  # fmt: skip
+    payment = Payment(
+        SOME_ID,
+        "shop",
+        "order",
+        PaymentStatus.CAPTURED,
+        1000,
+        Currency.JPY,
+        "411111",
+        "south",
+        1000,
+        0,
+        0,
+        AT,
+    )
+    if not status.final:
+        with pytest.raises(InvariantViolation):
+            tell(payment, operation, AT)
+        return
+    event = tell(payment, operation, AT)
+    assert (event.amount_minor, event.currency, event.merchant, event.at) == (700, "JPY", "shop", AT)
+    others = {
+        tell(payment, replace_kind(operation, other, final), AT).type
+        for other in OperationKind
+        for final in OperationStatus
+        if final.final and (other, final) != (kind, status)
+    }
+    assert event.type not in others
+    assert "411111" not in event.encode()
+
+
+def replace_kind(operation: Operation, kind: OperationKind, status: OperationStatus) -> Operation:
+    """Return the operation as another kind with another end."""
+    return replace(operation, kind=kind, status=status)
