@@ -51,7 +51,7 @@ async def refpay() -> AsyncIterator[Refpay]:
     """A server on a free port."""
     refpay = Refpay()
     app = web.Application()
-    app.router.add_post("/v1/operations/providers/{provider}/{operation}", refpay.handle)
+    app.router.add_post("/v1/operations/{kind}/{one}/{operation}", refpay.handle)
     async with TestServer(app) as server:
         refpay.url = str(server.make_url("/"))
         yield refpay
@@ -85,6 +85,17 @@ async def test_a_lever_posts_its_operation(
     assert authorization == f"Bearer {TOKEN}"
     assert key == "key-1"
     assert body == {"reason": "incident inc-1: step 3 drain"}
+
+
+async def test_the_replay_lever_asks_until_the_worker_has_done_it(refpay: Refpay, token_file: Path) -> None:
+    """202 says that it is written down; the same key hears of the end."""
+    done = {"queue": "compliance_log", "state": "done", "found": 2}
+    refpay.script = [(202, {"state": "requested"}), (202, {"state": "running"}), (200, done)]
+    lever = http_levers(refpay.url, token_file)["dead-letters.replay"]
+    assert await lever(call("dead-letters.replay", "compliance_log")) == done
+    assert {(path, key) for path, _, key, _ in refpay.seen} == {
+        ("/v1/operations/dead-letters/compliance_log/replay", "key-1")
+    }
 
 
 def test_the_levers_are_those_that_the_linter_knows(token_file: Path) -> None:

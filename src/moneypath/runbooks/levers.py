@@ -15,7 +15,8 @@ from moneypath.runbooks.transport import AnswerTooLarge, read_bounded
 
 PROVIDER_DRAIN: Final = "provider.drain"
 PROVIDER_RESTORE: Final = "provider.restore"
-LEVERS: Final = frozenset({PROVIDER_DRAIN, PROVIDER_RESTORE})
+DEAD_LETTERS_REPLAY: Final = "dead-letters.replay"
+LEVERS: Final = frozenset({PROVIDER_DRAIN, PROVIDER_RESTORE, DEAD_LETTERS_REPLAY})
 
 MAX_ATTEMPTS: Final = 5
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -29,13 +30,14 @@ _ARGUMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 def http_levers(url: str, token_file: Path) -> dict[str, Lever]:
     """Return the levers of the payment service at `url`.
 
-    The token is read at each pull, so that a rotated one works; it needs the scope
-    `operations:route`.
+    The token is read at each pull, so that a rotated one works; it needs the scopes
+    `operations:route` and `operations:replay`.
     """
     base = url.rstrip("/")
     return {
         PROVIDER_DRAIN: http_lever(f"{base}/v1/operations/providers/{{}}/drain", token_file),
         PROVIDER_RESTORE: http_lever(f"{base}/v1/operations/providers/{{}}/restore", token_file),
+        DEAD_LETTERS_REPLAY: http_lever(f"{base}/v1/operations/dead-letters/{{}}/replay", token_file),
     }
 
 
