@@ -7,6 +7,7 @@ from nats.js.errors import NotFoundError
 
 from moneypath.telemetry import Recorder
 from refpay.clock import Clock
+from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.outbox import dead_letters, replay_repository, repository
 from refpay.outbox.dead_letters import Reason
@@ -62,9 +63,12 @@ class Measuring:
 
     async def measure_outbox(self) -> None:
         """Show the outbox; raises DatabaseUnavailable, and then nothing is shown."""
-        self._gauges.show(OUTBOX, None)
-        async with self._database.transaction() as connection:
-            backlog = await repository.read_backlog(connection)
+        try:
+            async with self._database.transaction() as connection:
+                backlog = await repository.read_backlog(connection)
+        except DatabaseUnavailable:
+            self._gauges.show(OUTBOX, None)
+            raise
         self._gauges.show(OUTBOX, backlog)
 
     async def measure_queues(self) -> None:
