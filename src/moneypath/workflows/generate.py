@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from moneypath.alerting.generate import generate
+from moneypath.dashboards.generate import generate as generate_dashboards
 from moneypath.errors import MoneypathError
 from moneypath.path.costs import COSTS_FILE, write_costs
 from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
@@ -22,6 +23,7 @@ def generated(project: Path) -> dict[str, str]:
         CATALOGUE_FILE: build_catalogue(path).to_json(),
         COSTS_FILE: write_costs(path.costs, reporting_currency=path.reporting_currency),
         **generate(path),
+        **generate_dashboards(path),
         **pictures(path),
     }
 

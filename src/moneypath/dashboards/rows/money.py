@@ -1,0 +1,146 @@
+"""Is every unit accounted for?"""
+
+from moneypath.alerting.leaf import Mark
+from moneypath.dashboards import amounts
+from moneypath.dashboards.amounts import CURRENCY, PROVIDER
+from moneypath.dashboards.limits import Limits, at_most, zero
+from moneypath.dashboards.model import Kind, Panel, Query, Row
+
+_AT_RISK = "max by (reason, currency) (moneypath_money_at_risk_minor_units{{{matchers}}})"
+_WHOLE = "every unit is accounted for, so no reason holds any money"
+_SETTLED = "no operation has an unknown outcome"
+UNRESOLVED = "MoneyPathIndeterminateUnresolved"
+
+
+def money(limits: Limits) -> Row:
+    """Return what is not accounted for: as money, by reason, as findings, and as unknown outcomes."""
+    return Row(
+        "Is every unit accounted for?",
+        (
+            _at_risk(limits),
+            _by_reason(limits),
+            _findings(),
+            _unknown(),
+            _unknown_money(limits),
+            _oldest(limits),
+        ),
+    )
+
+
+def _at_risk(limits: Limits) -> Panel:
+    return Panel(
+        "Money at risk",
+        Kind.STAT,
+        "Money that is not accounted for now, each currency for itself and each amount under one reason "
+        "only. The table beside says why. Amounts are in major units; they are never added across "
+        "currencies.",
+        amounts.queries(limits.path, lambda only: f"sum by (currency) ({_AT_RISK.format(matchers=only)})"),
+        width=8,
+        steps=zero(),
+        watches=("MoneyPathLedgerImbalance",),
+        looks=amounts.looks(limits.path),
+        no_value="not known",
+    )
+
+
+def _by_reason(limits: Limits) -> Panel:
+    return Panel(
+        "Money at risk by reason",
+        Kind.TABLE,
+        "One line for each reason and currency that holds money. Work from the top: a broken ledger comes "
+        "before a double charge, that before a missing posting, that before an outcome that is not known "
+        "yet.",
+        (
+            amounts.table_query(
+                limits.path, lambda only: f"({_AT_RISK.format(matchers=only)} > 0)", quiet=_WHOLE
+            ),
+        ),
+        width=8,
+        watches=("MoneyPathCaptureUnposted", "MoneyPathDoubleCharge", "MoneyPathSettlementMismatch"),
+        columns={"reason": "Reason", "currency": "Currency"},
+        no_value="Every unit is accounted for.",
+    )
+
+
+def _findings() -> Panel:
+    unposted = f"moneypath_captures_without_posting{{{PROVIDER}}}"
+    uncaptured = f"moneypath_postings_without_capture{{{PROVIDER}}}"
+    counts = {
+        "unbalanced entries": f"sum(max by (currency) (moneypath_ledger_unbalanced_entries{{{CURRENCY}}}))",
+        "captures without posting": f"sum(max by (provider) ({unposted}))",
+        "postings without capture": f"sum(max by (provider) ({uncaptured}))",
+        "duplicate charges": "max(moneypath_duplicate_charges)",
+        "writes not read back": "max(moneypath_ledger_missing_writes)",
+    }
+    return Panel(
+        "What has to be 0",
+        Kind.TIMESERIES,
+        "Findings of the integrity checks. Any of them above 0 pages engineering, operations and "
+        "compliance; none may be explained away by an outage. A flat 0 proves something only while the "
+        "checks are fresh: see the last row.",
+        tuple(Query(expr, legend) for legend, expr in counts.items()),
+        width=8,
+        decimals=0,
+        steps=zero(),
+        least=0,
+        watches=(
+            "MoneyPathLedgerImbalance",
+            "MoneyPathCaptureUnposted",
+            "MoneyPathDoubleCharge",
+            "MoneyPathLedgerWriteMissing",
+        ),
+    )
+
+
+def _unknown() -> Panel:
+    return Panel(
+        "Operations of unknown outcome",
+        Kind.TIMESERIES,
+        "Sent to the provider and not answered: the customer may or may not have been charged. The worker "
+        "asks again by itself; a number that does not fall means that the provider does not answer that "
+        "either.",
+        (Query(f"max by (provider) (moneypath_indeterminate_payments{{{PROVIDER}}})", "{{provider}}"),),
+        width=8,
+        height=7,
+        decimals=0,
+        least=0,
+        watches=(UNRESOLVED,),
+    )
+
+
+def _unknown_money(limits: Limits) -> Panel:
+    def minor_units(only: str) -> str:
+        matchers = f"{only}, {PROVIDER}"
+        held = f"max by (provider, currency) (moneypath_indeterminate_minor_units{{{matchers}}})"
+        return f"sum by (currency) ({held})"
+
+    return Panel(
+        "Money in them",
+        Kind.STAT,
+        "What those operations would move if all of them turned out to have happened, each currency for "
+        "itself.",
+        amounts.queries(limits.path, minor_units),
+        width=8,
+        height=7,
+        watches=(UNRESOLVED,),
+        looks=amounts.looks(limits.path),
+        no_value="not known",
+    )
+
+
+def _oldest(limits: Limits) -> Panel:
+    began = f"min by (provider) (moneypath_indeterminate_oldest_timestamp_seconds{{{PROVIDER}}})"
+    return Panel(
+        "Oldest of them",
+        Kind.STAT,
+        "For how long the oldest of them has had no answer. Past the limit a person has to ask the "
+        "provider: the machine has asked often enough.",
+        (Query(f"time() - {began}", "{{provider}}", instant=True, quiet=_SETTLED),),
+        width=8,
+        height=7,
+        unit="s",
+        decimals=0,
+        steps=at_most(limits.fires_at(UNRESOLVED, Mark.AGE)),
+        watches=(UNRESOLVED,),
+        no_value="none",
+    )
