@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from moneypath.cli import drill_commands, project_commands
+from moneypath.cli import board_commands, drill_commands, project_commands
 from moneypath.errors import MoneypathError
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -19,6 +19,7 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.check_path,
     project_commands.draw_map,
     project_commands.runbook,
+    board_commands.board,
 )
 
 

@@ -15,7 +15,7 @@ from moneypath.workflows import pages, picture
 @click.option("--check", is_flag=True, help="Write nothing; fail when a committed file differs.")
 @project_option
 def generate(check: bool, project: Path) -> None:
-    """Write alert rules, their tests, the routing of pages, the catalogue and the picture."""
+    """Write alert rules, their tests, the routing of pages, the board, the catalogue and the picture."""
     console = Console(highlight=False)
     if check:
         console.print(f"{generation.check(project)} generated files are up to date")
