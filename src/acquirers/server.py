@@ -21,7 +21,6 @@ from acquirers.faults import FaultBoard
 from acquirers.reports import Reports
 from acquirers.settings import DialectName, Settings, read_secret
 
-_HOST: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 1.0
 _BACKLOG: Final = 1024
 _DIALECTS: Final[Mapping[DialectName, Callable[[Desk, Reports, Secret], North | South]]] = {
@@ -90,7 +89,7 @@ async def serve(settings: Settings) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     try:
         await runner.setup()
-        port = await _listen(runner, settings.port)
+        port = await _listen(runner, settings.host, settings.port)
         sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
         sys.stdout.flush()
         await stopping.wait()
@@ -99,11 +98,11 @@ async def serve(settings: Settings) -> None:
         await bookkeeper.close()
 
 
-async def _listen(runner: web.AppRunner, port: int) -> int:
+async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
     try:
-        await web.TCPSite(runner, _HOST, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
     except OSError as error:
         raise PortTaken(
-            f"port {port} of {_HOST} cannot be listened on ({error.strerror}): give another --port, or 0"
+            f"port {port} of {host} cannot be listened on ({error.strerror}): give another --port, or 0"
         ) from error
     return int(runner.addresses[0][1])

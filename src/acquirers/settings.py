@@ -1,6 +1,7 @@
 """What one acquirer is told at start, read once."""
 
 import argparse
+import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from acquirers.errors import FlagsInvalid, SecretMissing
 from acquirers.money import EXPONENTS
 from acquirers.settlement import Fees
 
+LOOPBACK: Final = "127.0.0.1"
 _SECRET_BYTES_MAX: Final = 4096
 _LATENCY_MS_MAX: Final = 10_000.0
 _DAY_SECONDS: Final = 86_400
@@ -46,6 +48,7 @@ class Settings:
     latency_seconds: float
     settlement_period_seconds: int
     fees: Fees
+    host: str = LOOPBACK
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,7 +60,7 @@ def read_settings(arguments: list[str]) -> Settings:
     """Parse the command line; raises FlagsInvalid, or SystemExit(0) for --help."""
     parser = _Parser(
         prog="python -m acquirers",
-        description="Simulate one card acquirer on 127.0.0.1, with a durable book and fault controls.",
+        description="Simulate one card acquirer, with a durable book and fault controls.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -65,6 +68,7 @@ def read_settings(arguments: list[str]) -> Settings:
     parser.add_argument("--name", required=True, help="lower-case; prefix of its secrets' files too")
     parser.add_argument("--dialect", required=True, choices=[name.value for name in DialectName])
     parser.add_argument("--port", required=True, type=int, help="0 takes any free port")
+    parser.add_argument("--host", default=LOOPBACK, help="IPv4 address to listen on (default %(default)s)")
     parser.add_argument("--book", required=True, type=Path, help="SQLite file, created when absent")
     parser.add_argument("--secrets-folder", required=True, type=Path)
     parser.add_argument("--decline-rate", type=float, default=0.03, help="0 to 1 (default %(default)s)")
@@ -77,6 +81,8 @@ def read_settings(arguments: list[str]) -> Settings:
         parser.error("--name: must be 1 to 32 of a-z, 0-9, _ and -, beginning with a letter")
     if not 0 <= flags.port <= 65535:
         parser.error("--port: must be from 0 to 65535")
+    if not _is_address(flags.host):
+        parser.error("--host: must be an IPv4 address, such as 127.0.0.1")
     if not 0 <= flags.decline_rate <= 1:
         parser.error("--decline-rate: must be from 0 to 1")
     if not 0 <= flags.latency_ms <= _LATENCY_MS_MAX:
@@ -95,6 +101,7 @@ def read_settings(arguments: list[str]) -> Settings:
         latency_seconds=flags.latency_ms / 1000,
         settlement_period_seconds=flags.settlement_period_seconds,
         fees=Fees(flags.fee_basis_points, _read_fixed_fees(parser, flags.fee_fixed)),
+        host=flags.host,
     )
 
 
@@ -121,6 +128,14 @@ def _read_fixed_fees(parser: argparse.ArgumentParser, text: str) -> dict[str, in
             f"each from 0 to {_FIXED_FEE_MAX}"
         )
     return fees
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_secret(folder: Path, name: str) -> bytes:

@@ -16,6 +16,7 @@ import uvloop
 
 from moneypath.telemetry import logs
 from refpay.errors import StartRefused
+from refpay.settings import LOOPBACK
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,7 +24,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 1024
 _KEEP_ALIVE_SECONDS: Final = 30
 # Longer than a provider call may take by default, so that an orderly stop leaves nothing unresolved.
@@ -51,19 +51,19 @@ async def _await(main: Callable[[], Awaitable[None]]) -> None:
     await main()
 
 
-def listen(port: int) -> socket.socket:
-    """Bind a loopback port (0: any free one); raises StartRefused if it is taken."""
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """Bind a port (0: any free one) of an IPv4 address; raises StartRefused if it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # A restart after a kill must not wait for the old connections' TIME_WAIT.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_HOST, port))
+        listener.bind((host, port))
         # Listening is what collides: two sockets with SO_REUSEADDR may both be bound.
         listener.listen(_BACKLOG)
     except OSError as problem:
         listener.close()
         raise StartRefused(
-            f"port {port} on {_HOST} cannot be listened on ({problem.strerror}): "
+            f"port {port} on {host} cannot be listened on ({problem.strerror}): "
             "stop what uses it, or set another port"
         ) from problem
     listener.setblocking(False)

@@ -1,5 +1,6 @@
 """Settings: read once from the environment and the secrets folder into frozen values."""
 
+import ipaddress
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from refpay.errors import StartRefused
 
+LOOPBACK: Final = "127.0.0.1"
 PROVIDER_NAMES: Final = ("north", "south")
 RETRY_BACKOFF_CAP_SECONDS: Final = 0.5
 # Between the last moment an API process may still be calling and the moment the worker may call a
@@ -71,6 +73,7 @@ class MessagingSettings:
 class Settings:
     """All that the API and the worker can be told."""
 
+    listen_host: str
     listen_port: int
     worker_port: int
     database: DatabaseSettings
@@ -107,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     read = _Reader(environment)
     folder = read.folder("REFPAY_SECRETS_FOLDER")
     settings = Settings(
+        listen_host=read.address("REFPAY_LISTEN_HOST", LOOPBACK),
         listen_port=read.integer("REFPAY_LISTEN_PORT", 8080, 0, 65535),
         worker_port=read.integer("REFPAY_WORKER_PORT", 8081, 0, 65535),
         database=read_database(environment, user=None, secret="refpay_app_password"),  # noqa: S106 a file's name
@@ -262,6 +266,15 @@ class _Reader:
         if not valid:
             raise StartRefused(f"{name} is not a URL of scheme {' or '.join(schemes)} with a host")
         return value.rstrip("/")
+
+    def address(self, name: str, default: str) -> str:
+        value = self.environment.get(name, "").strip() or default
+        try:
+            return str(ipaddress.IPv4Address(value))
+        except ValueError:
+            raise StartRefused(
+                f"{name} is {value[:40]!r}, allowed: an IPv4 address; 0.0.0.0 only inside a container"
+            ) from None
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         value = self.environment.get(name, "").strip() or str(default)

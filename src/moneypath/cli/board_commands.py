@@ -1,4 +1,4 @@
-"""Commands about the Grafana board."""
+"""Commands about the Grafana board, and about compose.yaml, which shows it."""
 
 import asyncio
 from pathlib import Path
@@ -8,6 +8,7 @@ from rich.console import Console
 
 from moneypath.cli.options import project_option
 from moneypath.workflows import board as boards
+from moneypath.workflows import containers
 
 
 @click.group()
@@ -32,3 +33,16 @@ def check(url: str, project: Path) -> None:
     result = asyncio.run(boards.check_board(project, url))
     boards.require(result)
     Console(highlight=False).print(f"the board is proven: {result.sentence}", markup=False, soft_wrap=True)
+
+
+@click.command("secrets", epilog="Example: moneypath secrets")
+@project_option
+def mint_secrets(project: Path) -> None:
+    """Mint the secrets that compose.yaml mounts into .secrets; those that exist are kept."""
+    folder = containers.mint_for_containers(project)
+    Console(highlight=False).print(
+        f"secrets are in {folder}\nnext: docker compose --env-file "
+        f"{containers.SECRETS_FOLDER}/{containers.ENVIRONMENT_FILE} up --build",
+        markup=False,
+        soft_wrap=True,
+    )

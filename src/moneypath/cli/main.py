@@ -20,6 +20,7 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.draw_map,
     project_commands.runbook,
     board_commands.board,
+    board_commands.mint_secrets,
 )
 
 

@@ -7,6 +7,7 @@ from moneypath.dashboards.generate import generate as generate_dashboards
 from moneypath.errors import MoneypathError
 from moneypath.path.costs import COSTS_FILE, write_costs
 from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
+from moneypath.workflows.containers import container_files
 from moneypath.workflows.picture import pictures
 
 
@@ -24,6 +25,7 @@ def generated(project: Path) -> dict[str, str]:
         COSTS_FILE: write_costs(path.costs, reporting_currency=path.reporting_currency),
         **generate(path),
         **generate_dashboards(path),
+        **container_files(path),
         **pictures(path),
     }
 

@@ -115,7 +115,7 @@ _ROUTES: Final = (
 async def main() -> None:
     """Run the API as the environment says."""
     settings = read_settings(os.environ)
-    listener = listen(settings.listen_port)
+    listener = listen(settings.listen_port, settings.listen_host)
     try:
         async with open_app(settings) as app:
             await serve(app, listener)

@@ -56,7 +56,7 @@ async def _running(loops: Sequence[Loop]) -> AsyncIterator[None]:
 async def main() -> None:
     """Run the worker as the environment says."""
     settings = read_settings(os.environ)
-    listener = listen(settings.worker_port)
+    listener = listen(settings.worker_port, settings.listen_host)
     try:
         async with open_worker(settings) as app:
             await serve(app, listener)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import ipaddress
 import json
 import signal
 import sys
@@ -17,8 +18,8 @@ from moneypath.stack.pager.store import PageStore
 _SHUTDOWN_WITHIN_SECONDS = 2.0
 
 
-async def serve(port: int, store_file: Path, secrets_folder: Path) -> None:
-    """Serve on loopback until SIGTERM or SIGINT; port 0 chooses one. The port is printed as one JSON line."""
+async def serve(host: str, port: int, store_file: Path, secrets_folder: Path) -> None:
+    """Serve until SIGTERM or SIGINT; port 0 chooses one. The port is printed as one JSON line."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -26,7 +27,7 @@ async def serve(port: int, store_file: Path, secrets_folder: Path) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_WITHIN_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0][1]
         print(json.dumps({"event": "listening", "port": bound}), flush=True)  # noqa: T201  # the interface
         await stopped.wait()
@@ -34,15 +35,20 @@ async def serve(port: int, store_file: Path, secrets_folder: Path) -> None:
         await runner.cleanup()
 
 
+def _address(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m moneypath.stack.pager", description=__doc__)
+    parser.add_argument("--host", type=_address, default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--secrets-folder", type=Path, required=True)
     given = parser.parse_args(arguments)
     try:
-        asyncio.run(serve(given.port, given.store, given.secrets_folder))
+        asyncio.run(serve(given.host, given.port, given.store, given.secrets_folder))
     except MoneypathError as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command line's answer
         return error.exit_code

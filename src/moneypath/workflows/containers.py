@@ -1,0 +1,62 @@
+"""What compose.yaml needs and must not hold: the secrets of its containers, and its Alertmanager's routes."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from moneypath.alerting import routing
+from moneypath.alerting.timing import Scale
+from moneypath.path.loader import FILE_NAME, load
+from moneypath.path.model import MoneyPath
+from moneypath.stack import secrets
+from moneypath.stack.errors import FolderUnwritable
+from moneypath.workflows.credentials import mint
+
+ROUTES_FILE: Final = "compose/alertmanager.yml"
+PAGER_URL: Final = "http://pager:8084"
+SECRETS_FOLDER: Final = ".secrets"
+ENVIRONMENT_FILE: Final = "compose.env"
+NATS_USER: Final = "refpay"
+
+
+def container_files(path: MoneyPath) -> dict[str, str]:
+    """Return the files to commit: Alertmanager's routes with the pager that runs beside it."""
+    routes = routing.configuration(
+        path, Scale(1), pager_url=PAGER_URL, credentials_file="secrets/pager_token"
+    )
+    return {ROUTES_FILE: routes}
+
+
+def mint_for_containers(project: Path) -> Path:
+    """Mint every secret that compose.yaml mounts and return their folder; what exists is kept.
+
+    Raises FolderUnwritable, and what reading the declaration raises.
+    """
+    path = load(project / FILE_NAME)
+    folder = project / SECRETS_FOLDER
+    credentials = mint(folder, providers=path.provider_ids(), roles=path.paged_roles())
+    password = secrets.mint(folder / "nats", ["nats_password"])["nats_password"]
+    secrets.mint(folder / "grafana", ["admin_password"])
+    user = f"{os.getuid()}:{os.getgid()}"
+    files = {
+        credentials.refpay / "nats_password": password,
+        folder / "nats" / "authorization.conf": (
+            f'authorization {{\n  users: [{{user: {NATS_USER}, password: "{password}"}}]\n  timeout: 2\n}}\n'
+        ),
+        folder / ENVIRONMENT_FILE: f"MONEYPATH_USER={user}\n",
+    }
+    try:
+        for file, text in files.items():
+            _put(file, text)
+    except OSError as error:
+        raise FolderUnwritable(
+            f"file not writable: {error.filename} ({error.strerror})",
+            hint=f"Remove {folder} and mint again.",
+        ) from error
+    return folder
+
+
+def _put(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
+        writer.write(text)
