@@ -236,7 +236,7 @@ def test_nats_takes_its_configuration(
     server = Path(sys.executable).with_name("nats-server")
     result = run(server, "-t", "-c", etc / "nats.conf", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "sync_interval: always" in (etc / "nats.conf").read_text(encoding="utf-8")
+    assert re.search(r"^\s+sync_interval: always$", (etc / "nats.conf").read_text(encoding="utf-8"), re.M)
     (etc / "authorization.conf").unlink()
     assert run(server, "-t", "-c", etc / "nats.conf", cwd=tmp_path).returncode != 0
 
