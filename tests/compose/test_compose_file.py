@@ -148,9 +148,20 @@ def test_the_service_is_told_all_that_it_needs_and_nothing_else(
     environment = {**services[service]["environment"]}
     assert set(environment) <= read_by_refpay()
     environment["REFPAY_SECRETS_FOLDER"] = str(minted / "refpay")
+    kept = environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"]
+    assert service == "schema" or f"acknowledgements:{kept}" in services[service]["volumes"]
+    environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"] = str(minted)
     settings = read_settings(environment)
     assert settings.listen_host == "0.0.0.0"
     assert read_database(environment, user="refpay_owner", secret="refpay_owner_password").password
+
+
+def test_the_acquirers_take_the_declared_fees(services: dict[str, dict[str, Any]]) -> None:
+    """Other fees than the declared ones would be a reconciliation break in every settlement report."""
+    for fee in load(ROOT / "moneypath.yaml").costs.provider_fees:
+        fixed = ",".join(f"{currency}={minor}" for currency, minor in fee.fixed.items())
+        command = services[fee.provider]["command"]
+        assert {f"--fee-basis-points={fee.basis_points}", f"--fee-fixed={fixed}"} <= set(command)
 
 
 def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:

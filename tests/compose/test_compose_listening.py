@@ -78,6 +78,7 @@ def test_an_address_that_is_none_is_one_sentence(host: str, tmp_path: Path) -> N
     secrets.mint(tmp_path, ["refpay_app_password", "north_api_key", "south_api_key"])
     environment = {
         "REFPAY_SECRETS_FOLDER": str(tmp_path),
+        "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(tmp_path),
         "REFPAY_DATABASE_URL": "postgresql://refpay_app@127.0.0.1:5432/refpay",
         "REFPAY_NORTH_URL": "http://127.0.0.1:1",
         "REFPAY_SOUTH_URL": "http://127.0.0.1:1",
