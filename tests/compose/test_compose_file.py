@@ -8,7 +8,6 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +152,7 @@ def test_the_service_is_told_all_that_it_needs_and_nothing_else(
     environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"] = str(minted)
     settings = read_settings(environment)
     assert settings.listen_host == "0.0.0.0"
+    assert (settings.messaging is not None) == (service == "worker")
     assert read_database(environment, user="refpay_owner", secret="refpay_owner_password").password
 
 
@@ -244,7 +244,7 @@ def test_nats_takes_its_configuration(
 ) -> None:
     """The broker itself checks it with the minted user; without the user it refuses to start."""
     etc = laid_out(tmp_path, "nats", services, minted) / "etc/nats"
-    server = Path(sys.executable).with_name("nats-server")
+    server = find("nats-server").path
     result = run(server, "-t", "-c", etc / "nats.conf", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"^\s+sync_interval: always$", (etc / "nats.conf").read_text(encoding="utf-8"), re.M)

@@ -35,14 +35,11 @@ def mint_for_containers(project: Path) -> Path:
     path = load(project / FILE_NAME)
     folder = project / SECRETS_FOLDER
     credentials = mint(folder, providers=path.provider_ids(), roles=path.paged_roles())
-    password = secrets.mint(folder / "nats", ["nats_password"])["nats_password"]
     secrets.mint(folder / "grafana", ["admin_password"])
     user = f"{os.getuid()}:{os.getgid()}"
+    client = f'{{user: {NATS_USER}, password: "{credentials.nats}"}}'
     files = {
-        credentials.refpay / "nats_password": password,
-        folder / "nats" / "authorization.conf": (
-            f'authorization {{\n  users: [{{user: {NATS_USER}, password: "{password}"}}]\n  timeout: 2\n}}\n'
-        ),
+        folder / "nats" / "authorization.conf": f"authorization {{\n  users: [{client}]\n  timeout: 2\n}}\n",
         folder / ENVIRONMENT_FILE: f"MONEYPATH_USER={user}\n",
     }
     try:
