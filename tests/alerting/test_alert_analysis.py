@@ -11,8 +11,6 @@ from moneypath.alerting.errors import RuleInvalid
 from moneypath.alerting.leaf import Alert, Expr, Group, Recording, expr
 from moneypath.path.model import MoneyPath
 
-from .variants import with_check
-
 Change = Callable[[Alert], Alert]
 
 
@@ -108,20 +106,6 @@ def test_every_series_in_an_annotation_exists(money_path: MoneyPath) -> None:
     bad = annotated(description='{{ query "sum(moneypath_money_at_rsik)" }}')
     with pytest.raises(RuleInvalid, match="moneypath_money_at_rsik"):
         analysis.check(money_path, changed(tree.build(money_path), bad))
-
-
-def test_a_check_of_an_unknown_gauge_is_refused(money_path: MoneyPath) -> None:
-    """A must-be-zero gauge has to be in the catalogue, and be a gauge."""
-    for series in ("moneypath_ledger_unbalanced", "moneypath_payments_total"):
-        with pytest.raises(RuleInvalid, match=f"checks.ledger_balance..series: there is no gauge {series}"):
-            tree.build(with_check(money_path, series=(series,)))
-
-
-def test_a_check_over_gauges_of_different_labels_is_refused(money_path: MoneyPath) -> None:
-    """What ends on the evidence of all its gauges needs the same labels on all."""
-    mixed = ("moneypath_ledger_unbalanced_entries", "moneypath_captures_without_posting")
-    with pytest.raises(RuleInvalid, match="put series with other labels into a check of their own"):
-        tree.build(with_check(money_path, series=mixed))
 
 
 def test_every_runbook_that_an_alert_names_is_there(money_path: MoneyPath, root: Path) -> None:

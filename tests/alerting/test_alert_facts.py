@@ -11,7 +11,7 @@ from moneypath.alerting.facts import AlertFacts, describe
 from moneypath.alerting.generate import generate
 from moneypath.alerting.timing import PRODUCTION, Scale
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import Slo, TierId
+from moneypath.path.objectives import TierId
 
 from .variants import with_slo
 
@@ -52,7 +52,7 @@ def test_the_window_part_follows_the_formula(
     money_path: MoneyPath, objective: str, ratio: str, seconds: str
 ) -> None:
     """factor x (1 - objective) x long window / error ratio: 52 s, 8.6 min, 173 s, 17 min."""
-    slo: Slo = with_slo(money_path, objective=Decimal(objective)).slos[0]
+    slo = with_slo(money_path, objective=Decimal(objective)).slos[0]
     part = window_seconds(threshold(slo, FAST), Fraction(FAST.long_seconds), Fraction(ratio))
     assert part == Fraction(seconds)
 
@@ -81,7 +81,7 @@ def test_live_the_burn_is_seen_within_ten_seconds(money_path: MoneyPath) -> None
 
 def test_a_promise_that_cannot_be_kept_is_refused(money_path: MoneyPath) -> None:
     """detect_within_seconds is compared with the computed worst case before anything is written."""
-    slo = money_path.slos[0]
+    (slo,) = money_path.availability_slos()
     path = with_slo(money_path, burn=slo.burn.model_copy(update={"detect_within_seconds": 187}))
     with pytest.raises(AlertImpossible, match=r"BudgetBurn \(fast\): detect_within_seconds is 187.*187\.8 s"):
         generate(path)
@@ -89,7 +89,7 @@ def test_a_promise_that_cannot_be_kept_is_refused(money_path: MoneyPath) -> None
 
 def test_a_promise_that_just_holds_is_accepted(money_path: MoneyPath) -> None:
     """The twin of the refusal: 188 s is enough for 187.8 s."""
-    slo = money_path.slos[0]
+    (slo,) = money_path.availability_slos()
     assert generate(with_slo(money_path, burn=slo.burn.model_copy(update={"detect_within_seconds": 188})))
 
 

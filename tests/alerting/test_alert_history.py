@@ -1,6 +1,7 @@
 """The healthy past that a fresh Prometheus is given, and the counters that start again after it."""
 
 import json
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from moneypath.alerting import render, tree
+from moneypath.alerting import analysis, render, tree
 from moneypath.alerting.history import backfill, longest_window_seconds, window_fill_query
+from moneypath.alerting.leaf import Recording
 from moneypath.alerting.timing import Scale
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
@@ -21,9 +23,64 @@ NORTH = 'operation="authorize",outcome="{}",provider="north",traffic="live",coho
 MEMBER = 'job="refpay-api",instance="refpay-api"'
 
 
-def parse(text: str) -> list[Metric]:
-    """Return the metric families in OpenMetrics text."""
+def instant(money_path: MoneyPath) -> list[Metric]:
+    """Return the metric families of one instant; the parser of prometheus_client knows no more of a histogram."""
+    text = backfill(money_path, until=UNTIL, seconds=0, step=1)
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]  # untyped upstream
+
+
+# What the live rules give after the history, as a number of series.
+HEALTHY = {
+    'ALERTS{alertname!="MoneyPathWatchdog"}': None,
+    "path:authorization_bad:ratio_rate1h == 0": 1.0,
+    "path:authorization_latency_bad:ratio_rate1h == 0": 1.0,
+    "path:authorization_latency:p95_5m < 0.1": 1.0,
+    "path:authorization_latency:p99_5m < 0.1": 1.0,
+    "path:ledger_write_success_bad:ratio_rate1h == 0": 1.0,
+    "path:ledger_write_success:ratio_rate5m == 1": 1.0,
+    "path:ledger_durability:ratio_rate5m == 1": 1.0,
+    "path:settlement_accuracy:ratio_rate5m == 1": 1.0,
+    "path:cost_per_transaction:micro_units_rate5m < 4000000": 1.0,
+    "path:authorization_approval:ratio_rate5m == 1": 1.0,
+    "provider:authorization_approval:ratio_rate5m == 1": 2.0,
+    "provider:reconciliation_lag:seconds < 5": 2.0,
+}
+
+
+def promtool_on_history(
+    money_path: MoneyPath, folder: Path, promtool: RunTool, expected: dict[str, float | None]
+) -> subprocess.CompletedProcess[str]:
+    """Feed the samples of the history to the live rules by promtool's own notation, and count what they give."""
+    series: dict[str, list[str]] = {}
+    for line in history(money_path).splitlines():
+        if not line.startswith("#"):
+            name, value, at = line.rsplit(" ", 2)
+            # promtool's time begins at 0, so times that are values have to begin there as well.
+            is_time = "_timestamp_seconds{" in name
+            shown = f"{float(value) - UNTIL + 90:g}" if is_time else value
+            series.setdefault(name, []).append(shown)
+    rules = render.rules(tree.build(money_path), Scale(60))
+    (folder / "live.rules.yml").write_text(rules, encoding="utf-8")
+    document = {
+        "rule_files": ["live.rules.yml"],
+        "evaluation_interval": "1s",
+        "tests": [
+            {
+                "interval": "1s",
+                "input_series": [{"series": name, "values": " ".join(text)} for name, text in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": f"count({expr})",
+                        "eval_time": "90s",
+                        "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
+                    }
+                    for expr, value in expected.items()
+                ],
+            }
+        ],
+    }
+    (folder / "healthy.test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    return promtool("test", "rules", "healthy.test.yml", cwd=folder)
 
 
 def history(money_path: MoneyPath, **options: int) -> str:
@@ -46,13 +103,10 @@ def test_promtool_makes_blocks_of_the_history(
 
 def test_the_history_carries_the_labels_of_the_live_series(money_path: MoneyPath) -> None:
     """Labels are those of the catalogue plus job and instance, or past and present do not join."""
-    catalogue = build_catalogue(money_path)
-    families = parse(history(money_path))
-    # Payments, results, routing, last success and up, and the gauges of each check.
-    assert len(families) == 5 + len({series for check in money_path.checks for series in check.series})
-    for family in families:
+    catalogue = {name: spec for spec in build_catalogue(money_path) for name in spec.sample_names}
+    for family in instant(money_path):
         for sample in family.samples:
-            expected = {"job", "instance"}
+            expected = {"job", "instance", *(("le",) if sample.name.endswith("_bucket") else ())}
             if sample.name != "up":
                 expected |= set(catalogue[sample.name].labels)
             assert set(sample.labels) == expected
@@ -60,18 +114,33 @@ def test_the_history_carries_the_labels_of_the_live_series(money_path: MoneyPath
             assert sample.labels["job"] in {target.job for target in money_path.targets}
 
 
-def test_the_history_is_healthy(money_path: MoneyPath) -> None:
-    """Nothing failed, every provider is routed to, the ledger balances, the check is fresh, all are up."""
-    for family in parse(history(money_path)):
-        for sample in family.samples:
-            if sample.name == "moneypath_payments_total" and sample.labels["outcome"] != "succeeded":
-                assert sample.value == 0
-            elif sample.name in {"moneypath_provider_routing_active", "up"}:
-                assert sample.value == 1
-            elif sample.name.startswith("moneypath_ledger_"):
-                assert sample.value == 0
-            elif sample.name == "moneypath_check_last_success_timestamp_seconds":
-                assert sample.value == float(str(sample.timestamp))
+def test_the_history_holds_every_series_that_a_rule_reads(money_path: MoneyPath) -> None:
+    """No window is empty at the first second of a live run, but for what is absent while all is well."""
+    groups = tree.build(money_path)
+    rules = [rule for group in groups for rule in group.rules]
+    read = {name for rule in rules for name, _ in analysis.selectors(analysis.plain(rule.expr))}
+    recorded = {rule.record for rule in rules if isinstance(rule, Recording)}
+    absent = {
+        "moneypath_queue_oldest_timestamp_seconds",
+        "moneypath_indeterminate_oldest_timestamp_seconds",
+    }
+    there = {sample.name for family in instant(money_path) for sample in family.samples}
+    assert read - recorded - {"ALERTS"} - there == absent
+    assert not absent & there
+
+
+def test_the_history_is_healthy(money_path: MoneyPath, tmp_path: Path, promtool: RunTool) -> None:
+    """No alert but the watchdog fires on it, and every ratio, quantile and cost is there and good."""
+    result = promtool_on_history(money_path, tmp_path, promtool, HEALTHY)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_history_without_success_would_be_noticed(
+    money_path: MoneyPath, tmp_path: Path, promtool: RunTool
+) -> None:
+    """The twin: the same test breaks when one expectation is another."""
+    wrong = {**HEALTHY, "path:cost_per_transaction:micro_units_rate5m < 3000000": 1.0}
+    assert promtool_on_history(money_path, tmp_path, promtool, wrong).returncode != 0
 
 
 def test_the_history_ends_when_told_and_flows_at_the_given_rate(money_path: MoneyPath) -> None:

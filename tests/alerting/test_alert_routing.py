@@ -75,7 +75,9 @@ def test_every_generated_alert_reaches_exactly_its_roles(
     """The labels of every rule, sent through the routes, reach the roles that the rule names."""
     for alert in tree.alerts(tree.build(money_path)):
         roles = alert.labels["roles"].strip("|").split("|")
-        expected = ["watchdog"] if alert.labels["severity"] == "none" else [f"role-{role}" for role in roles]
+        # The routes stand in the order of the roles in the file.
+        paged = [f"role-{role}" for role in money_path.paged_roles() if role in roles]
+        expected = ["watchdog"] if alert.labels["severity"] == "none" else paged
         assert receivers(amtool, root, alertname=alert.name, **alert.labels) == expected
 
 

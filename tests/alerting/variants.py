@@ -9,9 +9,3 @@ def with_slo(path: MoneyPath, **update: Any) -> MoneyPath:
     """Return `path` with keys of its first objective exchanged."""
     slo = path.slos[0].model_copy(update=update)
     return path.model_copy(update={"slos": (slo, *path.slos[1:])})
-
-
-def with_check(path: MoneyPath, **update: Any) -> MoneyPath:
-    """Return `path` with keys of its first check exchanged."""
-    check = path.checks[0].model_copy(update=update)
-    return path.model_copy(update={"checks": (check, *path.checks[1:])})

@@ -17,7 +17,7 @@ Labels: TypeAlias = dict[str, "tuple[str, ...] | None"]
 """The labels of a series, each with all its values, or None when they are not closed."""
 
 # Series that Prometheus itself makes, with their labels.
-BUILT_IN = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate", "tier", "provider", "currency"}}
+BUILT_IN = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate", "tier", "check"}}
 SCRAPE_LABELS = ("job", "instance")
 
 
@@ -34,6 +34,8 @@ def known_series(path: MoneyPath, groups: tuple[Group, ...]) -> dict[str, Labels
     for spec in build_catalogue(path):
         for name in spec.sample_names:
             known[name] = {**dict.fromkeys((*SCRAPE_LABELS, "le")), **dict(spec.labels)}
+        # An alert carries the labels of what it reads.
+        known["ALERTS"].update(dict.fromkeys(spec.labels))
     for rule in (rule for group in groups for rule in group.rules):
         if not isinstance(rule, Alert):
             known.setdefault(rule.record, {"provider": None}).update(dict.fromkeys(rule.labels))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from moneypath.alerting.errors import AlertImpossible
 from moneypath.alerting.leaf import decimal_text
-from moneypath.path.parts import Slo, TierId
+from moneypath.path.objectives import Objective, TierId
 
 DAY = 86_400
 
@@ -34,7 +34,7 @@ TIERS: Mapping[TierId, Tier] = {
 }
 
 
-def threshold(slo: Slo, tier: Tier) -> Fraction:
+def threshold(slo: Objective, tier: Tier) -> Fraction:
     """Return the error ratio above which `tier` fires; raise AlertImpossible when no ratio can be."""
     factor = tier.factor(slo.window_days)
     ratio = factor * (1 - Fraction(slo.objective))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
+from moneypath.alerting.leaf import Expr, expr
 from moneypath.path.model import MoneyPath
 
 
@@ -17,7 +18,6 @@ class Severity(StrEnum):
 TARGET_DOWN = "MoneyPathTargetDown"
 WATCHDOG = "MoneyPathWatchdog"
 TARGET_EXPECTED = "moneypath_target_expected"
-PROVIDER_EXPECTED = "moneypath_provider_expected"
 ROUTING = "moneypath_provider_routing_active"
 LAST_SUCCESS = "moneypath_check_last_success_timestamp_seconds"
 MONEY_AT_RISK = "moneypath_money_at_risk_minor_units"
@@ -53,9 +53,25 @@ def links(path: MoneyPath, runbook: str, dashboard: str) -> dict[str, str]:
     }
 
 
-def latch(alert: str, by: str, tier: str | None = None) -> str:
-    """Return the expression that is there while `alert` is firing, one series each value of `by`."""
+def latch(alert: str, by: str, **labels: str) -> str:
+    """Return the expression that is there while `alert` is firing, one series each value of `by`.
+
+    `labels` tell apart the rules that raise alerts of one name.
+    """
     matchers = f'alertname="{alert}", alertstate="firing"'
-    if tier:
-        matchers += f', tier="{tier}"'
+    for label, value in labels.items():
+        matchers += f', {label}="{value}"'
     return f"max by ({by}) (ALERTS{{{matchers}}})"
+
+
+def until_proven(condition: Expr, held: str, by: str, proof: Expr) -> Expr:
+    """Return the expression that begins with `condition` and, once firing, ends with `proof` only."""
+    return expr(
+        *("(\n  ", condition, "\n)\nor\n(\n  ", held),
+        *(f"\n  unless on ({by}) (\n    ", proof, "\n  )\n)"),
+    )
+
+
+def expected_series(label: str) -> str:
+    """Return the recorded series that is there for every member of `label`, since absence has no labels."""
+    return f"moneypath_{label}_expected"

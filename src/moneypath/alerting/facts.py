@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 from moneypath.alerting import tree
 from moneypath.alerting.burn import TIERS, threshold, window_seconds
@@ -13,8 +14,12 @@ from moneypath.alerting.leaf import Alert, decimal_text, window
 from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
 from moneypath.alerting.slo_alerts import TRAFFIC_HOLD_SECONDS, alert_name, traffic_alert_name
 from moneypath.alerting.timing import Scale
+from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo, Burn, Objective
+
+_Key: TypeAlias = tuple[str, str, str | None]
+"""Name, SLO or check, and tier of an alert rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def describe(path: MoneyPath, scale: Scale) -> list[AlertFacts]:
 
 def check_budgets(path: MoneyPath) -> None:
     """Raise AlertImpossible for an alert that takes longer in production than moneypath.yaml promises."""
-    for (name, tier), detection in _detections(path, Scale(1)):
+    for (name, _, tier), detection in _detections(path, Scale(1)):
         budget = detection.budget_seconds
         if budget is not None and detection.seconds > budget:
             raise AlertImpossible(
@@ -65,15 +70,16 @@ def check_budgets(path: MoneyPath) -> None:
             )
 
 
-def _facts(path: MoneyPath, alert: Alert, detections: dict[tuple[str, str | None], _Detection]) -> AlertFacts:
+def _facts(path: MoneyPath, alert: Alert, detections: dict[_Key, _Detection]) -> AlertFacts:
     tier = alert.labels.get("tier")
-    detection = detections.get((alert.name, tier))
+    subject = alert.labels.get("slo") or alert.labels["check"]
+    detection = detections.get((alert.name, subject, tier))
     return AlertFacts(
         name=alert.name,
         severity=alert.labels["severity"],
         roles=tuple(alert.labels["roles"].strip("|").split("|")),
         runbook=alert.annotations["runbook_url"].removeprefix(path.links.runbooks).removesuffix(".md"),
-        subject=alert.labels.get("slo") or alert.labels["check"],
+        subject=subject,
         stage=alert.labels["stage"],
         tier=tier,
         detect_within_seconds=detection.seconds if detection else None,
@@ -81,25 +87,52 @@ def _facts(path: MoneyPath, alert: Alert, detections: dict[tuple[str, str | None
     )
 
 
-def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[tuple[str, str | None], _Detection]]:
+def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
     delay = scale.timing.delay_seconds
     for slo in path.slos:
-        yield from _slo_detections(slo, scale)
+        if isinstance(slo, AvailabilitySlo):
+            yield from _availability_detections(slo, scale)
+        elif slo.burn:
+            yield from _burn_detections(slo, slo.burn.alert, slo.burn, scale)
     for check in path.checks:
-        yield (check.alerts.violated, None), _Detection(delay)
-        yield (check.alerts.stale, None), _Detection(delay + _span(scale, check.stale_after_seconds))
-    yield (TARGET_DOWN, None), _Detection(delay + _span(scale, TARGET_HOLD_SECONDS))
+        yield (check.alerts.violated, check.id, None), _Detection(delay)
+        stale = _span(scale, check.stale_after_seconds)
+        yield (check.alerts.stale, check.id, None), _Detection(delay + stale)
+    for guard in path.guards:
+        seconds = max(_span(scale, each) for each in _patience(guard))
+        detection = _Detection(delay + seconds, budget_seconds=guard.detect_within_seconds)
+        yield (guard.alert, guard.id, None), detection
+    yield (TARGET_DOWN, "target_up", None), _Detection(delay + _span(scale, TARGET_HOLD_SECONDS))
 
 
-def _slo_detections(slo: Slo, scale: Scale) -> Iterator[tuple[tuple[str, str | None], _Detection]]:
+def _patience(guard: AnyGuard) -> tuple[int, ...]:
+    """Return how long each way to the alert takes, in seconds: over the limit, and without evidence."""
+    if isinstance(guard, IncreaseGuard | RatioGuard):
+        # The fault may be just strong enough, so that it has to fill the window.
+        return (guard.window_seconds,)
+    missing = (guard.evidence.missing_after_seconds,) if guard.evidence else ()
+    if isinstance(guard, AgeGuard):
+        return (guard.older_than_seconds, *missing)
+    return (guard.grace_seconds if isinstance(guard, DeadlineGuard) else 0, *missing)
+
+
+def _availability_detections(slo: AvailabilitySlo, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
     delay = scale.timing.delay_seconds
     if slo.hard_down:
         share, total = Fraction(slo.hard_down.bad_share), Fraction(1)
         seconds = window_seconds(share, _span(scale, HARD_DOWN_SECONDS), total)
         budget = slo.hard_down.detect_within_seconds
-        yield (alert_name(slo, "HardDown"), None), _Detection(delay + seconds, total, budget)
-    ratio = Fraction(slo.burn.detect_at_ratio)
-    for tier_id in slo.burn.tiers:
+        yield (alert_name(slo, "HardDown"), slo.id, None), _Detection(delay + seconds, total, budget)
+    yield from _burn_detections(slo, alert_name(slo, "BudgetBurn"), slo.burn, scale)
+    silence = _span(scale, TRAFFIC_SECONDS) + _span(scale, TRAFFIC_HOLD_SECONDS)
+    yield (traffic_alert_name(slo), slo.id, None), _Detection(delay + silence)
+
+
+def _burn_detections(
+    slo: Objective, name: str, burn: Burn, scale: Scale
+) -> Iterator[tuple[_Key, _Detection]]:
+    ratio = Fraction(burn.detect_at_ratio)
+    for tier_id in burn.tiers:
         tier = TIERS[tier_id]
         limit = threshold(slo, tier)
         seconds = max(
@@ -107,10 +140,9 @@ def _slo_detections(slo: Slo, scale: Scale) -> Iterator[tuple[tuple[str, str | N
             for span in (tier.long_seconds, tier.short_seconds)
         )
         # The promise is that of the fastest tier; the slower ones are there for smaller ratios.
-        promise = slo.burn.detect_within_seconds if tier_id is slo.burn.tiers[0] else None
-        yield (alert_name(slo, "BudgetBurn"), tier_id.value), _Detection(delay + seconds, ratio, promise)
-    silence = _span(scale, TRAFFIC_SECONDS) + _span(scale, TRAFFIC_HOLD_SECONDS)
-    yield (traffic_alert_name(slo), None), _Detection(delay + silence)
+        promise = burn.detect_within_seconds if tier_id is burn.tiers[0] else None
+        detection = _Detection(scale.timing.delay_seconds + seconds, ratio, promise)
+        yield (name, slo.id, tier_id.value), detection
 
 
 def _span(scale: Scale, seconds: int) -> Fraction:

@@ -2,21 +2,21 @@
 
 from moneypath.alerting.conventions import (
     LAST_SUCCESS,
-    PROVIDER_EXPECTED,
     TARGET_DOWN,
     TARGET_EXPECTED,
     WATCHDOG,
     Severity,
     annotations,
+    expected_series,
     latch,
     links,
     roles_label,
 )
-from moneypath.alerting.errors import RuleInvalid
 from moneypath.alerting.leaf import Alert, Expr, Recording, age, expr, fixed, window
+from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check, Target
-from moneypath.telemetry.catalogue import Catalogue, MetricKind
+from moneypath.telemetry.catalogue import Catalogue
 
 TARGET_HOLD_SECONDS = 30
 
@@ -24,17 +24,26 @@ _ONE = fixed(1, "one")
 _ZERO = fixed(0, "zero")
 
 
-def expected(path: MoneyPath) -> tuple[Recording, ...]:
-    """Return a series for each target and provider that has to be there, since absence has no labels."""
+def expected(path: MoneyPath, catalogue: Catalogue) -> tuple[Recording, ...]:
+    """Return a series for each target and member that has to be there, since absence has no labels."""
     constant = expr("vector(", _ONE, ")")
-    targets = [Recording(TARGET_EXPECTED, constant, {"job": target.job}) for target in path.targets]
-    providers = [Recording(PROVIDER_EXPECTED, constant, {"provider": name}) for name in path.provider_ids()]
-    return (*targets, *providers)
+    members = {"provider": path.provider_ids()}
+    for guard in path.guards:
+        if not isinstance(guard, IncreaseGuard | RatioGuard) and guard.evidence:
+            members |= catalogue[guard.evidence.series].labels
+    return (
+        *(Recording(TARGET_EXPECTED, constant, {"job": target.job}) for target in path.targets),
+        *(
+            Recording(expected_series(label), constant, {label: value})
+            for label, values in members.items()
+            for value in values
+        ),
+    )
 
 
 def violated(path: MoneyPath, check: Check, catalogue: Catalogue) -> Alert:
     """Return the alert of a broken invariant; it ends only when the gauges are there and 0."""
-    by = ", ".join(_labels_in_common(check, catalogue))
+    by = ", ".join(catalogue[check.series[0]].labels)
     name = check.alerts.violated
     gauges = [f"max by ({by}) ({series})" for series in check.series]
     broken: list[Expr] = []
@@ -130,24 +139,6 @@ def _check_labels(check: Check) -> dict[str, str]:
         "stage": check.stage,
         "roles": roles_label(check.roles),
     }
-
-
-def _labels_in_common(check: Check, catalogue: Catalogue) -> tuple[str, ...]:
-    common: tuple[str, ...] | None = None
-    for series in check.series:
-        if series not in catalogue or catalogue[series].kind is not MetricKind.GAUGE:
-            gauges = ", ".join(sorted(spec.name for spec in catalogue if spec.kind is MetricKind.GAUGE))
-            raise RuleInvalid(
-                f"checks[{check.id}].series: there is no gauge {series}", hint=f"allowed: {gauges}"
-            )
-        labels = tuple(catalogue[series].labels)
-        if common is not None and labels != common:
-            raise RuleInvalid(
-                f"checks[{check.id}].series: {series} has the labels {labels}, not {common}",
-                hint="put series with other labels into a check of their own",
-            )
-        common = labels
-    return common or ()
 
 
 def _named(by: str) -> str:

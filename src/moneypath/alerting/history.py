@@ -5,24 +5,31 @@ same labels as the live ones, so both join; the live counters start again at 0, 
 reads as a restart of the process.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from moneypath.alerting.conventions import LAST_SUCCESS, ROUTING
-from moneypath.alerting.leaf import Leaf, decimal_text, duration_text
-from moneypath.alerting.sli import PAYMENTS, RESULTS, recorded, windows
+from moneypath.alerting.healthy import Growth, Level, api, growths, levels, operations, worker
+from moneypath.alerting.leaf import Leaf, decimal_text, duration_text, window
+from moneypath.alerting.path_slis import path_windows
+from moneypath.alerting.sli import PAYMENTS, windows
 from moneypath.alerting.timing import Scale
-from moneypath.path.loader import build_catalogue
+from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
-from moneypath.telemetry.vocabulary import NO_PROVIDER, AuthorizationResult, Cohort, Outcome, Traffic
+from moneypath.telemetry.vocabulary import Cohort, Outcome, Traffic
+
+# Between the edges 0.05 and 0.1 of our histograms: a healthy provider's answer.
+_HEALTHY_SECONDS = Decimal("0.08")
 
 EVENTS_PER_SECOND = 10
 
 # Values of a series at a number of seconds since the history began, and at a Unix time.
 _Values = Callable[[int, Decimal], str]
+_Series = tuple[str, dict[str, str], _Values]
+# What OpenMetrics wants together at each instant: one series, or all of one histogram.
+_Point = tuple[_Series, ...]
 
 
 def backfill(
@@ -38,114 +45,111 @@ def backfill(
     There is a sample every `step` seconds. `events_per_second` is the traffic of each provider:
     give the rate of the load to come, since a busier past makes later errors a smaller share.
     """
-    catalogue = build_catalogue(path)
+    catalogue = path.catalogue()
     end = Decimal(str(round(until, 3)))
-    offsets = range(0, seconds + 1, step)
+    times = [(offset, end - seconds + offset) for offset in range(0, seconds + 1, step)]
     lines: list[str] = []
 
-    def write(name: str, kind: MetricKind, samples: Iterator[tuple[dict[str, str], _Values]]) -> None:
-        family = catalogue[name].family if name in catalogue else name
-        lines.append(f"# TYPE {family} {kind}")
-        for labels, values in samples:
-            text = ",".join(f'{key}="{value}"' for key, value in labels.items())
-            for offset in offsets:
-                at = end - seconds + offset
-                lines.append(f"{name}{{{text}}} {values(offset, at)} {at}")
+    def write(name: str, kind: MetricKind, points: Iterator[_Point]) -> None:
+        lines.append(f"# TYPE {name} {kind}")
+        for point in points:
+            named = [(f"{sample}{{{_inside(labels)}}}", values) for sample, labels, values in point]
+            lines.extend(
+                f"{series} {values(offset, at)} {at}" for offset, at in times for series, values in named
+            )
 
-    write(PAYMENTS, MetricKind.COUNTER, _payments(path, catalogue, events_per_second))
-    if any(slo.bad_results for slo in path.slos):
-        write(RESULTS, MetricKind.COUNTER, _results(path, catalogue, events_per_second))
-    write(ROUTING, MetricKind.GAUGE, _gauge(_worker(path), catalogue, ROUTING, _one))
-    write(LAST_SUCCESS, MetricKind.GAUGE, _gauge(_worker(path), catalogue, LAST_SUCCESS, _now))
-    for series in dict.fromkeys(series for check in path.checks for series in check.series):
-        write(series, MetricKind.GAUGE, _gauge(_worker(path), catalogue, series, _zero))
-    write("up", MetricKind.GAUGE, ((_member(target.job), _one) for target in path.targets))
+    for growth in growths(path):
+        spec = catalogue[growth.name]
+        write(spec.family, spec.kind, _growing(path, catalogue, growth, events_per_second))
+    for level in levels(path):
+        write(level.name, MetricKind.GAUGE, _level(path, catalogue, level))
+    up = ((("up", _member(target.job), _constant(1)),) for target in path.targets)
+    write("up", MetricKind.GAUGE, up)
     return "\n".join((*lines, "# EOF\n"))
 
 
 def longest_window_seconds(path: MoneyPath, scale: Scale) -> Fraction:
-    """Return the longest window that any objective looks at, at `scale`."""
-    return max(scale.apply(_longest(slo)) for slo in path.slos)
+    """Return the longest window that any rule looks at, at `scale`."""
+    return scale.apply(_longest(path))
 
 
 def window_fill_query(path: MoneyPath, scale: Scale) -> str:
     """Return PromQL for the share, 0 to 1, of the longest window that holds samples; empty means none."""
-    slo = max(path.slos, key=lambda slo: windows(slo)[-1])
-    span = scale.apply(_longest(slo))
+    operation = path.availability_slos()[0].operation
+    span = scale.apply(_longest(path))
     samples = decimal_text(span / scale.timing.scrape_seconds)
     providers = "|".join(path.provider_ids())
     matchers = (
-        f'job="{_api(path)}",operation="{slo.operation}",outcome="{Outcome.SUCCEEDED}",'
+        f'job="{api(path)}",operation="{operation}",outcome="{Outcome.SUCCEEDED}",'
         f'traffic="{Traffic.LIVE}",cohort="{Cohort.CONTROL}",provider=~"{providers}"'
     )
     return f"clamp_max(min(count_over_time({PAYMENTS}{{{matchers}}}[{duration_text(span)}])) / {samples}, 1)"
 
 
-def _longest(slo: Slo) -> Leaf:
-    return recorded(slo, windows(slo)[-1]).span
+def _longest(path: MoneyPath) -> Leaf:
+    seconds = [
+        each
+        for slo in path.slos
+        for each in (windows(slo) if isinstance(slo, AvailabilitySlo) else path_windows(slo))
+    ]
+    counted = (guard for guard in path.guards if isinstance(guard, IncreaseGuard | RatioGuard))
+    return window(max((*seconds, *(guard.window_seconds for guard in counted))), "longest")
 
 
-def _api(path: MoneyPath) -> str:
-    """Return the job that counts payments: the target at the stage of the objectives."""
-    return next(
-        (target.job for target in path.targets if target.stage == path.slos[0].stage), path.targets[0].job
-    )
-
-
-def _worker(path: MoneyPath) -> str:
-    """Return the job that exports what the database holds: the target at the stage of the checks."""
-    return next(
-        (target.job for target in path.targets if target.stage == path.checks[0].stage), path.targets[-1].job
-    )
+def _inside(labels: dict[str, str]) -> str:
+    return ",".join(f'{key}="{value}"' for key, value in labels.items())
 
 
 def _member(job: str) -> dict[str, str]:
     return {"job": job, "instance": job}
 
 
-def _steady(per_second: int) -> _Values:
-    return lambda offset, _: str(per_second * offset)
+def _steady(per_second: Fraction) -> _Values:
+    if per_second.denominator == 1:
+        whole = per_second.numerator
+        return lambda offset, _: str(whole * offset)
+    return lambda offset, _: decimal_text(per_second * offset)
 
 
-def _one(_offset: int, _at: Decimal) -> str:
-    return "1"
+def _constant(value: int) -> _Values:
+    return lambda _offset, _at: str(value)
 
 
-def _zero(_offset: int, _at: Decimal) -> str:
-    return "0"
+def _ahead(seconds: int) -> _Values:
+    return lambda _offset, at: str(at + seconds)
 
 
-def _now(_offset: int, at: Decimal) -> str:
-    return str(at)
-
-
-def _payments(path: MoneyPath, catalogue: Catalogue, rate: int) -> Iterator[tuple[dict[str, str], _Values]]:
-    operations = {slo.operation.value for slo in path.slos}
-    for labels in _combinations(catalogue, PAYMENTS):
-        if labels["operation"] not in operations:
+def _growing(path: MoneyPath, catalogue: Catalogue, growth: Growth, rate: int) -> Iterator[_Point]:
+    spec, looked_at = catalogue[growth.name], operations(path)
+    # Without the label one series counts for all providers.
+    alone = growth.share * rate * (1 if "provider" in spec.labels else len(path.providers))
+    for labels in _combinations(catalogue, growth.name):
+        if labels.get("operation", "") not in {"", *looked_at}:
             continue
-        healthy = (
-            labels["outcome"] == Outcome.SUCCEEDED
-            and labels["traffic"] == Traffic.LIVE
-            and labels["cohort"] == Cohort.CONTROL
-            and labels["provider"] != NO_PROVIDER
-        )
-        yield {**labels, **_member(_api(path))}, _steady(rate) if healthy else _zero
+        per_second = alone if growth.is_healthy(labels, catalogue) else Fraction(0)
+        here = {**labels, **_member(growth.job)}
+        if spec.kind is MetricKind.HISTOGRAM:
+            yield tuple(_timed(growth.name, spec.buckets, here, per_second))
+        else:
+            yield ((growth.name, here, _steady(per_second)),)
 
 
-def _results(path: MoneyPath, catalogue: Catalogue, rate: int) -> Iterator[tuple[dict[str, str], _Values]]:
-    first = {label: values[0] for label, values in catalogue[RESULTS].labels.items() if label != "provider"}
-    approved: Mapping[str, str] = {**first, "result": AuthorizationResult.APPROVED.value}
-    for labels in _combinations(catalogue, RESULTS):
-        healthy = all(labels[label] == value for label, value in approved.items())
-        yield {**labels, **_member(_api(path))}, _steady(rate) if healthy else _zero
+def _timed(
+    name: str, edges: tuple[float, ...], labels: dict[str, str], per_second: Fraction
+) -> Iterator[_Series]:
+    for edge in edges:
+        fits = Decimal(str(edge)) >= _HEALTHY_SECONDS
+        # Written like our exposition writes it, or the live series would not continue this one.
+        yield f"{name}_bucket", {**labels, "le": str(edge)}, _steady(per_second if fits else Fraction(0))
+    yield f"{name}_bucket", {**labels, "le": "+Inf"}, _steady(per_second)
+    yield f"{name}_count", labels, _steady(per_second)
+    yield f"{name}_sum", labels, _steady(per_second * Fraction(_HEALTHY_SECONDS))
 
 
-def _gauge(
-    job: str, catalogue: Catalogue, name: str, values: _Values
-) -> Iterator[tuple[dict[str, str], _Values]]:
-    for labels in _combinations(catalogue, name):
-        yield {**labels, **_member(job)}, values
+def _level(path: MoneyPath, catalogue: Catalogue, level: Level) -> Iterator[_Point]:
+    values = _ahead(level.value) if level.is_time else _constant(level.value)
+    for labels in _combinations(catalogue, level.name):
+        yield ((level.name, {**labels, **_member(worker(path))}, values),)
 
 
 def _combinations(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:

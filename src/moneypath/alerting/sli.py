@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from moneypath.alerting.burn import TIERS
 from moneypath.alerting.leaf import Expr, Leaf, Recording, duration_text, expr, fixed, window
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.vocabulary import NO_PROVIDER, Operation, Outcome, Traffic
 
 HARD_DOWN_SECONDS = 60
@@ -32,7 +32,7 @@ NOUNS = {
 }
 
 
-def noun(slo: Slo) -> str:
+def noun(slo: AvailabilitySlo) -> str:
     """Return the operation of `slo` as a noun, as it stands in names."""
     return NOUNS[slo.operation]
 
@@ -41,7 +41,7 @@ def noun(slo: Slo) -> str:
 class Recorded:
     """The names of what is recorded of one objective over one window; they keep the unscaled window."""
 
-    slo: Slo
+    slo: AvailabilitySlo
     span: Leaf
 
     def _name(self, quality: str, operation: str) -> str:
@@ -68,12 +68,12 @@ class Recorded:
         return f"path:{noun(self.slo)}_bad:ratio_rate{duration_text(self.span.value)}"
 
 
-def recorded(slo: Slo, seconds: int) -> Recorded:
+def recorded(slo: AvailabilitySlo, seconds: int) -> Recorded:
     """Return the names for the window of `seconds`."""
     return Recorded(slo, window(seconds, f"window_{seconds}"))
 
 
-def windows(slo: Slo) -> tuple[int, ...]:
+def windows(slo: AvailabilitySlo) -> tuple[int, ...]:
     """Return every window, in seconds, that the alerts of `slo` look at, shortest first."""
     seconds = {TRAFFIC_SECONDS}
     if slo.hard_down:
@@ -83,7 +83,7 @@ def windows(slo: Slo) -> tuple[int, ...]:
     return tuple(sorted(seconds))
 
 
-def recordings(slo: Slo) -> tuple[Recording, ...]:
+def recordings(slo: AvailabilitySlo) -> tuple[Recording, ...]:
     """Return the recording rules of `slo`, ordered so that each finds what it reads."""
     rules: list[Recording] = []
     for seconds in windows(slo):
@@ -106,11 +106,11 @@ _SOMEBODY = f'provider!="{NO_PROVIDER}"'
 _NOBODY = f'provider="{NO_PROVIDER}"'
 
 
-def _valid(slo: Slo, span: Leaf) -> Expr:
+def _valid(slo: AvailabilitySlo, span: Leaf) -> Expr:
     return _increase("sum by (provider)", slo, span, _SOMEBODY, *_outcomes(slo))
 
 
-def _bad(slo: Slo, names: Recorded) -> Expr:
+def _bad(slo: AvailabilitySlo, names: Recorded) -> Expr:
     span = names.span
     # Without any series of bad outcomes there are none, as long as there are valid events.
     nothing = expr(f"{names.valid}{{{_SOMEBODY}}} * ", fixed(0, "zero"))
@@ -127,12 +127,12 @@ def _bad(slo: Slo, names: Recorded) -> Expr:
     return expr(failed, "\n+ (\n  ", lesser, "\n)")
 
 
-def _increase(aggregate: str, slo: Slo, span: Leaf, *matchers: str) -> Expr:
+def _increase(aggregate: str, slo: AvailabilitySlo, span: Leaf, *matchers: str) -> Expr:
     chosen = ", ".join((f'operation="{slo.operation}"', f'traffic="{Traffic.LIVE}"', *matchers))
     return expr(f"{aggregate} (increase({PAYMENTS}{{{chosen}}}[", span, "]))")
 
 
-def _outcomes(slo: Slo) -> tuple[str, ...]:
+def _outcomes(slo: AvailabilitySlo) -> tuple[str, ...]:
     return (f'outcome!~"{"|".join(slo.excluded_outcomes)}"',) if slo.excluded_outcomes else ()
 
 

@@ -10,17 +10,17 @@ failures, so that the share of a window that empties rises towards 1 although no
 
 from moneypath.alerting.burn import TIERS, Tier, threshold
 from moneypath.alerting.conventions import (
-    PROVIDER_EXPECTED,
     ROUTING,
     Severity,
     annotations,
+    expected_series,
     latch,
     roles_label,
 )
 from moneypath.alerting.leaf import Alert, Expr, Leaf, count, expr, fixed, window
 from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS, Recorded, noun, recorded
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import HardDown, Slo
+from moneypath.path.objectives import AvailabilitySlo, HardDown
 from moneypath.telemetry.vocabulary import Operation
 
 TRAFFIC_HOLD_SECONDS = 300
@@ -28,12 +28,12 @@ TRAFFIC_HOLD_SECONDS = 300
 _DRAINED = expr(f"max by (provider) ({ROUTING}) == ", fixed(0, "drained"))
 
 
-def alert_name(slo: Slo, condition: str) -> str:
+def alert_name(slo: AvailabilitySlo, condition: str) -> str:
     """Return the name of an alert of `slo`: `MoneyPathAuthorizationHardDown`."""
     return f"MoneyPath{noun(slo).capitalize()}{condition}"
 
 
-def traffic_alert_name(slo: Slo) -> str:
+def traffic_alert_name(slo: AvailabilitySlo) -> str:
     """Return the name of the alert of missing traffic; authorization is where traffic arrives."""
     return (
         "MoneyPathTrafficMissing"
@@ -42,14 +42,14 @@ def traffic_alert_name(slo: Slo) -> str:
     )
 
 
-def alerts(path: MoneyPath, slo: Slo) -> tuple[Alert, ...]:
+def alerts(path: MoneyPath, slo: AvailabilitySlo) -> tuple[Alert, ...]:
     """Return all alerts of `slo`; raise AlertImpossible for one that could never fire."""
     hard_down = [_hard_down(path, slo, slo.hard_down)] if slo.hard_down else []
     burns = [_burn(path, slo, TIERS[tier]) for tier in slo.burn.tiers]
     return (*hard_down, *burns, _traffic_missing(path, slo))
 
 
-def _labels(slo: Slo, roles: tuple[str, ...]) -> dict[str, str]:
+def _labels(slo: AvailabilitySlo, roles: tuple[str, ...]) -> dict[str, str]:
     return {
         "severity": Severity.CRITICAL.value,
         "slo": slo.id,
@@ -58,7 +58,7 @@ def _labels(slo: Slo, roles: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _hard_down(path: MoneyPath, slo: Slo, declared: HardDown) -> Alert:
+def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Alert:
     name = alert_name(slo, "HardDown")
     seen = recorded(slo, HARD_DOWN_SECONDS)
     share = fixed(declared.bad_share, "bad_share")
@@ -83,7 +83,7 @@ def _hard_down(path: MoneyPath, slo: Slo, declared: HardDown) -> Alert:
     )
 
 
-def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> Alert:
+def _burn(path: MoneyPath, slo: AvailabilitySlo, tier: Tier) -> Alert:
     name = alert_name(slo, "BudgetBurn")
     long, short = recorded(slo, tier.long_seconds), recorded(slo, tier.short_seconds)
     limit = fixed(threshold(slo, tier), "burn_threshold")
@@ -91,7 +91,7 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> Alert:
         name=name,
         expr=_until_proven(
             expr(f"{long.ratio} > ", limit, f"\n  and on (provider) {short.ratio} > ", limit),
-            latch(name, "provider", tier.id),
+            latch(name, "provider", tier=tier.id),
             short,
             limit,
             count(slo.traffic.min_events, "evidence_events"),
@@ -123,12 +123,12 @@ def _until_proven(condition: Expr, held: str, short: Recorded, limit: Leaf, enou
     )
 
 
-def _traffic_missing(path: MoneyPath, slo: Slo) -> Alert:
+def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> Alert:
     seen = recorded(slo, TRAFFIC_SECONDS)
     return Alert(
         name=traffic_alert_name(slo),
         expr=expr(
-            *(PROVIDER_EXPECTED, "\nunless on (provider) ", _DRAINED),
+            *(expected_series("provider"), "\nunless on (provider) ", _DRAINED),
             *(f"\nunless on (provider) {seen.valid} >= ", count(slo.traffic.min_events, "traffic_floor")),
         ),
         labels=_labels(slo, slo.traffic.roles),

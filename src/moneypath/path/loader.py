@@ -18,11 +18,4 @@ def load(file: Path) -> MoneyPath:
 
 def build_catalogue(path: MoneyPath) -> Catalogue:
     """Return the catalogue of metrics with the labels closed over what `path` declares."""
-    return Catalogue.build(
-        {
-            "providers": path.provider_ids(),
-            "currencies": tuple(path.currencies),
-            "schemes": path.schemes,
-            "checks": tuple(check.id for check in path.checks),
-        }
-    )
+    return path.catalogue()

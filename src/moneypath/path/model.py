@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from moneypath.path.costs import Costs, cost_misfits
+from moneypath.path.guards import AnyGuard, guard_misfits
+from moneypath.path.objectives import AvailabilitySlo, LatencySlo, PathSlo, Slo, objective_misfits
 from moneypath.path.parts import (
     Check,
     CurrencyCode,
@@ -14,7 +16,6 @@ from moneypath.path.parts import (
     Links,
     Provider,
     Role,
-    Slo,
     Slug,
     SnakeId,
     Stage,
@@ -22,8 +23,10 @@ from moneypath.path.parts import (
     Title,
     Watchdog,
 )
-from moneypath.path.problems import Location, Misfit, Misfits, suggest
-from moneypath.telemetry.vocabulary import NO_PROVIDER, Operation
+from moneypath.path.problems import Location, Misfit, Misfits, repeated, suggest
+from moneypath.path.selection import series_misfits
+from moneypath.telemetry.catalogue import Catalogue, MetricKind
+from moneypath.telemetry.vocabulary import NO_PROVIDER
 
 
 class MoneyPath(Declared):
@@ -40,12 +43,14 @@ class MoneyPath(Declared):
     targets: tuple[Target, ...] = Field(min_length=1, max_length=50)
     slos: tuple[Slo, ...] = Field(min_length=1, max_length=50)
     checks: tuple[Check, ...] = Field(min_length=1, max_length=50)
+    guards: tuple[AnyGuard, ...] = Field(max_length=50, description="a list of guards, or []")
     costs: Costs
     watchdog: Watchdog
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        found = tuple(_misfits(self))
+        # The catalogue is closed over what is declared, so it can only be built of what fits together.
+        found = tuple(_misfits(self)) or tuple(_series_misfits(self, Catalogue.build(_vocabulary(self))))
         if found:
             raise Misfits(found)
         return self
@@ -58,26 +63,81 @@ class MoneyPath(Declared):
         """Return the ids of the providers, in the order of the file."""
         return tuple(provider.id for provider in self.providers)
 
+    def availability_slos(self) -> tuple[AvailabilitySlo, ...]:
+        """Return the objectives on the answers to an operation."""
+        return tuple(slo for slo in self.slos if isinstance(slo, AvailabilitySlo))
+
+    def path_slos(self) -> tuple[PathSlo, ...]:
+        """Return the objectives that are kept over the whole path."""
+        return tuple(slo for slo in self.slos if not isinstance(slo, AvailabilitySlo))
+
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue of metrics, closed over what is declared; thresholds become bucket edges."""
+        thresholds: dict[str, list[float]] = {}
+        for slo in self.slos:
+            if isinstance(slo, LatencySlo):
+                thresholds.setdefault(slo.timed.series, []).append(float(slo.threshold_seconds))
+        return Catalogue.build(_vocabulary(self), latency_thresholds=thresholds)
+
+
+def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
+    return {
+        "providers": path.provider_ids(),
+        "currencies": tuple(path.currencies),
+        "schemes": path.schemes,
+        "checks": tuple(check.id for check in path.checks),
+    }
+
 
 def _misfits(path: MoneyPath) -> Iterator[Misfit]:
-    yield from _repeated(("stages",), [stage.id for stage in path.stages], "id")
-    yield from _repeated(("providers",), [provider.id for provider in path.providers], "id")
-    yield from _repeated(("targets",), [target.job for target in path.targets], "job")
+    yield from repeated(("stages",), [stage.id for stage in path.stages], "id")
+    yield from repeated(("providers",), [provider.id for provider in path.providers], "id")
+    yield from repeated(("targets",), [target.job for target in path.targets], "job")
     yield from _gate_misfits(path)
-    yield from _repeated(("slos",), [slo.id for slo in path.slos], "id")
-    yield from _repeated(("checks",), [check.id for check in path.checks], "id")
-    yield from _repeated(("schemes",), path.schemes)
+    yield from repeated(("slos",), [slo.id for slo in path.slos], "id")
+    yield from repeated(("checks",), [check.id for check in path.checks], "id")
+    yield from repeated(("guards",), [guard.id for guard in path.guards], "id")
+    yield from repeated(("schemes",), path.schemes)
     yield from _known(("reporting_currency",), path.reporting_currency, path.currencies, "currency")
     yield from _path_misfits(path)
     yield from _role_misfits(path)
-    for index, slo in enumerate(path.slos):
-        yield from _slo_misfits(("slos", index), slo)
     yield from cost_misfits(
         path.costs,
         providers=path.provider_ids(),
         currencies=path.currencies,
         reporting_currency=path.reporting_currency,
     )
+    checks = {check.id for check in path.checks}
+    for index, guard in enumerate(path.guards):
+        if guard.id in checks:
+            # Both stand in the label `check` of an alert.
+            yield Misfit(("guards", index, "id"), f'"{guard.id}" is the id of a check', "another id")
+
+
+def _series_misfits(path: MoneyPath, catalogue: Catalogue) -> Iterator[Misfit]:
+    for index, slo in enumerate(path.slos):
+        yield from objective_misfits(("slos", index), slo, catalogue)
+    for index, check in enumerate(path.checks):
+        yield from _check_misfits(("checks", index, "series"), check, catalogue)
+    for index, guard in enumerate(path.guards):
+        yield from guard_misfits(("guards", index), guard, catalogue)
+
+
+def _check_misfits(location: Location, check: Check, catalogue: Catalogue) -> Iterator[Misfit]:
+    known: list[tuple[str, ...]] = []
+    for index, name in enumerate(check.series):
+        unknown = tuple(series_misfits((*location, index), name, MetricKind.GAUGE, catalogue))
+        yield from unknown
+        if unknown:
+            continue
+        known.append(tuple(catalogue[name].labels))
+        if known[0] != known[-1]:
+            # What ends on the evidence of all its gauges needs the same labels on all.
+            mine, first = (", ".join(labels) or "none" for labels in (known[-1], known[0]))
+            what = f"{name} has the labels {mine}, not {first}"
+            yield Misfit(
+                (*location, index), what, "series with the same labels; others need a check of their own"
+            )
 
 
 def _path_misfits(path: MoneyPath) -> Iterator[Misfit]:
@@ -108,8 +168,8 @@ def _gate_misfits(path: MoneyPath) -> Iterator[Misfit]:
             yield from _known((*at, "owner_role"), gate.owner_role, path.roles, "role")
 
 
-def _alerting_parts(path: MoneyPath) -> tuple[tuple[str, tuple[Target | Slo | Check, ...]], ...]:
-    return ("targets", path.targets), ("slos", path.slos), ("checks", path.checks)
+def _alerting_parts(path: MoneyPath) -> tuple[tuple[str, tuple[Target | Slo | Check | AnyGuard, ...]], ...]:
+    return ("targets", path.targets), ("slos", path.slos), ("checks", path.checks), ("guards", path.guards)
 
 
 def _role_misfits(path: MoneyPath) -> Iterator[Misfit]:
@@ -118,28 +178,15 @@ def _role_misfits(path: MoneyPath) -> Iterator[Misfit]:
     lists: list[tuple[Location, tuple[str, ...]]] = [(("watchdog", "roles"), path.watchdog.roles)]
     for key, parts in _alerting_parts(path):
         lists += [((key, index, "roles"), part.roles) for index, part in enumerate(parts)]
-    lists += [(("slos", index, "traffic", "roles"), slo.traffic.roles) for index, slo in enumerate(path.slos)]
+    lists += [
+        (("slos", index, "traffic", "roles"), slo.traffic.roles)
+        for index, slo in enumerate(path.slos)
+        if isinstance(slo, AvailabilitySlo)
+    ]
     for location, roles in lists:
         yield from _all_known(location, roles, path.roles, "role")
         if not any(role in path.paged_roles() for role in roles):
             yield Misfit(location, "none of these roles is paged", "at least one role with `paged: true`")
-
-
-def _slo_misfits(location: Location, slo: Slo) -> Iterator[Misfit]:
-    both = sorted(set(slo.excluded_outcomes) & set(slo.bad_outcomes))
-    if both:
-        what = f"{', '.join(both)} cannot be bad and left out at the same time"
-        yield Misfit((*location, "bad_outcomes"), what, "outcomes that are not in excluded_outcomes")
-    for key, values in (
-        ("bad_outcomes", slo.bad_outcomes),
-        ("excluded_outcomes", slo.excluded_outcomes),
-        ("bad_results", slo.bad_results),
-    ):
-        yield from _repeated((*location, key), values)
-    yield from _repeated((*location, "burn", "tiers"), slo.burn.tiers)
-    if slo.bad_results and slo.operation is not Operation.AUTHORIZE:
-        what = "only authorizations have results"
-        yield Misfit((*location, "bad_results"), what, f"[] when the operation is {slo.operation}")
 
 
 def _known(location: Location, name: str, names: Iterable[str], kind: str) -> Iterator[Misfit]:
@@ -153,13 +200,4 @@ def _all_known(location: Location, given: Iterable[str], names: Iterable[str], k
     values = tuple(given)
     for index, name in enumerate(values):
         yield from _known((*location, index), name, allowed, kind)
-    yield from _repeated(location, values)
-
-
-def _repeated(location: Location, values: Iterable[str], key: str | None = None) -> Iterator[Misfit]:
-    seen: set[str] = set()
-    for index, value in enumerate(values):
-        if value in seen:
-            at = (*location, index, key) if key else (*location, index)
-            yield Misfit(at, f'"{value}" stands twice', "each once")
-        seen.add(value)
+    yield from repeated(location, values)

@@ -7,14 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from moneypath.telemetry.vocabulary import AuthorizationResult, Operation, Outcome
-
-
-class Per(StrEnum):
-    """What an objective is kept apart by, so that one provider's outage is not hidden in the average."""
-
-    PROVIDER = "provider"
-
 
 class GateKind(StrEnum):
     """What the law asks at a gate."""
@@ -25,18 +17,11 @@ class GateKind(StrEnum):
     DATA_RESIDENCY = "data_residency"
 
 
-class TierId(StrEnum):
-    """How fast a burn alert of this tier eats the error budget."""
-
-    FAST = "fast"
-    SLOW = "slow"
-
-
 def _decimal(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     # A ValueError even for a wrong type: pydantic makes problems of nothing else.
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", value):
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value):
         raise ValueError("should be a decimal in quotes, which is kept exactly")
     return Decimal(value)
 
@@ -45,6 +30,11 @@ Ratio = Annotated[
     Decimal,
     BeforeValidator(_decimal),
     Field(gt=0, lt=1, description='a decimal in quotes above 0 and below 1, such as "0.999"'),
+]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    Field(gt=0, description='a decimal in quotes above 0, such as "0.70"'),
 ]
 Slug = Annotated[
     str,
@@ -153,54 +143,6 @@ class Target(Declared):
     roles: RoleIds
     runbook: RunbookId
     dashboard: Slug
-
-
-class Burn(Declared):
-    """Which burn tiers page, and how fast they have to at which share of bad answers."""
-
-    tiers: tuple[TierId, ...] = Field(min_length=1)
-    detect_at_ratio: Ratio
-    detect_within_seconds: Seconds
-
-
-class HardDown(Declared):
-    """The alert of a total outage: `bad_share` over one minute with at least `min_events`."""
-
-    bad_share: Ratio
-    min_events: Count
-    detect_within_seconds: Seconds
-
-
-class Traffic(Declared):
-    """The floor of traffic: valid events in five minutes, below which nothing is proven."""
-
-    min_events: Count
-    roles: RoleIds
-    runbook: RunbookId
-
-
-class Slo(Declared):
-    """A promise about one operation.
-
-    Valid is every outcome but `excluded_outcomes`; bad is `bad_outcomes` plus `bad_results`.
-    """
-
-    id: Slug
-    title: Title
-    stage: SnakeId = Field(description="the id of a stage")
-    operation: Operation
-    per: Per
-    objective: Ratio
-    window_days: int = Field(ge=7, le=90, description="whole days from 7 to 90")
-    excluded_outcomes: tuple[Outcome, ...]
-    bad_outcomes: tuple[Outcome, ...] = Field(min_length=1)
-    bad_results: tuple[AuthorizationResult, ...]
-    roles: RoleIds
-    runbook: RunbookId
-    dashboard: Slug
-    burn: Burn
-    hard_down: HardDown | None = Field(description="a mapping, or null")
-    traffic: Traffic
 
 
 class CheckAlerts(Declared):

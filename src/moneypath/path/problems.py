@@ -1,7 +1,7 @@
 """What is wrong with a declaration: where, which key, and what would be right."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,16 @@ class Misfits(ValueError):
     def __init__(self, misfits: Sequence[Misfit]) -> None:
         super().__init__("; ".join(misfit.what for misfit in misfits))
         self.misfits = tuple(misfits)
+
+
+def repeated(location: Location, values: Iterable[str], key: str | None = None) -> Iterator[Misfit]:
+    """Yield each value of a list that stands there before, at its `key` when the items are mappings."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            at = (*location, index, key) if key else (*location, index)
+            yield Misfit(at, f'"{value}" stands twice', "each once")
+        seen.add(value)
 
 
 def suggest(word: str, candidates: Iterable[str]) -> str:

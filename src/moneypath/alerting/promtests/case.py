@@ -20,11 +20,15 @@ MONEY_NOT_KNOWN = "Money at risk: not known; see the runbook."
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is expected of the alert under test at one time: the labels that tell its instances apart."""
+    """What is expected of the alert under test at one time: the labels that tell its instances apart.
+
+    `others` are instances of other rules that raise alerts of the same name.
+    """
 
     seconds: int
     firing: tuple[Mapping[str, str], ...] = ()
     money: str = MONEY_NOT_KNOWN
+    others: tuple[tuple[Alert, Mapping[str, str]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,10 @@ def _test(path: MoneyPath, alert: Alert, case: Case) -> Document:
             {
                 "eval_time": duration_text(Fraction(moment.seconds)),
                 "alertname": alert.name,
-                "exp_alerts": [_expected(alert, labels, moment.money) for labels in moment.firing],
+                "exp_alerts": [
+                    _expected(rule, labels, moment.money)
+                    for rule, labels in (*((alert, labels) for labels in moment.firing), *moment.others)
+                ],
             }
             for moment in case.moments
         ],

@@ -17,14 +17,23 @@ def violated_cases(check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
     return tuple(_violated(check, catalogue))
 
 
-def stale_cases(check: Check) -> tuple[Case, ...]:
+def stale_cases(path: MoneyPath, check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
     """Return the cases of a check that does not run."""
-    return tuple(_stale(check))
+    return tuple(_stale(path, check, catalogue))
 
 
-def target_cases(path: MoneyPath, target: Target) -> tuple[Case, ...]:
+def target_cases(path: MoneyPath, target: Target, catalogue: Catalogue) -> tuple[Case, ...]:
     """Return the cases of a target that is down."""
-    return tuple(_target(path, target))
+    return tuple(_target(path, target, catalogue))
+
+
+def zeros(path: MoneyPath, catalogue: Catalogue, seconds: int) -> dict[str, str]:
+    """Return every gauge that has to be 0, at 0 for so many seconds."""
+    found: dict[str, str] = {}
+    for name in (name for check in path.checks for name in check.series):
+        labels = {label: values[0] for label, values in catalogue[name].labels.items()}
+        found[series(name, **labels, job=WORKER, instance=WORKER)] = flat((0, seconds))
+    return found
 
 
 def watchdog_cases() -> tuple[Case, ...]:
@@ -33,7 +42,7 @@ def watchdog_cases() -> tuple[Case, ...]:
         Case(
             "fires from the first evaluation on, without any series",
             {},
-            (Moment(0, ({},)), Moment(3600, ({},))),
+            (Moment(0, ({},)), Moment(300, ({},))),
         ),
     )
 
@@ -83,7 +92,7 @@ def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
     )
 
 
-def _stale(check: Check) -> Iterator[Case]:
+def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case]:
     name = series(LAST_SUCCESS, check=check.id, job=WORKER, instance=WORKER)
     limit = check.stale_after_seconds
     firing: tuple[dict[str, str], ...] = ({},)
@@ -98,6 +107,11 @@ def _stale(check: Check) -> Iterator[Case]:
     yield Case(
         "fires when the last success is too long ago, not before",
         {name: stuck},
+        (Moment(end - 2 * STEP_SECONDS), Moment(end + 2 * STEP_SECONDS, firing)),
+    )
+    yield Case(
+        "fires because the check is stuck, though every gauge that has to be 0 reads 0",
+        zeros(path, catalogue, end + 60) | {name: stuck},
         (Moment(end - 2 * STEP_SECONDS), Moment(end + 2 * STEP_SECONDS, firing)),
     )
     yield Case(
@@ -129,7 +143,7 @@ def _stale(check: Check) -> Iterator[Case]:
     )
 
 
-def _target(path: MoneyPath, target: Target) -> Iterator[Case]:
+def _target(path: MoneyPath, target: Target, catalogue: Catalogue) -> Iterator[Case]:
     alone = ({"job": target.job},)
     others = {
         series("up", job=other.job, instance=other.job): flat((1, 420))
@@ -144,6 +158,11 @@ def _target(path: MoneyPath, target: Target) -> Iterator[Case]:
         f"fires when {target.job} has not answered for the hold, not before",
         others | {name: flat((1, 300), (0, 300))},
         (Moment(down + hold - STEP_SECONDS), Moment(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        f"fires when {target.job} is stuck, though every gauge that has to be 0 reads 0",
+        others | zeros(path, catalogue, 420) | {name: flat((1, 300), (0, 300))},
+        (Moment(300), Moment(down + hold + STEP_SECONDS, alone)),
     )
     yield Case(
         "stays quiet for missed scrapes shorter than the hold",

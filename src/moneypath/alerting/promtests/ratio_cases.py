@@ -8,7 +8,7 @@ from moneypath.alerting.leaf import Alert
 from moneypath.alerting.promtests.case import STEP_SECONDS, Case, Moment, Sample
 from moneypath.alerting.promtests.traffic import BUSY, Phase, routing, technical, traffic
 from moneypath.alerting.sli import Recorded
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.vocabulary import NO_PROVIDER, Traffic
 
 PERCENT = Fraction(1, 100)
@@ -22,7 +22,7 @@ class RatioAlert:
     """An alert on a share of bad events: fires above `limit`, ends on `floor` events in the short window."""
 
     alert: Alert
-    slo: Slo
+    slo: AvailabilitySlo
     provider: str
     other: str | None
     limit: Fraction

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-from moneypath.alerting.burn import TIERS, Tier, threshold
+from moneypath.alerting.burn import Tier, threshold
 from moneypath.alerting.conventions import MONEY_AT_RISK
 from moneypath.alerting.leaf import Alert
 from moneypath.alerting.promtests import ratio_cases
@@ -13,10 +13,10 @@ from moneypath.alerting.promtests.traffic import Phase, routing, traffic
 from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS, recorded
 from moneypath.alerting.slo_alerts import TRAFFIC_HOLD_SECONDS
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import HardDown, Slo
+from moneypath.path.objectives import AvailabilitySlo, HardDown
 
 
-def burn_cases(path: MoneyPath, slo: Slo, alert: Alert, tier: Tier) -> tuple[Case, ...]:
+def burn_cases(path: MoneyPath, slo: AvailabilitySlo, alert: Alert, tier: Tier) -> tuple[Case, ...]:
     """Return the cases of a burn alert."""
     provider, other = _providers(path)
     tested = RatioAlert(
@@ -33,7 +33,9 @@ def burn_cases(path: MoneyPath, slo: Slo, alert: Alert, tier: Tier) -> tuple[Cas
     return ratio_cases.cases(tested)
 
 
-def hard_down_cases(path: MoneyPath, slo: Slo, alert: Alert, declared: HardDown) -> tuple[Case, ...]:
+def hard_down_cases(
+    path: MoneyPath, slo: AvailabilitySlo, alert: Alert, declared: HardDown
+) -> tuple[Case, ...]:
     """Return the cases of a hard-down alert."""
     provider, other = _providers(path)
     tested = RatioAlert(
@@ -50,14 +52,9 @@ def hard_down_cases(path: MoneyPath, slo: Slo, alert: Alert, declared: HardDown)
     return (*ratio_cases.cases(tested), *_few_events(tested), _priced(path, tested))
 
 
-def traffic_cases(path: MoneyPath, slo: Slo) -> tuple[Case, ...]:
+def traffic_cases(path: MoneyPath, slo: AvailabilitySlo) -> tuple[Case, ...]:
     """Return the cases of the alert of missing traffic."""
     return tuple(_traffic(path, slo))
-
-
-def tier_of(alert: Alert) -> Tier:
-    """Return the tier of a burn alert."""
-    return next(tier for tier in TIERS.values() if tier.id == alert.labels["tier"])
 
 
 def _providers(path: MoneyPath) -> tuple[str, str | None]:
@@ -87,7 +84,7 @@ def _priced(path: MoneyPath, tested: RatioAlert) -> Case:
     )
 
 
-def _traffic(path: MoneyPath, slo: Slo) -> Iterator[Case]:
+def _traffic(path: MoneyPath, slo: AvailabilitySlo) -> Iterator[Case]:
     everyone = tuple({"provider": provider} for provider in sorted(path.provider_ids()))
     provider, rest = path.provider_ids()[0], path.provider_ids()[1:]
     alone = ({"provider": provider},)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from moneypath.alerting.conventions import ROUTING
 from moneypath.alerting.promtests.case import STEP_SECONDS, Segment, counter, flat, series
 from moneypath.alerting.sli import PAYMENTS, RESULTS
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.vocabulary import AuthorizationResult, Cohort, Outcome, Traffic
 
 # Events a second, many enough that no floor of events matters unless a case is about it.
@@ -23,7 +23,7 @@ class Phase:
     reset: bool = False
 
 
-def payments(slo: Slo, provider: str, outcome: str, traffic: Traffic = Traffic.LIVE) -> str:
+def payments(slo: AvailabilitySlo, provider: str, outcome: str, traffic: Traffic = Traffic.LIVE) -> str:
     """Return the series of payments of one outcome."""
     return series(
         PAYMENTS,
@@ -63,7 +63,11 @@ def values(phases: tuple[Phase, ...], *, bad: bool) -> str:
 
 
 def traffic(
-    slo: Slo, provider: str, *phases: Phase, outcome: str | None = None, kind: Traffic = Traffic.LIVE
+    slo: AvailabilitySlo,
+    provider: str,
+    *phases: Phase,
+    outcome: str | None = None,
+    kind: Traffic = Traffic.LIVE,
 ) -> dict[str, str]:
     """Return the series of good and bad payments at `provider`."""
     return {
@@ -72,7 +76,7 @@ def traffic(
     }
 
 
-def technical(slo: Slo, provider: str, *phases: Phase, declined: bool = True) -> dict[str, str]:
+def technical(slo: AvailabilitySlo, provider: str, *phases: Phase, declined: bool = True) -> dict[str, str]:
     """Return technical declines as the bad events; without `declined` only canaries had them."""
     own = {payments(slo, provider, Outcome.SUCCEEDED): values(phases, bad=False)}
     if declined:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import GateKind, Per, Provider, Slo, Stage
+from moneypath.path.objectives import AvailabilitySlo, Per, Slo
+from moneypath.path.parts import GateKind, Provider, Stage
 
 GATE_NAMES = {
     GateKind.KYC: "KYC",
@@ -147,4 +148,4 @@ def _target(slo: Slo) -> str:
 
 
 def _scope(slo: Slo) -> str:
-    return "for each provider" if slo.per is Per.PROVIDER else ""
+    return "for each provider" if isinstance(slo, AvailabilitySlo) and slo.per is Per.PROVIDER else ""
