@@ -112,6 +112,10 @@ class Measures:
             if "moneypath_provider_circuit_open" in held
             else None
         )
+        self._rows, self._reports = (
+            recorder.counter(name) if name in held else None
+            for name in ("moneypath_reconciliation_rows_total", "moneypath_settlement_files_total")
+        )
 
     def now(self) -> float:
         """Return the instant of an arrival, for `since`."""
@@ -172,3 +176,14 @@ class Measures:
         """Say whether calls to a provider fail fast."""
         if self._circuits is not None:
             self._circuits.set(int(opened), provider=provider)
+
+    def count_rows(self, provider: str, *, matched: int, broken: int) -> None:
+        """Count rows of which ledger and settlement report agree, and those of which they do not."""
+        if self._rows is not None:
+            self._rows.inc(matched, provider=provider, result="matched")
+            self._rows.inc(broken, provider=provider, result="broken")
+
+    def count_report(self, provider: str, state: str) -> None:
+        """Count what became of a settlement report."""
+        if self._reports is not None:
+            self._reports.inc(provider=provider, result=state)

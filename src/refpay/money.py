@@ -1,5 +1,6 @@
 """Money: integer minor units with a currency; never a float, never summed across currencies."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -24,6 +25,16 @@ EXPONENTS: Final[dict[Currency, int]] = {
     Currency.JPY: 0,
     Currency.KWD: 3,
 }
+_MAJOR: Final = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,3}))?")
+
+
+def read_major(text: str, currency: Currency) -> int | None:
+    """Return the minor units, 0 included, of a decimal major amount; None if it is none of the currency."""
+    match = _MAJOR.fullmatch(text)
+    exponent = EXPONENTS[currency]
+    if match is None or len(match[2] or "") > exponent:
+        return None
+    return int(match[1] + (match[2] or "").ljust(exponent, "0"))
 
 
 @dataclass(frozen=True, slots=True)

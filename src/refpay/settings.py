@@ -90,11 +90,21 @@ class Settings:
     risk: RiskSettings
     # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
     messaging: MessagingSettings | None
+    reconcile_interval_seconds: float
+    report_timeout_seconds: float
 
     @property
     def call_budget_seconds(self) -> float:
         """Return the longest that one provider call may take, all attempts and pauses included."""
         return call_budget_seconds(self.provider_timeout_seconds, self.provider_attempts)
+
+    @property
+    def resolve_slack_seconds(self) -> float:
+        """Return how long after its settle deadline an operation may be open while all is well.
+
+        Only then is it asked about: two rounds of asking, and the time that an answer may take.
+        """
+        return 2 * self.settle_interval_seconds + self.provider_timeout_seconds
 
 
 def call_budget_seconds(timeout_seconds: float, attempts: int) -> float:
@@ -133,6 +143,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
         risk=_read_risk(read),
         messaging=_read_messaging(read, environment, folder),
+        reconcile_interval_seconds=read.seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60),
+        report_timeout_seconds=read.seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60),
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:

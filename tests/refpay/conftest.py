@@ -153,6 +153,12 @@ async def shared_book(server: postgres.Postgres) -> AsyncIterator[Book]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def open_book(server: postgres.Postgres) -> Callable[[], Any]:
+    """Return what opens an empty, migrated database: an async context manager."""
+    return lambda: _open_book(server)
+
+
 @asynccontextmanager
 async def _open_book(server: postgres.Postgres) -> AsyncIterator[Book]:
     name = f"refpay_test_{next(_SERIAL)}"
@@ -483,7 +489,7 @@ async def shared_api(
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_environment() -> Callable[..., dict[str, str]]:
     """Return what makes the environment of a refpay process."""
     return environment_of

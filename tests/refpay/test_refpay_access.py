@@ -45,6 +45,8 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", f"/v1/payments/{SOME_ID}", None, {"shop", "rival", "reader"}),
     ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
+    ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, {"operator"}),
+    ("GET", "/v1/operations/reconciliation", None, {"observer", "operator"}),
     ("GET", "/v1/operations/providers", None, {"operator", "observer"}),
     ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/risk/ranges/499999/unblock", {"reason": "test"}, {"operator"}),

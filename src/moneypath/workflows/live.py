@@ -27,6 +27,8 @@ PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 SETTLE_DEADLINE_SECONDS: Final = 8.0
 # How much time a settlement report of an acquirer covers; in production it is a day.
 SETTLEMENT_PERIOD_SECONDS: Final = 2
+# Several times in a period.
+RECONCILE_INTERVAL_SECONDS: Final = 0.5
 # What a stopped stack must not leave: secrets, the database, messages, addresses. Evidence stays.
 FORGOTTEN: Final = ("secrets", "postgres", "nats", ENDPOINTS_FILE)
 
@@ -188,6 +190,7 @@ class _House:
             "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
             "REFPAY_PROVIDER_TIMEOUT_SECONDS": f"{PROVIDER_TIMEOUT_SECONDS:g}",
             "REFPAY_SETTLE_DEADLINE_SECONDS": f"{SETTLE_DEADLINE_SECONDS:g}",
+            "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
         # The API writes the outbox and nothing else: it is not told where NATS is.

@@ -11,7 +11,12 @@ from starlette.routing import Route
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
 from refpay.app.guard import Guard
 from refpay.app.health_routes import health_routes
-from refpay.app.operation_routes import dead_letter_routes, operation_routes, risk_routes
+from refpay.app.operation_routes import (
+    dead_letter_routes,
+    operation_routes,
+    risk_routes,
+    settlement_routes,
+)
 from refpay.app.payment_routes import payment_routes
 from refpay.app.responses import answer_failures
 from refpay.clock import Clock, SystemClock
@@ -23,6 +28,7 @@ from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.routing import Routing
+from refpay.operations.settlements import Settlements
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
@@ -61,6 +67,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 operation_routes(Routing(database, clock=clock), principals),
                 risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
                 dead_letter_routes(DeadLetters(database, clock=clock), principals),
+                settlement_routes(Settlements(database, clock=clock), principals),
             )
             yield create_app(payments, operations, principals, database, measures)
     finally:
@@ -106,6 +113,8 @@ _ROUTES: Final = (
     "/v1/operations/risk/ranges/{card_range}/unblock",
     "/v1/operations/dead-letters",
     "/v1/operations/dead-letters/{queue}/replay",
+    "/v1/operations/reconciliation",
+    "/v1/operations/settlements/{provider}/refetch",
     "/healthz",
     "/readyz",
     "/metrics",

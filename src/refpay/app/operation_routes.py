@@ -10,6 +10,7 @@ from refpay.identity.principals import Principals, Scope
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.routing import Routing
+from refpay.operations.settlements import Settlements
 
 
 def operation_routes(routing: Routing, principals: Principals) -> APIRouter:
@@ -77,5 +78,23 @@ def dead_letter_routes(dead_letters: DeadLetters, principals: Principals) -> API
     async def show(request: Request) -> Response:
         authenticate(request, principals, Scope.OPERATIONS_READ)
         return json_response(await dead_letters.read())
+
+    return router
+
+
+def settlement_routes(settlements: Settlements, principals: Principals) -> APIRouter:
+    """Return the routes of reconciliation and of the settlement reports behind it."""
+    router = APIRouter()
+
+    @router.get("/v1/operations/reconciliation")
+    async def reconciliation(request: Request) -> Response:
+        authenticate(request, principals, Scope.OPERATIONS_READ)
+        return json_response(await settlements.read())
+
+    @router.post("/v1/operations/settlements/{provider}/refetch", openapi_extra=describe_body(RouteBody))
+    async def refetch(request: Request, provider: str) -> Response:
+        demand = await read_demand(request, principals, Scope.OPERATIONS_ROUTE, RouteBody)
+        reply = await settlements.refetch(demand.command, provider, reason=demand.body.reason)
+        return reply_response(reply)
 
     return router

@@ -11,7 +11,8 @@ from refpay.operations.checks_repository import Reason, Suspicion, read_suspicio
 from refpay.providers.routing import Route
 from refpay.providers.routing_repository import read_routes
 
-# Which reasons break which check. Indeterminate money is no violation: it is on its way.
+# Which reasons break which check. Indeterminate money is no violation: it is on its way. What differs
+# from a settlement report breaks `settlement_matched`, whose last success only a reconciling round can tell.
 CHECKS: Final[dict[str, tuple[Reason, ...]]] = {
     "ledger_balance": (Reason.LEDGER_IMBALANCE,),
     "captures_posted": (Reason.CAPTURE_WITHOUT_POSTING, Reason.POSTING_WITHOUT_CAPTURE),

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     DUPLICATE_CHARGE = "duplicate_charge"
     CAPTURE_WITHOUT_POSTING = "capture_without_posting"
     POSTING_WITHOUT_CAPTURE = "posting_without_capture"
+    RECONCILIATION_BREAK = "reconciliation_break"
     INDETERMINATE = "indeterminate"
 
 
@@ -43,7 +44,8 @@ WITH unbalanced AS (
 ), duplicate AS (
     SELECT id, provider, currency, captured_minor AS minor_units FROM charged WHERE place > 1
 ), unposted AS (
-    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units,
+    SELECT operation.id AS operation_id, payment.provider, payment.currency,
+           operation.amount_minor AS minor_units,
            EXISTS (SELECT FROM duplicate WHERE duplicate.id = payment.id)
            OR EXISTS (SELECT FROM ledger.entry JOIN unbalanced ON unbalanced.entry_id = entry.id
                       WHERE entry.operation_id = operation.id) AS counted_before
@@ -57,7 +59,8 @@ WITH unbalanced AS (
             AND line.account = 'provider_receivable:' || payment.provider
             AND line.currency = payment.currency AND abs(line.amount_minor) = operation.amount_minor)
 ), unexplained AS (
-    SELECT split_part(line.account, ':', 2) AS provider, line.currency, abs(line.amount_minor) AS minor_units,
+    SELECT entry.operation_id, split_part(line.account, ':', 2) AS provider, line.currency,
+           abs(line.amount_minor) AS minor_units,
            EXISTS (SELECT FROM unbalanced WHERE unbalanced.entry_id = entry.id) AS counted_before
     FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
     WHERE entry.kind IN ('posting', 'reversal') AND line.account LIKE 'provider_receivable:%'
@@ -66,8 +69,22 @@ WITH unbalanced AS (
           SELECT FROM payments.operation
           WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
             AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END)
+), reported_twice AS (
+    SELECT provider, currency, value_minor AS minor_units FROM reconciliation.break
+    WHERE closed_at IS NULL AND class = 'duplicate'
+), broken AS (
+    SELECT found.operation_id, found.provider, found.currency, found.value_minor AS minor_units,
+           found.first_seen,
+           EXISTS (SELECT FROM unposted WHERE unposted.operation_id = found.operation_id)
+           OR EXISTS (SELECT FROM unexplained WHERE unexplained.operation_id = found.operation_id)
+           OR EXISTS (SELECT FROM payments.operation JOIN duplicate ON duplicate.id = operation.payment_id
+                      WHERE operation.id = found.operation_id)
+           OR EXISTS (SELECT FROM ledger.entry JOIN unbalanced ON unbalanced.entry_id = entry.id
+                      WHERE entry.operation_id = found.operation_id) AS counted_before
+    FROM reconciliation.break AS found WHERE found.closed_at IS NULL AND found.class <> 'duplicate'
 ), unresolved AS (
-    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at
+    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at,
+           EXISTS (SELECT FROM broken WHERE broken.operation_id = operation.id) AS counted_before
     FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
     WHERE operation.status = 'indeterminate'
        OR (operation.status = 'started' AND operation.call_deadline <= $1)
@@ -77,7 +94,9 @@ SELECT 'ledger_imbalance' AS reason, NULL AS provider, currency, count(*) AS fin
 FROM unbalanced GROUP BY currency
 UNION ALL
 SELECT 'duplicate_charge', provider, currency, count(*), sum(minor_units), sum(minor_units), NULL
-FROM duplicate GROUP BY provider, currency
+FROM (SELECT provider, currency, minor_units FROM duplicate
+      UNION ALL SELECT provider, currency, minor_units FROM reported_twice) AS twice
+GROUP BY provider, currency
 UNION ALL
 SELECT 'capture_without_posting', provider, currency, count(*), sum(minor_units),
        coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), NULL
@@ -87,7 +106,12 @@ SELECT 'posting_without_capture', provider, currency, count(*), sum(minor_units)
        coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), NULL
 FROM unexplained GROUP BY provider, currency
 UNION ALL
-SELECT 'indeterminate', provider, currency, count(*), sum(minor_units), sum(minor_units), min(created_at)
+SELECT 'reconciliation_break', provider, currency, count(*), sum(minor_units),
+       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), min(first_seen)
+FROM broken GROUP BY provider, currency
+UNION ALL
+SELECT 'indeterminate', provider, currency, count(*), sum(minor_units),
+       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), min(created_at)
 FROM unresolved GROUP BY provider, currency
 """
 

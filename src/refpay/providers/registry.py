@@ -1,7 +1,7 @@
 """Puts adapters and decorators together, once per process."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -10,10 +10,14 @@ from refpay.measures import Measures
 from refpay.providers.breaker import BreakingProvider
 from refpay.providers.http import open_session
 from refpay.providers.north import NorthAdapter
+from refpay.providers.north_reports import NorthReports
 from refpay.providers.port import Provider
 from refpay.providers.recording import RecordedProvider
+from refpay.providers.report_parts import ReportAccess
+from refpay.providers.reports import ReportSource
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.south import SouthAdapter
+from refpay.providers.south_reports import SouthReports
 from refpay.providers.timeout import TimedProvider
 from refpay.settings import Settings
 
@@ -44,6 +48,27 @@ async def open_attempts(
             )
             for adapter in adapters
         }
+
+
+@asynccontextmanager
+async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSource]]:
+    """Yield where each provider's settlement reports come from."""
+    async with open_session() as session:
+        sources: list[ReportSource] = []
+        for provider in settings.providers:
+            north = provider.name == "north"
+            key = (
+                {"Authorization": f"Bearer {provider.api_key}"} if north else {"X-Api-Key": provider.api_key}
+            )
+            access = ReportAccess(
+                session,
+                provider.url,
+                key,
+                listing_seconds=settings.provider_timeout_seconds,
+                report_seconds=settings.report_timeout_seconds,
+            )
+            sources.append((NorthReports if north else SouthReports)(provider.name, access))
+        yield sources
 
 
 def make_resilient(

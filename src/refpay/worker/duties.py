@@ -23,6 +23,7 @@ from refpay.worker.capacity import CapacityMeter
 from refpay.worker.gauges import Gauges, show_probe
 from refpay.worker.loops import Loop
 from refpay.worker.messages import open_messages
+from refpay.worker.reconciling import open_reconciliation
 
 _CHARGE_SECONDS: Final = 1.0
 
@@ -102,10 +103,20 @@ async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         yield loops
 
 
+@asynccontextmanager
+async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Compare our ledger with the providers' settlement reports, and show where they differ."""
+    async with open_reconciliation(
+        parts.settings, parts.database, parts.measures, parts.clock, parts.costs
+    ) as loops:
+        yield loops
+
+
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
     check_integrity,
     charge_capacity,
     probe_durability,
     carry_messages,
+    reconcile,
 )

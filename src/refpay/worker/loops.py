@@ -42,7 +42,7 @@ class Loop:
             self._succeeded_at = self._clock.monotonic()
 
     def is_healthy(self, *, within_seconds: float) -> bool:
-        """Return whether the action went well recently."""
-        return (
-            self._succeeded_at is not None and self._clock.monotonic() - self._succeeded_at <= within_seconds
-        )
+        """Return whether the action went well recently, for a loop that rests between two runs."""
+        if self._succeeded_at is None:
+            return False
+        return self._clock.monotonic() - self._succeeded_at <= within_seconds + self._interval_seconds

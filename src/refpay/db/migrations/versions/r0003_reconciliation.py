@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 # In the order in which they refer to each other.
-SCRIPTS: tuple[str, ...] = ()
+SCRIPTS = ("reconciliation.sql", "privileges.sql")
 
 
 def upgrade() -> None:

@@ -1,0 +1,107 @@
+"""Settlement files of dialect south: CSV, decimal major units, a control record a currency, a trailer."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from refpay.money import Currency, read_major
+from refpay.providers.report_parts import (
+    ReportAccess,
+    Totals,
+    read_count,
+    read_currency,
+    read_digits,
+    read_instant,
+    read_label,
+    read_notices,
+    require_totals,
+)
+from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
+
+_PATH: Final = "/gateway/settlement-files"
+_KINDS: Final = {"S": MovementKind.CAPTURE, "R": MovementKind.REFUND}
+_FIELDS: Final = {"H": 4, "D": 9, "C": 6, "T": 2}
+# Records come in this order: the head once, the details, the control records, the trailer once.
+_ORDER: Final = "HDCT"
+
+
+class SouthReports:
+    """Reads the files of acquirers of dialect south."""
+
+    def __init__(self, name: str, access: ReportAccess) -> None:
+        self.name = name
+        self._access = access
+
+    async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
+        """Return what is announced."""
+        found = await self._access.listing(f"{_PATH}?after={after}&limit={limit}", "files")
+        return read_notices(found, after=after, limit=limit, sequence="number", digest="sha256")
+
+    async def fetch(self, sequence: int) -> bytes:
+        """Return a file as it is served."""
+        return await self._access.report(f"{_PATH}/{sequence}")
+
+    def read(self, body: bytes) -> Report:
+        """Return what a served file says."""
+        records = list(_records(body))
+        heads, trailers = _only(records, "H"), _only(records, "T")
+        if len(heads) != 1 or len(trailers) != 1 or records[-1] is not trailers[0]:
+            raise ReportInvalid("the file does not begin with one head and end with one trailer")
+        head = heads[0]
+        lines = [_read_line(record) for record in _only(records, "D")]
+        if read_digits(trailers[0][1]) != len(lines):
+            raise ReportInvalid("the trailer states another number of lines")
+        controls = _only(records, "C")
+        totals = {read_currency(record[1]): _read_totals(record) for record in controls}
+        if len(totals) < len(controls):
+            raise ReportInvalid("a currency has two control records")
+        require_totals(lines, totals)
+        return Report(read_digits(head[1]), read_instant(head[2]), read_instant(head[3]), lines)
+
+
+def _records(body: bytes) -> Iterator[list[str]]:
+    place = 0
+    try:
+        # References may hold commas and quotes, so the format's own rules take the lines apart.
+        for record in csv.reader(io.StringIO(body.decode("ascii"), newline=""), strict=True):
+            kind = record[0] if record else ""
+            if len(record) != _FIELDS.get(kind) or _ORDER.index(kind) < place:
+                raise ReportInvalid("a record is not of the agreed form or not in its place")
+            place = _ORDER.index(kind)
+            yield record
+    except (ValueError, csv.Error) as problem:
+        raise ReportInvalid("the file is not CSV in ASCII") from problem
+
+
+def _only(records: Sequence[list[str]], kind: str) -> list[list[str]]:
+    return [record for record in records if record[0] == kind]
+
+
+def _read_line(record: Sequence[str]) -> ReportLine:
+    currency = read_currency(record[6])
+    if record[4] not in _KINDS:
+        raise ReportInvalid("a line has a kind that was not agreed on")
+    return ReportLine(
+        key=read_label(record[1], "transactionRef"),
+        movement=read_label(record[3], "settlementId"),
+        reference=read_label(record[2], "orderRef"),
+        kind=_KINDS[record[4]],
+        amount_minor=read_count(_read_amount(record[5], currency), least=1),
+        currency=currency,
+        fee_minor=read_count(_read_amount(record[7], currency)),
+        at=read_instant(record[8]),
+    )
+
+
+def _read_totals(record: Sequence[str]) -> Totals:
+    currency = read_currency(record[1])
+    captured, refunded, fees = (_read_amount(text, currency) for text in record[3:6])
+    return Totals(read_digits(record[2]), captured, refunded, fees)
+
+
+def _read_amount(text: str, currency: Currency) -> int:
+    minor = read_major(text, currency)
+    if minor is None:
+        raise ReportInvalid(f"an amount is not a decimal number of {currency}")
+    return minor

@@ -1,0 +1,1 @@
+"""Compares our ledger with the providers' settlement reports, and keeps account of the differences."""

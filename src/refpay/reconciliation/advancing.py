@@ -1,0 +1,86 @@
+"""Moves the run, the horizon and the watermark on, and finds what no report has though it should."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from refpay.db.pool import Connection
+from refpay.reconciliation import breaks_repository, evidence_repository
+from refpay.reconciliation import reports_repository as stored
+from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.model import Progress
+from refpay.reconciliation.reports_repository import KnownReport
+
+# How many reports one transaction goes on by; the next round goes on from there.
+_REPORTS_AT_ONCE: Final = 200
+# How far two clocks may be apart: what we settled this long before the first report may be in it.
+_CLOCK_SKEW: Final = timedelta(seconds=1)
+# A settling transaction commits a little after the instant that it settles with.
+_LATE_COMMITS: Final = timedelta(seconds=30)
+
+
+async def advance(connection: Connection, provider: str, *, rules: Rules, now: datetime) -> RowCount:
+    """Go on by what has been accepted, inside the caller's transaction; return the rows found missing.
+
+    An operation that we settled at t was booked by t, give or take a second of clock skew, so it is in a
+    report up to the one that holds t, or in the next: once the run goes beyond that next one's start, and
+    the next one is in the run, the operation is missing if no report in force has it.
+    """
+    before = await stored.lock_progress(connection, provider)
+    last, following = await _extend(connection, provider, before)
+    if last is None:
+        due = following[0].due if following else None
+        await _write(connection, provider, before, Progress(None, None, None, due))
+        return RowCount()
+    watermark = await _watermark(connection, provider, last)
+    next_due = last.due + (last.period_end - last.period_start)
+    after = Progress(last.sequence, last.period_start, watermark, next_due)
+    await _write(connection, provider, before, after)
+    if before.horizon == after.horizon:
+        return RowCount()
+    since = await _beginning(connection, provider)
+    if before.horizon is not None:
+        since = max(since, before.horizon - _LATE_COMMITS)
+    keys = await evidence_repository.read_unreported(
+        connection, provider, since=since, before=last.period_start
+    )
+    comparison = Comparison(connection, provider, rules, now, after.horizon)
+    return await comparison.compare(keys)
+
+
+async def _extend(
+    connection: Connection, provider: str, before: Progress
+) -> tuple[KnownReport | None, Sequence[KnownReport]]:
+    """Return the last report of the run now, and what was found after the old one."""
+    if before.run_sequence is None:
+        last = None
+        following = await stored.read_following(connection, provider, after=-1, limit=_REPORTS_AT_ONCE)
+    else:
+        # From the last one itself, whose period may have been corrected.
+        last, *following = await stored.read_following(
+            connection, provider, after=before.run_sequence - 1, limit=_REPORTS_AT_ONCE
+        )
+    for report in following:
+        if not report.revision or (last is not None and report.sequence != last.sequence + 1):
+            break
+        last = report
+    return last, following
+
+
+async def _watermark(connection: Connection, provider: str, last: KnownReport) -> datetime | None:
+    """Return the end of the last report of the run before the first that has a line to be awaited."""
+    awaited = await breaks_repository.read_first_awaited(connection, provider)
+    if awaited is None or awaited > last.sequence:
+        return last.period_end
+    found = await stored.read_known(connection, provider, [awaited - 1])
+    return found[awaited - 1].period_end if awaited - 1 in found else None
+
+
+async def _beginning(connection: Connection, provider: str) -> datetime:
+    first, *_ = await stored.read_following(connection, provider, after=-1, limit=1)
+    return first.period_start - _CLOCK_SKEW
+
+
+async def _write(connection: Connection, provider: str, before: Progress, after: Progress) -> None:
+    if before != after:
+        await stored.write_progress(connection, provider, after)

@@ -1,0 +1,168 @@
+"""Keeps account of the differences, and of what cannot be compared yet."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from refpay.db.pool import Connection
+from refpay.ids import mint_id
+from refpay.reconciliation.model import Break, BreakClass, BreakId
+
+_OPEN = """
+    SELECT id, key, class, movement, occurrence, currency, value_minor, sequence, operation_id
+    FROM reconciliation.break
+    WHERE closed_at IS NULL AND provider = $1 AND key = ANY($2::text[])
+"""
+_INSERT = """
+    INSERT INTO reconciliation.break (
+        id, provider, class, key, movement, occurrence, sequence, operation_id, currency, value_minor,
+        first_seen)
+    SELECT id, $1, class, key, movement, occurrence, sequence, operation_id, currency, value_minor, $2
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::bigint[], $9::uuid[],
+                $10::text[], $11::bigint[])
+         AS found (id, class, key, movement, occurrence, sequence, operation_id, currency, value_minor)
+"""
+_CHANGE = """
+    UPDATE reconciliation.break SET currency = $2, value_minor = $3, sequence = $4, operation_id = $5
+    WHERE id = $1
+"""
+_CLOSE = "UPDATE reconciliation.break SET closed_at = $2 WHERE id = ANY($1::uuid[])"
+_KEYS = """
+    SELECT DISTINCT key FROM reconciliation.break
+    WHERE closed_at IS NULL AND provider = $1 AND key > $2 ORDER BY key LIMIT $3
+"""
+_AWAITED = """
+    SELECT id, sequence, key FROM reconciliation.awaited
+    WHERE ended_at IS NULL AND provider = $1 AND key = ANY($2::text[])
+"""
+_AWAITED_KEYS = """
+    SELECT DISTINCT key FROM reconciliation.awaited
+    WHERE ended_at IS NULL AND provider = $1 AND key > $2 ORDER BY key LIMIT $3
+"""
+_AWAIT = """
+    INSERT INTO reconciliation.awaited (id, provider, sequence, key, since)
+    SELECT id, $1, sequence, key, $2
+    FROM unnest($3::uuid[], $4::bigint[], $5::text[]) AS found (id, sequence, key)
+"""
+_END = "UPDATE reconciliation.awaited SET ended_at = $2 WHERE id = ANY($1::uuid[])"
+_FIRST_AWAITED = "SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1"
+_SUMS = """
+    SELECT class, currency, count(*) AS breaks, sum(value_minor) AS value_minor, min(first_seen) AS oldest
+    FROM reconciliation.break WHERE closed_at IS NULL AND provider = $1 GROUP BY class, currency
+"""
+
+Place = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBreak:
+    """A break as it is stored."""
+
+    row_id: UUID
+    id: BreakId
+    facts: tuple[str, int, int | None, UUID | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakSum:
+    """The open breaks of one provider, class and currency."""
+
+    break_class: BreakClass
+    currency: str
+    breaks: int
+    value_minor: int
+    oldest: datetime
+
+
+async def read_open(connection: Connection, provider: str, keys: Collection[str]) -> Sequence[OpenBreak]:
+    """Return the open breaks of these keys."""
+    return [
+        OpenBreak(
+            row["id"],
+            BreakId(row["key"], BreakClass(row["class"]), row["movement"], row["occurrence"]),
+            (row["currency"], row["value_minor"], row["sequence"], row["operation_id"]),
+        )
+        for row in await connection.fetch(_OPEN, provider, list(keys))
+    ]
+
+
+async def insert_breaks(
+    connection: Connection, provider: str, found: Sequence[tuple[Break, int | None]], *, now: datetime
+) -> None:
+    """Write new breaks, each with the report that shows it or should have."""
+    await connection.execute(
+        _INSERT,
+        provider,
+        now,
+        [mint_id(now) for _ in found],
+        [one.id.break_class for one, _ in found],
+        [one.id.key for one, _ in found],
+        [one.id.movement for one, _ in found],
+        [one.id.occurrence for one, _ in found],
+        [sequence for _, sequence in found],
+        [one.operation_id for one, _ in found],
+        [one.currency for one, _ in found],
+        [one.value_minor for one, _ in found],
+    )
+
+
+async def change_break(connection: Connection, row_id: UUID, found: Break, sequence: int | None) -> None:
+    """Write what an open break looks like now; since when it is open stays."""
+    await connection.execute(_CHANGE, row_id, found.currency, found.value_minor, sequence, found.operation_id)
+
+
+async def close_breaks(connection: Connection, row_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Close breaks for good."""
+    await connection.execute(_CLOSE, list(row_ids), now)
+
+
+async def read_open_keys(connection: Connection, provider: str, *, after: str, limit: int) -> Sequence[str]:
+    """Return keys over `after` that have an open break."""
+    return [row["key"] for row in await connection.fetch(_KEYS, provider, after, limit)]
+
+
+async def read_awaited_keys(
+    connection: Connection, provider: str, *, after: str, limit: int
+) -> Sequence[str]:
+    """Return keys over `after` that wait for an outcome on our side."""
+    return [row["key"] for row in await connection.fetch(_AWAITED_KEYS, provider, after, limit)]
+
+
+async def read_awaited(connection: Connection, provider: str, keys: Collection[str]) -> Mapping[Place, UUID]:
+    """Return where these keys are awaited: report and key."""
+    rows = await connection.fetch(_AWAITED, provider, list(keys))
+    return {(row["sequence"], row["key"]): row["id"] for row in rows}
+
+
+async def change_awaited(
+    connection: Connection,
+    provider: str,
+    *,
+    begun: Sequence[Place],
+    ended: Sequence[UUID],
+    now: datetime,
+) -> None:
+    """Note what is awaited from now on, and what no longer is."""
+    if begun:
+        ids = [mint_id(now) for _ in begun]
+        sequences = [sequence for sequence, _ in begun]
+        await connection.execute(_AWAIT, provider, now, ids, sequences, [key for _, key in begun])
+    if ended:
+        await connection.execute(_END, list(ended), now)
+
+
+async def read_first_awaited(connection: Connection, provider: str) -> int | None:
+    """Return the first report with a line that is not compared yet."""
+    found = await connection.fetchval(_FIRST_AWAITED, provider)
+    return None if found is None else int(found)
+
+
+async def read_sums(connection: Connection, provider: str) -> Sequence[BreakSum]:
+    """Return the open breaks by class and currency."""
+    return [
+        BreakSum(
+            BreakClass(row["class"]), row["currency"], row["breaks"], int(row["value_minor"]), row["oldest"]
+        )
+        for row in await connection.fetch(_SUMS, provider)
+    ]

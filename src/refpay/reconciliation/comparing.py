@@ -1,0 +1,140 @@
+"""Brings breaks and awaited rows into line with what is known of a set of keys."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from refpay.db.pool import Connection
+from refpay.reconciliation import breaks_repository as stored
+from refpay.reconciliation.breaks_repository import Place
+from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
+from refpay.reconciliation.fees import ExpectedFee
+from refpay.reconciliation.judging import Evidence, Judge
+from refpay.reconciliation.model import Break, BreakClass, Judgement
+
+# Bounds the arrays of one statement and the time between two.
+_CHUNK: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is agreed on: the fee, and how long an operation may be open after its deadline."""
+
+    expected_fee: ExpectedFee
+    unresolved_grace: timedelta
+
+
+@dataclass(slots=True)
+class RowCount:
+    """Rows that were compared for the first time in their revision."""
+
+    matched: int = 0
+    broken: int = 0
+
+    def add(self, other: "RowCount") -> None:
+        """Count another's rows too."""
+        self.matched += other.matched
+        self.broken += other.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One provider at one instant, inside one transaction that holds the provider's lock."""
+
+    connection: Connection
+    provider: str
+    rules: Rules
+    now: datetime
+    horizon: datetime | None
+
+    async def compare(self, keys: Collection[str], *, fresh: int | None = None) -> RowCount:
+        """Compare these keys, and the charges that they take back; return the rows that it was new for.
+
+        `fresh` is the report whose lines have just come into force. Repeating it changes nothing.
+        """
+        wanted = set(keys)
+        for chunk in _chunks(keys):
+            wanted |= await read_doubled_keys(self.connection, self.provider, chunk)
+        count = RowCount()
+        for chunk in _chunks(wanted):
+            count.add(await self._compare(chunk, fresh))
+        return count
+
+    async def _compare(self, keys: Sequence[str], fresh: int | None) -> RowCount:
+        judge = Judge(
+            self.provider, self.now, self.horizon, self.rules.unresolved_grace, self.rules.expected_fee
+        )
+        evidence = await read_evidence(self.connection, self.provider, keys)
+        judged = [(one, judge.judge(one)) for one in evidence]
+        opened = await self._keep_breaks(keys, [found for _, one in judged for found in one.breaks])
+        compared = await self._keep_awaited(keys, judged)
+        return _count(judged, opened, compared, fresh)
+
+    async def _keep_breaks(self, keys: Sequence[str], found: Sequence[Break]) -> Sequence[Break]:
+        """Open, change and close; return what was opened."""
+        known = {one.id: one for one in await stored.read_open(self.connection, self.provider, keys)}
+        opened = []
+        for one in found:
+            sequence = None if one.place is None else one.place[0]
+            before = known.pop(one.id, None)
+            if before is None:
+                opened.append((one, sequence))
+            elif before.facts != (one.currency, one.value_minor, sequence, one.operation_id):
+                await stored.change_break(self.connection, before.row_id, one, sequence)
+        if opened:
+            await stored.insert_breaks(self.connection, self.provider, opened, now=self.now)
+        if known:
+            ended = [one.row_id for one in known.values()]
+            await stored.close_breaks(self.connection, ended, now=self.now)
+        return [one for one, _ in opened]
+
+    async def _keep_awaited(
+        self, keys: Sequence[str], judged: Iterable[tuple[Evidence, Judgement]]
+    ) -> set[Place]:
+        """Note what waits; return where the waiting has ended."""
+        known = dict(await stored.read_awaited(self.connection, self.provider, keys))
+        waiting = {
+            (theirs.sequence, one.key)
+            for one, judgement in judged
+            if judgement.awaiting
+            for theirs in one.theirs
+        }
+        begun = sorted(waiting - set(known))
+        ended = set(known) - waiting
+        await stored.change_awaited(
+            self.connection,
+            self.provider,
+            begun=begun,
+            ended=[known[place] for place in ended],
+            now=self.now,
+        )
+        return ended
+
+
+def _chunks(keys: Collection[str]) -> Iterator[Sequence[str]]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _CHUNK):
+        yield ordered[start : start + _CHUNK]
+
+
+def _count(
+    judged: Iterable[tuple[Evidence, Judgement]],
+    opened: Iterable[Break],
+    compared: Collection[Place],
+    fresh: int | None,
+) -> RowCount:
+    count = RowCount()
+    for one, judgement in judged:
+        if judgement.awaiting:
+            continue
+        broken = {found.place for found in judgement.breaks}
+        for theirs in one.theirs:
+            if theirs.sequence == fresh or (theirs.sequence, one.key) in compared:
+                if theirs.place in broken:
+                    count.broken += 1
+                else:
+                    count.matched += 1
+    # A row of ours that they do not have is compared when it turns out to be missing.
+    count.broken += sum(found.id.break_class is BreakClass.MISSING_THEIRS for found in opened)
+    return count

@@ -1,0 +1,146 @@
+"""Compares what is reported under one key with what we have: pure, so that every rule can be tried."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from refpay.money import MAXIMUM_MINOR
+from refpay.providers.reports import MovementKind
+from refpay.reconciliation.fees import ExpectedFee
+from refpay.reconciliation.model import (
+    FINAL_WITHOUT_EFFECT,
+    Break,
+    BreakClass,
+    BreakId,
+    Judgement,
+    Ours,
+    Repair,
+    Theirs,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one key: its lines in force, our operation, and the repairs round it.
+
+    `repaired` are movements that a reported refund has taken back; `repairs` is what the key itself
+    takes back, if it is such a refund's.
+    """
+
+    key: str
+    theirs: Sequence[Theirs] = ()
+    ours: Ours | None = None
+    repaired: frozenset[str] = frozenset()
+    repairs: Repair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges for one provider at one instant.
+
+    What we settled before `horizon` has to be in a report (None: nothing has to yet). An operation
+    without an outcome is awaited until `unresolved_grace` after its settle deadline.
+    """
+
+    provider: str
+    now: datetime
+    horizon: datetime | None
+    unresolved_grace: timedelta
+    expected_fee: ExpectedFee
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Return what differs: at most one break a line, or one for the line that is missing."""
+        ours = evidence.ours
+        if not evidence.theirs:
+            return Judgement(self._missing(evidence.key, ours))
+        if ours is not None and self._is_in_flight(ours):
+            return Judgement(awaiting=True)
+        first, *extra = _order(evidence.theirs, ours)
+        found = self._compare(first, evidence)
+        return Judgement((*found, *_doubled(evidence, first, extra)))
+
+    def _missing(self, key: str, ours: Ours | None) -> Sequence[Break]:
+        if ours is None or not ours.posted or self.horizon is None or ours.settled_at is None:
+            return ()
+        if ours.settled_at >= self.horizon:
+            return ()
+        value = abs(ours.posted_minor or 0)
+        missing = BreakId(key, BreakClass.MISSING_THEIRS)
+        return (Break(missing, ours.currency, value, ours.operation_id, None),)
+
+    def _is_in_flight(self, ours: Ours) -> bool:
+        unresolved = ours.status != "succeeded" and ours.status not in FINAL_WITHOUT_EFFECT
+        return unresolved and self.now < ours.settle_after + self.unresolved_grace
+
+    def _compare(self, theirs: Theirs, evidence: Evidence) -> Sequence[Break]:
+        line, ours = theirs.line, evidence.ours
+        if ours is None:
+            if evidence.repairs is not None and evidence.repairs.is_done_by(line):
+                return ()
+            return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
+        if ours.status != "succeeded":
+            return (_break(theirs, BreakClass.STATUS, line.amount_minor, ours),)
+        if ours.posted_minor is None:
+            return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor, ours),)
+        # The first difference explains the others: a fee is judged by the amount that both agree on.
+        if line.currency != ours.currency:
+            # In our currency: it is our money that is in doubt.
+            value = abs(ours.posted_minor)
+            return (_break(theirs, BreakClass.CURRENCY, value, ours, currency=ours.currency),)
+        if line.signed_minor != ours.posted_minor:
+            value = min(MAXIMUM_MINOR, abs(line.signed_minor - ours.posted_minor))
+            return (_break(theirs, BreakClass.AMOUNT, value, ours),)
+        expected = 0
+        if line.kind is MovementKind.CAPTURE:
+            expected = self.expected_fee(self.provider, line.currency, line.amount_minor)
+        if line.fee_minor != expected:
+            return (_break(theirs, BreakClass.FEE, abs(line.fee_minor - expected), ours),)
+        return ()
+
+
+def _order(theirs: Sequence[Theirs], ours: Ours | None) -> Sequence[Theirs]:
+    """Return the lines, the one that we know of first, then as they were reported."""
+    known = None if ours is None else ours.provider_reference
+    return sorted(theirs, key=lambda one: (one.line.movement != known, one.place))
+
+
+def _doubled(evidence: Evidence, first: Theirs, extra: Sequence[Theirs]) -> Sequence[Break]:
+    seen = Counter([first.line.movement])
+    breaks = []
+    for theirs in extra:
+        occurrence = seen[theirs.line.movement]
+        seen[theirs.line.movement] += 1
+        # Only a movement of its own can have been taken back; the same one stated twice cannot.
+        if occurrence == 0 and theirs.line.movement in evidence.repaired:
+            continue
+        breaks.append(
+            _break(
+                theirs,
+                BreakClass.DUPLICATE,
+                theirs.line.amount_minor,
+                evidence.ours,
+                occurrence=occurrence,
+            )
+        )
+    return breaks
+
+
+def _break(
+    theirs: Theirs,
+    break_class: BreakClass,
+    value_minor: int,
+    ours: Ours | None = None,
+    *,
+    currency: str | None = None,
+    occurrence: int = 0,
+) -> Break:
+    operation_id: UUID | None = None if ours is None else ours.operation_id
+    return Break(
+        BreakId(theirs.line.key, break_class, theirs.line.movement, occurrence),
+        currency or theirs.line.currency,
+        value_minor,
+        operation_id,
+        theirs.place,
+    )

@@ -1,0 +1,218 @@
+"""Keeps reports, their revisions and lines, and how far we are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from refpay.db.pool import Connection, Row
+from refpay.providers.reports import Report, ReportLine, ReportNotice
+from refpay.reconciliation.model import Progress, ReportState
+
+# Bounds the arrays of one statement.
+_LINES_AT_ONCE: Final = 5_000
+
+_PROGRESS = """
+    SELECT run_sequence, horizon, watermark, next_due FROM reconciliation.progress WHERE provider = $1
+"""
+_WRITE_PROGRESS = """
+    UPDATE reconciliation.progress SET run_sequence = $2, horizon = $3, watermark = $4, next_due = $5
+    WHERE provider = $1
+"""
+_KNOWN = """
+    SELECT sequence, period_start, period_end, due, state, revision, digest, refused_digest
+    FROM reconciliation.report WHERE provider = $1
+"""
+_NEWEST = "SELECT max(sequence) FROM reconciliation.report WHERE provider = $1"
+_WANTED = """
+    SELECT sequence FROM reconciliation.report
+    WHERE provider = $1 AND digest IS NULL AND sequence > $2 ORDER BY sequence LIMIT 1
+"""
+_WRITE = """
+    INSERT INTO reconciliation.report (
+        provider, sequence, period_start, period_end, due, state, revision, digest, refused_digest, problem,
+        changed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (provider, sequence) DO UPDATE
+    SET period_start = $3, period_end = $4, due = $5, state = $6, revision = $7, digest = $8,
+        refused_digest = $9, problem = $10, changed_at = $11
+"""
+_CURRENT_DIGEST = """
+    SELECT digest FROM reconciliation.revision WHERE provider = $1 AND sequence = $2 AND revision = $3
+"""
+_REVISE = """
+    INSERT INTO reconciliation.revision (provider, sequence, revision, digest, lines_digest, received_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_LINES = """
+    INSERT INTO reconciliation.line (
+        provider, sequence, revision, position, key, movement, reference, kind, amount_minor, currency,
+        fee_minor, booked_at)
+    SELECT $1, $2, $3, position, key, movement, reference, kind, amount_minor, currency, fee_minor, booked_at
+    FROM unnest($4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[],
+                $11::bigint[], $12::timestamptz[])
+         AS given (position, key, movement, reference, kind, amount_minor, currency, fee_minor, booked_at)
+"""
+_KEYS = """
+    SELECT DISTINCT key FROM reconciliation.line WHERE provider = $1 AND sequence = $2 AND revision = $3
+"""
+_ELSEWHERE = """
+    SELECT revision.sequence
+    FROM reconciliation.revision
+    JOIN reconciliation.report ON report.provider = revision.provider AND report.sequence = revision.sequence
+                              AND report.revision = revision.revision
+    WHERE revision.provider = $1 AND revision.lines_digest = $2 AND revision.sequence <> $3 LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownReport:
+    """A report as it is stored; `revision` is 0 if none was ever accepted."""
+
+    sequence: int
+    period_start: datetime
+    period_end: datetime
+    due: datetime
+    state: ReportState
+    revision: int
+    digest: str | None
+    refused_digest: str | None
+
+
+async def lock_progress(connection: Connection, provider: str) -> Progress:
+    """Return how far we are; nobody else compares with the provider until this transaction ends."""
+    row = await connection.fetchrow(f"{_PROGRESS} FOR UPDATE", provider)
+    assert row is not None, "the migration wrote one row a provider"  # noqa: S101 narrows the type
+    return Progress(**row)
+
+
+async def read_progress(connection: Connection, provider: str) -> Progress:
+    """Return how far we are."""
+    row = await connection.fetchrow(_PROGRESS, provider)
+    assert row is not None, "the migration wrote one row a provider"  # noqa: S101 narrows the type
+    return Progress(**row)
+
+
+async def write_progress(connection: Connection, provider: str, progress: Progress) -> None:
+    """Write how far we are."""
+    await connection.execute(
+        _WRITE_PROGRESS,
+        provider,
+        progress.run_sequence,
+        progress.horizon,
+        progress.watermark,
+        progress.next_due,
+    )
+
+
+async def read_newest(connection: Connection, provider: str) -> int | None:
+    """Return the highest sequence that was ever announced."""
+    found = await connection.fetchval(_NEWEST, provider)
+    return None if found is None else int(found)
+
+
+async def read_wanted(connection: Connection, provider: str, *, after: int) -> int | None:
+    """Return the first report over `after` that has to be fetched whatever is announced."""
+    found = await connection.fetchval(_WANTED, provider, after)
+    return None if found is None else int(found)
+
+
+async def read_known(
+    connection: Connection, provider: str, sequences: Sequence[int]
+) -> Mapping[int, KnownReport]:
+    """Return what is stored of these reports."""
+    rows = await connection.fetch(f"{_KNOWN} AND sequence = ANY($2::bigint[])", provider, list(sequences))
+    return {row["sequence"]: _known(row) for row in rows}
+
+
+async def read_following(
+    connection: Connection, provider: str, *, after: int, limit: int
+) -> Sequence[KnownReport]:
+    """Return the reports over `after`, ascending."""
+    rows = await connection.fetch(
+        f"{_KNOWN} AND sequence > $2 ORDER BY sequence LIMIT $3", provider, after, limit
+    )
+    return [_known(row) for row in rows]
+
+
+async def write_report(
+    connection: Connection,
+    provider: str,
+    notice: ReportNotice,
+    *,
+    state: ReportState,
+    revision: int,
+    digest: str | None,
+    refused_digest: str | None = None,
+    problem: str | None = None,
+    now: datetime,
+) -> None:
+    """Write what became of a report; `digest` is what the revision in force was announced as."""
+    await connection.execute(
+        _WRITE,
+        provider,
+        notice.sequence,
+        notice.start,
+        notice.end,
+        notice.due,
+        state,
+        revision,
+        digest,
+        refused_digest,
+        problem,
+        now,
+    )
+
+
+async def read_revision_digest(
+    connection: Connection, provider: str, sequence: int, revision: int
+) -> str | None:
+    """Return the digest of a revision."""
+    found = await connection.fetchval(_CURRENT_DIGEST, provider, sequence, revision)
+    return None if found is None else str(found)
+
+
+async def insert_revision(
+    connection: Connection, provider: str, report: Report, *, revision: int, digest: str, now: datetime
+) -> None:
+    """Write a new revision with all its lines."""
+    await connection.execute(_REVISE, provider, report.sequence, revision, digest, report.lines_digest(), now)
+    for start in range(0, len(report.lines), _LINES_AT_ONCE):
+        lines = report.lines[start : start + _LINES_AT_ONCE]
+        await _insert_lines(connection, (provider, report.sequence, revision), start, lines)
+
+
+async def read_keys(connection: Connection, provider: str, sequence: int, revision: int) -> Sequence[str]:
+    """Return every key of a revision."""
+    return [row["key"] for row in await connection.fetch(_KEYS, provider, sequence, revision)]
+
+
+async def find_elsewhere(connection: Connection, provider: str, report: Report) -> int | None:
+    """Return another report in force that has just these lines."""
+    digest = report.lines_digest()
+    if digest is None:
+        return None
+    found = await connection.fetchval(_ELSEWHERE, provider, digest, report.sequence)
+    return None if found is None else int(found)
+
+
+async def _insert_lines(
+    connection: Connection, revision: tuple[str, int, int], start: int, lines: Sequence[ReportLine]
+) -> None:
+    await connection.execute(
+        _LINES,
+        *revision,
+        list(range(start, start + len(lines))),
+        [line.key for line in lines],
+        [line.movement for line in lines],
+        [line.reference for line in lines],
+        [line.kind for line in lines],
+        [line.amount_minor for line in lines],
+        [line.currency for line in lines],
+        [line.fee_minor for line in lines],
+        [line.at for line in lines],
+    )
+
+
+def _known(row: Row) -> KnownReport:
+    return KnownReport(**{**dict(row), "state": ReportState(row["state"])})

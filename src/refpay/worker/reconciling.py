@@ -1,0 +1,108 @@
+"""The duty that reconciles with every provider, each in a loop of its own, and shows where it stands."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from moneypath.telemetry import Recorder
+from refpay.clock import Clock
+from refpay.costs import CostModel
+from refpay.db.pool import Database
+from refpay.measures import Measures
+from refpay.money import Currency
+from refpay.providers.registry import open_reports
+from refpay.reconciliation.comparing import Rules
+from refpay.reconciliation.fees import agreed_fees
+from refpay.reconciliation.model import BreakClass
+from refpay.reconciliation.rounds import Reconciler, Standing
+from refpay.settings import Settings
+from refpay.worker.loops import Loop
+
+_CHECK: Final = "settlement_matched"
+
+
+@asynccontextmanager
+async def open_reconciliation(
+    settings: Settings, database: Database, measures: Measures, clock: Clock, costs: CostModel
+) -> AsyncIterator[Sequence[Loop]]:
+    """Yield one loop a provider: a provider that is stuck must not hold the others up."""
+    rules = Rules(
+        expected_fee=agreed_fees(costs),
+        unresolved_grace=timedelta(seconds=settings.resolve_slack_seconds),
+    )
+    names = [provider.name for provider in settings.providers]
+    gauges = ReconciliationGauges(measures.recorder, providers=names)
+    async with open_reports(settings) as sources:
+        rounds = [
+            _Rounds(Reconciler(database, source, rules=rules, tally=measures, clock=clock), gauges, clock)
+            for source in sources
+        ]
+        interval = settings.reconcile_interval_seconds
+        yield [Loop(one.name, one.run_once, interval_seconds=interval, clock=clock) for one in rounds]
+
+
+class _Rounds:
+    def __init__(self, reconciler: Reconciler, gauges: "ReconciliationGauges", clock: Clock) -> None:
+        self._reconciler = reconciler
+        self._gauges = gauges
+        self._clock = clock
+        self.name = f"reconcile-{reconciler.provider}"
+
+    async def run_once(self) -> None:
+        """Run a round and show it; a provider that does not answer leaves the check to go stale."""
+        begun_at = self._clock.now()
+        answered = await self._reconciler.run_once()
+        standing = await self._reconciler.read_standing()
+        self._gauges.show(self._reconciler.provider, standing)
+        if answered:
+            self._gauges.stamp(self._reconciler.provider, begun_at)
+
+
+class ReconciliationGauges:
+    """The one exporter of where reconciliation stands; what is not known is absent."""
+
+    def __init__(self, recorder: Recorder, *, providers: Iterable[str]) -> None:
+        self._recorder = recorder
+        self._providers = tuple(providers)
+        self._breaks: dict[str, int] = {}
+        self._succeeded: dict[str, datetime] = {}
+        self._checked = _CHECK in recorder.gauge("moneypath_check_violations").spec.labels["check"]
+
+    def show(self, provider: str, standing: Standing) -> None:
+        """Set every gauge of one provider."""
+        progress = standing.progress
+        self._set_instant(
+            "moneypath_reconciliation_watermark_timestamp_seconds", progress.watermark, provider=provider
+        )
+        self._set_instant("moneypath_settlement_due_timestamp_seconds", progress.next_due, provider=provider)
+        for break_class in BreakClass:
+            found = [one for one in standing.open_breaks if one.break_class is break_class]
+            labels = {"provider": provider, "class": break_class.value}
+            self._set("moneypath_reconciliation_breaks", sum(one.breaks for one in found), **labels)
+            for currency in Currency:
+                value = sum(one.value_minor for one in found if one.currency == currency)
+                self._set(
+                    "moneypath_reconciliation_break_minor_units", value, currency=currency.value, **labels
+                )
+            oldest = min((one.oldest for one in found), default=None)
+            self._set_instant("moneypath_reconciliation_oldest_break_timestamp_seconds", oldest, **labels)
+        self._breaks[provider] = sum(one.breaks for one in standing.open_breaks)
+
+    def stamp(self, provider: str, begun_at: datetime) -> None:
+        """Note a round that went well: the check is as old as the provider that is furthest behind."""
+        self._succeeded[provider] = begun_at
+        if self._checked and len(self._succeeded) == len(self._providers):
+            self._set("moneypath_check_violations", sum(self._breaks.values()), check=_CHECK)
+            oldest = min(self._succeeded.values())
+            self._set("moneypath_check_last_success_timestamp_seconds", oldest.timestamp(), check=_CHECK)
+
+    def _set(self, name: str, value: float, **labels: str) -> None:
+        self._recorder.gauge(name).set(value, **labels)
+
+    def _set_instant(self, name: str, instant: datetime | None, **labels: str) -> None:
+        gauge = self._recorder.gauge(name)
+        if instant is None:
+            gauge.clear(**labels)
+        else:
+            gauge.set(instant.timestamp(), **labels)

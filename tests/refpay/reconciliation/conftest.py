@@ -1,0 +1,60 @@
+"""The fixtures of this room: acquirers that serve reports as they are told, and a bench."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from .bench import Bench, FakeAcquirer, open_acquirers, open_bench
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fakes(secrets_folder: Path) -> AsyncIterator[dict[str, FakeAcquirer]]:
+    """Give a test acquirers of its own."""
+    async with open_acquirers(secrets_folder) as found:
+        yield found
+
+
+@pytest.fixture
+def fake_environment(
+    book: "Book",
+    secrets_folder: Path,
+    fakes: Mapping[str, FakeAcquirer],
+    make_environment: Callable[..., Any],
+) -> dict[str, str]:
+    """Return the environment of a process that talks to the fakes."""
+    urls = {f"REFPAY_{name.upper()}_URL": fake.url for name, fake in fakes.items()}
+    quick = {"REFPAY_RECONCILE_INTERVAL_SECONDS": "0.05", "REFPAY_REPORT_TIMEOUT_SECONDS": "0.5"}
+    return dict(make_environment(book, secrets_folder, **urls, **quick))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bench(
+    book: "Book", fake_environment: dict[str, str], fakes: Mapping[str, FakeAcquirer]
+) -> AsyncIterator[Bench]:
+    """Give a test a bench on an empty database."""
+    async with open_bench(book, fake_environment, fakes) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def make_bench(
+    open_book: Callable[[], Any], secrets_folder: Path, make_environment: Callable[..., Any]
+) -> Callable[[], Any]:
+    """Return what opens a bench with a database and acquirers of its own: an async context manager."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Bench]:
+        async with open_book() as book, open_acquirers(secrets_folder) as acquirers:
+            urls = {f"REFPAY_{name.upper()}_URL": fake.url for name, fake in acquirers.items()}
+            environment = make_environment(book, secrets_folder, **urls)
+            async with open_bench(book, environment, acquirers) as bench:
+                yield bench
+
+    return opened
