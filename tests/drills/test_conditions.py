@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from moneypath.drills.conditions import look, wait_until_steady
-from moneypath.drills.scenario import Condition
+from moneypath.drills.parts import Condition
 from moneypath.runbooks.ports import Sample
 
 ZERO = Condition(id="nothing-lost", query="lost", expect={"value": "== 0"})

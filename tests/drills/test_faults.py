@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
-from moneypath.drills.scenario import Step, load_scenario
+from moneypath.drills.scenario import load_scenario
+from moneypath.drills.steps import Step
 
 DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
 TOKEN = "control"
@@ -27,12 +28,17 @@ class Target:
     renewed: asyncio.Event = field(default_factory=asyncio.Event)
     refuse_renewal: bool = False
     refuse_end: bool = False
+    hits: int = 0
 
     async def begin(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return web.json_response({"error": "unauthorized"}, status=401)
         self.begun.append(await request.json())
         return web.json_response({"id": f"f{len(self.begun)}", "expires_in_seconds": 1}, status=201)
+
+    async def list(self, _: web.Request) -> web.Response:
+        ours = [{"id": f"f{number + 1}", "hits": self.hits} for number in range(len(self.begun))]
+        return web.json_response({"faults": [*ours, {"id": "another drill's", "hits": 99}]})
 
     async def renew(self, request: web.Request) -> web.Response:
         self.renewals += 1
@@ -50,6 +56,7 @@ class Target:
 async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncIterator[FaultControl]:
     app = web.Application()
     app.router.add_post("/control/faults", target.begin)
+    app.router.add_get("/control/faults", target.list)
     app.router.add_put("/control/faults/{id}/lease", target.renew)
     app.router.add_delete("/control/faults/{id}", target.end)
     runner = web.AppRunner(app)
@@ -134,6 +141,31 @@ async def test_an_end_that_fails_is_raised_after_all_were_tried(tmp_path: Path) 
         target.refuse_end = True
         with pytest.raises(FaultControlFailed, match="500"):
             await leases.end(["north-refuses", "north-does-not-answer"])
+
+
+async def test_hits_are_those_of_this_drill(tmp_path: Path) -> None:
+    """What another drill's fault hit proves nothing about ours; without a fault there is nobody to ask."""
+    target = Target(hits=3)
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        assert await leases.hits() == 0
+        for step in _steps():
+            await leases.begin(step)
+        assert await leases.hits() == 6
+
+
+async def test_a_fault_tells_only_the_parameters_that_it_has(tmp_path: Path) -> None:
+    """A target refuses keys that its fault does not know."""
+    step = Step.model_validate(
+        {"at": "0s", "id": "wrong-lines", "fault": "provider.misstate", "target": "north"}
+        | {"params": {"rate": 0.5, "what": "amount"}}
+    )
+    target = Target()
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        await leases.begin(step)
+    told = target.begun[0]
+    assert (told["kind"], told["what"], told["scope"]) == ("misstate", "amount", {})
+    assert "latency_seconds" not in told
+    assert "decline_code" not in told
 
 
 async def test_a_wrong_token_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -49,6 +49,41 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     ("lease too long", lambda t: t.replace("fault_ttl: 10s", "fault_ttl: 10m"), "fault_ttl"),
     ("no weights", lambda t: re.sub(r"weights: .*", "weights: {}", t), "weights"),
     ("no card ranges", lambda t: t.replace('{"411111": 7, "550000": 3}', "{}"), "card_ranges"),
+    (
+        "a parameter that the fault has not",
+        lambda t: t.replace("params: {rate: 0.2,", "params: {rate: 0.2, what: amount,"),
+        "provider.refuse has no such parameter",
+    ),
+    (
+        "a parameter that is missing",
+        lambda t: t.replace("fault: provider.refuse", "fault: provider.hang"),
+        "provider.hang needs `latency`",
+    ),
+    (
+        "a provider's fault without provider",
+        lambda t: t.replace("    target: north\n    params: {rate: 0.2", "    params: {rate: 0.2"),
+        "needs a `target`",
+    ),
+    (
+        "traffic at a provider",
+        lambda t: t.replace("provider.refuse", "traffic.card_testing"),
+        "needs a `target`",
+    ),
+    (
+        "an effect that nobody can tell",
+        lambda t: re.sub(
+            r"timeline:\n.*?  - at: 26m",
+            "effective_when: target_hit\ntimeline:\n  - at: 0s\n    id: north-refuses\n"
+            "    fault: traffic.card_testing\n    params: {card_ranges: ['411111'], per_second: 5}\n"
+            "  - at: 0s\n    id: north-does-not-answer\n"
+            "    fault: traffic.card_testing\n    params: {card_ranges: ['411111'], per_second: 5}\n"
+            "  - at: 26m",
+            t,
+            flags=re.S,
+        ),
+        "effective_when",
+    ),
+    ("harm without words", lambda t: t.replace("    title: share of new payments that fail\n", ""), "title"),
     ("weight of an unknown part", lambda t: t.replace("quiet: 1", "luck: 1"), "luck"),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moneypath.drills.business import MEASURES
 from moneypath.drills.scoring import LogWithoutScenario, score
 from moneypath.incidents.events import SYSTEM, Actor, Event
 from moneypath.incidents.timeline import Kind
@@ -26,6 +27,7 @@ class Story:
             0.0, Kind.DRILL_STARTED, "drill", {"scenario": DRILL.read_text(encoding="utf-8"), "scale": 60}
         )
         self.add(90.0, Kind.STEADY_STATE, "before", {"phase": "before"})
+        self.measured(91.0, "before")
         self.add(EFFECT, Kind.FAULT_EFFECTIVE, "canary")
         self.add(101.0, Kind.HARM_STARTED, "customers")
         self.add(105.0, Kind.ALERT_FIRING, ALERT, {"alert": ALERT, "severity": "critical", "labels": NORTH})
@@ -40,8 +42,15 @@ class Story:
         self.add(140.0, Kind.ALERT_RESOLVED, ALERT, {"alert": ALERT, "labels": NORTH})
         self.add(141.0, Kind.RUNBOOK_ENDED, "runbook", {"status": "completed", "reason": ""})
         self.add(142.0, Kind.UNDO, "faults", {"ok": True})
+        self.measured(143.0, "during")
         self.add(145.0, Kind.STEADY_STATE, "after", {"phase": "after"})
+        self.measured(146.0, "after")
         self.add(150.0, Kind.LEDGER_TRUTH, "ledger", {"whole": True})
+
+    def measured(self, at: float, phase: str, **changed: float | None) -> None:
+        """Append a reading of the business metrics."""
+        values = {measure.id: 1.0 for measure in MEASURES} | changed
+        self.add(at, Kind.MEASURED, "business metrics", {"phase": phase, "values": values})
 
     def add(
         self,
@@ -67,7 +76,12 @@ def test_a_drill_that_went_well_passes_with_full_marks() -> None:
 
 
 GATES: list[tuple[str, Callable[[Event], bool], str]] = [
-    ("no steady state before", lambda e: e.payload.get("phase") == "before", "was not established"),
+    (
+        "no steady state before",
+        lambda e: e.kind == Kind.STEADY_STATE and e.payload.get("phase") == "before",
+        "was not established",
+    ),
+    ("never measured", lambda e: e.kind == Kind.MEASURED, "p99 authorization latency was not known before"),
     ("no effect", lambda e: e.kind == Kind.FAULT_EFFECTIVE, "never took effect"),
     ("alert deleted", lambda e: e.kind == Kind.ALERT_FIRING, f"{ALERT} did not fire"),
     ("alert stuck", lambda e: e.kind == Kind.ALERT_RESOLVED, f"{ALERT} did not resolve"),
@@ -80,7 +94,11 @@ GATES: list[tuple[str, Callable[[Event], bool], str]] = [
     ("runbook never ended", lambda e: e.kind == Kind.RUNBOOK_ENDED, "not followed"),
     ("harm never ended", lambda e: e.kind == Kind.HARM_ENDED, "harm was not seen to end"),
     ("no undo", lambda e: e.kind == Kind.UNDO, "undo did not run"),
-    ("no steady state after", lambda e: e.payload.get("phase") == "after", "did not return"),
+    (
+        "no steady state after",
+        lambda e: e.kind == Kind.STEADY_STATE and e.payload.get("phase") == "after",
+        "did not return",
+    ),
     ("no audit", lambda e: e.kind == Kind.LEDGER_TRUTH, "never audited"),
 ]
 
@@ -124,6 +142,19 @@ def test_each_unwanted_event_fails_the_drill(kind: Kind, payload: dict[str, obje
     card = score(story.events)
     assert not card.passed
     assert any(words in failure for failure in card.failures), card.failures
+
+
+def test_a_business_metric_that_is_not_known_is_no_zero() -> None:
+    """Unknown after the fault fails the drill; unknown during it is shown as unknown."""
+    story = Story()
+    story.measured(147.0, "during", cost_per_transaction=None)
+    assert score(story.events).passed
+    cost = next(row for row in score(story.events).business if row.id == "cost_per_transaction")
+    assert (cost.before, cost.during, cost.after) == (1.0, None, 1.0)
+    story.measured(148.0, "after", cost_per_transaction=None)
+    card = score(story.events)
+    assert not card.passed
+    assert card.failures == ("Cost per transaction was not known after the fault",)
 
 
 def test_an_alert_of_another_provider_is_no_detection() -> None:

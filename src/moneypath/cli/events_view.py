@@ -29,7 +29,7 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     Kind.RUNBOOK_STARTED: ("runbook", "bold cyan"),
     Kind.RUNBOOK_STEP: ("  step", "cyan"),
     Kind.RUNBOOK_ENDED: ("runbook", "bold cyan"),
-    Kind.HARM_STARTED: ("customers harmed", "yellow"),
+    Kind.HARM_STARTED: ("harm", "yellow"),
     Kind.HARM_ENDED: ("harm ended", "green"),
     Kind.GUARDRAIL_HIT: ("guardrail hit", "bold red"),
     Kind.UNDO: ("undo", "green"),
@@ -117,10 +117,9 @@ def _runbook_ended(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]
 
 def _fault(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
     scope = ", ".join(payload.get("card_ranges", ())) or "everything"
-    return (
-        f"{event.subject}: {payload['fault']} at {payload['target']}, {payload['rate']:.0%} of {scope}",
-        True,
-    )
+    share = f", {payload['rate']:.0%} of {scope}" if "rate" in payload else ""
+    what = f" ({payload['what']})" if "what" in payload else ""
+    return f"{event.subject}: {payload['fault']}{what} at {payload['target']}{share}", True
 
 
 def _phase(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
@@ -142,13 +141,13 @@ def _truth(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
 
 
 def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
-    return (
-        f"share of new payments that fail: {', '.join(f'{value:.1%}' for value in payload['values'])}",
-        True,
-    )
+    form = ".1%" if payload["unit"] == "ratio" else "g"
+    return f"{payload['title']}: {', '.join(format(value, form) for value in payload['values'])}", True
 
 
 def _felt(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    if "hits" in payload:
+        return f"its target says that it hit {payload['hits']}", True
     return f"a canary got {payload['status'] or 'no answer'}", True
 
 

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from moneypath.drills.business import Unit
 from moneypath.drills.scoring import Scorecard
 from moneypath.path.durations import format_duration
 
@@ -18,7 +19,8 @@ def show_scorecard(console: Console, card: Scorecard) -> None:
     verdict.append(f"   score {card.score:.2f}", style="bold")
     reasons = [Text(f"- {failure}", style="red") for failure in card.failures]
     border = "green" if card.passed else "red"
-    console.print(Panel(Group(verdict, *reasons, _table(card)), title=card.title, border_style=border))
+    tables = (_table(card), Text(), _business_table(card))
+    console.print(Panel(Group(verdict, *reasons, *tables), title=card.title, border_style=border))
 
 
 def scorecard_json(card: Scorecard) -> dict[str, Any]:
@@ -39,3 +41,31 @@ def _table(card: Scorecard) -> Table:
         style = "" if part.score >= 1 else "yellow" if part.score > 0 else "red"
         table.add_row(part.name, measured, objective, f"{part.weight:g}", f"{part.score:.2f}", style=style)
     return table
+
+
+def _business_table(card: Scorecard) -> Table:
+    """Return the business metrics; times are real seconds, and what is not known says so."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("business metric")
+    for phase in ("before", "worst during", "after"):
+        table.add_column(phase, justify="right")
+    for row in card.business:
+        values = (row.before, row.during, row.after)
+        table.add_row(row.title, *(format_value(value, Unit(row.unit)) for value in values))
+    return table
+
+
+def format_value(value: float | None, unit: Unit) -> Text:
+    """Return a business metric as people read it."""
+    if value is None:
+        return Text("unknown", style="red")
+    match unit:
+        case Unit.SECONDS:
+            text = f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+        case Unit.RATIO:
+            text = f"{value:.4%}".replace(".0000%", "%")
+        case Unit.MICRO_UNITS:
+            text = f"{value / 1_000_000:.4f}"
+        case Unit.COUNT:
+            text = f"{value:g}"
+    return Text(text)

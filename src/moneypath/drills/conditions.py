@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from moneypath.drills.scenario import Condition
+from moneypath.drills.parts import Condition
 from moneypath.runbooks.ports import Query
 
 FILL_ID: Final = "longest-window-is-filled"

@@ -1,9 +1,11 @@
 """What the parts of a running drill share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moneypath.drills.attacks import Attacks
+from moneypath.drills.business import BusinessWatcher
 from moneypath.drills.canary import Canary
 from moneypath.drills.faults import Leases
 from moneypath.drills.scenario import Scenario
@@ -26,7 +28,14 @@ class Course:
     pager: Pager
     canary: Canary
     leases: Leases
+    attacks: Attacks
+    business: BusinessWatcher
     reversals: Reversals = field(default_factory=Reversals)
+
+    async def end_faults(self, names: Sequence[str]) -> None:
+        """End the faults called `names`; those that have ended already are fine."""
+        await self.attacks.end(names)
+        await self.leases.end(list(names))
 
     def real(self, seconds: float) -> float:
         """Return production seconds as real ones."""

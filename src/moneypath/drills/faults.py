@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from moneypath.drills.scenario import Step
+from moneypath.drills.steps import FaultParams, Step
 from moneypath.errors import MoneypathError
 
 REQUEST_SECONDS: Final = 5.0
@@ -48,18 +48,7 @@ class FaultControl:
         """Begin the fault of `step` and return its id in the target."""
         if step.fault is None or step.params is None:
             raise ValueError(f"timeline entry begins no fault: {step.id}")
-        body = {
-            "kind": step.fault.removeprefix("provider."),
-            "rate": step.params.rate,
-            "latency_seconds": step.params.latency,
-            "lease_seconds": lease_seconds,
-            "seed": seed,
-            "scope": {
-                "card_ranges": list(step.params.card_ranges),
-                "currencies": list(step.params.currencies),
-                "operations": list(step.params.operations),
-            },
-        }
+        body = _body(step.fault, step.params, seed=seed, lease_seconds=lease_seconds)
         answer = await self._call("POST", "/control/faults", body)
         fault_id: str = answer["id"]
         return fault_id
@@ -100,6 +89,24 @@ class FaultControl:
                 f"{self.provider} does not answer its fault controls: {type(error).__name__}",
                 hint="is the stack still running?",
             ) from error
+
+
+def _body(fault: str, params: FaultParams, *, seed: int, lease_seconds: float) -> dict[str, object]:
+    given = params.model_fields_set
+    scope = {
+        name: list(getattr(params, name))
+        for name in ("card_ranges", "currencies", "operations")
+        if name in given
+    }
+    return {
+        "kind": fault.partition(".")[2],
+        "rate": params.rate,
+        "lease_seconds": lease_seconds,
+        "seed": seed,
+        "scope": scope,
+        **({"latency_seconds": params.latency} if "latency" in given else {}),
+        **{name: getattr(params, name) for name in ("what", "decline_code") if name in given},
+    }
 
 
 class Leases:
@@ -154,6 +161,13 @@ class Leases:
                 failures.append(failure)
         if failures:
             raise failures[0]
+
+    async def hits(self) -> int:
+        """Return how often the faults of this drill have hit somebody."""
+        ours = {fault_id for _, fault_id in self._active.values()}
+        targets = {target for target, _ in self._active.values()}
+        listed = [fault for target in sorted(targets) for fault in await self._controls[target].active()]
+        return sum(int(fault["hits"]) for fault in listed if fault["id"] in ours)
 
     async def _keep(self) -> None:
         while True:

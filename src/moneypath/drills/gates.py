@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moneypath.drills import business
 from moneypath.drills.scenario import ExpectedAlert, ExpectedPage, Scenario
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind, measure
@@ -48,6 +49,7 @@ def gate_failures(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ...
     undone = [event for event in events if event.kind == Kind.UNDO]
     if not undone or not all(event.payload.get("ok") is True for event in undone):
         found.append("the undo did not run to its end")
+    found += business.failures(events)
     return tuple(found)
 
 

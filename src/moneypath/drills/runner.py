@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.drills import truth
+from moneypath.drills.attacks import Attacks
+from moneypath.drills.business import BusinessWatcher, Phase
 from moneypath.drills.canary import Canary
 from moneypath.drills.conditions import FILL_ID, look, wait_until_steady
 from moneypath.drills.course import Course
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
 from moneypath.drills.heartbeat import silence
 from moneypath.drills.load import LoadPlan
+from moneypath.drills.parts import Condition
 from moneypath.drills.people import respond, take_back_mitigations
-from moneypath.drills.scenario import Condition, Scenario
+from moneypath.drills.scenario import Scenario
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher, watch_harm
 from moneypath.incidents.events import EventLog
@@ -66,7 +69,7 @@ async def run_drill(scenario: Scenario, scenario_text: str, around: Surroundings
     )
     async with AsyncExitStack() as stack:
         supervisor = await stack.enter_async_context(Supervisor(around.folder))
-        course = await _course(stack, scenario, around, log)
+        course = await _course(stack, scenario, around, log, supervisor)
         await supervisor.start(plan.spec())
         async with _watched(course, supervisor) as pages:
             await _incident(course, pages, around.window_fill)
@@ -75,7 +78,9 @@ async def run_drill(scenario: Scenario, scenario_text: str, around: Surroundings
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
-async def _course(stack: AsyncExitStack, scenario: Scenario, around: Surroundings, log: EventLog) -> Course:
+async def _course(
+    stack: AsyncExitStack, scenario: Scenario, around: Surroundings, log: EventLog, supervisor: Supervisor
+) -> Course:
     endpoints, secrets = around.endpoints, around.endpoints.secrets_folder
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
@@ -93,8 +98,25 @@ async def _course(stack: AsyncExitStack, scenario: Scenario, around: Surrounding
             on_ended=lambda name, target: _note(log, name, target),
         )
     )
+    attacks = Attacks(
+        supervisor,
+        around.project,
+        endpoints,
+        scenario.clock.seed,
+        on_ended=lambda name, target: _note(log, name, target),
+    )
     return Course(
-        scenario, log, endpoints, around.runbook, around.levers, around.query, pager, canary, leases
+        scenario,
+        log,
+        endpoints,
+        around.runbook,
+        around.levers,
+        around.query,
+        pager,
+        canary,
+        leases,
+        attacks,
+        BusinessWatcher(around.query, log),
     )
 
 
@@ -113,6 +135,7 @@ async def _watched(course: Course, supervisor: Supervisor) -> AsyncIterator[Page
             group.create_task(alerts.run(), name="alerts"),
             group.create_task(pages.run(after=max((page.seq for page in earlier), default=0)), name="pages"),
             group.create_task(watch_harm(course.scenario.expect.harm, course.query, course.log), name="harm"),
+            group.create_task(course.business.run(), name="business metrics"),
             group.create_task(supervisor.watch(), name="load"),
         ]
         yield pages
@@ -125,12 +148,15 @@ async def _incident(course: Course, pages: PageWatcher, window_fill: str) -> Non
     fill = Condition(id=FILL_ID, query=window_fill, expect={"value": LEAST_FILL})
     if not await _steady(course, "before", BEFORE_SECONDS, (fill, *course.scenario.steady_state)):
         return
+    await course.business.record(Phase.BEFORE)
     try:
         await _within_guardrails(course, _fault_and_people(course, pages))
     finally:
         # Shielded: a Ctrl-C must not leave the service broken. Behind this stands the fault's lease.
         await asyncio.shield(_undo(course))
+    await course.business.record(Phase.DURING)
     await _steady(course, "after", AFTER_SECONDS, course.scenario.steady_state)
+    await course.business.record(Phase.AFTER)
 
 
 async def _steady(course: Course, phase: str, within_seconds: float, conditions: Sequence[Condition]) -> bool:
@@ -149,7 +175,7 @@ async def _undo(course: Course) -> None:
     """End every fault, then take every mitigation back; each is tried, and the log says how it went."""
     problem = ""
     try:
-        await course.leases.end([step.id for step in course.scenario.timeline if step.id])
+        await course.end_faults([step.id for step in course.scenario.timeline if step.id])
     except FaultControlFailed as error:
         problem = error.what
     mitigations = await take_back_mitigations(course)

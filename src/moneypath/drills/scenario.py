@@ -4,31 +4,28 @@ Every duration is production time; the runner divides waiting by `clock.scale` a
 multiplies what it measured by it. `guardrails.fault_ttl` alone is real time: a lease is a lease.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from moneypath.drills.parts import SLUG, Condition, Part
+from moneypath.drills.steps import FaultParams, Step, TargetKind
 from moneypath.path.durations import Duration
 from moneypath.path.source import Misfit, Misfits, load_yaml
-from moneypath.runbooks.expectations import QueryExpectation, query_expectation
 
-SLUG: Final = r"^[a-z][a-z0-9-]{0,63}$"
 FILE_STEM: Final = r"drill-\d{3}-[a-z0-9-]+"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Clock(_Part):
+class Clock(Part):
     """`scale` production seconds pass in one real second; `seed` decides whom a fault hits."""
 
     scale: Annotated[int, Field(ge=1, le=60)]
     seed: Annotated[int, Field(ge=0, le=2**31)]
 
 
-class Load(_Part):
+class Load(Part):
     """Checkouts a real second, by how many users, over which card ranges (range: weight)."""
 
     checkouts_per_second: Annotated[int, Field(ge=1, le=200)]
@@ -39,25 +36,7 @@ class Load(_Part):
     ]
 
 
-class Condition(_Part):
-    """A PromQL query and what its answer must be, in the grammar of a runbook's `expect`."""
-
-    id: Annotated[str, Field(pattern=SLUG)]
-    query: Annotated[str, Field(min_length=1, max_length=1000)]
-    expect: dict[str, bool | int | float | str]
-
-    @model_validator(mode="after")
-    def _expectation_reads(self) -> Self:
-        query_expectation(self.expect)
-        return self
-
-    @property
-    def expectation(self) -> QueryExpectation:
-        """Return `expect`, ready to judge samples."""
-        return query_expectation(self.expect)
-
-
-class Guardrails(_Part):
+class Guardrails(Part):
     """Bounds that no drill may cross: its length, a fault's lease, and conditions that abort it."""
 
     max_minutes: Annotated[int, Field(ge=1, le=600)]
@@ -65,46 +44,7 @@ class Guardrails(_Part):
     abort_if: tuple[Condition, ...] = ()
 
 
-class FaultParams(_Part):
-    """Share and scope of a provider's fault; empty scope lists mean everything."""
-
-    rate: Annotated[float, Field(gt=0, le=1)]
-    latency: Annotated[Duration, Field(le=30)] = "0s"  # type: ignore[assignment] # validated from text like any other
-    card_ranges: tuple[str, ...] = ()
-    currencies: tuple[str, ...] = ()
-    operations: tuple[Literal["authorize", "capture", "refund", "query"], ...] = (
-        "authorize",
-        "capture",
-        "refund",
-    )
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class Step(_Part):
-    """One entry of the timeline: `fault` begins one, `end` ends those named."""
-
-    at: Duration
-    id: Annotated[str, Field(pattern=SLUG)] | None = None
-    fault: (
-        Literal["provider.refuse", "provider.drop", "provider.hang", "provider.delay", "provider.decline"]
-        | None
-    ) = None
-    target: str | None = None
-    params: FaultParams | None = None
-    end: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_thing(self) -> Self:
-        begins = self.fault is not None
-        if begins == bool(self.end):
-            raise ValueError("a timeline entry either begins a `fault` or names faults to `end`")
-        if begins and not (self.id and self.target and self.params):
-            raise ValueError("a fault needs `id`, `target` and `params`")
-        return self
-
-
-class ExpectedAlert(_Part):
+class ExpectedAlert(Part):
     """An alert that must fire, with labels that must match, `within` of the fault taking effect."""
 
     name: str
@@ -113,7 +53,7 @@ class ExpectedAlert(_Part):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class ExpectedPage(_Part):
+class ExpectedPage(Part):
     """A role that must hear of it `within` of the effect and acknowledge within `ack` of the page."""
 
     role: str
@@ -122,12 +62,27 @@ class ExpectedPage(_Part):
 
 
 class Harm(Condition):
-    """What customers feel: `expect` holds while they are fine; back again `within` of the effect."""
+    """Whom it harms: `expect` holds while all is well; back again `within` of the effect.
 
+    `title` says what the query counts, and `unit` how people read it.
+    """
+
+    title: Annotated[str, Field(min_length=3, max_length=80)]
+    unit: Literal["ratio", "count"]
     within: Duration
 
 
-class Expect(_Part):
+class EffectiveWhen(StrEnum):
+    """What proves that the fault works: a canary was harmed, or its target says whom it hit.
+
+    A fault that no single payment feels, such as a wrong line in a settlement report, needs the second.
+    """
+
+    CANARY_HARMED = "canary_harmed"
+    TARGET_HIT = "target_hit"
+
+
+class Expect(Part):
     """What must be seen, and what must not."""
 
     alerts: Annotated[tuple[ExpectedAlert, ...], Field(min_length=1)]
@@ -139,14 +94,14 @@ class Expect(_Part):
     ledger_truth: Literal["whole"]
 
 
-class Responder(_Part):
+class Responder(Part):
     """A scripted person: acknowledges after a while, and may follow a runbook."""
 
     ack_after: Duration
     follows: str | None = None
 
 
-class Scoring(_Part):
+class Scoring(Part):
     """The score that passes, and the weight of each part; the weights need not add up to one."""
 
     pass_at: Annotated[float, Field(gt=0, le=1)]
@@ -159,7 +114,7 @@ class Scoring(_Part):
     ]
 
 
-class Scenario(_Part):
+class Scenario(Part):
     """One drill, as `drills/drill-NNN-slug.yaml` writes it."""
 
     title: Annotated[str, Field(min_length=3, max_length=80)]
@@ -171,6 +126,7 @@ class Scenario(_Part):
     steady_state: Annotated[tuple[Condition, ...], Field(min_length=1)]
     guardrails: Guardrails
     timeline: Annotated[tuple[Step, ...], Field(min_length=1)]
+    effective_when: EffectiveWhen = EffectiveWhen.CANARY_HARMED
     expect: Expect
     responders: dict[str, Responder]
     scoring: Scoring
@@ -186,12 +142,18 @@ class Scenario(_Part):
     @property
     def card_range(self) -> str:
         """Return the range that a canary should use: the first one that the first fault hits."""
-        first = next(step.params for step in self.timeline if step.params)
+        first = next((step.params for step in self.timeline if step.params), FaultParams())
         return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
 
     def _timeline_misfits(self) -> list[Misfit]:
         found: list[Misfit] = []
         begun: list[str] = []
+        opening = [step for step in self.timeline if step.at == self.timeline[0].at]
+        if self.effective_when is EffectiveWhen.TARGET_HIT and not any(
+            step.target_kind is TargetKind.PROVIDER for step in opening
+        ):
+            what = f"{EffectiveWhen.TARGET_HIT} needs a provider's fault among the first entries"
+            found.append(Misfit(("effective_when",), what, EffectiveWhen.CANARY_HARMED))
         for index, step in enumerate(self.timeline):
             if step.id in begun:
                 found.append(Misfit(("timeline", index, "id"), f"{step.id} is used twice"))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from moneypath.drills.business import BusinessRow, rows
 from moneypath.drills.gates import gate_failures, ledger_failures, steps_satisfied
 from moneypath.drills.scenario import Scenario
 from moneypath.errors import MoneypathError
@@ -48,6 +49,7 @@ class Scorecard:
     failures: tuple[str, ...]
     times: Times
     scale: int
+    business: tuple[BusinessRow, ...] = ()
 
 
 def score(events: Sequence[Event]) -> Scorecard:
@@ -66,7 +68,7 @@ def score(events: Sequence[Event]) -> Scorecard:
         total = 0.0
     if not failures and total < scenario.scoring.pass_at:
         failures = (f"score {total:.2f} is below {scenario.scoring.pass_at:.2f}",)
-    return Scorecard(scenario.title, not failures, total, parts, failures, times, scale)
+    return Scorecard(scenario.title, not failures, total, parts, failures, times, scale, rows(events))
 
 
 def _scenario(events: Sequence[Event]) -> tuple[Scenario, int]:

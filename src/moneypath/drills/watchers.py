@@ -131,5 +131,6 @@ async def watch_harm(harm: Harm, query: Query, log: EventLog) -> None:
                 harmed = not fine
                 kind = Kind.HARM_STARTED if harmed else Kind.HARM_ENDED
                 values = [round(sample.value, 6) for sample in samples][:10]
-                log.append(kind, "customers", {"query": harm.query, "values": values}, source="prometheus")
+                payload = {"query": harm.query, "title": harm.title, "unit": harm.unit, "values": values}
+                log.append(kind, "customers", payload, source="prometheus")
         await asyncio.sleep(EVERY_SECONDS)

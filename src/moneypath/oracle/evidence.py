@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from moneypath.oracle.claims import Attribution, Claim, attribute, read_claims
 from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine
+from moneypath.oracle.repairs import without_repaired
 
 # The ledger's own words for what an operation does to the accounts.
 _OPERATION_OF_ENTRY = {
@@ -57,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything the checks look at. `charges` are the effective ones only."""
+    """Everything the checks look at. `charges` are the effective ones, less doubles that were given back."""
 
     entries: tuple[Entry, ...]
     charges: tuple[Charge, ...]
@@ -76,11 +77,13 @@ def collect(
 ) -> Evidence:
     """Index the rows of all witnesses; time and memory grow linearly with them."""
     entries = _group_lines(postings)
-    charges = tuple(charge for charge in provider_book if charge.effective)
     entries_of: dict[Movement, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.operation is not None:
             entries_of[_movement_of_entry(entry, entry.operation)].append(entry)
+    effective = [charge for charge in provider_book if charge.effective]
+    posted = {charge for charge in effective if movement_of(charge) in entries_of}
+    charges = without_repaired(effective, posted)
     charges_of: dict[Movement, list[Charge]] = defaultdict(list)
     for charge in charges:
         charges_of[movement_of(charge)].append(charge)

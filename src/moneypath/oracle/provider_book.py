@@ -103,9 +103,6 @@ def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
 
 
 def _read_charge(provider: str, row: Row) -> Charge:
-    reference = row.get("provider_reference")
-    if reference is not None and (not isinstance(reference, str) or len(reference) > _TEXT_MAX):
-        raise FieldInvalid(f"provider_reference: must be null or a text of up to {_TEXT_MAX} characters")
     return Charge(
         provider=provider,
         seq=read_integer(row, "seq", 1, _CURSOR_MAX),
@@ -116,6 +113,14 @@ def _read_charge(provider: str, row: Row) -> Charge:
         currency=read_currency(row, "currency"),
         card_range=read_text(row, "card_range"),
         status=read_member(row, "status", ChargeStatus),
-        provider_reference=reference or "",
+        provider_reference=_read_optional(row, "provider_reference"),
         at=read_instant(row, "at"),
+        parent=_read_optional(row, "parent"),
     )
+
+
+def _read_optional(row: Row, name: str) -> str:
+    text = row.get(name)
+    if text is not None and (not isinstance(text, str) or len(text) > _TEXT_MAX):
+        raise FieldInvalid(f"{name}: must be null or a text of up to {_TEXT_MAX} characters")
+    return text or ""

@@ -76,7 +76,10 @@ class PostingLine:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One operation in a provider's book; `key` is the provider key, `reference` the merchant's."""
+    """One operation in a provider's book; `key` is the provider key, `reference` the merchant's.
+
+    `parent` is the provider's reference of what it follows: a capture's authorization, a refund's capture.
+    """
 
     provider: str
     seq: int
@@ -89,6 +92,7 @@ class Charge:
     status: ChargeStatus
     provider_reference: str
     at: float
+    parent: str = ""
 
     @property
     def effective(self) -> bool:

@@ -1,0 +1,37 @@
+"""Captures that a provider made twice under one key, and gave back whole."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from moneypath.oracle.records import Charge, Operation
+
+
+def without_repaired(charges: Sequence[Charge], posted: Collection[Charge]) -> tuple[Charge, ...]:
+    """Return the charges less each extra capture that was given back to the last unit, and its refunds.
+
+    `posted` are those that the ledger knows: a refund among them is the merchant's own and repairs
+    nothing. Of the captures under one key at least one is left: giving all of them back undoes a sale.
+    """
+    refunds: Mapping[tuple[str, str], list[Charge]] = defaultdict(list)
+    captures: Mapping[tuple[str, str, str], list[Charge]] = defaultdict(list)
+    for charge in charges:
+        if charge.operation is Operation.CAPTURE:
+            captures[charge.provider, charge.key, charge.reference].append(charge)
+        elif charge.operation is Operation.REFUND and charge not in posted:
+            refunds[charge.provider, charge.parent].append(charge)
+    gone: set[tuple[str, int]] = set()
+    for group in captures.values():
+        kept = len(group)
+        for capture in group:
+            repairs = refunds.get((capture.provider, capture.provider_reference), [])
+            if kept > 1 and _give_back(repairs, capture):
+                kept -= 1
+                gone.update((charge.provider, charge.seq) for charge in (capture, *repairs))
+    return tuple(charge for charge in charges if (charge.provider, charge.seq) not in gone)
+
+
+def _give_back(refunds: Sequence[Charge], capture: Charge) -> bool:
+    """Say whether the refunds together are the capture, to the last unit and in its currency."""
+    if not capture.provider_reference or any(refund.currency != capture.currency for refund in refunds):
+        return False
+    return sum(refund.amount_minor for refund in refunds) == capture.amount_minor
