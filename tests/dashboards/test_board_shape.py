@@ -19,27 +19,6 @@ from moneypath.path.model import MoneyPath
 
 from .conftest import ROOT
 
-# Alerts that panels already speak of and that another change declares.
-PROMISED = frozenset(
-    {
-        "MoneyPathApprovalDrop",
-        "MoneyPathAuthorizationLatencyBurn",
-        "MoneyPathCostPerTransactionHigh",
-        "MoneyPathDeadLetters",
-        "MoneyPathDoubleCharge",
-        "MoneyPathFraudSpike",
-        "MoneyPathIndeterminateUnresolved",
-        "MoneyPathLedgerProbeStale",
-        "MoneyPathLedgerWriteBudgetBurn",
-        "MoneyPathLedgerWriteMissing",
-        "MoneyPathQueueBacklog",
-        "MoneyPathReconciliationLag",
-        "MoneyPathReconciliationStale",
-        "MoneyPathSettlementLate",
-        "MoneyPathSettlementMismatch",
-    }
-)
-
 
 @pytest.fixture(scope="module")
 def document(money_path: MoneyPath) -> dict[str, Any]:
@@ -119,7 +98,7 @@ def test_every_alert_has_a_panel_that_links_its_runbook(
     alerts = {alert.name: alert for alert in tree.alerts(tree.build(money_path)) if alert.name != WATCHDOG}
     watched = {alert for panel in board.panels() for alert in panel.watches}
     assert set(alerts) <= watched
-    assert watched <= set(alerts) | PROMISED
+    assert watched <= set(alerts)
     for panel, written in zip(board.panels(), panels, strict=True):
         addresses = {link["url"] for link in written["links"]}
         assert addresses == {

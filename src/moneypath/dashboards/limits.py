@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moneypath.alerting import analysis, tree
-from moneypath.alerting.leaf import Alert, Group, Leaf, Mark, Recording
+from moneypath.alerting import tree
+from moneypath.alerting.leaf import Alert, Group, Leaf, Mark
 from moneypath.dashboards.model import Colour, Step
 from moneypath.path.model import MoneyPath
+from moneypath.path.objectives import LatencySlo
 
 # Above nothing at all: counts and amounts that have to be 0 turn with the smallest unit.
 _ANYTHING = 1e-9
 _COMPARED = re.compile(r"[<>]=?\s*$")
-_LATENCY = "moneypath_payment_duration_seconds_bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,9 @@ class Limits:
         return next((float(each.objective) for each in self.path.slos if each.id == slo), None)
 
     def fast_enough_seconds(self) -> float | None:
-        """Return the latency up to which the rules count an authorization as fast; None when none does."""
-        for rule in (rule for group in self.groups for rule in group.rules):
-            if not isinstance(rule, Recording):
-                continue
-            for series, matchers in analysis.selectors(analysis.plain(rule.expr)):
-                edges = [matcher.value for matcher in matchers if matcher.name == "le"]
-                if series == _LATENCY and edges and edges[0] != "+Inf":
-                    return float(edges[0])
-        return None
+        """Return the latency up to which an authorization counts as fast; None when no objective says."""
+        promised = (slo for slo in self.path.slos if isinstance(slo, LatencySlo))
+        return next((float(slo.threshold_seconds) for slo in promised), None)
 
     def stale_after(self) -> dict[str, float]:
         """Return for each check how many seconds may pass since its last success."""
