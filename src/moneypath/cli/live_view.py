@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from moneypath.cli.events_view import EventsView
 from moneypath.cli.patient_console import PatientConsole
@@ -102,7 +103,12 @@ class LiveView:
             )
         facts.add_row("memory of all processes (PSS), peak", f"{result.peak_memory_bytes / 1e6:.0f} MB")
         facts.add_row("wall time", f"{time.monotonic() - self._start:.0f} s")
+        if result.board is not None:
+            verdict = result.board.sentence
+            facts.add_row("Grafana board", Text(verdict, style="" if result.board.passed else "bold red"))
         self._console.print(facts)
+        for finding in result.board.findings if result.board else ():
+            self._console.print(f"- {finding.where}: {finding.problem}: {finding.expr}", style="red")
         # Outside the table, which would cut it to the width of the terminal.
         self._console.print(f"evidence  {shown(result.bundle)}", soft_wrap=True, markup=False)
 

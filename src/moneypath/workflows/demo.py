@@ -10,10 +10,12 @@ from typing import Final, TypeVar
 
 from moneypath.drills.scoring import Scorecard
 from moneypath.incidents.events import Event
+from moneypath.incidents.timeline import Kind
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.runbooks import Lever
 from moneypath.stack.memory import read_trees
 from moneypath.stack.supervisor import Supervisor
+from moneypath.workflows.board import BoardResult, check_board
 from moneypath.workflows.drill import conduct, load_drill
 from moneypath.workflows.live import Announce, Live, LiveSettings, running
 
@@ -35,11 +37,20 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class DrillResult:
-    """The scorecard, the folder of its evidence, and the most memory of all processes together (PSS)."""
+    """The scorecard, the folder of its evidence, and the most memory of all processes together (PSS).
+
+    `board` is there when the board was to be proven and the drill came as far as the end of its runbook.
+    """
 
     card: Scorecard
     bundle: Path
     peak_memory_bytes: int
+    board: BoardResult | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the drill passed, and the board showed what it promises if it was asked to."""
+        return self.card.passed and (self.board is None or self.board.passed)
 
 
 class PeakMemory:
@@ -69,6 +80,24 @@ class PeakMemory:
             await asyncio.sleep(MEMORY_EVERY_SECONDS)
 
 
+class BoardWatch:
+    """Asks every query of the board once, when the runbook has ended and the load still flows."""
+
+    def __init__(self, project: Path, prometheus_url: str, viewer: Viewer) -> None:
+        self._project, self._url, self._viewer = project, prometheus_url, viewer
+        self._asking: asyncio.Task[BoardResult] | None = None
+
+    def event(self, event: Event) -> None:
+        """Hand an event on, and begin to ask when it is time."""
+        self._viewer.event(event)
+        if event.kind == Kind.RUNBOOK_ENDED and self._asking is None:
+            self._asking = asyncio.create_task(check_board(self._project, self._url), name="board")
+
+    async def result(self) -> BoardResult | None:
+        """Return what came of it; None if there was nothing to begin with."""
+        return None if self._asking is None else await self._asking
+
+
 async def drill_on_own_stack(
     project: Path,
     drill_file: Path,
@@ -77,8 +106,12 @@ async def drill_on_own_stack(
     *,
     afterwards: Callable[[DrillResult], Awaitable[None]] | None = None,
     levers: Mapping[str, Lever] | None = None,
+    prove_board: bool = False,
 ) -> DrillResult:
-    """Start a stack at the drill's scale, run the drill, await `afterwards`, stop the stack."""
+    """Start a stack at the drill's scale, run the drill, await `afterwards`, stop the stack.
+
+    With `prove_board` every query of the Grafana board is asked of the running Prometheus.
+    """
     path = load(project / FILE_NAME)
     drill = load_drill(project, drill_file, path)
     scenario = drill.scenario
@@ -87,10 +120,12 @@ async def drill_on_own_stack(
         viewer.ready(live)
         memory = PeakMemory()
         bundle = run_folder / BUNDLE
+        board = BoardWatch(project, live.endpoints.prometheus, viewer)
+        listener = board.event if prove_board else viewer.event
         async with memory.sampling():
-            running_drill = conduct(drill, project, live.endpoints, bundle, viewer.event, levers=levers)
+            running_drill = conduct(drill, project, live.endpoints, bundle, listener, levers=levers)
             card = await unless_server_dies(live.supervisor, running_drill)
-        result = DrillResult(card, bundle, memory.peak_bytes)
+        result = DrillResult(card, bundle, memory.peak_bytes, await board.result())
         if afterwards is not None:
             await unless_server_dies(live.supervisor, afterwards(result))
         return result
