@@ -52,7 +52,7 @@ async def test_what_prometheus_does_not_know_is_none() -> None:
 async def test_during_keeps_the_worst_and_forgets_it_afterwards(tmp_path: Path) -> None:
     """Latency: the highest; write success: the lowest; the next phase begins anew."""
     answers, log = Answers(), EventLog(tmp_path / "events.jsonl")
-    watcher = BusinessWatcher(answers, log)
+    watcher = BusinessWatcher(answers, log, currency="EUR")
     await watcher.record(Phase.BEFORE)
     for latency, success in ((3.0, 0.5), (2.0, 0.9)):
         answers.values[_measure("latency_p99").query] = latency
@@ -64,6 +64,9 @@ async def test_during_keeps_the_worst_and_forgets_it_afterwards(tmp_path: Path) 
     found = {row.id: (row.before, row.during, row.after) for row in rows(log.events)}
     assert found["latency_p99"] == (1.0, 3.0, 2.0)
     assert found["ledger_write_success"] == (1.0, 0.5, 0.9)
+    assert {row.id: row.currency for row in rows(log.events) if row.currency} == {
+        "cost_per_transaction": "EUR"
+    }
 
 
 @given(one=st.none() | KNOWN, other=st.none() | KNOWN)

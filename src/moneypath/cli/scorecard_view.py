@@ -51,7 +51,8 @@ def _business_table(card: Scorecard) -> Table:
         table.add_column(phase, justify="right")
     for row in card.business:
         values = (row.before, row.during, row.after)
-        table.add_row(row.title, *(format_value(value, Unit(row.unit)) for value in values))
+        title = f"{row.title} ({row.currency})" if row.currency else row.title
+        table.add_row(title, *(format_value(value, Unit(row.unit)) for value in values))
     return table
 
 

@@ -81,11 +81,12 @@ MEASURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BusinessRow:
-    """One measure over the phases of a drill; None is unknown."""
+    """One measure over the phases of a drill; None is unknown. `currency` is empty where none belongs."""
 
     id: str
     title: str
     unit: str
+    currency: str
     before: float | None
     during: float | None
     after: float | None
@@ -94,8 +95,8 @@ class BusinessRow:
 class BusinessWatcher:
     """Reads the measures each second, keeps the worst, and records a phase when told."""
 
-    def __init__(self, query: Query, log: EventLog) -> None:
-        self._query, self._log = query, log
+    def __init__(self, query: Query, log: EventLog, *, currency: str) -> None:
+        self._query, self._log, self._currency = query, log, currency
         self._worst: dict[str, float | None] = {}
 
     async def run(self) -> None:
@@ -117,7 +118,7 @@ class BusinessWatcher:
         await self.look()
         values = dict(self._worst)
         self._worst.clear()
-        payload = {"phase": phase.value, "values": values}
+        payload = {"phase": phase.value, "values": values, "currency": self._currency}
         self._log.append(Kind.MEASURED, "business metrics", payload, source="prometheus")
 
 
@@ -133,9 +134,16 @@ async def read(query: Query) -> Mapping[str, float | None]:
 
 def rows(events: Sequence[Event]) -> tuple[BusinessRow, ...]:
     """Return what the log holds of every measure."""
-    seen = {event.payload.get("phase"): event.payload.get("values") for event in _measured(events)}
+    seen = {event.payload.get("phase"): event.payload for event in _measured(events)}
+    currency = next((str(payload.get("currency", "")) for payload in seen.values()), "")
     return tuple(
-        BusinessRow(one.id, one.title, one.unit, *(_value(seen.get(phase), one.id) for phase in Phase))
+        BusinessRow(
+            one.id,
+            one.title,
+            one.unit,
+            currency if one.unit is Unit.MICRO_UNITS else "",
+            *(_value(seen.get(phase, {}).get("values"), one.id) for phase in Phase),
+        )
         for one in MEASURES
     )
 

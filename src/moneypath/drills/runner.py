@@ -54,6 +54,7 @@ class Surroundings:
     query: Query
     window_fill: str
     folder: Path
+    reporting_currency: str
 
 
 async def run_drill(scenario: Scenario, scenario_text: str, around: Surroundings, log: EventLog) -> None:
@@ -116,7 +117,7 @@ async def _course(
         canary,
         leases,
         attacks,
-        BusinessWatcher(around.query, log),
+        BusinessWatcher(around.query, log, currency=around.reporting_currency),
     )
 
 

@@ -39,6 +39,7 @@ class Drill:
     scenario: Scenario
     runbook: runbooks.Runbook
     window_fill: str
+    reporting_currency: str
 
 
 def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
@@ -64,7 +65,8 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
                 f"{file}: unknown {what}: {name}", hint=f"allowed: {', '.join(sorted(known))}"
             )
     page = runbooks.load(project / "runbooks" / f"{scenario.runbook}.md")
-    return Drill(file, scenario, page, window_fill_query(path, Scale(scenario.clock.scale)))
+    fill = window_fill_query(path, Scale(scenario.clock.scale))
+    return Drill(file, scenario, page, fill, path.reporting_currency)
 
 
 async def conduct(
@@ -88,6 +90,7 @@ async def conduct(
         query=runbooks.prometheus_query(endpoints.prometheus),
         window_fill=drill.window_fill,
         folder=folder,
+        reporting_currency=drill.reporting_currency,
     )
     text = drill.file.read_text(encoding="utf-8")
     try:
