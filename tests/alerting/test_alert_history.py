@@ -24,7 +24,7 @@ MEMBER = 'job="refpay-api",instance="refpay-api"'
 
 
 def instant(money_path: MoneyPath) -> list[Metric]:
-    """Return the metric families of one instant; the parser of prometheus_client knows no more of a histogram."""
+    """Return the metric families of one instant; its parser knows no more of a histogram."""
     text = backfill(money_path, until=UNTIL, seconds=0, step=1)
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]  # untyped upstream
 
@@ -50,11 +50,11 @@ HEALTHY = {
 def promtool_on_history(
     money_path: MoneyPath, folder: Path, promtool: RunTool, expected: dict[str, float | None]
 ) -> subprocess.CompletedProcess[str]:
-    """Feed the samples of the history to the live rules by promtool's own notation, and count what they give."""
+    """Feed the history to the live rules in promtool's own notation, and count what they give."""
     series: dict[str, list[str]] = {}
     for line in history(money_path).splitlines():
         if not line.startswith("#"):
-            name, value, at = line.rsplit(" ", 2)
+            name, value, _ = line.rsplit(" ", 2)
             # promtool's time begins at 0, so times that are values have to begin there as well.
             is_time = "_timestamp_seconds{" in name
             shown = f"{float(value) - UNTIL + 90:g}" if is_time else value

@@ -68,7 +68,7 @@ def mutants() -> Iterator[Mutant]:
 
 @cache
 def needed(file: str) -> frozenset[str]:
-    """Return the recorded series that a test file, and the rules of its alert's name, read, directly or not."""
+    """Return what a test file, and the rules of its alert's name, read, directly or not."""
     document = yaml.safe_load(FILES[file])
     todo = [sample["expr"] for test in document["tests"] for sample in test["promql_expr_test"]]
     todo += [analysis.plain(other.expr) for other in ALERTS if other.name == file.split(".")[0]]
@@ -140,7 +140,7 @@ def test_the_committed_rules_pass_the_committed_tests(
 
 
 def test_a_committed_test_runs_where_it_lies(root: Path, promtool: RunTool) -> None:
-    """A test file finds the whole rule file from its own folder, as whoever runs promtool by hand wants it."""
+    """A test file finds the whole rule file from its own folder, as for whoever runs it by hand."""
     name = "MoneyPathWatchdog.test.yml"
     result = promtool("test", "rules", name, cwd=root / TESTS_FOLDER)
     assert result.returncode == 0, result.stdout + result.stderr
