@@ -59,6 +59,18 @@ MISTAKES = {
     "approval of a check": (
         "query: [harm_ratio]", "query: [harm_ratio]\napproval: second_person", "approval:", "no approval",
     ),
+    "lever that learns": (
+        'undo: [provider.restore, "{provider}"]', "stays: Why not.\nlearn: job", "learn:", "asks nothing",
+    ),
+    "stays beside undo": (
+        'undo: [provider.restore, "{provider}"]', "undo: [a]\nstays: Why.", "stays:", "either undo or stays",
+    ),
+    "check that stays": (
+        "query: [harm_ratio]", "query: [harm_ratio]\nstays: Why not.", "stays:", "either undo or stays",
+    ),
+    "learned label that is none": (
+        "query: [harm_ratio]", "query: [harm_ratio]\nlearn: Provider", "learn:", "does not match",
+    ),
     "unknown expectation": (
         '{value: ">= 0.0144"}', "{about: 3}", "expect: {about", "value, all, any, empty, recorded",
     ),

@@ -51,7 +51,7 @@ async def refpay() -> AsyncIterator[Refpay]:
     """A server on a free port."""
     refpay = Refpay()
     app = web.Application()
-    app.router.add_post("/v1/operations/{kind}/{one}/{operation}", refpay.handle)
+    app.router.add_post("/v1/operations/{path:.+}", refpay.handle)
     async with TestServer(app) as server:
         refpay.url = str(server.make_url("/"))
         yield refpay
@@ -72,16 +72,26 @@ def call(name: str = "provider.drain", *arguments: str, seconds: float = 5.0) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "operation"), [("provider.drain", "drain"), ("provider.restore", "restore")]
+    ("name", "argument", "expected"),
+    [
+        ("provider.drain", "north", "providers/north/drain"),
+        ("provider.restore", "north", "providers/north/restore"),
+        ("dead-letters.replay", "compliance_log", "dead-letters/compliance_log/replay"),
+        ("risk.block", "411111", "risk/ranges/411111/block"),
+        ("risk.block", "busiest", "risk/ranges/busiest/block"),
+        ("risk.unblock", "busiest", "risk/ranges/busiest/unblock"),
+        ("duplicates.refund", "north", "duplicates/north/refund"),
+        ("settlement.refetch", "south", "settlements/south/refetch"),
+    ],
 )
 async def test_a_lever_posts_its_operation(
-    refpay: Refpay, token_file: Path, name: str, operation: str
+    refpay: Refpay, token_file: Path, name: str, argument: str, expected: str
 ) -> None:
     """Path, bearer token, key and reason are those of the call; the fields come back."""
-    answer = await http_levers(refpay.url, token_file)[name](call(name))
+    answer = await http_levers(refpay.url, token_file)[name](call(name, argument))
     assert answer == GOOD[1]
     path, authorization, key, body = refpay.seen[0]
-    assert path == f"/v1/operations/providers/north/{operation}"
+    assert path == f"/v1/operations/{expected}"
     assert authorization == f"Bearer {TOKEN}"
     assert key == "key-1"
     assert body == {"reason": "incident inc-1: step 3 drain"}

@@ -109,6 +109,13 @@ MISTAKES = {
         "heal",
     ),
     "no undo": ('undo: [provider.restore, "{provider}"]\n', "", Rule.UNDO_MISSING, "step: 2", "drain"),
+    "learned too late": (
+        'query: [harm_ratio]\nexpect: {value: "< 0.0144"}',
+        """query: ['harm_ratio{a="{source}"}']\nexpect: {value: "< 0.0144"}\nlearn: source""",
+        Rule.PLACEHOLDER_UNKNOWN,
+        "step: 3",
+        "no alert carries source",
+    ),
     "unknown series": (QUERY, "query: [sum(harm_ratoi) / 2]", Rule.SERIES_UNKNOWN, "step: 3", "harm_ratoi"),
     "series in a range": (QUERY, "query: ['rate(nothing[5m])']", Rule.SERIES_UNKNOWN, "step: 3", "nothing"),
     "broken PromQL": (QUERY, "query: ['sum(harm_ratio']", Rule.QUERY_INVALID, "step: 3", "stopped:"),

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from moneypath.alerting.facts import describe
 from moneypath.alerting.names import alert_names, recorded_series
+from moneypath.alerting.timing import Scale
+from moneypath.path.guards import AgeGuard, IncreaseGuard, LevelGuard, RatioGuard
 from moneypath.path.loader import build_catalogue
 from moneypath.path.loader import load as load_path
 from moneypath.runbooks import (
@@ -46,11 +49,19 @@ def page(request: pytest.FixtureRequest) -> Runbook:
     return load(file)
 
 
-def test_the_three_pages_are_there() -> None:
+def test_the_pages_are_there() -> None:
     """An empty folder would make every test below pass."""
     assert [file.stem for file in PAGES] == [
+        "approval-drop",
+        "cost-spike",
+        "double-charge",
+        "fraud-spike",
         "ledger-imbalance",
+        "ledger-writes-failing",
+        "messaging-backlog",
         "partial-provider-outage",
+        "settlement-mismatch",
+        "slow-authorizations",
         "telemetry-blackout",
     ]
 
@@ -95,7 +106,7 @@ def test_every_alert_leads_to_exactly_one_page() -> None:
 
 def test_the_thresholds_of_the_main_page_are_those_of_the_declaration() -> None:
     """The page and the alerts that lead to it agree on what is bad and on what is evidence."""
-    (slo,) = MONEY_PATH.slos
+    (slo,) = MONEY_PATH.availability_slos()
     threshold = f"{Decimal('14.4') * (1 - Decimal(slo.objective)):g}".rstrip("0")
     steps = {step.id: step for step in load(MAIN).steps}
     assert str(steps["confirm-bad-share"].expect) == f">= {threshold}"
@@ -106,6 +117,44 @@ def test_the_thresholds_of_the_main_page_are_those_of_the_declaration() -> None:
     assert f"increase5m >= {slo.traffic.min_events} " in " ".join(
         steps["alert-resolved-with-traffic"].action[0].split()
     )
+
+
+def test_the_limits_of_the_pages_are_those_of_the_declaration() -> None:
+    """A page asks for what its alert asks for, in the same numbers."""
+    steps = {(file.stem, step.id): step for file in PAGES for step in load(file).steps}
+    slos = {slo.id: slo for slo in MONEY_PATH.path_slos()}
+    guards = {guard.id: guard for guard in MONEY_PATH.guards}
+    for page, step, slo in (
+        ("slow-authorizations", "confirm-slow", "authorization-latency"),
+        ("ledger-writes-failing", "confirm-failing", "ledger-write-success"),
+    ):
+        threshold = Decimal("14.4") * (1 - slos[slo].objective)
+        assert str(steps[page, step].expect) == f">= {threshold.normalize():f}"
+    cost, approval = guards["cost_per_transaction"], guards["authorization_approval"]
+    assert isinstance(cost, RatioGuard)
+    assert isinstance(approval, RatioGuard)
+    for name in ("confirm-cost", "dearest-provider"):
+        assert str(steps["cost-spike", name].expect) == f"> {int(cost.limit):g}"
+    assert f"increase5m >= {cost.min_events}" in steps["cost-spike", "cost-is-back"].action[0]
+    assert str(steps["approval-drop", "confirm-drop"].expect) == f"< {approval.limit}"
+    assert f"increase5m >= {approval.min_events}" in steps["approval-drop", "approval-with-traffic"].action[0]
+    testing = guards["card_testing"]
+    assert isinstance(testing, IncreaseGuard)
+    assert str(steps["fraud-spike", "confirm-signals"].expect) == f">= {testing.at_least}"
+    lag, depth = guards["reconciliation_lag"], guards["queue_depth"]
+    assert isinstance(lag, AgeGuard)
+    assert isinstance(depth, LevelGuard)
+    assert str(steps["settlement-mismatch", "reconciled-lately"].expect) == f"< {lag.older_than_seconds}"
+    assert str(steps["messaging-backlog", "queue-is-short"].expect) == f"<= {depth.above}"
+
+
+def test_whom_an_alert_pages_its_page_calls_paged() -> None:
+    """A role that is woken finds itself on the page; a blackout wakes whom the blind check would."""
+    for facts in describe(MONEY_PATH, Scale(1)):
+        if facts.runbook == "telemetry-blackout":
+            continue
+        duties = load(FOLDER / f"{facts.runbook}.md").front.roles
+        assert all(duties[role].page for role in facts.roles), facts.name
 
 
 @dataclass(slots=True)

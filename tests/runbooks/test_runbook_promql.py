@@ -1,4 +1,4 @@
-"""The queries of the main page on the real promtool: they say what their titles claim."""
+"""The queries of the pages on the real promtool: they say what their titles claim."""
 
 import json
 import subprocess
@@ -11,7 +11,8 @@ from moneypath.runbooks import load
 from moneypath.runbooks.placeholders import fill
 from moneypath.stack.binaries import find
 
-PAGES = sorted((Path(__file__).parents[2] / "runbooks").glob("*.md"))
+FOLDER = Path(__file__).parents[2] / "runbooks"
+PAGES = sorted(FOLDER.glob("*.md"))
 RATIO = 'provider:authorization_bad:ratio_rate5m{{provider="{}"}}'
 VALID = 'provider:authorization_valid:increase5m{provider="north"}'
 UNPOSTED = 'moneypath_captures_without_posting{provider="north"}'
@@ -54,7 +55,7 @@ CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
 def queries(file: Path) -> dict[str, str]:
     """Return each query of a page by step, filled in for provider north."""
     return {
-        step.id: fill(step.action[0], {"provider": "north"})
+        step.id: fill(step.action[0], {"provider": "north", "queue": "outbox"})
         for step in load(file).steps
         if not step.pulls_lever
     }
@@ -92,6 +93,53 @@ def test_each_query_answers_as_its_title_says(tmp_path: Path) -> None:
     for step, change, value in CASES.values():
         labels = RATIO.format("north") if step == "alert-resolved-with-traffic" else "{}"
         tests.append(unit_test(asked[step], {**STATE, **change}, value, labels))
+    result = promtool(tmp_path, {"evaluation_interval": "1s", "tests": tests}, "test", "rules")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+BREAKS = 'moneypath_reconciliation_breaks{{provider="{}", class="{}"}}'
+LAG = 'provider:reconciliation_lag:seconds{{provider="{}"}}'
+TIMED = 'moneypath_provider_request_duration_seconds_{}{{provider="{}", operation="authorize"{}}}'
+COST = 'moneypath_cost_micro_units_total{{component="provider_fee", provider="{}"}}'
+CAPTURED = 'moneypath_payments_total{{operation="capture", outcome="succeeded", provider="{}"}}'
+QUIET = {BREAKS.format(name, "amount"): "0+0" for name in ("north", "south")}
+LAGS = {LAG.format("north"): "20+0", LAG.format("south"): "2000+0"}
+SLOW_NORTH = {
+    TIMED.format("bucket", "north", ', le="1.0"'): "0+1",
+    TIMED.format("count", "north", ""): "0+4",
+    TIMED.format("bucket", "south", ', le="1"'): "0+4",
+    TIMED.format("count", "south", ""): "0+4",
+}
+DEAR_SOUTH = {
+    COST.format("north"): "0+3000",
+    COST.format("south"): "0+8000",
+    CAPTURED.format("north"): "0+1",
+    CAPTURED.format("south"): "0+2",
+}
+# Which provider a page learns: page, what is there, and the one that it has to name, with its value.
+LEARNED: dict[str, tuple[str, dict[str, str], tuple[str, float] | None]] = {
+    "differences before lateness": (
+        "settlement-mismatch",
+        {**QUIET, **LAGS, BREAKS.format("north", "amount"): "1+0"},
+        ("north", 1000020),
+    ),
+    "lateness without differences": ("settlement-mismatch", {**QUIET, **LAGS}, ("south", 2000)),
+    "lateness without gauges": ("settlement-mismatch", LAGS, None),
+    "duplicates": ("double-charge", {**QUIET, BREAKS.format("south", "duplicate"): "2+0"}, ("south", 2)),
+    "no duplicates": ("double-charge", {**QUIET, BREAKS.format("south", "amount"): "2+0"}, None),
+    "the slow one": ("slow-authorizations", SLOW_NORTH, ("north", 0.75)),
+    "the dear one": ("cost-spike", DEAR_SOUTH, ("south", 4000)),
+}
+
+
+def test_a_page_learns_the_right_provider(tmp_path: Path) -> None:
+    """The one that is at fault, in a sample that carries its name."""
+    tests = []
+    for page, state, named in LEARNED.values():
+        (step,) = (step for step in load(FOLDER / f"{page}.md").steps if step.learn)
+        value = None if named is None else named[1]
+        labels = "{}" if named is None else f'{{{step.learn}="{named[0]}"}}'
+        tests.append(unit_test(f"round({step.action[0]}, 0.01)", state, value, labels))
     result = promtool(tmp_path, {"evaluation_interval": "1s", "tests": tests}, "test", "rules")
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -30,6 +30,7 @@ MAX_STEPS: Final = 50
 _KEY: Final = re.compile(r"([a-z_]+):")
 _FENCE: Final = re.compile(r"\s*(`{3,}|~{3,})\s*(\S*)")
 
+Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 LeverList = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=8)]
 
 
@@ -53,6 +54,8 @@ class StepDeclaration(BaseModel):
     approval: Approval = Approval.NONE
     next: Name | None = None
     otherwise: Name | None = None
+    learn: Label | None = Field(default=None, description="a label of the query's samples")
+    stays: Sentence | None = Field(default=None, description="why the lever is never taken back")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -83,6 +86,10 @@ class StepDeclaration(BaseModel):
             yield Misfit(("undo",), f"a {self.type} step changes nothing", "undo stands with a mitigate step")
         if not acts and self.approval is not Approval.NONE:
             yield Misfit(("approval",), f"a {self.type} step needs no approval", "none")
+        if acts and self.learn is not None:
+            yield Misfit(("learn",), f"a {self.type} step asks nothing", "learn stands with a query")
+        if self.stays is not None and (self.undo is not None or not acts):
+            yield Misfit(("stays",), "stands without a lever, or beside undo", "either undo or stays")
 
     def expectation(self) -> Any:
         """Return `expect` read by the grammar of the step's action."""
@@ -105,6 +112,8 @@ class StepDeclaration(BaseModel):
             approval=self.approval,
             next=self.next or "",
             otherwise=self.otherwise or "",
+            learn=self.learn or "",
+            stays=self.stays or "",
         )
 
 

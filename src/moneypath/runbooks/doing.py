@@ -83,7 +83,7 @@ async def pull(
     call = context.call(step.action, step, limit, f"{runbook} step")
     opposite = reversals.taken_back_by(step)
     reversal = Reversal(runbook, step, limit)
-    if opposite is None:
+    if opposite is None and step.undo:
         reversals.enter(reversal)
     look = await _answer(step, call, levers, limit)
     if opposite is not None and look.outcome is Outcome.SATISFIED:

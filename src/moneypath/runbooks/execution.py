@@ -13,7 +13,7 @@ from moneypath.runbooks.context import ExecutionContext
 from moneypath.runbooks.doing import Look, poll, pull, words
 from moneypath.runbooks.expectations import LeverExpectation
 from moneypath.runbooks.model import END, ESCALATE, Runbook, Step
-from moneypath.runbooks.placeholders import fill
+from moneypath.runbooks.placeholders import PlaceholderUnfilled, fill
 from moneypath.runbooks.ports import Clock, Lever, Query
 from moneypath.runbooks.record import (
     MAX_SAMPLES_KEPT,
@@ -48,9 +48,10 @@ async def execute(
     Raises before the first step: RunbookUnsound, PlaceholderUnfilled. What `record` raises goes through.
     """
     refuse_unsound(runbook, levers)
-    filled = [_filled(step, context.labels) for step in runbook.steps]
+    _refuse_unfillable(runbook, context.labels)
     pending = Reversals() if reversals is None else reversals
-    run = _Run(runbook.id, filled, context, levers, query, record, clock, pending)
+    labels = dict(context.labels)
+    run = _Run(runbook.id, runbook.steps, context, levers, query, record, clock, pending, labels)
     return await run.follow()
 
 
@@ -106,16 +107,17 @@ async def _take_back(
 
 @dataclass(slots=True)
 class _Run:
-    """One execution; `events` is all it remembers."""
+    """One execution; `labels` are the alert's and what was learned on the way."""
 
     runbook: str
-    steps: list[Step]
+    steps: tuple[Step, ...]
     context: ExecutionContext
     levers: Mapping[str, Lever]
     query: Query
     record: Record
     clock: Clock
     reversals: Reversals
+    labels: dict[str, str]
     events: list[StepEvent] = field(default_factory=list)
 
     async def follow(self) -> Execution:
@@ -143,9 +145,13 @@ class _Run:
     async def _perform(self, step: Step, following: str) -> str:
         limit = self.context.limit(step.within_seconds)
         began = self.clock.monotonic()
+        try:
+            step, unfilled = _filled(step, self.labels), ""
+        except PlaceholderUnfilled as problem:
+            unfilled = problem.what  # an arrow of the page led past the step that learns it
         base = _event(self.runbook, step, limit, began)
         self.record(base)
-        look = await self._do(step, limit)
+        look = Look(Outcome.ERRORED, "not done", unfilled) if unfilled else await self._do(step, limit)
         satisfied = look.outcome is Outcome.SATISFIED
         target = (step.next or following) if satisfied else (step.otherwise or ESCALATE)
         ended = self.clock.monotonic()
@@ -168,11 +174,18 @@ class _Run:
         return target
 
     async def _do(self, step: Step, limit: float) -> Look:
-        if not step.pulls_lever:
-            return await poll(step, limit, query=self.query, clock=self.clock)
-        return await pull(
-            self.runbook, step, limit, context=self.context, levers=self.levers, reversals=self.reversals
-        )
+        if step.pulls_lever:
+            return await pull(
+                self.runbook, step, limit, context=self.context, levers=self.levers, reversals=self.reversals
+            )
+        look = await poll(step, limit, query=self.query, clock=self.clock)
+        if step.learn in {"", *self.labels} or look.outcome is not Outcome.SATISFIED:
+            return look
+        values = {sample.labels.get(step.learn, "") for sample in look.samples}
+        if len(values) != 1 or "" in values:
+            return replace(look, outcome=Outcome.UNMET, reason=f"does not name one {step.learn}")
+        self.labels[step.learn] = values.pop()
+        return look
 
 
 def _event(runbook: str, step: Step, limit: float, at: float) -> StepEvent:
@@ -192,7 +205,7 @@ def _event(runbook: str, step: Step, limit: float, at: float) -> StepEvent:
 
 
 def _filled(step: Step, labels: Mapping[str, str]) -> Step:
-    """Return the step with every placeholder replaced; raise PlaceholderUnfilled before anything runs."""
+    """Return the step with every placeholder replaced; raise PlaceholderUnfilled when one cannot be."""
     return replace(
         step,
         title=fill(step.title, labels),
@@ -200,6 +213,15 @@ def _filled(step: Step, labels: Mapping[str, str]) -> Step:
         undo=tuple(fill(text, labels) for text in step.undo),
         expect=step.expect.filled(labels) if isinstance(step.expect, LeverExpectation) else step.expect,
     )
+
+
+def _refuse_unfillable(runbook: Runbook, labels: Mapping[str, str]) -> None:
+    """Raise PlaceholderUnfilled for what neither the alert carries nor an earlier step learns."""
+    known = dict(labels)
+    for step in runbook.steps:
+        _filled(step, known)
+        if step.learn:
+            known.setdefault(step.learn, "learned")
 
 
 def _complaint(event: StepEvent) -> str:

@@ -16,7 +16,21 @@ from moneypath.runbooks.transport import AnswerTooLarge, read_bounded
 PROVIDER_DRAIN: Final = "provider.drain"
 PROVIDER_RESTORE: Final = "provider.restore"
 DEAD_LETTERS_REPLAY: Final = "dead-letters.replay"
-LEVERS: Final = frozenset({PROVIDER_DRAIN, PROVIDER_RESTORE, DEAD_LETTERS_REPLAY})
+# The argument is a card range, or `busiest`: no metric may name the range, so a page cannot.
+RISK_BLOCK: Final = "risk.block"
+RISK_UNBLOCK: Final = "risk.unblock"
+DUPLICATES_REFUND: Final = "duplicates.refund"
+SETTLEMENT_REFETCH: Final = "settlement.refetch"
+_PATHS: Final[dict[str, str]] = {
+    PROVIDER_DRAIN: "providers/{}/drain",
+    PROVIDER_RESTORE: "providers/{}/restore",
+    DEAD_LETTERS_REPLAY: "dead-letters/{}/replay",
+    RISK_BLOCK: "risk/ranges/{}/block",
+    RISK_UNBLOCK: "risk/ranges/{}/unblock",
+    DUPLICATES_REFUND: "duplicates/{}/refund",
+    SETTLEMENT_REFETCH: "settlements/{}/refetch",
+}
+LEVERS: Final = frozenset(_PATHS)
 
 MAX_ATTEMPTS: Final = 5
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -30,15 +44,11 @@ _ARGUMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 def http_levers(url: str, token_file: Path) -> dict[str, Lever]:
     """Return the levers of the payment service at `url`.
 
-    The token is read at each pull, so that a rotated one works; it needs the scopes
-    `operations:route` and `operations:replay`.
+    The token is read at each pull, so that a rotated one works; it needs the scopes of the levers
+    that are pulled (`operations:route` for a provider's).
     """
     base = url.rstrip("/")
-    return {
-        PROVIDER_DRAIN: http_lever(f"{base}/v1/operations/providers/{{}}/drain", token_file),
-        PROVIDER_RESTORE: http_lever(f"{base}/v1/operations/providers/{{}}/restore", token_file),
-        DEAD_LETTERS_REPLAY: http_lever(f"{base}/v1/operations/dead-letters/{{}}/replay", token_file),
-    }
+    return {name: http_lever(f"{base}/v1/operations/{path}", token_file) for name, path in _PATHS.items()}
 
 
 def http_lever(url_pattern: str, token_file: Path) -> Lever:

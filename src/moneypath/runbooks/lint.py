@@ -15,7 +15,21 @@ from moneypath.runbooks.structure import structural_findings
 DRILL_MAX_AGE_DAYS: Final = 90
 # The labels that our alerts can carry; a placeholder with another name is never filled.
 ALERT_LABELS: Final = frozenset(
-    {"alertname", "check", "currency", "instance", "job", "provider", "severity", "slo", "stage", "tier"}
+    {
+        *(
+            "alertname",
+            "check",
+            "class",
+            "currency",
+            "instance",
+            "job",
+            "provider",
+            "queue",
+            "reason",
+            "rule",
+        ),
+        *("severity", "slo", "stage", "tier"),
+    }
 )
 _COMMANDS: Final = (
     "bash|sh|zsh|sudo|curl|wget|ssh|scp|psql|kubectl|docker|systemctl|service|kill|pkill|rm|cat|grep|tail|"
@@ -52,8 +66,10 @@ def lint(
         *_sections(runbook),
         *structural_findings(runbook, known_levers),
     ]
+    fillable = set(ALERT_LABELS)
     for step in runbook.steps:
-        findings.extend(_step(runbook.file, step, known_roles, known_series))
+        findings.extend(_step(runbook.file, step, known_roles, known_series, fillable))
+        fillable |= {step.learn} - {""}
     if over := excess(render(runbook)):
         findings.append(Finding(Rule.PAGE_TOO_LONG, runbook.file, 1, f"more than one page: {over}"))
     return sorted(findings, key=lambda finding: finding.line)
@@ -150,12 +166,14 @@ def _sections(runbook: Runbook) -> Iterator[Finding]:
                 yield Finding(Rule.SHELL_FOUND, file, number, what)
 
 
-def _step(file: Path, step: Step, roles: Collection[str], series: Collection[str]) -> Iterator[Finding]:
+def _step(
+    file: Path, step: Step, roles: Collection[str], series: Collection[str], fillable: Collection[str]
+) -> Iterator[Finding]:
     if step.role not in roles:
         what = f"{step.id}: no role {step.role}; allowed: {', '.join(sorted(roles))}"
         yield Finding(Rule.ROLE_UNKNOWN, file, step.line, what)
-    for name in sorted(step.placeholders() - ALERT_LABELS):
-        what = f"{step.id}: no alert carries {name}; allowed: {', '.join(sorted(ALERT_LABELS))}"
+    for name in sorted(step.placeholders() - set(fillable)):
+        what = f"{step.id}: no alert carries {name}; allowed: {', '.join(sorted(fillable))}"
         yield Finding(Rule.PLACEHOLDER_UNKNOWN, file, step.line, what)
     if step.pulls_lever:
         for argument in (*step.action, *step.undo):

@@ -123,6 +123,8 @@ class Step:
 
     `within_seconds` is unscaled: how long a query is asked again, or a lever may take. `next` and
     `otherwise` are a step's id, `end` or `escalate`; without them the following step, or a stop.
+    `learn` is a label whose one value in the query's samples fills the placeholder of that name from
+    here on, unless the alert carries it. `stays` says why a lever without `undo` is never taken back.
     """
 
     line: int
@@ -138,6 +140,8 @@ class Step:
     approval: Approval = Approval.NONE
     next: str = ""
     otherwise: str = ""
+    learn: str = ""
+    stays: str = ""
 
     @property
     def pulls_lever(self) -> bool:

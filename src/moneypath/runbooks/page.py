@@ -75,6 +75,10 @@ def _step(step: Step, numbers: Mapping[str, int]) -> Iterator[str]:
     ways = [f" -> {step.expect}"]
     if step.undo:
         ways.append(f"; undo {' '.join(step.undo)}")
+    if step.stays:
+        ways.append(f"; stays: {step.stays}")
+    if step.learn:
+        ways.append(f"; learns {step.learn}")
     for word, target in (("then", step.next), ("otherwise", step.otherwise)):
         if target:
             ways.append(f"; {word} {f'step {numbers[target]}' if target in numbers else target}")

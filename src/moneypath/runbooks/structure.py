@@ -37,8 +37,9 @@ def structural_findings(runbook: Runbook, known_levers: Collection[str]) -> Iter
 
 
 def _lever_findings(file: Path, step: Step, known_levers: Collection[str]) -> Iterator[Finding]:
-    if not step.undo:
-        yield Finding(Rule.UNDO_MISSING, file, step.line, f"{step.id} cannot be taken back; add undo")
+    if not step.undo and not step.stays:
+        what = f"{step.id} cannot be taken back; add undo, or say in stays why it never is"
+        yield Finding(Rule.UNDO_MISSING, file, step.line, what)
     for lever in (step.action[:1], step.undo[:1]):
         if lever and lever[0] not in known_levers:
             what = f"{step.id}: no lever {lever[0]}; allowed: {', '.join(sorted(known_levers)) or 'none'}"
