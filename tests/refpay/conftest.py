@@ -232,6 +232,12 @@ async def running_acquirers(
     return found
 
 
+@pytest.fixture(scope="session")
+def make_acquirer(secrets_folder: Path) -> Callable[[str, str], Acquirer]:
+    """Return what speaks to a running acquirer, by its name and address."""
+    return lambda name, url: Acquirer(name, url, read_file(secrets_folder, f"{name}_control_token"))
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def acquirers(running_acquirers: Mapping[str, Acquirer]) -> AsyncIterator[Mapping[str, Acquirer]]:
     """Give a test both acquirers, healthy, and heal them afterwards."""

@@ -90,7 +90,7 @@ class Intake:
             state = _judge_lateness(notice, known, overdue=overdue, now=now)
             keys = {line.key for line in report.lines}
             if before:
-                set(await stored.read_keys(connection, provider, notice.sequence, before))
+                keys.update(await stored.read_keys(connection, provider, notice.sequence, before))
             same = before > 0 and digest == await stored.read_revision_digest(
                 connection, provider, notice.sequence, before
             )
