@@ -193,6 +193,20 @@ async def test_a_line_that_is_taken_back_is_missing_only_when_it_has_to_be_there
     assert await bench.breaks() == [("missing_theirs", "EUR", 1000)]
 
 
+async def test_a_line_that_is_taken_back_too_late_is_missing_at_once(bench: "Bench") -> None:
+    """And a break that it had is closed: nothing else than the correction tells."""
+    op, amiss = capture(), capture(second=6)
+    stranger = capture(amount=5)
+    await bench.have(op, amiss)
+    bench.north.publish(0, [op.row(), amiss.row(), stranger.row()])
+    bench.north.publish(1)
+    await bench.round(21)
+    assert await bench.breaks() == [("missing_ours", "EUR", 5)]
+    bench.north.publish(0, [amiss.row()])
+    await bench.round(22)
+    assert await bench.breaks() == [("missing_theirs", "EUR", 1000)]
+
+
 async def test_a_number_that_is_skipped_stops_the_run(bench: "Bench") -> None:
     """The watermark does not pass what was never announced, and does when it is."""
     for sequence in (0, 2):
@@ -256,6 +270,7 @@ async def test_a_truncated_report_is_invalid_until_it_is_whole(bench: "Bench", p
     fake.truncated = False
     await bench.round(23)
     assert (await bench.watermark(provider), await bench.breaks()) == (20, [])
+    assert fake.fetched == {0: 3, 1: 3}
     assert bench.tally.reports[provider, "accepted"] == 2
     states = await bench.book.rows("SELECT DISTINCT state, problem FROM reconciliation.report")
     assert states == [{"state": "accepted", "problem": None}]
@@ -290,7 +305,7 @@ async def test_a_report_that_is_another_ones_is_replayed(bench: "Bench") -> None
 
 
 @BOTH
-@pytest.mark.parametrize("flaw", ["period", "totals", "empty", "huge", "outside"])
+@pytest.mark.parametrize("flaw", ["period", "totals", "trailer", "empty", "huge", "outside"])
 async def test_what_does_not_add_up_is_refused_whole(
     bench: "Bench", provider: str, flaw: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +319,7 @@ async def test_what_does_not_add_up_is_refused_whole(
     wrong = {
         "period": body.replace(b"00:00:10Z", b"00:00:20Z"),
         "totals": body.replace(b"1000", b"1001", 1).replace(b"10.00", b"10.01", 1),
+        "trailer": body.replace(b"T,1", b"T,2").replace(b'"lines": 1', b'"lines": 2'),
         "empty": b"",
         "huge": body + b" " * 20_000_000,
         "outside": body,
@@ -362,3 +378,9 @@ async def test_more_reports_than_a_page_are_all_taken(bench: "Bench") -> None:
     for second in range(6):
         await bench.round(4510 + second)
     assert await bench.breaks() == [("amount", "EUR", 100)]
+    for sequence in (20, 120, 220, 320, 420):
+        await bench.book.rows(
+            "UPDATE reconciliation.report SET digest = NULL WHERE sequence = $1", FIRST + sequence
+        )
+        await bench.round(4520)
+        assert bench.north.fetched[sequence] == 2
