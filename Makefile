@@ -2,13 +2,15 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
+BUILD ?= refpay.app
+RUNS ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill test prove explore check generate format bench picture lock
+.PHONY: help setup demo drill gate prove-gate test prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
 	@echo
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup:
 	@$(PYTHON) tools/bootstrap.py
@@ -18,6 +20,12 @@ demo: setup  ## Start everything, break a provider, watch the page, the runbook 
 
 drill: setup  ## Run one drill on a stack of its own (DRILL=drills/...yaml)
 	@$(RUN) moneypath drill run "$(DRILL)"
+
+gate: setup  ## May this build be released? One verdict (BUILD=module that replaces refpay.app, JUNIT=file)
+	@$(RUN) moneypath gate --build "$(BUILD)" $(if $(JUNIT),--junit "$(JUNIT)")
+
+prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
+	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
 
 test: setup  ## Run every test, those against real servers included
 	@$(RUN) pytest

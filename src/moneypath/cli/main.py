@@ -8,13 +8,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from moneypath.cli import board_commands, drill_commands, project_commands
+from moneypath.cli import board_commands, drill_commands, gate_command, project_commands
 from moneypath.errors import MoneypathError
 
 COMMANDS: tuple[click.Command, ...] = (
     drill_commands.demo,
     drill_commands.drill,
     drill_commands.stack,
+    gate_command.gate,
     project_commands.generate,
     project_commands.check_path,
     project_commands.draw_map,

@@ -25,6 +25,7 @@ class LoadPlan:
     journal_file: Path
     load: Load
     seed: int
+    resend_ratio: float = 0.05
 
     def spec(self) -> ServerSpec:
         """Return the child process; it is ready once the first answer stands in the journal."""
@@ -57,6 +58,7 @@ class LoadPlan:
             "MONEYPATH_CARD_RANGE_WEIGHTS": weights,
             "MONEYPATH_CHECKOUTS_PER_SECOND": str(self.load.checkouts_per_second),
             "MONEYPATH_USERS": str(self.load.users),
+            "MONEYPATH_RESEND_RATIO": str(self.resend_ratio),
         }
 
     async def _journal_begun(self) -> bool:

@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,20 @@ class MigrationFailed(MoneypathError):
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """Which payment service to run: modules that `python -m` runs; `folder` is where others are found."""
+
+    api: str = "refpay.app"
+    worker: str = "refpay.worker"
+    folder: Path | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Return what lets Python find the modules."""
+        return {} if self.folder is None else {"PYTHONPATH": str(self.folder)}
+
+
+@dataclass(frozen=True, slots=True)
 class LiveSettings:
     """What to run and where: `run_folder` takes all state of the run, `scale` shortens the alerts' time.
 
@@ -52,6 +66,7 @@ class LiveSettings:
     run_folder: Path
     scale: int
     events_per_second: int = 20
+    build: Build = field(default_factory=Build)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +209,18 @@ class _House:
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
         # The API writes the outbox and nothing else: it is not told where NATS is.
-        worker_environment = {**environment, "REFPAY_NATS_URL": messages.url}
         await _migrate(environment)
+        build = self._settings.build
+        environment |= build.environment
+        worker_environment = {**environment, "REFPAY_NATS_URL": messages.url}
         async with asyncio.TaskGroup() as group:
             api = group.create_task(
-                self._python("refpay-api", ("-m", "refpay.app"), port, ready="/readyz", env=environment)
+                self._python("refpay-api", ("-m", build.api), port, ready="/readyz", env=environment)
             )
             worker = group.create_task(
                 self._python(
                     "refpay-worker",
-                    ("-m", "refpay.worker"),
+                    ("-m", build.worker),
                     worker_port,
                     ready="/readyz",
                     env=worker_environment,

@@ -1,0 +1,45 @@
+"""A bad build of refpay: every authorization takes over a second longer. Never part of the product."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from loadtests.badbuilds.wiring import replace, serve
+
+from refpay.app import main as root
+from refpay.providers.port import Answer, Call, CallKind
+from refpay.providers.registry import CallableProvider
+
+SECONDS: Final = 1.1
+
+
+class SlowProvider:
+    """Thinks before it authorizes."""
+
+    def __init__(self, provider: CallableProvider) -> None:
+        self._provider = provider
+        self.name = provider.name
+
+    def require_closed(self) -> None:
+        """Say what the provider says."""
+        self._provider.require_closed()
+
+    async def perform(self, call: Call) -> Answer:
+        """Perform, authorizations late."""
+        if call.kind is CallKind.AUTHORIZE:
+            await asyncio.sleep(SECONDS)
+        return await self._provider.perform(call)
+
+
+def slow_down(make: Any) -> Any:
+    """Return a `make_resilient` whose providers are slow."""
+
+    def make_slow(*arguments: Any, **options: Any) -> Mapping[str, CallableProvider]:
+        return {name: SlowProvider(each) for name, each in make(*arguments, **options).items()}
+
+    return make_slow
+
+
+if __name__ == "__main__":
+    replace(root, "make_resilient", slow_down)
+    serve()

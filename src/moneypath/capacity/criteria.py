@@ -1,0 +1,207 @@
+"""Each measure held against its limit: pure functions from figures to findings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from moneypath.alerting.conventions import Severity
+from moneypath.capacity.figures import Figures, Tally
+from moneypath.capacity.gate_file import Gate, Measure
+
+
+class Status(StrEnum):
+    """How a measure stands. Unknown fails; unmeasured is unknown, and the gate file lets it pass."""
+
+    MET = "met"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One measure: what was seen, what is allowed, and details worth a line each."""
+
+    measure: Measure
+    status: Status
+    seen: str
+    allowed: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a criterion says before it is known whether its measure is required; `holds` None: unknown."""
+
+    holds: bool | None
+    seen: str
+    allowed: str
+    details: tuple[str, ...] = ()
+
+
+Criterion = Callable[[Figures, Gate, float], Seen]
+NOT_READ: Final = "could not be read"
+NOTHING: Final = "nothing was counted"
+
+
+def judge_all(figures: Figures, gate: Gate, objective: float) -> tuple[Finding, ...]:
+    """Return one finding a measure, in a fixed order; `objective` is the availability's, 0 to 1."""
+    return tuple(_finding(measure, gate, CRITERIA[measure](figures, gate, objective)) for measure in CRITERIA)
+
+
+def _finding(measure: Measure, gate: Gate, seen: Seen) -> Finding:
+    if seen.holds is None:
+        status = Status.UNKNOWN if gate.requires(measure) else Status.UNMEASURED
+    else:
+        status = Status.MET if seen.holds else Status.BROKEN
+    return Finding(measure, status, seen.seen, seen.allowed, seen.details)
+
+
+def _machine(figures: Figures, gate: Gate, _: float) -> Seen:
+    most, share = float(gate.limits.others_at_most_ratio), figures.others_share
+    allowed = f"at most {most:.0%} used by others"
+    if share is None:
+        return Seen(None, NOT_READ, allowed)
+    return Seen(share <= most, f"{share:.0%} used by others", allowed)
+
+
+def _rate(figures: Figures, gate: Gate, _: float) -> Seen:
+    asked, seconds = gate.load.checkouts_per_second, figures.window.asked_seconds
+    share = float(gate.limits.least_rate_ratio)
+    allowed = f"at least {share:.0%} of {asked}/s"
+    if figures.checkouts is None or seconds <= 0:
+        return Seen(None, NOT_READ, allowed)
+    reached = figures.checkouts / seconds
+    return Seen(reached >= share * asked, f"{reached:.1f} checkouts/s = {reached / asked:.1%}", allowed)
+
+
+def _evidence(figures: Figures, gate: Gate, _: float) -> Seen:
+    least, postings = gate.limits.least_postings, figures.counted.postings
+    allowed = f"at least {least} postings"
+    if postings is None:
+        return Seen(None, NOT_READ, allowed)
+    return Seen(postings >= least, f"{postings:.0f} postings", allowed)
+
+
+def _availability(figures: Figures, _: Gate, objective: float) -> Seen:
+    return _share(figures.counted.authorizations, objective, "authorizations")
+
+
+def _ledger_writes(figures: Figures, gate: Gate, _: float) -> Seen:
+    return _share(figures.counted.ledger_writes, float(gate.limits.ledger_write_success), "ledger writes")
+
+
+def _latency(figures: Figures, gate: Gate, _: float) -> Seen:
+    limit = gate.limits.authorization_latency
+    quantile = float(limit.quantile)
+    allowed = f"{quantile:.4%} within {limit.within:g} s".replace(".0000%", "%")
+    histogram = figures.counted.latency
+    if histogram is None or limit.within not in histogram.counts:
+        return Seen(None, NOT_READ, allowed)
+    p95, p99 = histogram.quantile(0.95), histogram.quantile(0.99)
+    if p95 is None or p99 is None:
+        return Seen(None, NOTHING, allowed)
+    slow = histogram.over(limit.within)
+    within = 1 - slow / histogram.count
+    seen = f"p95 {_seconds(p95)}, p99 {_seconds(p99)}; {within:.3%} within {limit.within:g} s"
+    return Seen(slow <= (1 - quantile) * histogram.count * (1 + 1e-12), seen, allowed)
+
+
+def _durability(figures: Figures, _: Gate, __: float) -> Seen:
+    probe, allowed = figures.counted.probe, "0 missing"
+    if probe is None:
+        return Seen(None, NOT_READ, allowed)
+    if probe.valid <= 0:
+        return Seen(None, "no write was read back", allowed)
+    return Seen(probe.bad <= 0, f"{probe.bad:.0f} missing of {probe.valid:.0f} read back", allowed)
+
+
+def _alerts(figures: Figures, _: Gate, __: float) -> Seen:
+    fired, allowed = figures.counted.alerts, "no critical alert"
+    if fired is None:
+        return Seen(None, NOT_READ, allowed)
+    critical = sum(alert.severity == Severity.CRITICAL for alert in fired)
+    words = tuple(
+        f"{alert.name} ({', '.join(filter(None, (alert.severity, alert.about)))}) "
+        f"after {alert.after_seconds:.0f} s"
+        for alert in fired
+    )
+    return Seen(critical == 0, f"{critical} critical, {len(fired) - critical} others", allowed, words)
+
+
+def _drain(figures: Figures, gate: Gate, _: float) -> Seen:
+    allowed = f"within {gate.drain:g} s"
+    if figures.undrained:
+        return Seen(False, figures.undrained, allowed)
+    if figures.drain_seconds is None:
+        return Seen(None, "was not awaited", allowed)
+    return Seen(figures.drain_seconds <= gate.drain, f"{figures.drain_seconds:.1f} s", allowed)
+
+
+def _oracle(figures: Figures, _: Gate, __: float) -> Seen:
+    audit, allowed = figures.audit, "three witnesses agree"
+    if audit is None:
+        return Seen(None, "a witness could not be heard", allowed)
+    if audit.missing_evidence:
+        return Seen(None, "too little evidence", allowed, audit.missing_evidence)
+    if not audit.discrepancies:
+        return Seen(True, f"whole, over {audit.postings} captures", allowed)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in audit.discrepancies.items())
+    return Seen(False, kinds, allowed, audit.examples)
+
+
+def _lag(figures: Figures, gate: Gate, _: float) -> Seen:
+    allowed = f"at most {gate.limits.reconciliation_lag:g} s"
+    if figures.reconciliation is None:
+        return Seen(None, "no watermark of every provider", allowed)
+    lag = figures.reconciliation.lag_seconds
+    return Seen(lag <= gate.limits.reconciliation_lag, f"{lag:.1f} s", allowed)
+
+
+def _breaks(figures: Figures, _: Gate, __: float) -> Seen:
+    if figures.reconciliation is None or figures.reconciliation.breaks is None:
+        return Seen(None, NOT_READ, "0 open")
+    found = figures.reconciliation.breaks
+    return Seen(found <= 0, f"{found:.0f} open", "0 open")
+
+
+def _cost(figures: Figures, gate: Gate, _: float) -> Seen:
+    limit = gate.limits.cost_per_transaction_micro_units
+    allowed = f"at most {limit / 1e6:.4f} a captured payment"
+    cost = figures.counted.cost
+    each = None if cost is None else cost.per_transaction
+    if each is None:
+        return Seen(None, NOT_READ if cost is None else NOTHING, allowed)
+    return Seen(each <= limit, f"{each / 1e6:.4f} of the reporting currency", allowed)
+
+
+CRITERIA: Final[Mapping[Measure, Criterion]] = {
+    Measure.MACHINE: _machine,
+    Measure.RATE: _rate,
+    Measure.EVIDENCE: _evidence,
+    Measure.AVAILABILITY: _availability,
+    Measure.AUTHORIZATION_LATENCY: _latency,
+    Measure.LEDGER_WRITE_SUCCESS: _ledger_writes,
+    Measure.LEDGER_DURABILITY: _durability,
+    Measure.ALERTS: _alerts,
+    Measure.DRAIN: _drain,
+    Measure.ORACLE: _oracle,
+    Measure.RECONCILIATION_LAG: _lag,
+    Measure.RECONCILIATION_BREAKS: _breaks,
+    Measure.COST_PER_TRANSACTION: _cost,
+}
+
+
+def _share(tally: Tally | None, objective: float, what: str) -> Seen:
+    allowed = f"at least {objective:.4%}".replace("00%", "%")
+    if tally is None:
+        return Seen(None, NOT_READ, allowed)
+    share = tally.good_share
+    if share is None:
+        return Seen(None, NOTHING, allowed)
+    return Seen(share >= objective, f"{share:.3%}: {tally.bad:.0f} bad of {tally.valid:.0f} {what}", allowed)
+
+
+def _seconds(value: float) -> str:
+    return "over the last edge" if value == float("inf") else f"{value * 1000:.0f} ms"

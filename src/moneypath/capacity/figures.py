@@ -1,0 +1,117 @@
+"""What one gate run measured, as plain numbers. None is unknown, never 0 and never fine."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from moneypath import oracle
+from moneypath.capacity.counters import Window
+from moneypath.capacity.histogram import Histogram
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Events that count, and the bad ones among them."""
+
+    valid: float
+    bad: float
+
+    @property
+    def good_share(self) -> float | None:
+        """Return the share of good events; None when nothing happened, which proves nothing."""
+        return None if self.valid <= 0 else (self.valid - self.bad) / self.valid
+
+
+@dataclass(frozen=True, slots=True)
+class FiredAlert:
+    """An alert that was firing at some time in the window; `after_seconds` counts from its start.
+
+    `integrity` says that it stands for a broken check and not for an objective of speed or success.
+    """
+
+    name: str
+    severity: str
+    about: str
+    after_seconds: float
+    integrity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How far behind the slowest provider is, in seconds, and how many differences are open."""
+
+    lag_seconds: float
+    breaks: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Millionths of the reporting currency, and the captured payments that they are spread over."""
+
+    micro_units: float
+    captured: float
+
+    @property
+    def per_transaction(self) -> float | None:
+        """Return micro-units a captured payment; None when nothing was captured or no cost counted."""
+        return self.micro_units / self.captured if self.captured > 0 and self.micro_units > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The oracle's answer: how many contradictions of which kind, some of them in words."""
+
+    postings: int
+    discrepancies: Mapping[str, int]
+    examples: tuple[str, ...]
+    missing_evidence: tuple[str, ...]
+
+    @classmethod
+    def of(cls, verdict: oracle.Verdict) -> "Audit":
+        """Return a verdict of the oracle in the gate's terms."""
+        kinds = Counter(found.kind.value for found in verdict.discrepancies)
+        return cls(
+            postings=verdict.rows.posted_captures,
+            discrepancies=dict(sorted(kinds.items())),
+            examples=_one_of_each_kind(verdict.discrepancies),
+            missing_evidence=verdict.missing_evidence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What Prometheus' raw counters and alerts say of the window so far."""
+
+    authorizations: Tally | None = None
+    latency: Histogram | None = None
+    ledger_writes: Tally | None = None
+    probe: Tally | None = None
+    alerts: tuple[FiredAlert, ...] | None = None
+    cost: Cost | None = None
+    postings: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All that the verdict is computed from; `undrained` says why the drain failed, "" when it did not.
+
+    `others_share` is how much of the machine other work used, 0 to 1.
+    """
+
+    window: Window
+    counted: Counted
+    checkouts: int | None = None
+    drain_seconds: float | None = None
+    undrained: str = ""
+    reconciliation: Reconciliation | None = None
+    audit: Audit | None = None
+    others_share: float | None = None
+
+
+def _one_of_each_kind(found: Iterable[oracle.Discrepancy]) -> tuple[str, ...]:
+    first: dict[str, str] = {}
+    for each in found:
+        first.setdefault(each.kind.value, f"{each.kind}: {each.subject}: {each.detail}")
+    return tuple(first.values())[:MAX_EXAMPLES]

@@ -1,0 +1,160 @@
+"""The gate file: what load, for how long, and within which limits a build passes."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from moneypath.path import tree
+from moneypath.path.durations import Duration
+from moneypath.path.loader import build_catalogue
+from moneypath.path.model import MoneyPath
+from moneypath.path.parts import Declared, Ratio, Slo, Slug, Title
+from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, key_text
+from moneypath.path.source import Problem, parse_yaml, read_text
+from moneypath.telemetry.vocabulary import Operation
+
+LATENCY = "moneypath_payment_duration_seconds"
+
+
+class Measure(StrEnum):
+    """What the gate judges; machine, rate and evidence are of the gate itself, the others of the build."""
+
+    MACHINE = "machine"
+    RATE = "rate"
+    EVIDENCE = "evidence"
+    AVAILABILITY = "availability"
+    AUTHORIZATION_LATENCY = "authorization_latency"
+    LEDGER_WRITE_SUCCESS = "ledger_write_success"
+    LEDGER_DURABILITY = "ledger_durability"
+    ALERTS = "alerts"
+    DRAIN = "drain"
+    ORACLE = "oracle"
+    RECONCILIATION_LAG = "reconciliation_lag"
+    RECONCILIATION_BREAKS = "reconciliation_breaks"
+    COST_PER_TRANSACTION = "cost_per_transaction"
+
+
+# Of the gate itself, and what no gate may do without: these are always required, so they are not listed.
+OF_THE_GATE = frozenset({Measure.MACHINE, Measure.RATE, Measure.EVIDENCE})
+ALWAYS = OF_THE_GATE | {Measure.ALERTS, Measure.DRAIN, Measure.ORACLE}
+
+Whole = Annotated[int, Field(ge=1, le=10**12, description="a whole number from 1")]
+Measures = Annotated[tuple[Measure, ...], Field(description="names of measures")]
+
+
+class Load(Declared):
+    """Checkouts a second by how many users, over which card ranges (range: weight)."""
+
+    checkouts_per_second: Annotated[int, Field(ge=1, le=200, description="a whole number from 1 to 200")]
+    users: Annotated[int, Field(ge=1, le=200, description="a whole number from 1 to 200")]
+    card_ranges: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[45]\d{5}$")], Annotated[int, Field(ge=1, le=100)]],
+        Field(min_length=1, description="six-digit card ranges, each with a weight from 1 to 100"),
+    ]
+    resend_ratio: Ratio
+    seed: Annotated[int, Field(ge=0, le=2**31, description="a whole number from 0")]
+
+
+class Latency(Declared):
+    """The share `quantile` of the answers has to come `within` a time that is an edge of the histogram."""
+
+    quantile: Ratio
+    within: Duration = Field(gt=0, le=60, description="a duration such as 1s")
+
+
+class Limits(Declared):
+    """Within what a build passes. `availability` names an objective of moneypath.yaml."""
+
+    others_at_most_ratio: Ratio
+    least_rate_ratio: Ratio
+    least_postings: Whole
+    availability: Slug = Field(description="the id of an objective in moneypath.yaml")
+    authorization_latency: Latency
+    ledger_write_success: Ratio
+    reconciliation_lag: Duration = Field(gt=0, le=3600, description="a duration such as 20s")
+    cost_per_transaction_micro_units: Whole
+
+
+class Gate(Declared):
+    """One release gate. Times are real; `scale` shortens the alerts' windows alone."""
+
+    title: Title
+    scale: Annotated[int, Field(ge=1, le=60, description="a whole number from 1 to 60")]
+    load: Load
+    warm_up: Duration = Field(ge=5, le=300, description="a duration from 5s to 5m")
+    duration: Duration = Field(ge=5, le=3600, description="a duration from 5s to 1h")
+    drain: Duration = Field(ge=1, le=300, description="a duration from 1s to 5m")
+    limits: Limits
+    required: Measures
+    optional: Measures
+
+    @model_validator(mode="after")
+    def _every_measure_stands_once(self) -> Self:
+        misfits: list[Misfit] = []
+        choice = ", ".join(measure for measure in Measure if measure not in ALWAYS)
+        listed = [("required", index, m) for index, m in enumerate(self.required)]
+        listed += [("optional", index, m) for index, m in enumerate(self.optional)]
+        seen: set[Measure] = set()
+        for key, index, measure in listed:
+            if measure in ALWAYS:
+                misfits.append(Misfit((key, index), f"{measure} is always required, and not listed", choice))
+            elif measure in seen:
+                misfits.append(Misfit((key, index), f"{measure} stands twice", "each measure once"))
+            seen.add(measure)
+        missing = [measure for measure in Measure if measure not in ALWAYS | seen]
+        if missing:
+            what = f"{', '.join(missing)} is neither required nor optional"
+            misfits.append(Misfit(("required",), what, "each measure in one of the two"))
+        if misfits:
+            raise Misfits(misfits)
+        return self
+
+    def requires(self, measure: Measure) -> bool:
+        """Return whether the gate fails when `measure` cannot be read."""
+        return measure not in self.optional
+
+    @property
+    def planned_checkouts(self) -> float:
+        """Return the most checkouts that the window can hold: lost time is never made up for.
+
+        Each user may begin one more than its pacing gives, at the window's edge.
+        """
+        return self.load.checkouts_per_second * self.duration + self.load.users
+
+
+def load_gate(file: Path, path: MoneyPath) -> Gate:
+    """Return the gate in `file`; raises DeclarationInvalid, also for what moneypath.yaml does not know."""
+    text = read_text(file)
+    gate = parse_yaml(text, Gate, file=file)
+    misfits = [*_slo_misfits(gate, path), *_latency_misfits(gate, path)]
+    if misfits:
+        lines = tree.parse(text, 1)
+        raise DeclarationInvalid(
+            file, [Problem(lines.line(m.location), key_text(m.location), m.what, m.allowed) for m in misfits]
+        )
+    return gate
+
+
+def availability_slo(gate: Gate, path: MoneyPath) -> Slo:
+    """Return the objective that the gate takes its availability from."""
+    return next(slo for slo in path.slos if slo.id == gate.limits.availability)
+
+
+def _slo_misfits(gate: Gate, path: MoneyPath) -> list[Misfit]:
+    fitting = [slo.id for slo in path.slos if slo.operation is Operation.AUTHORIZE]
+    if gate.limits.availability in fitting:
+        return []
+    what = f'there is no objective "{gate.limits.availability}" of authorizations'
+    return [Misfit(("limits", "availability"), what, ", ".join(fitting))]
+
+
+def _latency_misfits(gate: Gate, path: MoneyPath) -> list[Misfit]:
+    edges = build_catalogue(path)[LATENCY].buckets
+    within = gate.limits.authorization_latency.within
+    if within in edges:
+        return []
+    what = f"{within:g} s is no edge of the histogram, so how many answers kept to it is not known"
+    allowed = ", ".join(f"{edge:g} s" for edge in edges)
+    return [Misfit(("limits", "authorization_latency", "within"), what, allowed)]

@@ -1,0 +1,72 @@
+"""The command of the release gate."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from moneypath.capacity.document import to_document
+from moneypath.capacity.errors import GateRefused
+from moneypath.capacity.junit import to_junit
+from moneypath.cli.gate_view import GateView
+from moneypath.cli.options import json_option, project_option
+from moneypath.workflows import gate as gating
+from moneypath.workflows.folders import new_run_folder
+from moneypath.workflows.live import Build
+
+DEFAULT = Build()
+
+
+@click.command(epilog="Example: moneypath gate --build loadtests.badbuilds.loses_postings --junit gate.xml")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Gate file; by default {gating.GATE_FILE} of the project.",
+)
+@click.option(
+    "--build",
+    "api",
+    default=DEFAULT.api,
+    show_default=True,
+    help="Module that `python -m` runs as the service.",
+)
+@click.option(
+    "--worker-build",
+    "worker",
+    default=DEFAULT.worker,
+    show_default=True,
+    help="Module that `python -m` runs as the service's worker.",
+)
+@click.option(
+    "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML too."
+)
+@json_option
+@project_option
+def gate(file: Path | None, api: str, worker: str, junit: Path | None, as_json: bool, project: Path) -> None:
+    """Drive a build at a stated rate and say whether it may be released.
+
+    Starts a stack of its own, measures objectives, oracle, reconciliation, alerts and cost over exactly
+    the window of the load, and ends early when no later figure could save the build.
+
+    The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: the load could not be driven.
+    """
+    own = DEFAULT if (api, worker) == (DEFAULT.api, DEFAULT.worker) else Build(api, worker, folder=project)
+    checked, path = gating.prepare(project, file or project / gating.GATE_FILE, own)
+    if junit is not None and not junit.absolute().parent.is_dir():
+        raise GateRefused(
+            f"the JUnit file cannot be written: no folder {junit.parent}", hint="name one that exists"
+        )
+    view = GateView(checked, quiet=as_json)
+    with view:
+        work = gating.run_gate(project, checked, path, own, new_run_folder("gate"), view.onlooker)
+        result = asyncio.run(work)
+    verdict = result.verdict
+    view.show(result)
+    if junit is not None:
+        junit.write_text(to_junit(verdict, result.seconds), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(to_document(verdict, phases=result.phases), indent=2))
+    else:
+        click.echo(verdict.summary)
+    raise click.exceptions.Exit(verdict.exit_code)

@@ -1,0 +1,129 @@
+"""What a person sees of a release gate: what goes on, and one scorecard."""
+
+import sys
+import time
+from typing import Final, Self
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.status import Status as Spinner
+from rich.table import Table
+from rich.text import Text
+
+from moneypath.capacity.criteria import Status
+from moneypath.capacity.figures import Counted
+from moneypath.capacity.gate_file import Gate
+from moneypath.capacity.verdict import Outcome, Verdict
+from moneypath.cli.live_view import PIPE_WIDTH, shown
+from moneypath.cli.patient_console import PatientConsole
+from moneypath.path.durations import format_duration
+from moneypath.workflows.gate import GateResult, Onlooker
+
+STYLES: Final = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.INCONCLUSIVE: "yellow",
+}
+MARKS: Final = {
+    Status.MET: ("met", "green"),
+    Status.BROKEN: ("BROKEN", "bold red"),
+    Status.UNKNOWN: ("UNKNOWN", "bold red"),
+    Status.UNMEASURED: ("not measured", "dim"),
+}
+# Where there is no spinner, a line of progress now and then is enough.
+TELL_EVERY_SECONDS: Final = 20.0
+
+
+class GateView:
+    """Prints progress and the scorecard to standard output; `quiet` leaves both out."""
+
+    def __init__(self, gate: Gate, *, quiet: bool) -> None:
+        self._gate = gate
+        self._console = PatientConsole(
+            quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH
+        )
+        self._begun = time.monotonic()
+        self._told = 0.0
+        self._spinner: Spinner | None = None
+        if self._console.is_terminal and not quiet:
+            self._spinner = self._console.status("starting the servers")
+
+    def __enter__(self) -> Self:
+        if self._spinner is not None:
+            self._spinner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    @property
+    def onlooker(self) -> Onlooker:
+        """Return the callbacks of this view."""
+        return Onlooker(announce=self._announce, measured=self._measured)
+
+    def show(self, result: GateResult) -> None:
+        """Print the scorecard, how long it took, and where the evidence lies."""
+        verdict = result.verdict
+        style = STYLES[verdict.outcome]
+        head = [Text(verdict.outcome.upper(), style=f"bold {style}")]
+        head[0].append(f"   {verdict.build}", style="bold")
+        if verdict.ended_early:
+            head.append(Text(f"ended early: {verdict.ended_early}", style=style))
+        self._console.print(
+            Panel(Group(*head, _window(verdict), _table(verdict)), title=verdict.title, border_style=style)
+        )
+        spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in result.phases.items())
+        self._console.print(f"wall time  {format_duration(result.seconds)} (seconds: {spent})")
+        self._console.print(f"evidence   {shown(result.folder)}", soft_wrap=True, markup=False)
+
+    def _announce(self, text: str) -> None:
+        if self._spinner is not None:
+            self._spinner.update(text)
+        since = time.monotonic() - self._begun
+        self._console.print(f"{since:6.1f} s  {text}", style="dim", soft_wrap=True, markup=False)
+
+    def _measured(self, seconds: float, counted: Counted) -> None:
+        words = f"measured {seconds:.0f} of {self._gate.duration:g} s: {_so_far(counted)}"
+        if self._spinner is not None:
+            self._spinner.update(words)
+        elif seconds - self._told >= TELL_EVERY_SECONDS:
+            self._told = seconds
+            self._announce(words)
+
+
+def _so_far(counted: Counted) -> str:
+    parts = []
+    asked = counted.authorizations
+    if asked is not None:
+        parts.append(f"{asked.valid:.0f} authorizations, {asked.bad:.0f} bad")
+    p99 = None if counted.latency is None else counted.latency.quantile(0.99)
+    if p99 is not None:
+        parts.append(f"p99 {p99 * 1000:.0f} ms")
+    if counted.postings is not None:
+        parts.append(f"{counted.postings:.0f} postings")
+    return ", ".join(parts) or "nothing could be read yet"
+
+
+def _window(verdict: Verdict) -> Text:
+    window = verdict.figures.window
+    start, end = (time.strftime("%H:%M:%S", time.gmtime(at)) for at in (window.start, window.end))
+    counted = verdict.figures.counted.authorizations
+    asked = "unknown" if counted is None else f"{counted.valid:.0f}"
+    return Text(
+        f"window {start} to {end} UTC, load for {window.asked_seconds:.1f} s of it; {asked} authorizations\n",
+        style="dim",
+    )
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("measure", "", "seen", "allowed"):
+        table.add_column(name, overflow="fold")
+    for finding in verdict.findings:
+        mark, style = MARKS[finding.status]
+        name = finding.measure.replace("_", " ")
+        table.add_row(name, Text(mark, style=style), Text(finding.seen), Text(finding.allowed, style="dim"))
+        for detail in finding.details:
+            table.add_row("", "", Text(detail, style=style if finding.status is Status.BROKEN else "dim"), "")
+    return table

@@ -1,0 +1,70 @@
+"""The committed gate, the money path it is for, and the figures of a run that went well."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from moneypath.capacity.counters import Window
+from moneypath.capacity.figures import Audit, Cost, Counted, Figures, Reconciliation, Tally
+from moneypath.capacity.gate_file import Gate, Measure, load_gate
+from moneypath.capacity.histogram import Histogram
+from moneypath.path.loader import FILE_NAME, load
+from moneypath.path.model import MoneyPath
+
+PROJECT = Path(__file__).parents[2]
+GATE_FILE = PROJECT / "loadtests" / "gate.yaml"
+
+
+@pytest.fixture(scope="session")
+def path() -> MoneyPath:
+    """The declaration as it is committed."""
+    return load(PROJECT / FILE_NAME)
+
+
+@pytest.fixture(scope="session")
+def gate_text() -> str:
+    """The gate file's text."""
+    return GATE_FILE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def gate(path: MoneyPath) -> Gate:
+    """The committed gate with every measure required."""
+    committed = load_gate(GATE_FILE, path)
+    return committed.model_copy(update={"required": tuple(Measure), "optional": ()})
+
+
+@pytest.fixture(scope="session")
+def lenient(path: MoneyPath) -> Gate:
+    """The committed gate with every measure optional that may be."""
+    committed = load_gate(GATE_FILE, path)
+    return committed.model_copy(
+        update={"required": (), "optional": (*committed.required, *committed.optional)}
+    )
+
+
+@pytest.fixture(scope="session")
+def good(gate: Gate) -> Figures:
+    """A whole window at the asked rate in which nothing went wrong."""
+    seconds = gate.duration
+    checkouts = round(gate.load.checkouts_per_second * seconds)
+    counts = {0.1: 0.9 * checkouts, 1.0: float(checkouts), 10.0: float(checkouts), math.inf: float(checkouts)}
+    counted = Counted(
+        authorizations=Tally(checkouts, 0),
+        latency=Histogram(counts),
+        ledger_writes=Tally(checkouts, 0),
+        probe=Tally(500, 0),
+        alerts=(),
+        cost=Cost(3e6 * checkouts, checkouts),
+        postings=float(gate.limits.least_postings),
+    )
+    return Figures(
+        window=Window(1000.0, 1000.0 + seconds, 1003.0 + seconds),
+        counted=counted,
+        checkouts=checkouts,
+        drain_seconds=0.5,
+        reconciliation=Reconciliation(4.0, 0.0),
+        audit=Audit(checkouts, {}, (), ()),
+        others_share=0.05,
+    )

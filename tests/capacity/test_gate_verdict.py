@@ -1,0 +1,275 @@
+"""One verdict: every criterion can fail a build, the unknown never passes, worse is never better."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moneypath.capacity.criteria import Status
+from moneypath.capacity.figures import Audit, Cost, Counted, Figures, FiredAlert, Reconciliation, Tally
+from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure
+from moneypath.capacity.histogram import Histogram
+from moneypath.capacity.verdict import OF_SPEED, Outcome, Verdict, certain_failure, judge
+
+from .spoiled import OBJECTIVE, with_counted
+
+BURN = FiredAlert("MoneyPathAuthorizationBudgetBurn", "critical", "north", 12.0)
+UNPOSTED = FiredAlert("MoneyPathCaptureUnposted", "critical", "north", 12.0, integrity=True)
+TICKET = FiredAlert("MoneyPathCostPerTransactionHigh", "warning", "", 12.0)
+# More is worse.
+ORDER = {Outcome.PASSED: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAILED: 2}
+
+
+def _judge(figures: Figures, gate: Gate) -> Verdict:
+    return judge(figures, gate, OBJECTIVE, build="refpay.app")
+
+
+def _slow(figures: Figures, share: float) -> Histogram:
+    count = 10_000.0
+    return Histogram({0.1: 0.0, 1.0: count * (1 - share), 10.0: count, math.inf: count})
+
+
+def _broken(figures: Figures) -> dict[Measure, Figures]:
+    """Return, for each measure, figures that are good but for it."""
+    kinds = {"capture_without_posting": 1}
+    return {
+        Measure.MACHINE: replace(figures, others_share=0.26),
+        Measure.RATE: replace(figures, checkouts=round((figures.checkouts or 0) * 0.94)),
+        Measure.EVIDENCE: with_counted(figures, postings=9_999.0),
+        Measure.AVAILABILITY: with_counted(figures, authorizations=Tally(10_000, 11)),
+        Measure.AUTHORIZATION_LATENCY: with_counted(figures, latency=_slow(figures, 0.0101)),
+        Measure.LEDGER_WRITE_SUCCESS: with_counted(figures, ledger_writes=Tally(10_000, 11)),
+        Measure.LEDGER_DURABILITY: with_counted(figures, probe=Tally(500, 1)),
+        Measure.ALERTS: with_counted(figures, alerts=(TICKET, BURN)),
+        Measure.DRAIN: replace(figures, drain_seconds=None, undrained="1 operation unresolved"),
+        Measure.ORACLE: replace(figures, audit=Audit(10_000, kinds, ("capture_without_posting: x",), ())),
+        Measure.RECONCILIATION_LAG: replace(figures, reconciliation=Reconciliation(20.1, 0.0)),
+        Measure.RECONCILIATION_BREAKS: replace(figures, reconciliation=Reconciliation(4.0, 1.0)),
+        Measure.COST_PER_TRANSACTION: with_counted(figures, cost=Cost(8_000_001.0, 1.0)),
+    }
+
+
+def _unread(figures: Figures) -> dict[Measure, list[Figures]]:
+    """Return, for each measure, every way in which it is not known."""
+    audit = figures.audit
+    assert audit is not None
+    return {
+        Measure.MACHINE: [replace(figures, others_share=None)],
+        Measure.RATE: [replace(figures, checkouts=None)],
+        Measure.EVIDENCE: [with_counted(figures, postings=None)],
+        Measure.AVAILABILITY: [with_counted(figures, authorizations=each) for each in (None, Tally(0, 0))],
+        Measure.AUTHORIZATION_LATENCY: [
+            with_counted(figures, latency=each)
+            for each in (None, Histogram({1.0: 0.0, math.inf: 0.0}), Histogram({0.5: 9.0, math.inf: 9.0}))
+        ],
+        Measure.LEDGER_WRITE_SUCCESS: [
+            with_counted(figures, ledger_writes=each) for each in (None, Tally(0, 0))
+        ],
+        Measure.LEDGER_DURABILITY: [with_counted(figures, probe=each) for each in (None, Tally(0, 0))],
+        Measure.ALERTS: [with_counted(figures, alerts=None)],
+        Measure.DRAIN: [replace(figures, drain_seconds=None)],
+        Measure.ORACLE: [
+            replace(figures, audit=None),
+            replace(figures, audit=replace(audit, missing_evidence=("the ledger: 0 captures seen",))),
+        ],
+        Measure.RECONCILIATION_LAG: [replace(figures, reconciliation=None)],
+        Measure.RECONCILIATION_BREAKS: [
+            replace(figures, reconciliation=each) for each in (None, Reconciliation(1.0, None))
+        ],
+        Measure.COST_PER_TRANSACTION: [
+            with_counted(figures, cost=each) for each in (None, Cost(0.0, 9.0), Cost(9.0, 0.0))
+        ],
+    }
+
+
+def test_a_good_run_passes(good: Figures, gate: Gate) -> None:
+    """Every measure is met, and the exit code is 0."""
+    verdict = _judge(good, gate)
+    assert verdict.outcome is Outcome.PASSED, verdict.summary
+    assert verdict.exit_code == 0
+    assert {finding.status for finding in verdict.findings} == {Status.MET}
+    assert [finding.measure for finding in verdict.findings] == list(Measure)
+
+
+@pytest.mark.parametrize("measure", list(Measure))
+def test_each_broken_measure_keeps_the_build_from_passing(
+    good: Figures, gate: Gate, measure: Measure
+) -> None:
+    """Just over its limit, and it alone is named; what is of the gate itself is inconclusive."""
+    verdict = _judge(_broken(good)[measure], gate)
+    assert [finding.measure for finding in verdict.broken] == [measure]
+    of_the_gate = measure in OF_THE_GATE
+    assert verdict.outcome is (Outcome.INCONCLUSIVE if of_the_gate else Outcome.FAILED)
+    assert verdict.exit_code == (3 if of_the_gate else 1)
+    assert measure in verdict.summary
+
+
+@pytest.mark.parametrize("measure", list(Measure))
+def test_the_unknown_never_passes(good: Figures, gate: Gate, measure: Measure) -> None:
+    """What could not be read, or was never counted, fails by its name."""
+    for figures in _unread(good)[measure]:
+        verdict = _judge(figures, gate)
+        assert verdict.outcome is Outcome.FAILED, figures
+        assert measure in [finding.measure for finding in verdict.broken]
+
+
+@pytest.mark.parametrize("measure", list(Measure))
+def test_an_optional_measure_is_reported_when_unknown_and_fails_when_broken(
+    good: Figures, lenient: Gate, measure: Measure
+) -> None:
+    """Optional says that it may be missing, not that it may be bad."""
+    status = {f.measure: f.status for f in _judge(_unread(good)[measure][0], lenient).findings}[measure]
+    assert status is (Status.UNMEASURED if measure in lenient.optional else Status.UNKNOWN)
+    assert _judge(_broken(good)[measure], lenient).outcome is not Outcome.PASSED
+
+
+def test_a_broken_promise_outranks_a_rate_that_was_not_reached(good: Figures, gate: Gate) -> None:
+    """A lost posting is lost at any rate."""
+    figures = replace(_broken(good)[Measure.ORACLE], checkouts=1)
+    assert _judge(figures, gate).outcome is Outcome.FAILED
+
+
+def test_a_warning_is_listed_and_does_not_fail(good: Figures, gate: Gate) -> None:
+    """Only what pages at once keeps a build back."""
+    verdict = _judge(with_counted(good, alerts=(TICKET,)), gate)
+    assert verdict.outcome is Outcome.PASSED
+    assert any(TICKET.name in detail for finding in verdict.findings for detail in finding.details)
+
+
+def test_a_run_that_ended_early_failed_and_is_not_held_against_the_rate(good: Figures, gate: Gate) -> None:
+    """Even if the figures recovered meanwhile: a certain failure stays one."""
+    verdict = judge(replace(good, checkouts=1), gate, OBJECTIVE, build="b", ended_early="alert")
+    assert verdict.outcome is Outcome.FAILED
+    assert Measure.RATE not in [finding.measure for finding in verdict.findings]
+
+
+@pytest.mark.parametrize("measure", sorted({*Measure} - OF_THE_GATE))
+def test_other_work_on_the_machine_excuses_speed_and_never_integrity(
+    good: Figures, gate: Gate, measure: Measure
+) -> None:
+    """Never a pass; but slow is inconclusive then, and lost is lost."""
+    verdict = _judge(replace(_broken(good)[measure], others_share=0.5), gate)
+    excused = measure in OF_SPEED or measure is Measure.ALERTS
+    assert verdict.outcome is (Outcome.INCONCLUSIVE if excused else Outcome.FAILED)
+
+
+def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Gate) -> None:
+    """Its series has to be 0 however slow the machine is."""
+    figures = replace(with_counted(good, alerts=(BURN, UNPOSTED)), others_share=0.5)
+    assert _judge(figures, gate).outcome is Outcome.FAILED
+    assert UNPOSTED.name in certain_failure(figures.counted, gate, OBJECTIVE, disturbed=True)
+    only_slow = with_counted(_broken(good)[Measure.AUTHORIZATION_LATENCY], alerts=(BURN,)).counted
+    assert certain_failure(only_slow, gate, OBJECTIVE, disturbed=True) == ""
+    assert certain_failure(only_slow, gate, OBJECTIVE) != ""
+
+
+COUNTS = st.floats(0, 20_000)
+
+
+@given(bad=COUNTS, more=COUNTS, field=st.sampled_from(("authorizations", "ledger_writes", "probe")))
+def test_more_bad_events_never_turn_a_failure_into_a_pass(
+    good: Figures, gate: Gate, bad: float, more: float, field: str
+) -> None:
+    """At the same number of events."""
+    verdicts = [
+        _judge(with_counted(good, **{field: Tally(20_000, min(20_000, each))}), gate)
+        for each in (bad, bad + more)
+    ]
+    assert ORDER[verdicts[0].outcome] <= ORDER[verdicts[1].outcome]
+
+
+@given(slow=st.floats(0, 1), more=st.floats(0, 1))
+def test_slower_never_turns_a_failure_into_a_pass(
+    good: Figures, gate: Gate, slow: float, more: float
+) -> None:
+    """A larger share beyond the limit is worse or the same."""
+    verdicts = [
+        _judge(with_counted(good, latency=_slow(good, min(1.0, each))), gate) for each in (slow, slow + more)
+    ]
+    assert ORDER[verdicts[0].outcome] <= ORDER[verdicts[1].outcome]
+
+
+@given(
+    lag=st.floats(0, 100),
+    breaks=st.integers(0, 3),
+    cost=st.floats(1, 2e7),
+    drain=st.floats(0, 90),
+    alerts=st.integers(0, 2),
+    lost=st.integers(0, 2),
+    more=st.floats(1, 3),
+)
+def test_worse_numbers_never_turn_a_failure_into_a_pass(
+    good: Figures,
+    gate: Gate,
+    lag: float,
+    breaks: int,
+    cost: float,
+    drain: float,
+    alerts: int,
+    lost: int,
+    more: float,
+) -> None:
+    """All other measures at a time, each the same or worse."""
+
+    def at(factor: float) -> Verdict:
+        kinds = {"acknowledged_lost": math.ceil(lost * factor)} if lost else {}
+        figures = with_counted(
+            good, cost=Cost(cost * factor, 1.0), alerts=(BURN,) * math.ceil(alerts * factor)
+        )
+        return _judge(
+            replace(
+                figures,
+                reconciliation=Reconciliation(lag * factor, breaks * factor),
+                drain_seconds=drain * factor,
+                audit=Audit(10_000, kinds, (), ()),
+            ),
+            gate,
+        )
+
+    assert ORDER[at(1.0).outcome] <= ORDER[at(more).outcome]
+
+
+def test_nothing_read_at_all_fails(good: Figures, gate: Gate, lenient: Gate) -> None:
+    """Whatever is optional."""
+    for each in (gate, lenient):
+        assert _judge(Figures(good.window, Counted()), each).outcome is Outcome.FAILED
+
+
+def test_a_good_run_is_never_ended_early(good: Figures, gate: Gate) -> None:
+    """A warning, and a budget that is not yet spent, are no reason."""
+    bad = gate.planned_checkouts * (1 - OBJECTIVE)
+    fine = with_counted(good, alerts=(TICKET,), authorizations=Tally(10_000, bad)).counted
+    assert certain_failure(fine, gate, OBJECTIVE) == ""
+    assert certain_failure(Counted(), gate, OBJECTIVE) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alerts": (TICKET, BURN)}, BURN.name),
+        ({"probe": Tally(10, 1)}, "missing"),
+        ({"authorizations": Tally(10_000, 12)}, "bad authorizations"),
+        ({"ledger_writes": Tally(10_000, 23)}, "bad ledger writes"),
+        ({"latency": Histogram({1.0: 0.0, math.inf: 120.0})}, "authorizations over 1 s"),
+    ],
+)
+def test_a_certain_failure_ends_the_run_and_is_one(
+    good: Figures, gate: Gate, changes: dict[str, object], words: str
+) -> None:
+    """The reason is named; and judged over the whole planned window, the build could not have passed."""
+    counted = with_counted(good, **changes).counted
+    assert words in certain_failure(counted, gate, OBJECTIVE)
+    assert _judge(replace(good, counted=counted), gate).outcome is Outcome.FAILED
+
+
+@given(bad=st.floats(0, 50), rest=st.floats(0, 20_000))
+def test_what_ends_a_run_early_could_not_have_passed_later(
+    good: Figures, gate: Gate, bad: float, rest: float
+) -> None:
+    """Whatever else comes, within what the load generator can send at all."""
+    so_far = with_counted(good, authorizations=Tally(max(bad, 1000), bad))
+    if certain_failure(so_far.counted, gate, OBJECTIVE):
+        valid = min(max(bad, 1000) + rest, gate.planned_checkouts)
+        assert _judge(with_counted(so_far, authorizations=Tally(valid, bad)), gate).outcome is Outcome.FAILED

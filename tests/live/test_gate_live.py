@@ -1,0 +1,62 @@
+"""The whole gate on a stack of its own, over a window of seconds: what it measures, and what it finds."""
+
+from pathlib import Path
+
+import pytest
+
+from moneypath.capacity.criteria import Status
+from moneypath.capacity.gate_file import Gate, Load, Measure
+from moneypath.capacity.verdict import Outcome
+from moneypath.path.model import MoneyPath
+from moneypath.workflows.gate import GATE_FILE, GateResult, Onlooker, prepare, run_gate
+from moneypath.workflows.live import Build
+
+RATE = 10
+PERFORMANCE = {Measure.MACHINE, Measure.RATE, Measure.AUTHORIZATION_LATENCY}
+
+
+def _short(gate: Gate) -> Gate:
+    """Return the gate with a small load and a window of seconds; many answers are asked for again."""
+    ranges = gate.load.card_ranges
+    load = {
+        "checkouts_per_second": RATE,
+        "users": 20,
+        "card_ranges": ranges,
+        "resend_ratio": "0.5",
+        "seed": 1,
+    }
+    limits = gate.limits.model_copy(update={"least_postings": 20})
+    changes = {"load": Load.model_validate(load), "limits": limits, "warm_up": 8.0, "duration": 8.0}
+    return gate.model_copy(update=changes)
+
+
+async def _run(project: Path, folder: Path, build: Build) -> tuple[GateResult, MoneyPath]:
+    gate, path = prepare(project, project / GATE_FILE, build)
+    onlooker = Onlooker(announce=lambda _: None, measured=lambda _, __: None)
+    return await run_gate(project, _short(gate), path, build, folder, onlooker), path
+
+
+async def test_the_gate_measures_the_good_build_and_finds_nothing_wrong(
+    project: Path, tmp_path: Path
+) -> None:
+    """Every required measure is known; on a machine that others use, only speed may be in doubt."""
+    result, _ = await _run(project, tmp_path, Build())
+    verdict, counted = result.verdict, result.verdict.figures.counted
+    assert verdict.outcome is not Outcome.FAILED, verdict.summary
+    assert {finding.measure for finding in verdict.broken} <= PERFORMANCE, verdict.summary
+    assert not any(finding.status is Status.UNKNOWN for finding in verdict.findings)
+    assert counted.authorizations is not None
+    assert verdict.figures.checkouts == pytest.approx(counted.authorizations.valid, abs=0.3 * RATE * 8)
+    assert verdict.figures.audit is not None
+    assert not verdict.figures.audit.discrepancies
+    assert (result.folder / "verdict.json").exists()
+
+
+async def test_the_gate_fails_a_build_that_charges_twice_under_retry(project: Path, tmp_path: Path) -> None:
+    """The service's own numbers are all fine; the acquirers' books are not."""
+    build = Build("loadtests.badbuilds.charges_twice_under_retry", folder=project)
+    result, _ = await _run(project, tmp_path, build)
+    assert result.verdict.outcome is Outcome.FAILED
+    assert Measure.ORACLE in {finding.measure for finding in result.verdict.broken}
+    assert result.verdict.figures.audit is not None
+    assert result.verdict.figures.audit.discrepancies["reference_charged_twice"] > 0
