@@ -52,8 +52,9 @@ def too_slow(document: Document) -> bool:
 
 
 def posting_lost(document: Document) -> bool:
-    """Tell whether captures without posting are all that the oracle found."""
-    return set(discrepancies(document)) == {"capture_without_posting"}
+    """Tell whether captures without posting, and what follows from them, are all that the oracle found."""
+    kinds = set(discrepancies(document))
+    return "capture_without_posting" in kinds and kinds <= {"capture_without_posting", "acknowledged_lost"}
 
 
 def charged_twice(document: Document) -> bool:

@@ -125,6 +125,12 @@ def test_an_optional_measure_is_reported_when_unknown_and_fails_when_broken(
     assert _judge(_broken(good)[measure], lenient).outcome is not Outcome.PASSED
 
 
+def test_a_drain_that_took_too_long_is_broken(good: Figures, gate: Gate) -> None:
+    """However it ended."""
+    verdict = _judge(replace(good, drain_seconds=gate.drain + 0.1), gate)
+    assert [finding.measure for finding in verdict.broken] == [Measure.DRAIN]
+
+
 def test_a_broken_promise_outranks_a_rate_that_was_not_reached(good: Figures, gate: Gate) -> None:
     """A lost posting is lost at any rate."""
     figures = replace(_broken(good)[Measure.ORACLE], checkouts=1)
@@ -160,9 +166,10 @@ def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Ga
     figures = replace(with_counted(good, alerts=(BURN, UNPOSTED)), others_share=0.5)
     assert _judge(figures, gate).outcome is Outcome.FAILED
     assert UNPOSTED.name in certain_failure(figures.counted, gate, OBJECTIVE, disturbed=True)
-    only_slow = with_counted(_broken(good)[Measure.AUTHORIZATION_LATENCY], alerts=(BURN,)).counted
-    assert certain_failure(only_slow, gate, OBJECTIVE, disturbed=True) == ""
-    assert certain_failure(only_slow, gate, OBJECTIVE) != ""
+    for changes in ({"alerts": (BURN,)}, {"latency": _slow(good, 0.5)}):
+        only_slow = with_counted(good, **changes).counted
+        assert certain_failure(only_slow, gate, OBJECTIVE, disturbed=True) == ""
+        assert certain_failure(only_slow, gate, OBJECTIVE) != ""
 
 
 COUNTS = st.floats(0, 20_000)

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "make check": ".ci/run",
     "make demo KEEP=1": "tests/live/test_keep.py",
     "moneypath drill verify <folder>": "tests/live/test_keep.py",
+    "make gate": "tests/live/test_gate_live.py",
 }
 
 
@@ -54,9 +55,11 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
     if ELSEWHERE[command] == ".ci/run":
         assert command in text.splitlines()
     else:
-        assert {"make demo KEEP=1": '"--keep"', "moneypath drill verify <folder>": "drill.verify("}[
-            command
-        ] in text
+        assert {
+            "make demo KEEP=1": '"--keep"',
+            "moneypath drill verify <folder>": "drill.verify(",
+            "make gate": "run_gate(",
+        }[command] in text
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))

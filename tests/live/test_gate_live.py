@@ -7,7 +7,6 @@ import pytest
 from moneypath.capacity.criteria import Status
 from moneypath.capacity.gate_file import Gate, Load, Measure
 from moneypath.capacity.verdict import Outcome
-from moneypath.path.model import MoneyPath
 from moneypath.workflows.gate import GATE_FILE, GateResult, Onlooker, prepare, run_gate
 from moneypath.workflows.live import Build
 
@@ -30,17 +29,15 @@ def _short(gate: Gate) -> Gate:
     return gate.model_copy(update=changes)
 
 
-async def _run(project: Path, folder: Path, build: Build) -> tuple[GateResult, MoneyPath]:
+async def _run(project: Path, folder: Path, build: Build) -> GateResult:
     gate, path = prepare(project, project / GATE_FILE, build)
     onlooker = Onlooker(announce=lambda _: None, measured=lambda _, __: None)
-    return await run_gate(project, _short(gate), path, build, folder, onlooker), path
+    return await run_gate(project, _short(gate), path, build, folder, onlooker)
 
 
-async def test_the_gate_measures_the_good_build_and_finds_nothing_wrong(
-    project: Path, tmp_path: Path
-) -> None:
+async def test_the_gate_measures_the_good_build_and_finds_nothing(project: Path, tmp_path: Path) -> None:
     """Every required measure is known; on a machine that others use, only speed may be in doubt."""
-    result, _ = await _run(project, tmp_path, Build())
+    result = await _run(project, tmp_path, Build())
     verdict, counted = result.verdict, result.verdict.figures.counted
     assert verdict.outcome is not Outcome.FAILED, verdict.summary
     assert {finding.measure for finding in verdict.broken} <= PERFORMANCE, verdict.summary
@@ -55,7 +52,7 @@ async def test_the_gate_measures_the_good_build_and_finds_nothing_wrong(
 async def test_the_gate_fails_a_build_that_charges_twice_under_retry(project: Path, tmp_path: Path) -> None:
     """The service's own numbers are all fine; the acquirers' books are not."""
     build = Build("loadtests.badbuilds.charges_twice_under_retry", folder=project)
-    result, _ = await _run(project, tmp_path, build)
+    result = await _run(project, tmp_path, build)
     assert result.verdict.outcome is Outcome.FAILED
     assert Measure.ORACLE in {finding.measure for finding in result.verdict.broken}
     assert result.verdict.figures.audit is not None

@@ -121,13 +121,15 @@ def _alerts(figures: Figures, _: Gate, __: float) -> Seen:
     fired, allowed = figures.counted.alerts, "no critical alert"
     if fired is None:
         return Seen(None, NOT_READ, allowed)
-    critical = sum(alert.severity == Severity.CRITICAL for alert in fired)
+    critical = sorted({alert.name for alert in fired if alert.severity == Severity.CRITICAL})
+    others = sum(alert.severity != Severity.CRITICAL for alert in fired)
+    seen = f"critical: {', '.join(critical) or 'none'}; {others} others"
     words = tuple(
         f"{alert.name} ({', '.join(filter(None, (alert.severity, alert.about)))}) "
         f"after {alert.after_seconds:.0f} s"
         for alert in fired
     )
-    return Seen(critical == 0, f"{critical} critical, {len(fired) - critical} others", allowed, words)
+    return Seen(not critical, seen, allowed, words)
 
 
 def _drain(figures: Figures, gate: Gate, _: float) -> Seen:

@@ -22,6 +22,8 @@ class Outcome(StrEnum):
 
 
 EXIT_CODES: Final = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
+# What only a window that was not cut short can show.
+OF_A_WHOLE_RUN: Final = frozenset({Measure.RATE, Measure.EVIDENCE})
 # What a machine that is busy with other work spoils; money that is lost or doubled is not among it.
 OF_SPEED: Final = frozenset(
     {
@@ -75,7 +77,7 @@ def judge(figures: Figures, gate: Gate, objective: float, *, build: str, ended_e
     findings = judge_all(figures, gate, objective)
     disturbed = any(f.measure is Measure.MACHINE and f.status is Status.BROKEN for f in findings)
     if ended_early:
-        findings = tuple(f for f in findings if f.measure not in OF_THE_GATE)
+        findings = tuple(f for f in findings if f.measure not in OF_A_WHOLE_RUN)
     broken = [f for f in findings if f.status is Status.BROKEN]
     failing = [f for f in findings if f.status is Status.UNKNOWN]
     of_the_build = [f for f in broken if f.measure not in OF_THE_GATE]
