@@ -1,7 +1,6 @@
 """The committed gate, the money path it is for, and the figures of a run that went well."""
 
 import math
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,7 @@ from moneypath.capacity.histogram import Histogram
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.path.model import MoneyPath
 
-PROJECT = Path(__file__).parents[2]
-GATE_FILE = PROJECT / "loadtests" / "gate.yaml"
+from .spoiled import GATE_FILE, PROJECT
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +29,14 @@ def gate_text() -> str:
 @pytest.fixture(scope="session")
 def gate(path: MoneyPath) -> Gate:
     """The committed gate with every measure required."""
-    committed = load_gate(GATE_FILE, path)
+    committed, _ = load_gate(GATE_FILE, path)
     return committed.model_copy(update={"required": tuple(Measure), "optional": ()})
 
 
 @pytest.fixture(scope="session")
 def lenient(path: MoneyPath) -> Gate:
     """The committed gate with every measure optional that may be."""
-    committed = load_gate(GATE_FILE, path)
+    committed, _ = load_gate(GATE_FILE, path)
     return committed.model_copy(
         update={"required": (), "optional": (*committed.required, *committed.optional)}
     )

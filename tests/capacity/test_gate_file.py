@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.capacity.gate_file import ALWAYS, Gate, Measure, availability_slo, load_gate
+from moneypath.capacity.gate_file import ALWAYS, Gate, Measure, load_gate
 from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
 
-from .conftest import GATE_FILE
+from .spoiled import GATE_FILE
 
 PERIOD = 10_000
 FOUR_MINUTES = 240.0
@@ -17,7 +17,7 @@ APPROVED = 0.97
 
 def test_the_committed_gate_is_certain_to_see_one_loss_in_ten_thousand(path: MoneyPath) -> None:
     """At the least rate that is no excuse it posts over 10,000 times, and ends within four minutes."""
-    gate = load_gate(GATE_FILE, path)
+    gate, _ = load_gate(GATE_FILE, path)
     least = gate.load.checkouts_per_second * float(gate.limits.least_rate_ratio) * gate.duration * APPROVED
     assert least >= gate.limits.least_postings >= PERIOD
     assert gate.warm_up + gate.duration + gate.drain / 2 < FOUR_MINUTES
@@ -25,16 +25,21 @@ def test_the_committed_gate_is_certain_to_see_one_loss_in_ten_thousand(path: Mon
 
 def test_every_measure_is_always_required_or_listed(path: MoneyPath) -> None:
     """None is forgotten, and what is always required cannot be made optional."""
-    gate = load_gate(GATE_FILE, path)
+    gate, _ = load_gate(GATE_FILE, path)
     assert {*gate.required, *gate.optional} == set(Measure) - ALWAYS
     assert all(gate.requires(measure) for measure in ALWAYS)
     assert not any(gate.requires(measure) for measure in gate.optional)
 
 
-def test_availability_is_the_objective_of_the_declaration(path: MoneyPath) -> None:
-    """Not a second number beside it."""
-    gate = load_gate(GATE_FILE, path)
-    assert availability_slo(gate, path) is path.slos[0]
+def test_the_objectives_are_those_of_the_declaration(path: MoneyPath) -> None:
+    """Not second numbers beside them; and the alerts of every check are violations."""
+    gate, promises = load_gate(GATE_FILE, path)
+    declared = {slo.id: slo for slo in path.slos}
+    assert promises.availability is declared[gate.objectives.availability]
+    assert promises.latency is declared[gate.objectives.authorization_latency]
+    assert promises.ledger_writes is declared[gate.objectives.ledger_write_success]
+    assert promises.within_seconds == 1.0
+    assert promises.violations == {check.alerts.violated for check in path.checks}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,9 @@ def test_availability_is_the_objective_of_the_declaration(path: MoneyPath) -> No
         ("duration: 185s", "duration: 1s", "duration"),
         ('least_rate_ratio: "0.95"', "least_rate_ratio: 0.95", "a decimal in quotes"),
         ("availability: authorization-availability", "availability: uptime", "authorization-availability"),
-        ("within: 1s", "within: 3s", "is no edge of the histogram"),
+        ("authorization_latency: authorization-latency", "authorization_latency: x", "authorization-latency"),
+        ("write_success: ledger-write-success", "write_success: ledger-write-succes", "did you mean"),
+        ("write_success: ledger-write-success", "write_success: authorization-latency", "of this kind"),
         ('"411111": 6', '"311111": 6', "load.card_ranges"),
         ("  - ledger_durability\n", "", "ledger_durability is neither required nor optional"),
         ("  - ledger_durability", "  - ledger_durability\n  - availability", "availability stands twice"),
@@ -67,16 +74,16 @@ def test_a_mistake_is_named(
     assert refused.value.what.startswith(f"{file}:")
 
 
-def test_a_limit_that_only_the_declaration_refuses_is_named_at_its_line(
+def test_an_objective_that_is_not_declared_is_named_at_its_line(
     path: MoneyPath, gate_text: str, tmp_path: Path
 ) -> None:
     """The line of the key, not of the file."""
     file = tmp_path / "gate.yaml"
-    file.write_text(gate_text.replace("within: 1s", "within: 3s"), encoding="utf-8")
-    line = next(n for n, text in enumerate(gate_text.splitlines(), 1) if "within: 1s" in text)
+    file.write_text(gate_text.replace("availability: authorization-", "availability: "), encoding="utf-8")
+    line = next(n for n, text in enumerate(gate_text.splitlines(), 1) if "availability: auth" in text)
     with pytest.raises(DeclarationInvalid) as refused:
         load_gate(file, path)
-    assert refused.value.what.startswith(f"{file}:{line}: limits.authorization_latency.within:")
+    assert refused.value.what.startswith(f"{file}:{line}: objectives.availability:")
 
 
 def test_the_plan_is_a_ceiling(gate: Gate) -> None:

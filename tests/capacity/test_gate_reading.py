@@ -14,14 +14,16 @@ from moneypath.capacity.reading import (
     PAYMENTS,
     PROBE,
     RESULTS,
+    buckets_of,
     count_authorizations,
-    count_ledger_writes,
+    count_events,
     fired,
     read_counted,
     read_reconciliation,
 )
 from moneypath.capacity.samples import SamplesUnread
-from moneypath.path.model import MoneyPath
+
+from .spoiled import PROMISES
 
 WINDOW = Window(10.0, 20.0, 22.0)
 
@@ -49,7 +51,7 @@ class Fake:
         raise NotImplementedError(promql)
 
 
-def test_excluded_outcomes_are_not_valid_and_bad_ones_are_bad(path: MoneyPath) -> None:
+def test_excluded_outcomes_are_not_valid_and_bad_ones_are_bad() -> None:
     """As the recording rules of the objective count."""
     payments = [
         _counted(90, outcome="succeeded", provider="north"),
@@ -60,10 +62,10 @@ def test_excluded_outcomes_are_not_valid_and_bad_ones_are_bad(path: MoneyPath) -
         _counted(50, outcome="rejected", provider="none"),
         _counted(50, outcome="blocked", provider="none"),
     ]
-    assert count_authorizations(path.slos[0], WINDOW, payments, []) == Tally(100, 4)
+    assert count_authorizations(PROMISES.availability, WINDOW, payments, []) == Tally(100, 4)
 
 
-def test_technical_declines_are_bad_up_to_the_live_declines(path: MoneyPath) -> None:
+def test_technical_declines_are_bad_up_to_the_live_declines() -> None:
     """Per provider: the series of results also counts the canary."""
     payments = [
         _counted(3, outcome="declined", provider="north"),
@@ -74,7 +76,7 @@ def test_technical_declines_are_bad_up_to_the_live_declines(path: MoneyPath) -> 
         _counted(2, provider="south", result="technical_decline"),
         _counted(9, provider="south", result="hard_decline"),
     ]
-    assert count_authorizations(path.slos[0], WINDOW, payments, results) == Tally(8, 5)
+    assert count_authorizations(PROMISES.availability, WINDOW, payments, results) == Tally(8, 5)
 
 
 def test_every_end_of_a_ledger_write_but_a_commit_is_bad() -> None:
@@ -86,7 +88,15 @@ def test_every_end_of_a_ledger_write_but_a_commit_is_bad() -> None:
         _counted(1, outcome="unknown"),
         _counted(40, outcome="conflict_retried"),
     ]
-    assert count_ledger_writes(series, WINDOW) == Tally(96, 6)
+    assert count_events(PROMISES.ledger_writes, series, WINDOW) == Tally(96, 6)
+
+
+def test_the_buckets_are_those_that_the_objective_selects() -> None:
+    """Rejected and blocked authorizations are answered without a provider, and would look fast."""
+    selector = buckets_of(PROMISES.latency)
+    assert selector.startswith("moneypath_payment_duration_seconds_bucket{")
+    assert 'operation=~"authorize"' in selector
+    assert "rejected" not in selector
 
 
 def test_alerts_count_when_they_fire_inside_the_window() -> None:
@@ -107,7 +117,9 @@ def test_alerts_count_when_they_fire_inside_the_window() -> None:
             alert("Ticket", 21.0, severity="warning"),
         ],
         WINDOW,
+        frozenset({"Later"}),
     )
+    assert [each.name for each in found if each.integrity] == ["Later"]
     assert [(each.name, each.after_seconds) for each in found] == [
         ("Already", 1.0),
         ("Later", 5.0),
@@ -116,17 +128,17 @@ def test_alerts_count_when_they_fire_inside_the_window() -> None:
     assert found[0].about == "north"
 
 
-async def test_the_window_is_asked_for_exactly(path: MoneyPath) -> None:
+async def test_the_window_is_asked_for_exactly() -> None:
     """Every query is over the same start and end, and only live authorizations are asked for."""
     fake = Fake({})
-    await read_counted(fake, path.slos[0], WINDOW)
+    await read_counted(fake, PROMISES, WINDOW)
     assert {(start, end) for _, start, end in fake.asked} == {(WINDOW.start, WINDOW.end)}
     assert 'operation="authorize",traffic="live"' in next(
         selector for selector, *_ in fake.asked if selector.startswith(PAYMENTS)
     )
 
 
-async def test_what_cannot_be_read_is_unknown_and_takes_nothing_with_it(path: MoneyPath) -> None:
+async def test_what_cannot_be_read_is_unknown_and_takes_nothing_with_it() -> None:
     """One refused query, one unknown measure."""
     series = {
         PAYMENTS: (_counted(5, outcome="succeeded", provider="north"),),
@@ -134,15 +146,15 @@ async def test_what_cannot_be_read_is_unknown_and_takes_nothing_with_it(path: Mo
         PROBE: (_counted(5, result="found"),),
         COST: (_counted(500, component="compute"),),
     }
-    counted = await read_counted(Fake(series, broken=(LEDGER_WRITES,)), path.slos[0], WINDOW)
+    counted = await read_counted(Fake(series, broken=(LEDGER_WRITES,)), PROMISES, WINDOW)
     assert counted.ledger_writes is None
     assert counted.postings is None
     assert counted.authorizations == Tally(5, 0)
     assert counted.probe == Tally(5, 0)
     assert counted.cost is not None
     assert counted.cost.per_transaction == 100
-    assert (await read_counted(Fake(series, broken=(RESULTS,)), path.slos[0], WINDOW)).authorizations is None
-    nothing = await read_counted(Fake({}), path.slos[0], WINDOW)
+    assert (await read_counted(Fake(series, broken=(RESULTS,)), PROMISES, WINDOW)).authorizations is None
+    nothing = await read_counted(Fake({}), PROMISES, WINDOW)
     assert (nothing.authorizations, nothing.probe, nothing.cost, nothing.latency) == (None,) * 4
     assert nothing.alerts == ()
 

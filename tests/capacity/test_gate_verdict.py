@@ -13,7 +13,7 @@ from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure
 from moneypath.capacity.histogram import Histogram
 from moneypath.capacity.verdict import OF_SPEED, Outcome, Verdict, certain_failure, judge
 
-from .spoiled import OBJECTIVE, with_counted
+from .spoiled import PROMISES, with_counted
 
 BURN = FiredAlert("MoneyPathAuthorizationBudgetBurn", "critical", "north", 12.0)
 UNPOSTED = FiredAlert("MoneyPathCaptureUnposted", "critical", "north", 12.0, integrity=True)
@@ -23,7 +23,7 @@ ORDER = {Outcome.PASSED: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAILED: 2}
 
 
 def _judge(figures: Figures, gate: Gate) -> Verdict:
-    return judge(figures, gate, OBJECTIVE, build="refpay.app")
+    return judge(figures, gate, PROMISES, build="refpay.app")
 
 
 def _slow(figures: Figures, share: float) -> Histogram:
@@ -146,7 +146,7 @@ def test_a_warning_is_listed_and_does_not_fail(good: Figures, gate: Gate) -> Non
 
 def test_a_run_that_ended_early_failed_and_is_not_held_against_the_rate(good: Figures, gate: Gate) -> None:
     """Even if the figures recovered meanwhile: a certain failure stays one."""
-    verdict = judge(replace(good, checkouts=1), gate, OBJECTIVE, build="b", ended_early="alert")
+    verdict = judge(replace(good, checkouts=1), gate, PROMISES, build="b", ended_early="alert")
     assert verdict.outcome is Outcome.FAILED
     assert Measure.RATE not in [finding.measure for finding in verdict.findings]
 
@@ -165,11 +165,11 @@ def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Ga
     """Its series has to be 0 however slow the machine is."""
     figures = replace(with_counted(good, alerts=(BURN, UNPOSTED)), others_share=0.5)
     assert _judge(figures, gate).outcome is Outcome.FAILED
-    assert UNPOSTED.name in certain_failure(figures.counted, gate, OBJECTIVE, disturbed=True)
+    assert UNPOSTED.name in certain_failure(figures.counted, gate, PROMISES, disturbed=True)
     for changes in ({"alerts": (BURN,)}, {"latency": _slow(good, 0.5)}):
         only_slow = with_counted(good, **changes).counted
-        assert certain_failure(only_slow, gate, OBJECTIVE, disturbed=True) == ""
-        assert certain_failure(only_slow, gate, OBJECTIVE) != ""
+        assert certain_failure(only_slow, gate, PROMISES, disturbed=True) == ""
+        assert certain_failure(only_slow, gate, PROMISES) != ""
 
 
 COUNTS = st.floats(0, 20_000)
@@ -246,10 +246,10 @@ def test_nothing_read_at_all_fails(good: Figures, gate: Gate, lenient: Gate) -> 
 
 def test_a_good_run_is_never_ended_early(good: Figures, gate: Gate) -> None:
     """A warning, and a budget that is not yet spent, are no reason."""
-    bad = gate.planned_checkouts * (1 - OBJECTIVE)
+    bad = gate.planned_checkouts * 0.001
     fine = with_counted(good, alerts=(TICKET,), authorizations=Tally(10_000, bad)).counted
-    assert certain_failure(fine, gate, OBJECTIVE) == ""
-    assert certain_failure(Counted(), gate, OBJECTIVE) == ""
+    assert certain_failure(fine, gate, PROMISES) == ""
+    assert certain_failure(Counted(), gate, PROMISES) == ""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_certain_failure_ends_the_run_and_is_one(
 ) -> None:
     """The reason is named; and judged over the whole planned window, the build could not have passed."""
     counted = with_counted(good, **changes).counted
-    assert words in certain_failure(counted, gate, OBJECTIVE)
+    assert words in certain_failure(counted, gate, PROMISES)
     assert _judge(replace(good, counted=counted), gate).outcome is Outcome.FAILED
 
 
@@ -277,6 +277,6 @@ def test_what_ends_a_run_early_could_not_have_passed_later(
 ) -> None:
     """Whatever else comes, within what the load generator can send at all."""
     so_far = with_counted(good, authorizations=Tally(max(bad, 1000), bad))
-    if certain_failure(so_far.counted, gate, OBJECTIVE):
+    if certain_failure(so_far.counted, gate, PROMISES):
         valid = min(max(bad, 1000) + rest, gate.planned_checkouts)
         assert _judge(with_counted(so_far, authorizations=Tally(valid, bad)), gate).outcome is Outcome.FAILED

@@ -1,5 +1,6 @@
 """The whole gate on a stack of its own, over a window of seconds: what it measures, and what it finds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,10 @@ def _short(gate: Gate) -> Gate:
 
 
 async def _run(project: Path, folder: Path, build: Build) -> GateResult:
-    gate, path = prepare(project, project / GATE_FILE, build)
+    prepared = prepare(project, project / GATE_FILE, build)
+    prepared = replace(prepared, gate=_short(prepared.gate))
     onlooker = Onlooker(announce=lambda _: None, measured=lambda _, __: None)
-    return await run_gate(project, _short(gate), path, build, folder, onlooker)
+    return await run_gate(project, prepared, folder, onlooker)
 
 
 async def test_the_gate_measures_the_good_build_and_finds_nothing(project: Path, tmp_path: Path) -> None:

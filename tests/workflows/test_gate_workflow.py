@@ -20,8 +20,9 @@ BAD = Build("loadtests.badbuilds.slower", folder=PROJECT)
 @pytest.mark.parametrize("build", [Build(), BAD])
 def test_the_committed_gate_and_builds_are_accepted(build: Build) -> None:
     """The product's own build needs no folder of ours on its path."""
-    gate, path = prepare(PROJECT, PROJECT / GATE_FILE, build)
-    assert gate.limits.availability in {slo.id for slo in path.slos}
+    prepared = prepare(PROJECT, PROJECT / GATE_FILE, build)
+    assert prepared.promises.availability in prepared.path.slos
+    assert prepared.build is build
     assert Build().environment == {}
     assert BAD.environment == {"PYTHONPATH": str(PROJECT)}
 

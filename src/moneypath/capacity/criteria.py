@@ -7,7 +7,7 @@ from typing import Final
 
 from moneypath.alerting.conventions import Severity
 from moneypath.capacity.figures import Figures, Tally
-from moneypath.capacity.gate_file import Gate, Measure
+from moneypath.capacity.gate_file import Gate, Measure, Promises
 
 
 class Status(StrEnum):
@@ -40,14 +40,14 @@ class Seen:
     details: tuple[str, ...] = ()
 
 
-Criterion = Callable[[Figures, Gate, float], Seen]
+Criterion = Callable[[Figures, Gate, Promises], Seen]
 NOT_READ: Final = "could not be read"
 NOTHING: Final = "nothing was counted"
 
 
-def judge_all(figures: Figures, gate: Gate, objective: float) -> tuple[Finding, ...]:
-    """Return one finding a measure, in a fixed order; `objective` is the availability's, 0 to 1."""
-    return tuple(_finding(measure, gate, CRITERIA[measure](figures, gate, objective)) for measure in CRITERIA)
+def judge_all(figures: Figures, gate: Gate, promises: Promises) -> tuple[Finding, ...]:
+    """Return one finding a measure, in a fixed order."""
+    return tuple(_finding(measure, gate, CRITERIA[measure](figures, gate, promises)) for measure in CRITERIA)
 
 
 def _finding(measure: Measure, gate: Gate, seen: Seen) -> Finding:
@@ -58,7 +58,7 @@ def _finding(measure: Measure, gate: Gate, seen: Seen) -> Finding:
     return Finding(measure, status, seen.seen, seen.allowed, seen.details)
 
 
-def _machine(figures: Figures, gate: Gate, _: float) -> Seen:
+def _machine(figures: Figures, gate: Gate, _: Promises) -> Seen:
     most, share = float(gate.limits.others_at_most_ratio), figures.others_share
     allowed = f"at most {most:.0%} used by others"
     if share is None:
@@ -66,7 +66,7 @@ def _machine(figures: Figures, gate: Gate, _: float) -> Seen:
     return Seen(share <= most, f"{share:.0%} used by others", allowed)
 
 
-def _rate(figures: Figures, gate: Gate, _: float) -> Seen:
+def _rate(figures: Figures, gate: Gate, _: Promises) -> Seen:
     asked, seconds = gate.load.checkouts_per_second, figures.window.asked_seconds
     share = float(gate.limits.least_rate_ratio)
     allowed = f"at least {share:.0%} of {asked}/s"
@@ -76,7 +76,7 @@ def _rate(figures: Figures, gate: Gate, _: float) -> Seen:
     return Seen(reached >= share * asked, f"{reached:.1f} checkouts/s = {reached / asked:.1%}", allowed)
 
 
-def _evidence(figures: Figures, gate: Gate, _: float) -> Seen:
+def _evidence(figures: Figures, gate: Gate, _: Promises) -> Seen:
     least, postings = gate.limits.least_postings, figures.counted.postings
     allowed = f"at least {least} postings"
     if postings is None:
@@ -84,31 +84,31 @@ def _evidence(figures: Figures, gate: Gate, _: float) -> Seen:
     return Seen(postings >= least, f"{postings:.0f} postings", allowed)
 
 
-def _availability(figures: Figures, _: Gate, objective: float) -> Seen:
+def _availability(figures: Figures, _: Gate, promises: Promises) -> Seen:
+    objective = float(promises.availability.objective)
     return _share(figures.counted.authorizations, objective, "authorizations")
 
 
-def _ledger_writes(figures: Figures, gate: Gate, _: float) -> Seen:
-    return _share(figures.counted.ledger_writes, float(gate.limits.ledger_write_success), "ledger writes")
+def _ledger_writes(figures: Figures, _: Gate, promises: Promises) -> Seen:
+    return _share(figures.counted.ledger_writes, float(promises.ledger_writes.objective), "ledger writes")
 
 
-def _latency(figures: Figures, gate: Gate, _: float) -> Seen:
-    limit = gate.limits.authorization_latency
-    quantile = float(limit.quantile)
-    allowed = f"{quantile:.4%} within {limit.within:g} s".replace(".0000%", "%")
+def _latency(figures: Figures, _: Gate, promises: Promises) -> Seen:
+    quantile, limit = float(promises.latency.objective), promises.within_seconds
+    allowed = f"{quantile:.4%} within {limit:g} s".replace(".0000%", "%")
     histogram = figures.counted.latency
-    if histogram is None or limit.within not in histogram.counts:
+    if histogram is None or limit not in histogram.counts:
         return Seen(None, NOT_READ, allowed)
     p95, p99 = histogram.quantile(0.95), histogram.quantile(0.99)
     if p95 is None or p99 is None:
         return Seen(None, NOTHING, allowed)
-    slow = histogram.over(limit.within)
+    slow = histogram.over(limit)
     within = 1 - slow / histogram.count
-    seen = f"p95 {_seconds(p95)}, p99 {_seconds(p99)}; {within:.3%} within {limit.within:g} s"
+    seen = f"p95 {_seconds(p95)}, p99 {_seconds(p99)}; {within:.3%} within {limit:g} s"
     return Seen(slow <= (1 - quantile) * histogram.count * (1 + 1e-12), seen, allowed)
 
 
-def _durability(figures: Figures, _: Gate, __: float) -> Seen:
+def _durability(figures: Figures, _: Gate, __: Promises) -> Seen:
     probe, allowed = figures.counted.probe, "0 missing"
     if probe is None:
         return Seen(None, NOT_READ, allowed)
@@ -117,7 +117,7 @@ def _durability(figures: Figures, _: Gate, __: float) -> Seen:
     return Seen(probe.bad <= 0, f"{probe.bad:.0f} missing of {probe.valid:.0f} read back", allowed)
 
 
-def _alerts(figures: Figures, _: Gate, __: float) -> Seen:
+def _alerts(figures: Figures, _: Gate, __: Promises) -> Seen:
     fired, allowed = figures.counted.alerts, "no critical alert"
     if fired is None:
         return Seen(None, NOT_READ, allowed)
@@ -132,7 +132,7 @@ def _alerts(figures: Figures, _: Gate, __: float) -> Seen:
     return Seen(not critical, seen, allowed, words)
 
 
-def _drain(figures: Figures, gate: Gate, _: float) -> Seen:
+def _drain(figures: Figures, gate: Gate, _: Promises) -> Seen:
     allowed = f"within {gate.drain:g} s"
     if figures.undrained:
         return Seen(False, figures.undrained, allowed)
@@ -141,7 +141,7 @@ def _drain(figures: Figures, gate: Gate, _: float) -> Seen:
     return Seen(figures.drain_seconds <= gate.drain, f"{figures.drain_seconds:.1f} s", allowed)
 
 
-def _oracle(figures: Figures, _: Gate, __: float) -> Seen:
+def _oracle(figures: Figures, _: Gate, __: Promises) -> Seen:
     audit, allowed = figures.audit, "three witnesses agree"
     if audit is None:
         return Seen(None, "a witness could not be heard", allowed)
@@ -153,7 +153,7 @@ def _oracle(figures: Figures, _: Gate, __: float) -> Seen:
     return Seen(False, kinds, allowed, audit.examples)
 
 
-def _lag(figures: Figures, gate: Gate, _: float) -> Seen:
+def _lag(figures: Figures, gate: Gate, _: Promises) -> Seen:
     allowed = f"at most {gate.limits.reconciliation_lag:g} s"
     if figures.reconciliation is None:
         return Seen(None, "no watermark of every provider", allowed)
@@ -161,14 +161,14 @@ def _lag(figures: Figures, gate: Gate, _: float) -> Seen:
     return Seen(lag <= gate.limits.reconciliation_lag, f"{lag:.1f} s", allowed)
 
 
-def _breaks(figures: Figures, _: Gate, __: float) -> Seen:
+def _breaks(figures: Figures, _: Gate, __: Promises) -> Seen:
     if figures.reconciliation is None or figures.reconciliation.breaks is None:
         return Seen(None, NOT_READ, "0 open")
     found = figures.reconciliation.breaks
     return Seen(found <= 0, f"{found:.0f} open", "0 open")
 
 
-def _cost(figures: Figures, gate: Gate, _: float) -> Seen:
+def _cost(figures: Figures, gate: Gate, _: Promises) -> Seen:
     limit = gate.limits.cost_per_transaction_micro_units
     allowed = f"at most {limit / 1e6:.4f} a captured payment"
     cost = figures.counted.cost

@@ -1,21 +1,23 @@
 """The gate file: what load, for how long, and within which limits a build passes."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from moneypath.path import tree
 from moneypath.path.durations import Duration
-from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
-from moneypath.path.parts import Declared, Ratio, Slo, Slug, Title
-from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, key_text
+from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo, Objective
+from moneypath.path.parts import Declared, Ratio, Slug, Title
+from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, key_text, suggest
 from moneypath.path.source import Problem, parse_yaml, read_text
 from moneypath.telemetry.vocabulary import Operation
 
-LATENCY = "moneypath_payment_duration_seconds"
+S = TypeVar("S", bound=Objective)
 
 
 class Measure(StrEnum):
@@ -57,24 +59,40 @@ class Load(Declared):
     seed: Annotated[int, Field(ge=0, le=2**31, description="a whole number from 0")]
 
 
-class Latency(Declared):
-    """The share `quantile` of the answers has to come `within` a time that is an edge of the histogram."""
+class Objectives(Declared):
+    """Which objectives of moneypath.yaml the window is held against, by their ids."""
 
-    quantile: Ratio
-    within: Duration = Field(gt=0, le=60, description="a duration such as 1s")
+    availability: Slug = Field(description="the id of an objective of kind availability, of authorizations")
+    authorization_latency: Slug = Field(description="the id of an objective of kind latency")
+    ledger_write_success: Slug = Field(description="the id of an objective of kind events")
 
 
 class Limits(Declared):
-    """Within what a build passes. `availability` names an objective of moneypath.yaml."""
+    """Within what a build passes besides its objectives, and what the gate itself needs."""
 
     others_at_most_ratio: Ratio
     least_rate_ratio: Ratio
     least_postings: Whole
-    availability: Slug = Field(description="the id of an objective in moneypath.yaml")
-    authorization_latency: Latency
-    ledger_write_success: Ratio
     reconciliation_lag: Duration = Field(gt=0, le=3600, description="a duration such as 20s")
     cost_per_transaction_micro_units: Whole
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """The objectives that a gate names, as moneypath.yaml declares them.
+
+    `violations` are the alerts of gauges that have to be 0, however slow the machine is.
+    """
+
+    availability: AvailabilitySlo
+    latency: LatencySlo
+    ledger_writes: EventsSlo
+    violations: frozenset[str]
+
+    @property
+    def within_seconds(self) -> float:
+        """Return the threshold of the latency, which is an edge of its histogram."""
+        return float(self.latency.threshold_seconds)
 
 
 class Gate(Declared):
@@ -86,6 +104,7 @@ class Gate(Declared):
     warm_up: Duration = Field(ge=5, le=300, description="a duration from 5s to 5m")
     duration: Duration = Field(ge=5, le=3600, description="a duration from 5s to 1h")
     drain: Duration = Field(ge=1, le=300, description="a duration from 1s to 5m")
+    objectives: Objectives
     limits: Limits
     required: Measures
     optional: Measures
@@ -124,37 +143,36 @@ class Gate(Declared):
         return self.load.checkouts_per_second * self.duration + self.load.users
 
 
-def load_gate(file: Path, path: MoneyPath) -> Gate:
-    """Return the gate in `file`; raises DeclarationInvalid, also for what moneypath.yaml does not know."""
+def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, Promises]:
+    """Return the gate in `file` with its objectives; raises DeclarationInvalid.
+
+    Also for an objective that moneypath.yaml does not declare, or declares as another kind.
+    """
     text = read_text(file)
     gate = parse_yaml(text, Gate, file=file)
-    misfits = [*_slo_misfits(gate, path), *_latency_misfits(gate, path)]
-    if misfits:
+    names = gate.objectives
+    problems: list[Misfit] = []
+    availabilities = [
+        slo for slo in path.slos if isinstance(slo, AvailabilitySlo) and slo.operation is Operation.AUTHORIZE
+    ]
+    latencies = [slo for slo in path.slos if isinstance(slo, LatencySlo)]
+    events = [slo for slo in path.slos if isinstance(slo, EventsSlo)]
+    availability = _find("availability", names.availability, availabilities, problems)
+    latency = _find("authorization_latency", names.authorization_latency, latencies, problems)
+    ledger_writes = _find("ledger_write_success", names.ledger_write_success, events, problems)
+    if availability is None or latency is None or ledger_writes is None:
         lines = tree.parse(text, 1)
         raise DeclarationInvalid(
-            file, [Problem(lines.line(m.location), key_text(m.location), m.what, m.allowed) for m in misfits]
+            file, [Problem(lines.line(m.location), key_text(m.location), m.what, m.allowed) for m in problems]
         )
-    return gate
+    violations = frozenset(check.alerts.violated for check in path.checks)
+    return gate, Promises(availability, latency, ledger_writes, violations)
 
 
-def availability_slo(gate: Gate, path: MoneyPath) -> Slo:
-    """Return the objective that the gate takes its availability from."""
-    return next(slo for slo in path.slos if slo.id == gate.limits.availability)
-
-
-def _slo_misfits(gate: Gate, path: MoneyPath) -> list[Misfit]:
-    fitting = [slo.id for slo in path.slos if slo.operation is Operation.AUTHORIZE]
-    if gate.limits.availability in fitting:
-        return []
-    what = f'there is no objective "{gate.limits.availability}" of authorizations'
-    return [Misfit(("limits", "availability"), what, ", ".join(fitting))]
-
-
-def _latency_misfits(gate: Gate, path: MoneyPath) -> list[Misfit]:
-    edges = build_catalogue(path)[LATENCY].buckets
-    within = gate.limits.authorization_latency.within
-    if within in edges:
-        return []
-    what = f"{within:g} s is no edge of the histogram, so how many answers kept to it is not known"
-    allowed = ", ".join(f"{edge:g} s" for edge in edges)
-    return [Misfit(("limits", "authorization_latency", "within"), what, allowed)]
+def _find(key: str, wanted: str, candidates: Sequence[S], problems: list[Misfit]) -> S | None:
+    found = next((slo for slo in candidates if slo.id == wanted), None)
+    if found is None:
+        ids = [slo.id for slo in candidates]
+        what = f'moneypath.yaml has no such objective of this kind: "{wanted}"{suggest(wanted, ids)}'
+        problems.append(Misfit(("objectives", key), what, ", ".join(ids)))
+    return found

@@ -11,10 +11,10 @@ from typing import Final, Protocol, TypeVar
 
 from moneypath.capacity.counters import Series, Window, by_label, total
 from moneypath.capacity.figures import Cost, Counted, FiredAlert, Reconciliation, Tally
-from moneypath.capacity.gate_file import LATENCY
+from moneypath.capacity.gate_file import Promises
 from moneypath.capacity.histogram import Histogram, histogram
 from moneypath.capacity.samples import SamplesUnread
-from moneypath.path.parts import Slo
+from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo
 from moneypath.telemetry.vocabulary import LedgerKind, LedgerOutcome, Operation, Outcome, ProbeResult, Traffic
 
 PAYMENTS: Final = "moneypath_payments_total"
@@ -27,8 +27,6 @@ BREAKS: Final = "moneypath_reconciliation_breaks"
 
 RECONCILED_EVERY_SECONDS: Final = 0.5
 UNPAGED: Final = "none"
-# A conflict that is tried again is no write that ended; its last attempt is counted by itself.
-UNFINISHED: Final = LedgerOutcome.CONFLICT_RETRIED.value
 
 T = TypeVar("T")
 
@@ -41,7 +39,7 @@ class ReadsSamples(Protocol):
     async def value(self, promql: str) -> float | None: ...
 
 
-async def read_counted(source: ReadsSamples, slo: Slo, window: Window) -> Counted:
+async def read_counted(source: ReadsSamples, promises: Promises, window: Window) -> Counted:
     """Read all that counters and alerts say of the window; what cannot be read stays None."""
 
     async def read(selector: str) -> tuple[Series, ...]:
@@ -52,22 +50,20 @@ async def read_counted(source: ReadsSamples, slo: Slo, window: Window) -> Counte
     captured = f'{PAYMENTS}{{operation="{Operation.CAPTURE}",{live},outcome="{Outcome.SUCCEEDED}"}}'
 
     async def authorizations() -> Tally | None:
-        return count_authorizations(slo, window, await read(asked), await read(RESULTS))
+        return count_authorizations(promises.availability, window, await read(asked), await read(RESULTS))
 
     async def latency() -> Histogram | None:
-        excluded = "|".join(slo.excluded_outcomes)
-        chosen = f'operation="{Operation.AUTHORIZE}",outcome!~"{excluded}"'
-        return histogram(await read(f"{LATENCY}_bucket{{{chosen}}}"), window)
+        return histogram(await read(buckets_of(promises.latency)), window)
 
     async def cost() -> Cost | None:
         spent, payments = total(await read(COST), window), total(await read(captured), window)
         return None if spent is None or payments is None else Cost(spent, payments)
 
     async def alerts() -> tuple[FiredAlert, ...]:
-        return fired(await read('ALERTS{alertstate="firing"}'), window)
+        return fired(await read('ALERTS{alertstate="firing"}'), window, promises.violations)
 
     async def ledger_writes() -> Tally | None:
-        return count_ledger_writes(await read(LEDGER_WRITES), window)
+        return count_events(promises.ledger_writes, await read(promises.ledger_writes.series), window)
 
     async def probe() -> Tally | None:
         return count_outcomes(await read(PROBE), window, "result", bad={ProbeResult.MISSING.value})
@@ -114,7 +110,7 @@ async def read_reconciliation(
 
 
 def count_authorizations(
-    slo: Slo, window: Window, payments: Iterable[Series], results: Iterable[Series]
+    slo: AvailabilitySlo, window: Window, payments: Iterable[Series], results: Iterable[Series]
 ) -> Tally | None:
     """Count as the objective's recording rules do: technical declines are bad, up to the live declines."""
     excluded = {outcome.value for outcome in slo.excluded_outcomes}
@@ -130,11 +126,17 @@ def count_authorizations(
     return Tally(valid, bad)
 
 
-def count_ledger_writes(series: Iterable[Series], window: Window) -> Tally | None:
-    """Count the writes that ended; every end but a commit is bad, an unknown one included."""
-    ended = [each for each in series if each.labels.get("outcome") != UNFINISHED]
-    bad = {outcome.value for outcome in LedgerOutcome if outcome is not LedgerOutcome.COMMITTED}
-    return count_outcomes(ended, window, "outcome", bad=bad)
+def count_events(slo: EventsSlo, series: Iterable[Series], window: Window) -> Tally | None:
+    """Count good and bad events as the objective tells them apart; what is neither is left out."""
+    known = {*slo.good, *slo.bad}
+    valid = [each for each in series if each.labels.get(slo.label) in known]
+    return count_outcomes(valid, window, slo.label, bad=set(slo.bad))
+
+
+def buckets_of(slo: LatencySlo) -> str:
+    """Return the selector of the buckets that the objective is about."""
+    chosen = ",".join(f'{match.label}=~"{"|".join(match.values)}"' for match in slo.timed.select)
+    return f"{slo.timed.series}_bucket{{{chosen}}}"
 
 
 def count_outcomes(series: Iterable[Series], window: Window, label: str, *, bad: set[str]) -> Tally | None:
@@ -145,7 +147,7 @@ def count_outcomes(series: Iterable[Series], window: Window, label: str, *, bad:
     return Tally(math.fsum(counts.values()), math.fsum(counts.get(value, 0.0) for value in bad))
 
 
-def fired(series: Iterable[Series], window: Window) -> tuple[FiredAlert, ...]:
+def fired(series: Iterable[Series], window: Window, violations: frozenset[str]) -> tuple[FiredAlert, ...]:
     """Return the alerts that fired in the window, first things first; the watchdog is none."""
     found = []
     for each in series:
@@ -155,7 +157,7 @@ def fired(series: Iterable[Series], window: Window) -> tuple[FiredAlert, ...]:
             about = ", ".join(labels[name] for name in ("provider", "job", "tier") if name in labels)
             after = inside[0] - window.start
             name, severity = labels.get("alertname", ""), labels.get("severity", "")
-            found.append(FiredAlert(name, severity, about, after, integrity="check" in labels))
+            found.append(FiredAlert(name, severity, about, after, integrity=name in violations))
     return tuple(sorted(found, key=lambda alert: (alert.after_seconds, alert.name, alert.about)))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from moneypath.alerting.conventions import Severity
 from moneypath.capacity.criteria import Finding, Status, judge_all
 from moneypath.capacity.figures import Counted, Figures, Tally
-from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure
+from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure, Promises
 
 # Each checkout writes the ledger twice at the most: its capture, and its refund.
 WRITES_A_CHECKOUT: Final = 2
@@ -67,14 +67,14 @@ class Verdict:
         return f"{self.outcome}: {self.build}: {reasons}"
 
 
-def judge(figures: Figures, gate: Gate, objective: float, *, build: str, ended_early: str = "") -> Verdict:
-    """Judge a finished run; `objective` is the availability's, 0 to 1.
+def judge(figures: Figures, gate: Gate, promises: Promises, *, build: str, ended_early: str = "") -> Verdict:
+    """Judge a finished run.
 
     A broken promise fails at any load, so it outranks a rate that was not reached; but on a machine that
     was busy with other work, promises of speed are inconclusive. A run that was ended early, because its
     verdict was certain, is not held against rate and evidence of a whole one.
     """
-    findings = judge_all(figures, gate, objective)
+    findings = judge_all(figures, gate, promises)
     disturbed = any(f.measure is Measure.MACHINE and f.status is Status.BROKEN for f in findings)
     if ended_early:
         findings = tuple(f for f in findings if f.measure not in OF_A_WHOLE_RUN)
@@ -88,7 +88,7 @@ def judge(figures: Figures, gate: Gate, objective: float, *, build: str, ended_e
     return Verdict(gate.title, build, outcome, findings, figures, ended_early)
 
 
-def certain_failure(counted: Counted, gate: Gate, objective: float, *, disturbed: bool = False) -> str:
+def certain_failure(counted: Counted, gate: Gate, promises: Promises, *, disturbed: bool = False) -> str:
     """Return why the build can no longer pass, "" while it can.
 
     Counters only grow, and the load generator never sends more than was planned: more bad events than
@@ -102,26 +102,23 @@ def certain_failure(counted: Counted, gate: Gate, objective: float, *, disturbed
         return f"{counted.probe.bad:.0f} acknowledged ledger writes are missing"
     if disturbed:
         return ""
-    for what, spent, budget in _budgets(counted, gate, objective):
+    for what, spent, budget in _budgets(counted, gate, promises):
         if spent > budget:
             return f"the budget of the whole window is spent: {spent:.0f} {what}, allowed {budget:.1f}"
     return ""
 
 
-def _budgets(counted: Counted, gate: Gate, objective: float) -> list[tuple[str, float, float]]:
+def _budgets(counted: Counted, gate: Gate, promises: Promises) -> list[tuple[str, float, float]]:
     """Return what is counted against a budget, how much of it, and the budget of the whole window."""
-    planned, limit, latency = gate.planned_checkouts, gate.limits.authorization_latency, counted.latency
+    planned, latency, within = gate.planned_checkouts, counted.latency, promises.within_seconds
+    slow = latency.over(within) if latency and within in latency.counts else 0.0
     writes = planned * WRITES_A_CHECKOUT
-    slow = latency.over(limit.within) if latency and limit.within in latency.counts else 0.0
-    return [
-        ("bad authorizations", _bad(counted.authorizations), (1 - objective) * planned),
-        (
-            "bad ledger writes",
-            _bad(counted.ledger_writes),
-            (1 - float(gate.limits.ledger_write_success)) * writes,
-        ),
-        (f"authorizations over {limit.within:g} s", slow, (1 - float(limit.quantile)) * planned),
+    spent = [
+        ("bad authorizations", _bad(counted.authorizations), promises.availability, planned),
+        ("bad ledger writes", _bad(counted.ledger_writes), promises.ledger_writes, writes),
+        (f"authorizations over {within:g} s", slow, promises.latency, planned),
     ]
+    return [(what, bad, (1 - float(slo.objective)) * events) for what, bad, slo, events in spent]
 
 
 def _of_speed(finding: Finding, figures: Figures) -> bool:

@@ -52,14 +52,14 @@ def gate(file: Path | None, api: str, worker: str, junit: Path | None, as_json: 
     The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: the load could not be driven.
     """
     own = DEFAULT if (api, worker) == (DEFAULT.api, DEFAULT.worker) else Build(api, worker, folder=project)
-    checked, path = gating.prepare(project, file or project / gating.GATE_FILE, own)
+    prepared = gating.prepare(project, file or project / gating.GATE_FILE, own)
     if junit is not None and not junit.absolute().parent.is_dir():
         raise GateRefused(
             f"the JUnit file cannot be written: no folder {junit.parent}", hint="name one that exists"
         )
-    view = GateView(checked, quiet=as_json)
+    view = GateView(prepared.gate, quiet=as_json)
     with view:
-        work = gating.run_gate(project, checked, path, own, new_run_folder("gate"), view.onlooker)
+        work = gating.run_gate(project, prepared, new_run_folder("gate"), view.onlooker)
         result = asyncio.run(work)
     verdict = result.verdict
     view.show(result)

@@ -15,7 +15,7 @@ from moneypath.capacity.counters import Window
 from moneypath.capacity.document import to_document
 from moneypath.capacity.errors import BuildEnded, GateRefused, GateUnmeasured
 from moneypath.capacity.figures import Audit, Counted, Figures, Reconciliation
-from moneypath.capacity.gate_file import Gate, availability_slo, load_gate
+from moneypath.capacity.gate_file import Gate, Promises, load_gate
 from moneypath.capacity.machine import read_processors, used_by_others
 from moneypath.capacity.reading import read_counted, read_reconciliation
 from moneypath.capacity.samples import Prometheus, SamplesUnread
@@ -51,6 +51,16 @@ class Onlooker:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that was read and checked before anything starts."""
+
+    path: MoneyPath
+    gate: Gate
+    promises: Promises
+    build: Build
+
+
+@dataclass(frozen=True, slots=True)
 class GateResult:
     """The verdict, where its evidence lies, and how many seconds each phase of the run took."""
 
@@ -64,11 +74,11 @@ class GateResult:
         return sum(self.phases.values())
 
 
-def prepare(project: Path, file: Path, build: Build) -> tuple[Gate, MoneyPath]:
+def prepare(project: Path, file: Path, build: Build) -> Prepared:
     """Read and check everything before anything starts; raises GateRefused."""
     try:
         path = load(project / FILE_NAME)
-        gate = load_gate(file, path)
+        gate, promises = load_gate(file, path)
     except DeclarationInvalid as error:
         raise GateRefused(error.what, hint=error.hint) from None
     for module in (build.api, build.worker):
@@ -86,29 +96,29 @@ def prepare(project: Path, file: Path, build: Build) -> tuple[Gate, MoneyPath]:
                 f"no such build: there is no module {module}",
                 hint="name a module that `python -m` runs from the project's folder, as refpay.app",
             )
-    return gate, path
+    return Prepared(path, gate, promises, build)
 
 
-async def run_gate(
-    project: Path, gate: Gate, path: MoneyPath, build: Build, run_folder: Path, onlooker: Onlooker
-) -> GateResult:
+async def run_gate(project: Path, prepared: Prepared, run_folder: Path, onlooker: Onlooker) -> GateResult:
     """Start a stack, measure the build, stop the stack.
 
     Raises BuildEnded when the build does not start or ends by itself, and GateUnmeasured when anything
     else kept the gate from its verdict.
     """
-    settings = LiveSettings(path, run_folder, gate.scale, gate.load.checkouts_per_second, build)
+    gate, build = prepared.gate, prepared.build
+    settings = LiveSettings(
+        prepared.path, run_folder, gate.scale, gate.load.checkouts_per_second, build=build
+    )
     phases = _Phases()
     try:
         async with running(settings, onlooker.announce) as live:
             phases.end("start")
-            run = _Run(project, gate, path, live, onlooker, phases)
+            run = _Run(project, prepared, live, onlooker, phases)
             figures, ended_early = await unless_server_dies(live.supervisor, run.measure())
     except (MoneypathError, ExceptionGroup) as error:
         raise _reason_without_verdict(error) from error
     phases.end("stop")
-    objective = float(availability_slo(gate, path).objective)
-    verdict = judge(figures, gate, objective, build=build.api, ended_early=ended_early)
+    verdict = judge(figures, gate, prepared.promises, build=build.api, ended_early=ended_early)
     result = GateResult(verdict, run_folder / FOLDER, phases.seconds)
     document = json.dumps(to_document(verdict, phases=phases.seconds), indent=2)
     (result.folder / VERDICT).write_text(document, encoding="utf-8")
@@ -130,13 +140,17 @@ class _Phases:
 @dataclass(slots=True)
 class _Run:
     project: Path
-    gate: Gate
-    path: MoneyPath
+    prepared: Prepared
     live: Live
     onlooker: Onlooker
     phases: _Phases
     prometheus: Prometheus = field(init=False)
     journal_file: Path = field(init=False)
+
+    @property
+    def gate(self) -> Gate:
+        """Return the gate file."""
+        return self.prepared.gate
 
     def __post_init__(self) -> None:
         folder = self.live.endpoints.run_folder / FOLDER
@@ -180,7 +194,6 @@ class _Run:
 
         Returns why it ended early, "" when it did not, and what share of the machine others used.
         """
-        objective = float(availability_slo(self.gate, self.path).objective)
         most = float(self.gate.limits.others_at_most_ratio)
         before, others = read_processors(), None
         began = time.time()
@@ -191,7 +204,7 @@ class _Run:
             counted = await self._counted(Window(start, now, now))
             self.onlooker.measured(now - start, counted)
             disturbed = others is None or others > most
-            if reason := certain_failure(counted, self.gate, objective, disturbed=disturbed):
+            if reason := certain_failure(counted, self.gate, self.prepared.promises, disturbed=disturbed):
                 return reason, others
         return "", others
 
@@ -205,11 +218,11 @@ class _Run:
         return window, await self._counted(window)
 
     async def _counted(self, window: Window) -> Counted:
-        return await read_counted(self.prometheus, availability_slo(self.gate, self.path), window)
+        return await read_counted(self.prometheus, self.prepared.promises, window)
 
     async def _scraped(self) -> float:
         """Wait for a scrape of every process, so that the window's edge is a sample and no guess."""
-        jobs = tuple(target.job for target in self.path.targets)
+        jobs = tuple(target.job for target in self.prepared.path.targets)
         return await self.prometheus.await_scrapes(jobs, time.time(), SCRAPED_WITHIN_SECONDS)
 
     async def _drain(self) -> tuple[float | None, str]:
@@ -220,7 +233,7 @@ class _Run:
 
     async def _reconciled(self, up_to: float) -> Reconciliation | None:
         return await read_reconciliation(
-            self.prometheus, self.path.provider_ids(), up_to=up_to, patience_seconds=self.gate.drain
+            self.prometheus, self.prepared.path.provider_ids(), up_to=up_to, patience_seconds=self.gate.drain
         )
 
     async def _checkouts(self, window: Window) -> int | None:

@@ -208,10 +208,10 @@ class _House:
             "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
-        # The API writes the outbox and nothing else: it is not told where NATS is.
         await _migrate(environment)
         build = self._settings.build
         environment |= build.environment
+        # The API writes the outbox and nothing else: it is not told where NATS is.
         worker_environment = {**environment, "REFPAY_NATS_URL": messages.url}
         async with asyncio.TaskGroup() as group:
             api = group.create_task(
