@@ -114,7 +114,7 @@ def _durability(figures: Figures, _: Gate, __: Promises) -> Seen:
         return Seen(None, NOT_READ, allowed)
     if probe.valid <= 0:
         return Seen(None, "no write was read back", allowed)
-    return Seen(probe.bad <= 0, f"{probe.bad:.0f} missing of {probe.valid:.0f} read back", allowed)
+    return Seen(probe.bad <= 0, f"{probe.bad:.0f} of {probe.valid:.0f} reads found nothing", allowed)
 
 
 def _alerts(figures: Figures, _: Gate, __: Promises) -> Seen:

@@ -1,6 +1,6 @@
 """One verdict and one exit code from all findings, and whether it is certain before the time is up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -71,7 +71,8 @@ def judge(figures: Figures, gate: Gate, promises: Promises, *, build: str, ended
     """Judge a finished run.
 
     A broken promise fails at any load, so it outranks a rate that was not reached; but on a machine that
-    was busy with other work, promises of speed are inconclusive. A run that was ended early, because its
+    was busy with other work, promises of speed are inconclusive when broken, and all the more kept when
+    kept. A run that was ended early, because its
     verdict was certain, is not held against rate and evidence of a whole one.
     """
     findings = judge_all(figures, gate, promises)
@@ -79,6 +80,9 @@ def judge(figures: Figures, gate: Gate, promises: Promises, *, build: str, ended
     if ended_early:
         findings = tuple(f for f in findings if f.measure not in OF_A_WHOLE_RUN)
     broken = [f for f in findings if f.status is Status.BROKEN]
+    if disturbed and {f.measure for f in broken} == {Measure.MACHINE}:
+        findings = tuple(_harmless(f) for f in findings)
+        broken = []
     failing = [f for f in findings if f.status is Status.UNKNOWN]
     of_the_build = [f for f in broken if f.measure not in OF_THE_GATE]
     failing += [f for f in of_the_build if not (disturbed and _of_speed(f, figures))]
@@ -99,7 +103,7 @@ def certain_failure(counted: Counted, gate: Gate, promises: Promises, *, disturb
         if alert.severity == Severity.CRITICAL and (alert.integrity or not disturbed):
             return f"critical alert {alert.name} fired"
     if counted.probe is not None and counted.probe.bad > 0:
-        return f"{counted.probe.bad:.0f} acknowledged ledger writes are missing"
+        return "an acknowledged ledger write is missing"
     if disturbed:
         return ""
     for what, spent, budget in _budgets(counted, gate, promises):
@@ -119,6 +123,13 @@ def _budgets(counted: Counted, gate: Gate, promises: Promises) -> list[tuple[str
         (f"authorizations over {within:g} s", slow, promises.latency, planned),
     ]
     return [(what, bad, (1 - float(slo.objective)) * events) for what, bad, slo, events in spent]
+
+
+def _harmless(finding: Finding) -> Finding:
+    """Return the finding of a busy machine on which every promise was kept all the same."""
+    if finding.measure is not Measure.MACHINE:
+        return finding
+    return replace(finding, status=Status.MET, seen=f"{finding.seen}, and every promise was kept")
 
 
 def _of_speed(finding: Finding, figures: Figures) -> bool:
