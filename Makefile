@@ -27,8 +27,9 @@ gate: setup  ## May this build be released? One verdict (BUILD=module that repla
 prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
 	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
 
-test: setup  ## Run every test, those against real servers included
-	@$(RUN) pytest
+test: setup  ## Run every test, those against real servers included; the whole stacks one after the other
+	@$(RUN) pytest -m "not live and not proof" -n auto --maxprocesses 4
+	@$(RUN) pytest -m "live and not proof"
 
 prove: setup  ## Run the slow proofs: every drill must fail when its alert, route, mitigation or ledger is spoilt
 	@$(RUN) pytest -m proof
