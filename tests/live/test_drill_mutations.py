@@ -1,7 +1,8 @@
-"""The drill can fail: take away the alert, the route, the mitigation or one posting, and it says so.
+"""Every drill can fail: take away the alert, the route, the lever's effect or one posting, and it says so.
 
 Each test sabotages a real stack the way a mistake would: rules and routing are edited on disk and
-reloaded, the lever answers without acting, a posting is deleted by a superuser who switched the triggers off.
+reloaded, a lever answers without acting, a posting is deleted by a superuser who switched the triggers off.
+A drill joins by a row of DRILLS; `make test` runs one sabotage of the first, `make prove` runs all.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import pytest
@@ -19,28 +21,68 @@ import yaml
 from moneypath.drills.scoring import Scorecard
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
-from moneypath.runbooks import Lever, LeverCall
+from moneypath.runbooks import LeverCall
 from moneypath.stack import secrets
 from moneypath.workflows.demo import Viewer, drill_on_own_stack
 from moneypath.workflows.live import Live
 
-DRILL = Path("drills/drill-002-partial-provider-outage.yaml")
-ALERT = "MoneyPathAuthorizationBudgetBurn"
-
 MakeViewer = Callable[..., Viewer]
 
 
-async def _run(project: Path, folder: Path, viewer: Viewer, **options: Any) -> Scorecard:
-    result = await drill_on_own_stack(project, project / DRILL, folder, viewer, **options)
-    return result.card
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """What is taken from one drill, and the words by which its scorecard misses it.
+
+    `role` is paged by `alert` and by no other alert of the drill. `idle` holds what each lever that does
+    nothing answers, beside its argument under the name `argument`. `missed` begins the failure then, and
+    `unrepaired` says whether money is left wrong, which makes the score 0.
+    """
+
+    drill: str
+    alert: str
+    role: str
+    idle: Mapping[str, Mapping[str, object]]
+    argument: str
+    missed: str
+    unrepaired: bool = False
+
+
+DRILLS: Final = (
+    Spoilt(
+        drill="drill-002-partial-provider-outage",
+        alert="MoneyPathAuthorizationBudgetBurn",
+        role="ops",
+        idle={
+            "provider.drain": {"routing_active": False, "changed": True},
+            "provider.restore": {"routing_active": True, "changed": True},
+        },
+        argument="provider",
+        missed="the runbook stopped",
+    ),
+)
+
+
+def _each(*, quick: bool = False) -> pytest.MarkDecorator:
+    """Run a test for every drill; all but, if `quick`, the first are proofs."""
+    rows = [
+        pytest.param(one, id=one.drill, marks=() if quick and one is DRILLS[0] else pytest.mark.proof)
+        for one in DRILLS
+    ]
+    return pytest.mark.parametrize("spoilt", rows)
+
+
+async def _run(project: Path, spoilt: Spoilt, folder: Path, viewer: Viewer, **options: Any) -> Scorecard:
+    file = project / "drills" / f"{spoilt.drill}.yaml"
+    return (await drill_on_own_stack(project, file, folder, viewer, **options)).card
 
 
 def _reload(live: Live, server: str) -> None:
     os.kill(live.supervisor.pids()[server], signal.SIGHUP)
 
 
+@_each(quick=True)
 async def test_without_its_alert_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer
+    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """A deleted rule is a fault that nobody hears of."""
 
@@ -48,19 +90,19 @@ async def test_without_its_alert_the_drill_fails(
         (rules,) = (live.endpoints.run_folder / "prometheus").rglob("*.rules.yml")
         tree = yaml.safe_load(rules.read_text())
         for group in tree["groups"]:
-            group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != ALERT]
+            group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != spoilt.alert]
         rules.write_text(yaml.safe_dump(tree))
         _reload(live, "prometheus")
 
-    card = await _run(project, tmp_path, make_viewer(ready=delete_the_alert))
+    card = await _run(project, spoilt, tmp_path, make_viewer(ready=delete_the_alert))
     assert not card.passed
-    assert f"alert {ALERT} did not fire" in card.failures
-    assert "role ops was not paged" in card.failures
+    assert f"alert {spoilt.alert} did not fire" in card.failures
+    assert f"role {spoilt.role} was not paged" in card.failures
 
 
-@pytest.mark.proof
+@_each()
 async def test_without_its_route_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer
+    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """An alert that fires and reaches nobody is no alert."""
 
@@ -68,39 +110,44 @@ async def test_without_its_route_the_drill_fails(
         file = live.endpoints.run_folder / "alertmanager" / "alertmanager.yml"
         tree = yaml.safe_load(file.read_text())
         routes = tree["route"]["routes"]
-        tree["route"]["routes"] = [route for route in routes if route["receiver"] != "role-ops"]
-        assert len(tree["route"]["routes"]) == len(routes) - 1
+        kept = [route for route in routes if route["receiver"] != f"role-{spoilt.role}"]
+        assert len(kept) == len(routes) - 1
+        tree["route"]["routes"] = kept
         file.write_text(yaml.safe_dump(tree))
         _reload(live, "alertmanager")
 
-    card = await _run(project, tmp_path, make_viewer(ready=delete_the_route))
+    card = await _run(project, spoilt, tmp_path, make_viewer(ready=delete_the_route))
     assert not card.passed
-    assert "role ops was not paged" in card.failures
-    assert f"alert {ALERT} did not fire" not in card.failures
+    assert f"role {spoilt.role} was not paged" in card.failures
+    assert f"alert {spoilt.alert} did not fire" not in card.failures
 
 
+@dataclass(frozen=True, slots=True)
 class _NoOp:
     """A lever that answers as if it had acted."""
 
+    argument: str
+    answer: Mapping[str, object]
+
     async def __call__(self, call: LeverCall, /) -> Mapping[str, object]:
-        active = call.name == "provider.restore"
-        return {"provider": call.arguments[0], "routing_active": active, "changed": True}
+        return {self.argument: call.arguments[0], **self.answer}
 
 
-@pytest.mark.proof
-async def test_with_a_mitigation_that_does_nothing_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer
+@_each()
+async def test_with_levers_that_do_nothing_the_drill_fails(
+    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
 ) -> None:
-    """The step after the lever looks at customers, not at the lever's answer."""
-    idle: dict[str, Lever] = {"provider.drain": _NoOp(), "provider.restore": _NoOp()}
-    card = await _run(project, tmp_path, make_viewer(), levers=idle)
+    """The steps after a lever look at customers and their money, not at the lever's answer."""
+    idle = {name: _NoOp(spoilt.argument, answer) for name, answer in spoilt.idle.items()}
+    card = await _run(project, spoilt, tmp_path, make_viewer(), levers=idle)
     assert not card.passed
-    assert any(failure.startswith("the runbook stopped") for failure in card.failures), card.failures
+    assert any(failure.startswith(spoilt.missed) for failure in card.failures), card.failures
+    assert (card.score == 0.0) is spoilt.unrepaired
 
 
-@pytest.mark.proof
+@_each()
 async def test_with_one_posting_gone_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer
+    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """One entry among hundreds is missing: the score is zero, and the reference is named."""
     stack: list[Live] = []
@@ -112,7 +159,7 @@ async def test_with_one_posting_gone_the_drill_fails(
             thread.start()
             thread.join(timeout=20)
 
-    card = await _run(project, tmp_path, make_viewer(ready=stack.append, event=lose_one))
+    card = await _run(project, spoilt, tmp_path, make_viewer(ready=stack.append, event=lose_one))
     assert lost, "the sabotage did not happen"
     assert card.score == 0.0
     assert any("capture_without_posting" in failure for failure in card.failures), card.failures

@@ -78,7 +78,10 @@ async def conduct(
     *,
     levers: Mapping[str, Lever] | None = None,
 ) -> Scorecard:
-    """Run the drill, score its log, and leave the bundle in `folder`; `levers` replaces the service's own."""
+    """Run the drill, score its log, and leave the bundle in `folder`.
+
+    `levers` replace those levers of the service that have their names.
+    """
     own_levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_token")
     log = EventLog(folder / EVENTS)
     log.listen(listener)
@@ -86,7 +89,7 @@ async def conduct(
         project=project,
         endpoints=endpoints,
         runbook=drill.runbook,
-        levers=own_levers if levers is None else levers,
+        levers={**own_levers, **(levers or {})},
         query=runbooks.prometheus_query(endpoints.prometheus),
         window_fill=drill.window_fill,
         folder=folder,
