@@ -37,7 +37,10 @@ TOKENS = {
     "refunder": ("payments:refund",),
     "reader": ("payments:read",),
     "observer": ("operations:read",),
-    "operator": ("operations:read", "operations:route", "operations:risk", "operations:replay"),
+    "operator": (
+        *("operations:read", "operations:route", "operations:risk", "operations:replay"),
+        "operations:repair",
+    ),
     "replayer": ("operations:replay",),
     "canary": ("payments:authorize", "traffic:canary"),
     "nobody": (),
@@ -217,17 +220,24 @@ async def running_acquirers(
     supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Acquirer]:
     """Run both acquirers; their issuers decline nobody."""
-    books = tmp_path_factory.mktemp("acquirers")
+    return await _start_acquirers(supervisor, ports, secrets_folder, tmp_path_factory.mktemp("acquirers"))
+
+
+async def _start_acquirers(
+    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, books: Path, *flags: str
+) -> Mapping[str, Acquirer]:
+    """Start both acquirers, called after the folder of their books; `flags` go to each."""
     found = {}
     for name in ("north", "south"):
-        port = ports.reserve(name)
+        server = f"{name}-{books.name}"
+        port = ports.reserve(server)
         url = f"http://127.0.0.1:{port}"
         command = (
             *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
             *("--book", str(books / f"{name}.db"), "--secrets-folder", str(secrets_folder)),
-            *("--decline-rate", "0", "--latency-ms", "0"),
+            *("--decline-rate", "0", "--latency-ms", "0", *flags),
         )
-        await supervisor.start(ServerSpec(name=name, command=command, ready=http_ready(f"{url}/readyz")))
+        await supervisor.start(ServerSpec(name=server, command=command, ready=http_ready(f"{url}/readyz")))
         found[name] = Acquirer(name, url, read_file(secrets_folder, f"{name}_control_token"))
     return found
 
@@ -236,6 +246,18 @@ async def running_acquirers(
 def make_acquirer(secrets_folder: Path) -> Callable[[str, str], Acquirer]:
     """Return what speaks to a running acquirer, by its name and address."""
     return lambda name, url: Acquirer(name, url, read_file(secrets_folder, f"{name}_control_token"))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reporting_acquirers(
+    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mapping[str, Acquirer]]:
+    """Give a test acquirers with empty books of its own, which close a report each second."""
+    books = tmp_path_factory.mktemp("reporting")
+    period = ("--settlement-period-seconds", "1")
+    yield await _start_acquirers(supervisor, ports, secrets_folder, books, *period)
+    for name in ("north", "south"):
+        await supervisor.stop(f"{name}-{books.name}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

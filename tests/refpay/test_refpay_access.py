@@ -46,6 +46,7 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, {"operator"}),
+    ("POST", "/v1/operations/duplicates/north/refund", {"reason": "test"}, {"operator"}),
     ("GET", "/v1/operations/reconciliation", None, {"observer", "operator"}),
     ("GET", "/v1/operations/providers", None, {"operator", "observer"}),
     ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, {"operator"}),

@@ -14,7 +14,13 @@ from moneypath.stack import secrets
 SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
     "checkout": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
     "canary": ("payments:authorize", "traffic:canary"),
-    "operations": ("operations:read", "operations:route", "operations:risk", "operations:replay"),
+    "operations": (
+        "operations:read",
+        "operations:route",
+        "operations:risk",
+        "operations:replay",
+        "operations:repair",
+    ),
 }
 DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
 

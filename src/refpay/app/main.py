@@ -13,6 +13,7 @@ from refpay.app.guard import Guard
 from refpay.app.health_routes import health_routes
 from refpay.app.operation_routes import (
     dead_letter_routes,
+    duplicate_routes,
     operation_routes,
     risk_routes,
     settlement_routes,
@@ -27,6 +28,7 @@ from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
+from refpay.operations.duplicates import Duplicates
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
 from refpay.payments.service import Payments, make_deadlines
@@ -54,10 +56,12 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
         ):
+            providers = make_resilient(attempts, settings, measures=measures, clock=clock)
+            deadlines = make_deadlines(settings)
             payments = Payments(
                 database,
-                make_resilient(attempts, settings, measures=measures, clock=clock),
-                deadlines=make_deadlines(settings),
+                providers,
+                deadlines=deadlines,
                 measures=measures,
                 clock=clock,
                 journal=journal,
@@ -68,6 +72,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
                 dead_letter_routes(DeadLetters(database, clock=clock), principals),
                 settlement_routes(Settlements(database, clock=clock), principals),
+                duplicate_routes(Duplicates(database, providers, clock, deadlines.last_send), principals),
             )
             yield create_app(payments, operations, principals, database, measures)
     finally:
@@ -115,6 +120,7 @@ _ROUTES: Final = (
     "/v1/operations/dead-letters/{queue}/replay",
     "/v1/operations/reconciliation",
     "/v1/operations/settlements/{provider}/refetch",
+    "/v1/operations/duplicates/{provider}/refund",
     "/healthz",
     "/readyz",
     "/metrics",

@@ -9,6 +9,7 @@ from refpay.app.responses import json_response, reply_response
 from refpay.identity.principals import Principals, Scope
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
+from refpay.operations.duplicates import Duplicates
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
 
@@ -96,5 +97,17 @@ def settlement_routes(settlements: Settlements, principals: Principals) -> APIRo
         demand = await read_demand(request, principals, Scope.OPERATIONS_ROUTE, RouteBody)
         reply = await settlements.refetch(demand.command, provider, reason=demand.body.reason)
         return reply_response(reply)
+
+    return router
+
+
+def duplicate_routes(duplicates: Duplicates, principals: Principals) -> APIRouter:
+    """Return the route that gives back what a provider charged twice; it moves money, so by its own scope."""
+    router = APIRouter()
+
+    @router.post("/v1/operations/duplicates/{provider}/refund", openapi_extra=describe_body(RouteBody))
+    async def refund(request: Request, provider: str) -> Response:
+        demand = await read_demand(request, principals, Scope.OPERATIONS_REPAIR, RouteBody)
+        return reply_response(await duplicates.refund(demand.command, provider, reason=demand.body.reason))
 
     return router

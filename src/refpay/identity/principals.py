@@ -30,6 +30,7 @@ class Scope(StrEnum):
     OPERATIONS_ROUTE = "operations:route"
     OPERATIONS_RISK = "operations:risk"
     OPERATIONS_REPLAY = "operations:replay"
+    OPERATIONS_REPAIR = "operations:repair"
     TRAFFIC_CANARY = "traffic:canary"
 
 

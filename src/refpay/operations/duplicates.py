@@ -1,0 +1,162 @@
+"""The lever that gives back what a provider charged twice: each extra once, however often it is pulled."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.repository import record
+from refpay.clock import Clock
+from refpay.db.pool import Connection, Database
+from refpay.errors import RefpayError
+from refpay.ids import mint_id
+from refpay.money import Currency, Money
+from refpay.operations import duplicates_repository
+from refpay.operations.duplicates_repository import Duplicate
+from refpay.operations.routing import ProviderUnknown
+from refpay.operations.settlements_repository import lock_provider
+from refpay.payments import claims_repository
+from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
+from refpay.payments.errors import KeyReused
+from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.providers.port import Call, CallKind, Provider, Verdict
+
+# More in one pull would outlast whoever waits for the answer; a second pull takes the rest.
+DUPLICATES_MAXIMUM: Final = 100
+_AT_ONCE: Final = 8
+
+
+class DuplicatesLeft(RefpayError):
+    """A provider did not confirm every refund; asking again sends the same ones."""
+
+    code = "duplicates_left"
+    title = "Not every double charge could be given back"
+    status = 502
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """The door to repairing double charges; nothing is sent later than `call_budget` after a pull."""
+
+    database: Database
+    providers: Mapping[str, Provider]
+    clock: Clock
+    call_budget: timedelta
+
+    async def refund(self, command: Command, provider: str, *, reason: str) -> Reply:
+        """Refund every extra movement that the provider has reported and that is not ours.
+
+        The key of each refund is written down before it is sent, so a pull that was cut off, or the next
+        one, sends the same again. Raises ProviderUnknown, KeyReused, or DuplicatesLeft when a refund failed.
+        """
+        now = self.clock.now()
+        async with self.database.transaction() as connection:
+            claim = await claims_repository.claim(connection, command, operation_id=None, now=now)
+            if claim is not None and (answer := _answered(claim, command)) is not None:
+                return Reply(answer, replayed=True)
+            duplicates = await self._plan(connection, command, provider, reason=reason, now=now)
+        left = await self._refund_all(provider, duplicates, deadline=now + self.call_budget)
+        if left:
+            raise DuplicatesLeft(f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again")
+        return await self._store(command, _describe(provider, duplicates))
+
+    async def _plan(
+        self, connection: Connection, command: Command, provider: str, *, reason: str, now: datetime
+    ) -> Sequence[Duplicate]:
+        # Two pulls at once must not mint two keys for one movement.
+        if provider not in self.providers or not await lock_provider(connection, provider):
+            raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(self.providers))}")
+        found = await duplicates_repository.read_open(connection, provider, limit=DUPLICATES_MAXIMUM)
+        planned: list[Duplicate] = []
+        for duplicate in found:
+            if duplicate.repair_key is None:
+                decided = duplicate.repaired_by(mint_id(now))
+                await duplicates_repository.insert_repair(connection, provider, decided, now=now)
+                await record(connection, _audit(command, provider, decided, reason, now))
+                planned.append(decided)
+            else:
+                planned.append(duplicate)
+        return planned
+
+    async def _refund_all(self, provider: str, duplicates: Sequence[Duplicate], *, deadline: datetime) -> int:
+        """Return how many refunds the provider did not confirm."""
+        seats = asyncio.Semaphore(_AT_ONCE)
+
+        async def refund(duplicate: Duplicate) -> bool:
+            async with seats:
+                return await self._refund(provider, duplicate, deadline)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(refund(duplicate)) for duplicate in duplicates]
+        return sum(not task.result() for task in tasks)
+
+    async def _refund(self, provider: str, duplicate: Duplicate, deadline: datetime) -> bool:
+        call = Call(
+            kind=CallKind.REFUND,
+            key=duplicate.required_key,
+            deadline=deadline,
+            reference=duplicate.reference,
+            money=Money(duplicate.amount_minor, Currency(duplicate.currency)),
+            parent=duplicate.movement,
+        )
+        try:
+            answer = await self.providers[provider].perform(call)
+        except (ProviderRefused, ProviderSilent):
+            return False
+        return answer.verdict is Verdict.DONE
+
+    async def _store(self, command: Command, answer: StoredAnswer) -> Reply:
+        async with self.database.transaction() as connection:
+            claim = await claims_repository.claim(
+                connection, command, operation_id=None, now=self.clock.now()
+            )
+            if claim is not None and claim.answer is not None:
+                # The same request, sent twice at once: whoever stored first has answered both.
+                return Reply(claim.answer, replayed=True)
+            await claims_repository.store(
+                connection, principal=command.principal.name, key=command.key, answer=answer
+            )
+        return Reply(answer)
+
+
+def _answered(claim: Claim, command: Command) -> StoredAnswer | None:
+    if claim.fingerprint != command.fingerprint:
+        raise KeyReused("the idempotency key was used for another request: mint a new one")
+    return claim.answer
+
+
+def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:
+    return AuditEvent(
+        at=now,
+        actor=command.principal.name,
+        action="duplicate.repair_ordered",
+        subject_kind=SubjectKind.PROVIDER,
+        subject_id=provider,
+        before=None,
+        after={
+            "movement": duplicate.movement,
+            "repair_key": str(duplicate.required_key),
+            "amount_minor": duplicate.amount_minor,
+            "currency": duplicate.currency,
+            "reason": reason,
+        },
+        correlation_id=command.correlation_id,
+    )
+
+
+def _describe(provider: str, duplicates: Sequence[Duplicate]) -> StoredAnswer:
+    money: dict[str, int] = defaultdict(int)
+    for duplicate in duplicates:
+        money[duplicate.currency] += duplicate.amount_minor
+    content = {
+        "provider": provider,
+        "refunded": len(duplicates),
+        "minor_units": dict(sorted(money.items())),
+        "changed": bool(duplicates),
+    }
+    return StoredAnswer(200, json.dumps(content, separators=(",", ":")).encode())

@@ -1,0 +1,126 @@
+"""Which reported movements are given back: those beyond ours, and nothing else that a report may show."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from refpay.identity.principals import Principal
+from refpay.operations.duplicates import Duplicates
+from refpay.payments.claims import Command
+from refpay.providers.port import Answer, Call, CallKind, Verdict
+
+from .bench import Op, Row, at, capture
+
+if TYPE_CHECKING:
+    from .bench import Bench
+
+SUMS = "SELECT class, count(*) AS breaks FROM reconciliation.break WHERE closed_at IS NULL GROUP BY class"
+NAMELESS = (
+    "UPDATE payments.operation SET status = 'succeeded', settled_at = $2, settled_by = 'api' WHERE id = $1"
+)
+
+
+@dataclass
+class Recorded:
+    """A provider that does everything and remembers it."""
+
+    name: str = "north"
+    calls: list[Call] = field(default_factory=list)
+
+    async def perform(self, call: Call) -> Answer:
+        """Do it."""
+        self.calls.append(call)
+        return Answer(Verdict.DONE, provider_reference="ref_1")
+
+
+async def pull(bench: "Bench", key: str) -> list[Call]:
+    """Pull the lever for north; return what was sent."""
+    north = Recorded()
+    duplicates = Duplicates(bench.database, {"north": north}, bench.clock, timedelta(seconds=5))
+    command = Command(Principal("operator", frozenset()), key, bytes(32), "correlation", "live")
+    reply = await duplicates.refund(command, "north", reason="a test")
+    assert reply.answer.status == 200
+    return north.calls
+
+
+def extra(op: Op, name: str = "extra", **changed: object) -> Row:
+    """Return the line of another movement under the key of a charge."""
+    return op.row(movement=f"mov_{name}_{op.key.hex[-12:]}", **changed)
+
+
+async def test_only_what_is_beyond_ours_is_given_back(bench: "Bench") -> None:
+    """Every case at once; of each, which movement is ours and how it is reported decides."""
+    once, doubled, tripled, reversed_, stated, both, unreported, mixed, wrong, renamed, closed, borrowed = (
+        capture(amount=1000 + number) for number in range(12)
+    )
+    refunded = Op("north", 500, "EUR", at(4.5), at(5), kind="refund")
+    failed, unresolved, nameless, stranger = capture(), capture(), capture(), capture()
+    south = capture("south")
+    succeeded = [once, doubled, tripled, reversed_, stated, both, unreported, mixed, wrong, closed]
+    succeeded += [renamed, borrowed]
+    await bench.begin(*succeeded, refunded, failed, unresolved, nameless, south)
+    await bench.settle(*succeeded, refunded, south)
+    await bench.settle(failed, status="failed")
+    await bench.book.rows(NAMELESS, nameless.id, nameless.settled)
+    rows = [
+        once.row(),
+        *(doubled.row(), extra(doubled)),
+        *(tripled.row(), extra(tripled, "one"), extra(tripled, "two")),
+        *(extra(reversed_), reversed_.row()),
+        *(stated.row(), stated.row()),
+        *(both.row(), extra(both), extra(both)),
+        *(extra(unreported, "one"), extra(unreported, "two")),
+        *(mixed.row(), extra(mixed, kind="refund", fee=0)),
+        *(wrong.row(amount=7), extra(renamed, amount=7)),
+        *(closed.row(), extra(closed)),
+        *(borrowed.row(), borrowed.row(movement=once.movement)),
+        *(refunded.row(), extra(refunded), extra(refunded, "charge", kind="capture")),
+        *(failed.row(), extra(failed)),
+        *(unresolved.row(), extra(unresolved)),
+        *(nameless.row(), extra(nameless)),
+        *(stranger.row(), extra(stranger)),
+        *(doubled.row(key=str(uuid4()), movement="mov_nobody_1"),),
+    ]
+    bench.north.publish(0, rows)
+    bench.acquirers["south"].publish(0, [south.row(), extra(south)])
+    await bench.round(21)
+    bench.north.publish(0, [row for row in rows if row != extra(closed)])
+    await bench.round(22)
+    # Each of the cases is a difference that reconciliation knows, or it would prove nothing here.
+    shown = {row["class"]: row["breaks"] for row in await bench.book.rows(SUMS)}
+    assert shown == {"duplicate": 17, "amount": 2, "missing_ours": 3, "status": 2}
+
+    sent = await pull(bench, "first")
+    wanted = {
+        extra(op, name).movement: op.amount
+        for op, name in (
+            (doubled, "extra"),
+            (tripled, "one"),
+            (tripled, "two"),
+            (reversed_, "extra"),
+            (both, "extra"),
+            (unreported, "two"),
+        )
+    }
+    assert {call.parent: call.money.amount_minor for call in sent if call.money} == wanted
+    assert len(sent) == len(wanted)
+    assert {call.kind for call in sent} == {CallKind.REFUND}
+    ours = {op.movement for op in (*succeeded, refunded, failed, unresolved, nameless, south)}
+    assert not ours & {call.parent for call in sent}
+
+    # What is not yet reported as refunded is sent again, under the keys that it has.
+    again = await pull(bench, "second")
+    assert {(call.parent, call.key) for call in again} == {(call.parent, call.key) for call in sent}
+
+
+async def test_more_than_one_pull_takes_is_taken_by_the_next(bench: "Bench") -> None:
+    """The lever answers in time: a hundred at once, those that no pull has planned yet first."""
+    ops = [capture() for _ in range(130)]
+    await bench.have(*ops)
+    bench.north.publish(0, [row for op in ops for row in (op.row(), extra(op))])
+    await bench.round(21)
+    first, second = await pull(bench, "first"), await pull(bench, "second")
+    assert (len(first), len(second)) == (100, 100)
+    assert {call.parent for call in (*first, *second)} == {extra(op).movement for op in ops}
+    assert len({call.key for call in (*first, *second)}) == 130
