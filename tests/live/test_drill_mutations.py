@@ -59,6 +59,16 @@ DRILLS: Final = (
         argument="provider",
         missed="the runbook stopped",
     ),
+    Spoilt(
+        drill="drill-006-double-charge",
+        alert="MoneyPathDoubleCharge",
+        role="support",
+        # Provider and route are real: only the money does not go back.
+        idle={"duplicates.refund": {"refunded": 1, "changed": True}},
+        argument="provider",
+        missed="the ledger is not whole: key_charged_twice",
+        unrepaired=True,
+    ),
 )
 
 
