@@ -15,6 +15,7 @@ from moneypath.alerting.leaf import Recording
 from moneypath.alerting.timing import Scale
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
+from moneypath.runbooks.dilation import in_time
 
 from .conftest import RunTool
 
@@ -233,7 +234,7 @@ def test_the_fill_of_the_window_is_one_when_every_scrape_is_there(
 ) -> None:
     """The query gives 1 for a full window, its share for a half-filled one, and nothing without samples."""
     (tmp_path / "none.rules.yml").write_text("groups: []\n", encoding="utf-8")
-    query = window_fill_query(money_path, Scale(60))
+    query = in_time(window_fill_query(money_path, Scale(60)), Scale(60))
     series = [
         {"series": f"moneypath_payments_total{{{NORTH.replace('north', name).format('succeeded')},{MEMBER}}}"}
         for name in money_path.provider_ids()

@@ -74,16 +74,20 @@ def longest_window_seconds(path: MoneyPath, scale: Scale) -> Fraction:
 
 
 def window_fill_query(path: MoneyPath, scale: Scale) -> str:
-    """Return PromQL for the share, 0 to 1, of the longest window that holds samples; empty means none."""
+    """Return PromQL for the share, 0 to 1, of the longest window that holds samples; empty means none.
+
+    Like every query of a drill its window is production time, to be asked dilated by the same `scale`.
+    """
     operation = path.availability_slos()[0].operation
-    span = scale.apply(_longest(path))
-    samples = decimal_text(span / scale.timing.scrape_seconds)
+    longest = _longest(path)
+    samples = decimal_text(scale.apply(longest) / scale.timing.scrape_seconds)
     providers = "|".join(path.provider_ids())
     matchers = (
         f'job="{api(path)}",operation="{operation}",outcome="{Outcome.SUCCEEDED}",'
         f'traffic="{Traffic.LIVE}",cohort="{Cohort.CONTROL}",provider=~"{providers}"'
     )
-    return f"clamp_max(min(count_over_time({PAYMENTS}{{{matchers}}}[{duration_text(span)}])) / {samples}, 1)"
+    window_text = duration_text(longest.value)
+    return f"clamp_max(min(count_over_time({PAYMENTS}{{{matchers}}}[{window_text}])) / {samples}, 1)"
 
 
 def _longest(path: MoneyPath) -> Leaf:

@@ -1,6 +1,7 @@
 """Runbooks: one printed page each, linted before the night and executed step by step during it."""
 
 from moneypath.runbooks.context import ExecutionContext
+from moneypath.runbooks.dilation import dilated
 from moneypath.runbooks.document import load
 from moneypath.runbooks.execution import execute, undo
 from moneypath.runbooks.findings import Finding, Level, Rule
@@ -46,6 +47,7 @@ __all__ = [
     "Step",
     "StepEvent",
     "SystemClock",
+    "dilated",
     "execute",
     "http_lever",
     "http_levers",

@@ -90,7 +90,9 @@ async def conduct(
         endpoints=endpoints,
         runbook=drill.runbook,
         levers={**own_levers, **(levers or {})},
-        query=runbooks.prometheus_query(endpoints.prometheus),
+        query=runbooks.dilated(
+            runbooks.prometheus_query(endpoints.prometheus), Scale(drill.scenario.clock.scale)
+        ),
         window_fill=drill.window_fill,
         folder=folder,
         reporting_currency=drill.reporting_currency,
