@@ -302,6 +302,8 @@ TRUTHS = {
     "rejected": World((), (), (AUTH.answer(Outcome.REJECTED),)),
     "open, then known": A.done(A.answer(Outcome.UNKNOWN), A.answer(Outcome.INDETERMINATE), A.answer()),
     "known, then a busy answer": A.done(A.answer(), A.answer(Outcome.UNKNOWN), A.answer(Outcome.REJECTED)),
+    "authorized and declined for a client whose journal nobody has": GOOD + World((), (
+        Step("x", AUTHORIZE).charge(), Step("y", AUTHORIZE, "south").charge(ChargeStatus.DECLINED))),
     "a fee that balances": GOOD
     + World(altered(A.lines("fee"), lambda line: replace(line, entry_kind="fee", provider_key=""))),
 }  # fmt: skip

@@ -8,32 +8,51 @@ from typing import Final
 
 from moneypath.drills.steps import FaultParams, Step
 from moneypath.stack.endpoints import Endpoints
-from moneypath.stack.server import ServerSpec
+from moneypath.stack.server import Probe, ServerSpec
 from moneypath.stack.supervisor import Supervisor
 
 SCENARIO_FILES: Final[Mapping[str, Path]] = {"traffic.card_testing": Path("loadtests/card_testing.py")}
 # Longer than any drill, and still an end: an attack that lost its runner and its supervisor stops by itself.
 RUN_SECONDS: Final = 600
+# The most that an attack may try in its life; the load test refuses more.
+CARDS_MOST: Final = 10_000
+# So many that one slow answer does not slow the attack, and never more than the load test allows.
+USERS_LEAST: Final = 5
+USERS_MOST: Final = 50
+ANSWER_SECONDS: Final = 5
+READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attacks:
-    """The attacks of one drill; all end when the supervisor does, a killed runner included."""
+    """The attacks of one drill; all end when the supervisor does, a killed runner included.
+
+    Each writes a journal of its own into `folder`: what an attacker is told has to be true as well.
+    """
 
     supervisor: Supervisor
     project: Path
     endpoints: Endpoints
+    folder: Path
     seed: int
     on_ended: Callable[[str, str], None]
     _running: set[str] = field(default_factory=set)
+    _begun: list[Path] = field(default_factory=list)
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """Return the journal of each attack that was begun."""
+        return tuple(self._begun)
 
     async def begin(self, step: Step) -> None:
-        """Begin the attack of a timeline entry; raises what the supervisor raises."""
+        """Begin the attack of a timeline entry, up to its first answer; raises what the supervisor raises."""
         if step.fault is None or step.id is None or step.params is None:
             raise ValueError(f"timeline entry begins no attack: {step.id}")
-        await self.supervisor.start(self._spec(step.id, step.fault, step.params))
+        journal = self.folder / f"{_process(step.id)}.jsonl"
+        await self.supervisor.start(self._spec(step.id, step.fault, step.params, journal))
         self._running.add(step.id)
+        self._begun.append(journal)
 
     async def end(self, names: Sequence[str]) -> None:
         """End the attacks called `names`; others and those that ended before are left out."""
@@ -43,7 +62,7 @@ class Attacks:
                 self._running.discard(name)
                 self.on_ended(name, "the service")
 
-    def _spec(self, name: str, fault: str, params: FaultParams) -> ServerSpec:
+    def _spec(self, name: str, fault: str, params: FaultParams, journal: Path) -> ServerSpec:
         command = (
             sys.executable, "-m", "locust",
             "--locustfile", str(self.project / SCENARIO_FILES[fault]),
@@ -55,21 +74,30 @@ class Attacks:
             name=_process(name),
             command=command,
             env={
-                "MONEYPATH_ATTACK_TOKEN_FILE": str(self.endpoints.secrets_folder / "checkout_token"),
-                "MONEYPATH_ATTACK_CARD_RANGE": params.card_ranges[0],
-                "MONEYPATH_ATTACK_PER_SECOND": str(params.per_second),
-                "MONEYPATH_ATTACK_SEED": str(self.seed),
+                "MONEYPATH_CHECKOUT_TOKEN_FILE": str(self.endpoints.secrets_folder / "checkout_token"),
+                "MONEYPATH_JOURNAL_FILE": str(journal),
+                "MONEYPATH_SEED": str(self.seed),
+                "MONEYPATH_CARD_RANGE": params.card_ranges[0],
+                "MONEYPATH_CARDS_PER_SECOND": str(params.per_second),
+                "MONEYPATH_CARDS_MAX": str(min(CARDS_MOST, params.per_second * RUN_SECONDS)),
+                "MONEYPATH_USERS": str(min(max(USERS_LEAST, params.per_second), USERS_MOST)),
+                "MONEYPATH_ANSWER_SECONDS": str(ANSWER_SECONDS),
             },
             cwd=self.project,
-            ready=_at_once,
+            ready=_answered(journal),
+            ready_within_seconds=READY_SECONDS,
             stop_grace_seconds=STOP_SECONDS,
             hint="the attack's own words stand in its log; is the service answering?",
         )
 
 
-async def _at_once() -> bool:
-    """Say ready: that an attack works is what the drill looks for, not what it waits for here."""
-    return True
+def _answered(journal: Path) -> Probe:
+    """Return a probe for the first answer: until then nobody is attacked."""
+
+    async def probe() -> bool:
+        return journal.exists() and journal.stat().st_size > 0
+
+    return probe
 
 
 def _process(name: str) -> str:

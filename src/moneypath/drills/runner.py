@@ -43,8 +43,9 @@ LEAST_FILL: Final = ">= 0.8"
 class Surroundings:
     """All that a drill acts on and reads from; nothing of it is the service's own code.
 
-    `window_fill` is the PromQL for the share of the longest alert window that holds samples; `folder`
-    takes the client's journal and the load test's log.
+    `query` takes windows in production time, as pages and drills write them. `window_fill` is the PromQL
+    for the share of the longest alert window that holds samples; `folder` takes the clients' journals and
+    their logs.
     """
 
     project: Path
@@ -75,7 +76,8 @@ async def run_drill(scenario: Scenario, scenario_text: str, around: Surroundings
         async with _watched(course, supervisor) as pages:
             await _incident(course, pages, around.window_fill)
         await supervisor.stop(plan.spec().name)
-        await truth.record(around.endpoints, plan.journal_file, log, drain_seconds=DRAIN_SECONDS)
+        journals = (plan.journal_file, *course.attacks.journals)
+        await truth.record(around.endpoints, journals, log, drain_seconds=DRAIN_SECONDS)
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
@@ -103,6 +105,7 @@ async def _course(
         supervisor,
         around.project,
         endpoints,
+        around.folder,
         scenario.clock.seed,
         on_ended=lambda name, target: _note(log, name, target),
     )

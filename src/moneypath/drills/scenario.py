@@ -141,7 +141,14 @@ class Scenario(Part):
 
     @property
     def card_range(self) -> str:
-        """Return the range that a canary should use: the first one that the first fault hits."""
+        """Return the range that a canary should use: the first one that the first fault hits.
+
+        Where the target tells of the effect, the canary is to feel nothing: one that no fault hits.
+        """
+        if self.effective_when is EffectiveWhen.TARGET_HIT:
+            hit = {each for step in self.timeline if step.params for each in step.params.card_ranges}
+            usual = tuple(self.load.card_ranges)
+            return next((each for each in usual if each not in hit), usual[0])
         first = next((step.params for step in self.timeline if step.params), FaultParams())
         return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
 

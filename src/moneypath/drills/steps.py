@@ -118,5 +118,7 @@ def _refuse_wrong_keys(fault: FaultName, params: FaultParams) -> None:
     unknown = sorted(given - keys.needed - keys.allowed)
     found = [Misfit(("params",), f"{fault} needs `{name}`", allowed) for name in missing]
     found += [Misfit(("params", name), f"{fault} has no such parameter", allowed) for name in unknown]
+    if fault == "traffic.card_testing" and "card_ranges" in given and len(params.card_ranges) != 1:
+        found.append(Misfit(("params", "card_ranges"), f"{fault} attacks one card range", "a list of one"))
     if found:
         raise Misfits(found)

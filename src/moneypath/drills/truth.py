@@ -1,6 +1,7 @@
 """Ask the three witnesses after the drain, and write their verdict into the event log."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from moneypath import oracle
@@ -12,8 +13,8 @@ from moneypath.stack.endpoints import Endpoints
 MAX_DISCREPANCIES = 50
 
 
-async def hear_witnesses(endpoints: Endpoints, journal_file: Path) -> oracle.Verdict:
-    """Read ledger, providers' books and the client's journal, and judge them.
+async def hear_witnesses(endpoints: Endpoints, *journal_files: Path) -> oracle.Verdict:
+    """Read ledger, providers' books and every client's journal, and judge them.
 
     Stop the load and drain first. Raises LedgerUnreadable, ProviderBookUnreadable, JournalInvalid.
     """
@@ -22,17 +23,20 @@ async def hear_witnesses(endpoints: Endpoints, journal_file: Path) -> oracle.Ver
         await oracle.read_provider_book(url, _token(endpoints, name))
         for name, url in endpoints.acquirers.items()
     ]
-    journal = await asyncio.to_thread(oracle.read_journal, journal_file)
+    journals = [await asyncio.to_thread(oracle.read_journal, file) for file in journal_files]
+    answers = [answer for journal in journals for answer in journal.acknowledgements]
     charges = [charge for book in books for charge in book]
-    return await asyncio.to_thread(oracle.judge, postings, charges, journal.acknowledgements)
+    return await asyncio.to_thread(oracle.judge, postings, charges, answers)
 
 
-async def record(endpoints: Endpoints, journal_file: Path, log: EventLog, *, drain_seconds: float) -> None:
+async def record(
+    endpoints: Endpoints, journal_files: Sequence[Path], log: EventLog, *, drain_seconds: float
+) -> None:
     """Wait until nothing is unresolved, audit, and record; a witness that cannot be heard is not "whole"."""
     try:
         took = await oracle.await_drained(endpoints.oracle_dsn, drain_seconds)
         log.append(Kind.LOAD_DRAINED, "operations", {"seconds": round(took, 3)})
-        verdict = await hear_witnesses(endpoints, journal_file)
+        verdict = await hear_witnesses(endpoints, *journal_files)
     except MoneypathError as error:
         log.append(
             Kind.LEDGER_TRUTH, "ledger", {"whole": False, "discrepancies": [error.what]}, source="oracle"
