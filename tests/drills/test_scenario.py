@@ -19,6 +19,14 @@ def test_the_drill_of_the_house_loads() -> None:
     assert scenario.expect.pages[0].within == 600
 
 
+def test_where_the_target_tells_the_canary_stays_out_of_it() -> None:
+    """The canary of the card-testing drill pays with a range of honest buyers, not with the tested one."""
+    scenario = load_scenario(DRILL.with_name("drill-017-card-testing.yaml"))
+    hit = {each for step in scenario.timeline if step.params for each in step.params.card_ranges}
+    assert hit == {"421234"}
+    assert scenario.card_range in set(scenario.load.card_ranges) - hit
+
+
 BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     ("unknown key", lambda t: t.replace("mode: ci", "mode: ci\nspeed: 3"), "speed"),
     ("missing key", lambda t: t.replace("mode: ci\n", ""), "mode"),

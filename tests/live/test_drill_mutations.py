@@ -68,6 +68,15 @@ DRILLS: Final = (
         argument="provider",
         missed="the ledger is not whole: key_charged_twice",
         unrepaired=True,
+        drill="drill-017-card-testing",
+        alert="MoneyPathFraudSpike",
+        role="compliance",
+        idle={
+            "risk.block": {"blocked": True, "changed": True},
+            "risk.unblock": {"blocked": False, "changed": True},
+        },
+        argument="card_range",
+        missed="the runbook stopped: step 4 block-holds",
     ),
 )
 
