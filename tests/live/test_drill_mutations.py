@@ -68,6 +68,8 @@ DRILLS: Final = (
         argument="provider",
         missed="the ledger is not whole: key_charged_twice",
         unrepaired=True,
+    ),
+    Spoilt(
         drill="drill-017-card-testing",
         alert="MoneyPathFraudSpike",
         role="compliance",

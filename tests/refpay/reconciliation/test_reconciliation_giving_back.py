@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from refpay.identity.principals import Principal
@@ -44,7 +44,7 @@ async def pull(bench: "Bench", key: str) -> list[Call]:
     return north.calls
 
 
-def extra(op: Op, name: str = "extra", **changed: object) -> Row:
+def extra(op: Op, name: str = "extra", **changed: Any) -> Row:
     """Return the line of another movement under the key of a charge."""
     return op.row(movement=f"mov_{name}_{op.key.hex[-12:]}", **changed)
 
