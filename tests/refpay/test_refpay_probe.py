@@ -257,6 +257,30 @@ def test_each_acknowledgement_is_read_once_and_a_torn_one_when_it_is_whole(tmp_p
     assert reader.read(10) == [Acknowledgement.of(entries[2])]
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["folder gone", "file unreadable"])
+def test_what_cannot_be_read_is_no_empty_journal(tmp_path: Path, listed: bool) -> None:
+    """A read that fails says so and loses nothing: not even what it had read of other files by then."""
+    folder, away = tmp_path / "folder", tmp_path / "away"
+    folder.mkdir()
+    entries = [made_entry(1), made_entry(2)]
+    note(folder, entries[0])
+    reader = AcknowledgementReader(folder)
+    assert len(reader.read(10)) == 1
+    note(folder, entries[1])
+    if listed:
+        (folder / "z.jsonl").mkdir()
+    else:
+        folder.rename(away)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Is a directory" if listed else "No such file"):
+            reader.read(10)
+    if listed:
+        (folder / "z.jsonl").rmdir()
+    else:
+        away.rename(folder)
+    assert reader.read(10) == [Acknowledgement.of(entries[1])]
+
+
 def test_a_journal_is_bounded_and_drops_its_oldest_segments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,29 +53,42 @@ class AcknowledgementReader:
         self.malformed = 0
 
     def read(self, limit: int) -> list[Acknowledgement]:
-        """Return at most `limit` that were not returned before, oldest file first; raises OSError."""
+        """Return at most `limit` that were not returned before, oldest file first.
+
+        Raises OSError if the folder or a file cannot be read; the next call then returns the same again.
+        """
         found: list[Acknowledgement] = []
-        files = sorted(self._folder.glob(f"*{SUFFIX}"))
-        self._offsets = {file: self._offsets.get(file, 0) for file in files}
+        malformed = 0
+        # Not by glob(), which takes a folder that is gone or closed to us for an empty one.
+        files = sorted(file for file in self._folder.iterdir() if file.suffix == SUFFIX)
+        offsets = {file: self._offsets.get(file, 0) for file in files}
         for file in files:
             if len(found) >= limit:
                 break
             try:
-                found += self._read_file(file, limit - len(found))
+                lines = _whole_lines(file, offsets[file])[: limit - len(found)]
             except FileNotFoundError:
                 # Its writer removed it meanwhile, because newer ones took its place.
-                del self._offsets[file]
+                del offsets[file]
+                continue
+            offsets[file] += sum(len(line) + 1 for line in lines)
+            parsed = [_parsed(line) for line in lines]
+            found += [one for one in parsed if one is not None]
+            malformed += parsed.count(None)
+        # Only now: nothing counts as returned if a later file could not be read.
+        self._offsets = offsets
+        self.malformed += malformed
         return found
 
-    def _read_file(self, file: Path, limit: int) -> list[Acknowledgement]:
-        found: list[Acknowledgement] = []
-        with file.open("rb") as stream:
-            stream.seek(self._offsets[file])
-            lines = stream.read(_CHUNK_BYTES).split(b"\n")[:-1]
-        for line in lines[:limit]:
-            self._offsets[file] += len(line) + 1
-            try:
-                found.append(Acknowledgement.from_json(line))
-            except ValueError:
-                self.malformed += 1
-        return found
+
+def _whole_lines(file: Path, offset: int) -> list[bytes]:
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(_CHUNK_BYTES).split(b"\n")[:-1]
+
+
+def _parsed(line: bytes) -> Acknowledgement | None:
+    try:
+        return Acknowledgement.from_json(line)
+    except ValueError:
+        return None
