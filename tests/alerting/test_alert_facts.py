@@ -64,11 +64,14 @@ def test_an_error_ratio_under_the_threshold_is_never_detected() -> None:
 
 
 def test_the_worst_case_adds_a_scrape_two_evaluations_hold_and_group_wait(money_path: MoneyPath) -> None:
-    """In production the burn at 30 % takes 172.8 s + 15 s, a total outage 30 s + 15 s."""
+    """In production the burn at 30 % takes 172.8 s + 15 s, a total outage 30 s + 15 s.
+
+    A process that takes the scrape's connection and never answers is down 5 s later than one that is gone.
+    """
     assert PRODUCTION.delay_seconds == 15
     assert facts_of(money_path, "MoneyPathAuthorizationBudgetBurn").detect_within_seconds == Fraction("187.8")
     assert facts_of(money_path, "MoneyPathAuthorizationHardDown").detect_within_seconds == 45
-    assert facts_of(money_path, "MoneyPathTargetDown").detect_within_seconds == 45
+    assert facts_of(money_path, "MoneyPathTargetDown").detect_within_seconds == 50
 
 
 def test_live_the_burn_is_seen_within_ten_seconds(money_path: MoneyPath) -> None:

@@ -102,7 +102,9 @@ def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detectio
         seconds = max(_span(scale, each) for each in _patience(guard))
         detection = _Detection(delay + seconds, budget_seconds=guard.detect_within_seconds)
         yield (guard.alert, guard.id, None), detection
-    yield (TARGET_DOWN, "target_up", None), _Detection(delay + _span(scale, TARGET_HOLD_SECONDS))
+    # A process that hangs is found down later than one that is gone: only when its scrape times out.
+    down = scale.timing.hanging_scrape_seconds + _span(scale, TARGET_HOLD_SECONDS)
+    yield (TARGET_DOWN, "target_up", None), _Detection(delay + down)
 
 
 def _patience(guard: AnyGuard) -> tuple[int, ...]:

@@ -34,6 +34,11 @@ class Timing:
         """Return the worst case from a sample to a page: a scrape, two evaluations and the group wait."""
         return self.scrape_seconds + 2 * self.evaluation_seconds + self.group_wait_seconds
 
+    @property
+    def hanging_scrape_seconds(self) -> Fraction:
+        """Return how long a scrape that is never answered takes to count as failed: a whole interval."""
+        return self.scrape_seconds
+
 
 PRODUCTION = Timing(
     scrape_seconds=Fraction(5),
