@@ -80,6 +80,18 @@ DRILLS: Final = (
         argument="card_range",
         missed="the runbook stopped: step 4 block-holds",
     ),
+    Spoilt(
+        drill="drill-012-settlement-mismatch",
+        alert="MoneyPathSettlementMismatch",
+        role="compliance",
+        idle={
+            "provider.drain": {"routing_active": False, "changed": True},
+            "provider.restore": {"routing_active": True, "changed": True},
+            "settlement.refetch": {"reports": 1, "changed": True},
+        },
+        argument="provider",
+        missed="the runbook stopped: step 5 exposure-stopped",
+    ),
 )
 
 
