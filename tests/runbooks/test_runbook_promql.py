@@ -144,6 +144,46 @@ def test_a_page_learns_the_right_provider(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+VIOLATED = 'moneypath_check_violations{{check="{}"}}'
+STAMP = 'moneypath_check_last_success_timestamp_seconds{{check="{}"}}'
+CHECKS = ("captures_posted", "ledger_balance", "ledger_durability", "settlement_matched", "single_charge")
+# North's reports have twelve differences; our books are whole, and every check was done this second.
+DISPUTED = {
+    BREAKS.format("north", "amount"): "9+0",
+    BREAKS.format("north", "fee"): "3+0",
+    BREAKS.format("south", "amount"): "0+0",
+    ROUTED.format("south"): "1+0",
+    RATIO.format("south"): "0+0",
+    **{VIOLATED.format(check): "0+0" for check in CHECKS},
+    VIOLATED.format("settlement_matched"): "12+0",
+    **{STAMP.format(check): "0+1" for check in CHECKS},
+    LAG.format("north"): "20+0",
+}
+MISMATCH: dict[str, tuple[str, dict[str, str], float | None]] = {
+    "it is their report": ("our-books-are-whole", {}, 0),
+    "it is ours": ("our-books-are-whole", {VIOLATED.format("captures_posted"): "1+0"}, 1),
+    "a lost write is ours": ("our-books-are-whole", {VIOLATED.format("ledger_durability"): "2+0"}, 2),
+    "nobody compares": ("our-books-are-whole", {STAMP.format("settlement_matched"): "0+0"}, None),
+    "nobody looks at the ledger": ("our-books-are-whole", {STAMP.format("ledger_balance"): "0+0"}, None),
+    "twelve, and south is there": ("worth-draining", {}, 12),
+    "south is drained": ("worth-draining", {ROUTED.format("south"): "0+0"}, None),
+    "south is sick": ("worth-draining", {RATIO.format("south"): "0.2+0"}, None),
+    "reconciled": ("reconciled-lately", {}, 20),
+    "reconciled, says an old check": ("reconciled-lately", {STAMP.format("settlement_matched"): "0+0"}, None),
+}
+
+
+def test_the_mismatch_page_tells_the_cases_apart(tmp_path: Path) -> None:
+    """Theirs, ours or nobody's; and no drain without another provider to go to."""
+    asked = queries(next(file for file in PAGES if file.stem == "settlement-mismatch"))
+    tests = []
+    for step, change, value in MISMATCH.values():
+        labels = LAG.format("north") if step == "reconciled-lately" else "{}"
+        tests.append(unit_test(asked[step], {**DISPUTED, **change}, value, labels))
+    result = promtool(tmp_path, {"evaluation_interval": "1s", "tests": tests}, "test", "rules")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_promtool_would_say_so(tmp_path: Path) -> None:
     """The negative twin: a wrong expectation fails, so the test above can."""
     query = queries(next(file for file in PAGES if file.stem == "partial-provider-outage"))["ledger-is-whole"]
