@@ -1,5 +1,6 @@
 """Which reported movements are given back: those beyond ours, and nothing else that a report may show."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,8 @@ from uuid import uuid4
 
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
+from refpay.operations.duplicates_repository import insert_repair, read_open
+from refpay.operations.settlements_repository import lock_provider
 from refpay.payments.claims import Command
 from refpay.providers.port import Answer, Call, CallKind, Verdict
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from .bench import Bench
 
 SUMS = "SELECT class, count(*) AS breaks FROM reconciliation.break WHERE closed_at IS NULL GROUP BY class"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NAMELESS = (
     "UPDATE payments.operation SET status = 'succeeded', settled_at = $2, settled_by = 'api' WHERE id = $1"
 )
@@ -124,3 +128,22 @@ async def test_more_than_one_pull_takes_is_taken_by_the_next(bench: "Bench") -> 
     assert (len(first), len(second)) == (100, 100)
     assert {call.parent for call in (*first, *second)} == {extra(op).movement for op in ops}
     assert len({call.key for call in (*first, *second)}) == 130
+
+
+async def test_pulls_take_turns(bench: "Bench") -> None:
+    """Two at once agree on one key: the second one reads what the first one has planned."""
+    op = capture()
+    await bench.have(op)
+    bench.north.publish(0, [op.row(), extra(op)])
+    await bench.round(21)
+    key = uuid4()
+    async with bench.database.transaction() as connection:
+        assert await lock_provider(connection, "north")
+        (planned,) = await read_open(connection, "north", limit=10)
+        await insert_repair(connection, "north", planned.repaired_by(key), now=bench.clock.now())
+        pulling = asyncio.create_task(pull(bench, "second"))
+        async with asyncio.timeout(10):
+            while not pulling.done() and not await bench.book.rows(WAITING):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+        assert not pulling.done()
+    assert [(call.parent, call.key) for call in await pulling] == [(extra(op).movement, key)]
