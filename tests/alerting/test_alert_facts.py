@@ -102,7 +102,7 @@ SETTLEMENT = ("ops", "compliance", "eng")
 BLACKOUT = "telemetry-blackout"
 # Who is paged, where they read, and the worst case from the fault to the page in production and live.
 ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
-    "MoneyPathTargetDown": (("eng", "ops"), BLACKOUT, "45", "8"),
+    "MoneyPathTargetDown": (("eng", "ops"), BLACKOUT, "50", "9"),
     "MoneyPathWatchdog": (("eng",), BLACKOUT, None, None),
     "MoneyPathAuthorizationHardDown": (("eng", "ops"), "partial-provider-outage", "45", "5.5"),
     "MoneyPathAuthorizationBudgetBurn": (("eng", "ops"), "partial-provider-outage", "187.8", "5.88"),
