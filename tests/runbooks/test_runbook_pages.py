@@ -269,3 +269,27 @@ async def test_a_provider_that_is_not_healed_is_drained_again_and_left_to_people
         execution, context=context, levers=outage.levers, record=outage.events.append, clock=outage
     )
     assert outage.routed
+
+
+def test_every_page_with_a_drill_says_who_is_paged_who_tells_and_who_decides_within_the_hour(
+    page: Runbook,
+) -> None:
+    """Engineers repair; somebody else tells those affected, and somebody decides on the regulator."""
+    if not page.front.drills:
+        return
+    hour = 3600.0
+    paged = {role for role, duty in page.front.roles.items() if duty.page}
+    assert paged <= set(MONEY_PATH.paged_roles())
+    assert page.front.owner_role in paged
+    told = {one.role for one in page.front.comms if one.by <= hour}
+    deciding = {one.role for one in page.front.regulatory}
+    assert told
+    assert deciding
+    busy = {one.role for one in page.front.first_hour if one.by <= hour}
+    assert told | deciding | paged <= busy
+
+
+def test_the_four_scenarios_have_drills() -> None:
+    """The test above would pass pages without any."""
+    drilled = {file.stem for file in PAGES if load(file).front.drills}
+    assert {"partial-provider-outage", "double-charge", "settlement-mismatch", "fraud-spike"} <= drilled
