@@ -53,7 +53,8 @@ async def _await(main: Callable[[], Awaitable[None]]) -> None:
 
 def listen(port: int, host: str = LOOPBACK) -> socket.socket:
     """Bind a port (0: any free one) of an IPv4 address; raises StartRefused if it is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on, and an answer waits 40 ms for a delayed ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # A restart after a kill must not wait for the old connections' TIME_WAIT.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,7 +1,9 @@
 """Small parts alone: money, identifiers, settings, tokens, card numbers, gauges' arithmetic."""
 
+import asyncio
 import hashlib
 import json
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from refpay.identity.principals import Principals
 from refpay.ids import mint_id
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency, Money
 from refpay.payments.claims import fingerprint
+from refpay.runtime import listen
 from refpay.settings import RiskSettings, read_settings
 
 
@@ -202,3 +205,20 @@ def test_only_the_whole_token_opens(tmp_path: Path) -> None:
     ):
         with pytest.raises(CredentialRefused):
             principals.authenticate(header)
+
+
+async def test_an_answer_does_not_wait_for_a_delayed_acknowledgement() -> None:
+    """On any event loop Nagle's algorithm is off, or the second part of every answer is 40 ms late."""
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = listen(0)
+    async with await asyncio.start_server(accept, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await asyncio.wait_for(accepted, 5)
+        writer.close()
+        await writer.wait_closed()
