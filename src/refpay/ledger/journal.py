@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,7 @@ class Journal:
         # A cancelled flush goes on in its thread while the last one begins.
         self._lock = threading.Lock()
         self._segment: int | None = None
+        self._begun: datetime | None = None
         self._written = 0
 
     def note(self, entry: Entry) -> None:
@@ -80,7 +82,10 @@ class Journal:
         return self._segment
 
     def _begin_segment(self) -> None:
-        name = f"{mint_id(self._clock.now())}-{self._service}{SUFFIX}"
+        # The names sort by time, to the millisecond: two segments never share one, whatever the clock says.
+        now = self._clock.now()
+        self._begun = now if self._begun is None else max(now, self._begun + timedelta(milliseconds=1))
+        name = f"{mint_id(self._begun)}-{self._service}{SUFFIX}"
         begun = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._segment is not None:
             os.close(self._segment)
