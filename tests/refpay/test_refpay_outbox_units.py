@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.telemetry.vocabulary import DeadLetterReason
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
 from refpay.errors import InvariantViolation
 from refpay.money import Currency
 from refpay.operations.dead_letters import QUEUES

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from moneypath.telemetry.vocabulary import AtRiskReason
+from moneypath.telemetry.catalogue.vocabulary import AtRiskReason
 from refpay.clock import SystemClock
 from refpay.costs import CostModel
 from refpay.db.errors import DatabaseUnavailable

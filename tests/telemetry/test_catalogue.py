@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.declaring import LATENCY_BUCKETS
+from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
 
 Vocabulary = dict[str, tuple[str, ...]]
 

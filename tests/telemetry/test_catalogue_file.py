@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid
-from moneypath.telemetry.catalogue_file import SIZE_LIMIT_BYTES
+from moneypath.telemetry.catalogue.file import SIZE_LIMIT_BYTES
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
-from moneypath.telemetry.exposition import OPENMETRICS, TEXT, negotiate
+from moneypath.telemetry.exposition.text import OPENMETRICS, TEXT, negotiate
 
 # The parser ships without annotations of its own.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
-from moneypath.telemetry.vocabulary import Operation, Outcome
+from moneypath.telemetry.catalogue.vocabulary import Operation, Outcome
 
 Read = Callable[..., float | None]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
-from moneypath.telemetry.cells import BoundCounter, BoundGauge, BoundHistogram
-from moneypath.telemetry.locked import (
+from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram
+from moneypath.telemetry.recording.locked import (
     LockedCounter,
     LockedDrops,
     LockedGauge,
@@ -16,8 +16,8 @@ from moneypath.telemetry.locked import (
     LockedPayment,
     is_gil_enabled,
 )
-from moneypath.telemetry.payments import PaymentRecord
-from moneypath.telemetry.recorder import Recorder as BareRecorder
+from moneypath.telemetry.recording.payments import PaymentRecord
+from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
 
 Read = Callable[..., float | None]
 

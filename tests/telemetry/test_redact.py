@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from moneypath.telemetry.redact import CARD_MASK, SECRET_MASK, is_card_number, is_secret_name, redact
+from moneypath.telemetry.redaction import CARD_MASK, SECRET_MASK, is_card_number, is_secret_name, redact
 
 # The networks' published test numbers, of 12 to 19 digits.
 CARDS = (

@@ -11,7 +11,7 @@ from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, LatencySlo
 from moneypath.path.selection import Match
 from moneypath.telemetry.catalogue import Catalogue
-from moneypath.telemetry.vocabulary import NO_PROVIDER, AuthorizationResult, Outcome
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, AuthorizationResult, Outcome
 
 # A healthy ratio lies at this share of the limit that it must not pass.
 _ROOM = Fraction(2, 3)

@@ -18,7 +18,7 @@ from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
-from moneypath.telemetry.vocabulary import Cohort, Outcome, Traffic
+from moneypath.telemetry.catalogue.vocabulary import Cohort, Outcome, Traffic
 
 # Between the edges 0.05 and 0.1 of our histograms: a healthy provider's answer.
 _HEALTHY_SECONDS = Decimal("0.08")

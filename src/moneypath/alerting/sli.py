@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from moneypath.alerting.burn import TIERS
 from moneypath.alerting.leaf import Expr, Leaf, Recording, duration_text, expr, fixed, window
 from moneypath.path.objectives import AvailabilitySlo
-from moneypath.telemetry.vocabulary import NO_PROVIDER, Operation, Outcome, Traffic
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Operation, Outcome, Traffic
 
 HARD_DOWN_SECONDS = 60
 TRAFFIC_SECONDS = 300

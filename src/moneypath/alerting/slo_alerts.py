@@ -21,7 +21,7 @@ from moneypath.alerting.leaf import Alert, Expr, Leaf, count, expr, fixed, windo
 from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS, Recorded, noun, recorded
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, HardDown
-from moneypath.telemetry.vocabulary import Operation
+from moneypath.telemetry.catalogue.vocabulary import Operation
 
 TRAFFIC_HOLD_SECONDS = 300
 

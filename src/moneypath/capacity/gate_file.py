@@ -15,7 +15,7 @@ from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo, Ob
 from moneypath.path.parts import Declared, Ratio, Slug, Title
 from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, key_text, suggest
 from moneypath.path.source import Problem, parse_yaml, read_text
-from moneypath.telemetry.vocabulary import Operation
+from moneypath.telemetry.catalogue.vocabulary import Operation
 
 S = TypeVar("S", bound=Objective)
 

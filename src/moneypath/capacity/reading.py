@@ -15,7 +15,14 @@ from moneypath.capacity.gate_file import Promises
 from moneypath.capacity.histogram import Histogram, histogram
 from moneypath.capacity.samples import SamplesUnread
 from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo
-from moneypath.telemetry.vocabulary import LedgerKind, LedgerOutcome, Operation, Outcome, ProbeResult, Traffic
+from moneypath.telemetry.catalogue.vocabulary import (
+    LedgerKind,
+    LedgerOutcome,
+    Operation,
+    Outcome,
+    ProbeResult,
+    Traffic,
+)
 
 PAYMENTS: Final = "moneypath_payments_total"
 RESULTS: Final = "moneypath_authorization_results_total"

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from moneypath.path.parts import CurrencyCode, Declared, SnakeId, Title
 from moneypath.path.problems import Location, Misfit, suggest
-from moneypath.telemetry.vocabulary import OPTIONAL_SLOTS, CostComponent
+from moneypath.telemetry.catalogue.vocabulary import OPTIONAL_SLOTS, CostComponent
 
 # Services read this file; they do not read the declaration.
 COSTS_FILE: Final = "src/refpay/costs.json"

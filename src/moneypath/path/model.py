@@ -26,7 +26,7 @@ from moneypath.path.parts import (
 from moneypath.path.problems import Location, Misfit, Misfits, repeated, suggest
 from moneypath.path.selection import series_misfits
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
-from moneypath.telemetry.vocabulary import NO_PROVIDER
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
 
 
 class MoneyPath(Declared):

@@ -30,8 +30,9 @@ from moneypath.path.selection import (
     series_misfits,
     value_misfits,
 )
-from moneypath.telemetry.catalogue import LONGEST_THRESHOLD_SECONDS, Catalogue, MetricKind
-from moneypath.telemetry.vocabulary import AuthorizationResult, Operation, Outcome
+from moneypath.telemetry.catalogue import Catalogue, MetricKind
+from moneypath.telemetry.catalogue.catalogue import LONGEST_THRESHOLD_SECONDS
+from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Operation, Outcome
 
 
 class Per(StrEnum):

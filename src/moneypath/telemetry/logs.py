@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import structlog
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.redact import SECRET_MASK, is_secret_name, redact
+from moneypath.telemetry.redaction import SECRET_MASK, is_secret_name, redact
 
 LINE_LIMIT = 8192
 VALUE_LIMIT = 2048

@@ -6,8 +6,8 @@ from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
-from moneypath.telemetry.locked import is_gil_enabled
-from moneypath.telemetry.recorder import OWN_METRICS, Recorder
+from moneypath.telemetry.recording.locked import is_gil_enabled
+from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
 
 __all__ = ["Recorder", "setup"]
 

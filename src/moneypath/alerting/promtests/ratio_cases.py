@@ -9,7 +9,7 @@ from moneypath.alerting.promtests.case import STEP_SECONDS, Case, Moment, Sample
 from moneypath.alerting.promtests.traffic import BUSY, Phase, routing, technical, traffic
 from moneypath.alerting.sli import Recorded
 from moneypath.path.objectives import AvailabilitySlo
-from moneypath.telemetry.vocabulary import NO_PROVIDER, Traffic
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Traffic
 
 PERCENT = Fraction(1, 100)
 

@@ -7,7 +7,7 @@ from moneypath.alerting.conventions import ROUTING
 from moneypath.alerting.promtests.case import STEP_SECONDS, Segment, counter, flat, series
 from moneypath.alerting.sli import PAYMENTS, RESULTS
 from moneypath.path.objectives import AvailabilitySlo
-from moneypath.telemetry.vocabulary import AuthorizationResult, Cohort, Outcome, Traffic
+from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Cohort, Outcome, Traffic
 
 # Events a second, many enough that no floor of events matters unless a case is about it.
 BUSY = Fraction(1000)

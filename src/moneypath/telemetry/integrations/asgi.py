@@ -6,10 +6,10 @@ from time import perf_counter
 from typing import Any
 
 from moneypath.telemetry import correlation
+from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER
 from moneypath.telemetry.errors import TelemetryError
-from moneypath.telemetry.exposition import negotiate
-from moneypath.telemetry.recorder import Recorder
-from moneypath.telemetry.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER
+from moneypath.telemetry.exposition.text import negotiate
+from moneypath.telemetry.recording.recorder import Recorder
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

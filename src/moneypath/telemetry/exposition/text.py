@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from moneypath.telemetry.cells import Cells, Key
-from moneypath.telemetry.metric import MetricKind, MetricSpec
+from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
+from moneypath.telemetry.exposition.samples import Cells, Key
 
 ACCEPT_LENGTH_LIMIT = 1024
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from moneypath.telemetry.business_metrics import business_metrics
-from moneypath.telemetry.declaring import Slots, counter, gauge, histogram, values
-from moneypath.telemetry.metric import MetricSpec, Unit
-from moneypath.telemetry.vocabulary import (
+from moneypath.telemetry.catalogue.business_metrics import business_metrics
+from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
+from moneypath.telemetry.catalogue.metric import MetricSpec, Unit
+from moneypath.telemetry.catalogue.vocabulary import (
     HTTP_METHODS,
     HTTP_STATUS_CODES,
     NO_PROVIDER,

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moneypath.telemetry import catalogue_file
-from moneypath.telemetry.base_metrics import base_metrics
+from moneypath.telemetry.catalogue import file as catalogue_file
+from moneypath.telemetry.catalogue.base_metrics import base_metrics
+from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue.vocabulary import fill_slots
 from moneypath.telemetry.errors import CatalogueInvalid
-from moneypath.telemetry.metric import MetricKind, MetricSpec, Unit
-from moneypath.telemetry.vocabulary import fill_slots
 
 __all__ = ["Catalogue", "MetricKind", "MetricSpec", "Unit"]
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from moneypath.telemetry.cells import Cells, Drops, Key, bisect_edges
+from moneypath.telemetry.catalogue.metric import MetricSpec
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason, Outcome
 from moneypath.telemetry.errors import CatalogueInvalid
-from moneypath.telemetry.metric import MetricSpec
-from moneypath.telemetry.vocabulary import NO_PROVIDER, DropReason, Outcome
+from moneypath.telemetry.exposition.samples import Cells, Key
+from moneypath.telemetry.recording.cells import Drops, bisect_edges
 
 COUNTER = "moneypath_payments_total"
 HISTOGRAM = "moneypath_payment_duration_seconds"

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from moneypath.telemetry.cells import BoundCounter, BoundGauge, BoundHistogram, Cells, Drops
-from moneypath.telemetry.payments import PaymentBook, PaymentRecord
-from moneypath.telemetry.vocabulary import NO_PROVIDER, DropReason
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
+from moneypath.telemetry.exposition.samples import Cells
+from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram, Drops
+from moneypath.telemetry.recording.payments import PaymentBook, PaymentRecord
 
 
 def is_gil_enabled() -> bool:

@@ -12,12 +12,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
+from moneypath.telemetry.catalogue.metric import MetricSpec
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
-from moneypath.telemetry.metric import MetricSpec
-from moneypath.telemetry.vocabulary import DropReason
-
-Cells = list[float]
-Key = tuple[str, ...]
+from moneypath.telemetry.exposition.samples import Cells, Key
 
 # Sums stay exact far below this, and an absurd value (a timestamp in ns as a duration) shows as a drop.
 LARGEST = float(2**63)

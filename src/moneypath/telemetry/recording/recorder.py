@@ -6,24 +6,29 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import NoReturn
 
-from moneypath.telemetry import payments
 from moneypath.telemetry.catalogue import Catalogue
-from moneypath.telemetry.cells import (
+from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
+from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
+from moneypath.telemetry.exposition.samples import Cells, Key
+from moneypath.telemetry.exposition.text import FamilyText
+from moneypath.telemetry.recording import payments
+from moneypath.telemetry.recording.cells import (
     BoundCounter,
     BoundGauge,
     BoundHistogram,
-    Cells,
     CounterFamily,
     Drops,
     GaugeFamily,
     HistogramFamily,
-    Key,
 )
-from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
-from moneypath.telemetry.exposition import FamilyText
-from moneypath.telemetry.locked import LockedCounter, LockedDrops, LockedGauge, LockedHistogram, LockedPayment
-from moneypath.telemetry.metric import MetricKind, MetricSpec
-from moneypath.telemetry.payments import PaymentBook, PaymentRecord, UnrecordedPayment
+from moneypath.telemetry.recording.locked import (
+    LockedCounter,
+    LockedDrops,
+    LockedGauge,
+    LockedHistogram,
+    LockedPayment,
+)
+from moneypath.telemetry.recording.payments import PaymentBook, PaymentRecord, UnrecordedPayment
 
 RECORDS = "moneypath_telemetry_records_total"
 DROPS = "moneypath_telemetry_drops_total"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
 from moneypath.telemetry.errors import CatalogueInvalid
-from moneypath.telemetry.metric import MetricKind, MetricSpec, Unit
 
 FORMAT_VERSION = 1
 SIZE_LIMIT_BYTES = 1024 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
 
-from moneypath.telemetry.metric import MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
 
 # 1 ms to 10 s in steps of about two: a local write at one end, a provider's time-out at the other.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from moneypath.telemetry.declaring import Slots, counter, gauge, values
-from moneypath.telemetry.metric import MetricSpec, Unit
-from moneypath.telemetry.vocabulary import (
+from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, values
+from moneypath.telemetry.catalogue.metric import MetricSpec, Unit
+from moneypath.telemetry.catalogue.vocabulary import (
     NO_PROVIDER,
     BreakClass,
     CostComponent,

@@ -1,0 +1,21 @@
+"""The ids that tie together what is done for one request: its logs, answers, calls and messages."""
+
+from moneypath.telemetry.correlation.carriers import extract, inject
+from moneypath.telemetry.correlation.context import Context, active, bound, current, entered, name_payment
+from moneypath.telemetry.correlation.ids import HEADER, accept, mint
+from moneypath.telemetry.correlation.trace import Trace
+
+__all__ = [
+    "HEADER",
+    "Context",
+    "Trace",
+    "accept",
+    "active",
+    "bound",
+    "current",
+    "entered",
+    "extract",
+    "inject",
+    "mint",
+    "name_payment",
+]

@@ -1,0 +1,1 @@
+"""Metrics as text, the way a scrape reads them."""

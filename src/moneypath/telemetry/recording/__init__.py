@@ -1,0 +1,1 @@
+"""The hot path: where a record goes, and the recorder that a service holds."""

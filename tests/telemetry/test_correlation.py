@@ -1,0 +1,78 @@
+"""A context goes in and out of headers unchanged, and nothing malformed is believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moneypath.telemetry import correlation
+from moneypath.telemetry.correlation import Context, Trace, trace
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+hexadecimal = st.text("0123456789abcdef", min_size=1)
+
+
+def ids(length: int) -> st.SearchStrategy[str]:
+    """Draw ids that are not all zero."""
+    return st.text("0123456789abcdef", min_size=length, max_size=length).filter(lambda text: text.strip("0"))
+
+
+@given(ids(32), ids(16), st.booleans(), st.sampled_from(["", "vendor=1,other=2"]))
+def test_what_is_put_in_comes_out(trace_id: str, span_id: str, sampled: bool, state: str) -> None:
+    """Across a service boundary only the payment stays behind: it is the service's own."""
+    carried: dict[str, str] = {}
+    context = Context("0000-request", Trace(trace_id, span_id, sampled, state), payment_id="p-1")
+    with correlation.entered(context):
+        correlation.inject(carried)
+    assert correlation.extract(carried) == Context("0000-request", context.trace)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        f"00-{TRACE}-{SPAN}",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01-more",
+        f"00-{TRACE}-{SPAN}-1",
+        f" 00-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01\n",
+    ],
+)
+def test_a_malformed_parent_is_no_parent(header: str | None) -> None:
+    """A trace begins anew then."""
+    assert trace.parse(header) is None
+
+
+def test_a_later_version_is_read_as_far_as_known() -> None:
+    """The recommendation promises that its first four fields stay."""
+    assert trace.parse(f"01-{TRACE}-{SPAN}-03-more") == Trace(TRACE, SPAN, sampled=True)
+
+
+def test_state_of_others_is_passed_on_or_dropped_whole() -> None:
+    """Cut in the middle it would be somebody's wrong number."""
+    parent = f"00-{TRACE}-{SPAN}-00"
+    assert trace.parse(parent, "a=1") == Trace(TRACE, SPAN, sampled=False, state="a=1")
+    assert trace.parse(parent, "a" * 513) == Trace(TRACE, SPAN, sampled=False)
+
+
+def test_outside_of_a_request_there_is_nothing_to_put_in() -> None:
+    """And nothing to name."""
+    carried: dict[str, str] = {}
+    correlation.inject(carried)
+    correlation.name_payment("p-1")
+    assert not carried
+    assert correlation.active() is None
+
+
+def test_a_payment_is_named_for_the_rest_of_the_request() -> None:
+    """And forgotten with it."""
+    with correlation.entered(Context("0000-request")), correlation.bound("0000-renamed"):
+        correlation.name_payment("p-1")
+        assert correlation.active() == Context("0000-renamed", payment_id="p-1")
+    assert correlation.active() is None
