@@ -176,7 +176,6 @@ HISTOGRAM = MetricSpec(
 @pytest.mark.parametrize(
     ("spec", "change", "problem"),
     [
-        (COUNTER, {"name": "things_total"}, "begin with moneypath_"),
         (COUNTER, {"name": "moneypath_Things_total"}, "lower_snake_case"),
         (COUNTER, {"name": "moneypath_things__x_total"}, "lower_snake_case"),
         (COUNTER, {"name": f"moneypath_{'x' * 100}_total"}, "lower_snake_case"),

@@ -71,8 +71,8 @@ Change = Callable[[dict[str, Any]], object]
             r"metrics\[0\].buckets: has to be a list of num",
         ),
         (
-            lambda top: top["metrics"][0].update(name="wrong_seconds"),
-            "metric wrong_seconds: name: has to begin",
+            lambda top: top["metrics"][0].update(name="Wrong_seconds"),
+            "metric Wrong_seconds: name: has to be lower",
         ),
         (lambda top: top["metrics"].append(top["metrics"][0]), "declared twice"),
     ],

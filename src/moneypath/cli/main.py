@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from moneypath.cli import board_commands, drill_commands, gate_command, project_commands
+from moneypath.cli import board_commands, drill_commands, gate_command, metrics_command, project_commands
 from moneypath.errors import MoneypathError
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -19,6 +19,7 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.generate,
     project_commands.check_path,
     project_commands.draw_map,
+    metrics_command.metrics,
     project_commands.runbook,
     board_commands.board,
     board_commands.mint_secrets,

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from moneypath.path.costs import Costs, cost_misfits
+from moneypath.path.extension import OPERATIONS, Extension, extension_misfits
 from moneypath.path.guards import AnyGuard, guard_misfits
 from moneypath.path.objectives import AvailabilitySlo, LatencySlo, PathSlo, Slo, objective_misfits
 from moneypath.path.parts import (
@@ -27,6 +28,7 @@ from moneypath.path.problems import Location, Misfit, Misfits, repeated, suggest
 from moneypath.path.selection import series_misfits
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
+from moneypath.telemetry.errors import CatalogueInvalid
 
 
 class MoneyPath(Declared):
@@ -46,11 +48,12 @@ class MoneyPath(Declared):
     guards: tuple[AnyGuard, ...] = Field(max_length=50, description="a list of guards, or []")
     costs: Costs
     watchdog: Watchdog
+    telemetry: Extension
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         # The catalogue is closed over what is declared, so it can only be built of what fits together.
-        found = tuple(_misfits(self)) or tuple(_series_misfits(self, Catalogue.build(_vocabulary(self))))
+        found = tuple(_misfits(self)) or tuple(_catalogue_misfits(self))
         if found:
             raise Misfits(found)
         return self
@@ -77,16 +80,33 @@ class MoneyPath(Declared):
         for slo in self.slos:
             if isinstance(slo, LatencySlo):
                 thresholds.setdefault(slo.timed.series, []).append(float(slo.threshold_seconds))
-        return Catalogue.build(_vocabulary(self), latency_thresholds=thresholds)
+        slots = _vocabulary(self)
+        return Catalogue.build(slots, latency_thresholds=thresholds, own=self.telemetry.specs(slots))
 
 
 def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
     return {
+        "operations": (*OPERATIONS, *path.telemetry.operations),
         "providers": path.provider_ids(),
         "currencies": tuple(path.currencies),
         "schemes": path.schemes,
         "checks": tuple(check.id for check in path.checks),
     }
+
+
+def _catalogue_misfits(path: MoneyPath) -> Iterator[Misfit]:
+    slots = _vocabulary(path)
+    found = tuple(extension_misfits(path.telemetry, slots))
+    if found:
+        yield from found
+        return
+    try:
+        catalogue = Catalogue.build(slots, own=path.telemetry.specs(slots))
+    except CatalogueInvalid as problem:
+        # Each part is sound: a name is taken, or all of them together make more series than a budget allows.
+        yield Misfit(("telemetry",), problem.what)
+        return
+    yield from _series_misfits(path, catalogue)
 
 
 def _misfits(path: MoneyPath) -> Iterator[Misfit]:

@@ -8,6 +8,7 @@ from moneypath.errors import MoneypathError
 from moneypath.path.costs import COSTS_FILE, write_costs
 from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
 from moneypath.workflows.containers import container_files
+from moneypath.workflows.metrics import METRICS_PAGE, describe_metrics, metrics_page
 from moneypath.workflows.picture import pictures
 
 
@@ -27,6 +28,7 @@ def generated(project: Path) -> dict[str, str]:
         **generate_dashboards(path),
         **container_files(path),
         **pictures(path),
+        METRICS_PAGE: metrics_page(describe_metrics(path)),
     }
 
 

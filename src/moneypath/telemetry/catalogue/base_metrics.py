@@ -15,7 +15,6 @@ from moneypath.telemetry.catalogue.vocabulary import (
     IdempotencyResult,
     LedgerKind,
     LedgerOutcome,
-    Operation,
     Outcome,
     Traffic,
 )
@@ -32,7 +31,7 @@ def base_metrics(slots: Slots) -> Iterator[MetricSpec]:
 
 
 def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    operation, outcome = values(Operation), values(Outcome)
+    operation, outcome = slots["operations"], values(Outcome)
     yield counter(
         name="moneypath_payments_total",
         help="Payment operations by their final outcome and the provider that gave the final answer.",
@@ -56,7 +55,7 @@ def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
         name="moneypath_payments_in_flight",
         help="Payment operations that have begun and have no outcome yet.",
         labels={"operation": operation},
-        series_budget=6,
+        series_budget=20,
     )
     yield counter(
         name="moneypath_authorization_results_total",
@@ -74,18 +73,18 @@ def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
         name="moneypath_idempotency_results_total",
         help="What the idempotency key of a state change turned out to be.",
         labels={"operation": operation, "result": values(IdempotencyResult)},
-        series_budget=30,
+        series_budget=100,
     )
 
 
 def _provider_metrics(slots: Slots) -> Iterator[MetricSpec]:
     provider = {"provider": slots["providers"]}
-    attempt = {**provider, "operation": values(Operation), "outcome": values(Outcome)}
+    attempt = {**provider, "operation": slots["operations"], "outcome": values(Outcome)}
     yield counter(
         name="moneypath_provider_attempts_total",
         help="Requests sent to a provider, every retry counted.",
         labels=attempt,
-        series_budget=840,
+        series_budget=1400,
     )
     yield histogram(
         name="moneypath_provider_request_duration_seconds",

@@ -13,6 +13,8 @@ from moneypath.telemetry.errors import CatalogueInvalid
 __all__ = ["Catalogue", "MetricKind", "MetricSpec", "Unit"]
 
 LONGEST_THRESHOLD_SECONDS = 3600.0
+# Ours, so that no metric of a team ever collides with one that is still to come.
+PREFIX = "moneypath_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,25 @@ class Catalogue:
         vocabulary: Mapping[str, tuple[str, ...]],
         *,
         latency_thresholds: Mapping[str, Iterable[float]] | None = None,
+        own: Iterable[MetricSpec] = (),
     ) -> "Catalogue":
         """Build the catalogue of the money path from the values that its labels may take.
 
-        `vocabulary` needs providers, currencies, checks, schemes and may give methods, reasons and
-        routes. `latency_thresholds` maps a histogram's name to the thresholds, in seconds, of the
-        objectives on it; each becomes a bucket edge, or no rule could count what lies under it.
+        `vocabulary` needs providers, currencies, checks, schemes and may give methods, operations,
+        queues, reasons and routes. `latency_thresholds` maps a histogram's name to the thresholds, in
+        seconds, of the objectives on it; each becomes a bucket edge, or no rule could count what lies
+        under it. `own` are metrics of the team's, under names of its own.
         Raises CatalogueInvalid for an unknown slot or histogram and for any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(fill_slots(vocabulary))}
+        for added in own:
+            if added.name in specs:
+                raise CatalogueInvalid(f"metric {added.name}: declared twice")
+            if added.name.startswith(PREFIX):
+                raise CatalogueInvalid(
+                    f"metric {added.name}: names that begin with {PREFIX} are the product's"
+                )
+            specs[added.name] = added
         for name, thresholds in (latency_thresholds or {}).items():
             spec = specs.get(name)
             if spec is None or spec.kind is not MetricKind.HISTOGRAM:

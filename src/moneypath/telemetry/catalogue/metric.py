@@ -10,9 +10,6 @@ from types import MappingProxyType
 
 from moneypath.telemetry.errors import CatalogueInvalid
 
-PREFIX = "moneypath_"
-# Names of the OpenTelemetry semantic conventions keep their own prefix.
-CONVENTIONAL_NAMES = frozenset({"http_server_request_duration_seconds"})
 # Prometheus' own, and the parameters of the recording calls, which take labels as keywords.
 RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "amount", "value", "seconds", "self"})
 RESERVED_SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_info")
@@ -110,8 +107,6 @@ def _name_problems(spec: MetricSpec) -> Iterator[str]:
     stem = spec.name.removesuffix("_total")
     if not _NAME.fullmatch(spec.name) or len(spec.name) > NAME_LENGTH_LIMIT:
         yield f"name: has to be lower_snake_case of at most {NAME_LENGTH_LIMIT} characters"
-    if not spec.name.startswith(PREFIX) and spec.name not in CONVENTIONAL_NAMES:
-        yield f"name: has to begin with {PREFIX}"
     if (spec.kind is MetricKind.COUNTER) != spec.name.endswith("_total"):
         yield f"name: _total ends the names of counters and of nothing else, this is a {spec.kind}"
     if stem.endswith(RESERVED_SUFFIXES):

@@ -190,6 +190,7 @@ HTTP_STATUS_CODES = (
 REQUIRED_SLOTS = ("providers", "currencies", "checks", "schemes")
 OPTIONAL_SLOTS: Mapping[str, tuple[str, ...]] = {
     "methods": ("card",),
+    "operations": tuple(operation.value for operation in Operation),
     "reasons": tuple(reason.value for reason in AtRiskReason),
     "queues": ("outbox", "notifications", "compliance_log"),
     # Empty: the service that knows its routes closes this set when it wires the HTTP middleware.
