@@ -4,6 +4,7 @@ RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 BUILD ?= refpay.app
 RUNS ?= 1
+SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
 .PHONY: help setup demo drill gate prove-gate test prove explore check generate format bench picture lock
 
@@ -54,7 +55,7 @@ format: setup  ## Format and fix what can be fixed by machine
 	@$(RUN) ruff check --fix .
 
 bench: setup  ## Measure side by side; prints ratios
-	@for script in benchmarks/*.py; do .venv/bin/python "$$script" || exit 1; done
+	@for script in $(SCRIPTS) benchmarks/telemetry_table.py; do .venv/bin/python "$$script" || exit 1; done
 
 picture: setup  ## Run the demo and save what it showed for the README
 	@$(RUN) moneypath demo --svg docs/images/demo.svg

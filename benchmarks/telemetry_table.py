@@ -1,0 +1,50 @@
+"""The speed table of the instrumentation library: every `telemetry_*.py` beside this file, as one table.
+
+Run `python benchmarks/telemetry_table.py`. Each part runs in a process of its own, one after the other,
+and may fail without taking the others' rows with it; then the exit code is 1. A missed goal is
+printed, and no failure: a busy machine is no defect.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import measuring
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "telemetry.json"
+
+
+def parts() -> list[Path]:
+    """Return the scripts that have rows of the table."""
+    return sorted(script for script in HERE.glob("telemetry_*.py") if script != Path(__file__).resolve())
+
+
+def measure(script: Path, folder: Path) -> list[measuring.Row] | None:
+    """Run one script and return its rows, None if it failed."""
+    file = folder / f"{script.stem}.json"
+    # Its table is printed with the others' at the end; what it has to say beside it comes on stderr.
+    done = subprocess.run(  # noqa: S603 - a script of ours
+        [sys.executable, str(script), "--json", str(file)], check=False, stdout=subprocess.DEVNULL
+    )
+    if done.returncode or not file.exists():
+        sys.stderr.write(f"{script.name}: exit code {done.returncode}\n")
+        return None
+    return measuring.read(file)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    arguments = measuring.parser("The speed table of the instrumentation library.")
+    arguments.set_defaults(json=RESULTS)
+    file: Path = arguments.parse_args().json
+    with tempfile.TemporaryDirectory() as folder:
+        measured = [measure(script, Path(folder)) for script in parts()]
+    measuring.tell([row for rows in measured if rows for row in rows], file)
+    sys.stdout.write(f"written to {file}\n")
+    return int(None in measured)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
