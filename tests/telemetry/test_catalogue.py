@@ -57,6 +57,7 @@ EXPECTED_LABELS = {
     ],
     "moneypath_telemetry_records_total": [],
     "moneypath_telemetry_drops_total": ["reason"],
+    "moneypath_telemetry_render_bytes_total": [],
     "moneypath_telemetry_render_seconds_total": [],
 }
 

@@ -66,8 +66,9 @@ def test_both_formats_hold_the_same_samples(recorder: Recorder) -> None:
     filled(recorder)
     text = samples(parse_text(recorder.render().decode()))
     openmetrics = samples(parse_openmetrics(recorder.render(openmetrics=True).decode()))
-    cost = ("moneypath_telemetry_render_seconds_total", frozenset[tuple[str, str]]())
-    assert openmetrics.pop(cost) > text.pop(cost) >= 0
+    for unit in ("seconds", "bytes"):
+        cost = (f"moneypath_telemetry_render_{unit}_total", frozenset[tuple[str, str]]())
+        assert openmetrics.pop(cost) > text.pop(cost) >= 0
     assert text == openmetrics
     assert len(text) > 1500
 

@@ -8,6 +8,7 @@ import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
 from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram
+from moneypath.telemetry.recording.lanes import PaymentRecord
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
     LockedDrops,
@@ -16,7 +17,6 @@ from moneypath.telemetry.recording.locked import (
     LockedPayment,
     is_gil_enabled,
 )
-from moneypath.telemetry.recording.payments import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
 
 Read = Callable[..., float | None]

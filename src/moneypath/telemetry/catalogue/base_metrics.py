@@ -232,3 +232,8 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
         help="Time spent on rendering expositions.",
         unit=Unit.SECONDS,
     )
+    yield counter(
+        name="moneypath_telemetry_render_bytes_total",
+        help="Size of the expositions rendered.",
+        unit=Unit.BYTES,
+    )

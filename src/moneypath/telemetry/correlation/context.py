@@ -16,35 +16,40 @@ class Context:
     trace: Trace | None = None
     payment_id: str | None = None
 
+    @property
+    def sampled(self) -> bool:
+        """Tell whether the trace at work is kept."""
+        return self.trace is not None and self.trace.sampled
 
-_active: ContextVar[Context | None] = ContextVar("moneypath_context", default=None)
+
+ACTIVE: ContextVar[Context | None] = ContextVar("moneypath_context", default=None)
 
 
 def active() -> Context | None:
     """Return the context of the work at hand, or None outside of any."""
-    return _active.get()
+    return ACTIVE.get()
 
 
 @contextmanager
 def entered(context: Context) -> Iterator[Context]:
     """Make the context the active one for the block, and for the tasks it starts."""
-    token = _active.set(context)
+    token = ACTIVE.set(context)
     try:
         yield context
     finally:
-        _active.reset(token)
+        ACTIVE.reset(token)
 
 
 def current() -> str | None:
     """Return the correlation id of the request being handled, or None outside of one."""
-    context = _active.get()
+    context = ACTIVE.get()
     return None if context is None else context.correlation_id
 
 
 @contextmanager
 def bound(correlation_id: str) -> Iterator[None]:
     """Make the id the current one for the block; whatever else the context holds is kept."""
-    context = _active.get()
+    context = ACTIVE.get()
     known = Context(correlation_id) if context is None else replace(context, correlation_id=correlation_id)
     with entered(known):
         yield
@@ -52,6 +57,6 @@ def bound(correlation_id: str) -> Iterator[None]:
 
 def name_payment(payment_id: str) -> None:
     """Say which payment the rest of this request is about; outside of a request nothing happens."""
-    context = _active.get()
+    context = ACTIVE.get()
     if context is not None:
-        _active.set(replace(context, payment_id=payment_id))
+        ACTIVE.set(replace(context, payment_id=payment_id))

@@ -10,17 +10,23 @@ build without the GIL the same handles work under a lock (see `locked.py`).
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from time import time
 from typing import Generic, Protocol, TypeVar
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
+from moneypath.telemetry.correlation.context import ACTIVE
+from moneypath.telemetry.correlation.trace import Trace
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
-from moneypath.telemetry.exposition.samples import Cells, Key
+from moneypath.telemetry.exposition.samples import Cells, Exemplars, Key
 
 # Sums stay exact far below this, and an absurd value (a timestamp in ns as a duration) shows as a drop.
 LARGEST = float(2**63)
 # One call site passes its labels in one order; this many orders are remembered, others are looked up anew.
 REMEMBERED_ORDERS = 4
+
+# What is active, asked for without a frame of Python in between.
+active = ACTIVE.get
 
 
 class Drops:
@@ -110,25 +116,38 @@ class BoundGauge:
 class BoundHistogram:
     """Observe durations on one combination of labels. Cells: the sum, then one count a bucket, +Inf last."""
 
-    __slots__ = ("_cells", "_drops", "_edges")
+    __slots__ = ("_cells", "_drops", "_edges", "exemplars")
 
     def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
         self._cells = cells
         self._edges = edges
         self._drops = drops
+        # By cell, the last sampled trace; none until there is one, or every child would pay for it.
+        self.exemplars: Exemplars | None = None
 
     def observe(self, seconds: float) -> None:
         """Take one duration in seconds, at least 0; anything else is dropped and counted."""
         try:
             if 0 <= seconds <= LARGEST:
                 cells = self._cells
+                bucket = bisect_left(self._edges, seconds)
                 cells[0] += seconds
-                cells[bisect_left(self._edges, seconds)] += 1
+                cells[bucket] += 1
+                context = active()
+                if context is not None and context.sampled:
+                    self._keep_exemplar(bucket, seconds, context.trace)
                 return
         except (TypeError, ValueError, ArithmeticError):
             # Not a number of ours: a string, an array, a decimal's NaN, which refuses to be compared.
             pass
         self._drops.count_number(seconds)
+
+    def _keep_exemplar(self, bucket: int, seconds: float, trace: Trace | None) -> None:
+        if trace is not None:
+            kept = self.exemplars
+            if kept is None:
+                kept = self.exemplars = {}
+            kept[bucket] = (trace, seconds, time())
 
 
 ABSENT = float("nan")
@@ -273,6 +292,11 @@ class HistogramFamily(Family[BoundHistogram]):
     """Observe durations by labels."""
 
     __slots__ = ()
+
+    def exemplars(self) -> dict[Key, Exemplars]:
+        """Return a copy of the last sampled trace of each bucket, by combination."""
+        handles = self._handles.copy().items()
+        return {key: handle.exemplars.copy() for key, handle in handles if handle.exemplars}
 
     def observe(self, seconds: float, **labels: str) -> None:
         """Take a duration in seconds; never raises, what cannot be taken is counted as dropped."""

@@ -7,12 +7,14 @@ handle; on a build with the GIL none of this is used.
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
 from moneypath.telemetry.exposition.samples import Cells
 from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram, Drops
-from moneypath.telemetry.recording.payments import PaymentBook, PaymentRecord
+from moneypath.telemetry.recording.lanes import PaymentLane, PaymentRecord
+from moneypath.telemetry.recording.store import CellStore, LiveCells
 
 
 def is_gil_enabled() -> bool:
@@ -81,28 +83,55 @@ class LockedHistogram(BoundHistogram):
             super().observe(seconds)
 
 
-class LockedPayment(PaymentRecord):
-    """A payment record under its recorder's lock."""
+class LockedLane(PaymentLane):
+    """A lane under a lock."""
 
     __slots__ = ("_lock",)
 
-    def __init__(
+    def rebind(
         self,
-        lock: threading.Lock,
-        book: PaymentBook,
-        operation: str,
-        traffic: str,
-        cohort: str,
-        since: float | None,
+        store: CellStore,
+        started: LiveCells,
+        lost: LiveCells,
+        lock: AbstractContextManager[object],
     ) -> None:
-        super().__init__(book, operation, traffic, cohort, since)
+        """Record in other cells from now on."""
         self._lock = lock
+        super().rebind(store, started, lost, lock)
+
+    def start(self) -> None:
+        """Count a payment that begins."""
+        with self._lock:
+            super().start()
+
+    def finish(
+        self, seconds: float, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0
+    ) -> None:
+        """Record how a payment ended."""
+        with self._lock:
+            super().finish(seconds, outcome, provider, fee_micro_units)
+
+    def drop(self, reason: DropReason) -> None:
+        """Count a payment that began and cannot be recorded."""
+        with self._lock:
+            super().drop(reason)
+
+
+class LockedPayment(PaymentRecord):
+    """A payment record on a locked lane, finished by one thread at a time."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        with self._lock:
-            return super().__enter__()
+        self.lane.start()
+        clock = self.lane.clock
+        self.begun = clock() if self.since is None else self.since
+        return self
 
-    def finish(self, outcome: str, provider: str = NO_PROVIDER) -> None:
+    def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:
         """Record how the operation ended."""
         with self._lock:
-            super().finish(outcome, provider)
+            super().finish(outcome, provider, fee_micro_units)

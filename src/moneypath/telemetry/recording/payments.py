@@ -1,190 +1,190 @@
-"""Recording one payment: one bucket increment is the histogram, the outcome count and the end of in-flight.
+"""The cells of all payments of a process, and the four metrics that a scrape makes of them."""
 
-The cells are keyed by the union of the labels of the three metrics and summed at scrape.
-"""
-
-from bisect import bisect_left
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
-from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason, Outcome
+from moneypath.telemetry.catalogue.vocabulary import CostComponent
 from moneypath.telemetry.errors import CatalogueInvalid
-from moneypath.telemetry.exposition.samples import Cells, Key
-from moneypath.telemetry.recording.cells import Drops, bisect_edges
+from moneypath.telemetry.exposition.samples import Cells, Exemplar, Exemplars, Key
+from moneypath.telemetry.recording.cells import Drops
+from moneypath.telemetry.recording.lanes import BUCKETS, FEE, SUM, PaymentLane
+from moneypath.telemetry.recording.store import PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED, CellStore
 
 COUNTER = "moneypath_payments_total"
 HISTOGRAM = "moneypath_payment_duration_seconds"
 GAUGE = "moneypath_payments_in_flight"
+COST = "moneypath_cost_micro_units_total"
 UNION = ("operation", "outcome", "provider", "traffic", "cohort")
+
+# By traffic, cohort and operation.
+Lanes = dict[str, dict[str, dict[str, PaymentLane]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSpecs:
+    """Hold the metrics that a payment is recorded in; raises CatalogueInvalid if their labels do not fit.
+
+    Without `cost` a service counts no fees.
+    """
+
+    counter: MetricSpec
+    histogram: MetricSpec
+    cost: MetricSpec | None
+
+    def __post_init__(self) -> None:
+        _refuse_other_labels(self.counter, UNION)
+        _refuse_other_labels(self.histogram, ("operation", "outcome"))
+        if self.cost is not None:
+            _refuse_other_labels(self.cost, ("component", "provider"))
+            missing = {*self.counter.labels["provider"]} - {*self.cost.labels["provider"]}
+            if missing or CostComponent.PROVIDER_FEE not in self.cost.labels["component"]:
+                raise CatalogueInvalid(
+                    f"metric {self.cost.name}: lacks {CostComponent.PROVIDER_FEE} of {sorted(missing)}",
+                    hint=f"a provider of {self.counter.name} may take a fee",
+                )
 
 
 class PaymentBook:
-    """Keep the cells of all payments of a process."""
+    """Keep the lanes of a process, and read what they recorded."""
 
-    __slots__ = (
-        *("_allowed", "_counter_picks", "_drops", "_frozen", "_histogram_picks", "_lost_frozen"),
-        *("_started_frozen", "cells", "clock", "edges", "lost", "started"),
-    )
+    __slots__ = ("_specs", "_store", "lanes")
 
     def __init__(
-        self, counter: MetricSpec, histogram: MetricSpec, drops: Drops, clock: Callable[[], float]
+        self,
+        specs: PaymentSpecs,
+        drops: Drops,
+        clock: Callable[[], float],
+        store: CellStore,
+        lane: type[PaymentLane] = PaymentLane,
     ) -> None:
-        _refuse_other_labels(counter, UNION)
-        _refuse_other_labels(histogram, ("operation", "outcome"))
-        self.cells: dict[Key, Cells] = {}
-        self.clock = clock
-        self.edges = bisect_edges(histogram)
-        operations = counter.labels["operation"]
-        self.started = {operation: [0] for operation in operations}
-        # Begun, ended, yet not recorded, because a label was not declared or nobody finished it.
-        self.lost = {operation: [0] for operation in operations}
-        self._allowed = [
-            dict(zip(values, values, strict=True)) for values in map(counter.labels.__getitem__, UNION)
-        ]
-        self._drops = drops
-        self._counter_picks = [UNION.index(label) for label in counter.labels]
-        self._histogram_picks = [UNION.index(label) for label in histogram.labels]
-        self._frozen: dict[Key, Cells] = {}
-        self._started_frozen: dict[str, int] = {}
-        self._lost_frozen: dict[str, int] = {}
+        self._specs = specs
+        labels = specs.counter.labels
 
-    def drop(self, operation: str, reason: DropReason) -> None:
-        """Count a payment that began and cannot be recorded; it is no longer in flight."""
-        self._drops.count(reason)
-        self.lost[operation][0] += 1
+        def make(operation: str, traffic: str, cohort: str) -> PaymentLane:
+            return lane(
+                (operation, traffic, cohort),
+                outcomes=labels["outcome"],
+                providers=labels["provider"],
+                buckets=specs.histogram.buckets,
+                drops=drops,
+                clock=clock,
+                takes_fees=specs.cost is not None,
+            )
 
-    def count_drop(self, reason: DropReason) -> None:
-        """Count a refused call that leaves the number in flight alone."""
-        self._drops.count(reason)
+        self.lanes: Lanes = {
+            traffic: {
+                cohort: {operation: make(operation, traffic, cohort) for operation in labels["operation"]}
+                for cohort in labels["cohort"]
+            }
+            for traffic in labels["traffic"]
+        }
+        self.rearm(store)
 
-    def resolve(self, key: Key) -> Cells | None:
-        """Return the cells of a combination used for the first time, or None if it is not declared."""
-        try:
-            declared = tuple(allowed[value] for value, allowed in zip(key, self._allowed, strict=True))
-        except (KeyError, TypeError):
-            return None
-        return self.cells.setdefault(declared, [0.0] + [0] * len(self.edges))
+    def rearm(self, store: CellStore) -> None:
+        """Record on from zero in cells of another store."""
+        self._store = store
+        for operation in self._specs.counter.labels["operation"]:
+            lost = store.allocate(PAYMENTS_LOST, (operation,), (0,)) or [0]
+            started = store.allocate(PAYMENTS_STARTED, (operation,), (0,)) or [0]
+            # Reentrant, since finishing drops what it cannot take; new, since nobody releases a forked one.
+            lock = threading.RLock()
+            for lane in self._all():
+                if lane.operation == operation:
+                    lane.rebind(store, started, lost, lock)
 
-    def freeze(self) -> None:
+    def freeze(self) -> "FrozenPayments":
         """Copy all cells at once, so that one exposition tells one story.
 
         What ended is read before what started: in flight may be one too many, never below 0.
         """
-        self._frozen = {key: cells.copy() for key, cells in self.cells.copy().items()}
-        self._lost_frozen = {operation: cell[0] for operation, cell in self.lost.items()}
-        self._started_frozen = {operation: cell[0] for operation, cell in self.started.items()}
+        exemplars = {key: kept.copy() for lane in self._all() for key, kept in lane.exemplars.copy().items()}
+        rows, lost, started = (
+            {key: list(cells) for key, cells in self._store.cells_of(slot).copy().items()}
+            for slot in (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED)
+        )
+        return FrozenPayments(self._specs, rows, lost, started, exemplars)
+
+    def _all(self) -> Iterator[PaymentLane]:
+        for cohorts in self.lanes.values():
+            for operations in cohorts.values():
+                yield from operations.values()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPayments:
+    """Hold a copy of the cells of all payments, and make metrics of it."""
+
+    specs: PaymentSpecs
+    rows: dict[Key, Cells]
+    lost: dict[Key, Cells]
+    started: dict[Key, Cells]
+    kept: dict[Key, Exemplars]
 
     def payments(self) -> dict[Key, float]:
-        """Return the frozen count of each combination of the counter's labels."""
-        picks = self._counter_picks
-        return {tuple(key[i] for i in picks): sum(cells[1:]) for key, cells in self._frozen.items()}
+        """Return the count of each combination of the counter's labels."""
+        picks = _picks(self.specs.counter)
+        return {tuple(key[i] for i in picks): float(sum(cells[BUCKETS:])) for key, cells in self.rows.items()}
 
     def durations(self) -> dict[Key, Cells]:
-        """Return the frozen histogram cells, summed over the labels that the histogram lacks."""
+        """Return histogram cells, summed over the labels that the histogram lacks."""
+        picks = _picks(self.specs.histogram)
         totals: dict[Key, Cells] = {}
-        for key, cells in self._frozen.items():
-            short = tuple(key[i] for i in self._histogram_picks)
+        for key, row in self.rows.items():
+            short = tuple(key[i] for i in picks)
+            cells = [row[SUM], *row[BUCKETS:]]
             known = totals.get(short)
             totals[short] = cells if known is None else [a + b for a, b in zip(known, cells, strict=True)]
         return totals
 
     def in_flight(self) -> dict[Key, float]:
-        """Return how many payments of each operation have begun and not ended, frozen."""
-        ended = dict(self._lost_frozen)
-        for key, cells in self._frozen.items():
-            ended[key[0]] += int(sum(cells[1:]))
-        return {(operation,): count - ended[operation] for operation, count in self._started_frozen.items()}
+        """Return how many payments of each operation have begun and not ended."""
+        ended = {key: cells[0] for key, cells in self.lost.items()}
+        for key, cells in self.rows.items():
+            ended[key[:1]] += sum(cells[BUCKETS:])
+        return {key: int(cells[0] - ended[key]) for key, cells in self.started.items()}
+
+    def fees(self) -> dict[Key, float]:
+        """Return the fees that each provider took, by the labels of the cost metric."""
+        totals: dict[str, float] = {}
+        for key, row in self.rows.items():
+            if row[FEE]:
+                totals[key[2]] = totals.get(key[2], 0.0) + row[FEE]
+        component = CostComponent.PROVIDER_FEE.value
+        if self.specs.cost is None or next(iter(self.specs.cost.labels)) == "component":
+            return {(component, provider): fee for provider, fee in totals.items()}
+        return {(provider, component): fee for provider, fee in totals.items()}
 
     def records(self) -> float:
-        """Return the frozen number of recorded payments."""
-        return sum(sum(cells[1:]) for cells in self._frozen.values())
+        """Return the number of recorded payments."""
+        return sum(sum(cells[BUCKETS:]) for cells in self.rows.values())
+
+    def payment_exemplars(self) -> dict[Key, Exemplars]:
+        """Return the newest exemplar of each combination of the counter; each counts 1."""
+        picks = _picks(self.specs.counter)
+        newest = {key: max(kept.values(), key=_when) for key, kept in self.kept.items()}
+        return {tuple(key[i] for i in picks): {0: (trace, 1.0, at)} for key, (trace, _, at) in newest.items()}
+
+    def duration_exemplars(self) -> dict[Key, Exemplars]:
+        """Return the newest exemplar of each bucket of the histogram."""
+        picks = _picks(self.specs.histogram)
+        merged: dict[Key, Exemplars] = {}
+        for key, kept in self.kept.items():
+            into = merged.setdefault(tuple(key[i] for i in picks), {})
+            for cell, exemplar in kept.items():
+                # A row has the fee before its buckets, a histogram has not.
+                place = cell - BUCKETS + 1
+                into[place] = max(into.get(place, exemplar), exemplar, key=_when)
+        return merged
 
 
-class PaymentRecord:
-    """Time one payment operation: enter, `finish` once with its outcome, leave."""
-
-    __slots__ = ("_begun", "_book", "_cohort", "_operation", "_since", "_traffic")
-
-    def __init__(
-        self, book: PaymentBook, operation: str, traffic: str, cohort: str, since: float | None
-    ) -> None:
-        self._book = book
-        self._operation = operation
-        self._traffic = traffic
-        self._cohort = cohort
-        self._since = since
-        self._begun: float | None = None
-
-    def __enter__(self) -> Self:
-        book = self._book
-        try:
-            book.started[self._operation][0] += 1
-        except (KeyError, TypeError):
-            book.count_drop(DropReason.UNKNOWN_VALUE)
-            return self
-        self._begun = book.clock() if self._since is None else self._since
-        return self
-
-    def finish(self, outcome: str, provider: str = NO_PROVIDER) -> None:
-        """Record how the operation ended and which provider gave the final answer.
-
-        Never raises. Labels that are not declared and a second call are counted as dropped.
-        """
-        begun = self._begun
-        book = self._book
-        if begun is None:
-            # An operation that is not declared was counted when it began.
-            if isinstance(self._operation, str) and self._operation in book.started:
-                book.count_drop(DropReason.FINISHED_TWICE)
-            return
-        seconds = book.clock() - begun
-        self._begun = None
-        key = (self._operation, outcome, provider, self._traffic, self._cohort)
-        try:
-            cells = book.cells[key]
-        except (KeyError, TypeError):
-            resolved = book.resolve(key)
-            if resolved is None:
-                book.drop(self._operation, DropReason.UNKNOWN_VALUE)
-                return
-            cells = resolved
-        cells[0] += seconds
-        cells[bisect_left(book.edges, seconds)] += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._begun is None:
-            return
-        if kind is not None:
-            self.finish(Outcome.FAILED, NO_PROVIDER)
-        else:
-            # Left in peace without an outcome: naming one would be a guess, so the gap itself is counted.
-            self._begun = None
-            self._book.drop(self._operation, DropReason.UNFINISHED)
+def _when(exemplar: Exemplar) -> float:
+    return exemplar[2]
 
 
-class UnrecordedPayment(PaymentRecord):
-    """Stand in where a service records no payments: every use is one drop, nothing breaks."""
-
-    __slots__ = ("_drops",)
-
-    def __init__(self, drops: Drops) -> None:
-        self._drops = drops
-
-    def __enter__(self) -> Self:
-        self._drops.count(DropReason.UNKNOWN_METRIC)
-        return self
-
-    def finish(self, outcome: str, provider: str = NO_PROVIDER) -> None:
-        """Take the outcome and keep nothing of it."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+def _picks(spec: MetricSpec) -> list[int]:
+    return [UNION.index(label) for label in spec.labels]
 
 
 def _refuse_other_labels(spec: MetricSpec, expected: tuple[str, ...]) -> None:

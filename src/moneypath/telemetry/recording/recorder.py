@@ -1,16 +1,16 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
-import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import NoReturn
 
 from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
-from moneypath.telemetry.exposition.samples import Cells, Key
-from moneypath.telemetry.exposition.text import FamilyText
+from moneypath.telemetry.exposition.families import FamilyText
+from moneypath.telemetry.exposition.samples import Cells, MetricSamples
 from moneypath.telemetry.recording import payments
 from moneypath.telemetry.recording.cells import (
     BoundCounter,
@@ -21,19 +21,20 @@ from moneypath.telemetry.recording.cells import (
     GaugeFamily,
     HistogramFamily,
 )
+from moneypath.telemetry.recording.collecting import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, Collection
+from moneypath.telemetry.recording.lanes import NoLane, PaymentLane, PaymentRecord
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
     LockedDrops,
     LockedGauge,
     LockedHistogram,
+    LockedLane,
     LockedPayment,
 )
-from moneypath.telemetry.recording.payments import PaymentBook, PaymentRecord, UnrecordedPayment
+from moneypath.telemetry.recording.payments import Lanes, PaymentBook, PaymentSpecs
+from moneypath.telemetry.recording.store import CellStore
 
-RECORDS = "moneypath_telemetry_records_total"
-DROPS = "moneypath_telemetry_drops_total"
-RENDER_SECONDS = "moneypath_telemetry_render_seconds_total"
-OWN_METRICS = frozenset({RECORDS, DROPS, RENDER_SECONDS})
+__all__ = ["OWN_METRICS", "Recorder"]
 
 
 class Recorder:
@@ -49,34 +50,33 @@ class Recorder:
         locked: bool,
     ) -> None:
         self.service = service
-        self._lock = threading.Lock() if locked else None
+        self._clock = clock
+        self._locked = locked
         self._drops = LockedDrops() if locked else Drops()
-        self._counters: dict[str, CounterFamily] = {}
-        self._gauges: dict[str, GaugeFamily] = {}
-        self._histograms: dict[str, HistogramFamily] = {}
+        self._collection = Collection(self._drops)
         self._texts: dict[str, FamilyText] = {}
         self._render_lock = threading.Lock()
-        self._render_seconds = 0.0
-        self._clock = clock
         for name in sorted(metrics):
             self._add(catalogue[name])
-        self._book = self._payment_book(catalogue)
+        self._book = self._collection.book = self._payment_book(catalogue)
+        self._no_lane = NoLane(self._drops, clock)
+        # Where an increment in place is not one step, no lane is found here, and the slower way has locks.
+        self._lanes: Lanes = {} if self._book is None or locked else self._book.lanes
 
     def _add(self, spec: MetricSpec) -> None:
         self._texts[spec.name] = FamilyText(spec)
-        locked = self._lock is not None
+        locked, drops = self._locked, self._drops
         if spec.kind is MetricKind.COUNTER:
-            self._counters[spec.name] = CounterFamily(
-                spec, LockedCounter if locked else BoundCounter, [0.0, 0], self._drops
+            self._collection.add(
+                CounterFamily(spec, LockedCounter if locked else BoundCounter, [0.0, 0], drops)
             )
         elif spec.kind is MetricKind.GAUGE:
-            self._gauges[spec.name] = GaugeFamily(
-                spec, LockedGauge if locked else BoundGauge, [float("nan"), 0], self._drops
-            )
+            zero: Cells = [float("nan"), 0]
+            self._collection.add(GaugeFamily(spec, LockedGauge if locked else BoundGauge, zero, drops))
         else:
-            zero: Cells = [0.0] + [0] * (len(spec.buckets) + 1)
-            self._histograms[spec.name] = HistogramFamily(
-                spec, LockedHistogram if locked else BoundHistogram, zero, self._drops
+            zero = [0.0] + [0] * (len(spec.buckets) + 1)
+            self._collection.add(
+                HistogramFamily(spec, LockedHistogram if locked else BoundHistogram, zero, drops)
             )
 
     def _payment_book(self, catalogue: Catalogue) -> PaymentBook | None:
@@ -89,26 +89,35 @@ class Recorder:
                 f"metrics of service {self.service}: only {', '.join(present)}",
                 hint=f"a payment is recorded in all of {', '.join(together)}: name all or none",
             )
-        return PaymentBook(
-            catalogue[payments.COUNTER], catalogue[payments.HISTOGRAM], self._drops, self._clock
-        )
+        cost = catalogue[payments.COST] if payments.COST in self._texts else None
+        specs = PaymentSpecs(catalogue[payments.COUNTER], catalogue[payments.HISTOGRAM], cost)
+        lane = LockedLane if self._locked else PaymentLane
+        return PaymentBook(specs, self._drops, self._clock, CellStore(), lane)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the names of the metrics that this service records, sorted."""
-        return tuple(self._texts)
+        return tuple(self._collection.specs)
+
+    @property
+    def specs(self) -> Mapping[str, MetricSpec]:
+        """Return the declarations of the metrics that this service records, by name."""
+        return self._collection.specs
 
     def counter(self, name: str) -> CounterFamily:
         """Return a counter's family; raises MetricUnknown if the service records no such counter."""
-        return self._counters.get(name) or self._refuse(name, MetricKind.COUNTER, self._counters)
+        known = self._collection.counters
+        return known.get(name) or self._refuse(name, MetricKind.COUNTER, known)
 
     def gauge(self, name: str) -> GaugeFamily:
         """Return a gauge's family; raises MetricUnknown if the service records no such gauge."""
-        return self._gauges.get(name) or self._refuse(name, MetricKind.GAUGE, self._gauges)
+        known = self._collection.gauges
+        return known.get(name) or self._refuse(name, MetricKind.GAUGE, known)
 
     def histogram(self, name: str) -> HistogramFamily:
         """Return a histogram's family; raises MetricUnknown if the service records no such histogram."""
-        return self._histograms.get(name) or self._refuse(name, MetricKind.HISTOGRAM, self._histograms)
+        known = self._collection.histograms
+        return known.get(name) or self._refuse(name, MetricKind.HISTOGRAM, known)
 
     def _refuse(self, name: str, kind: MetricKind, families: Mapping[str, object]) -> NoReturn:
         raise MetricUnknown(
@@ -120,13 +129,9 @@ class Recorder:
         """Return the recorder's clock, in seconds; only differences and `since` mean anything."""
         return self._clock()
 
+    # `since` is no keyword-only parameter: CPython 3.11 specialises no call of a function that has one.
     def payment(
-        self,
-        operation: str,
-        traffic: str = "live",
-        cohort: str = "control",
-        *,
-        since: float | None = None,
+        self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
     ) -> PaymentRecord:
         """Return a context manager that times one payment operation; call its `finish` once.
 
@@ -134,72 +139,62 @@ class Recorder:
         or a replay still times it from its arrival. An exception that leaves it unfinished is recorded
         as failed, provider none, and passes on.
         """
-        book = self._book
-        if book is None:
-            return UnrecordedPayment(self._drops)
-        if self._lock is not None:
-            return LockedPayment(self._lock, book, operation, traffic, cohort, since)
-        return PaymentRecord(book, operation, traffic, cohort, since)
+        try:
+            lane = self._lanes[traffic][cohort][operation]
+            record = PaymentRecord()
+        except (KeyError, TypeError):
+            lane = self._lane_otherwise(operation, traffic, cohort)
+            record = LockedPayment() if self._locked else PaymentRecord()
+        record.lane = lane
+        record.since = since
+        record.begun = None
+        return record
+
+    def begin(self, operation: str, traffic: str = "live", cohort: str = "control") -> PaymentLane:
+        """Count a payment operation as begun, for a caller that holds its own clock.
+
+        Call `finish(seconds, outcome, provider, fee_micro_units)` on what is returned, exactly once:
+        unlike `payment`, this keeps nothing for each payment and cannot tell whether that was done.
+        """
+        try:
+            lane = self._lanes[traffic][cohort][operation]
+        except (KeyError, TypeError):
+            lane = self._lane_otherwise(operation, traffic, cohort)
+            lane.start()
+            return lane
+        lane.started[0] += 1
+        return lane
+
+    def _lane_otherwise(self, operation: str, traffic: str, cohort: str) -> PaymentLane:
+        if self._book is None:
+            self._drops.count(DropReason.UNKNOWN_METRIC)
+            return self._no_lane
+        try:
+            return self._book.lanes[traffic][cohort][operation]
+        except (KeyError, TypeError):
+            self._drops.count(DropReason.UNKNOWN_VALUE)
+            return self._no_lane
+
+    def snapshot(self) -> list[MetricSamples]:
+        """Read all metrics at once: the numbers that `render` would write, for another way out."""
+        return list(self._collection.collect())
 
     def render(self, openmetrics: bool = False) -> bytes:
         """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
+        # The texts remember what they wrote, so one scrape at a time.
         with self._render_lock:
             begun = perf_counter()
-            if self._book is not None:
-                self._book.freeze()
             parts: list[str] = []
-            for name, text in self._texts.items():
-                lines = list(self._lines(name, text))
-                if lines:
-                    parts.append(text.header(openmetrics=openmetrics))
-                    parts.extend(lines)
+            for samples in self._collection.collect():
+                parts += self._texts[samples.spec.name].write(samples, openmetrics=openmetrics)
             if openmetrics:
                 parts.append("# EOF\n")
             content = "".join(parts).encode()
-            self._render_seconds += perf_counter() - begun
+            self._count_own(RENDER_SECONDS, perf_counter() - begun)
+            self._count_own(RENDER_BYTES, len(content))
             return content
 
-    def _lines(self, name: str, text: FamilyText) -> Iterable[str]:
-        if name in self._histograms:
-            return text.histograms(self._histogram_cells(name))
-        if name in self._gauges:
-            return text.values(self._gauge_values(name))
-        return text.values(self._counter_values(name))
-
-    def _histogram_cells(self, name: str) -> dict[Key, Cells]:
-        samples = {key: cells.copy() for key, cells in self._histograms[name].cells.copy().items()}
-        if self._book is not None and name == payments.HISTOGRAM:
-            for key, cells in self._book.durations().items():
-                own = samples.get(key)
-                samples[key] = cells if own is None else [a + b for a, b in zip(own, cells, strict=True)]
-        return samples
-
-    def _gauge_values(self, name: str) -> dict[Key, float]:
-        samples = {key: cells[0] for key, cells in self._gauges[name].cells.copy().items()}
-        if self._book is not None and name == payments.GAUGE:
-            samples = self._book.in_flight()
-        # NaN stands for absent.
-        return {key: value for key, value in samples.items() if not math.isnan(value)}
-
-    def _counter_values(self, name: str) -> dict[Key, float]:
-        if name == DROPS:
-            return self._drops.totals()
-        if name == RECORDS:
-            return {(): sum(self._record_counts())}
-        if name == RENDER_SECONDS:
-            return {(): self._render_seconds}
-        samples = {key: cells[0] for key, cells in self._counters[name].cells.copy().items()}
-        if self._book is not None and name == payments.COUNTER:
-            for key, value in self._book.payments().items():
-                samples[key] = samples.get(key, 0.0) + value
-        return samples
-
-    def _record_counts(self) -> Iterator[float]:
-        for counter in self._counters.values():
-            yield sum(cells[1] for cells in counter.cells.copy().values())
-        for gauge in self._gauges.values():
-            yield sum(cells[1] for cells in gauge.cells.copy().values())
-        for histogram in self._histograms.values():
-            yield sum(sum(cells[1:]) for cells in histogram.cells.copy().values())
-        if self._book is not None:
-            yield self._book.records()
+    def _count_own(self, name: str, amount: float) -> None:
+        counter = self._collection.counters.get(name)
+        if counter is not None:
+            counter.inc(amount)

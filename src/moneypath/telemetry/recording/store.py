@@ -1,0 +1,61 @@
+"""Where cells live: a port, and the store that keeps them in this process alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, SupportsIndex
+
+from moneypath.telemetry.exposition.samples import Cells, Key
+
+# Slots that no metric has of its own; a metric's slot is its name, which begins differently.
+DROPS = "drops"
+PAYMENTS = "payments"
+PAYMENTS_STARTED = "payments_started"
+PAYMENTS_LOST = "payments_lost"
+
+# Copies of cells, by slot and key.
+Slots = Mapping[str, Mapping[Key, Cells]]
+
+
+class LiveCells(Protocol):
+    """Cells that records change in place: a list, or memory that workers share."""
+
+    def __getitem__(self, index: SupportsIndex, /) -> float: ...
+    def __setitem__(self, index: SupportsIndex, value: float, /) -> None: ...
+    def __iter__(self) -> Iterator[float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What all workers of a service recorded; `skipped` files are new since the last time."""
+
+    slots: Slots
+    skipped: int = 0
+
+
+class CellStore:
+    """Keep cells in this process alone; a store that shares them replaces `allocate` and `merged`."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, dict[Key, LiveCells]] = {}
+
+    def cells_of(self, slot: str) -> dict[Key, LiveCells]:
+        """Return the live cells of a slot by key; it stays the same object and is only read by others."""
+        return self._slots.setdefault(slot, {})
+
+    def allocate(self, slot: str, key: Key, zero: Sequence[float]) -> LiveCells | None:
+        """Return the cells of a key, at `zero` when it is new; None if there is no room for them."""
+        # setdefault: two threads that meet here get the same cells.
+        return self.cells_of(slot).setdefault(key, list(zero))
+
+    def own(self) -> dict[str, dict[Key, Cells]]:
+        """Copy the cells of this process."""
+        # What ended is read before what started: in flight may be one too many, never below 0.
+        names = sorted(self._slots.copy(), key=PAYMENTS_STARTED.__eq__)
+        return {name: {key: list(cells) for key, cells in self._slots[name].copy().items()} for name in names}
+
+    def merged(self) -> Merged | None:
+        """Return what all workers recorded, or None where this process is the only one."""
+        return None
+
+    def abandon(self) -> None:
+        """Let go of what a forked child inherited; the cells belong to its parent."""

@@ -1,0 +1,52 @@
+"""What a series costs in memory stays small, however much it counts."""
+
+import sys
+import tracemalloc
+
+from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Unit, setup
+from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
+
+CHILDREN = 2000
+HALF_KILOBYTE = 512
+
+
+def many_children() -> tuple[Catalogue, list[dict[str, str]]]:
+    """Return a catalogue with one histogram of many combinations, and these."""
+    numbers = tuple(f"n{number}" for number in range(CHILDREN // 4))
+    kinds = ("a", "b", "c", "d")
+    spec = MetricSpec(
+        *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
+        *({"kind": kinds, "number": numbers}, LATENCY_BUCKETS, CHILDREN * 16),
+    )
+    return Catalogue.of([spec]), [{"kind": kind, "number": number} for kind in kinds for number in numbers]
+
+
+def test_cells_of_a_histogram_child_take_at_most_half_a_kilobyte() -> None:
+    """Counted with every number in them, a thousand durations spread over a few buckets as latencies are."""
+    catalogue, combinations = many_children()
+    recorder = setup(catalogue, service="api")
+    histogram = recorder.histogram("moneypath_many_seconds")
+    observe = histogram.bind(**combinations[0]).observe
+    for seconds in (0.004, 0.008, 0.02, 0.04, 0.09, 0.2):
+        for _ in range(1000):
+            observe(seconds)
+    (cells,) = histogram.cells.values()
+    numbers = {id(number): number for number in cells}
+    assert sys.getsizeof(cells) + sum(map(sys.getsizeof, numbers.values())) <= HALF_KILOBYTE
+
+
+def test_new_child_with_all_that_belongs_to_it_stays_small() -> None:
+    """Cells, handle and whatever remembers the labels of a call."""
+    catalogue, combinations = many_children()
+    recorder = setup(catalogue, service="api")
+    histogram = recorder.histogram("moneypath_many_seconds")
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for labels in combinations:
+            histogram.observe(0.1, **labels)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(histogram.cells) == CHILDREN
+    assert (after - before) / CHILDREN <= 2 * HALF_KILOBYTE
