@@ -1,21 +1,26 @@
-"""What one record costs, as a multiple of one bound `Histogram.observe` of prometheus_client.
+"""What one record, one scrape and one series of the instrumentation cost, beside prometheus_client.
 
-Run `python benchmarks/telemetry_record.py`. The candidates run interleaved, round by round, and
-medians are compared, so that a busy machine slows all of them alike: trust the ratios, not the times.
+Run `python benchmarks/telemetry_record.py`. "x observe" is a multiple of one bound `Histogram.observe` of
+prometheus_client with the same buckets, measured in turn with the rest: trust the ratios, not the times.
 """
 
-import argparse
+import asyncio
 import statistics
 import sys
-from collections.abc import Callable
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import perf_counter
 
+from measuring import Row, Work, medians, parser, tell
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
+from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
+from moneypath.telemetry.integrations.asgi import metrics_endpoint
 
-Work = Callable[[int], None]
-
+OBSERVE = "x observe"
 ATTEMPT = {"provider": "north", "operation": "authorize", "outcome": "succeeded"}
 VOCABULARY = {
     "providers": ("north", "south"),
@@ -23,51 +28,56 @@ VOCABULARY = {
     "checks": ("ledger_balance",),
     "schemes": ("visa", "mastercard"),
 }
+SECONDS = 0.0425
+FEE = 1250
+LINES = 10_000
+CHILDREN, COUNTERS = 500, 2000
 
 
 def ours(recorder: Recorder) -> dict[str, Work]:
     """Return what is measured of the recorder."""
     histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
     observe = histogram.bind(**ATTEMPT).observe
-    count = recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT).inc
+
+    def record(rounds: int) -> None:
+        for _ in range(rounds):
+            recorder.begin("authorize").finish(SECONDS, "succeeded", "north", FEE)
 
     def payment(rounds: int) -> None:
         for _ in range(rounds):
             with recorder.payment("authorize") as record:
-                record.finish("succeeded", "north")
+                record.finish("succeeded", "north", fee_micro_units=FEE)
 
     def bound_observe(rounds: int) -> None:
         for _ in range(rounds):
-            observe(0.0425)
-
-    def bound_count(rounds: int) -> None:
-        for _ in range(rounds):
-            count()
+            observe(SECONDS)
 
     def observe_by_labels(rounds: int) -> None:
         for _ in range(rounds):
-            histogram.observe(0.0425, provider="north", operation="authorize", outcome="succeeded")
+            histogram.observe(SECONDS, provider="north", operation="authorize", outcome="succeeded")
 
     return {
-        "moneypath: one payment, count + duration + in flight, both clock reads": payment,
-        "moneypath: one bound observe": bound_observe,
-        "moneypath: one observe by labels": observe_by_labels,
-        "moneypath: one bound count": bound_count,
+        "record": record,
+        "payment": payment,
+        "bound observe": bound_observe,
+        "observe by labels": observe_by_labels,
     }
 
 
-def theirs(buckets: tuple[float, ...]) -> tuple[Work, Work]:
-    """Return the yardstick, one bound observe, and the same payment recorded by bound calls."""
+def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
+    """Return the yardstick, and the same payment recorded by five bound calls."""
     registry = CollectorRegistry()
     duration = Histogram("duration_seconds", "-", list(ATTEMPT), registry=registry, buckets=buckets)
     total = Counter("payments_total", "-", [*ATTEMPT, "traffic", "cohort"], registry=registry)
     in_flight = Gauge("in_flight", "-", ["operation"], registry=registry).labels("authorize")
+    cost = Counter("cost_micro_units_total", "-", ["component", "provider"], registry=registry)
     observe = duration.labels(**ATTEMPT).observe
     count = total.labels(**ATTEMPT, traffic="live", cohort="control").inc
+    pay = cost.labels("provider_fee", "north").inc
 
     def bound_observe(rounds: int) -> None:
         for _ in range(rounds):
-            observe(0.0425)
+            observe(SECONDS)
 
     def payment(rounds: int) -> None:
         for _ in range(rounds):
@@ -75,70 +85,74 @@ def theirs(buckets: tuple[float, ...]) -> tuple[Work, Work]:
             begun = perf_counter()
             observe(perf_counter() - begun)
             count()
+            pay(FEE)
             in_flight.dec()
 
-    return bound_observe, payment
+    return {"yardstick": bound_observe, "their payment": payment}
 
 
-def scrapes(recorder: Recorder) -> tuple[Work, Work, int]:
-    """Return rendering by us and by prometheus_client of about as many lines, and our number of lines."""
-    lines = recorder.render().count(b"\n")
-    registry = CollectorRegistry()
-    filler = Counter("filler_total", "-", ["operation", "number"], registry=registry)
-    for number in range(lines // 2):
-        # Two lines each: the value and when it was created.
-        filler.labels("authorize", str(number)).inc()
-
-    def render(rounds: int) -> None:
-        for _ in range(rounds):
-            recorder.render()
-
-    def latest(rounds: int) -> None:
-        for _ in range(rounds):
-            generate_latest(registry)
-
-    return render, latest, lines
-
-
-def measure(candidates: dict[str, Work], *, repeats: int, rounds: int) -> dict[str, float]:
-    """Return the median seconds of one round of each candidate, run in turn."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(repeats):
-        for name, work in candidates.items():
-            begun = perf_counter()
-            work(rounds)
-            times[name].append((perf_counter() - begun) / rounds)
-    return {name: statistics.median(taken) for name, taken in times.items()}
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="What one telemetry record costs.")
-    parser.add_argument("--repeats", type=int, default=25, help="interleaved repetitions (default 25)")
-    parser.add_argument("--rounds", type=int, default=20_000, help="records per repetition (default 20000)")
-    arguments = parser.parse_args()
+def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
+    """Yield what records cost."""
     catalogue = Catalogue.build(VOCABULARY)
     recorder = setup(catalogue, service="benchmark")
-    yardstick = "prometheus_client: one bound observe (the yardstick)"
-    observe, payment = theirs(catalogue["moneypath_provider_request_duration_seconds"].buckets)
-    candidates = {
-        yardstick: observe,
-        **ours(recorder),
-        "prometheus_client: the same payment, four bound calls": payment,
-    }
-    medians = measure(candidates, repeats=arguments.repeats, rounds=arguments.rounds)
-    lines = [f"{'':72}  ns each  x yardstick"]
-    for name, seconds in medians.items():
-        lines.append(f"{name:72} {seconds * 1e9:8.0f} {seconds / medians[yardstick]:12.2f}")
-    render, latest, count = scrapes(recorder)
-    scraped = measure({"ours": render, "theirs": latest}, repeats=15, rounds=3)
-    ratio = scraped["ours"] / scraped["theirs"]
-    lines.append(
-        f"one scrape of {count} lines: {scraped['ours'] * 1e3:.2f} ms, "
-        f"generate_latest {scraped['theirs'] * 1e3:.2f} ms, ratio {ratio:.2f}"
+    buckets = catalogue["moneypath_provider_request_duration_seconds"].buckets
+    taken = medians({**theirs(buckets), **ours(recorder)}, repeats=repeats, rounds=rounds)
+    one = taken["yardstick"]
+    detail = f"latency, outcome, in flight, fee; 1 observe is {one * 1e9:.0f} ns here"
+    yield Row("full payment record", taken["record"] / one, OBSERVE, 0.5, detail)
+    yield Row("public context manager", taken["payment"] / one, OBSERVE, 1.2, "both clock reads included")
+    yield Row(
+        "prometheus_client: the same payment", taken["their payment"] / one, OBSERVE, None, "5 bound calls"
     )
-    sys.stdout.write("\n".join([*lines, ""]))
+    yield Row("one bound observe of ours", taken["bound observe"] / one, OBSERVE)
+    yield Row("one observe by labels of ours", taken["observe by labels"] / one, OBSERVE)
 
 
-if __name__ == "__main__":
-    main()
+def many_series() -> Catalogue:
+    """Return a catalogue whose text has ten thousand lines of samples: three fifths of them buckets."""
+    numbers = tuple(f"number-{number}" for number in range(CHILDREN))
+    counters = tuple(f"number-{number}" for number in range(COUNTERS))
+    budget = 2 * LINES
+    return Catalogue.of(
+        [
+            MetricSpec(
+                *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
+                *({"number": numbers}, LATENCY_BUCKETS, budget, True),
+            ),
+            MetricSpec(
+                *("moneypath_many_total", MetricKind.COUNTER, "Many.", Unit.NONE),
+                *({"number": counters}, (), budget, True),
+            ),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """A recorder with many series, all of which change before each scrape, or none."""
+
+    recorder: Recorder
+    change: Callable[[], None]
+    lines: int
+
+
+def scraped() -> Scrape:
+    """Return what is scraped."""
+    recorder = setup(many_series(), service="benchmark")
+    histogram, counter = (
+        recorder.histogram("moneypath_many_seconds"),
+        recorder.counter("moneypath_many_total"),
+    )
+    observes = [histogram.bind(number=f"number-{number}").observe for number in range(CHILDREN)]
+    counts = [counter.bind(number=f"number-{number}").inc for number in range(COUNTERS)]
+    latencies = (0.0031, 0.0077, 0.0424, 0.0931, 0.31)
+
+    def change() -> None:
+        for observe in observes:
+            for seconds in latencies:
+                observe(seconds)
+        for count in counts:
+            count(1.25)
+
+    lines = sum(not line.startswith(b"#") for line in recorder.render().splitlines())
+    return Scrape(recorder, change, lines)

@@ -161,7 +161,7 @@ def bisect_edges(spec: MetricSpec) -> tuple[float, ...]:
 class Family(Generic[H]):
     """All combinations of one metric: resolves labels to handles and keeps their cells."""
 
-    __slots__ = ("_allowed", "_calls", "_drops", "_edges", "_handle", "_handles", "_zero", "cells", "spec")
+    __slots__ = ("_allowed", "_drops", "_edges", "_handle", "_handles", "_orders", "_zero", "cells", "spec")
 
     def __init__(
         self,
@@ -173,11 +173,12 @@ class Family(Generic[H]):
         self.spec = spec
         self.cells: dict[Key, Cells] = {}
         self._allowed = [dict(zip(values, values, strict=True)) for values in spec.labels.values()]
-        self._calls: dict[tuple[tuple[str, str], ...], H] = {}
         self._drops = drops
         self._edges = bisect_edges(spec)
         self._handle = handle
         self._handles: dict[Key, H] = {}
+        # A call that names its labels in the declared order needs nothing remembered beside the handles.
+        self._orders: dict[Key, dict[Key, H]] = {tuple(spec.labels): self._handles}
         self._zero = zero
         if spec.precreate and spec.is_closed:
             for key in spec.combinations():
@@ -204,8 +205,10 @@ class Family(Generic[H]):
         handle = None if isinstance(key, DropReason) else self._handle_of(key)
         if handle is None:
             self._drops.count(key if isinstance(key, DropReason) else DropReason.SERIES_BUDGET)
-        elif len(self._calls) < REMEMBERED_ORDERS * self.spec.series_budget:
-            self._calls[tuple(labels.items())] = handle
+        else:
+            order = tuple(labels)
+            if order in self._orders or len(self._orders) < REMEMBERED_ORDERS:
+                self._orders.setdefault(order, {})[tuple(labels.values())] = handle
         return handle
 
     def _key(self, labels: Mapping[str, str]) -> Key | DropReason:
@@ -253,11 +256,11 @@ class CounterFamily(Family[BoundCounter]):
 
     def inc(self, amount: float = 1, **labels: str) -> None:
         """Add `amount` on a combination; never raises, what cannot be taken is counted as dropped."""
+        handle: BoundCounter | None
         try:
-            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
-        except TypeError:
-            self._drops.count(DropReason.UNKNOWN_VALUE)
-            return
+            handle = self._orders[tuple(labels)][tuple(labels.values())]
+        except (KeyError, TypeError):
+            handle = self._resolve(labels)
         if handle is not None:
             handle.inc(amount)
 
@@ -269,21 +272,21 @@ class GaugeFamily(Family[BoundGauge]):
 
     def set(self, value: float, **labels: str) -> None:
         """Set the value of a combination; never raises, what cannot be taken is counted as dropped."""
+        handle: BoundGauge | None
         try:
-            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
-        except TypeError:
-            self._drops.count(DropReason.UNKNOWN_VALUE)
-            return
+            handle = self._orders[tuple(labels)][tuple(labels.values())]
+        except (KeyError, TypeError):
+            handle = self._resolve(labels)
         if handle is not None:
             handle.set(value)
 
     def clear(self, **labels: str) -> None:
         """Make a combination absent: its value is not known."""
+        handle: BoundGauge | None
         try:
-            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
-        except TypeError:
-            self._drops.count(DropReason.UNKNOWN_VALUE)
-            return
+            handle = self._orders[tuple(labels)][tuple(labels.values())]
+        except (KeyError, TypeError):
+            handle = self._resolve(labels)
         if handle is not None:
             handle.clear()
 
@@ -300,10 +303,10 @@ class HistogramFamily(Family[BoundHistogram]):
 
     def observe(self, seconds: float, **labels: str) -> None:
         """Take a duration in seconds; never raises, what cannot be taken is counted as dropped."""
+        handle: BoundHistogram | None
         try:
-            handle = self._calls.get(tuple(labels.items())) or self._resolve(labels)
-        except TypeError:
-            self._drops.count(DropReason.UNKNOWN_VALUE)
-            return
+            handle = self._orders[tuple(labels)][tuple(labels.values())]
+        except (KeyError, TypeError):
+            handle = self._resolve(labels)
         if handle is not None:
             handle.observe(seconds)

@@ -1,7 +1,6 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import NoReturn
 
@@ -36,6 +35,9 @@ from moneypath.telemetry.recording.store import CellStore
 
 __all__ = ["OWN_METRICS", "Recorder"]
 
+# How long a scrape keeps an event loop at a time; a request takes about as long.
+STEP_SECONDS = 0.0005
+
 
 class Recorder:
     """Record a service's metrics and render them; made by `setup`."""
@@ -55,7 +57,6 @@ class Recorder:
         self._drops = LockedDrops() if locked else Drops()
         self._collection = Collection(self._drops)
         self._texts: dict[str, FamilyText] = {}
-        self._render_lock = threading.Lock()
         for name in sorted(metrics):
             self._add(catalogue[name])
         self._book = self._collection.book = self._payment_book(catalogue)
@@ -181,18 +182,31 @@ class Recorder:
 
     def render(self, openmetrics: bool = False) -> bytes:
         """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
-        # The texts remember what they wrote, so one scrape at a time.
-        with self._render_lock:
-            begun = perf_counter()
-            parts: list[str] = []
-            for samples in self._collection.collect():
-                parts += self._texts[samples.spec.name].write(samples, openmetrics=openmetrics)
-            if openmetrics:
-                parts.append("# EOF\n")
-            content = "".join(parts).encode()
-            self._count_own(RENDER_SECONDS, perf_counter() - begun)
-            self._count_own(RENDER_BYTES, len(content))
-            return content
+        return b"".join(self.render_in_steps(openmetrics))
+
+    def render_in_steps(self, openmetrics: bool = False) -> Iterator[bytes]:
+        """Yield what `render` returns, in steps of at most about `STEP_SECONDS`.
+
+        The numbers are those of the first step. An event loop may serve others between the steps.
+        """
+        spent, size = 0.0, 0
+        begun = perf_counter()
+        parts: list[str] = []
+        for samples in self.snapshot():
+            for piece in self._texts[samples.spec.name].pieces(samples, openmetrics=openmetrics):
+                parts.append(piece)
+                now = perf_counter()
+                if now - begun >= STEP_SECONDS:
+                    content = "".join(parts).encode()
+                    parts.clear()
+                    size += len(content)
+                    spent += perf_counter() - begun
+                    yield content
+                    begun = perf_counter()
+        content = "".join([*parts, "# EOF\n" if openmetrics else ""]).encode()
+        self._count_own(RENDER_SECONDS, spent + perf_counter() - begun)
+        self._count_own(RENDER_BYTES, size + len(content))
+        yield content
 
     def _count_own(self, name: str, amount: float) -> None:
         counter = self._collection.counters.get(name)
