@@ -1,26 +1,23 @@
-"""What one record, one scrape and one series of the instrumentation cost, beside prometheus_client.
+"""What one record and one series of the instrumentation cost, beside prometheus_client.
 
 Run `python benchmarks/telemetry_record.py`. "x observe" is a multiple of one bound `Histogram.observe` of
 prometheus_client with the same buckets, measured in turn with the rest: trust the ratios, not the times.
 """
 
-import asyncio
-import statistics
 import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from time import perf_counter
 
-from measuring import Row, Work, medians, parser, tell
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from measuring import Row, Work, medians, parser, tell
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
-from moneypath.telemetry.integrations.asgi import metrics_endpoint
 
 OBSERVE = "x observe"
+ATTEMPT_SECONDS = "moneypath_provider_request_duration_seconds"
 ATTEMPT = {"provider": "north", "operation": "authorize", "outcome": "succeeded"}
 VOCABULARY = {
     "providers": ("north", "south"),
@@ -30,13 +27,15 @@ VOCABULARY = {
 }
 SECONDS = 0.0425
 FEE = 1250
-LINES = 10_000
-CHILDREN, COUNTERS = 500, 2000
+CHILDREN = 2000
+# Spread over a few buckets, as latencies are.
+LATENCIES = (0.0031, 0.0077, 0.0424, 0.0931, 0.31)
+THREADS = 4
 
 
 def ours(recorder: Recorder) -> dict[str, Work]:
     """Return what is measured of the recorder."""
-    histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
+    histogram = recorder.histogram(ATTEMPT_SECONDS)
     observe = histogram.bind(**ATTEMPT).observe
 
     def record(rounds: int) -> None:
@@ -95,7 +94,7 @@ def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
     """Yield what records cost."""
     catalogue = Catalogue.build(VOCABULARY)
     recorder = setup(catalogue, service="benchmark")
-    buckets = catalogue["moneypath_provider_request_duration_seconds"].buckets
+    buckets = catalogue[ATTEMPT_SECONDS].buckets
     taken = medians({**theirs(buckets), **ours(recorder)}, repeats=repeats, rounds=rounds)
     one = taken["yardstick"]
     detail = f"latency, outcome, in flight, fee; 1 observe is {one * 1e9:.0f} ns here"
@@ -108,51 +107,118 @@ def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
     yield Row("one observe by labels of ours", taken["observe by labels"] / one, OBSERVE)
 
 
-def many_series() -> Catalogue:
-    """Return a catalogue whose text has ten thousand lines of samples: three fifths of them buckets."""
+def memory_rows() -> Iterable[Row]:
+    """Yield what a histogram child takes: its cells, and all that remembers it."""
     numbers = tuple(f"number-{number}" for number in range(CHILDREN))
-    counters = tuple(f"number-{number}" for number in range(COUNTERS))
-    budget = 2 * LINES
-    return Catalogue.of(
-        [
-            MetricSpec(
-                *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
-                *({"number": numbers}, LATENCY_BUCKETS, budget, True),
-            ),
-            MetricSpec(
-                *("moneypath_many_total", MetricKind.COUNTER, "Many.", Unit.NONE),
-                *({"number": counters}, (), budget, True),
-            ),
-        ]
+    spec = MetricSpec(
+        *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
+        *({"number": numbers}, LATENCY_BUCKETS, CHILDREN * 16),
     )
+    histogram = setup(Catalogue.of([spec]), service="benchmark").histogram(spec.name)
+    registry = CollectorRegistry()
+    theirs = Histogram("many_seconds", "-", ["number"], registry=registry, buckets=LATENCY_BUCKETS)
 
+    def grow_ours() -> None:
+        for number in numbers:
+            for seconds in LATENCIES:
+                histogram.observe(seconds, number=number)
 
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """A recorder with many series, all of which change before each scrape, or none."""
+    def grow_theirs() -> None:
+        for number in numbers:
+            for seconds in LATENCIES:
+                theirs.labels(number).observe(seconds)
 
-    recorder: Recorder
-    change: Callable[[], None]
-    lines: int
-
-
-def scraped() -> Scrape:
-    """Return what is scraped."""
-    recorder = setup(many_series(), service="benchmark")
-    histogram, counter = (
-        recorder.histogram("moneypath_many_seconds"),
-        recorder.counter("moneypath_many_total"),
+    whole, other = grown(grow_ours) / CHILDREN, grown(grow_theirs) / CHILDREN
+    few, full = cells_size(LATENCIES), cells_size((0.0, *LATENCY_BUCKETS, 20.0))
+    detail = (
+        f"a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB; "
+        f"with handle and labels: {whole / 1000:.2f} KB"
     )
-    observes = [histogram.bind(number=f"number-{number}").observe for number in range(CHILDREN)]
-    counts = [counter.bind(number=f"number-{number}").inc for number in range(COUNTERS)]
-    latencies = (0.0031, 0.0077, 0.0424, 0.0931, 0.31)
+    yield Row("cells of a histogram child", few / 1000, "KB", 0.5, detail)
+    yield Row("prometheus_client: a histogram child", other / 1000, "KB")
 
-    def change() -> None:
-        for observe in observes:
-            for seconds in latencies:
-                observe(seconds)
-        for count in counts:
-            count(1.25)
 
-    lines = sum(not line.startswith(b"#") for line in recorder.render().splitlines())
-    return Scrape(recorder, change, lines)
+def cells_size(latencies: Iterable[float]) -> int:
+    """Return the bytes of the cells of a child with a thousand of each latency, its numbers included."""
+    histogram = setup(Catalogue.build(VOCABULARY), service="benchmark").histogram(ATTEMPT_SECONDS)
+    for seconds in latencies:
+        for _ in range(1000):
+            histogram.observe(seconds, **ATTEMPT)
+    (cells,) = histogram.cells.values()
+    return sys.getsizeof(cells) + sum(map(sys.getsizeof, {id(number): number for number in cells}.values()))
+
+
+def grown(grow: Callable[[], None]) -> int:
+    """Return how many bytes of memory more are in use after a function than before."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        grow()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def loss_rows(records: int) -> Iterable[Row]:
+    """Yield how many records of threads get lost at the shortest switch interval; the control has to lose."""
+    recorder = setup(Catalogue.build(VOCABULARY), service="benchmark")
+    cells = [0]
+
+    def plus_one(value: int) -> int:
+        return value + 1
+
+    def record() -> None:
+        for _ in range(records):
+            recorder.begin("authorize").finish(0.25, "succeeded", "north", 3)
+
+    def control() -> None:
+        for _ in range(records):
+            cells[0] = plus_one(cells[0])
+
+    in_threads(control)
+    in_threads(record)
+    expected = THREADS * records
+    values = {samples.spec.name: samples.values for samples in recorder.snapshot()}
+    (counted,) = [value for value in values["moneypath_payments_total"].values() if value]
+    fees = values["moneypath_cost_micro_units_total"]["provider_fee", "north"]
+    lost = (
+        abs(expected - counted)
+        + abs(3 * expected - fees)
+        + values["moneypath_payments_in_flight"]["authorize",]
+    )
+    share = (expected - cells[0]) / expected
+    detail = f"{THREADS} threads x {records:g} at 1 us; read, call, write loses {share:.0%}"
+    yield Row("lost records", lost, "records", 0, detail)
+
+
+def in_threads(work: Callable[[], None]) -> None:
+    """Run the same work in all threads at once, switching as often as the interpreter can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def main() -> None:
+    """Measure and tell."""
+    arguments = parser("What one record of the instrumentation costs.")
+    arguments.add_argument("--repeats", type=int, default=41, help="interleaved repetitions (default 41)")
+    arguments.add_argument("--rounds", type=int, default=5000, help="records per repetition (default 5000)")
+    arguments.add_argument("--records", type=int, default=1_000_000, help="records a thread (default 1e6)")
+    given = arguments.parse_args()
+    rows = [
+        *record_rows(repeats=given.repeats, rounds=given.rounds),
+        *memory_rows(),
+        *loss_rows(given.records),
+    ]
+    tell(rows, given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.exposition.text import OPENMETRICS, TEXT, negotiate
+from moneypath.telemetry.recording import recorder as recording_recorder
 
 # The parser ships without annotations of its own.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
@@ -112,6 +113,59 @@ def test_unchanged_histogram_is_rendered_from_memory_and_a_changed_one_anew(reco
             found = samples(parse_text(recorder.render().decode()))
             key = ("moneypath_provider_request_duration_seconds_count", frozenset(attempt.items()))
             assert found[key] == count
+
+
+def test_steps_make_the_same_text(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape that lets others in between shows the numbers of its beginning, and counts itself once."""
+    filled(recorder)
+    attempts = recorder.counter("moneypath_provider_attempts_total")
+    attempt = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
+    whole = samples(parse_openmetrics(recorder.render(openmetrics=True).decode()))
+    monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
+    steps = []
+    for step in recorder.render_in_steps(openmetrics=True):
+        steps.append(step)
+        attempts.inc(1, **attempt)
+    assert len(steps) > 100
+    stepped = samples(parse_openmetrics(b"".join(steps).decode()))
+    size = stepped["moneypath_telemetry_render_bytes_total", frozenset()]
+    for unit in ("seconds", "bytes"):
+        cost = (f"moneypath_telemetry_render_{unit}_total", frozenset[tuple[str, str]]())
+        assert stepped.pop(cost) > whole.pop(cost)
+    assert stepped == whole
+    after = samples(parse_text(recorder.render().decode()))
+    assert after["moneypath_telemetry_render_bytes_total", frozenset()] == size + sum(map(len, steps))
+    assert after["moneypath_provider_attempts_total", frozenset(attempt.items())] == 1 + len(steps)
+
+
+def test_scrapes_side_by_side_do_not_mix(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two scrapes share what they remember; each still tells the numbers of its own beginning."""
+    filled(recorder)
+    monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
+    first = recorder.render_in_steps()
+    begun = [next(first)]
+    with recorder.payment("authorize") as payment:
+        payment.finish("succeeded", "north")
+    recorder.gauge("moneypath_duplicate_charges").set(3)
+    # Set before: a combination more moves the lines of the gauge.
+    recorder.gauge("moneypath_provider_routing_active").set(1, provider="north")
+    second = samples(parse_text(recorder.render().decode()))
+    whole = samples(parse_text(b"".join([*begun, *first]).decode()))
+    labels = frozenset({"operation": "authorize", "outcome": "succeeded"}.items())
+    count = ("moneypath_payment_duration_seconds_count", labels)
+    assert (whole[count], second[count]) == (1, 2)
+    assert ("moneypath_duplicate_charges", frozenset[tuple[str, str]]()) not in whole
+    assert second["moneypath_duplicate_charges", frozenset()] == 3
+
+
+def test_percent_sign_in_a_label_stays_one() -> None:
+    """What a label says is never taken for a place where a number goes."""
+    recorder = setup(small_catalogue("100 %s", "%s%%d"), service="api")
+    recorder.counter("moneypath_a_total").inc(2, kind="%s%%d")
+    recorder.histogram("moneypath_c_seconds").observe(0.5, kind="%s%%d")
+    found = samples(parse_text(recorder.render().decode()))
+    assert found["moneypath_a_total", frozenset({("kind", "%s%%d")})] == 2
+    assert found["moneypath_c_seconds_count", frozenset({("kind", "%s%%d")})] == 1
 
 
 # What MetricSpec admits as a value: anything printable.

@@ -14,6 +14,7 @@ from moneypath.telemetry.recording.locked import (
     LockedDrops,
     LockedGauge,
     LockedHistogram,
+    LockedLane,
     LockedPayment,
     is_gil_enabled,
 )
@@ -50,34 +51,70 @@ def in_threads(work: Callable[[], None]) -> None:
         thread.join()
 
 
-@pytest.mark.usefixtures("_restless")
-def test_records_of_four_threads_are_all_there(recorder: Recorder, read: Read) -> None:
-    """Counters, histograms, payments and drops lose nothing at the shortest switch interval."""
-    counter = recorder.counter("moneypath_provider_attempts_total")
-    histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
-    bound, observed = counter.bind(**ATTEMPT), histogram.bind(**ATTEMPT)
+def record_everything(recorder: Recorder, records: int) -> Callable[[], None]:
+    """Return what records so many of everything: a counter, a histogram, a drop, a payment both ways."""
+    counter = recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT)
+    histogram = recorder.histogram("moneypath_provider_request_duration_seconds").bind(**ATTEMPT)
 
     def work() -> None:
-        for _ in range(RECORDS):
-            bound.inc()
-            observed.observe(0.25)
-            bound.inc(-1)
+        for _ in range(records):
+            counter.inc()
+            histogram.observe(0.25)
+            counter.inc(-1)
             with recorder.payment("authorize") as payment:
-                payment.finish("succeeded", "north")
+                payment.finish("succeeded", "north", fee_micro_units=3)
+            # A fee that is a float takes the other way through the code.
+            recorder.begin("authorize").finish(0.25, "declined", "north", 0.5)
+            recorder.begin("authorize").finish(-1, "declined", "north")
 
-    in_threads(work)
-    total = THREADS * RECORDS
+    return work
+
+
+def assert_nothing_lost(read: Read, total: int) -> None:
+    """Insist that every record of every thread is there."""
     labels = {"operation": "authorize", "outcome": "succeeded"}
+    declined = {"operation": "authorize", "outcome": "declined"}
+    live = {"provider": "north", "traffic": "live", "cohort": "control"}
     assert read("moneypath_provider_attempts_total", **ATTEMPT) == total
     assert read("moneypath_provider_request_duration_seconds_count", **ATTEMPT) == total
     assert read("moneypath_provider_request_duration_seconds_sum", **ATTEMPT) == total * 0.25
     assert read("moneypath_payment_duration_seconds_count", **labels) == total
-    assert read("moneypath_payments_total", **labels, provider="north", traffic="live", cohort="control") == (
-        total
-    )
+    assert read("moneypath_payment_duration_seconds_count", **declined) == total
+    assert read("moneypath_payment_duration_seconds_sum", **declined) == total * 0.25
+    assert read("moneypath_payments_total", **labels, **live) == total
+    assert read("moneypath_payments_total", **declined, **live) == total
     assert read("moneypath_payments_in_flight", operation="authorize") == 0
-    assert read("moneypath_telemetry_drops_total", reason="negative") == total
-    assert read("moneypath_telemetry_records_total") == 3 * total
+    assert read("moneypath_cost_micro_units_total", component="provider_fee", provider="north") == 3.5 * total
+    assert read("moneypath_telemetry_drops_total", reason="negative") == 2 * total
+    assert read("moneypath_telemetry_records_total") == 4 * total
+
+
+@pytest.mark.usefixtures("_restless")
+def test_records_of_four_threads_are_all_there(recorder: Recorder, read: Read) -> None:
+    """Counters, histograms, payments, fees and drops lose nothing at the shortest switch interval."""
+    in_threads(record_everything(recorder, RECORDS))
+    assert_nothing_lost(read, THREADS * RECORDS)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("_restless")
+def test_a_million_records_of_each_thread_are_all_there(recorder: Recorder, read: Read) -> None:
+    """The same at the figure that is promised, and the control loses beside it."""
+    million = 1_000_000
+    cells = [0]
+
+    def plus_one(value: int) -> int:
+        return value + 1
+
+    def control() -> None:
+        for _ in range(million):
+            cells[0] = plus_one(cells[0])
+
+    in_threads(control)
+    assert cells[0] < THREADS * million
+    in_threads(record_everything(recorder, million))
+    assert_nothing_lost(read, THREADS * million)
 
 
 @pytest.mark.usefixtures("_restless")
@@ -201,6 +238,12 @@ def test_locked_handles_record_the_same(catalogue: Catalogue) -> None:
             raise ZeroDivisionError
         with recorder.payment("authorize"):
             pass
+        with recorder.payment("refund") as payment:
+            payment.finish("succeeded", "north", fee_micro_units=5)
+            payment.finish("failed")
+        recorder.begin("void").finish(0.5, "succeeded", "south", 2.5)
+        recorder.begin("void").finish(0.5, "lost")
+        recorder.begin("teleport").finish(0.5, "succeeded")
         texts.append([line for line in recorder.render().splitlines() if b"render_seconds" not in line])
     assert texts[0] == texts[1]
 
@@ -217,3 +260,28 @@ def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
         assert thread.is_alive()
     thread.join()
     assert isinstance(LockedDrops().totals(), dict)
+
+
+@pytest.mark.parametrize("step", ["begin", "finish", "enter", "leave"])
+def test_every_step_of_a_locked_payment_takes_the_lock_of_its_operation(
+    catalogue: Catalogue, step: str
+) -> None:
+    """Lanes of one operation count what is in flight in one cell, so they have one lock in common."""
+    recorder = bare(catalogue, locked=True)
+    lane = recorder.begin("authorize", traffic="canary")
+    inside, outside = recorder.payment("authorize"), recorder.payment("authorize")
+    inside.__enter__()
+    other = recorder.begin("authorize")
+    assert isinstance(other, LockedLane)
+    steps: dict[str, Callable[[], object]] = {
+        "begin": lambda: recorder.begin("authorize"),
+        "finish": lambda: lane.finish(0.1, "succeeded", "north"),
+        "enter": outside.__enter__,
+        "leave": lambda: inside.__exit__(None, None, None),
+    }
+    thread = threading.Thread(target=steps[step])
+    with other._lock:
+        thread.start()
+        thread.join(timeout=0.05)
+        assert thread.is_alive()
+    thread.join()

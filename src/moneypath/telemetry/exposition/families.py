@@ -60,8 +60,8 @@ class FamilyText:
         if exemplars:
             for place, key in enumerate(keys):
                 if key in exemplars:
-                    block, line = divmod(place, LINES_PER_BLOCK)
-                    marks.setdefault(block, {})[line] = exemplars[key][0]
+                    number, line = divmod(place, LINES_PER_BLOCK)
+                    marks.setdefault(number, {})[line] = exemplars[key][0]
         numbers = list(values.values())
         for i, block in enumerate(blocks):
             text = block.text(numbers[i * LINES_PER_BLOCK : (i + 1) * LINES_PER_BLOCK])

@@ -1,5 +1,6 @@
 """Pure ASGI: a middleware that times requests, and an endpoint that serves the metrics."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import perf_counter
@@ -145,9 +146,22 @@ class _MetricsEndpoint:
         else:
             accept = b",".join(value for name, value in scope.get("headers", ()) if name.lower() == b"accept")
             chosen = negotiate(accept.decode("latin-1"))
-            status, content = 200, self._recorder.render(openmetrics=chosen.openmetrics)
+            status, content = 200, await _render(self._recorder, openmetrics=chosen.openmetrics)
             headers = [(b"content-type", chosen.content_type.encode()), (b"vary", b"accept")]
         headers.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else content
         await send({"type": "http.response.body", "body": body})
+
+
+async def _render(recorder: Recorder, *, openmetrics: bool) -> bytes:
+    """Render and let the event loop serve others in between; one that is not asyncio's gets it in one go."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return recorder.render(openmetrics)
+    steps: list[bytes] = []
+    for step in recorder.render_in_steps(openmetrics):
+        steps.append(step)
+        await asyncio.sleep(0)
+    return b"".join(steps)
