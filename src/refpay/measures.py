@@ -132,8 +132,8 @@ class Measures:
 
         Timed too, or an outage of the database would make the latency look better.
         """
-        with self.payment(operation, traffic, since=since) as handle:
-            handle.finish(outcome, provider)
+        seconds = self.recorder.now() - since
+        self.recorder.begin(operation, traffic).finish(seconds, outcome, provider)
 
     def count_key(self, operation: str, result: str) -> None:
         """Count what an idempotency key turned out to be."""
