@@ -138,6 +138,50 @@ def test_steps_make_the_same_text(recorder: Recorder, monkeypatch: pytest.Monkey
     assert after["moneypath_provider_attempts_total", frozenset(attempt.items())] == 1 + len(steps)
 
 
+def test_what_a_scrape_costs_leaves_out_what_others_did_meanwhile(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of all steps is counted, and none of the time between them."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 2.0)
+    monkeypatch.setattr(recording_recorder, "perf_counter", clock)
+    steps = 0
+    for _ in recorder.render_in_steps():
+        steps += 1
+        now += 1_000_000.0
+    text = recorder.render().decode()
+    (line,) = (
+        line for line in text.splitlines() if line.startswith("moneypath_telemetry_render_seconds_total")
+    )
+    assert steps > 10
+    assert 2 * steps <= float(line.split()[-1]) < 1_000_000.0
+
+
+def test_lines_of_a_gauge_follow_what_is_set_and_cleared(recorder: Recorder) -> None:
+    """The lines that are remembered never give one combination's number to another."""
+    gauge = recorder.gauge("moneypath_provider_routing_active")
+
+    def shown() -> dict[str, float]:
+        found = samples(parse_text(recorder.render().decode()))
+        return {dict(key[1])["provider"]: value for key, value in found.items() if key[0] == gauge.spec.name}
+
+    gauge.set(1, provider="south")
+    assert shown() == {"south": 1}
+    gauge.set(0, provider="north")
+    assert shown() == {"south": 1, "north": 0}
+    gauge.clear(provider="south")
+    assert shown() == {"north": 0}
+    gauge.set(1, provider="south")
+    gauge.clear(provider="north")
+    assert shown() == {"south": 1}
+
+
 def test_scrapes_side_by_side_do_not_mix(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two scrapes share what they remember; each still tells the numbers of its own beginning."""
     filled(recorder)

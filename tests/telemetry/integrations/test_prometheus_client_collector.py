@@ -1,6 +1,9 @@
 """A registry of prometheus_client shows our metrics with the numbers that our own renderer writes."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -111,3 +114,19 @@ def test_registering_reads_no_numbers(registry: CollectorRegistry, recorder: Rec
     described = {metric.name for metric in RecorderCollector(recorder).describe()}
     assert "moneypath_duplicate_charges" in described
     assert b"moneypath_duplicate_charges" not in generate_latest(registry)
+
+
+def test_example_runs() -> None:
+    """It ends by itself, without a warning of Python's, and shows both kinds of metrics at one endpoint."""
+    example = Path(__file__).parents[3] / "examples" / "prometheus_client_endpoint.py"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(example)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    for line in (
+        "orders_total 2.0",
+        'moneypath_cost_micro_units_total{component="provider_fee",provider="north"} 5000.0',
+        'moneypath_payments_total{cohort="control",operation="authorize",outcome="succeeded",'
+        'provider="north",traffic="live"} 2.0',
+    ):
+        assert line in run.stdout.splitlines()
