@@ -10,7 +10,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final
 
-import structlog
 import uvicorn
 import uvloop
 
@@ -38,7 +37,8 @@ def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
     What keeps it from starting is one sentence on stderr, without a stack trace.
     """
     logs.configure(service, sys.stderr)
-    _redirect_standard_logging()
+    # What libraries say in passing is their affair.
+    logging.getLogger().setLevel(logging.WARNING)
     try:
         uvloop.run(_await(main))
     except StartRefused as problem:
@@ -124,23 +124,3 @@ async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _ToStructlog(logging.Handler):
-    """Sends what libraries log through the redaction."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.log(
-            record.levelno,
-            "library_log",
-            logger=record.name,
-            message=record.getMessage(),
-            exc_info=record.exc_info,
-        )
-
-
-def _redirect_standard_logging() -> None:
-    root = logging.getLogger()
-    root.handlers[:] = [_ToStructlog()]
-    root.setLevel(logging.WARNING)

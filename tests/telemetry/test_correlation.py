@@ -1,11 +1,15 @@
 """A context goes in and out of headers unchanged, and nothing malformed is believed."""
 
+from collections.abc import Callable
+from uuid import RFC_4122, UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.correlation import Context, Trace, trace
+from moneypath.telemetry.redaction import redact
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -76,3 +80,26 @@ def test_a_payment_is_named_for_the_rest_of_the_request() -> None:
         correlation.name_payment("p-1")
         assert correlation.active() == Context("0000-renamed", payment_id="p-1")
     assert correlation.active() is None
+
+
+def test_a_new_id_is_a_random_uuid() -> None:
+    """Of version 4, and no two alike."""
+    minted = [correlation.mint() for _ in range(1000)]
+    assert len(set(minted)) == 1000
+    for text in minted:
+        parsed = UUID(text)
+        assert (parsed.version, parsed.variant, str(parsed)) == (4, RFC_4122, text)
+
+
+@given(st.uuids(), st.sampled_from([str, lambda uuid: str(uuid).upper(), lambda uuid: uuid.hex]))
+def test_a_callers_uuid_is_kept(uuid: UUID, write: Callable[[UUID], str]) -> None:
+    """In capitals and without dashes too, unless it reads as a card number then."""
+    text = write(uuid)
+    assert (correlation.accept(text) == text) == (redact(text) == text)
+
+
+@pytest.mark.parametrize("given", ["4111111111111111", "4111-1111-1111-1111", "id-4111111111111111"])
+def test_a_card_number_is_no_id(given: str) -> None:
+    """It would be echoed, logged and passed on."""
+    assert correlation.accept(given) != given
+    assert correlation.accept("order-41111111111") == "order-41111111111"

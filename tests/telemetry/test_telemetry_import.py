@@ -7,7 +7,7 @@ PROBE = """
 import sys, threading, structlog
 before = set(sys.modules)
 import moneypath.telemetry, moneypath.telemetry.logs
-import moneypath.telemetry.correlation, moneypath.telemetry.redaction
+import moneypath.telemetry.correlation, moneypath.telemetry.redaction, moneypath.telemetry.tracing
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(structlog.is_configured(), threading.active_count())
 print(*sorted(name for name in new if name not in sys.stdlib_module_names))

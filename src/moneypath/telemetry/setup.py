@@ -8,6 +8,8 @@ from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
+from moneypath.telemetry.recording.traced import TracedRecorder
+from moneypath.telemetry.tracing.tracer import SILENT, Tracer
 
 __all__ = ["Recorder", "setup"]
 
@@ -20,12 +22,14 @@ def setup(
     service: str,
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
+    tracer: Tracer = SILENT,
 ) -> Recorder:
     """Make the recorder of one process.
 
     `metrics` names what this service records (None: everything), so that no process exposes
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
-    gives monotonic seconds. Raises MetricUnknown for a name that the catalogue lacks.
+    gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
+    Raises MetricUnknown for a name that the catalogue lacks.
     """
     if not _SERVICE.fullmatch(service):
         raise TelemetryError(
@@ -41,4 +45,9 @@ def setup(
             )
     own = {name for name in OWN_METRICS if name in catalogue}
     locked = not is_gil_enabled()
-    return Recorder(catalogue, service=service, metrics=names | own, clock=clock, locked=locked)
+    kind = Recorder if tracer is SILENT else TracedRecorder
+    recorder = kind(
+        catalogue, service=service, metrics=names | own, clock=clock, locked=locked, tracer=tracer
+    )
+    tracer.start(recorder.count_drop)
+    return recorder

@@ -223,7 +223,7 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
     yield counter(
         name="moneypath_telemetry_drops_total",
-        help="Records the instrumentation refused; any of them is a defect in the calling code.",
+        help="Records refused, a defect in the calling code; spans lost to a full queue or a dead exporter.",
         labels={"reason": values(DropReason)},
         series_budget=20,
     )

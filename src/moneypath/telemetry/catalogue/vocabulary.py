@@ -178,6 +178,8 @@ class DropReason(StrEnum):
     SERIES_BUDGET = "series_budget"
     UNFINISHED = "unfinished"
     FINISHED_TWICE = "finished_twice"
+    SPAN_QUEUE_FULL = "span_queue_full"
+    SPAN_EXPORT_FAILED = "span_export_failed"
 
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)

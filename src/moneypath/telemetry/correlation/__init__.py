@@ -1,7 +1,15 @@
 """The ids that tie together what is done for one request: its logs, answers, calls and messages."""
 
 from moneypath.telemetry.correlation.carriers import extract, inject
-from moneypath.telemetry.correlation.context import Context, active, bound, current, entered, name_payment
+from moneypath.telemetry.correlation.context import (
+    Context,
+    active,
+    bound,
+    current,
+    entered,
+    name_payment,
+    sampled_trace,
+)
 from moneypath.telemetry.correlation.ids import HEADER, accept, mint
 from moneypath.telemetry.correlation.trace import Trace
 
@@ -18,4 +26,5 @@ __all__ = [
     "inject",
     "mint",
     "name_payment",
+    "sampled_trace",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, MutableMapping
 
 from moneypath.telemetry.correlation import ids, trace
-from moneypath.telemetry.correlation.context import Context, active
+from moneypath.telemetry.correlation.context import Context, get_active
 
 
 def extract(carrier: Mapping[str, str]) -> Context:
@@ -11,19 +11,18 @@ def extract(carrier: Mapping[str, str]) -> Context:
 
     Names of the carrier have to be in lower case.
     """
-    return Context(
-        ids.accept(carrier.get(ids.HEADER)),
-        trace.parse(carrier.get(trace.HEADER), carrier.get(trace.STATE_HEADER)),
-    )
+    get = carrier.get
+    return Context(ids.accept(get(ids.HEADER)), trace.parse(get(trace.HEADER), get(trace.STATE_HEADER)))
 
 
 def inject(carrier: MutableMapping[str, str]) -> None:
     """Put the active context into headers; outside of any context nothing is put."""
-    context = active()
-    if context is None:
+    found = get_active()
+    if found is None:
         return
-    carrier[ids.HEADER] = context.correlation_id
-    if context.trace is not None:
-        carrier[trace.HEADER] = context.trace.header
-        if context.trace.state:
-            carrier[trace.STATE_HEADER] = context.trace.state
+    carrier[ids.HEADER] = found.correlation_id
+    own = found.trace
+    if own is not None:
+        carrier[trace.HEADER] = own.header
+        if own.state:
+            carrier[trace.STATE_HEADER] = own.state

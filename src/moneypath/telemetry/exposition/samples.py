@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.correlation import Trace
+from moneypath.telemetry.correlation.context import Active
 
 # The label values of one combination, in the order of the metric's labels.
 Key = tuple[str, ...]
@@ -14,6 +15,8 @@ Cells = list[float]
 Exemplar = tuple[Trace, float, float]
 # By the place in the cells: of a histogram that of the bucket, of a counter 0.
 Exemplars = dict[int, Exemplar]
+# The same as the path leaves it: whoever was active, not yet asked for its ids.
+KeptExemplars = dict[int, tuple[Active, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,9 @@ class MetricSamples:
     values: Mapping[Key, float] = field(default_factory=dict)
     cells: Mapping[Key, Cells] = field(default_factory=dict)
     exemplars: Mapping[Key, Exemplars] = field(default_factory=dict)
+
+
+def ask_for_ids(kept: KeptExemplars) -> Exemplars:
+    """Return exemplars with the ids of those who were active."""
+    asked = ((place, active.trace, value, at) for place, (active, value, at) in kept.copy().items())
+    return {place: (trace, value, at) for place, trace, value, at in asked if trace is not None}

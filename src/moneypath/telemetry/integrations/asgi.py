@@ -1,16 +1,17 @@
-"""Pure ASGI: a middleware that times requests, and an endpoint that serves the metrics."""
+"""Pure ASGI: a middleware that times requests and traces them, and an endpoint that serves the metrics."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER
+from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER, Outcome
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
 from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.tracing import SpanKind
+from moneypath.telemetry.tracing.finished import STATUS_CODE
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,11 +24,20 @@ ROUTES_LIMIT = 200
 PATH_LENGTH_LIMIT = 2048
 
 _HEADER = correlation.HEADER.encode()
+_TRACEPARENT: Final = b"traceparent"
+_TRACESTATE: Final = b"tracestate"
+# ASGI demands lower case; a server that passes on what HTTP/1.1 clients write is understood too.
+_CARRIED: Final = {
+    spelling: name
+    for name in (_HEADER, _TRACEPARENT, _TRACESTATE)
+    for spelling in (name, name.title(), name.capitalize(), name.upper(), b"X-Correlation-ID")
+    if spelling.lower() == name
+}
 _PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:path)?(?::[a-z]+)?\}")
 
 
 class TelemetryMiddleware:
-    """Time each HTTP request and give it a correlation id; anything but HTTP passes through untouched.
+    """Time each HTTP request, give it a correlation id and a span; anything but HTTP passes untouched.
 
     `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label; any
     other path is `other`. An exception counts as 500 and passes on.
@@ -38,16 +48,23 @@ class TelemetryMiddleware:
         self._routes = Routes(routes)
         self._histogram = recorder.histogram(HISTOGRAM)
         self._histogram.close_label("http_route", (*self._routes.templates, OTHER))
+        self._begin = recorder.tracer.begin
+        self._clock = recorder.tracer.clock
+        self._slow_seconds = recorder.tracer.slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = perf_counter()
-        ended = None
+        clock = self._clock
+        begun = clock()
+        ended: float | None = None
         # Until an answer begins: a server answers 500 for an app that raises or stays silent.
         status = 500
-        correlation_id = correlation.accept(_given_id(scope))
+        given, traceparent, tracestate = _read_headers(scope.get("headers", ()))
+        correlation_id = correlation.accept(given)
+        span = self._begin("HTTP", SpanKind.SERVER, correlation_id, traceparent, tracestate, begun)
+        failure: BaseException | None = None
 
         async def send_marked(message: Message) -> None:
             nonlocal status, ended
@@ -58,21 +75,31 @@ class TelemetryMiddleware:
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 # Background work after the response is not the caller's time.
-                ended = perf_counter()
+                ended = clock()
 
         try:
-            with correlation.bound(correlation_id):
-                await self._app(scope, receive, send_marked)
-        except BaseException:
-            status = 500
+            await self._app(scope, receive, send_marked)
+        except BaseException as error:
+            status, failure = 500, error
             raise
         finally:
+            if ended is None:
+                ended = clock()
+            method, route = _closed(scope["method"], HTTP_METHODS), self._routes.label(scope)
             self._histogram.observe(
-                (ended or perf_counter()) - begun,
-                http_request_method=_closed(scope["method"], HTTP_METHODS),
-                http_route=self._routes.label(scope),
+                ended - begun,
+                http_request_method=method,
+                http_route=route,
                 http_response_status_code=_closed(str(status), HTTP_STATUS_CODES),
             )
+            if span.sampled or status >= 500 or ended - begun >= self._slow_seconds:
+                span.name = f"{method} {route}"
+                span.attributes = {"http.request.method": method, "http.route": route, STATUS_CODE: status}
+                if status >= 500:
+                    span.end_with(Outcome.FAILED)
+            span.end(failure, ended)
+            # The error holds this frame, and would be held by it.
+            del failure
 
 
 class Routes:
@@ -116,10 +143,26 @@ def _closed(value: object, allowed: tuple[str, ...]) -> str:
     return value if isinstance(value, str) and value in allowed else OTHER
 
 
-def _given_id(scope: Scope) -> str | None:
-    given = [value for name, value in scope.get("headers", ()) if name.lower() == _HEADER]
-    # Two ids are no id: nothing says which of them the caller's logs hold.
-    return given[0].decode("latin-1") if len(given) == 1 else None
+def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, str | None, str | None]:
+    """Return the correlation id, traceparent and tracestate that a request carries, as they were sent."""
+    found: dict[bytes, bytes | None] = {}
+    for spelling, value in headers:
+        if spelling in _CARRIED:
+            name = _CARRIED[spelling]
+            if name not in found:
+                found[name] = value
+            else:
+                # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
+                before = found[name]
+                found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
+    if not found:
+        return None, None, None
+    get = found.get
+    return _text(get(_HEADER)), _text(get(_TRACEPARENT)), _text(get(_TRACESTATE))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def metrics_endpoint(recorder: Recorder) -> App:

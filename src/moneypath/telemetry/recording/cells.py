@@ -15,10 +15,9 @@ from typing import Generic, Protocol, TypeVar
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
-from moneypath.telemetry.correlation.context import ACTIVE
-from moneypath.telemetry.correlation.trace import Trace
+from moneypath.telemetry.correlation.context import ACTIVE, Active
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
-from moneypath.telemetry.exposition.samples import Cells, Exemplars, Key
+from moneypath.telemetry.exposition.samples import Cells, Exemplars, KeptExemplars, Key, ask_for_ids
 
 # Sums stay exact far below this, and an absurd value (a timestamp in ns as a duration) shows as a drop.
 LARGEST = float(2**63)
@@ -122,8 +121,8 @@ class BoundHistogram:
         self._cells = cells
         self._edges = edges
         self._drops = drops
-        # By cell, the last sampled trace; none until there is one, or every child would pay for it.
-        self.exemplars: Exemplars | None = None
+        # By cell, who was last active in a sampled trace; none until then, or every child would pay for it.
+        self.exemplars: KeptExemplars | None = None
 
     def observe(self, seconds: float) -> None:
         """Take one duration in seconds, at least 0; anything else is dropped and counted."""
@@ -135,19 +134,18 @@ class BoundHistogram:
                 cells[bucket] += 1
                 context = active()
                 if context is not None and context.sampled:
-                    self._keep_exemplar(bucket, seconds, context.trace)
+                    self._keep_exemplar(bucket, seconds, context)
                 return
         except (TypeError, ValueError, ArithmeticError):
             # Not a number of ours: a string, an array, a decimal's NaN, which refuses to be compared.
             pass
         self._drops.count_number(seconds)
 
-    def _keep_exemplar(self, bucket: int, seconds: float, trace: Trace | None) -> None:
-        if trace is not None:
-            kept = self.exemplars
-            if kept is None:
-                kept = self.exemplars = {}
-            kept[bucket] = (trace, seconds, time())
+    def _keep_exemplar(self, bucket: int, seconds: float, context: Active) -> None:
+        kept = self.exemplars
+        if kept is None:
+            kept = self.exemplars = {}
+        kept[bucket] = (context, seconds, time())
 
 
 ABSENT = float("nan")
@@ -299,7 +297,7 @@ class HistogramFamily(Family[BoundHistogram]):
     def exemplars(self) -> dict[Key, Exemplars]:
         """Return a copy of the last sampled trace of each bucket, by combination."""
         handles = self._handles.copy().items()
-        return {key: handle.exemplars.copy() for key, handle in handles if handle.exemplars}
+        return {key: ask_for_ids(handle.exemplars) for key, handle in handles if handle.exemplars}
 
     def observe(self, seconds: float, **labels: str) -> None:
         """Take a duration in seconds; never raises, what cannot be taken is counted as dropped."""

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason, Outcome
-from moneypath.telemetry.correlation.trace import Trace
-from moneypath.telemetry.exposition.samples import Exemplars, Key
+from moneypath.telemetry.correlation.context import Active
+from moneypath.telemetry.exposition.samples import KeptExemplars, Key
 from moneypath.telemetry.recording.cells import LARGEST, Drops, active
 from moneypath.telemetry.recording.store import PAYMENTS, CellStore, LiveCells
 
@@ -48,7 +48,7 @@ class PaymentLane:
     lost: LiveCells
     rows: dict[str, dict[str, LiveCells]]
     # By the key of a row and the place of a bucket in it.
-    exemplars: dict[Key, Exemplars]
+    exemplars: dict[Key, KeptExemplars]
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class PaymentLane:
             self._add_fee(cells, fee_micro_units)
         context = active()
         if context is not None and context.sampled:
-            self._keep_exemplar(outcome, provider, bucket, seconds, context.trace)
+            self._keep_exemplar(outcome, provider, bucket, seconds, context)
 
     def drop(self, reason: DropReason) -> None:
         """Count a payment that began and cannot be recorded; it is no longer in flight."""
@@ -173,11 +173,10 @@ class PaymentLane:
             self._drops.count_number(fee_micro_units)
 
     def _keep_exemplar(
-        self, outcome: str, provider: str, bucket: int, seconds: float, trace: Trace | None
+        self, outcome: str, provider: str, bucket: int, seconds: float, context: Active
     ) -> None:
-        if trace is not None:
-            kept = self.exemplars.setdefault(self._row_key(outcome, provider), {})
-            kept[bucket] = (trace, seconds, time())
+        kept = self.exemplars.setdefault(self._row_key(outcome, provider), {})
+        kept[bucket] = (context, seconds, time())
 
 
 class NoLane(PaymentLane):

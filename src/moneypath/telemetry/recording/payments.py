@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import CostComponent
 from moneypath.telemetry.errors import CatalogueInvalid
-from moneypath.telemetry.exposition.samples import Cells, Exemplar, Exemplars, Key
+from moneypath.telemetry.exposition.samples import Cells, Exemplar, Exemplars, Key, ask_for_ids
 from moneypath.telemetry.recording.cells import Drops
 from moneypath.telemetry.recording.lanes import BUCKETS, FEE, SUM, PaymentLane
 from moneypath.telemetry.recording.store import PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED, CellStore
@@ -99,7 +99,8 @@ class PaymentBook:
 
         What ended is read before what started: in flight may be one too many, never below 0.
         """
-        exemplars = {key: kept.copy() for lane in self._all() for key, kept in lane.exemplars.copy().items()}
+        kept = [item for lane in self._all() for item in lane.exemplars.copy().items()]
+        exemplars = {key: ask_for_ids(found) for key, found in kept}
         rows, lost, started = (
             {key: list(cells) for key, cells in self._store.cells_of(slot).copy().items()}
             for slot in (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED)

@@ -32,6 +32,7 @@ from moneypath.telemetry.recording.locked import (
 )
 from moneypath.telemetry.recording.payments import Lanes, PaymentBook, PaymentSpecs
 from moneypath.telemetry.recording.store import CellStore
+from moneypath.telemetry.tracing.tracer import SILENT, Tracer
 
 __all__ = ["OWN_METRICS", "Recorder"]
 
@@ -50,8 +51,10 @@ class Recorder:
         metrics: Iterable[str],
         clock: Callable[[], float],
         locked: bool,
+        tracer: Tracer = SILENT,
     ) -> None:
         self.service = service
+        self.tracer = tracer
         self._clock = clock
         self._locked = locked
         self._drops = LockedDrops() if locked else Drops()
@@ -179,6 +182,10 @@ class Recorder:
     def snapshot(self) -> list[MetricSamples]:
         """Read all metrics at once: the numbers that `render` would write, for another way out."""
         return list(self._collection.collect())
+
+    def count_drop(self, reason: DropReason) -> None:
+        """Count what was to be recorded and could not be, by a part that is not the recorder's own."""
+        self._drops.count(reason)
 
     def render(self, openmetrics: bool = False) -> bytes:
         """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""

@@ -1,15 +1,9 @@
-"""Structured logs: one bounded JSON line an event, redacted, with the correlation id.
-
-Nothing is configured until `configure` is called.
-"""
+"""One bounded JSON line an event, redacted, with the ids of the request, the payment and the span."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
-
-import structlog
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.redaction import SECRET_MASK, is_secret_name, redact
@@ -23,41 +17,29 @@ DEPTH_LIMIT = 4
 # survives at the edge.
 RAW_LIMIT = 32768
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 HEAD = ("ts", "level", "event", "service", "correlation_id")
+# These follow the head as far as they are known.
+IDS = ("payment_id", "trace_id", "span_id")
 
 Event = MutableMapping[str, Any]
 
 
-def configure(service: str, stream: TextIO, *, level: str = "info") -> None:
-    """Send structlog's events as JSON lines to `stream`, from `level` (debug, info, warning, error) on."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            _Stamp(service),
-            redact_event,
-            render_line,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: _Lines(stream),
-        # A cached logger would go on writing to the stream of an earlier configuration.
-        cache_logger_on_first_use=False,
-    )
-
-
-class _Stamp:
-    """Say which service speaks and for which request; an event cannot claim otherwise."""
+class Stamp:
+    """Say which service speaks and for which request, payment and span; an event cannot claim otherwise."""
 
     def __init__(self, service: str) -> None:
         self._service = service
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Event:
         event["service"] = self._service
-        event["correlation_id"] = correlation.current()
+        context = correlation.active()
+        event["correlation_id"] = None if context is None else context.correlation_id
+        if context is not None:
+            if context.payment_id is not None:
+                event["payment_id"] = context.payment_id
+            if context.trace is not None:
+                event["trace_id"] = context.trace.trace_id
+                event["span_id"] = context.trace.span_id
         return event
 
 
@@ -75,12 +57,13 @@ def redact_event(_logger: object, _method: str, event: Event) -> Event:
 
 def render_line(_logger: object, _method: str, event: Event) -> str:
     """Write an event as one line of at most LINE_LIMIT bytes; what is too long loses its fields first."""
-    ordered = {name: event.get(name) for name in HEAD} | dict(event)
+    ids = [name for name in IDS if name in event]
+    ordered = {name: event.get(name) for name in (*HEAD, *ids)} | dict(event)
     line = json.dumps(ordered, allow_nan=False)
     for size in (2048, 512, 128):
         if len(line) <= LINE_LIMIT:
             break
-        head = {name: _cut(event.get(name), size) for name in HEAD}
+        head = {name: _cut(event.get(name), size) for name in (*HEAD, *ids)}
         if "exception" in event:
             head["exception"] = str(event["exception"])[-size:]
         line = json.dumps({**head, "truncated": True}, allow_nan=False)
@@ -128,7 +111,7 @@ def _text(value: object) -> str:
     return redact(text[:RAW_LIMIT])[:VALUE_LIMIT]
 
 
-class _Lines:
+class Lines:
     """Write lines; a stream that is gone must not take the service with it."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -1,0 +1,50 @@
+"""A recorder whose payments are spans as well; without a tracer none of this is on the path."""
+
+from types import TracebackType
+from typing import Self
+
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
+from moneypath.telemetry.recording.lanes import PaymentRecord
+from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.tracing.finished import PROVIDER
+from moneypath.telemetry.tracing.span import Span
+
+
+class TracedRecorder(Recorder):
+    """Record a service's metrics, and a span for each payment."""
+
+    def payment(
+        self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
+    ) -> PaymentRecord:
+        """Return a context manager that times one payment operation; see Recorder.payment."""
+        record = super().payment(operation, traffic, cohort, since)
+        return TracedPayment(record, self.tracer.span(f"payment {operation}"))
+
+
+class TracedPayment(PaymentRecord):
+    """Records a payment as `record` does, and its span beside it."""
+
+    __slots__ = ("_record", "_span")
+
+    def __init__(self, record: PaymentRecord, span: Span) -> None:
+        self._record = record
+        self._span = span
+
+    def __enter__(self) -> Self:
+        self._span.__enter__()
+        self._record.__enter__()
+        return self
+
+    def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:
+        """Record how the operation ended."""
+        self._record.finish(outcome, provider, fee_micro_units)
+        span = self._span
+        span.end_with(outcome)
+        if provider is not NO_PROVIDER:
+            span.set(PROVIDER, provider)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._record.__exit__(kind, error, trace)
+        self._span.end(error)

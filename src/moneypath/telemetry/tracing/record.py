@@ -1,0 +1,156 @@
+"""What of a span leaves the process: judged, redacted and bounded. Written in the courier's thread."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from moneypath.telemetry.catalogue.vocabulary import Outcome
+from moneypath.telemetry.correlation import Trace
+from moneypath.telemetry.redaction import CARD_MASK, SECRET_MASK, is_secret_name, redact
+from moneypath.telemetry.tracing.finished import (
+    FAULT_DOMAIN,
+    KEPT,
+    OUTCOME,
+    PAYMENT_ID,
+    Finished,
+    SpanKind,
+    judge_fault,
+    judge_keeping,
+    judge_outcome,
+)
+
+ATTRIBUTES_LIMIT: Final = 64
+ITEMS_LIMIT: Final = 32
+NAME_LIMIT: Final = 128
+TEXT_LIMIT: Final = 1024
+# Redaction sees this much.
+RAW_LIMIT: Final = 8192
+_NUMBER_PARTS: Final = "0123456789 .-\u00a0\u2010\u2011\u2012\u2013\u2014\u2015"
+REMEMBERED_LIMIT: Final = 2048
+REMEMBERED_LENGTH: Final = 64
+_INTEGER_BITS: Final = 63
+# No number with fewer digits is one of a card.
+_SMALLEST_CARD: Final = 10**11
+
+Scalar = str | bool | int | float
+Value = Scalar | Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span to export; times are nanoseconds since the epoch. `error` is a class name and a text."""
+
+    name: str
+    kind: SpanKind
+    trace: Trace
+    parent: Trace | None
+    begun_ns: int
+    ended_ns: int
+    attributes: Mapping[str, Value]
+    dropped_attributes: int
+    error: tuple[str, str] | None
+    is_failed: bool
+
+    @property
+    def is_parent_remote(self) -> bool:
+        """Tell whether the parent is in another process, as it is of what came in."""
+        return self.parent is not None and self.kind in (SpanKind.SERVER, SpanKind.CONSUMER)
+
+
+class RecordWriter:
+    """Judges, redacts and bounds spans; kept by one thread.
+
+    Most names and many values come again and again, so what was found harmless is remembered. What was not
+    is forgotten at once: a memory of card numbers would be one more place to find them.
+    """
+
+    def __init__(self) -> None:
+        self._harmless: set[str] = set()
+        self._names: dict[str, bool] = {}
+
+    def write(self, span: Finished, offset_ns: int) -> SpanRecord:
+        """Write a span; `offset_ns` makes the tracer's clock the epoch's."""
+        outcome = judge_outcome(span)
+        ours: dict[str, object | None] = {
+            OUTCOME: outcome,
+            FAULT_DOMAIN: judge_fault(span, outcome),
+            KEPT: judge_keeping(span, outcome),
+            PAYMENT_ID: span.payment_id,
+        }
+        stated = {name: value for name, value in ours.items() if value is not None}
+        given = {name: value for name, value in span.attributes.items() if name not in ours}
+        kept = list({**stated, **given}.items())[:ATTRIBUTES_LIMIT]
+        error = span.error
+        return SpanRecord(
+            name=self._name(span.name),
+            kind=span.kind if isinstance(span.kind, SpanKind) else SpanKind.INTERNAL,
+            trace=span.trace,
+            parent=span.parent,
+            begun_ns=offset_ns + round(span.begun * 1e9),
+            ended_ns=offset_ns + round(span.ended * 1e9),
+            attributes={self._name(name): self._value(name, value) for name, value in kept},
+            dropped_attributes=len(stated) + len(given) - len(kept),
+            error=None if error is None else (self._name(error[0].__qualname__), self._text(error[1])),
+            is_failed=error is not None or outcome in (Outcome.FAILED, Outcome.INDETERMINATE),
+        )
+
+    def _name(self, name: object) -> str:
+        return self._text(name)[:NAME_LIMIT]
+
+    def _value(self, name: object, value: object) -> Value:
+        if self._is_secret(self._name(name)):
+            return SECRET_MASK
+        if isinstance(value, list | tuple | set | frozenset):
+            cleaned = [self._scalar(item) for item in list(value)[:ITEMS_LIMIT]]
+            # OpenTelemetry's lists are of one type.
+            return cleaned if len({type(item) for item in cleaned}) < 2 else [str(item) for item in cleaned]
+        return self._scalar(value)
+
+    def _is_secret(self, name: str) -> bool:
+        if name not in self._names:
+            if len(self._names) >= REMEMBERED_LIMIT:
+                self._names.clear()
+            self._names[name] = is_secret_name(name)
+        return self._names[name]
+
+    def _scalar(self, value: object) -> Scalar:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            if -_SMALLEST_CARD < value < _SMALLEST_CARD:
+                return int(value)
+            text = str(value) if value.bit_length() <= _INTEGER_BITS else hex(value)[:TEXT_LIMIT]
+            is_harmless = value.bit_length() <= _INTEGER_BITS and redact(text) == text
+            return int(value) if is_harmless else redact(text)
+        if isinstance(value, float):
+            whole = f"{value:.0f}"
+            return CARD_MASK if value.is_integer() and redact(whole) != whole else float(value)
+        return self._text(value)
+
+    def _text(self, value: object) -> str:
+        text = _show(value)
+        if text in self._harmless:
+            return text
+        redacted = redact(text)[:TEXT_LIMIT]
+        if redacted == text and len(text) <= REMEMBERED_LENGTH:
+            if len(self._harmless) >= REMEMBERED_LIMIT:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return redacted
+
+
+def _show(value: object) -> str:
+    if isinstance(value, str):
+        text = str.__str__(value)
+    elif isinstance(value, bytes):
+        text = value[: RAW_LIMIT + 1].decode(errors="backslashreplace")
+    else:
+        try:
+            text = repr(value)
+        except Exception as error:  # noqa: BLE001 - a value that cannot be shown costs its own text alone
+            text = f"<{type(value).__name__} without repr: {type(error).__name__}>"
+    if len(text) > RAW_LIMIT:
+        # What a cut leaves of a number is no card number any more, and would pass.
+        text = text[:RAW_LIMIT].rstrip(_NUMBER_PARTS)
+    # Half of a surrogate pair cannot be encoded, and would cost the whole batch.
+    return text if text.isascii() else text.encode(errors="replace").decode()
