@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
+from moneypath.telemetry.tracing import SILENT, Tracer
 from refpay.costs import METHOD, CostModel
 from refpay.errors import StartRefused
 from refpay.settings import Settings
@@ -69,11 +70,32 @@ class PaymentHandle(Protocol):
 
 
 def make_recorder(settings: Settings, *, service: str, metrics: tuple[str, ...]) -> Recorder:
-    """Return the recorder of one process; raises StartRefused for an unusable catalogue file."""
+    """Return the recorder of one process, whose tracer has to be closed.
+
+    Raises StartRefused for an unusable catalogue file, or for tracing without OpenTelemetry.
+    """
+    tracer = _make_tracer(settings, service=service)
     try:
-        return setup(Catalogue.load(settings.catalogue_file), service=service, metrics=metrics)
+        catalogue = Catalogue.load(settings.catalogue_file)
+        return setup(catalogue, service=service, metrics=metrics, tracer=tracer)
     except TelemetryError as problem:
         raise StartRefused(str(problem).replace("\n", " ")) from problem
+
+
+def _make_tracer(settings: Settings, *, service: str) -> Tracer:
+    if settings.otlp_url is None:
+        return SILENT
+    endpoint = f"{settings.otlp_url}/v1/traces"
+    try:
+        # Only here: the service runs without OpenTelemetry as long as nobody asks for it.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        from moneypath.telemetry.tracing.otel import OtelSpans
+    except ImportError as problem:
+        raise StartRefused(
+            "REFPAY_OTLP_URL is set, but OpenTelemetry is not installed: install moneypath[otel], or unset it"
+        ) from problem
+    return Tracer(OtelSpans(lambda: OTLPSpanExporter(endpoint=endpoint), service=service))
 
 
 class Measures:
@@ -84,6 +106,7 @@ class Measures:
 
     def __init__(self, recorder: Recorder, costs: CostModel | None = None) -> None:
         self.recorder = recorder
+        self.tracer = recorder.tracer
         self._costs = costs
         held = set(recorder.metrics)
         self._results = recorder.counter("moneypath_authorization_results_total")

@@ -92,6 +92,8 @@ class Settings:
     messaging: MessagingSettings | None
     reconcile_interval_seconds: float
     report_timeout_seconds: float
+    # Where an OpenTelemetry collector takes spans over HTTP; absent: no tracing.
+    otlp_url: str | None
 
     @property
     def call_budget_seconds(self) -> float:
@@ -145,6 +147,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         messaging=_read_messaging(read, environment, folder),
         reconcile_interval_seconds=read.seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60),
         report_timeout_seconds=read.seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60),
+        otlp_url=read.url("REFPAY_OTLP_URL", ("http", "https"))
+        if environment.get("REFPAY_OTLP_URL")
+        else None,
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:
@@ -278,6 +283,9 @@ class _Reader:
         if not valid:
             raise StartRefused(f"{name} is not a URL of scheme {' or '.join(schemes)} with a host")
         return value.rstrip("/")
+
+    def optional_url(self, name: str, schemes: tuple[str, ...]) -> str | None:
+        return self.url(name, schemes) if self.environment.get(name, "").strip() else None
 
     def address(self, name: str, default: str) -> str:
         value = self.environment.get(name, "").strip() or default

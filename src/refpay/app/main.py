@@ -1,5 +1,6 @@
 """Wires the API together."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -77,6 +78,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             yield create_app(payments, operations, principals, database, measures)
     finally:
         await database.close()
+        await asyncio.to_thread(recorder.tracer.close)
 
 
 def create_app(

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from moneypath.telemetry import correlation
+from moneypath.telemetry.tracing import current_span
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 
 _ANSWER_MAXIMUM_BYTES: Final = 16 * 1024
@@ -31,13 +33,19 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-async def exchange(session: aiohttp.ClientSession, method: str, url: str, **request: Any) -> Exchange:
-    """Send one request and read its answer.
+async def exchange(
+    session: aiohttp.ClientSession, method: str, url: str, *, headers: Mapping[str, str], **request: Any
+) -> Exchange:
+    """Send one request and read its answer; the span at work goes along and learns the status.
 
     Raises ProviderRefused if no connection could be made, ProviderSilent if it broke afterwards.
     """
+    carried = dict(headers)
+    correlation.inject(carried)
     try:
-        async with session.request(method, url, allow_redirects=False, **request) as response:
+        async with session.request(
+            method, url, allow_redirects=False, headers=carried, **request
+        ) as response:
             content = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1)
             while content and len(content) <= _ANSWER_MAXIMUM_BYTES:
                 more = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1 - len(content))
@@ -45,6 +53,7 @@ async def exchange(session: aiohttp.ClientSession, method: str, url: str, **requ
                     break
                 content += more
             status = response.status
+            current_span().end_with(status_code=status)
     except aiohttp.ClientConnectorError as problem:
         raise ProviderRefused("provider cannot be connected to; nothing was sent") from problem
     except (aiohttp.ClientError, OSError) as problem:

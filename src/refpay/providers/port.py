@@ -41,9 +41,9 @@ class DeclineCode(StrEnum):
 class Call:
     """One operation to be done, or asked about.
 
-    `key` identifies the operation at the provider and never changes. `parent` is the provider's
-    reference of the authorization (capture) or of the capture (refund). Nothing is sent after
-    `deadline`. A query needs the key and the deadline alone.
+    `key` identifies the operation at the provider and never changes; `attempt` counts from 1. `parent` is
+    the provider's reference of the authorization (capture) or of the capture (refund). Nothing is sent
+    after `deadline`. A query needs the key and the deadline alone.
     """
 
     kind: CallKind
@@ -53,6 +53,7 @@ class Call:
     money: Money | None = None
     card_token: str = field(default="", repr=False)
     parent: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from refpay.clock import Clock
@@ -53,7 +54,7 @@ class RetriedProvider:
                 )
                 break
             try:
-                return await self._provider.perform(call)
+                return await self._provider.perform(replace(call, attempt=attempt + 1) if attempt else call)
             except ProviderSilent as problem:
                 silence = problem
             except ProviderRefused as problem:

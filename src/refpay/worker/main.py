@@ -42,6 +42,7 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
             yield health_app(measures.recorder, loops)
     finally:
         await database.close()
+        await asyncio.to_thread(recorder.tracer.close)
 
 
 @asynccontextmanager
