@@ -1,0 +1,181 @@
+"""What a payment costs with ids and spans, beside prometheus_client and OpenTelemetry's own spans.
+
+Run `python benchmarks/telemetry_tracing.py`. "x observe" is a multiple of one bound `Histogram.observe` of
+prometheus_client with the same buckets, measured in turn with the rest: trust the ratios, not the times.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import thread_time
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import CollectorRegistry, Histogram
+
+from measuring import Row, Work, medians, parser, tell
+from moneypath.telemetry import Catalogue, Recorder, correlation, setup
+from moneypath.telemetry.correlation import trace
+from moneypath.telemetry.tracing import SpanKind, Tracer
+from moneypath.telemetry.tracing.record import SpanRecord
+
+OBSERVE = "x observe"
+VOCABULARY = {
+    "providers": ("north", "south"),
+    "currencies": ("EUR", "USD", "JPY", "KWD"),
+    "checks": ("ledger_balance",),
+    "schemes": ("visa", "mastercard"),
+}
+SECONDS = 0.0425
+FEE = 1250
+CORRELATION_ID = "0192f0c1-7d3e-7bbb-8a4f-3c5e7d9b1f20"
+# One caller in ten samples.
+HEADERS = tuple(
+    f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b{digit:x}-0{digit == 0:d}" for digit in range(10)
+)
+SERVER = SpanKind.SERVER
+
+
+class Nowhere:
+    """A sink that throws spans away; what they cost before is what is measured."""
+
+    def open(self) -> None:
+        """Need nothing."""
+
+    def export(self, spans: Sequence[SpanRecord]) -> bool:  # noqa: ARG002 - the port's signature
+        """Say that they were sent."""
+        return True
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class NowhereExporter(SpanExporter):
+    """The same for OpenTelemetry."""
+
+    def export(self, spans: object) -> SpanExportResult:  # noqa: ARG002
+        """Say that they were sent."""
+        return SpanExportResult.SUCCESS
+
+
+def ours(recorder: Recorder) -> dict[str, Work]:  # noqa: C901 - one loop after another
+    """Return what is measured of ours."""
+    tracer = recorder.tracer
+
+    def record(rounds: int) -> None:
+        for _ in range(rounds):
+            recorder.begin("authorize").finish(SECONDS, "succeeded", "north", FEE)
+
+    def traced(rounds: int) -> None:
+        begin = tracer.begin
+        for _ in range(rounds // len(HEADERS)):
+            for header in HEADERS:
+                span = begin("payment authorize", SERVER, CORRELATION_ID, header, None, 1.0)
+                recorder.begin("authorize").finish(SECONDS, "succeeded", "north", FEE)
+                span.end(None, 1.0 + SECONDS)
+
+    def traced_and_asked(rounds: int) -> None:
+        begin = tracer.begin
+        for _ in range(rounds // len(HEADERS)):
+            for header in HEADERS:
+                span = begin("payment authorize", SERVER, CORRELATION_ID, header, None, 1.0)
+                correlation.inject({})
+                recorder.begin("authorize").finish(SECONDS, "succeeded", "north", FEE)
+                span.end(None, 1.0 + SECONDS)
+
+    def clocked(rounds: int) -> None:
+        for _ in range(rounds // len(HEADERS)):
+            for header in HEADERS:
+                context = correlation.extract({"x-correlation-id": CORRELATION_ID, "traceparent": header})
+                with tracer.span("request", SERVER, None, context), recorder.payment("authorize") as payment:
+                    payment.finish("succeeded", "north", FEE)
+
+    def unsampled(rounds: int) -> None:
+        for _ in range(rounds):
+            with tracer.span("step"):
+                pass
+
+    def parse(rounds: int) -> None:
+        for _ in range(rounds // len(HEADERS)):
+            for header in HEADERS:
+                trace.parse(header)
+
+    return {
+        "record": record,
+        "traced": traced,
+        "asked": traced_and_asked,
+        "clocked": clocked,
+        "span": unsampled,
+        "parse": parse,
+    }
+
+
+def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
+    """Return the yardstick, and a span of OpenTelemetry's under a caller's context, one in ten sampled."""
+    duration = Histogram(
+        "duration_seconds",
+        "-",
+        ["provider", "operation", "outcome"],
+        registry=CollectorRegistry(),
+        buckets=buckets,
+    )
+    observe = duration.labels("north", "authorize", "succeeded").observe
+    provider = TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.1)), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(NowhereExporter()))
+    tracer, propagator = provider.get_tracer("benchmark"), TraceContextTextMapPropagator()
+
+    def yardstick(rounds: int) -> None:
+        for _ in range(rounds):
+            observe(SECONDS)
+
+    def span(rounds: int) -> None:
+        for _ in range(rounds // len(HEADERS)):
+            for header in HEADERS:
+                with tracer.start_as_current_span("request", propagator.extract({"traceparent": header})):
+                    pass
+
+    return {"yardstick": yardstick, "their span": span}
+
+
+@contextmanager
+def running(tracer: Tracer) -> Iterator[Recorder]:
+    """Yield a recorder with the tracer, and stop that afterwards."""
+    yield setup(Catalogue.build(VOCABULARY), service="benchmark", tracer=tracer)
+    tracer.close()
+
+
+def rows(*, repeats: int, rounds: int) -> Iterable[Row]:
+    """Yield what a payment costs with a span; the thread that exports is not what is measured."""
+    # Room for all that one repetition hands over, or a full queue would make it look cheap.
+    with running(Tracer(Nowhere(), queue_limit=100 * rounds)) as recorder:
+        buckets = Catalogue.build(VOCABULARY)["moneypath_provider_request_duration_seconds"].buckets
+        candidates = {**theirs(buckets), **ours(recorder)}
+        taken = medians(candidates, repeats=repeats, rounds=rounds, clock=thread_time)
+    one = taken["yardstick"]
+
+    def row(name: str, measured: str, goal: float | None = None, detail: str = "") -> Row:
+        return Row(name, taken[measured] / one, OBSERVE, goal, detail)
+
+    detail = f"context variable, 10 % span; ids, traceparent when asked; 1 observe is {one * 1e9:.0f} ns here"
+    yield row("full payment record, traced", "traced", 1.5, detail)
+    yield row("the same, asked for its ids once", "asked", None, "header read, ids drawn and put into a call")
+    yield row("full payment record alone", "record")
+    yield row("request and payment spans by context managers", "clocked", None, "headers read, all clocks")
+    yield row("one unsampled span of ours", "span", None, "context manager, a root, both clocks")
+    yield row("one traceparent read", "parse")
+    yield row("OpenTelemetry: one span", "their span", None, "traceparent read, one in ten sampled")
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments: argparse.ArgumentParser = parser("What spans cost.")
+    arguments.add_argument("--repeats", type=int, default=25, help="interleaved repetitions (default 25)")
+    arguments.add_argument("--rounds", type=int, default=10_000, help="a repetition (default 10000)")
+    chosen = arguments.parse_args()
+    tell(rows(repeats=chosen.repeats, rounds=chosen.rounds), chosen.json)
+
+
+if __name__ == "__main__":
+    main()
