@@ -21,6 +21,7 @@ from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.correlation import Context, Trace
 from moneypath.telemetry.tracing import SpanKind, Tracer
 from moneypath.telemetry.tracing.otel import OtelContext, OtelSpans
+from moneypath.telemetry.tracing.record import REMEMBERED_LIMIT, RecordWriter
 
 CARD = "4111111111111111"
 UNSAMPLED = Context("0000-request", Trace("a" * 32, "b" * 16, sampled=False, state="vendor=1"))
@@ -139,6 +140,20 @@ def test_no_error_shows_a_card(memory: InMemorySpanExporter) -> None:
     (event,) = exported.events
     assert (event.name, (event.attributes or {})["exception.type"]) == ("exception", "ValueError")
     assert exported.status.description == "ValueError"
+
+
+def test_what_was_masked_once_is_masked_again(memory: InMemorySpanExporter) -> None:
+    """What was found harmless is remembered, within a bound; a card number never is."""
+    tracer = make_tracer(memory, ratio=1.0, queue_limit=10_000)
+    for number in range(REMEMBERED_LIMIT + 10):
+        with tracer.span("work", attributes={"note": CARD, "password": "harmless", "id": f"order-{number}"}):
+            pass
+    assert tracer.close(30)
+    spans = memory.get_finished_spans()
+    assert len(spans) == REMEMBERED_LIMIT + 10
+    for number, span in enumerate(spans):
+        attributes = dict(span.attributes or {})
+        assert attributes == {"note": "[card]", "password": "[secret]", "id": f"order-{number}"}
 
 
 def test_attributes_are_bounded_in_number(memory: InMemorySpanExporter) -> None:
@@ -349,3 +364,16 @@ def test_what_the_exporter_itself_calls_makes_no_spans() -> None:
     assert tracer.close()
     assert seen == [False]
     assert is_instrumentation_enabled()
+
+
+def test_the_memory_of_what_is_harmless_is_bounded() -> None:
+    """However many texts come, and however long they are."""
+    tracer, writer = Tracer(ratio=1.0), RecordWriter()
+    for number in range(3 * REMEMBERED_LIMIT):
+        span = tracer.span(f"work {number}", attributes={f"name {number}": "x" * 65, "note": CARD})
+        span.__enter__()
+        span.end()
+        writer.write(span.finish(), 0)
+        assert len(writer._harmless) <= REMEMBERED_LIMIT
+        assert len(writer._names) <= REMEMBERED_LIMIT
+    assert not {"x" * 65, CARD} & writer._harmless
