@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram
 from moneypath.telemetry.recording.lanes import PaymentRecord
 from moneypath.telemetry.recording.locked import (
@@ -19,6 +20,7 @@ from moneypath.telemetry.recording.locked import (
     is_gil_enabled,
 )
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
+from moneypath.telemetry.recording.store import CellStore
 
 Read = Callable[..., float | None]
 
@@ -201,7 +203,12 @@ def bare(catalogue: Catalogue, *, locked: bool) -> BareRecorder:
     """Return a recorder as `setup` makes it on a build without, or with, the GIL."""
     ticks = iter(range(10**9))
     return BareRecorder(
-        catalogue, service="api", metrics=catalogue.metrics, clock=lambda: float(next(ticks)), locked=locked
+        catalogue,
+        service="api",
+        metrics=catalogue.metrics,
+        clock=lambda: float(next(ticks)),
+        locked=locked,
+        store=CellStore(),
     )
 
 
@@ -259,7 +266,13 @@ def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
         thread.join(timeout=0.05)
         assert thread.is_alive()
     thread.join()
-    assert isinstance(LockedDrops().totals(), dict)
+    drops = LockedDrops(CellStore())
+    thread = threading.Thread(target=drops.count, args=(DropReason.NEGATIVE,))
+    with drops._lock:
+        thread.start()
+        thread.join(timeout=0.05)
+        assert thread.is_alive()
+    thread.join()
 
 
 @pytest.mark.parametrize("step", ["begin", "finish", "enter", "leave"])

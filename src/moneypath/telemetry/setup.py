@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
+from moneypath.telemetry.recording.shared.joining import Joining, follow_forks
 
 __all__ = ["Recorder", "setup"]
 
@@ -20,12 +23,18 @@ def setup(
     service: str,
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
+    shared: Path | bool | None = None,
 ) -> Recorder:
     """Make the recorder of one process.
 
     `metrics` names what this service records (None: everything), so that no process exposes
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. Raises MetricUnknown for a name that the catalogue lacks.
+
+    One worker of several shares its numbers with the others, so that a scrape of any of them is one of
+    all; a process on its own keeps them to itself. `shared` says so where that is not found out rightly:
+    True, False, or the folder in which to share. Where sharing fails, that is logged and counted as
+    dropped, and the worker counts for itself.
     """
     if not _SERVICE.fullmatch(service):
         raise TelemetryError(
@@ -41,4 +50,11 @@ def setup(
             )
     own = {name for name in OWN_METRICS if name in catalogue}
     locked = not is_gil_enabled()
-    return Recorder(catalogue, service=service, metrics=names | own, clock=clock, locked=locked)
+    joining = Joining(catalogue, service, names | own, shared)
+    recorder = Recorder(
+        catalogue, service=service, metrics=names | own, clock=clock, locked=locked, store=joining.start()
+    )
+    for _ in range(joining.failures):
+        recorder.count_drop(DropReason.NOT_SHARED)
+    follow_forks(recorder, joining)
+    return recorder

@@ -178,6 +178,9 @@ class DropReason(StrEnum):
     SERIES_BUDGET = "series_budget"
     UNFINISHED = "unfinished"
     FINISHED_TWICE = "finished_twice"
+    # A worker that could not share its cells, or another one's file that could not be read.
+    NOT_SHARED = "not_shared"
+    SHARED_FILE = "shared_file"
 
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)
