@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from moneypath.telemetry.recording.locked import (
     is_gil_enabled,
 )
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
-from moneypath.telemetry.recording.store import CellStore
+from moneypath.telemetry.recording.store import CellStore, LiveCells
 
 Read = Callable[..., float | None]
 
@@ -51,6 +52,12 @@ def in_threads(work: Callable[[], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@pytest.fixture(params=["in this process", "shared"])
+def recorder(request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path: Path) -> Recorder:
+    """Return a recorder whose cells are lists, or memory that workers share."""
+    return setup(catalogue, service="api", shared=tmp_path if request.param == "shared" else False)
 
 
 def record_everything(recorder: Recorder, records: int) -> Callable[[], None]:
@@ -120,11 +127,11 @@ def test_a_million_records_of_each_thread_are_all_there(recorder: Recorder, read
 
 
 @pytest.mark.usefixtures("_restless")
-def test_losing_control_shows_that_the_test_can_fail() -> None:
+@pytest.mark.parametrize("cells", [[0], memoryview(bytearray(8)).cast("d")], ids=["a list", "shared"])
+def test_losing_control_shows_that_the_test_can_fail(cells: LiveCells) -> None:
     """Reading, calling and writing loses increments under the same load, so the test above can fail."""
-    cells = [0]
 
-    def plus_one(value: int) -> int:
+    def plus_one(value: float) -> float:
         return value + 1
 
     def work() -> None:

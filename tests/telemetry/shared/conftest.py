@@ -28,7 +28,7 @@ Scrape = Callable[[Recorder], dict[str, float]]
 def small() -> Catalogue:
     """Return a catalogue of few series with a metric of each kind, and with the payments."""
     whole = Catalogue.build(
-        {"providers": ("north",), "currencies": ("EUR",), "checks": ("ledger",), "schemes": ("visa",)}
+        {"providers": ("north", "south"), "currencies": ("EUR",), "checks": ("ledger",), "schemes": ("visa",)}
     )
     gauges = [
         MetricSpec(

@@ -66,7 +66,7 @@ def run(script: str, folder: Path, *, exit_code: int = 0) -> object:
 
 
 def test_who_works_alone_and_who_does_not(tmp_path: Path) -> None:
-    """A program by itself, or started by a worker, is alone; a fork and a child of multiprocessing are not."""
+    """A program by itself, or started by a worker, is alone; forked and spawned workers are not."""
     script = """
 def tell(queue):
     queue.put(parent())
@@ -124,7 +124,7 @@ if __name__ == "__main__":
 def test_children_of_a_process_that_recorded_start_from_zero(tmp_path: Path) -> None:
     """Handles from before the fork record in the child's own cells; children share, and the parent sees them.
 
-    A thread holds the recorder's lock at the fork; the child, in which it does not exist, must not wait.
+    A thread holds a lock of the recorder's at the fork; the child, in which it does not exist, must not wait.
     """
     script = """
 recorder = setup(CATALOGUE, service="shop")
@@ -137,7 +137,7 @@ open_payment = recorder.payment("capture").__enter__()
 locked, done = threading.Event(), threading.Event()
 
 def hold():
-    with recorder._render_lock:
+    with recorder._store._reader._lock:
         locked.set()
         done.wait()
 
@@ -164,7 +164,7 @@ print(json.dumps([told, counted(recorder), sample(recorder, 'in_flight{operation
 
 
 def test_parent_that_is_killed_is_dead_though_its_child_lives(tmp_path: Path) -> None:
-    """A child inherits its parent's mapping, held by the frame of a lost thread, but must not keep its lock."""
+    """A child inherits its parent's mapping, held by a lost thread's frame; it must not keep its lock."""
     script = """
 folder = Path(sys.argv[1])
 recorder = setup(CATALOGUE, service="shop", shared=folder)
