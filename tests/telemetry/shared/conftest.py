@@ -1,7 +1,9 @@
 """A small catalogue, and workers that live in one process but share as if they did not."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -55,8 +57,10 @@ def small() -> Catalogue:
 
 
 @pytest.fixture
-def start(small: Catalogue, tmp_path: Path) -> Callable[[], Recorder]:
-    """Return a function that starts one more worker of the same service."""
+def start(small: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Recorder]:
+    """Return a function that starts one more worker of the same service; they are read in that order."""
+    numbers = count()
+    monkeypatch.setattr(secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}")
     return lambda: setup(small, service="api", shared=tmp_path / "group")
 
 

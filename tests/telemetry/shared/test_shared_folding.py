@@ -1,6 +1,7 @@
 """A scrape that is killed while it folds a dead worker away loses nothing and counts nothing twice."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,11 @@ def test_killed_between_any_two_steps(
 ) -> None:
     """Wherever the scraping worker dies, the next one finds each dead worker once, and tidies up."""
     workers = [start() for _ in range(4)]
-    for worker in workers:
-        worker.counter("moneypath_steps_total").inc(0.1, side="left")
+    # Added one after the other, as doubles, the first swallows the others.
+    for worker, amount in zip(workers, (2**53, 1, 1, 1), strict=True):
+        worker.counter("moneypath_steps_total").inc(amount, side="left")
     expected = scrape(workers[0])[LEFT]
+    assert expected == 2**53 + 4
     kill(workers[1])
     kill(workers[2])
     fold, left = totals.fold, survived
@@ -81,6 +84,32 @@ def test_two_who_scrape_at_once_fold_once(
         assert len(files()) == 2
     assert scrape(survivor)[LEFT] == 1
     assert len(files()) == 1
+
+
+def test_totals_that_were_folded_meanwhile_are_not_overwritten(
+    start: Callable[[], Recorder],
+    kill: Callable[[Recorder], None],
+    scrape: Callable[[Recorder], dict[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One worker is about to fold a dead one; another folds that one and one more, who died just now."""
+    first, second, early, late = start(), start(), start(), start()
+    for worker in (early, late):
+        worker.counter("moneypath_steps_total").inc(side="left")
+    kill(early)
+    locked = group.Group.locked
+    asked: list[int] = []
+
+    def slow(self: group.Group) -> AbstractContextManager[bool]:
+        if not asked:
+            asked.append(1)
+            kill(late)
+            first.render()
+        return locked(self)
+
+    monkeypatch.setattr(group.Group, "locked", slow)
+    assert scrape(second)[LEFT] == 2
+    assert scrape(second)[LEFT] == 2
 
 
 def test_totals_that_change_while_they_are_read_are_read_again(

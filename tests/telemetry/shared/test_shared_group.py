@@ -162,8 +162,9 @@ def pipe(folder: Path) -> None:
 
 
 def link(folder: Path) -> None:
-    """A link out of the folder."""
-    (folder / "x.cells").symlink_to("/etc/passwd")
+    """A link to a worker's file, which would count it twice."""
+    (file,) = folder.glob("*.cells")
+    (folder / "x.cells").symlink_to(file)
 
 
 def directory(folder: Path) -> None:
@@ -201,7 +202,14 @@ def test_foreign_file_is_passed_over_and_counted_once(
 
 @pytest.mark.parametrize(
     "line",
-    [b"no key at all\n", b'["moneypath_steps_total",["up"],0,2]\n', b'[":drops",["negative"],9999999,1]\n'],
+    [
+        b"no key at all\n",
+        b'["moneypath_steps_total",["up"],%d,2]\n',
+        b'["moneypath_steps_total",["right"],%d,3]\n',
+        b'["moneypath_steps_total",["right"],9999999,2]\n',
+        b'["moneypath_steps_total",["right"],0,2]\n',
+        b'["moneypath_steps_total",["right"],%d,2]',
+    ],
 )
 def test_key_that_no_worker_wrote_ends_what_is_believed(
     line: bytes, start: Callable[[], Recorder], kill: Callable[[Recorder], None], scrape: Scrape
@@ -211,6 +219,7 @@ def test_key_that_no_worker_wrote_ends_what_is_believed(
     victim.counter("moneypath_steps_total").inc(3, side="left")
     assert isinstance(victim._store, SharedStore)
     file = victim._store._file
+    line = line.replace(b"%d", str(file._used).encode())
     file._keys[file._key_bytes : file._key_bytes + len(line)] = line
     file._header[3] = file._key_bytes + len(line)
     survivor.render()

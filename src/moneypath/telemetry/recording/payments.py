@@ -188,7 +188,8 @@ def settle(slots: dict[str, dict[Key, Cells]], *, dead: bool) -> None:
     """Bring one worker's copied cells in order, so that they can be added to those of others.
 
     What a dead worker began and did not end is in flight no longer: it is lost, and counted as dropped
-    for being unfinished. What a worker ended that began in its parent, before the fork, began nowhere.
+    for being unfinished. What a worker ended and did not begin, it began while it was being read, or its
+    parent did before the fork: it is not in flight, and never below 0.
     """
     started = slots.get(PAYMENTS_STARTED, {})
     ended = {key[0]: cells[0] for key, cells in slots.get(PAYMENTS_LOST, {}).items()}

@@ -108,13 +108,7 @@ class Member:
 
     def _read(self) -> Reading:
         self._learn()
-        live = self.file.cells
-        cells = copied(live[: self._used])
-        for row in self._settled:
-            if row.slot.name == PAYMENTS_STARTED:
-                # What started is read after what ended, so that in flight is never below 0.
-                cells[row.base] = live[row.base]
-        return Reading(self._rows.copy(), cells)
+        return Reading(self._rows.copy(), copied(self.file.cells[: self._used]))
 
     def _learn(self) -> None:
         for line in self.file.key_lines(self._offset):
