@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def parent():
 """
 
 
-def run(script: str, folder: Path, *, exit_code: int = 0) -> object:
+def run(script: str, folder: Path, *, exit_code: int = 0) -> Any:
     """Run a script in a process of its own and return what it printed."""
     (folder / "run").mkdir(mode=0o700, exist_ok=True)
     process = subprocess.run(
@@ -84,7 +85,7 @@ made = queue.get()
 child.join()
 print(json.dumps([os.getpid(), parent(), forked(parent), made, forked(program)]))
 """
-    pid, alone, forked, made, program = run(script, tmp_path)  # type: ignore[misc]
+    pid, alone, forked, made, program = run(script, tmp_path)
     assert (alone, forked, made, program) == (None, pid, pid, None)
 
 
@@ -158,7 +159,7 @@ done.set()
 lost = sample(recorder, 'reason="unfinished"')
 print(json.dumps([told, counted(recorder), sample(recorder, 'in_flight{operation="capture"}'), lost]))
 """
-    told, whole, in_flight, lost = run(script, tmp_path)  # type: ignore[misc]
+    told, whole, in_flight, lost = run(script, tmp_path)
     assert told == [[0, 1, "0"], [1, 2, "0"], [2, 3, "0"]]
     assert (whole, in_flight, lost) == (103, "1", "0")
 
@@ -193,7 +194,7 @@ while len(list(folder.glob("*/*.cells"))) < 2:
     pass
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    both, after = run(script, tmp_path, exit_code=-signal.SIGKILL)  # type: ignore[misc]
+    both, after = run(script, tmp_path, exit_code=-signal.SIGKILL)
     assert both[0] == 5
     assert after == [5, 1]
 
