@@ -1,6 +1,7 @@
 """The one call that turns a catalogue into a recorder."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
@@ -10,7 +11,11 @@ from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
-from moneypath.telemetry.recording.shared.joining import Joining, follow_forks
+from moneypath.telemetry.recording.store import CellStore
+
+if sys.platform != "win32":
+    # It rests on locks and forks, which exist elsewhere only.
+    from moneypath.telemetry.recording.shared.joining import Joining, follow_forks
 
 __all__ = ["Recorder", "setup"]
 
@@ -50,6 +55,10 @@ def setup(
             )
     own = {name for name in OWN_METRICS if name in catalogue}
     locked = not is_gil_enabled()
+    if sys.platform == "win32":
+        return Recorder(
+            catalogue, service=service, metrics=names | own, clock=clock, locked=locked, store=CellStore()
+        )
     joining = Joining(catalogue, service, names | own, shared)
     recorder = Recorder(
         catalogue, service=service, metrics=names | own, clock=clock, locked=locked, store=joining.start()
