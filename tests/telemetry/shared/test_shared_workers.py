@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.recording.shared.group import Group
+from moneypath.telemetry.recording.shared.layout import layout_of, used_by
+from moneypath.telemetry.recording.shared.store import ParentStore, SharedStore
+from moneypath.telemetry.recording.store import CellStore
 
 Start = Callable[[], Recorder]
 Kill = Callable[[Recorder], None]
@@ -192,3 +196,36 @@ def test_series_beyond_the_room_is_dropped_and_counted(start: Start, scrape: Scr
     samples = scrape(worker)
     assert LEFT not in samples
     assert samples['moneypath_telemetry_drops_total{reason="series_budget"}'] == 1
+
+
+def test_parent_adds_its_children_to_itself(
+    small: Catalogue, tmp_path: Path, kill: Kill, scrape: Scrape
+) -> None:
+    """A process that shares with nobody sees what its children share, from the first one on."""
+    layout, group = layout_of(small), Group(tmp_path)
+
+    def recorder(store: CellStore) -> Recorder:
+        metrics, clock = small.metrics, lambda: 0.0
+        return Recorder(small, service="api", metrics=metrics, clock=clock, locked=False, store=store)
+
+    parent = recorder(ParentStore(Group(tmp_path / "none"), layout))
+    parent.counter("moneypath_steps_total").inc(side="left")
+    assert scrape(parent)[LEFT] == 1
+
+    parent = recorder(ParentStore(group, layout))
+    children = [recorder(SharedStore(group, layout, used_by(layout, small.metrics))) for _ in range(2)]
+    for number, each in enumerate([*children, parent], start=1):
+        each.counter("moneypath_steps_total").inc(number, side="left")
+        each.counter("moneypath_steps_total").inc(number, side="right")
+        for name in ("latest", "max", "sum"):
+            each.gauge(f"moneypath_{name}_level").set(-number, side="left")
+    children[0].gauge("moneypath_latest_level").set(8, side="left")
+    parent.histogram("moneypath_stride_seconds").observe(0.5, side="left")
+    for alive in (2, 1, 0):
+        samples = scrape(parent)
+        assert samples[LEFT] == samples['moneypath_steps_total{side="right"}'] == 6
+        assert samples['moneypath_stride_seconds_sum{side="left"}'] == 0.5
+        levels = [samples[f'moneypath_{name}_level{{side="left"}}'] for name in ("latest", "max", "sum")]
+        assert levels == [[-3, -3, -3], [8, -1, -4], [8, -1, -6]][alive]
+        if alive:
+            kill(children[alive - 1])

@@ -28,12 +28,16 @@ class Merger:
 
     def merge(self, gone: ExactSlots, living: list[Reading], own: Slots | None) -> Slots:
         """Return the sums; `own` are the cells of a process that has no file."""
-        common = [] if own is not None else _common(living)
+        common = _common(living)
         self._prepare(gone, common)
         merged: dict[str, dict[Key, Cells]] = {name: {} for name in self._layout}
+        rows: list[Slots] = [reading.by_slot(reading.rows[len(common) :]) for reading in living]
+        if own is not None:
+            reading, rest = _laid_out(own, common)
+            living = [*living, reading]
+            rows.append(rest)
         self._add_columns(merged, common, living)
-        rows = [reading.by_slot(reading.rows[len(common) :]) for reading in living]
-        self._add_rows(merged, [*rows, *([own] if own is not None else [])])
+        self._add_rows(merged, rows)
         # Payments are summed over again, and a sum of rounded numbers is steady in a steady order only.
         merged[PAYMENTS] = dict(sorted(merged.get(PAYMENTS, {}).items()))
         return merged
@@ -83,6 +87,17 @@ class Merger:
                 merged[name][key] = (
                     total if rule is None else gauges.merge(rule, live[key], total[gauges.RECORDS])
                 )
+
+
+def _laid_out(own: Slots, common: list[Row]) -> tuple[Reading, Slots]:
+    """Put cells by slot and key where others have them, 0 where there are none; return the rest beside."""
+    rest = {name: dict(rows) for name, rows in own.items()}
+    cells = [0.0] * (common[-1].end if common else 0)
+    for row in common:
+        known = rest.get(row.slot.name, {}).pop(row.key, None)
+        if known is not None:
+            cells[row.base : row.end] = known
+    return Reading(common, cells), rest
 
 
 def _common(living: list[Reading]) -> list[Row]:
