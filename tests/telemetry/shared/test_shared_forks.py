@@ -228,3 +228,85 @@ def test_process_number_used_again_is_another_process() -> None:
     assert not Process(this.pid, str(int(this.started) + 1)).is_alive()
     assert Process(this.pid, "0").is_alive()
     assert parent_of_workers() is None
+
+
+def test_fork_whose_parent_runs_another_program_works_alone(tmp_path: Path) -> None:
+    """A daemon's parent is the system's first process, which starts everything and is nobody's server."""
+    script = """
+read, write = os.pipe()
+if os.fork() == 0:
+    before, mine = parent(), os.readlink("/proc/self/exe")
+    os.write(write, b"1")
+    while os.readlink(f"/proc/{os.getppid()}/exe") == mine:
+        pass
+    print(json.dumps([before, os.getppid(), parent()]), flush=True)
+    os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(0)
+os.read(read, 1)
+os.execv("/bin/sleep", ["sleep", "60"])
+"""
+    before, pid, after = run(script, tmp_path, exit_code=-signal.SIGTERM)
+    assert (before, after) == (pid, None)
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    """Workers that count and scrape without pause are killed one by one, in whatever they were doing.
+
+    Each tells after every count. The observer's scrapes never go back and never miss what was told; in the
+    end there is at most one count more for each who died before it could tell.
+    """
+    script = """
+import random
+names = ["moneypath_idempotency_results_total"]
+recorder = setup(CATALOGUE, service="shop", metrics=names, shared=Path(sys.argv[1]))
+bound, seen, told, kills, chance = count(recorder), [], 0, 0, random.Random(7)
+
+def start():
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        while True:
+            for _ in range(7):
+                bound.inc()
+                os.write(write, b".")
+            recorder.render()
+    os.close(write)
+    os.set_blocking(read, False)
+    return pid, read
+
+def drain(read):
+    try:
+        return len(os.read(read, 1 << 16))
+    except BlockingIOError:
+        return 0
+
+workers = [start() for _ in range(3)]
+missed = 0
+for _ in range(60):
+    told += sum(drain(read) for _, read in workers)
+    seen.append(counted(recorder))
+    missed += seen[-1] < told
+    pid, read = workers.pop(chance.randrange(3))
+    os.kill(pid, signal.SIGKILL)
+    kills += 1
+    if chance.random() < 0.5:
+        seen.append(counted(recorder))
+    os.waitpid(pid, 0)
+    told += drain(read)
+    os.close(read)
+    workers.append(start())
+for pid, read in workers:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    told += drain(read)
+    kills += 1
+seen.append(counted(recorder))
+left = len(list(Path(sys.argv[1]).glob("*/*.cells")))
+foreign = sample(recorder, 'reason="shared_file"')
+print(json.dumps([seen == sorted(seen), missed, told, seen[-1], kills, left, foreign]))
+"""
+    steady, missed, told, total, kills, left, foreign = run(script, tmp_path)
+    assert (steady, missed, left, foreign) == (True, 0, 1, "0")
+    assert told > kills
+    assert told <= total <= told + kills
