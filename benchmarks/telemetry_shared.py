@@ -18,7 +18,6 @@ from moneypath.telemetry.recording.shared.store import SharedStore
 OBSERVE = "x multiprocess observe"
 GOAL = 0.25
 LIVING = 4
-DEAD = 1000
 ATTEMPT = {"provider": "north", "operation": "authorize", "outcome": "succeeded"}
 CATALOGUE = Catalogue.build(
     {
@@ -105,13 +104,16 @@ def records(folder: Path, *, repeats: int, rounds: int) -> list[Row]:
     yardstick = taken["theirs"]
 
     def row(name: str, candidate: str, goal: float | None = None) -> Row:
-        nanoseconds = f"{taken[candidate] * 1e9:.0f} ns, one multiprocess observe {yardstick * 1e9:.0f} ns"
+        what = "latency, outcome, in flight, fee; " if candidate == "payment" else ""
+        nanoseconds = (
+            f"{what}{taken[candidate] * 1e9:.0f} ns, one multiprocess observe {yardstick * 1e9:.0f} ns"
+        )
         return Row(name, taken[candidate] / yardstick, OBSERVE, goal, nanoseconds)
 
     return [
-        row("shared: full payment record", "payment", GOAL),
-        row("shared: bound observe", "observe", GOAL),
-        row("shared: public context manager, both clock reads included", "timed payment"),
+        row("shared between processes", "payment", GOAL),
+        row("shared between processes: bound observe", "observe", GOAL),
+        row("shared between processes: public context manager", "timed payment"),
         row("the same payment in cells of one process", "private payment"),
         row("the same observe in cells of one process", "private observe"),
     ]
@@ -130,8 +132,8 @@ def end(worker: Recorder) -> None:
         worker._store._file.abandon()
 
 
-def scrapes(folder: Path, *, repeats: int) -> list[Row]:
-    """Measure a scrape of the living, then with a thousand who have died meanwhile."""
+def scrapes(folder: Path, *, repeats: int, deaths: int) -> list[Row]:
+    """Measure a scrape of the living, then with many who have died meanwhile."""
     workers = [paying_worker(folder / "scraped") for _ in range(LIVING)]
     alone = setup(CATALOGUE, service="private", shared=False)
     payments(alone)(3)
@@ -145,7 +147,7 @@ def scrapes(folder: Path, *, repeats: int) -> list[Row]:
         return work
 
     before = medians({"alone": scrape(alone), "shared": scrape(workers[0])}, repeats=repeats, rounds=3)
-    for _ in range(DEAD):
+    for _ in range(deaths):
         end(paying_worker(folder / "scraped"))
     folded = medians({"first": scrape(workers[0])}, repeats=1, rounds=1)["first"]
     after = medians({"shared": scrape(workers[0])}, repeats=repeats, rounds=3)["shared"]
@@ -155,7 +157,7 @@ def scrapes(folder: Path, *, repeats: int) -> list[Row]:
         Row(f"scrape, {LIVING} workers live", before["shared"] * 1e3, "ms", None, f"{lines} lines"),
         Row("the same scrape of one process", before["alone"] * 1e3, "ms"),
         Row(
-            f"scrape, {LIVING} workers live, {DEAD} dead",
+            f"scrape, {LIVING} workers live, {deaths} dead",
             after * 1e3,
             "ms",
             None,
@@ -166,7 +168,7 @@ def scrapes(folder: Path, *, repeats: int) -> list[Row]:
 
 def their_scrapes(folder: Path, *, series: int, dead: int) -> Row:
     """Measure a scrape by their collector over the files of workers that have ended."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     for _ in range(dead):
         subprocess.run([sys.executable, "-c", THEIR_WORKER, str(series)], env=environment, check=True)  # noqa: S603 - a script of ours
@@ -190,12 +192,17 @@ def main() -> None:
     arguments = parser("What sharing cells between workers costs.")
     arguments.add_argument("--repeats", type=int, default=25, help="interleaved repetitions (default 25)")
     arguments.add_argument("--rounds", type=int, default=20_000, help="records a repetition (default 20000)")
+    arguments.add_argument("--dead", type=int, default=1000, help="workers that die (default 1000)")
+    arguments.add_argument("--theirs", type=int, default=20, help="workers of theirs that die (default 20)")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108 - a new folder
         folder = Path(name)
         rows = records(folder, repeats=options.repeats, rounds=options.rounds)
-        rows += scrapes(folder, repeats=options.repeats)
-        rows += [their_scrapes(folder / str(dead), series=800, dead=dead) for dead in (LIVING, 5 * LIVING)]
+        rows += scrapes(folder, repeats=options.repeats, deaths=options.dead)
+        rows += [
+            their_scrapes(folder / f"theirs-{dead}", series=800, dead=dead)
+            for dead in (min(LIVING, options.theirs), options.theirs)
+        ]
     tell(rows, options.json)
 
 

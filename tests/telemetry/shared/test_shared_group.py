@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.recording.shared import group
 from moneypath.telemetry.recording.shared.joining import FOLDER_VARIABLE
 from moneypath.telemetry.recording.shared.processes import Process, world
@@ -118,6 +118,7 @@ def test_worker_that_cannot_share_says_so_and_works(
         worker = setup(small, service="api", shared=shared is True or tmp_path / "a folder")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "service api: this worker counts for itself" in caplog.text
+    assert str(roots[2] if shared is True else tmp_path / "a folder") in caplog.text
     worker.counter("moneypath_steps_total").inc(side="left")
     samples = scrape(worker)
     assert (samples[LEFT], samples[NOT_SHARED]) == (1, 1)
@@ -135,6 +136,25 @@ def test_full_disk_refuses_the_file_not_the_payment(
     worker = setup(small, service="api", shared=tmp_path)
     assert scrape(worker)[NOT_SHARED] == 1
     assert not list(tmp_path.glob("*/*"))
+
+
+def test_catalogue_that_would_fill_the_memory_is_not_shared(
+    tmp_path: Path, scrape: Scrape, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file is as large as the series budgets; where that is absurd the worker counts for itself."""
+    name, drops = "moneypath_many_seconds", "moneypath_telemetry_drops_total"
+    many = MetricSpec(
+        *(name, MetricKind.HISTOGRAM, "-", Unit.SECONDS),
+        labels={"x": ()},
+        buckets=(1.0,),
+        series_budget=10**7,
+    )
+    whole = Catalogue.build(
+        {"providers": ("north",), "currencies": ("EUR",), "checks": ("ledger",), "schemes": ("visa",)}
+    )
+    worker = setup(Catalogue.of([many, whole[drops]]), service="api", shared=tmp_path)
+    assert scrape(worker)[NOT_SHARED] == 1
+    assert "need" in caplog.text
 
 
 def test_environment_names_the_folder(

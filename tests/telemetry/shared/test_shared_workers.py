@@ -163,10 +163,10 @@ def test_gone_gauges_are_gone(start: Start, kill: Kill, scrape: Scrape) -> None:
 
 def test_gauge_is_absent_while_no_living_worker_knows_it(start: Start, kill: Kill, scrape: Scrape) -> None:
     """Cleared by whom it was set last, it is absent; for a maximum the others' values remain."""
-    first, second = start(), start()
+    silent, first, second = start(), start(), start()
     for name in ("latest", "max", "sum"):
         # Bound at wiring and never set: it says nothing.
-        start().gauge(f"moneypath_{name}_level").bind(side="left")
+        silent.gauge(f"moneypath_{name}_level").bind(side="left")
     for name in ("latest", "max"):
         first.gauge(f"moneypath_{name}_level").set(7, side="left")
         second.gauge(f"moneypath_{name}_level").set(9, side="left")

@@ -225,7 +225,7 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
     yield counter(
         name="moneypath_telemetry_drops_total",
-        help="Records the instrumentation refused; any of them is a defect in the calling code.",
+        help="Records that were refused or lost, by reason; each is a defect, or a worker that was killed.",
         labels={"reason": values(DropReason)},
         series_budget=20,
     )

@@ -50,6 +50,10 @@ class WorkerFile:
         self.path = folder / f"{self.id}{SUFFIX}"
         unborn = folder / f"{UNBORN}{self.id}"
         size = HEADER_BYTES + key_bytes + cells * CELL_BYTES
+        if size > SIZE_LIMIT_BYTES:
+            raise OSError(
+                errno.EFBIG, f"the series budgets of the catalogue need {size} bytes for each worker"
+            )
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(unborn, flags | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -131,16 +131,16 @@ def _base() -> Path:
     """Return the first folder of ours that is safe; the same for all workers, who look in one order."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     roots = [Path(runtime)] if runtime else []
-    problem = FolderUnsafe("no folder for what workers share")
+    problems: list[str] = []
     for root in (*roots, MEMORY_FOLDER, Path(tempfile.gettempdir())):
         base = root / f"moneypath-{os.geteuid()}"
         try:
             _make_private(base)
         except OSError as error:
-            problem.add_note(f"{base}: {error.strerror or error}")
+            problems.append(str(error))
         else:
             return base
-    raise problem
+    raise FolderUnsafe(f"no folder for what workers share: {'; '.join(problems)}")
 
 
 def _make_private(folder: Path) -> None:

@@ -71,7 +71,9 @@ class GroupReader:
         living: list[Reading] = []
         dead: dict[str, Slots] = {}
         present: set[str] = set()
-        for name in self._group.members()[:FILES_LIMIT]:
+        names = self._group.members()
+        self._skipped += len(names) > FILES_LIMIT
+        for name in names[:FILES_LIMIT]:
             if name in self._refused or Path(name).stem in self._totals.folded:
                 continue
             try:
