@@ -51,7 +51,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
 class Served:
     """A running server, its port, and the folder in which its workers meet."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+        self.process = process
         self.port = port
         self.folder = folder
 
@@ -94,7 +95,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
             pass_fds=[listener.fileno()],
         )
         try:
-            server = Served(listener.getsockname()[1], run)
+            server = Served(process, listener.getsockname()[1], run)
             wait_until(lambda: len(server.workers()) == WORKERS)
             yield server
         finally:
@@ -103,7 +104,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
 
 
 def test_several_workers_give_one_scrape(served: Served) -> None:
-    """Any worker tells what all counted; one killed by SIGKILL stays counted, and its file goes."""
+    """Any worker tells what all counted; who was killed, or replaced, stays counted, and its file goes."""
     taken = served.pay(PAYMENTS)
     assert len(taken) > 1
     assert {served.paid() for _ in range(2 * WORKERS)} == {PAYMENTS}
@@ -122,3 +123,14 @@ def test_several_workers_give_one_scrape(served: Served) -> None:
     assert victim not in served.pay(PAYMENTS)
     assert {served.paid() for _ in range(2 * WORKERS)} == {2 * PAYMENTS}
     assert served.workers().isdisjoint({victim})
+
+    replaced = served.workers()
+    served.process.send_signal(signal.SIGHUP)
+    wait_until(
+        lambda: (
+            served.paid() == 2 * PAYMENTS
+            and replaced.isdisjoint(served.workers())
+            and len(served.workers()) == WORKERS
+        )
+    )
+    assert {served.paid() for _ in range(2 * WORKERS)} == {2 * PAYMENTS}
