@@ -79,6 +79,17 @@ class Served:
         """Return the workers whose files lie in the folder."""
         return {int(path.name.split("-")[0]) for path in self.folder.glob("*/*/*.cells")}
 
+    def counts_until_without(self, gone: set[int]) -> set[int]:
+        """Scrape until others have taken the place of some workers, and return what was scraped meanwhile."""
+        counts = set()
+
+        def is_forgotten() -> bool:
+            counts.add(self.paid())
+            return gone.isdisjoint(self.workers()) and len(self.workers()) == WORKERS
+
+        wait_until(is_forgotten)
+        return counts
+
 
 @pytest.fixture(params=SERVERS)
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
@@ -111,14 +122,7 @@ def test_several_workers_give_one_scrape(served: Served) -> None:
 
     victim = taken.most_common(1)[0][0]
     os.kill(victim, signal.SIGKILL)
-    counts = set()
-
-    def is_forgotten() -> bool:
-        counts.add(served.paid())
-        return victim not in served.workers() and len(served.workers()) == WORKERS
-
-    wait_until(is_forgotten)
-    assert counts == {PAYMENTS}
+    assert served.counts_until_without({victim}) == {PAYMENTS}
 
     assert victim not in served.pay(PAYMENTS)
     assert {served.paid() for _ in range(2 * WORKERS)} == {2 * PAYMENTS}
@@ -126,11 +130,5 @@ def test_several_workers_give_one_scrape(served: Served) -> None:
 
     replaced = served.workers()
     served.process.send_signal(signal.SIGHUP)
-    wait_until(
-        lambda: (
-            served.paid() == 2 * PAYMENTS
-            and replaced.isdisjoint(served.workers())
-            and len(served.workers()) == WORKERS
-        )
-    )
+    assert served.counts_until_without(replaced) == {2 * PAYMENTS}
     assert {served.paid() for _ in range(2 * WORKERS)} == {2 * PAYMENTS}
