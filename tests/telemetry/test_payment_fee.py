@@ -9,7 +9,7 @@ import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.recording.payments import PaymentBook
-from moneypath.telemetry.recording.store import CellStore
+from moneypath.telemetry.recording.store import PAYMENTS, CellStore
 
 Read = Callable[..., float | None]
 
@@ -204,7 +204,7 @@ def test_store_without_room_drops_the_payment(catalogue: Catalogue) -> None:
 
     class Full(CellStore):
         def allocate(self, slot: str, key: Any, zero: Any) -> Any:
-            return None if slot == "payments" else super().allocate(slot, key, zero)
+            return None if slot == PAYMENTS else super().allocate(slot, key, zero)
 
     recorder = setup(catalogue, service="api")
     assert isinstance(recorder._book, PaymentBook)

@@ -3,10 +3,12 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram
 from moneypath.telemetry.recording.lanes import PaymentRecord
 from moneypath.telemetry.recording.locked import (
@@ -19,6 +21,7 @@ from moneypath.telemetry.recording.locked import (
     is_gil_enabled,
 )
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
+from moneypath.telemetry.recording.store import CellStore, LiveCells
 
 Read = Callable[..., float | None]
 
@@ -49,6 +52,12 @@ def in_threads(work: Callable[[], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@pytest.fixture(params=["in this process", "shared"])
+def recorder(request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path: Path) -> Recorder:
+    """Return a recorder whose cells are lists, or memory that workers share."""
+    return setup(catalogue, service="api", shared=tmp_path if request.param == "shared" else False)
 
 
 def record_everything(recorder: Recorder, records: int) -> Callable[[], None]:
@@ -118,11 +127,11 @@ def test_a_million_records_of_each_thread_are_all_there(recorder: Recorder, read
 
 
 @pytest.mark.usefixtures("_restless")
-def test_losing_control_shows_that_the_test_can_fail() -> None:
+@pytest.mark.parametrize("cells", [[0], memoryview(bytearray(8)).cast("d")], ids=["a list", "shared"])
+def test_losing_control_shows_that_the_test_can_fail(cells: LiveCells) -> None:
     """Reading, calling and writing loses increments under the same load, so the test above can fail."""
-    cells = [0]
 
-    def plus_one(value: int) -> int:
+    def plus_one(value: float) -> float:
         return value + 1
 
     def work() -> None:
@@ -201,7 +210,12 @@ def bare(catalogue: Catalogue, *, locked: bool) -> BareRecorder:
     """Return a recorder as `setup` makes it on a build without, or with, the GIL."""
     ticks = iter(range(10**9))
     return BareRecorder(
-        catalogue, service="api", metrics=catalogue.metrics, clock=lambda: float(next(ticks)), locked=locked
+        catalogue,
+        service="api",
+        metrics=catalogue.metrics,
+        clock=lambda: float(next(ticks)),
+        locked=locked,
+        store=CellStore(),
     )
 
 
@@ -259,7 +273,13 @@ def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
         thread.join(timeout=0.05)
         assert thread.is_alive()
     thread.join()
-    assert isinstance(LockedDrops().totals(), dict)
+    drops = LockedDrops(CellStore())
+    thread = threading.Thread(target=drops.count, args=(DropReason.NEGATIVE,))
+    with drops._lock:
+        thread.start()
+        thread.join(timeout=0.05)
+        assert thread.is_alive()
+    thread.join()
 
 
 @pytest.mark.parametrize("step", ["begin", "finish", "enter", "leave"])

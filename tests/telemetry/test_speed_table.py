@@ -16,6 +16,10 @@ GOALS = {
         "cells of a histogram child": (0.5, "KB"),
         "lost records": (0, "records"),
     },
+    "telemetry_shared": {
+        "shared between processes": (0.25, "x multiprocess observe"),
+        "shared between processes: bound observe": (0.25, "x multiprocess observe"),
+    },
     "telemetry_scrape": {
         "10,000 series lines rendered": (5.0, "ms"),
         "p99 of other requests while being scraped": (1.5, "x without"),
@@ -23,6 +27,7 @@ GOALS = {
 }
 QUICK = {
     "telemetry_record": ("--repeats", "1", "--rounds", "10", "--records", "1000"),
+    "telemetry_shared": ("--repeats", "1", "--rounds", "10", "--dead", "3", "--theirs", "1"),
     "telemetry_scrape": ("--repeats", "1", "--spells", "1", "--seconds", "0.2"),
 }
 

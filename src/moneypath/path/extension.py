@@ -7,7 +7,7 @@ from pydantic import Field
 
 from moneypath.path.parts import Count, Declared, SeriesName, SnakeId, Title
 from moneypath.path.problems import Location, Misfit, repeated, suggest
-from moneypath.telemetry.catalogue import MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.catalogue.catalogue import PREFIX
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
 from moneypath.telemetry.catalogue.vocabulary import Operation
@@ -37,6 +37,9 @@ class OwnMetric(Declared):
     )
     buckets: tuple[Edge, ...] = Field(default=(), max_length=40, description="ascending seconds")
     series_budget: Count
+    merge: Merge = Field(
+        default=Merge.LATEST, description=f"for a gauge of several workers: {', '.join(Merge)}"
+    )
 
     def spec(self, slots: Slots) -> MetricSpec:
         """Return the declaration with its labels closed; raises CatalogueInvalid for a broken rule."""
@@ -52,6 +55,7 @@ class OwnMetric(Declared):
             labels=labels,
             buckets=self.buckets or (LATENCY_BUCKETS if is_histogram else ()),
             series_budget=self.series_budget,
+            merge=self.merge,
             # The first failure counts: it is an increase from 0, not from nothing.
             precreate=self.kind is not MetricKind.GAUGE,
         )

@@ -4,7 +4,7 @@ Importing does nothing. `setup(catalogue, service=...)` gives a recorder; `logs.
 logging; `integrations.*` hold one module a library and are imported by those who use it.
 """
 
-from moneypath.telemetry.catalogue import Catalogue, MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue import Catalogue, Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown, MetricUnknown, TelemetryError
 from moneypath.telemetry.setup import Recorder, setup
 
@@ -12,6 +12,7 @@ __all__ = [
     "Catalogue",
     "CatalogueInvalid",
     "LabelsUnknown",
+    "Merge",
     "MetricKind",
     "MetricSpec",
     "MetricUnknown",

@@ -1,15 +1,24 @@
 """The one call that turns a catalogue into a recorder."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
+from moneypath.telemetry.recording.store import CellStore
 from moneypath.telemetry.recording.traced import TracedRecorder
 from moneypath.telemetry.tracing.tracer import SILENT, Tracer
+
+if sys.platform != "win32":
+    # It rests on locks and forks, which exist elsewhere only.
+    from moneypath.telemetry.recording.shared.joining import Joining, follow_forks
 
 __all__ = ["Recorder", "setup"]
 
@@ -23,6 +32,7 @@ def setup(
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
     tracer: Tracer = SILENT,
+    shared: Path | bool | None = None,
 ) -> Recorder:
     """Make the recorder of one process.
 
@@ -30,6 +40,11 @@ def setup(
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
     Raises MetricUnknown for a name that the catalogue lacks.
+
+    One worker of several shares its numbers with the others, so that a scrape of any of them is one of
+    all; a process on its own keeps them to itself. `shared` says so where that is not found out rightly:
+    True, False, or the folder in which to share. Where sharing fails, that is logged and counted as
+    dropped, and the worker counts for itself.
     """
     if not _SERVICE.fullmatch(service):
         raise TelemetryError(
@@ -45,9 +60,22 @@ def setup(
             )
     own = {name for name in OWN_METRICS if name in catalogue}
     locked = not is_gil_enabled()
-    kind = Recorder if tracer is SILENT else TracedRecorder
-    recorder = kind(
-        catalogue, service=service, metrics=names | own, clock=clock, locked=locked, tracer=tracer
+    kind = partial(
+        Recorder if tracer is SILENT else TracedRecorder,
+        catalogue,
+        service=service,
+        metrics=names | own,
+        clock=clock,
+        locked=locked,
+        tracer=tracer,
     )
+    if sys.platform == "win32":
+        recorder = kind(store=CellStore())
+    else:
+        joining = Joining(catalogue, service, names | own, shared)
+        recorder = kind(store=joining.start())
+        for _ in range(joining.failures):
+            recorder.count_drop(DropReason.NOT_SHARED)
+        follow_forks(recorder, joining)
     tracer.start(recorder.count_drop)
     return recorder

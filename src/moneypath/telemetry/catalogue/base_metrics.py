@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moneypath.telemetry.catalogue.business_metrics import business_metrics
 from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
-from moneypath.telemetry.catalogue.metric import MetricSpec, Unit
+from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
 from moneypath.telemetry.catalogue.vocabulary import (
     HTTP_METHODS,
     HTTP_STATUS_CODES,
@@ -97,6 +97,8 @@ def _provider_metrics(slots: Slots) -> Iterator[MetricSpec]:
         help="1 while calls to the provider fail fast, else 0.",
         labels=provider,
         series_budget=20,
+        # Each worker has a breaker of its own; one that is open is news, whoever spoke last.
+        merge=Merge.MAX,
     )
     yield gauge(
         name="moneypath_provider_routing_active",
@@ -223,7 +225,7 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
     yield counter(
         name="moneypath_telemetry_drops_total",
-        help="Records refused, a defect in the calling code; spans lost to a full queue or a dead exporter.",
+        help="Records refused and spans or exports lost, by reason; each is a defect or an outage of ours.",
         labels={"reason": values(DropReason)},
         series_budget=20,
     )

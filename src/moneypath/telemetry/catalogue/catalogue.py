@@ -6,11 +6,11 @@ from pathlib import Path
 
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
-from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.catalogue.vocabulary import fill_slots
 from moneypath.telemetry.errors import CatalogueInvalid
 
-__all__ = ["Catalogue", "MetricKind", "MetricSpec", "Unit"]
+__all__ = ["Catalogue", "Merge", "MetricKind", "MetricSpec", "Unit"]
 
 LONGEST_THRESHOLD_SECONDS = 3600.0
 # Ours, so that no metric of a team ever collides with one that is still to come.

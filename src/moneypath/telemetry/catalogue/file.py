@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.errors import CatalogueInvalid
 
 FORMAT_VERSION = 1
@@ -13,6 +13,8 @@ SIZE_LIMIT_BYTES = 1024 * 1024
 HINT = "the file is generated: run `moneypath generate` and do not edit it"
 
 _KEYS = ("name", "kind", "help", "unit", "labels", "buckets", "series_budget", "precreate")
+# Written only where it says more than nothing, so that most lines stay as they are.
+_OPTIONAL_KEYS = ("merge",)
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ def _to_object(spec: MetricSpec) -> dict[str, object]:
         "buckets": list(spec.buckets),
         "series_budget": spec.series_budget,
         "precreate": spec.precreate,
+        **({} if spec.merge is Merge.LATEST else {"merge": spec.merge.value}),
     }
 
 
@@ -91,7 +94,7 @@ def _metrics(document: object) -> list[MetricSpec]:
 
 
 def _metric(entry: object, at: str) -> MetricSpec:
-    keyed = _keyed(entry, _KEYS, at)
+    keyed = _keyed(entry, _KEYS, at, optional=_OPTIONAL_KEYS)
     for key, kind in (("name", str), ("help", str), ("series_budget", int), ("precreate", bool)):
         value = keyed[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -105,15 +108,20 @@ def _metric(entry: object, at: str) -> MetricSpec:
         buckets=_buckets(keyed["buckets"], f"{at}.buckets"),
         series_budget=int(str(keyed["series_budget"])),
         precreate=keyed["precreate"] is True,
+        merge=Merge(
+            _one_of(keyed.get("merge", Merge.LATEST.value), [merge.value for merge in Merge], f"{at}.merge")
+        ),
     )
 
 
-def _keyed(value: object, keys: tuple[str, ...], at: str) -> dict[str, object]:
+def _keyed(
+    value: object, keys: tuple[str, ...], at: str, *, optional: tuple[str, ...] = ()
+) -> dict[str, object]:
     if not isinstance(value, dict):
         raise _Broken(at, "has to be an object")
     for key in value:
-        if key not in keys:
-            raise _Broken(f"{at}.{key}", f"unknown key; allowed: {', '.join(keys)}")
+        if key not in keys and key not in optional:
+            raise _Broken(f"{at}.{key}", f"unknown key; allowed: {', '.join((*keys, *optional))}")
     for key in keys:
         if key not in value:
             raise _Broken(f"{at}.{key}", "missing key")

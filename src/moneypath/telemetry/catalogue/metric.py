@@ -27,6 +27,18 @@ class MetricKind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Merge(StrEnum):
+    """How the values that several workers gave one gauge become one value.
+
+    `latest` is what the worker said that set it last, `absent` included; the others pass over workers
+    that gave none. Counters and histograms are always added.
+    """
+
+    LATEST = "latest"
+    MAX = "max"
+    SUM = "sum"
+
+
 class Unit(StrEnum):
     """A base unit, which ends the name; NONE counts things."""
 
@@ -45,7 +57,8 @@ class MetricSpec:
     `labels` maps each label to all its values; an empty tuple is closed by the service at wiring.
     `buckets` are upper edges in seconds, ascending, without +Inf. `series_budget` counts exposed
     series (a histogram has one per bucket and three more). A precreated metric must fit its
-    budget with all combinations; any other stops growing at its budget while it runs.
+    budget with all combinations; any other stops growing at its budget while it runs. `merge` is
+    for gauges alone.
     """
 
     name: str
@@ -56,6 +69,7 @@ class MetricSpec:
     buckets: tuple[float, ...] = ()
     series_budget: int = 1
     precreate: bool = False
+    merge: Merge = Merge.LATEST
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
@@ -123,6 +137,8 @@ def _kind_problems(spec: MetricSpec) -> Iterator[str]:
         yield "help: has to be one line that says what is counted"
     if spec.kind is MetricKind.GAUGE and spec.precreate:
         yield "precreate: a gauge nobody has set is absent, never 0"
+    if spec.kind is not MetricKind.GAUGE and spec.merge is not Merge.LATEST:
+        yield f"merge: only a gauge has it, the values of a {spec.kind} are added"
     if spec.kind is not MetricKind.HISTOGRAM:
         if spec.buckets:
             yield f"buckets: only a histogram has them, this is a {spec.kind}"

@@ -180,6 +180,9 @@ class DropReason(StrEnum):
     FINISHED_TWICE = "finished_twice"
     SPAN_QUEUE_FULL = "span_queue_full"
     SPAN_EXPORT_FAILED = "span_export_failed"
+    # A worker that could not share its cells, or another one's file that could not be read.
+    NOT_SHARED = "not_shared"
+    SHARED_FILE = "shared_file"
 
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)

@@ -1,4 +1,6 @@
-"""Where numbers are kept: small flat lists that a record changes in place, without a lock.
+"""Where numbers are kept: small flat rows of cells that a record changes in place, without a lock.
+
+A row is a list, or a view of memory that workers share; both take the same `cells[i] += x`.
 
 Under CPython's GIL a thread is switched only at a call, a function's start or a backward jump. In
 `cells[i] += x` nothing of the kind stands between reading and writing, so no increment is lost as
@@ -9,7 +11,7 @@ build without the GIL the same handles work under a lock (see `locked.py`).
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Generic, Protocol, TypeVar
 
@@ -17,7 +19,9 @@ from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.correlation.context import ACTIVE, Active
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
-from moneypath.telemetry.exposition.samples import Cells, Exemplars, KeptExemplars, Key, ask_for_ids
+from moneypath.telemetry.exposition.samples import Exemplars, KeptExemplars, Key, ask_for_ids
+from moneypath.telemetry.recording import gauges
+from moneypath.telemetry.recording.store import DROPS, CellStore, LiveCells
 
 # Sums stay exact far below this, and an absurd value (a timestamp in ns as a duration) shows as a drop.
 LARGEST = float(2**63)
@@ -33,8 +37,14 @@ class Drops:
 
     __slots__ = ("_cells",)
 
-    def __init__(self) -> None:
-        self._cells = {reason: [0] for reason in DropReason}
+    def __init__(self, store: CellStore) -> None:
+        self._cells: dict[DropReason, LiveCells] = {}
+        self.rearm(store)
+
+    def rearm(self, store: CellStore) -> None:
+        """Count on from zero in cells of another store."""
+        for reason in DropReason:
+            self._cells[reason] = store.allocate(DROPS, (reason.value,), (0,)) or [0]
 
     def count(self, reason: DropReason) -> None:
         """Count one refused record."""
@@ -47,15 +57,14 @@ class Drops:
         else:
             self.count(DropReason.NEGATIVE if value < 0 else DropReason.OUT_OF_RANGE)
 
-    def totals(self) -> dict[Key, float]:
-        """Return the counts by reason."""
-        return {(reason.value,): cell[0] for reason, cell in self._cells.items()}
-
 
 class Handle(Protocol):
     """What a family binds to one combination of labels."""
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None: ...
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None: ...
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on: those of a forked child, which has them for itself."""
 
 
 H = TypeVar("H", bound=Handle)
@@ -66,9 +75,13 @@ class BoundCounter:
 
     __slots__ = ("_cells", "_drops")
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
         self._cells = cells
         self._drops = drops
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on."""
+        self._cells = cells
 
     def inc(self, amount: float = 1) -> None:
         """Add `amount`, at least 0; anything else is dropped and counted."""
@@ -85,31 +98,32 @@ class BoundCounter:
 
 
 class BoundGauge:
-    """Set the value of one combination of labels. Cells: the value (NaN: absent), the number of records."""
+    """Set the value of one combination of labels; for its cells see `gauges`."""
 
     __slots__ = ("_cells", "_drops")
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:  # noqa: ARG002 - one signature
         self._cells = cells
         self._drops = drops
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on."""
+        self._cells = cells
 
     def set(self, value: float) -> None:
         """Set the value; one that is no finite number is counted as dropped and makes the gauge absent.
 
         Keeping the last good value instead would let a gauge that has to be 0 go on saying so.
         """
-        cells = self._cells
         if isinstance(value, int | float) and -LARGEST <= value <= LARGEST:
-            # A plain int stays one: money beyond 2**53 minor units is still written digit by digit.
-            cells[0] = int(value) if isinstance(value, int) else float(value)
-            cells[1] += 1
+            gauges.write(self._cells, value)
         else:
-            cells[0] = ABSENT
+            gauges.write(self._cells, None)
             self._drops.count_number(value)
 
     def clear(self) -> None:
         """Make the gauge absent: its value is not known."""
-        self._cells[0] = ABSENT
+        gauges.write(self._cells, None)
 
 
 class BoundHistogram:
@@ -117,12 +131,17 @@ class BoundHistogram:
 
     __slots__ = ("_cells", "_drops", "_edges", "exemplars")
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
         self._cells = cells
         self._edges = edges
         self._drops = drops
         # By cell, who was last active in a sampled trace; none until then, or every child would pay for it.
         self.exemplars: KeptExemplars | None = None
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on."""
+        self._cells = cells
+        self.exemplars = None
 
     def observe(self, seconds: float) -> None:
         """Take one duration in seconds, at least 0; anything else is dropped and counted."""
@@ -148,9 +167,6 @@ class BoundHistogram:
         kept[bucket] = (context, seconds, time())
 
 
-ABSENT = float("nan")
-
-
 def bisect_edges(spec: MetricSpec) -> tuple[float, ...]:
     """Return a histogram's edges behind one of -Inf, so that `bisect_left` gives the cell behind the sum."""
     return (float("-inf"), *spec.buckets)
@@ -159,17 +175,21 @@ def bisect_edges(spec: MetricSpec) -> tuple[float, ...]:
 class Family(Generic[H]):
     """All combinations of one metric: resolves labels to handles and keeps their cells."""
 
-    __slots__ = ("_allowed", "_drops", "_edges", "_handle", "_handles", "_orders", "_zero", "cells", "spec")
+    __slots__ = (
+        *("_allowed", "_drops", "_edges", "_handle", "_handles", "_orders", "_store", "_zero"),
+        *("cells", "spec"),
+    )
 
     def __init__(
         self,
         spec: MetricSpec,
-        handle: Callable[[Cells, tuple[float, ...], Drops], H],
-        zero: Cells,
+        handle: Callable[[LiveCells, tuple[float, ...], Drops], H],
+        zero: Sequence[float],
         drops: Drops,
+        store: CellStore,
     ) -> None:
         self.spec = spec
-        self.cells: dict[Key, Cells] = {}
+        self.cells = store.cells_of(spec.name)
         self._allowed = [dict(zip(values, values, strict=True)) for values in spec.labels.values()]
         self._drops = drops
         self._edges = bisect_edges(spec)
@@ -177,10 +197,19 @@ class Family(Generic[H]):
         self._handles: dict[Key, H] = {}
         # A call that names its labels in the declared order needs nothing remembered beside the handles.
         self._orders: dict[Key, dict[Key, H]] = {tuple(spec.labels): self._handles}
+        self._store = store
         self._zero = zero
         if spec.precreate and spec.is_closed:
             for key in spec.combinations():
-                self.cells[key] = list(zero)
+                store.allocate(spec.name, key, zero)
+
+    def rearm(self, store: CellStore) -> None:
+        """Record on from zero in cells of another store; handles that were given out follow."""
+        known, self._store, self.cells = self.cells, store, store.cells_of(self.spec.name)
+        for key in known:
+            store.allocate(self.spec.name, key, self._zero)
+        for key, handle in self._handles.items():
+            handle.rebind(self.cells.get(key) or list(self._zero))
 
     def bind(self, **labels: str) -> H:
         """Return the handle of one combination; raises LabelsUnknown if the catalogue lacks it."""
@@ -226,8 +255,9 @@ class Family(Generic[H]):
         if cells is None:
             if (len(self.cells) + 1) * self.spec.series_per_combination > self.spec.series_budget:
                 return None
-            # setdefault: two threads that meet here get the same cells.
-            cells = self.cells.setdefault(key, list(self._zero))
+            cells = self._store.allocate(self.spec.name, key, self._zero)
+            if cells is None:
+                return None
         return self._handles.setdefault(key, self._handle(cells, self._edges, self._drops))
 
     def close_label(self, label: str, values: tuple[str, ...]) -> None:

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
-from moneypath.telemetry.exposition.samples import Cells
 from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram, Drops
 from moneypath.telemetry.recording.lanes import PaymentLane, PaymentRecord
 from moneypath.telemetry.recording.store import CellStore, LiveCells
@@ -28,8 +27,13 @@ class LockedDrops(Drops):
 
     __slots__ = ("_lock",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, store: CellStore) -> None:
+        super().__init__(store)
+        self._lock = threading.Lock()
+
+    def rearm(self, store: CellStore) -> None:
+        """Count on from zero in cells of another store, under a lock that no lost thread holds."""
+        super().rearm(store)
         self._lock = threading.Lock()
 
     def count(self, reason: DropReason) -> None:
@@ -43,8 +47,13 @@ class LockedCounter(BoundCounter):
 
     __slots__ = ("_lock",)
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
         super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on, under a lock that no lost thread holds."""
+        super().rebind(cells)
         self._lock = threading.Lock()
 
     def inc(self, amount: float = 1) -> None:
@@ -58,8 +67,13 @@ class LockedGauge(BoundGauge):
 
     __slots__ = ("_lock",)
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
         super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on, under a lock that no lost thread holds."""
+        super().rebind(cells)
         self._lock = threading.Lock()
 
     def set(self, value: float) -> None:
@@ -73,8 +87,13 @@ class LockedHistogram(BoundHistogram):
 
     __slots__ = ("_lock",)
 
-    def __init__(self, cells: Cells, edges: tuple[float, ...], drops: Drops) -> None:
+    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
         super().__init__(cells, edges, drops)
+        self._lock = threading.Lock()
+
+    def rebind(self, cells: LiveCells) -> None:
+        """Record in other cells from now on, under a lock that no lost thread holds."""
+        super().rebind(cells)
         self._lock = threading.Lock()
 
     def observe(self, seconds: float) -> None:

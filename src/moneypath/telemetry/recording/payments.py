@@ -5,12 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
-from moneypath.telemetry.catalogue.vocabulary import CostComponent
+from moneypath.telemetry.catalogue.vocabulary import CostComponent, DropReason
 from moneypath.telemetry.errors import CatalogueInvalid
 from moneypath.telemetry.exposition.samples import Cells, Exemplar, Exemplars, Key, ask_for_ids
 from moneypath.telemetry.recording.cells import Drops
 from moneypath.telemetry.recording.lanes import BUCKETS, FEE, SUM, PaymentLane
-from moneypath.telemetry.recording.store import PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED, CellStore
+from moneypath.telemetry.recording.store import (
+    DROPS,
+    PAYMENTS,
+    PAYMENTS_LOST,
+    PAYMENTS_STARTED,
+    CellStore,
+    Source,
+)
 
 COUNTER = "moneypath_payments_total"
 HISTOGRAM = "moneypath_payment_duration_seconds"
@@ -94,17 +101,15 @@ class PaymentBook:
                 if lane.operation == operation:
                     lane.rebind(store, started, lost, lock)
 
-    def freeze(self) -> "FrozenPayments":
+    def freeze(self, source: Source | None = None) -> "FrozenPayments":
         """Copy all cells at once, so that one exposition tells one story.
 
         What ended is read before what started: in flight may be one too many, never below 0.
         """
         kept = [item for lane in self._all() for item in lane.exemplars.copy().items()]
         exemplars = {key: ask_for_ids(found) for key, found in kept}
-        rows, lost, started = (
-            {key: list(cells) for key, cells in self._store.cells_of(slot).copy().items()}
-            for slot in (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED)
-        )
+        source = source or self._store
+        rows, lost, started = map(source.copy_of, (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED))
         return FrozenPayments(self._specs, rows, lost, started, exemplars)
 
     def _all(self) -> Iterator[PaymentLane]:
@@ -178,6 +183,26 @@ class FrozenPayments:
                 place = cell - BUCKETS + 1
                 into[place] = max(into.get(place, exemplar), exemplar, key=_when)
         return merged
+
+
+def settle(slots: dict[str, dict[Key, Cells]], *, dead: bool) -> None:
+    """Bring one worker's copied cells in order, so that they can be added to those of others.
+
+    What a dead worker began and did not end is in flight no longer: it is lost, and counted as dropped
+    for being unfinished. What a worker ended and did not begin, it began while it was being read, or its
+    parent did before the fork: it is not in flight, and never below 0.
+    """
+    started = slots.get(PAYMENTS_STARTED, {})
+    ended = {key[0]: cells[0] for key, cells in slots.get(PAYMENTS_LOST, {}).items()}
+    for key, cells in slots.get(PAYMENTS, {}).items():
+        ended[key[0]] = ended.get(key[0], 0) + sum(cells[BUCKETS:])
+    for key, cells in started.items():
+        unfinished = cells[0] - ended.get(key[0], 0)
+        if unfinished < 0:
+            cells[0] -= unfinished
+        elif unfinished and dead:
+            slots[PAYMENTS_LOST].setdefault(key, [0.0])[0] += unfinished
+            slots[DROPS].setdefault((DropReason.UNFINISHED.value,), [0.0])[0] += unfinished
 
 
 def _when(exemplar: Exemplar) -> float:

@@ -1,6 +1,6 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import NoReturn
 
@@ -9,8 +9,8 @@ from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
 from moneypath.telemetry.exposition.families import FamilyText
-from moneypath.telemetry.exposition.samples import Cells, MetricSamples
-from moneypath.telemetry.recording import payments
+from moneypath.telemetry.exposition.samples import MetricSamples
+from moneypath.telemetry.recording import gauges, payments
 from moneypath.telemetry.recording.cells import (
     BoundCounter,
     BoundGauge,
@@ -51,14 +51,16 @@ class Recorder:
         metrics: Iterable[str],
         clock: Callable[[], float],
         locked: bool,
+        store: CellStore,
         tracer: Tracer = SILENT,
     ) -> None:
         self.service = service
         self.tracer = tracer
+        self._store = store
         self._clock = clock
         self._locked = locked
-        self._drops = LockedDrops() if locked else Drops()
-        self._collection = Collection(self._drops)
+        self._drops = LockedDrops(store) if locked else Drops(store)
+        self._collection = Collection(self._drops, store)
         self._texts: dict[str, FamilyText] = {}
         for name in sorted(metrics):
             self._add(catalogue[name])
@@ -67,20 +69,31 @@ class Recorder:
         # Where an increment in place is not one step, no lane is found here, and the slower way has locks.
         self._lanes: Lanes = {} if self._book is None or locked else self._book.lanes
 
+    def rearm(self, store: CellStore) -> None:
+        """Record on from zero in another store; a forked child calls it before it runs anything else.
+
+        All that was given out stays valid. A lock that a thread of the parent held is replaced: that thread
+        does not exist here.
+        """
+        self._store.abandon()
+        self._store = store
+        self._collection.rearm(store)
+
     def _add(self, spec: MetricSpec) -> None:
         self._texts[spec.name] = FamilyText(spec)
-        locked, drops = self._locked, self._drops
+        locked, drops, store = self._locked, self._drops, self._store
         if spec.kind is MetricKind.COUNTER:
             self._collection.add(
-                CounterFamily(spec, LockedCounter if locked else BoundCounter, [0.0, 0], drops)
+                CounterFamily(spec, LockedCounter if locked else BoundCounter, [0.0, 0], drops, store)
             )
         elif spec.kind is MetricKind.GAUGE:
-            zero: Cells = [float("nan"), 0]
-            self._collection.add(GaugeFamily(spec, LockedGauge if locked else BoundGauge, zero, drops))
-        else:
-            zero = [0.0] + [0] * (len(spec.buckets) + 1)
             self._collection.add(
-                HistogramFamily(spec, LockedHistogram if locked else BoundHistogram, zero, drops)
+                GaugeFamily(spec, LockedGauge if locked else BoundGauge, gauges.ZERO, drops, store)
+            )
+        else:
+            zero: Sequence[float] = [0.0] + [0] * (len(spec.buckets) + 1)
+            self._collection.add(
+                HistogramFamily(spec, LockedHistogram if locked else BoundHistogram, zero, drops, store)
             )
 
     def _payment_book(self, catalogue: Catalogue) -> PaymentBook | None:
@@ -96,7 +109,7 @@ class Recorder:
         cost = catalogue[payments.COST] if payments.COST in self._texts else None
         specs = PaymentSpecs(catalogue[payments.COUNTER], catalogue[payments.HISTOGRAM], cost)
         lane = LockedLane if self._locked else PaymentLane
-        return PaymentBook(specs, self._drops, self._clock, CellStore(), lane)
+        return PaymentBook(specs, self._drops, self._clock, self._store, lane)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ from typing import Protocol, SupportsIndex
 
 from moneypath.telemetry.exposition.samples import Cells, Key
 
-# Slots that no metric has of its own; a metric's slot is its name, which begins differently.
-DROPS = "drops"
-PAYMENTS = "payments"
-PAYMENTS_STARTED = "payments_started"
-PAYMENTS_LOST = "payments_lost"
+# A metric's slot is its name; these belong to none, and no metric can be called so.
+DROPS = ":drops"
+PAYMENTS = ":payments"
+PAYMENTS_STARTED = ":payments_started"
+PAYMENTS_LOST = ":payments_lost"
 
 # Copies of cells, by slot and key.
 Slots = Mapping[str, Mapping[Key, Cells]]
@@ -24,12 +24,23 @@ class LiveCells(Protocol):
     def __iter__(self) -> Iterator[float]: ...
 
 
+class Source(Protocol):
+    """Where a scrape reads: what this process recorded, or what all workers did."""
+
+    def copy_of(self, slot: str) -> dict[Key, Cells]:
+        """Return the cells of a slot, for the caller to keep."""
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """What all workers of a service recorded; `skipped` files are new since the last time."""
 
     slots: Slots
     skipped: int = 0
+
+    def copy_of(self, slot: str) -> dict[Key, Cells]:
+        """Return the cells of a slot, for the caller to keep."""
+        return dict(self.slots.get(slot, {}))
 
 
 class CellStore:
@@ -47,11 +58,15 @@ class CellStore:
         # setdefault: two threads that meet here get the same cells.
         return self.cells_of(slot).setdefault(key, list(zero))
 
+    def copy_of(self, slot: str) -> dict[Key, Cells]:
+        """Return the cells of a slot, for the caller to keep."""
+        return {key: list(cells) for key, cells in self.cells_of(slot).copy().items()}
+
     def own(self) -> dict[str, dict[Key, Cells]]:
         """Copy the cells of this process."""
         # What ended is read before what started: in flight may be one too many, never below 0.
         names = sorted(self._slots.copy(), key=PAYMENTS_STARTED.__eq__)
-        return {name: {key: list(cells) for key, cells in self._slots[name].copy().items()} for name in names}
+        return {name: self.copy_of(name) for name in names}
 
     def merged(self) -> Merged | None:
         """Return what all workers recorded, or None where this process is the only one."""

@@ -1,0 +1,151 @@
+"""Where the workers of one service on one machine find each other, without being told."""
+
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.recording.shared.file import SUFFIX, UNBORN, VERSION, FileUnreadable, MemberFile
+from moneypath.telemetry.recording.shared.processes import Process, world
+
+LOCK = "lock"
+TOTALS = "totals.json"
+TOTALS_DRAFT = "totals.draft"
+# In memory on Linux: pages of a file on disk can hold up whoever writes them while they are written back.
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - a folder of ours below it is checked before use
+STALE_GROUPS_EXAMINED = 1024
+FOREIGN_GROUP_AGE_SECONDS = 86_400
+UNBORN_AGE_SECONDS = 60
+
+_GROUP = re.compile(r"[a-z][a-z0-9-]*-(?P<pid>\d+)-(?P<started>\d+)-(?P<world>[0-9a-f]{8})-[0-9a-f]{12}")
+
+
+class FolderUnsafe(OSError):
+    """Somebody else could read or change what workers share."""
+
+
+def digest_of(catalogue: Catalogue) -> str:
+    """Return what two workers have in common that can add up their cells."""
+    return hashlib.sha256(f"{VERSION}\n{catalogue.to_json()}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The folder of one group of workers; it exists once `make` was called."""
+
+    folder: Path
+
+    @classmethod
+    def of_children(cls, parent: Process, service: str, digest: str) -> "Group":
+        """Return the group of a process' children, below the first folder that is safe; raises OSError."""
+        return cls(_base() / f"{service}-{parent.pid}-{parent.started}-{world()}-{digest}")
+
+    @classmethod
+    def within(cls, folder: Path, service: str, digest: str) -> "Group":
+        """Return the group in a folder that was named."""
+        return cls(folder.absolute() / f"{service}-{digest}")
+
+    def make(self) -> None:
+        """Make the folder for this user alone; raises OSError, FolderUnsafe if it is not ours."""
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self.folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the group's lock if nobody else does, and tell whether it is held; never waits."""
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def members(self) -> list[str]:
+        """Return the names of the files that workers made, sorted."""
+        return [name for name in _names(self.folder) if name.endswith(SUFFIX)]
+
+    def sweep(self) -> None:
+        """Remove files of workers that died while they made them; the lock is held."""
+        for name in _names(self.folder):
+            if name.startswith(UNBORN):
+                path = self.folder / name
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > UNBORN_AGE_SECONDS:
+                        path.unlink()
+
+
+def remove_stale_groups(base: Path) -> None:
+    """Remove groups whose parent is gone and in which nobody lives; never raises, looks at a few only."""
+    with suppress(OSError):
+        here = world()
+        for name in _names(base)[:STALE_GROUPS_EXAMINED]:
+            match = _GROUP.fullmatch(name)
+            if match is not None:
+                with suppress(OSError):
+                    _remove_if_stale(base / name, match, here)
+
+
+def _remove_if_stale(folder: Path, match: re.Match[str], here: str) -> None:
+    if match["world"] == here:
+        if Process(int(match["pid"]), match["started"]).is_alive():
+            return
+    elif time.time() - folder.stat().st_mtime < FOREIGN_GROUP_AGE_SECONDS:
+        return
+    group = Group(folder)
+    with group.locked() as held:
+        if held and not any(_is_alive(folder / name) for name in group.members()):
+            for name in _names(folder):
+                (folder / name).unlink()
+            folder.rmdir()
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        member = MemberFile(path)
+    except (FileUnreadable, FileNotFoundError):
+        return False
+    try:
+        return member.is_alive()
+    finally:
+        member.close()
+
+
+def _base() -> Path:
+    """Return the first folder of ours that is safe; the same for all workers, who look in one order."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    roots = [Path(runtime)] if runtime else []
+    problems: list[str] = []
+    for root in (*roots, MEMORY_FOLDER, Path(tempfile.gettempdir())):
+        base = root / f"moneypath-{os.geteuid()}"
+        try:
+            _make_private(base)
+        except OSError as error:
+            problems.append(str(error))
+        else:
+            return base
+    raise FolderUnsafe(f"no folder for what workers share: {'; '.join(problems)}")
+
+
+def _make_private(folder: Path) -> None:
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise FolderUnsafe(f"{folder}: has to be a folder of this user that nobody else may enter")

@@ -1,0 +1,71 @@
+"""The stores of a worker that shares its cells, and of a process whose children may do so."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+from moneypath.telemetry.exposition.samples import Key
+from moneypath.telemetry.recording.shared.file import WorkerFile
+from moneypath.telemetry.recording.shared.group import Group
+from moneypath.telemetry.recording.shared.layout import SlotLayout
+from moneypath.telemetry.recording.shared.reader import GroupReader
+from moneypath.telemetry.recording.store import CellStore, LiveCells, Merged
+
+TIDY_FROM = 32
+
+
+class SharedStore(CellStore):
+    """Keep cells in a file of the group, and read those of all its workers."""
+
+    def __init__(self, group: Group, layout: Mapping[str, SlotLayout], slots: Iterable[SlotLayout]) -> None:
+        """Join the group; raises OSError if there can be no file."""
+        super().__init__()
+        group.make()
+        self.group = group
+        self._file = WorkerFile(group.folder, slots)
+        self._reader = GroupReader(group, layout)
+        if len(group.members()) > TIDY_FROM:
+            # Nobody scraped while worker after worker died: their files must not fill the disk.
+            self._reader.read()
+        # A thread may be interrupted in here by its own signal handler, which may record.
+        self._lock = threading.RLock()
+
+    def allocate(self, slot: str, key: Key, zero: Sequence[float]) -> LiveCells | None:
+        """Return the cells of a key; all of them start at 0."""
+        with self._lock:
+            rows = self.cells_of(slot)
+            cells = rows.get(key)
+            if cells is None:
+                cells = self._file.add(slot, key, len(zero))
+                if cells is not None:
+                    rows[key] = cells
+            return cells
+
+    def merged(self) -> Merged | None:
+        """Return what the group recorded, those of its workers included that are gone."""
+        try:
+            return self._reader.read()
+        except OSError:
+            # The folder was taken away: better this worker alone than nothing.
+            return Merged(self.own(), skipped=1)
+
+    def abandon(self) -> None:
+        """Let go of the lock that a forked child inherited."""
+        self._file.abandon()
+
+
+class ParentStore(CellStore):
+    """Keep cells in this process alone, and read those of its children, should there be any."""
+
+    def __init__(self, group: Group, layout: Mapping[str, SlotLayout]) -> None:
+        super().__init__()
+        self._group = group
+        self._reader = GroupReader(group, layout)
+
+    def merged(self) -> Merged | None:
+        """Return what this process and its children recorded, or None if no child ever shared anything."""
+        if not self._group.folder.exists():
+            return None
+        try:
+            return self._reader.read(self.own())
+        except OSError:
+            return Merged(self.own(), skipped=1)

@@ -1,0 +1,50 @@
+"""A payment service that knows nothing of workers, for servers that run several of it."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moneypath.telemetry import Catalogue, setup
+from moneypath.telemetry.integrations.asgi import Receive, Scope, Send, metrics_endpoint
+
+recorder = setup(
+    Catalogue.build(
+        {"providers": ("north",), "currencies": ("EUR",), "checks": ("ledger",), "schemes": ("visa",)}
+    ),
+    service="shop",
+)
+metrics = metrics_endpoint(recorder)
+# Servers, drivers and exporters have threads: one is there when a server forks.
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def pay() -> bytes:
+    """Take one payment and tell which worker did."""
+    with recorder.payment("authorize") as payment:
+        # Long enough that the other workers get some of the requests.
+        time.sleep(0.005)
+        payment.finish("succeeded", "north")
+    return json.dumps(os.getpid()).encode()
+
+
+async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer /pay and /metrics."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["path"] == "/metrics":
+        await metrics(scope, receive, send)
+    else:
+        content = pay()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": content})
+
+
+def wsgi(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+    """Answer the same over WSGI."""
+    start_response("200 OK", [("Connection", "close")])
+    return [recorder.render() if environ["PATH_INFO"] == "/metrics" else pay()]
