@@ -223,7 +223,7 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
     yield counter(
         name="moneypath_telemetry_drops_total",
-        help="Records the instrumentation refused; any of them is a defect in the calling code.",
+        help="Records the instrumentation refused, each a defect of the calling code; exports not delivered.",
         labels={"reason": values(DropReason)},
         series_budget=20,
     )

@@ -167,7 +167,7 @@ class CostComponent(StrEnum):
 
 
 class DropReason(StrEnum):
-    """Why a record was not taken."""
+    """Why a record was not taken, or an export not delivered."""
 
     UNKNOWN_METRIC = "unknown_metric"
     UNKNOWN_LABEL = "unknown_label"
@@ -178,6 +178,7 @@ class DropReason(StrEnum):
     SERIES_BUDGET = "series_budget"
     UNFINISHED = "unfinished"
     FINISHED_TWICE = "finished_twice"
+    EXPORT_MISSED = "export_missed"
 
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)

@@ -1,7 +1,7 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import NoReturn
 
 from moneypath.telemetry.catalogue import Catalogue
@@ -52,6 +52,8 @@ class Recorder:
         locked: bool,
     ) -> None:
         self.service = service
+        # Since when the counters count, for ways out that have to say so.
+        self.begun_unix_nanos = time_ns()
         self._clock = clock
         self._locked = locked
         self._drops = LockedDrops() if locked else Drops()
@@ -179,6 +181,10 @@ class Recorder:
     def snapshot(self) -> list[MetricSamples]:
         """Read all metrics at once: the numbers that `render` would write, for another way out."""
         return list(self._collection.collect())
+
+    def count_drop(self, reason: DropReason) -> None:
+        """Count what a way out could not deliver."""
+        self._drops.count(reason)
 
     def render(self, openmetrics: bool = False) -> bytes:
         """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
