@@ -53,7 +53,9 @@ def prepare(
     files = [f"--config={config}", f"--config={overlay}"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        overlay.write_text(yaml.safe_dump(_merged(_addresses(ports), changes or {})), encoding="utf-8")
+        written = yaml.safe_load(config.read_text(encoding="utf-8"))
+        addresses = _addresses(ports, written["service"]["telemetry"]["metrics"]["readers"])
+        overlay.write_text(yaml.safe_dump(_merged(addresses, changes or {})), encoding="utf-8")
     except OSError as error:
         raise FolderUnwritable(f"folder not writable: {folder} ({error.strerror})") from error
     environment = {"MONEYPATH_BACKEND_URL": backend_url}
@@ -85,8 +87,10 @@ def prepare(
     )
 
 
-def _addresses(ports: CollectorPorts) -> dict[str, Any]:
-    own = {"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": ports.own_metrics}}}}
+def _addresses(ports: CollectorPorts, readers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return every address of ours; a list replaces what it is laid over, so the readers are kept."""
+    own = {"host": "127.0.0.1", "port": ports.own_metrics}
+    readers = [_merged(reader, {"pull": {"exporter": {"prometheus": own}}}) for reader in readers]
     return {
         "receivers": {
             "otlp": {
@@ -97,7 +101,7 @@ def _addresses(ports: CollectorPorts) -> dict[str, Any]:
             }
         },
         "exporters": {"prometheus": {"endpoint": f"127.0.0.1:{ports.prometheus}"}},
-        "service": {"telemetry": {"metrics": {"readers": [own]}}},
+        "service": {"telemetry": {"metrics": {"readers": readers}}},
     }
 
 
