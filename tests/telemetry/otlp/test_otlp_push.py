@@ -1,8 +1,10 @@
 """Numbers leave over a real connection; a collector that is dead, slow or refuses harms no payment."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
@@ -259,3 +261,12 @@ def test_the_address_may_be_full_or_from_the_environment(
         assert handle.force_flush()
         handle.close()
     assert set(collector.paths) == {"/v1/metrics"}
+
+
+def test_the_guides_lines_do_it(filled: Recorder, collector: Collector, sent: Sent, scraped: Scraped) -> None:
+    """What docs/guides/collector.md shows, run as it stands with a collector's own address."""
+    guide = (Path(__file__).parents[3] / "docs/guides/collector.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert "http://collector:4318" in lines
+    exec(lines.replace("http://collector:4318", collector.endpoint), {"recorder": filled})  # noqa: S102
+    assert sent(collector.requests[-1]) == scraped(filled)
