@@ -4,23 +4,29 @@ import stat
 from pathlib import Path
 
 import pytest
+import yaml
 
 from moneypath.stack.collector import Manifest, build, find_built
 from moneypath.stack.errors import BinaryMissing, CollectorUnbuilt
 
 ROOT = Path(__file__).parents[2]
 
-# `go install` leaves a builder that writes what it was told; each call is noted.
+# `go install` leaves a builder; the program that this one makes is what it was told. Each call is noted.
 GO = """#!/bin/sh
 echo "go $*" >> "{calls}"
 case "$1" in
 version) echo "go version go{version} linux/amd64" ;;
 install) [ -z "{fails}" ] || {{ echo "no such module"; exit 1; }}
-  printf '#!/bin/sh\\necho builder $* >> "{calls}"\\nmkdir source\\n' > "$GOBIN/builder"
-  printf 'cp builder.yaml source/moneypath-collector\\n' >> "$GOBIN/builder"
-  printf 'chmod 755 source/moneypath-collector\\n' >> "$GOBIN/builder"
-  chmod 755 "$GOBIN/builder" ;;
+  cp "{builder}" "$GOBIN/builder" ;;
 esac
+"""
+BUILDER = """#!/bin/sh
+echo "builder $*" >> "{calls}"
+mkdir -p source
+[ -e source/go.mod ] || exit 0
+cat source/go.mod > source/moneypath-collector
+echo "flags $GOFLAGS" >> "{calls}"
+chmod 755 source/moneypath-collector
 """
 
 
@@ -28,10 +34,12 @@ def pretend(folder: Path, *, version: str = "1.26.0", fails: bool = False) -> di
     """Put a Go into a folder and return the environment in which it is found."""
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
-    go = programs / "go"
-    go.write_text(GO.format(calls=folder / "calls", version=version, fails="yes" if fails else ""))
-    go.chmod(0o755)
-    return {"PATH": f"{programs}:/usr/bin:/bin", "XDG_CACHE_HOME": str(folder / "cache")}
+    names = {"calls": folder / "calls", "builder": folder / "builder"}
+    go = GO.format(**names, version=version, fails="yes" if fails else "")
+    for program, text in ((programs / "go", go), (folder / "builder", BUILDER.format(**names))):
+        program.write_text(text)
+        program.chmod(0o755)
+    return {"PATH": f"{programs}:/usr/bin:/bin", "XDG_CACHE_HOME": str(folder / "cache"), "GOFLAGS": "-v"}
 
 
 def calls(folder: Path) -> list[str]:
@@ -62,11 +70,14 @@ def test_it_is_built_once(manifest: Manifest, tmp_path: Path) -> None:
     told: list[str] = []
     program = build(manifest, progress=told.append, environ=environment)
     assert program.stat().st_mode & stat.S_IXUSR
-    assert "moneypath-collector" in program.read_text()
+    for component in yaml.safe_load(manifest.text)["processors"]:
+        assert component["gomod"] in program.read_text()
+    assert f"go.opentelemetry.io/collector/otelcol v{manifest.version}" in program.read_text()
     assert calls(tmp_path)[0] == f"go install go.opentelemetry.io/collector/cmd/builder@v{manifest.version}"
-    assert len(calls(tmp_path)) == 2
+    assert [line.split()[0] for line in calls(tmp_path)] == ["go", "builder", "builder", "flags"]
+    assert calls(tmp_path)[-1] == "flags -v -mod=mod"
     assert build(manifest, progress=told.append, environ=environment) == program
-    assert len(calls(tmp_path)) == 2
+    assert len(calls(tmp_path)) == 4
     assert find_built(manifest, environment) == program
     assert [entry.name for entry in program.parent.parent.glob("build-*")] == []
     other = Manifest(manifest.text + "# changed\n", manifest.version)
