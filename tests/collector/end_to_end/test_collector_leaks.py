@@ -19,7 +19,8 @@ SECRETS = {
     "cvv": "cvv=987",
     "password": "password=s3cr3tword",
 }
-FORBIDDEN = re.compile(r"s3cr3t|3704.?0044|cvv=987", re.IGNORECASE)
+POINTS = "otelcol_exporter_sent_metric_points"
+FORBIDDEN = re.compile(r"s3cr3t|3704.?0044|\b987\b", re.IGNORECASE)
 HARMLESS = {
     "order": "9911111111111111",
     "uuid": "0b7a8f2e-4123-4567-8123-123456789012",
@@ -40,13 +41,19 @@ def text_value(text: str) -> AnyValue:
     return AnyValue(string_value=text)
 
 
+def inner(card: str) -> KeyValueList:
+    """Return a map within a map: the card as a value, as a field's name, and a secret known by its name alone."""
+    fields = {"deep": card, card: "x", "authorization": "opaque-s3cr3t", "cvv": "987"}
+    pairs = [KeyValue(key=key, value=text_value(value)) for key, value in fields.items()]
+    return KeyValueList(values=pairs)
+
+
 def attributes(card: str) -> Iterator[KeyValue]:
     """Yield the card and all secrets as strings, numbers, lists, maps, and as the name of a field."""
     yield KeyValue(key="note", value=text_value(f"paid with {card} today"))
     yield KeyValue(key="http.request.header.authorization", value=text_value("opaque-s3cr3t"))
     yield KeyValue(key="list", value=AnyValue(array_value=ArrayValue(values=[text_value(card)])))
-    inner = [KeyValue(key="deep", value=text_value(card)), KeyValue(key=card, value=text_value("x"))]
-    yield KeyValue(key="map", value=AnyValue(kvlist_value=KeyValueList(values=inner)))
+    yield KeyValue(key="map", value=AnyValue(kvlist_value=inner(card)))
     yield KeyValue(key="number", value=AnyValue(int_value=4111111111111111))
     yield KeyValue(key=f"seen {card}", value=text_value("x"))
     for name, secret in SECRETS.items():
@@ -88,6 +95,7 @@ def logs() -> ExportLogsServiceRequest:
             text_value(f'{{"event": "charged", "card": "{card}"}}'),
             AnyValue(int_value=4111111111111111),
             AnyValue(array_value=ArrayValue(values=[text_value(card)])),
+            AnyValue(array_value=ArrayValue(values=[AnyValue(kvlist_value=inner(card))])),
             AnyValue(kvlist_value=KeyValueList(values=list(attributes(card)))),
             *map(text_value, SECRETS.values()),
             text_value("nothing to hide"),
@@ -131,9 +139,9 @@ async def send_all(running: Any, make: Any, backend: Any) -> None:
     await running.send("traces", traces(make))
     await running.send("logs", logs())
     await running.send("metrics", metrics())
-    spans, records = 2 * len(CARDS), len(CARDS) * (5 + len(SECRETS))
+    spans, records = 2 * len(CARDS), len(CARDS) * (6 + len(SECRETS))
     await backend.until(lambda: len(backend.spans()) >= spans and len(records_of(backend)) >= records)
-    await running.until_own("otelcol_exporter_sent_metric_points", lambda points: points >= 3 * len(CARDS))
+    await running.until_own(POINTS, lambda points: points >= 3 * len(CARDS))
 
 
 def records_of(backend: Any) -> list[Any]:

@@ -110,8 +110,8 @@ def _build_in(
     progress("building the collector (some minutes, once)")
     builder = [str(work / "builder"), f"--config={work / 'builder.yaml'}", "--skip-get-modules"]
     _run([*builder, "--skip-compilation"], work, settings)
-    # The builder would have `go mod tidy` fetch what the tests of every component need as well, and fail where
-    # one of those modules is not to be had. The build resolves what it needs itself.
+    # The builder would have `go mod tidy` fetch what the tests of every component need as well, and fail
+    # where one of those modules is not to be had. The build resolves what it needs itself.
     (work / "source" / "go.mod").write_text(_module(document, manifest.version), encoding="utf-8")
     settings["GOFLAGS"] = f"{environ.get('GOFLAGS', '')} -mod=mod".strip()
     _run([*builder, "--skip-generate"], work, settings)

@@ -1,5 +1,6 @@
 """A real collector with our configuration, on ports of its own; loopback alone."""
 
+import asyncio
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from moneypath.stack.errors import FolderUnwritable, ServerNotStarted
-from moneypath.stack.server import ServerSpec, http_ready
+from moneypath.stack.server import Probe, ServerSpec
 
 OVERLAY_FILE = "overlay.yaml"
 _VALIDATE_WITHIN_SECONDS = 60.0
@@ -73,7 +74,7 @@ def prepare(
     spec = ServerSpec(
         name="collector",
         command=(str(binary), *files),
-        ready=http_ready(own_metrics_url),
+        ready=_listens(ports.http),
         env=environment,
         cwd=folder,
         port=ports.http,
@@ -85,6 +86,18 @@ def prepare(
         f"http://127.0.0.1:{ports.prometheus}/metrics",
         own_metrics_url,
     )
+
+
+def _listens(port: int) -> Probe:
+    """Return a probe for its receivers, which it starts last: they answer no question that is not OTLP."""
+
+    async def probe() -> bool:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    return probe
 
 
 def _addresses(ports: CollectorPorts, readers: list[dict[str, Any]]) -> dict[str, Any]:
