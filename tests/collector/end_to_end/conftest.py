@@ -27,7 +27,7 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[3]
-WITHIN_SECONDS = 20.0
+WITHIN_SECONDS = 60.0
 
 
 class Backend:

@@ -42,7 +42,7 @@ def text_value(text: str) -> AnyValue:
 
 
 def inner(card: str) -> KeyValueList:
-    """Return a map within a map: the card as a value, as a field's name, and a secret known by its name alone."""
+    """Return a map within a map: the card as value and as name, and secrets known by their names alone."""
     fields = {"deep": card, card: "x", "authorization": "opaque-s3cr3t", "cvv": "987"}
     pairs = [KeyValue(key=key, value=text_value(value)) for key, value in fields.items()]
     return KeyValueList(values=pairs)
