@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from moneypath.telemetry import Catalogue, Recorder, setup
 from moneypath.telemetry.otlp import push
-from moneypath.telemetry.recording.recorder import RENDER_SECONDS
+from moneypath.telemetry.recording.collecting import RENDER_BYTES, RENDER_SECONDS
 
 ROOT = Path(__file__).parents[3]
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -20,7 +20,7 @@ def series(text: str) -> Series:
     found: Series = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name in ("target_info", RENDER_SECONDS):
+            if sample.name in ("target_info", RENDER_SECONDS, RENDER_BYTES):
                 continue
             labels = {k: v for k, v in sample.labels.items() if k not in ("job", "instance")}
             if "le" in labels:

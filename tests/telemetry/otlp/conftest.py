@@ -12,9 +12,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metri
 from prometheus_client.parser import text_string_to_metric_families
 
 from moneypath.telemetry import Recorder
-from moneypath.telemetry.recording.recorder import RENDER_SECONDS
+from moneypath.telemetry.recording.collecting import RENDER_BYTES, RENDER_SECONDS
 
 WAIT_SECONDS = 20.0
+# What rendering counts of itself, after it has read the numbers.
+COSTS = (RENDER_SECONDS, RENDER_BYTES)
 
 # Every series by name and labels, the edges of buckets as numbers.
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -136,7 +138,7 @@ def _text_series(text: str) -> Series:
         for sample in family.samples:
             labels = {k: (repr(float(v)) if k == "le" else v) for k, v in sample.labels.items()}
             _put(found, sample.name, labels, sample.value)
-    return {key: value for key, value in found.items() if key[0] != RENDER_SECONDS}
+    return {key: value for key, value in found.items() if key[0] not in COSTS}
 
 
 def _otlp_series(request: ExportMetricsServiceRequest) -> Series:
@@ -147,7 +149,7 @@ def _otlp_series(request: ExportMetricsServiceRequest) -> Series:
             _put(found, metric.name, _labels_of(number.attributes), _value_of(number))
         for point in metric.histogram.data_points:
             _put_histogram(found, metric.name, point)
-    return {key: value for key, value in found.items() if key[0] != RENDER_SECONDS}
+    return {key: value for key, value in found.items() if key[0] not in COSTS}
 
 
 def _metrics_of(request: ExportMetricsServiceRequest) -> list[Metric]:

@@ -14,7 +14,9 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
 
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
+from moneypath.telemetry.correlation import Context, Trace, entered
 from moneypath.telemetry.otlp import resource_metrics
+from moneypath.telemetry.recording.collecting import RENDER_BYTES
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 Scraped = Callable[[Recorder], Series]
@@ -114,7 +116,10 @@ def test_kinds_units_and_times(filled: Recorder, metrics: Metrics) -> None:
     for each in (*counter.sum.data_points, point):
         assert before <= each.start_time_unix_nano <= after <= each.time_unix_nano
     units = {metric.unit for metric in metrics(encoded(filled)).values()}
-    assert units == {"", "s", "{minor_unit}"} | ({"{micro_unit}"} & units)
+    assert units <= {"", "s", "By", "{minor_unit}", "{micro_unit}"}
+    assert {metric.name for metric in metrics(encoded(filled)).values() if metric.unit == "By"} == {
+        RENDER_BYTES
+    }
     assert histogram.unit == "s"
     assert histogram.description == "Help."
 
@@ -130,6 +135,23 @@ def test_integers_stay_integers_as_far_as_the_protocol_reaches(filled: Recorder,
     assert imbalance["JPY"].as_int == -7
     (beyond,) = found["moneypath_duplicate_charges"].gauge.data_points
     assert beyond.as_double == 2.0**63
+
+
+def test_exemplars_lead_to_their_traces(recorder: Recorder, metrics: Metrics) -> None:
+    """The trace of a sampled payment stands at its bucket and its count, with ids and nothing else."""
+    trace = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="shop=1")
+    with entered(Context("a-correlation-id", trace)), recorder.payment("authorize") as payment:
+        payment.finish("succeeded", "north")
+    found = metrics(encoded(recorder))
+    for points in (
+        found["moneypath_payment_duration_seconds"].histogram.data_points,
+        found["moneypath_payments_total"].sum.data_points,
+    ):
+        (exemplar,) = [each for point in points for each in point.exemplars]
+        assert (exemplar.trace_id.hex(), exemplar.span_id.hex()) == (trace.trace_id, trace.span_id)
+        assert not exemplar.filtered_attributes
+        assert exemplar.as_double < 60
+        assert abs(exemplar.time_unix_nano - time_ns()) < 60e9
 
 
 def test_reading_is_no_record(recorder: Recorder, scraped: Scraped) -> None:

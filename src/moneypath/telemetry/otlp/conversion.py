@@ -1,12 +1,13 @@
 """A recorder's snapshot as the OpenTelemetry SDK's own values, the same numbers under the same names.
 
 Everything is cumulative since the recorder began, so an export that is missed loses no number. A gauge
-that is absent has no data point.
+that is absent has no data point. Exemplars carry the ids of their trace and nothing else.
 """
 
 from collections.abc import Mapping
 from time import time_ns
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -22,7 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
-from moneypath.telemetry.exposition.samples import Cells, Key, MetricSamples
+from moneypath.telemetry.exposition.samples import Cells, Exemplars, Key, MetricSamples
 from moneypath.telemetry.recording.recorder import Recorder
 
 SCOPE = InstrumentationScope("moneypath.telemetry")
@@ -62,10 +63,16 @@ def _metric(samples: MetricSamples, begun: int, now: int) -> Metric | None:
         return None
     data: Sum | Gauge | Histogram
     if spec.kind is MetricKind.HISTOGRAM:
-        points = [_histogram_point(spec, key, cells, begun, now) for key, cells in samples.cells.items()]
+        points = [
+            _histogram_point(spec, key, cells, begun, now, _exemplars(samples.exemplars.get(key)))
+            for key, cells in samples.cells.items()
+        ]
         data = Histogram(points, AggregationTemporality.CUMULATIVE)
     else:
-        numbers = [_number_point(spec, key, value, begun, now) for key, value in samples.values.items()]
+        numbers = [
+            _number_point(spec, key, value, begun, now, _exemplars(samples.exemplars.get(key)))
+            for key, value in samples.values.items()
+        ]
         if spec.kind is MetricKind.GAUGE:
             data = Gauge(numbers)
         else:
@@ -77,12 +84,23 @@ def _attributes(spec: MetricSpec, key: Key) -> dict[str, str]:
     return dict(zip(spec.labels, key, strict=True))
 
 
-def _number_point(spec: MetricSpec, key: Key, value: float, begun: int, now: int) -> NumberDataPoint:
+def _exemplars(kept: Exemplars | None) -> list[Exemplar]:
+    return [
+        Exemplar({}, value, int(at * 1e9), span_id=int(trace.span_id, 16), trace_id=int(trace.trace_id, 16))
+        for trace, value, at in (kept or {}).values()
+    ]
+
+
+def _number_point(
+    spec: MetricSpec, key: Key, value: float, begun: int, now: int, exemplars: list[Exemplar]
+) -> NumberDataPoint:
     fits = not isinstance(value, int) or abs(value) <= _LARGEST_INTEGER
-    return NumberDataPoint(_attributes(spec, key), begun, now, value if fits else float(value))
+    return NumberDataPoint(_attributes(spec, key), begun, now, value if fits else float(value), exemplars)
 
 
-def _histogram_point(spec: MetricSpec, key: Key, cells: Cells, begun: int, now: int) -> HistogramDataPoint:
+def _histogram_point(
+    spec: MetricSpec, key: Key, cells: Cells, begun: int, now: int, exemplars: list[Exemplar]
+) -> HistogramDataPoint:
     # Shared cells are floats throughout; a count of OTLP is an integer.
     buckets = [int(count) for count in cells[1:]]
     return HistogramDataPoint(
@@ -96,4 +114,5 @@ def _histogram_point(spec: MetricSpec, key: Key, cells: Cells, begun: int, now: 
         # Optional in OTLP, and not kept by a recorder: whatever stood here would be invented.
         min=None,  # type: ignore[arg-type]
         max=None,  # type: ignore[arg-type]
+        exemplars=exemplars,
     )
