@@ -6,7 +6,7 @@ BUILD ?= refpay.app
 RUNS ?= 1
 SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill gate prove-gate test prove explore check generate format bench picture lock
+.PHONY: help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -31,6 +31,10 @@ prove-gate: setup  ## The good build passes and each bad build fails for its rea
 test: setup  ## Run every test, those against real servers included; the whole stacks one after the other
 	@$(RUN) pytest -m "not live and not proof" -n auto --maxprocesses 4
 	@$(RUN) pytest -m "live and not proof"
+
+collector: setup  ## Build the real OpenTelemetry Collector (needs Go; minutes, once), check its configuration, test it end to end
+	@.venv/bin/python tools/build_collector.py
+	@$(RUN) pytest tests/collector
 
 prove: setup  ## Run the slow proofs: every drill must fail when its alert, route, mitigation or ledger is spoilt
 	@$(RUN) pytest -m proof

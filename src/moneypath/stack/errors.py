@@ -17,6 +17,12 @@ class BinaryMissing(StackError):
     code: ClassVar[str] = "binary_missing"
 
 
+class CollectorUnbuilt(StackError):
+    """The collector's manifest cannot be read, or its builder failed."""
+
+    code: ClassVar[str] = "collector_unbuilt"
+
+
 class PackageUnavailable(StackError):
     """A distribution package could not be fetched or unpacked."""
 

@@ -167,7 +167,7 @@ class CostComponent(StrEnum):
 
 
 class DropReason(StrEnum):
-    """Why a record was not taken."""
+    """Why a record was not taken, or an export not delivered."""
 
     UNKNOWN_METRIC = "unknown_metric"
     UNKNOWN_LABEL = "unknown_label"
@@ -183,6 +183,7 @@ class DropReason(StrEnum):
     # A worker that could not share its cells, or another one's file that could not be read.
     NOT_SHARED = "not_shared"
     SHARED_FILE = "shared_file"
+    EXPORT_MISSED = "export_missed"
 
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)

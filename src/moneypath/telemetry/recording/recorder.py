@@ -1,7 +1,7 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import NoReturn
 
 from moneypath.telemetry.catalogue import Catalogue
@@ -57,6 +57,8 @@ class Recorder:
         self.service = service
         self.tracer = tracer
         self._store = store
+        # Since when the counters count, for ways out that have to say so.
+        self.begun_unix_nanos = time_ns()
         self._clock = clock
         self._locked = locked
         self._drops = LockedDrops(store) if locked else Drops(store)

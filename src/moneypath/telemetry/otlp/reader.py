@@ -1,0 +1,110 @@
+"""A metric reader of the OpenTelemetry SDK that brings a recorder's numbers along."""
+
+import atexit
+import threading
+from typing import Any
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+    ResourceMetrics,
+)
+from opentelemetry.sdk.resources import Resource
+
+from moneypath.telemetry.catalogue.vocabulary import DropReason
+from moneypath.telemetry.otlp.conversion import resource_metrics
+from moneypath.telemetry.recording.recorder import Recorder
+
+
+class RecorderReader(MetricReader):
+    """Export a recorder's numbers every `interval_seconds`, from a thread of its own.
+
+    No payment waits for it: recording touches neither the thread nor a lock of it. One export at a time and
+    none queued, for the next one carries all numbers again; one that fails or takes longer than
+    `timeout_seconds` is counted as `export_missed`. Given to a `MeterProvider`, it exports that provider's
+    metrics in the same request. Threads do not survive a fork: make it in the process that records.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        exporter: MetricExporter,
+        *,
+        resource: Resource,
+        interval_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        super().__init__(
+            preferred_temporality=exporter._preferred_temporality,
+            preferred_aggregation=exporter._preferred_aggregation,
+        )
+        self._exporter = exporter
+        self._interval_seconds = interval_seconds
+        self._one_at_a_time = threading.Lock()
+        self._others: list[ResourceMetrics] = []
+        self._recorder = recorder
+        self._resource = resource
+        self._stopping = threading.Event()
+        self._timeout_seconds = timeout_seconds
+        self._thread = threading.Thread(target=self._run, name="moneypath-otlp", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Export once more and stop; returns after `timeout_seconds` even if the collector is silent."""
+        self.shutdown(timeout_millis=timeout_seconds * 1000)
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        """Do as `close` does; a second call does nothing."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        atexit.unregister(self.close)
+        self._thread.join(timeout_millis / 1000)
+        # Ends the waiting between two tries, if the thread is still at it.
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Export now, after the one under way; tell whether it was delivered."""
+        if not self._one_at_a_time.acquire(timeout=timeout_millis / 1000):
+            return False
+        try:
+            return self._export()
+        finally:
+            self._one_at_a_time.release()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_seconds):
+            with self._one_at_a_time:
+                self._export()
+        with self._one_at_a_time:
+            self._export()
+
+    def _export(self) -> bool:
+        # The exporter speaks HTTP itself, which whoever observes HTTP must not report as the service's.
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        milliseconds = self._timeout_seconds * 1000
+        try:
+            self._others = []
+            if self._collect is not None:
+                self.collect(timeout_millis=milliseconds)
+            own = resource_metrics(self._recorder, self._resource)
+            result = self._exporter.export(MetricsData([own, *self._others]), timeout_millis=milliseconds)
+        except Exception:  # noqa: BLE001  # an exporter's defect must not end the thread; it is counted
+            result = MetricExportResult.FAILURE
+        finally:
+            detach(token)
+        if result is not MetricExportResult.SUCCESS:
+            self._recorder.count_drop(DropReason.EXPORT_MISSED)
+        return result is MetricExportResult.SUCCESS
+
+    def _receive_metrics(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,  # noqa: ARG002  # the SDK's signature
+        **_: Any,
+    ) -> None:
+        self._others = list(metrics_data.resource_metrics)
