@@ -180,6 +180,10 @@ class Recorder:
         """Read all metrics at once: the numbers that `render` would write, for another way out."""
         return list(self._collection.collect())
 
+    def count_drop(self, reason: DropReason) -> None:
+        """Count what was to be recorded and could not be, by a part that is not the recorder's own."""
+        self._drops.count(reason)
+
     def render(self, openmetrics: bool = False) -> bytes:
         """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
         return b"".join(self.render_in_steps(openmetrics))
