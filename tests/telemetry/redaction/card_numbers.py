@@ -75,18 +75,26 @@ def in_script(zero: str) -> Write:
     return lambda text: "".join(chr(ord(zero) + int(c)) if c.isdigit() else c for c in text)
 
 
-GROUPED: dict[str, Write] = {
-    **{f"by {name}": lambda card, by=by: grouped(card, by, 4) for name, by in {
-        "blank": " ", "dash": "-", "dot": ".", "plus": "+", "no-break blank": "\u00a0", "en dash": "\u2013",
-        "tab": "\t", "dash with blanks": " - ", "two blanks": "  ",
-        "encoded blank": "%20", "encoded dash": "%2D", "encoded dot": "%2e", "twice encoded blank": "%2520",
-        "encoded no-break blank": "%C2%A0", "encoded en dash": "%E2%80%93", "escaped blank": "\\u0020",
-        "escaped tab": "\\t", "escaped no-break blank": "\\u00a0", "twice escaped dash": "\\\\u002d",
-    }.items()},
-    "by dots of three": lambda card: grouped(card, ".", 3),
-    "by ones": lambda card: grouped(card, " ", 1),
-    "by sixes": lambda card: grouped(card, "-", 6),
+SEPARATORS = {
+    "blank": " ", "dash": "-", "dot": ".", "plus": "+", "no-break blank": "\u00a0", "en dash": "\u2013",
+    "tab": "\t", "dash with blanks": " - ", "two blanks": "  ",
+    "encoded blank": "%20", "encoded dash": "%2D", "encoded dot": "%2e", "twice encoded blank": "%2520",
+    "encoded no-break blank": "%C2%A0", "encoded en dash": "%E2%80%93", "escaped blank": "\\u0020",
+    "escaped tab": "\\t", "escaped no-break blank": "\\u00a0", "twice escaped dash": "\\\\u002d",
 }  # fmt: skip
+
+
+def in_groups(separator: str, size: int = 4) -> Write:
+    """Return a writer of groups."""
+    return lambda card: grouped(card, separator, size)
+
+
+GROUPED: dict[str, Write] = {
+    **{f"by {name}": in_groups(separator) for name, separator in SEPARATORS.items()},
+    "by dots of three": in_groups(".", 3),
+    "by ones": in_groups(" ", 1),
+    "by sixes": in_groups("-", 6),
+}
 PLAIN: dict[str, Write] = {
     "plain": str,
     "as bytes": lambda card: repr(card.encode()),

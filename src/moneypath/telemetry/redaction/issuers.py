@@ -7,6 +7,7 @@ SHORTEST_CARD = 12
 LONGEST_CARD = 19
 # Every prefix of the table is decided by this many digits.
 PREFIX_DIGITS = 4
+PREFIXES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def is_card_number(digits: str) -> bool:
     return len(digits) in issued_lengths(digits[:PREFIX_DIGITS]) and is_luhn_valid(digits)
 
 
-@lru_cache(maxsize=10**PREFIX_DIGITS)
+@lru_cache(maxsize=PREFIXES)
 def issued_lengths(prefix: str) -> tuple[int, ...]:
     """Return the lengths of the card numbers that begin with these four digits, the longest first."""
     if len(prefix) < PREFIX_DIGITS:
@@ -96,5 +97,5 @@ def chance_share(length: int) -> float:
 
     Exact: the share of prefixes that an issuer gives out at this length, times the one check digit in ten.
     """
-    prefixes = (f"{number:0{PREFIX_DIGITS}}" for number in range(10**PREFIX_DIGITS))
-    return sum(length in issued_lengths(prefix) for prefix in prefixes) / 10**PREFIX_DIGITS / 10
+    prefixes = (f"{number:0{PREFIX_DIGITS}}" for number in range(PREFIXES))
+    return sum(length in issued_lengths(prefix) for prefix in prefixes) / PREFIXES / 10
