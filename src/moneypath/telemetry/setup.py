@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.metric import is_sensitive
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
@@ -27,7 +28,7 @@ def setup(
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. Raises MetricUnknown for a name that the catalogue lacks.
     """
-    if not _SERVICE.fullmatch(service):
+    if not _SERVICE.fullmatch(service) or is_sensitive(service):
         raise TelemetryError(
             f"service {service!r}: not a service name",
             hint="lower case letters, digits and dashes, a letter first, at most 63 characters",

@@ -38,6 +38,12 @@ def test_no_split_makes_a_card_of_other_digits(write: Callable[[list[str]], str]
     assert redact(text) == text
 
 
+def test_word_before_the_first_part_does_not_hide_it() -> None:
+    """Nor do digits in the names of fields hide the second."""
+    assert redact("pan41111111, 11111111") == f"pan{CARD_MASK}, {CARD_MASK}"
+    assert redact("n1=5 n41=41111111 n42=11111111") == f"n1=5 n41={CARD_MASK} n42={CARD_MASK}"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,10 +1,10 @@
 """Keeping card numbers, account numbers and credentials out of everything that leaves a process."""
 
-from moneypath.telemetry.redaction.fields import mask_split_cards
 from moneypath.telemetry.redaction.issuers import is_card_number
 from moneypath.telemetry.redaction.redact import redact, redact_bytes
 from moneypath.telemetry.redaction.secrets import is_secret_name
 from moneypath.telemetry.redaction.spans import ACCOUNT_MASK, CARD_MASK, SECRET_MASK
+from moneypath.telemetry.redaction.values import mask_split_cards, redact_values
 
 __all__ = [
     "ACCOUNT_MASK",
@@ -15,4 +15,5 @@ __all__ = [
     "mask_split_cards",
     "redact",
     "redact_bytes",
+    "redact_values",
 ]

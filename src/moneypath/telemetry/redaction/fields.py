@@ -1,8 +1,8 @@
 """Card numbers that were split over neighbouring fields or list items."""
 
 import re
-from collections.abc import Iterator, MutableMapping, MutableSequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from moneypath.telemetry.redaction.issuers import LONGEST_CARD, SHORTEST_CARD, is_card_number
 from moneypath.telemetry.redaction.spans import CARD_MASK, Span
@@ -24,10 +24,11 @@ _GLUE = re.compile(
     rf"{_CLOSING}{_BETWEEN}\s{{0,80}}{_OPENING}{_NAME}{_OPENING}|{_CLOSING}{_BETWEEN}{_OPENING}|{_TAGS}"
 )
 _LONGEST_GLUE = 240
-# Whole numbers only: no fractions, and no digits within words.
+# Whole numbers only: no fractions, and no digits that a word goes on behind.
 _VALUE = re.compile(
-    rf"[0-9](?<![0-9A-Za-z_][0-9])(?<![0-9]\.[0-9])[0-9]{{0,{LONGEST_CARD - 1}}}(?![0-9A-Za-z_]|\.[0-9])"
+    rf"[0-9](?<![0-9][0-9])(?<![0-9]\.[0-9])[0-9]{{0,{LONGEST_CARD - 1}}}(?![0-9A-Za-z_]|\.[0-9])"
 )
+_WORD = re.compile(r"[A-Za-z_]")
 # One part of a split number has to be long, or two have to be.
 _LONG = re.compile(rf"[0-9]{{{SHORTEST_PART},}}")
 
@@ -47,16 +48,25 @@ def find_split_cards(text: str) -> Iterator[Span]:
     if len(long) < 2 and (not long or len(long[0]) < SHORTEST_CARD - SHORTEST_PART + 1):
         return
     chain: list[Part] = []
+    # Digits that end a word are the beginning of a number, or of a name: what follows them decides.
+    ending: Part | None = None
     for match in _VALUE.finditer(text):
-        start, end = match.span()
-        glue = None
-        if chain and start - chain[-1].end <= _LONGEST_GLUE:
-            glue = _GLUE.fullmatch(text, chain[-1].end, start)
+        part = Part(match.group(), False, *match.span())
+        if _WORD.match(text[part.start - 1 : part.start]):
+            ending = part
+            continue
+        glue = _glue(text, chain[-1], part) if chain else None
         if glue is None:
             yield from _spans(chain)
-            chain = []
-        chain.append(Part(match.group(), glue is not None and glue["name"] is not None, start, end))
+            glue = None if ending is None else _glue(text, ending, part)
+            chain = [] if ending is None or glue is None else [ending]
+        chain.append(part._replace(named=glue is not None and glue["name"] is not None))
     yield from _spans(chain)
+
+
+def _glue(text: str, part: Part, following: Part) -> re.Match[str] | None:
+    is_near = following.start - part.end <= _LONGEST_GLUE
+    return _GLUE.fullmatch(text, part.end, following.start) if is_near else None
 
 
 def _spans(chain: list[Part]) -> Iterator[Span]:
@@ -111,48 +121,3 @@ def _first_part(chain: list[Part], first: int, end: int) -> int | None:
         if index < end - 1 and is_card_number(digits):
             found = index
     return found
-
-
-Container: TypeAlias = "MutableMapping[Any, Any] | MutableSequence[Any]"
-_SEPARATORS = str.maketrans("", "", " -")
-
-
-def mask_split_cards(container: Container) -> None:
-    """Mask, in place, card numbers whose digits stand in neighbouring values of nested dicts and lists."""
-    chain: list[Part] = []
-    places: list[tuple[Container, Any]] = []
-    for place, digits, named in _leaves(container):
-        if digits:
-            chain.append(Part(digits, named))
-            places.append((place[0], place[1]))
-        elif chain:
-            _mask(chain, places)
-            chain, places = [], []
-    _mask(chain, places)
-
-
-def _mask(chain: list[Part], places: list[tuple[Container, Any]]) -> None:
-    for first, last in list(joined(chain)):
-        for owner, key in places[first:last]:
-            owner[key] = CARD_MASK
-
-
-def _leaves(container: Container) -> Iterator[tuple[tuple[Container, Any], str, bool]]:
-    """Yield every value that is no container, in the order of the text it would make, and its digits."""
-    named = isinstance(container, MutableMapping)
-    items = container.items() if isinstance(container, MutableMapping) else enumerate(container)
-    for key, value in items:
-        if isinstance(value, MutableMapping | MutableSequence):
-            yield from _leaves(value)
-        else:
-            yield (container, key), _digits(value), named
-
-
-def _digits(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return ""
-    text = str(value)
-    if len(text) > 2 * LONGEST_CARD or not text[:1].isdigit():
-        return ""
-    text = text.translate(_SEPARATORS)
-    return text if text.isascii() and text.isdigit() and len(text) <= LONGEST_CARD else ""
