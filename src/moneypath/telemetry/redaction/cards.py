@@ -11,6 +11,7 @@ from moneypath.telemetry.redaction.issuers import (
     is_card_number,
     is_luhn_valid,
     issued_lengths,
+    usual_lengths,
 )
 from moneypath.telemetry.redaction.spans import CARD_MASK, Span
 
@@ -106,8 +107,8 @@ def _in_run(run: _Run) -> Iterator[Span]:
 def _at_borders(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Find card numbers where a run of digits longer than any of them begins or ends.
 
-    What is glued to a card number is an expiry date, a counter, padding. Inside of a long run the digits
-    pass every check by chance too often to tell.
+    What is glued to a card number is an expiry date, a counter, padding. Only the lengths that nearly all
+    cards have count, and only at the ends: otherwise long digits pass every check by chance too often.
     """
     while end - start > LONGEST_CARD and not _TIMESTAMP.fullmatch(text, start, end):
         if length := _card_at(text, start, at_end=False):
@@ -123,13 +124,11 @@ def _at_borders(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _card_at(text: str, place: int, *, at_end: bool) -> int:
-    """Return the length of the longest card number that begins, or ends, at a place; 0 if none does."""
-    if not at_end:
-        for length in issued_lengths(text[place : place + PREFIX_DIGITS]):
-            if is_luhn_valid(text[place : place + length]):
-                return length
-        return 0
+    """Return the length of the longest usual card number that begins, or ends, at a place; 0 if none does."""
     for length in range(LONGEST_CARD, SHORTEST_CARD - 1, -1):
-        if is_card_number(text[place - length : place]):
+        start = place - length if at_end else place
+        if length in usual_lengths(text[start : start + PREFIX_DIGITS]) and is_luhn_valid(
+            text[start : start + length]
+        ):
             return length
     return 0

@@ -1,5 +1,6 @@
 """Which numbers are card numbers: the issuers' prefixes, the lengths they give out, the check digit."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,12 +13,16 @@ PREFIXES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A range of prefixes, first and last included and of one width, and the lengths of its numbers."""
+    """A range of prefixes, first and last included and of one width, and the lengths of its numbers.
+
+    `usual` are the lengths that nearly all cards in circulation have.
+    """
 
     network: str
     first: int
     last: int
     lengths: tuple[int, ...]
+    usual: tuple[int, ...] = (16,)
 
 
 _ANY = tuple(range(16, 20))
@@ -31,18 +36,18 @@ ISSUERS = (
     Issuer("Visa", 4, 4, (13, 16, 19)),
     Issuer("Mastercard", 51, 55, (16,)),
     Issuer("Mastercard", 2221, 2720, (16,)),
-    Issuer("American Express", 34, 34, (15,)),
-    Issuer("American Express", 37, 37, (15,)),
-    Issuer("Diners Club", 300, 305, _DINERS),
-    Issuer("Diners Club", 3095, 3095, _DINERS),
-    Issuer("Diners Club", 36, 36, _DINERS),
-    Issuer("Diners Club", 38, 39, _DINERS),
+    Issuer("American Express", 34, 34, (15,), (15,)),
+    Issuer("American Express", 37, 37, (15,), (15,)),
+    Issuer("Diners Club", 300, 305, _DINERS, (14, 16)),
+    Issuer("Diners Club", 3095, 3095, _DINERS, (14, 16)),
+    Issuer("Diners Club", 36, 36, _DINERS, (14, 16)),
+    Issuer("Diners Club", 38, 39, _DINERS, (14, 16)),
     Issuer("JCB", 3528, 3589, _ANY),
     Issuer("Discover", 6011, 6011, _ANY),
     Issuer("Discover", 644, 649, _ANY),
     Issuer("Discover", 65, 65, _ANY),
-    Issuer("UnionPay", 62, 62, _ANY),
-    Issuer("UnionPay", 81, 81, _ANY),
+    Issuer("UnionPay", 62, 62, _ANY, (16, 19)),
+    Issuer("UnionPay", 81, 81, _ANY, (16, 19)),
     Issuer("Mir", 2200, 2204, _ANY),
     Issuer("Borica", 2205, 2205, (16,)),
     Issuer("RuPay", 60, 60, (16,)),
@@ -56,13 +61,13 @@ ISSUERS = (
     Issuer("Uzcard", 8600, 8600, (16,)),
     Issuer("Troy", 9792, 9792, (16,)),
     Issuer("Humo", 9860, 9860, (16,)),
-    Issuer("Maestro", 5018, 5018, _MAESTRO),
-    Issuer("Maestro", 5020, 5020, _MAESTRO),
-    Issuer("Maestro", 5038, 5038, _MAESTRO),
-    Issuer("Maestro", 5893, 5893, _MAESTRO),
-    Issuer("Maestro", 6304, 6304, _MAESTRO),
-    Issuer("Maestro", 6759, 6759, _MAESTRO),
-    Issuer("Maestro", 6761, 6763, _MAESTRO),
+    Issuer("Maestro", 5018, 5018, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 5020, 5020, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 5038, 5038, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 5893, 5893, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 6304, 6304, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 6759, 6759, _MAESTRO, (16, 18, 19)),
+    Issuer("Maestro", 6761, 6763, _MAESTRO, (16, 18, 19)),
 )
 
 _DOUBLED = str.maketrans("0123456789", "0246813579")
@@ -76,13 +81,20 @@ def is_card_number(digits: str) -> bool:
 @lru_cache(maxsize=PREFIXES)
 def issued_lengths(prefix: str) -> tuple[int, ...]:
     """Return the lengths of the card numbers that begin with these four digits, the longest first."""
-    if len(prefix) < PREFIX_DIGITS:
-        return ()
-    lengths: set[int] = set()
+    return tuple(sorted({length for issuer in _issuers(prefix) for length in issuer.lengths}, reverse=True))
+
+
+@lru_cache(maxsize=PREFIXES)
+def usual_lengths(prefix: str) -> tuple[int, ...]:
+    """Return those of the issued lengths that nearly all cards have, the longest first."""
+    return tuple(sorted({length for issuer in _issuers(prefix) for length in issuer.usual}, reverse=True))
+
+
+def _issuers(prefix: str) -> Iterator[Issuer]:
     for issuer in ISSUERS:
-        if issuer.first <= int(prefix[: len(str(issuer.first))]) <= issuer.last:
-            lengths.update(issuer.lengths)
-    return tuple(sorted(lengths, reverse=True))
+        leading = prefix[: len(str(issuer.first))]
+        if len(prefix) == PREFIX_DIGITS and issuer.first <= int(leading) <= issuer.last:
+            yield issuer
 
 
 def is_luhn_valid(digits: str) -> bool:
