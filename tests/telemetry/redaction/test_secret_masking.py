@@ -78,9 +78,14 @@ SHAPES = (
 )
 
 
+# Long texts are looked at for what no secret lacks before they are searched.
+PADDING = " 0." * 200
+
+
 @pytest.mark.parametrize("token", SHAPES)
 def test_token_of_known_shape_is_masked(token: str) -> None:
     """It needs no name beside it."""
+    assert redact(f"{PADDING}{token}{PADDING}") == f"{PADDING}{SECRET_MASK}{PADDING}"
     assert redact(f"got {token}, tried again") == f"got {SECRET_MASK}, tried again"
     assert redact(json.dumps({"note": f"got {token}"})) == json.dumps({"note": f"got {SECRET_MASK}"})
 
@@ -113,8 +118,25 @@ def test_words_that_begin_alike_survive(text: str) -> None:
 )
 def test_lists_and_names_of_the_card_trade_are_masked(text: str) -> None:
     """Every cookie and parameter of a header; the codes and blocks that only an issuer may see."""
-    assert "hunter2" not in redact(text)
-    assert SECRET_MASK in redact(text)
+    for shown in (redact(text), redact(f"{PADDING}{text}{PADDING}")):
+        assert "hunter2" not in shown
+        assert SECRET_MASK in shown
+
+
+NAMES = (
+    *("password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "api_key", "private key"),
+    *("signing-key", "session_id", "authorization", "cookie", "card_number", "security_code", "cvv", "cvc2"),
+    *("verification value", "track1", "track_data", "magnetic_stripe", "pan", "csc", "pin", "otp", "iban"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_found_in_long_text(name: str) -> None:
+    """In small letters and in capitals, also behind a letter that is two in lower case."""
+    for written in (name, name.upper(), f"\u0130 {name}"):
+        text = f"{PADDING}{written}=hunter2 {PADDING}"
+        assert redact(text) == text.replace("hunter2", SECRET_MASK)
+        assert is_secret_name(written)
 
 
 @pytest.mark.parametrize(
