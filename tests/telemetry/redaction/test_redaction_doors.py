@@ -107,8 +107,8 @@ def test_no_number_reaches_the_exposition(drawn: tuple[str, str], number: int) -
     """Labels are closed: what is recorded with another value is counted as dropped."""
     card, text = drawn
     counter = SHARED.counter(ATTEMPTS)
-    counter.inc(**{**LABELS, "provider": text})
-    counter.inc(**{**LABELS, "outcome": card})
+    counter.inc(1, **{**LABELS, "provider": text})
+    counter.inc(1, **{**LABELS, "outcome": card})
     with SHARED.payment(text) as record:
         record.finish("succeeded", "north")
     with SHARED.payment("authorize") as record:
