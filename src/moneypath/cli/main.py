@@ -1,5 +1,6 @@
 """`moneypath`: every command, its help and its exit code."""
 
+import io
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from moneypath.cli import board_commands, drill_commands, gate_command, metrics_command, project_commands
 from moneypath.errors import MoneypathError
+from moneypath.telemetry.redaction import redact
 
 COMMANDS: tuple[click.Command, ...] = (
     drill_commands.demo,
@@ -52,7 +54,10 @@ def run(command: Callable[..., Any]) -> None:
         # Outside its standalone mode click returns the code of an Exit instead of raising it.
         sys.exit(command(standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        # It quotes what was typed.
+        click.echo(redact(said.getvalue()), nl=False, err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         errors.print("stopped")
@@ -79,6 +84,7 @@ def flatten(group: BaseExceptionGroup[MoneypathError]) -> list[MoneypathError]:
 
 
 def _say(errors: Console, error: MoneypathError) -> None:
-    errors.print(f"error: {error.what}", style="bold red", soft_wrap=True, markup=False)
+    # What it says may quote a file, a server's answer, what was typed.
+    errors.print(f"error: {redact(error.what)}", style="bold red", soft_wrap=True, markup=False)
     if error.hint:
-        errors.print(f"  {error.hint}", soft_wrap=True, markup=False)
+        errors.print(f"  {redact(error.hint)}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Append-only event log of one incident: JSONL, numbered, each line sealed to the one before."""
+"""Append-only event log of one incident: JSONL, numbered, redacted, each line sealed to the one before."""
 
 import contextlib
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from moneypath.errors import MoneypathError
+from moneypath.telemetry.redaction import redact, redact_values
 
 GENESIS: Final = "0" * 64
 MAX_LINE_BYTES: Final = 256 * 1024
@@ -123,8 +124,8 @@ class EventLog:
             ts_mono=observed,
             kind=kind,
             actor=actor,
-            subject=subject,
-            payload=dict(payload or {}),
+            subject=redact(subject),
+            payload=redact_values(payload or {}),
             source=source,
             prev_hash=self._events[-1].hash if self._events else GENESIS,
         ).sealed()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moneypath.errors import MoneypathError
+from moneypath.telemetry.redaction import redact
 
 Location = tuple[str | int, ...]
 
@@ -22,10 +23,13 @@ class Problem:
     allowed: str = ""
 
     def text(self, file: str) -> str:
-        """Return `file:line: key: what; allowed: ...`."""
+        """Return `file:line: key: what; allowed: ...`, without what must not be repeated.
+
+        A mistake quotes the file, and what was pasted into it by mistake may be a card number or a secret.
+        """
         subject = f"{self.key}: " if self.key else ""
         ending = f"; allowed: {self.allowed}" if self.allowed else ""
-        return f"{file}:{self.line}: {subject}{self.what}{ending}"
+        return f"{file}:{self.line}: {redact(f'{subject}{self.what}{ending}')}"
 
 
 class DeclarationInvalid(MoneypathError):

@@ -1,12 +1,19 @@
 """What is refused while telemetry is being wired. Recording itself never raises."""
 
 from moneypath.errors import MoneypathError
+from moneypath.telemetry.redaction import redact
 
 
 class TelemetryError(MoneypathError):
-    """A mistake in wiring telemetry, found before the first record."""
+    """A mistake in wiring telemetry, found before the first record.
+
+    What it quotes was given by a caller, so it is redacted.
+    """
 
     code = "telemetry_error"
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(redact(what), hint=redact(hint))
 
 
 class CatalogueInvalid(TelemetryError):

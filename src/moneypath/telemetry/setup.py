@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.metric import is_sensitive
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
@@ -46,7 +47,7 @@ def setup(
     True, False, or the folder in which to share. Where sharing fails, that is logged and counted as
     dropped, and the worker counts for itself.
     """
-    if not _SERVICE.fullmatch(service):
+    if not _SERVICE.fullmatch(service) or is_sensitive(service):
         raise TelemetryError(
             f"service {service!r}: not a service name",
             hint="lower case letters, digits and dashes, a letter first, at most 63 characters",

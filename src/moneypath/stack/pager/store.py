@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from moneypath.stack.errors import StackError
 from moneypath.stack.pager.payload import Webhook, unix_seconds
+from moneypath.telemetry.redaction import redact, redact_values
 
 MOST_PAGES = 10_000
 
@@ -69,19 +70,19 @@ class PageStore:
         return len(self.pages) >= MOST_PAGES
 
     def add_page(self, role: str, webhook: Webhook, at: float) -> Page:
-        """Keep a delivery and number it."""
+        """Keep a delivery, redacted, and number it: a label's value comes from whatever was measured."""
         alerts = tuple(
             PagedAlert(
-                name=alert.labels.get("alertname", ""),
+                name=redact(alert.labels.get("alertname", "")),
                 status=alert.status,
-                labels=alert.labels,
-                annotations=alert.annotations,
+                labels=redact_values(alert.labels),
+                annotations=redact_values(alert.annotations),
                 starts_at=unix_seconds(alert.starts_at),
                 ends_at=unix_seconds(alert.ends_at),
             )
             for alert in webhook.alerts
         )
-        page = Page(len(self.pages) + 1, at, role, webhook.status, webhook.group_key, alerts)
+        page = Page(len(self.pages) + 1, at, role, webhook.status, redact(webhook.group_key), alerts)
         self._write({"page": asdict(page)})
         self.pages.append(page)
         return page

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.errors import CatalogueInvalid
+from moneypath.telemetry.redaction import redact
 
 FORMAT_VERSION = 1
 SIZE_LIMIT_BYTES = 1024 * 1024
@@ -23,7 +24,7 @@ class _Broken(Exception):
     """Where and what, to be told with the file's name."""
 
     def __init__(self, key: str, what: str) -> None:
-        super().__init__(f"{key}: {what}")
+        super().__init__(redact(f"{key}: {what}"))
 
 
 def write(specs: Iterable[MetricSpec]) -> str:

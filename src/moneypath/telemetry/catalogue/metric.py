@@ -9,6 +9,7 @@ from itertools import product
 from types import MappingProxyType
 
 from moneypath.telemetry.errors import CatalogueInvalid
+from moneypath.telemetry.redaction import redact
 
 # Prometheus' own, and the parameters of the recording calls, which take labels as keywords.
 RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "amount", "value", "seconds", "self"})
@@ -119,6 +120,8 @@ def _problems(spec: MetricSpec) -> Iterator[str]:
 
 def _name_problems(spec: MetricSpec) -> Iterator[str]:
     stem = spec.name.removesuffix("_total")
+    if is_sensitive(spec.name):
+        yield "name: reads as a card number or a secret"
     if not _NAME.fullmatch(spec.name) or len(spec.name) > NAME_LENGTH_LIMIT:
         yield f"name: has to be lower_snake_case of at most {NAME_LENGTH_LIMIT} characters"
     if (spec.kind is MetricKind.COUNTER) != spec.name.endswith("_total"):
@@ -135,6 +138,8 @@ def _name_problems(spec: MetricSpec) -> Iterator[str]:
 def _kind_problems(spec: MetricSpec) -> Iterator[str]:
     if not spec.help.strip() or "\n" in spec.help:
         yield "help: has to be one line that says what is counted"
+    if is_sensitive(spec.help):
+        yield "help: holds a card number or a secret"
     if spec.kind is MetricKind.GAUGE and spec.precreate:
         yield "precreate: a gauge nobody has set is absent, never 0"
     if spec.kind is not MetricKind.GAUGE and spec.merge is not Merge.LATEST:
@@ -151,6 +156,11 @@ def _kind_problems(spec: MetricSpec) -> Iterator[str]:
         yield "buckets: have to ascend without repetition"
 
 
+def is_sensitive(text: str) -> bool:
+    """Tell whether a text holds what must not stand in an exposition: a card number, a secret."""
+    return redact(text) != text
+
+
 def _label_problems(label: str, values: tuple[str, ...]) -> Iterator[str]:
     if not _NAME.fullmatch(label) or label in RESERVED_LABELS:
         reserved = ", ".join(sorted(RESERVED_LABELS))
@@ -159,4 +169,6 @@ def _label_problems(label: str, values: tuple[str, ...]) -> Iterator[str]:
         yield f"label {label}: a value stands twice"
     for value in values:
         if not value or len(value) > VALUE_LENGTH_LIMIT or not value.isprintable():
-            yield f"label {label}: value {value[:40]!r} is empty, too long or not printable"
+            yield f"label {label}: value {redact(value)[:40]!r} is empty, too long or not printable"
+        if is_sensitive(value):
+            yield f"label {label}: value {redact(value)[:40]!r} reads as a card number or a secret"

@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.redaction import SECRET_MASK, is_secret_name, redact
+from moneypath.telemetry.redaction import SECRET_MASK, is_secret_name, mask_split_cards, redact
 
 LINE_LIMIT = 8192
 VALUE_LIMIT = 2048
@@ -16,6 +17,8 @@ DEPTH_LIMIT = 4
 # Redaction sees this much of a text; the result is cut again, well inside, so that no half of a number
 # survives at the edge.
 RAW_LIMIT = 32768
+# The names of fields are few and come again with every event.
+REMEMBERED_LENGTH = 64
 
 HEAD = ("ts", "level", "event", "service", "correlation_id")
 # These follow the head as far as they are known.
@@ -51,7 +54,8 @@ def redact_event(_logger: object, _method: str, event: Event) -> Event:
             # The end of a trace-back says what happened.
             cleaned[name] = redact(str(value)[-RAW_LIMIT:])[-EXCEPTION_LIMIT:]
         else:
-            cleaned[_text(name)] = _field(str(name), value, DEPTH_LIMIT)
+            cleaned[_name(name)] = _field(str(name), value, DEPTH_LIMIT)
+    mask_split_cards(cleaned)
     return cleaned
 
 
@@ -74,6 +78,15 @@ def _cut(value: object, size: int) -> object:
     return value[:size] if isinstance(value, str) else value
 
 
+def _name(name: object) -> str:
+    return _known_name(name) if type(name) is str and len(name) <= REMEMBERED_LENGTH else _text(name)
+
+
+@lru_cache(maxsize=2048)
+def _known_name(name: str) -> str:
+    return _text(name)
+
+
 def _field(name: str, value: object, depth: int) -> object:
     if value is not None and is_secret_name(name):
         return SECRET_MASK
@@ -92,7 +105,7 @@ def _clean(value: object, depth: int) -> object:
         return float(value) if math.isfinite(value) else str(value)
     if depth > 0 and isinstance(value, Mapping):
         items = list(value.items())[:ITEMS_LIMIT]
-        return {_text(key): _field(_text(key), item, depth - 1) for key, item in items}
+        return {_name(key): _field(_name(key), item, depth - 1) for key, item in items}
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
         return [_clean(item, depth - 1) for item in list(value)[:ITEMS_LIMIT]]
     return _text(value)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Generic, Protocol, TypeVar
 
-from moneypath.telemetry.catalogue.metric import MetricSpec
+from moneypath.telemetry.catalogue.metric import MetricSpec, is_sensitive
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.correlation.context import ACTIVE, Active
 from moneypath.telemetry.errors import CatalogueInvalid, LabelsUnknown
@@ -263,7 +263,8 @@ class Family(Generic[H]):
     def close_label(self, label: str, values: tuple[str, ...]) -> None:
         """Give an open label its values at wiring; those of a label that has them must be among them.
 
-        Raises CatalogueInvalid for a value that is not declared, and for an unknown label.
+        Raises CatalogueInvalid for an unknown label and for a value that is not declared or reads as a card
+        number.
         """
         if label not in self.spec.labels:
             raise CatalogueInvalid(f"{self.spec.name}: has no label {label}")
@@ -274,6 +275,9 @@ class Family(Generic[H]):
             raise CatalogueInvalid(
                 f"{self.spec.name}: {label}: {missing} are not declared", hint=f"declared: {', '.join(known)}"
             )
+        for value in values:
+            if is_sensitive(value):
+                raise CatalogueInvalid(f"{self.spec.name}: {label}: {value} is a card number or a secret")
         known.update(zip(values, values, strict=True))
 
 

@@ -1,11 +1,19 @@
-"""Keeping card numbers and credentials out of everything that leaves a process."""
+"""Keeping card numbers, account numbers and credentials out of everything that leaves a process."""
 
-from moneypath.telemetry.redaction.redact import (
-    CARD_MASK,
-    SECRET_MASK,
-    is_card_number,
-    is_secret_name,
-    redact,
-)
+from moneypath.telemetry.redaction.issuers import is_card_number
+from moneypath.telemetry.redaction.redact import redact, redact_bytes
+from moneypath.telemetry.redaction.secrets import is_secret_name
+from moneypath.telemetry.redaction.spans import ACCOUNT_MASK, CARD_MASK, SECRET_MASK
+from moneypath.telemetry.redaction.values import mask_split_cards, redact_values
 
-__all__ = ["CARD_MASK", "SECRET_MASK", "is_card_number", "is_secret_name", "redact"]
+__all__ = [
+    "ACCOUNT_MASK",
+    "CARD_MASK",
+    "SECRET_MASK",
+    "is_card_number",
+    "is_secret_name",
+    "mask_split_cards",
+    "redact",
+    "redact_bytes",
+    "redact_values",
+]

@@ -1,0 +1,205 @@
+"""No door of the library lets a card number out: metrics, labels, logs, ids, errors."""
+
+import io
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moneypath.telemetry import Catalogue, Recorder, correlation, logs, setup
+from moneypath.telemetry.catalogue import MetricKind, MetricSpec
+from moneypath.telemetry.errors import TelemetryError
+
+from .card_numbers import CARD, GROUPED, card_numbers, digits_left, disguised_cards, grouped, parts_of
+
+VOCABULARY = {
+    "providers": ("north", "south"),
+    "currencies": ("EUR", "USD"),
+    "checks": ("ledger_balance",),
+    "schemes": ("visa",),
+}
+CATALOGUE = Catalogue.build(VOCABULARY)
+ATTEMPTS = "moneypath_provider_attempts_total"
+LABELS = {"provider": "north", "operation": "authorize", "outcome": "succeeded"}
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Recorder:
+    """Return one recorder that all examples share."""
+    return setup(CATALOGUE, service="refpay-api")
+
+
+def wirings(recorder: Recorder, text: str) -> Mapping[str, Callable[[], object]]:
+    """Return every way to wire something wrong with a text of a caller's."""
+    kind = MetricKind.COUNTER
+    digits = text if text.isdigit() else CARD
+    return {
+        "service": lambda: setup(CATALOGUE, service=f"s{text}"),
+        "metric to record": lambda: setup(CATALOGUE, service="api", metrics=[text]),
+        "counter": lambda: recorder.counter(text),
+        "gauge": lambda: recorder.gauge(f"moneypath_{text}"),
+        "label value": lambda: recorder.counter(ATTEMPTS).bind(**{**LABELS, "provider": text}),
+        "label name": lambda: recorder.counter(ATTEMPTS).bind(**{**LABELS, text: "north"}),
+        "closed label": lambda: recorder.counter(ATTEMPTS).close_label("provider", (text,)),
+        "provider": lambda: Catalogue.build({**VOCABULARY, "providers": (text,)}),
+        "slot": lambda: Catalogue.build({**VOCABULARY, text: ("x",)}),
+        "threshold": lambda: Catalogue.build(VOCABULARY, latency_thresholds={text: [1.0]}),
+        "name": lambda: MetricSpec(text, kind, "help"),
+        "name of digits": lambda: MetricSpec(f"moneypath_{digits}_total", kind, "help"),
+        "help": lambda: MetricSpec("moneypath_x_total", kind, f"help {text}"),
+        "declared value": lambda: MetricSpec("moneypath_x_total", kind, "help", labels={"a": (text,)}),
+    }
+
+
+WIRINGS = list(wirings(setup(CATALOGUE, service="api"), CARD))
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+@given(drawn=disguised_cards())
+def test_error_at_wiring_does_not_repeat_the_number(wiring: str, drawn: tuple[str, str]) -> None:
+    """It is refused, and neither the error nor its trace-back repeats it."""
+    card, text = drawn
+    with pytest.raises(TelemetryError) as caught:
+        wirings(SHARED, text)[wiring]()
+    for said in (*traceback.format_exception_only(caught.value), caught.value.what, caught.value.hint):
+        assert card not in digits_left(said)
+
+
+SHARED = setup(CATALOGUE, service="refpay-api")
+
+
+@given(card=card_numbers())
+def test_plain_number_is_refused_where_it_would_be_well_formed(card: str) -> None:
+    """A name of digits keeps every other rule of names, labels and services."""
+    for wiring in ("service", "provider", "name of digits", "help", "declared value"):
+        with pytest.raises(TelemetryError, match=r"card number|service name"):
+            wirings(SHARED, card)[wiring]()
+
+
+def test_route_template_with_a_number_is_refused() -> None:
+    """An open label is closed at wiring, and its values are looked at then."""
+    spec = MetricSpec("moneypath_x_total", MetricKind.COUNTER, "help", labels={"a": ()}, series_budget=9)
+    family = setup(Catalogue.of([*CATALOGUE, spec]), service="api").counter(spec.name)
+    with pytest.raises(TelemetryError, match="card number"):
+        family.close_label("a", (f"/pay/{CARD}",))
+    family.close_label("a", ("/pay/{card}",))
+
+
+def test_catalogue_file_with_a_number_is_refused_without_it(tmp_path: Path) -> None:
+    """Not even the trace-back, with the causes in it, repeats what the file holds."""
+    for place in ('"kind": "counter"', '"help"', '"buckets": []'):
+        file = tmp_path / "catalogue.json"
+        file.write_text(CATALOGUE.to_json().replace(place, f'"{CARD}": "{CARD}"', 1), encoding="utf-8")
+        with pytest.raises(TelemetryError) as caught:
+            Catalogue.load(file)
+        assert CARD not in "".join(traceback.format_exception(caught.value))
+
+
+@given(drawn=disguised_cards(), number=st.integers(0, 2**64))
+def test_no_number_reaches_the_exposition(drawn: tuple[str, str], number: int) -> None:
+    """Labels are closed: what is recorded with another value is counted as dropped."""
+    card, text = drawn
+    counter = SHARED.counter(ATTEMPTS)
+    counter.inc(1, **{**LABELS, "provider": text})
+    counter.inc(1, **{**LABELS, "outcome": card})
+    with SHARED.payment(text) as record:
+        record.finish("succeeded", "north")
+    with SHARED.payment("authorize") as record:
+        record.finish(card, text)
+    for openmetrics in (False, True):
+        scraped = SHARED.render(openmetrics=openmetrics).decode()
+        assert card not in scraped
+        assert text not in scraped
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Configure logging to a stream, and leave structlog and logging as they were."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    target = io.StringIO()
+    logs.configure("refpay-api", target)
+    yield target
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def fail(text: str) -> None:
+    """Fail as code does that quotes what it holds."""
+    raise ValueError(text)
+
+
+def assert_silent(stream: io.StringIO, card: str) -> None:
+    """Assert that nothing logged since the last call holds the number, and forget it."""
+    written = stream.getvalue()
+    stream.seek(0)
+    stream.truncate()
+    for line in written.splitlines():
+        values = [text for name, text in json.loads(line).items() if name not in ("ts", "correlation_id")]
+        assert card not in digits_left(json.dumps(values))
+    assert "[" in written
+
+
+def test_no_log_line_shows_a_number(stream: io.StringIO) -> None:
+    """In the event, a field, a field's name, bytes, nested values, a context variable, an exception."""
+
+    @given(drawn=disguised_cards())
+    def logged(drawn: tuple[str, str]) -> None:
+        card, text = drawn
+        log = structlog.get_logger()
+        log.info(f"paid with {text}")
+        assert_silent(stream, card)
+        log.info("paid", note=text, raw=text.encode())
+        assert_silent(stream, card)
+        log.info("paid", nested={"deep": [text, {text: text}]})
+        assert_silent(stream, card)
+        structlog.contextvars.bind_contextvars(customer=text)
+        log.info("paid")
+        structlog.contextvars.clear_contextvars()
+        assert_silent(stream, card)
+        try:
+            fail(f"refused {text} at north")
+        except ValueError:
+            log.exception("capture_failed")
+        assert_silent(stream, card)
+
+    logged()
+
+
+def test_no_log_line_shows_a_number_in_parts(stream: io.StringIO) -> None:
+    """Fields of one event, of one nested value, items of one list."""
+
+    @given(card=card_numbers(), data=st.data())
+    def logged(card: str, data: st.DataObject) -> None:
+        parts = data.draw(parts_of(card))
+        log = structlog.get_logger()
+        fields: dict[str, Any] = {f"part{'abcd'[index]}": part for index, part in enumerate(parts)}
+        for event in (
+            fields,
+            {"nested": fields},
+            {"items": parts},
+            {"pairs": [{"p": part} for part in parts]},
+        ):
+            log.info("paid", **event)
+            assert_silent(stream, card)
+
+    logged()
+
+
+@given(card=card_numbers(), write=st.sampled_from(list(GROUPED.values())))
+def test_no_correlation_id_of_a_caller_is_a_number(card: str, write: Callable[[str], str]) -> None:
+    """An id that reads as a card number is replaced, in whatever grouping an id may have."""
+    for candidate in (card, f"req-{card}", grouped(card, "-", 4), write(card)):
+        accepted = correlation.accept(candidate)
+        assert card not in digits_left(accepted)
+    assert (
+        correlation.accept("0d5e9c5e-7c39-4c7e-8f9c-2b6f3a1c9d11") == "0d5e9c5e-7c39-4c7e-8f9c-2b6f3a1c9d11"
+    )
