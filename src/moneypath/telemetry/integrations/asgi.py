@@ -1,14 +1,14 @@
 """Pure ASGI: a middleware that times requests and traces them, and an endpoint that serves the metrics."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER, Outcome
+from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, Outcome
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
+from moneypath.telemetry.integrations.http_server import MARK, RequestTimes, closed
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import SpanKind
 from moneypath.telemetry.tracing.finished import STATUS_CODE
@@ -18,10 +18,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-HISTOGRAM = "http_server_request_duration_seconds"
-ROUTES_LIMIT = 200
-PATH_LENGTH_LIMIT = 2048
 
 _HEADER = correlation.HEADER.encode()
 _TRACEPARENT: Final = b"traceparent"
@@ -33,31 +29,32 @@ _CARRIED: Final = {
     for spelling in (name, name.title(), name.capitalize(), name.upper(), b"X-Correlation-ID")
     if spelling.lower() == name
 }
-_PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:path)?(?::[a-z]+)?\}")
 
 
 class TelemetryMiddleware:
     """Time each HTTP request, give it a correlation id and a span; anything but HTTP passes untouched.
 
     `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label; any
-    other path is `other`. An exception counts as 500 and passes on.
+    other path is `other`. An exception counts as 500 and passes on. Inside another of its kind, as in
+    an application that is mounted in an observed one, it passes requests on: each counts once.
     """
 
     def __init__(self, app: App, recorder: Recorder, routes: Iterable[str]) -> None:
         self._app = app
-        self._routes = Routes(routes)
-        self._histogram = recorder.histogram(HISTOGRAM)
-        self._histogram.close_label("http_route", (*self._routes.templates, OTHER))
+        self._times = RequestTimes(recorder, routes)
         self._begin = recorder.tracer.begin
         self._clock = recorder.tracer.clock
         self._slow_seconds = recorder.tracer.slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or MARK in scope:
             await self._app(scope, receive, send)
             return
         clock = self._clock
         begun = clock()
+        scope[MARK] = True
+        # Before a mount below lengthens the root.
+        path = _own_path(scope)
         ended: float | None = None
         # Until an answer begins: a server answers 500 for an app that raises or stays silent.
         status = 500
@@ -85,14 +82,12 @@ class TelemetryMiddleware:
         finally:
             if ended is None:
                 ended = clock()
-            method, route = _closed(scope["method"], HTTP_METHODS), self._routes.label(scope)
-            self._histogram.observe(
-                ended - begun,
-                http_request_method=method,
-                http_route=route,
-                http_response_status_code=_closed(str(status), HTTP_STATUS_CODES),
-            )
+            times, method = self._times, scope["method"]
+            # Starlette leaves the matched route in the scope; it is not hashable, its path is.
+            route = times.routes.find(path, getattr(scope.get("route"), "path", None))
+            times.record(ended - begun, method, route, status)
             if span.sampled or status >= 500 or ended - begun >= self._slow_seconds:
+                method = closed(method, HTTP_METHODS)
                 span.name = f"{method} {route}"
                 span.attributes = {"http.request.method": method, "http.route": route, STATUS_CODE: status}
                 if status >= 500:
@@ -102,45 +97,11 @@ class TelemetryMiddleware:
             del failure
 
 
-class Routes:
-    """Find the template of a request's path."""
-
-    __slots__ = ("_patterns", "templates")
-
-    def __init__(self, templates: Iterable[str]) -> None:
-        self.templates = tuple(dict.fromkeys(templates))
-        if len(self.templates) > ROUTES_LIMIT:
-            raise TelemetryError(f"routes: {len(self.templates)} are more than {ROUTES_LIMIT}")
-        for template in self.templates:
-            if not template.startswith("/"):
-                raise TelemetryError(f"route {template!r}: has to begin with /")
-        self._patterns = [(_pattern(template), template) for template in self.templates]
-
-    def label(self, scope: Scope) -> str:
-        """Return the template that the framework matched, else the first that fits the path, else `other`."""
-        # Starlette leaves the matched route in the scope; it is not hashable, its path is.
-        matched = getattr(scope.get("route"), "path", None)
-        if isinstance(matched, str) and matched in self.templates:
-            return matched
-        path = str(scope.get("path", ""))
-        if path in self.templates:
-            return path
-        if len(path) > PATH_LENGTH_LIMIT:
-            return OTHER
-        return next((template for pattern, template in self._patterns if pattern.fullmatch(path)), OTHER)
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    end = 0
-    for parameter in _PARAMETER.finditer(template):
-        parts += [re.escape(template[end : parameter.start()]), ".+" if parameter.group(1) else "[^/]+"]
-        end = parameter.end()
-    return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
-
-
-def _closed(value: object, allowed: tuple[str, ...]) -> str:
-    return value if isinstance(value, str) and value in allowed else OTHER
+def _own_path(scope: Scope) -> str:
+    path = str(scope.get("path", ""))
+    root = scope.get("root_path")
+    # A server that was told of a root path puts it before the path; one behind a proxy may not.
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, str | None, str | None]:

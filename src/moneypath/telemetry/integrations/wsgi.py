@@ -1,0 +1,187 @@
+"""Pure WSGI: a middleware that times requests to the end of their response, and one for the metrics."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from types import TracebackType
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from moneypath.telemetry import correlation
+from moneypath.telemetry.exposition.text import negotiate
+from moneypath.telemetry.integrations.http_server import MARK, RequestTimes, own_routes
+from moneypath.telemetry.recording.recorder import Recorder
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
+
+# Where a framework's integration leaves the template that was matched, in the environ.
+ROUTE = "moneypath.route"
+
+_CARRIED = {
+    correlation.HEADER: "HTTP_X_CORRELATION_ID",
+    "traceparent": "HTTP_TRACEPARENT",
+    "tracestate": "HTTP_TRACESTATE",
+}
+
+
+class TelemetryMiddleware:
+    """Time each request until its response ends or is given up, and give it a correlation id.
+
+    `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label, or a function
+    that returns those of an application: it is called at the first request, when all of them are there. Any
+    other path is `other`. An exception counts as 500 and passes on.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, recorder: Recorder, routes: Iterable[str] | Callable[[], Iterable[str]]
+    ) -> None:
+        self._app = app
+        self._recorder = recorder
+        self._own_routes = routes if callable(routes) else None
+        # Also with routes to come: a recorder that cannot time requests is refused before there is one.
+        self._times = RequestTimes(recorder, () if callable(routes) else routes)
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if MARK in environ:
+            return self._app(environ, start_response)
+        environ[MARK] = True
+        if self._own_routes is not None:
+            self._close_routes()
+        return _Request(self._times, environ, start_response).answer(self._app)
+
+    def _close_routes(self) -> None:
+        with self._lock:
+            if self._own_routes is not None:
+                self._times = RequestTimes(self._recorder, own_routes(self._recorder, self._own_routes()))
+                self._own_routes = None
+
+
+class _Request:
+    """One request: what is known of it, and its one record."""
+
+    __slots__ = ("_begun", "_environ", "_start_response", "_status", "_times", "context")
+
+    def __init__(self, times: RequestTimes, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+        self._begun: float | None = perf_counter()
+        self._times = times
+        self._environ = environ
+        self._start_response = start_response
+        # Until an answer begins: a server answers 500 for an application that raises.
+        self._status = 500
+        self.context = correlation.extract(
+            {name: environ[key] for name, key in _CARRIED.items() if key in environ}
+        )
+
+    def answer(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Run the application, and give its response on as one that says when it ends."""
+        try:
+            with correlation.entered(self.context):
+                chunks = app(self._environ, self.start_response)
+                # The application may have named its payment.
+                self.context = correlation.active() or self.context
+        except BaseException:
+            self.record(failed=True)
+            raise
+        return (_SizedResponse if hasattr(chunks, "__len__") else _Response)(self, chunks)
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExceptionInfo = None
+    ) -> Callable[[bytes], object]:
+        """Note the status, and mark the answer with the id."""
+        code = status[:3]
+        self._status = int(code) if code.isdecimal() else 0
+        marked = [pair for pair in headers if pair[0].lower() != correlation.HEADER]
+        marked.append((correlation.HEADER, self.context.correlation_id))
+        if exc_info is None:
+            return self._start_response(status, marked)
+        return self._start_response(status, marked, exc_info)
+
+    def record(self, *, failed: bool = False) -> None:
+        """Take the request, once."""
+        begun = self._begun
+        if begun is None:
+            return
+        self._begun = None
+        environ = self._environ
+        self._times.record(
+            perf_counter() - begun,
+            environ.get("REQUEST_METHOD", ""),
+            self._times.routes.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE)),
+            500 if failed else self._status,
+        )
+
+
+class _Response:
+    """The chunks of an answer; each is made inside the request's context."""
+
+    __slots__ = ("_chunks", "_iterator", "_request")
+
+    def __init__(self, request: _Request, chunks: Iterable[bytes]) -> None:
+        self._request = request
+        self._chunks = chunks
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        request = self._request
+        try:
+            with correlation.entered(request.context):
+                if self._iterator is None:
+                    self._iterator = iter(self._chunks)
+                return next(self._iterator)
+        except StopIteration:
+            request.record()
+            raise
+        except BaseException:
+            request.record(failed=True)
+            raise
+
+    def close(self) -> None:
+        """End a response, also one not read to its end, and let the application tidy up."""
+        self._request.record()
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            with correlation.entered(self._request.context):
+                close()
+
+
+class _SizedResponse(_Response):
+    """One whose number of chunks is known: a server takes the length of the only one for Content-Length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._chunks)  # type: ignore[arg-type]  # made only for chunks that have a length
+
+
+def metrics_app(recorder: Recorder) -> WSGIApplication:
+    """Return a WSGI application that serves the metrics, in the format that the Accept header prefers."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ.get("REQUEST_METHOD", "")
+        if method not in ("GET", "HEAD"):
+            refusal = [("Allow", "GET, HEAD"), ("Content-Type", "text/plain"), ("Content-Length", "0")]
+            start_response("405 Method Not Allowed", refusal)
+            return [b""]
+        content, content_type = render(recorder, environ.get("HTTP_ACCEPT", ""))
+        headers = [("Content-Type", content_type), ("Vary", "Accept"), ("Content-Length", str(len(content)))]
+        start_response("200 OK", headers)
+        return [b"" if method == "HEAD" else content]
+
+    return app
+
+
+def render(recorder: Recorder, accept: str) -> tuple[bytes, str]:
+    """Return the metrics in the format that an Accept header prefers, and its content type."""
+    chosen = negotiate(accept)
+    return recorder.render(openmetrics=chosen.openmetrics), chosen.content_type
+
+
+def _text(path: str) -> str:
+    """Return the path as text: PEP 3333 passes its bytes as Latin-1."""
+    try:
+        return path.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return path
