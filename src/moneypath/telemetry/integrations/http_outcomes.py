@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Generic, TypeVar
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import Operation, Outcome
+from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.recording.recorder import Recorder
 
 ATTEMPTS = "moneypath_provider_attempts_total"
@@ -54,7 +54,8 @@ class ProviderCalls(Generic[Request, Answer]):
     ) -> None:
         self._attempts = recorder.counter(ATTEMPTS)
         self._durations = recorder.histogram(DURATIONS)
-        named = Operation.AUTHORIZE.value if callable(operation) else operation
+        # Whatever a function will name, the provider has to be right.
+        named = self._attempts.spec.labels["operation"][0] if callable(operation) else operation
         self._attempts.bind(provider=provider, operation=named, outcome=Outcome.SUCCEEDED.value)
         self._provider = provider
         self._operation = operation
@@ -97,8 +98,8 @@ class ProviderCalls(Generic[Request, Answer]):
             return ""
 
     def _drop(self) -> None:
-        # No such outcome: this counts one drop.
-        self._attempts.inc(provider=self._provider, operation=Operation.AUTHORIZE.value, outcome="")
+        # No such labels: this counts one drop.
+        self._attempts.inc(provider=self._provider, operation="", outcome="")
 
 
 class ProviderCall(Generic[Request, Answer]):

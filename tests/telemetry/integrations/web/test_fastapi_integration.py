@@ -124,9 +124,9 @@ async def test_root_path_of_a_proxy_is_not_part_of_the_route(recorder: Recorder,
         serving(app, root_path="/api") as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,
     ):
-        assert (await client.get("/payments/1")).status_code == 422
+        assert (await client.get("/payments/1")).status_code == 200
         assert (await client.get("/shop/items/1")).status_code == 200
-    assert counted("GET", "/payments/{number}", "422") == 1
+    assert counted("GET", "/payments/{number}", "200") == 1
     assert counted("GET", "/shop/items/{number}", "200") == 1
 
 
