@@ -1,6 +1,7 @@
 """What every integration of an HTTP client does with a request to a provider: name its outcome, record it."""
 
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -116,6 +117,12 @@ class ProviderCall(Generic[Request, Answer]):
         """End with an answer; None if it was not kept."""
         if self._begun is not None:
             self.end(self._calls.outcome_of(status, answer))
+
+    def broke(self, error: BaseException, outcome: Outcome) -> None:
+        """End with what kept the answer away; a payment that this exception leaves has the same outcome."""
+        with suppress(AttributeError, TypeError):
+            error.payment_outcome = outcome.value  # type: ignore[attr-defined]  # what `recorder.payment` looks for
+        self.end(outcome)
 
     def end(self, outcome: str) -> None:
         """End with an outcome."""

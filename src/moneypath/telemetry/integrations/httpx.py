@@ -83,7 +83,7 @@ class TelemetryTransport(httpx.BaseTransport):
         try:
             response = self._inner.handle_request(request)
         except BaseException as error:
-            call.end(sent.outcome_of(error))
+            call.broke(error, sent.outcome_of(error))
             raise
         if response.is_closed:
             # Read already: a transport for tests makes its answers whole.
@@ -118,7 +118,7 @@ class AsyncTelemetryTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._inner.handle_async_request(request)
         except BaseException as error:
-            call.end(sent.outcome_of(error))
+            call.broke(error, sent.outcome_of(error))
             raise
         if response.is_closed:
             call.answered(response.status_code, response)
@@ -193,14 +193,14 @@ class _Ending:
         if self._kept is not None:
             try:
                 answer = httpx.Response(self._status, headers=self._headers, content=bytes(self._kept))
-            except httpx.DecodingError:
+            except httpx.DecodingError as error:
                 # The caller is about to be told; what the answer says cannot be known.
-                self.broken()
+                self.broken(error)
         self._call.answered(self._status, answer)
 
-    def broken(self) -> None:
+    def broken(self, error: BaseException) -> None:
         """End with an answer that broke off."""
-        self._call.end(of_broken_answer(self._status))
+        self._call.broke(error, of_broken_answer(self._status))
 
     def left(self) -> None:
         """End with an answer that the caller did not read to its end: its status has to do."""
@@ -221,8 +221,8 @@ class _Stream(httpx.SyncByteStream):
                 yield chunk
         except GeneratorExit:
             raise
-        except BaseException:
-            self._ending.broken()
+        except BaseException as error:
+            self._ending.broken(error)
             raise
         self._ending.end()
 
@@ -246,8 +246,8 @@ class _AsyncStream(httpx.AsyncByteStream):
                 yield chunk
         except GeneratorExit:
             raise
-        except BaseException:
-            self._ending.broken()
+        except BaseException as error:
+            self._ending.broken(error)
             raise
         self._ending.end()
 

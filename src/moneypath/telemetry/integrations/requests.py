@@ -82,15 +82,15 @@ class TelemetryAdapter(BaseAdapter):
             response = self._inner.send(request, stream, timeout, verify, cert, proxies)
         except BaseException as error:
             never = is_never_sent(error) and not self._may_send_twice(request)
-            call.end(Outcome.FAILED if never else Outcome.INDETERMINATE)
+            call.broke(error, Outcome.FAILED if never else Outcome.INDETERMINATE)
             raise
         if stream:
             call.answered(response.status_code)
             return response
         try:
             _ = response.content
-        except BaseException:
-            call.end(of_broken_answer(response.status_code))
+        except BaseException as error:
+            call.broke(error, of_broken_answer(response.status_code))
             raise
         call.answered(response.status_code, response)
         return response

@@ -118,16 +118,18 @@ class _Conversation(socketserver.StreamRequestHandler):
         while line := self.rfile.readline().decode().strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        self.rfile.read(int(headers.get("content-length", "0")))
+        body = self.rfile.read(int(headers.get("content-length", "0")))
         self.server.received.append(headers)
         self.server.arrived.set()
+        if path == "/authorizations":
+            path = {4200: "/approved", 42_000: "/declined"}.get(json.loads(body)["amount"], "/hangs-up")
         if path == "/silent":
             self.server.over.wait(timeout=30)
         elif path == "/half":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
         elif path in ANSWERS:
-            status, body = ANSWERS[path]
-            content = json.dumps(body).encode()
+            status, answer = ANSWERS[path]
+            content = json.dumps(answer).encode()
             head = f"HTTP/1.1 {status} -\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
             self.wfile.write(head.encode() + content)
 
