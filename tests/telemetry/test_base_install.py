@@ -7,8 +7,10 @@ from pathlib import Path
 import structlog
 
 SOURCE = Path(__file__).parents[2] / "src"
-LIBRARIES = ("aio_pika", "aiokafka", "asyncpg", "celery", "django", "fastapi", "flask", "httpx", "nats")
-LIBRARIES += ("opentelemetry", "prometheus_client", "psycopg", "requests", "sqlalchemy", "starlette")
+LIBRARIES = (
+    *("aio_pika", "aiokafka", "asyncpg", "celery", "django", "fastapi", "flask", "httpx", "nats"),
+    *("opentelemetry", "prometheus_client", "psycopg", "requests", "sqlalchemy", "starlette"),
+)
 
 SERVICE = """
 import io, sys

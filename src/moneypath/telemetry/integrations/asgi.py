@@ -5,13 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, Outcome
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
-from moneypath.telemetry.integrations.http_server import MARK, RequestTimes, closed
+from moneypath.telemetry.integrations.http_server import MARK, RequestTimes
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import SpanKind
-from moneypath.telemetry.tracing.finished import STATUS_CODE
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,15 +40,12 @@ class TelemetryMiddleware:
     def __init__(self, app: App, recorder: Recorder, routes: Iterable[str]) -> None:
         self._app = app
         self._times = RequestTimes(recorder, routes)
-        self._begin = recorder.tracer.begin
-        self._clock = recorder.tracer.clock
-        self._slow_seconds = recorder.tracer.slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or MARK in scope:
             await self._app(scope, receive, send)
             return
-        clock = self._clock
+        clock = self._times.clock
         begun = clock()
         scope[MARK] = True
         # Before a mount below lengthens the root.
@@ -60,7 +55,7 @@ class TelemetryMiddleware:
         status = 500
         given, traceparent, tracestate = _read_headers(scope.get("headers", ()))
         correlation_id = correlation.accept(given)
-        span = self._begin("HTTP", SpanKind.SERVER, correlation_id, traceparent, tracestate, begun)
+        span = self._times.begin("HTTP", SpanKind.SERVER, correlation_id, traceparent, tracestate, begun)
         failure: BaseException | None = None
 
         async def send_marked(message: Message) -> None:
@@ -82,17 +77,9 @@ class TelemetryMiddleware:
         finally:
             if ended is None:
                 ended = clock()
-            times, method = self._times, scope["method"]
             # Starlette leaves the matched route in the scope; it is not hashable, its path is.
-            route = times.routes.find(path, getattr(scope.get("route"), "path", None))
-            times.record(ended - begun, method, route, status)
-            if span.sampled or status >= 500 or ended - begun >= self._slow_seconds:
-                method = closed(method, HTTP_METHODS)
-                span.name = f"{method} {route}"
-                span.attributes = {"http.request.method": method, "http.route": route, STATUS_CODE: status}
-                if status >= 500:
-                    span.end_with(Outcome.FAILED)
-            span.end(failure, ended)
+            route = self._times.routes.find(path, getattr(scope.get("route"), "path", None))
+            self._times.end(span, ended - begun, ended, (scope["method"], route, status), failure)
             # The error holds this frame, and would be held by it.
             del failure
 

@@ -6,7 +6,6 @@ In settings.py, below MIDDLEWARE: `instrument(globals(), recorder)`.
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping
-from time import perf_counter
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -19,15 +18,19 @@ from django.utils.module_loading import import_string
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.catalogue.vocabulary import OTHER
-from moneypath.telemetry.correlation import Context
 from moneypath.telemetry.errors import TelemetryError
-from moneypath.telemetry.integrations.http_server import MARK, RequestTimes, own_routes
+from moneypath.telemetry.integrations.http_server import (
+    CARRIED,
+    MARK,
+    RequestTimes,
+    ServedRequest,
+    own_routes,
+)
 from moneypath.telemetry.integrations.wsgi import render
 from moneypath.telemetry.recording.recorder import Recorder
 
 MIDDLEWARE = "moneypath.telemetry.integrations.django.TelemetryMiddleware"
 
-_CARRIED = (correlation.HEADER, "traceparent", "tracestate")
 # <name> and <converter:name>
 _PARAMETER = re.compile(r"<(?:([^>:]+):)?([^>]+)>")
 
@@ -73,39 +76,33 @@ class TelemetryMiddleware:
             return self._answer_async(request)
         if _is_timed(request):
             return self._get_response(request)
-        timed = _Timed(self, request)
+        timed = _Timed(self, self._times, request)
         try:
-            with correlation.entered(timed.context):
+            with timed.served:
                 response = self._metrics(request) or self._get_response(request)
-                timed.context = correlation.active() or timed.context
-        except BaseException:
-            timed.record(500)
+        except BaseException as error:
+            timed.end(500, error)
             raise
         return timed.finish(response)
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         if _is_timed(request):
             return await self._get_response(request)
-        timed = _Timed(self, request)
+        timed = _Timed(self, self._times, request)
         try:
-            with correlation.entered(timed.context):
+            with timed.served:
                 response = self._metrics(request) or await self._get_response(request)
-                timed.context = correlation.active() or timed.context
-        except BaseException:
-            timed.record(500)
+        except BaseException as error:
+            timed.end(500, error)
             raise
         return timed.finish(response)
 
-    def record(self, seconds: float, request: HttpRequest, status: int) -> None:
-        """Take one request under the route that Django matched."""
-        templates = self._templates
-        if templates is None:
-            templates = self._close_routes()
+    def route_of(self, request: HttpRequest) -> str:
+        """Return the template of the route that Django matched."""
+        templates = self._templates or self._close_routes()
         if request.path_info == self._metrics_path:
-            route = templates.get(self._metrics_path, OTHER)
-        else:
-            route = templates.get(getattr(request.resolver_match, "route", ""), OTHER)
-        self._times.record(seconds, request.method, route, status)
+            return templates.get(self._metrics_path, OTHER)
+        return templates.get(getattr(request.resolver_match, "route", ""), OTHER)
 
     def _close_routes(self) -> dict[str, str]:
         with self._lock:
@@ -114,7 +111,8 @@ class TelemetryMiddleware:
                 if self._metrics_path is not None:
                     found[self._metrics_path] = self._metrics_path
                 kept = own_routes(self._recorder, found.values())
-                self._times = RequestTimes(self._recorder, kept)
+                # This closes the label.
+                RequestTimes(self._recorder, kept)
                 self._templates = {route: each for route, each in found.items() if each in kept}
             return self._templates
 
@@ -126,37 +124,33 @@ class TelemetryMiddleware:
 
 
 class _Timed:
-    """One request: what is known of it, and its one record."""
+    """One request: what is known of it, and its one end."""
 
-    __slots__ = ("_begun", "_middleware", "_request", "context")
+    __slots__ = ("_middleware", "_request", "served")
 
-    def __init__(self, middleware: TelemetryMiddleware, request: HttpRequest) -> None:
-        self._begun: float | None = perf_counter()
+    def __init__(self, middleware: TelemetryMiddleware, times: RequestTimes, request: HttpRequest) -> None:
         self._middleware = middleware
         self._request = request
         request.META[MARK] = True
         headers = request.headers
-        self.context: Context = correlation.extract(
-            {name: headers[name] for name in _CARRIED if name in headers}
-        )
+        self.served = ServedRequest(times, {name: headers[name] for name in CARRIED if name in headers})
 
     def finish(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Mark the response, and record it now or, if it is streamed, at its end."""
-        response.headers[correlation.HEADER] = self.context.correlation_id
+        """Mark the response, and take the request now or, if the response is streamed, at its end."""
+        response.headers[correlation.HEADER] = self.served.correlation_id
         if not getattr(response, "streaming", False):
-            self.record(response.status_code)
+            self.end(response.status_code)
         elif response.is_async:
             response.streaming_content = _AsyncChunks(response.streaming_content, self, response.status_code)
         else:
             response.streaming_content = _Chunks(response.streaming_content, self, response.status_code)
         return response
 
-    def record(self, status: int) -> None:
+    def end(self, status: int, error: BaseException | None = None) -> None:
         """Take the request, once."""
-        begun = self._begun
-        if begun is not None:
-            self._begun = None
-            self._middleware.record(perf_counter() - begun, self._request, status)
+        if self.served.is_open:
+            request = self._request
+            self.served.end(request.method, self._middleware.route_of(request), status, error)
 
 
 class _Chunks:
@@ -172,18 +166,18 @@ class _Chunks:
 
     def __next__(self) -> bytes:
         try:
-            with correlation.entered(self._timed.context):
+            with self._timed.served:
                 return next(self._chunks)
         except StopIteration:
-            self._timed.record(self._status)
+            self._timed.end(self._status)
             raise
-        except BaseException:
-            self._timed.record(500)
+        except BaseException as error:
+            self._timed.end(500, error)
             raise
 
     def close(self) -> None:
         """Record what was not read to its end."""
-        self._timed.record(self._status)
+        self._timed.end(self._status)
 
 
 class _AsyncChunks:
@@ -199,18 +193,18 @@ class _AsyncChunks:
 
     async def __anext__(self) -> bytes:
         try:
-            with correlation.entered(self._timed.context):
+            with self._timed.served:
                 return await anext(self._chunks)
         except StopAsyncIteration:
-            self._timed.record(self._status)
+            self._timed.end(self._status)
             raise
-        except BaseException:
-            self._timed.record(500)
+        except BaseException as error:
+            self._timed.end(500, error)
             raise
 
     def close(self) -> None:
         """Record what was not read to its end."""
-        self._timed.record(self._status)
+        self._timed.end(self._status)
 
 
 def template(route: str) -> str:

@@ -7,7 +7,10 @@ from typing import Generic, TypeVar
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.catalogue.vocabulary import Outcome
+from moneypath.telemetry.correlation.context import ACTIVE
 from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.tracing import FaultDomain, Span, SpanKind, current_span
+from moneypath.telemetry.tracing.finished import ATTEMPT, PROVIDER
 
 ATTEMPTS = "moneypath_provider_attempts_total"
 DURATIONS = "moneypath_provider_request_duration_seconds"
@@ -58,6 +61,7 @@ class ProviderCalls(Generic[Request, Answer]):
         # Whatever a function will name, the provider has to be right.
         named = self._attempts.spec.labels["operation"][0] if callable(operation) else operation
         self._attempts.bind(provider=provider, operation=named, outcome=Outcome.SUCCEEDED.value)
+        self._tracer = recorder.tracer
         self._provider = provider
         self._operation = operation
         self._classify = classify
@@ -68,9 +72,19 @@ class ProviderCalls(Generic[Request, Answer]):
         return self._classify is not None
 
     def begin(self, request: Request, headers: MutableMapping[str, str]) -> "ProviderCall[Request, Answer]":
-        """Start the clock of one attempt, and put the active context into its headers."""
+        """Start the clock and the span of one attempt, and put the span's context into its headers.
+
+        The span is the active one for no longer: the answer may be read elsewhere, or much later.
+        """
+        operation = self._named(request)
+        span = self._tracer.span(
+            f"provider {operation}", SpanKind.CLIENT, {PROVIDER: self._provider, ATTEMPT: _attempt(operation)}
+        )
+        active = ACTIVE.get()
+        span.__enter__()
         correlation.inject(headers)
-        return ProviderCall(self, self._named(request))
+        ACTIVE.set(active)
+        return ProviderCall(self, operation, span)
 
     def outcome_of(self, status: int, answer: Answer | None) -> str:
         """Return the outcome of an answer; None stands for one that was not kept."""
@@ -106,27 +120,50 @@ class ProviderCalls(Generic[Request, Answer]):
 class ProviderCall(Generic[Request, Answer]):
     """One attempt; the first that is told of its end is its end."""
 
-    __slots__ = ("_begun", "_calls", "_operation")
+    __slots__ = ("_begun", "_calls", "_operation", "_span")
 
-    def __init__(self, calls: ProviderCalls[Request, Answer], operation: str) -> None:
+    def __init__(self, calls: ProviderCalls[Request, Answer], operation: str, span: Span) -> None:
         self._calls = calls
         self._operation = operation
+        self._span = span
         self._begun: float | None = perf_counter()
 
     def answered(self, status: int, answer: Answer | None = None) -> None:
         """End with an answer; None if it was not kept."""
         if self._begun is not None:
-            self.end(self._calls.outcome_of(status, answer))
+            self._span.end_with(status_code=status)
+            self._end(self._calls.outcome_of(status, answer), None)
 
-    def broke(self, error: BaseException, outcome: Outcome) -> None:
-        """End with what kept the answer away; a payment that this exception leaves has the same outcome."""
+    def broke(self, error: BaseException, outcome: Outcome, *, status: int | None = None) -> None:
+        """End with what kept the answer away, or its body behind `status`.
+
+        A payment that this exception leaves has the same outcome.
+        """
         with suppress(AttributeError, TypeError):
-            error.payment_outcome = outcome.value  # type: ignore[attr-defined]  # what `recorder.payment` looks for
-        self.end(outcome)
+            error.payment_outcome = outcome.value  # type: ignore[attr-defined]  # `recorder.payment` asks for it
+        if self._begun is not None:
+            fault = FaultDomain.IN_FLIGHT if outcome is Outcome.INDETERMINATE else None
+            self._span.end_with(fault_domain=fault, status_code=status)
+            self._end(outcome, error)
 
-    def end(self, outcome: str) -> None:
-        """End with an outcome."""
+    def _end(self, outcome: str, error: BaseException | None) -> None:
         begun = self._begun
-        if begun is not None:
-            self._begun = None
-            self._calls.record(self._operation, outcome, perf_counter() - begun)
+        if begun is None:
+            return
+        self._begun = None
+        self._calls.record(self._operation, outcome, perf_counter() - begun)
+        self._span.end_with(outcome)
+        # It was not active any more, so its end must not make active what was before it.
+        active = ACTIVE.get()
+        self._span.end(error)
+        ACTIVE.set(active)
+
+
+def _attempt(operation: str) -> int:
+    """Return this attempt's number among those of its operation in the span at work, and keep it there."""
+    parent = current_span()
+    name = f"moneypath.attempts.{operation}"
+    before = (parent.details or {}).get(name, 0)
+    number = before + 1 if isinstance(before, int) else 1
+    parent.set(name, number)
+    return number

@@ -200,7 +200,7 @@ class _Ending:
 
     def broken(self, error: BaseException) -> None:
         """End with an answer that broke off."""
-        self._call.broke(error, of_broken_answer(self._status))
+        self._call.broke(error, of_broken_answer(self._status), status=self._status)
 
     def left(self) -> None:
         """End with an answer that the caller did not read to its end: its status has to do."""

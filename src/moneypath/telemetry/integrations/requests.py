@@ -90,7 +90,7 @@ class TelemetryAdapter(BaseAdapter):
         try:
             _ = response.content
         except BaseException as error:
-            call.broke(error, of_broken_answer(response.status_code))
+            call.broke(error, of_broken_answer(response.status_code), status=response.status_code)
             raise
         call.answered(response.status_code, response)
         return response

@@ -2,13 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from time import perf_counter
 from types import TracebackType
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.exposition.text import negotiate
-from moneypath.telemetry.integrations.http_server import MARK, RequestTimes, own_routes
+from moneypath.telemetry.integrations.http_server import (
+    CARRIED,
+    MARK,
+    RequestTimes,
+    ServedRequest,
+    own_routes,
+)
 from moneypath.telemetry.recording.recorder import Recorder
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
@@ -16,11 +21,7 @@ ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple
 # Where a framework's integration leaves the template that was matched, in the environ.
 ROUTE = "moneypath.route"
 
-_CARRIED = {
-    correlation.HEADER: "HTTP_X_CORRELATION_ID",
-    "traceparent": "HTTP_TRACEPARENT",
-    "tracestate": "HTTP_TRACESTATE",
-}
+_CARRIED = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in CARRIED}
 
 
 class TelemetryMiddleware:
@@ -57,30 +58,27 @@ class TelemetryMiddleware:
 
 
 class _Request:
-    """One request: what is known of it, and its one record."""
+    """One request: what is known of it, and its one end."""
 
-    __slots__ = ("_begun", "_environ", "_start_response", "_status", "_times", "context")
+    __slots__ = ("_environ", "_start_response", "_status", "_times", "served")
 
     def __init__(self, times: RequestTimes, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        self._begun: float | None = perf_counter()
+        self.served = ServedRequest(
+            times, {name: environ[key] for name, key in _CARRIED.items() if key in environ}
+        )
         self._times = times
         self._environ = environ
         self._start_response = start_response
         # Until an answer begins: a server answers 500 for an application that raises.
         self._status = 500
-        self.context = correlation.extract(
-            {name: environ[key] for name, key in _CARRIED.items() if key in environ}
-        )
 
     def answer(self, app: WSGIApplication) -> Iterable[bytes]:
         """Run the application, and give its response on as one that says when it ends."""
         try:
-            with correlation.entered(self.context):
+            with self.served:
                 chunks = app(self._environ, self.start_response)
-                # The application may have named its payment.
-                self.context = correlation.active() or self.context
-        except BaseException:
-            self.record(failed=True)
+        except BaseException as error:
+            self.end(error)
             raise
         return (_SizedResponse if hasattr(chunks, "__len__") else _Response)(self, chunks)
 
@@ -91,24 +89,18 @@ class _Request:
         code = status[:3]
         self._status = int(code) if code.isdecimal() else 0
         marked = [pair for pair in headers if pair[0].lower() != correlation.HEADER]
-        marked.append((correlation.HEADER, self.context.correlation_id))
+        marked.append((correlation.HEADER, self.served.correlation_id))
         if exc_info is None:
             return self._start_response(status, marked)
         return self._start_response(status, marked, exc_info)
 
-    def record(self, *, failed: bool = False) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """Take the request, once."""
-        begun = self._begun
-        if begun is None:
-            return
-        self._begun = None
-        environ = self._environ
-        self._times.record(
-            perf_counter() - begun,
-            environ.get("REQUEST_METHOD", ""),
-            self._times.routes.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE)),
-            500 if failed else self._status,
-        )
+        if self.served.is_open:
+            environ = self._environ
+            route = self._times.routes.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE))
+            status = self._status if error is None else 500
+            self.served.end(environ.get("REQUEST_METHOD", ""), route, status, error)
 
 
 class _Response:
@@ -127,23 +119,23 @@ class _Response:
     def __next__(self) -> bytes:
         request = self._request
         try:
-            with correlation.entered(request.context):
+            with request.served:
                 if self._iterator is None:
                     self._iterator = iter(self._chunks)
                 return next(self._iterator)
         except StopIteration:
-            request.record()
+            request.end()
             raise
-        except BaseException:
-            request.record(failed=True)
+        except BaseException as error:
+            request.end(error)
             raise
 
     def close(self) -> None:
         """End a response, also one not read to its end, and let the application tidy up."""
-        self._request.record()
+        self._request.end()
         close = getattr(self._chunks, "close", None)
         if close is not None:
-            with correlation.entered(self._request.context):
+            with self._request.served:
                 close()
 
 

@@ -1,5 +1,7 @@
 """A FastAPI or Starlette application is observed by one call, under its own routes."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
@@ -31,7 +33,7 @@ def payments() -> FastAPI:
 
     @app.get("/stream")
     async def stream() -> StreamingResponse:
-        async def chunks():  # type: ignore[no-untyped-def]
+        async def chunks() -> AsyncIterator[bytes]:
             yield b"one"
             yield b"two"
 

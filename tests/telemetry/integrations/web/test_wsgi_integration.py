@@ -142,6 +142,7 @@ def test_status_that_replaces_another_is_the_one_that_counts(recorder: Recorder,
         try:
             _ = 1 / 0
         except ZeroDivisionError as error:
+            assert error.__traceback__ is not None
             start_response("503 Service Unavailable", [], (type(error), error, error.__traceback__))
         return [b""]
 
