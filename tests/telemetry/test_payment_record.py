@@ -153,32 +153,3 @@ def test_fused_and_single_counts_add_up(recorder: Recorder, read: Read) -> None:
         payment.finish("failed")
     assert read(TOTAL, **labels, provider="none", **LIVE) == 3
     assert read(f"{SECONDS}_count", **labels) == 2
-
-
-@pytest.mark.parametrize(
-    ("said", "outcome"),
-    [
-        ("indeterminate", "indeterminate"),
-        ("blocked", "blocked"),
-        ("no such outcome", "failed"),
-        (7, "failed"),
-    ],
-)
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_exception_may_say_what_became_of_its_payment(
-    recorder: Recorder, read: Read, said: object, outcome: str, wrapped: bool
-) -> None:
-    """Its own word, or that of what caused it; a word that is no outcome is none."""
-    known = TimeoutError()
-    known.payment_outcome = said  # type: ignore[attr-defined]
-
-    def pay() -> None:
-        with recorder.payment("authorize"):
-            if not wrapped:
-                raise known
-            raise RuntimeError from known
-
-    with pytest.raises((TimeoutError, RuntimeError)):
-        pay()
-    labels = {"operation": "authorize", "provider": "none", "traffic": "live", "cohort": "control"}
-    assert read("moneypath_payments_total", outcome=outcome, **labels) == 1

@@ -1,13 +1,13 @@
 """What every integration of an HTTP client does with a request to a provider: name its outcome, record it."""
 
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
 from time import perf_counter
 from typing import Generic, TypeVar
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation.context import ACTIVE
+from moneypath.telemetry.recording.endings import state_outcome
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import FaultDomain, Span, SpanKind, current_span
 from moneypath.telemetry.tracing.finished import ATTEMPT, PROVIDER
@@ -139,8 +139,7 @@ class ProviderCall(Generic[Request, Answer]):
 
         A payment that this exception leaves has the same outcome.
         """
-        with suppress(AttributeError, TypeError):
-            error.payment_outcome = outcome.value  # type: ignore[attr-defined]  # `recorder.payment` asks for it
+        state_outcome(error, outcome)
         if self._begun is not None:
             fault = FaultDomain.IN_FLIGHT if outcome is Outcome.INDETERMINATE else None
             self._span.end_with(fault_domain=fault, status_code=status)

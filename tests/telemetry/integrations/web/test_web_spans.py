@@ -186,3 +186,14 @@ def test_exception_of_an_application_is_its_spans(traced: Traced) -> None:
     assert span.attributes["http.response.status_code"] == 500
     assert "4111" not in repr(span)
     assert "ValueError" in repr(span)
+
+
+def test_span_of_a_payment_whose_answer_was_lost_is_indeterminate(traced: Traced, provider: Provider) -> None:
+    """The call's exception says so, to the payment's record and to its span."""
+    with httpx.Client(base_url=provider.url, trust_env=False) as client:
+        observed_httpx.instrument(client, traced.recorder, provider="north", operation="authorize")
+        with pytest.raises(httpx.RemoteProtocolError), traced.recorder.payment("authorize"):
+            client.post("/hangs-up")
+    spans = traced.spans()
+    assert spans["payment authorize"].attributes["moneypath.outcome"] == "indeterminate"
+    assert spans["provider authorize"].attributes["moneypath.outcome"] == "indeterminate"
