@@ -17,9 +17,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HEADER = correlation.HEADER.encode()
+_HEADER: Final = correlation.HEADER.encode()
+_HEADER_LENGTH: Final = len(_HEADER)
 _TRACEPARENT: Final = b"traceparent"
 _TRACESTATE: Final = b"tracestate"
+_SERVER: Final = SpanKind.SERVER
 # ASGI demands lower case; a server that passes on what HTTP/1.1 clients write is understood too.
 _CARRIED: Final = {
     spelling: name
@@ -41,33 +43,50 @@ class TelemetryMiddleware:
         self._app = app
         self._times = RequestTimes(recorder, routes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call costs more than a branch
         if scope["type"] != "http" or MARK in scope:
             await self._app(scope, receive, send)
             return
-        clock = self._times.clock
+        times = self._times
+        clock = times.clock
         begun = clock()
-        scope[MARK] = True
-        # Before a mount below lengthens the root.
-        path = _own_path(scope)
         ended: float | None = None
+        scope[MARK] = True
+        path, root = scope.get("path", ""), scope.get("root_path")
+        if root and path.startswith(f"{root}/"):
+            # A server that was told of a root path puts it before the path. A mount lengthens the root later.
+            path = path[len(root) :]
         # Until an answer begins: a server answers 500 for an app that raises or stays silent.
         status = 500
-        given, traceparent, tracestate = _read_headers(scope.get("headers", ()))
-        correlation_id = correlation.accept(given)
-        span = self._times.begin("HTTP", SpanKind.SERVER, correlation_id, traceparent, tracestate, begun)
+        given = traceparent = tracestate = None
+        headers = scope.get("headers", ())
+        for name, value in headers:
+            if name in _CARRIED:
+                if name != _TRACEPARENT or traceparent is not None:
+                    given, traceparent, tracestate = _read_headers(headers)
+                    break
+                # As a rule the only one of them that there is.
+                traceparent = value.decode("latin-1")
+        correlation_id = correlation.mint() if given is None else correlation.accept(given)
+        span = times.begin("HTTP", _SERVER, correlation_id, traceparent, tracestate, begun)
         failure: BaseException | None = None
 
-        async def send_marked(message: Message) -> None:
-            nonlocal status, ended
-            if message["type"] == "http.response.start":
+        def send_marked(message: Message) -> Awaitable[None]:
+            nonlocal status
+            kind = message["type"]
+            if kind == "http.response.start":
                 status = message["status"]
-                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != _HEADER]
-                message = {**message, "headers": [*headers, (_HEADER, correlation_id.encode())]}
+                message = _marked(message, correlation_id)
+            elif kind == "http.response.body" and not message.get("more_body", False):
+                return send_last(message)
+            # Given on as it is: a coroutine around each message would cost more than all that is done here.
+            return send(message)
+
+        async def send_last(message: Message) -> None:
+            nonlocal ended
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                # Background work after the response is not the caller's time.
-                ended = clock()
+            # Background work after the response is not the caller's time.
+            ended = clock()
 
         try:
             await self._app(scope, receive, send_marked)
@@ -78,33 +97,36 @@ class TelemetryMiddleware:
             if ended is None:
                 ended = clock()
             # Starlette leaves the matched route in the scope; it is not hashable, its path is.
-            route = self._times.routes.find(path, getattr(scope.get("route"), "path", None))
-            self._times.end(span, ended - begun, ended, (scope["method"], route, status), failure)
+            route = times.find(path, getattr(scope.get("route"), "path", None))
+            times.end(span, ended - begun, ended, (scope["method"], route, status), failure)
             # The error holds this frame, and would be held by it.
             del failure
 
 
-def _own_path(scope: Scope) -> str:
-    path = str(scope.get("path", ""))
-    root = scope.get("root_path")
-    # A server that was told of a root path puts it before the path; one behind a proxy may not.
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+def _marked(message: Message, correlation_id: str) -> Message:
+    """Return the start of an answer with the id in its headers, in place of one that was there."""
+    headers = list(message.get("headers", ()))
+    for name, _ in headers:
+        if len(name) == _HEADER_LENGTH and name.lower() == _HEADER:
+            headers = [pair for pair in headers if pair[0].lower() != _HEADER]
+            break
+    headers.append((_HEADER, correlation_id.encode()))
+    return {**message, "headers": headers}
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, str | None, str | None]:
     """Return the correlation id, traceparent and tracestate that a request carries, as they were sent."""
     found: dict[bytes, bytes | None] = {}
     for spelling, value in headers:
-        if spelling in _CARRIED:
-            name = _CARRIED[spelling]
-            if name not in found:
-                found[name] = value
-            else:
-                # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
-                before = found[name]
-                found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
-    if not found:
-        return None, None, None
+        name = _CARRIED.get(spelling)
+        if name is None:
+            continue
+        if name not in found:
+            found[name] = value
+        else:
+            # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
+            before = found[name]
+            found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
     get = found.get
     return _text(get(_HEADER)), _text(get(_TRACEPARENT)), _text(get(_TRACESTATE))
 

@@ -28,15 +28,16 @@ CARRIED: Final = (correlation.HEADER, trace.HEADER, trace.STATE_HEADER)
 class RequestTimes:
     """Time requests to a closed set of routes; `routes` closes it, any other path is `other`."""
 
-    __slots__ = ("_handles", "_histogram", "_slow_seconds", "begin", "clock", "routes")
+    __slots__ = ("_handles", "_histogram", "_slow_seconds", "begin", "clock", "find")
 
     def __init__(self, recorder: Recorder, routes: Iterable[str]) -> None:
-        self.routes = Routes(routes)
+        closed_routes = Routes(routes)
+        self.find = closed_routes.find
         self.begin = recorder.tracer.begin
         self.clock = recorder.tracer.clock
         self._slow_seconds = recorder.tracer.slow_seconds
         self._histogram = recorder.histogram(HISTOGRAM)
-        self._histogram.close_label("http_route", (*self.routes.templates, OTHER))
+        self._histogram.close_label("http_route", (*closed_routes.templates, OTHER))
         self._handles: dict[tuple[str, str, int], BoundHistogram] = {}
 
     def end(
@@ -49,7 +50,7 @@ class RequestTimes:
     ) -> None:
         """Take one request, its method, route and status, and end its span; never raises.
 
-        The route is one that `routes.find` returned. `seconds` ends with the response, `ended` with the work.
+        The route is one that `find` returned. `seconds` ends with the response, `ended` with the work.
         """
         try:
             self._handles[request].observe(seconds)

@@ -98,7 +98,7 @@ class _Request:
         """Take the request, once."""
         if self.served.is_open:
             environ = self._environ
-            route = self._times.routes.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE))
+            route = self._times.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE))
             status = self._status if error is None else 500
             self.served.end(environ.get("REQUEST_METHOD", ""), route, status, error)
 

@@ -1,5 +1,6 @@
 """The WSGI middleware times a request to the end of its response, and breaks nothing."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
@@ -141,9 +142,8 @@ def test_status_that_replaces_another_is_the_one_that_counts(recorder: Recorder,
         start_response("200 OK", [])
         try:
             _ = 1 / 0
-        except ZeroDivisionError as error:
-            assert error.__traceback__ is not None
-            start_response("503 Service Unavailable", [], (type(error), error, error.__traceback__))
+        except ZeroDivisionError:
+            start_response("503 Service Unavailable", [], sys.exc_info())
         return [b""]
 
     list(call(TelemetryMiddleware(app, recorder, ROUTES))[1])
