@@ -6,7 +6,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import WSGIApplication
 
@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 Read = Callable[..., float | None]
 Counted = Callable[[str, str, str], float | None]
-ServeWsgi = Callable[[WSGIApplication], str]
 
 COUNT = "http_server_request_duration_seconds_count"
 
@@ -46,28 +45,12 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
         server.server_close()
 
 
-@pytest.fixture
-def serve_wsgi() -> Iterator[ServeWsgi]:
-    """Return a function that serves a WSGI application and returns its address."""
-    with ExitStack() as stack:
-
-        def serve(app: WSGIApplication) -> str:
-            server: WSGIServer = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
-            stack.enter_context(_running(server))
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield serve
-
-
-ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
-    "/approved": (200, {"status": "approved"}),
-    "/declined": (200, {"status": "declined"}),
-    "/invalid": (422, {}),
-    "/busy": (429, {}),
-    "/down": (503, {}),
-    "/gateway": (504, {}),
-    "/moved": (302, {}),
-}
+@contextmanager
+def serving_wsgi(app: WSGIApplication) -> Iterator[str]:
+    """Serve a WSGI application and give its address; behind the block every request is over."""
+    server: WSGIServer = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
+    with _running(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @asynccontextmanager
@@ -88,6 +71,17 @@ async def serving(app: ASGIApp, root_path: str = "") -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await started
+
+
+ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
+    "/approved": (200, {"status": "approved"}),
+    "/declined": (200, {"status": "declined"}),
+    "/invalid": (422, {}),
+    "/busy": (429, {}),
+    "/down": (503, {}),
+    "/gateway": (504, {}),
+    "/moved": (302, {}),
+}
 
 
 class Provider(socketserver.ThreadingTCPServer):

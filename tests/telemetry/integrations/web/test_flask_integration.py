@@ -10,7 +10,7 @@ from flask import Blueprint, Flask
 from moneypath.telemetry import Recorder, TelemetryError, correlation
 from moneypath.telemetry.integrations.flask import instrument, template
 
-from .conftest import Counted, ServeWsgi
+from .conftest import Counted, serving_wsgi
 
 
 def payments() -> Flask:
@@ -39,12 +39,12 @@ def payments() -> Flask:
 
 
 def test_requests_are_counted_under_the_routes_that_flask_matched(
-    recorder: Recorder, counted: Counted, serve_wsgi: ServeWsgi
+    recorder: Recorder, counted: Counted
 ) -> None:
     """Two routes that fit the same path are told apart; paths and methods nobody knows are other and 405."""
     app = payments()
     instrument(app, recorder)
-    with httpx.Client(base_url=serve_wsgi(app), trust_env=False) as client:
+    with serving_wsgi(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/v1/payments/7", headers={"x-correlation-id": "abcd-1234"})
         assert answer.json() == {"number": 7, "correlation_id": "abcd-1234"}
         assert answer.headers["x-correlation-id"] == "abcd-1234"

@@ -202,6 +202,8 @@ def test_compressed_and_long_answers_reach_the_caller_whole(
         instrument(client, recorder, provider="north", operation="authorize", classify=classify)
         assert client.get("http://provider/").content == content
     assert attempts(read) == {"declined" if size < 64 * 1024 - 100 else "succeeded": 1}
+    # One that is too long is not shown to `classify` at all, rather than in part.
+    assert read("moneypath_telemetry_drops_total", reason="unknown_value") == 0
 
 
 def test_transport_for_tests_counts_too(recorder: Recorder, read: Read) -> None:

@@ -17,7 +17,7 @@ from moneypath.telemetry.integrations.wsgi import TelemetryMiddleware
 from moneypath.telemetry.tracing import Tracer
 from moneypath.telemetry.tracing.record import SpanRecord
 
-from .conftest import Provider, ServeWsgi
+from .conftest import Provider, serving_wsgi
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -59,7 +59,7 @@ def traced(catalogue: Catalogue) -> Iterator[Traced]:
     made.spans()
 
 
-def test_call_of_a_request_is_its_child(traced: Traced, provider: Provider, serve_wsgi: ServeWsgi) -> None:
+def test_call_of_a_request_is_its_child(traced: Traced, provider: Provider) -> None:
     """From the caller through Flask and httpx to the provider, one trace; retries are numbered."""
     app = Flask("checkout")
     north = httpx.Client(base_url=provider.url, trust_env=False)
@@ -73,7 +73,7 @@ def test_call_of_a_request_is_its_child(traced: Traced, provider: Provider, serv
 
     observed_flask.instrument(app, traced.recorder)
     observed_httpx.instrument(north, traced.recorder, provider="north", operation="authorize")
-    with north, httpx.Client(base_url=serve_wsgi(app), trust_env=False) as client:
+    with north, serving_wsgi(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         headers = {"traceparent": CALLER, "x-correlation-id": "order-0001"}
         assert client.post("/payments/7", headers=headers).text == "7"
     spans = traced.spans()
@@ -197,3 +197,18 @@ def test_span_of_a_payment_whose_answer_was_lost_is_indeterminate(traced: Traced
     spans = traced.spans()
     assert spans["payment authorize"].attributes["moneypath.outcome"] == "indeterminate"
     assert spans["provider authorize"].attributes["moneypath.outcome"] == "indeterminate"
+
+
+def test_answer_that_is_read_elsewhere_leaves_what_is_active_there(
+    traced: Traced, provider: Provider
+) -> None:
+    """The call's span ends with the last byte, in whatever context that comes."""
+    with httpx.Client(base_url=provider.url, trust_env=False) as client:
+        observed_httpx.instrument(client, traced.recorder, provider="north", operation="query")
+        with client.stream("GET", "/approved") as answer:
+            elsewhere = Context("elsewhere-1")
+            with correlation.entered(elsewhere):
+                answer.read()
+                assert correlation.active() == elsewhere
+            assert correlation.active() is None
+    assert traced.spans()["provider query"].attributes["moneypath.outcome"] == "succeeded"

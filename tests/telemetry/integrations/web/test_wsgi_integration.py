@@ -13,7 +13,7 @@ from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.integrations.wsgi import TelemetryMiddleware, metrics_app
 
-from .conftest import Counted, ServeWsgi
+from .conftest import Counted, serving_wsgi
 
 Read = Callable[..., float | None]
 
@@ -67,11 +67,12 @@ def call(app: WSGIApplication, path: str = "/healthz", **environ: str) -> tuple[
     return started, app({"REQUEST_METHOD": "GET", "PATH_INFO": path, **environ}, start_response)
 
 
-def test_served_by_a_real_server(recorder: Recorder, counted: Counted, serve_wsgi: ServeWsgi) -> None:
+def test_served_by_a_real_server(recorder: Recorder, counted: Counted) -> None:
     """Method, route and status are counted; the caller's id is current inside and comes back once."""
     # The validator on both sides: to one it is a proper server, to the other a proper application.
-    url = serve_wsgi(validator(TelemetryMiddleware(validator(answering("201 Created")), recorder, ROUTES)))
-    answer = httpx.get(f"{url}/v1/payments/7", headers={"X-Correlation-Id": "abcd-1234"}, trust_env=False)
+    app = validator(TelemetryMiddleware(validator(answering("201 Created")), recorder, ROUTES))
+    with serving_wsgi(app) as url:
+        answer = httpx.get(f"{url}/v1/payments/7", headers={"X-Correlation-Id": "abcd-1234"}, trust_env=False)
     assert (answer.status_code, answer.text) == (201, "abcd-1234")
     assert answer.headers.get_list("x-correlation-id") == ["abcd-1234"]
     assert counted("GET", "/v1/payments/{payment_id}", "201") == 1
@@ -86,10 +87,10 @@ def test_an_id_that_is_none_is_replaced(recorder: Recorder, given: str) -> None:
     assert correlation.current() is None
 
 
-def test_path_outside_ascii_is_matched(recorder: Recorder, counted: Counted, serve_wsgi: ServeWsgi) -> None:
+def test_path_outside_ascii_is_matched(recorder: Recorder, counted: Counted) -> None:
     """WSGI hands its bytes over as Latin-1."""
-    url = serve_wsgi(TelemetryMiddleware(answering(), recorder, ROUTES))
-    httpx.get(f"{url}/v1/caf\u00e9", trust_env=False)
+    with serving_wsgi(TelemetryMiddleware(answering(), recorder, ROUTES)) as url:
+        httpx.get(f"{url}/v1/caf\u00e9", trust_env=False)
     assert counted("GET", "/v1/caf\u00e9", "200") == 1
 
 
@@ -183,10 +184,10 @@ def test_too_many_routes_of_an_application_are_other(recorder: Recorder, counted
     assert counted("GET", "other", "200") == 2
 
 
-def test_metrics_are_served(recorder: Recorder, serve_wsgi: ServeWsgi) -> None:
+def test_metrics_are_served(recorder: Recorder) -> None:
     """In the format asked for; HEAD has no body, other methods are refused by name."""
-    url = serve_wsgi(validator(metrics_app(recorder)))
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    app = validator(metrics_app(recorder))
+    with serving_wsgi(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         text = client.get("/metrics")
         assert text.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert "# TYPE moneypath_payments_total counter" in text.text
