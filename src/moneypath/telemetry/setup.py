@@ -27,9 +27,11 @@ _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def setup(
-    catalogue: Catalogue,
+    catalogue: Catalogue | None = None,
     *,
     service: str,
+    providers: Iterable[str] = (),
+    currencies: Iterable[str] = (),
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
     tracer: Tracer = SILENT,
@@ -37,6 +39,8 @@ def setup(
 ) -> Recorder:
     """Make the recorder of one process.
 
+    A service without a `moneypath.yaml`, hence without a generated catalogue to load, names its `providers`
+    and `currencies` instead and gets the catalogue of `Catalogue.start`.
     `metrics` names what this service records (None: everything), so that no process exposes
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
@@ -51,6 +55,13 @@ def setup(
         raise TelemetryError(
             f"service {service!r}: not a service name",
             hint="lower case letters, digits and dashes, a letter first, at most 63 characters",
+        )
+    if catalogue is None:
+        catalogue = Catalogue.start(providers=providers, currencies=currencies)
+    elif providers or currencies:
+        raise TelemetryError(
+            "setup: a catalogue and providers or currencies",
+            hint="the catalogue names them already; leave them out, or give them without a catalogue",
         )
     names = set(catalogue.metrics if metrics is None else metrics)
     for name in sorted(names):

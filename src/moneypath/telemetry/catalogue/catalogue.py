@@ -7,7 +7,7 @@ from pathlib import Path
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import fill_slots
+from moneypath.telemetry.catalogue.vocabulary import STARTING_CHECKS, STARTING_SCHEMES, fill_slots
 from moneypath.telemetry.errors import CatalogueInvalid
 
 __all__ = ["Catalogue", "Merge", "MetricKind", "MetricSpec", "Unit"]
@@ -73,6 +73,22 @@ class Catalogue:
                 )
             specs[name] = _with_edges(spec, thresholds)
         return cls.of(specs.values())
+
+    @classmethod
+    def start(cls, *, providers: Iterable[str], currencies: Iterable[str]) -> "Catalogue":
+        """Build the catalogue of a service that has no `moneypath.yaml` yet, from what it has to know.
+
+        Card schemes are the usual ones and `other`, the one integrity check is `ledger_balance`. Raises
+        CatalogueInvalid if providers or currencies are missing or are no label values.
+        """
+        return cls.build(
+            {
+                "providers": tuple(providers),
+                "currencies": tuple(currencies),
+                "schemes": STARTING_SCHEMES,
+                "checks": STARTING_CHECKS,
+            }
+        )
 
     @classmethod
     def load(cls, file: Path) -> "Catalogue":

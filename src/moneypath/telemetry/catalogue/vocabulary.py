@@ -193,6 +193,10 @@ HTTP_STATUS_CODES = (
     *("500", "501", "502", "503", "504", OTHER),
 )
 
+# For a service that declares neither; `moneypath.yaml` takes their place once there is one.
+STARTING_SCHEMES = ("visa", "mastercard", "amex", OTHER)
+STARTING_CHECKS = ("ledger_balance",)
+
 REQUIRED_SLOTS = ("providers", "currencies", "checks", "schemes")
 OPTIONAL_SLOTS: Mapping[str, tuple[str, ...]] = {
     "methods": ("card",),

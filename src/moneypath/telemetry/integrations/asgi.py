@@ -1,17 +1,15 @@
 """Pure ASGI: a middleware that times requests and traces them, and an endpoint that serves the metrics."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER, Outcome
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
+from moneypath.telemetry.integrations.http_server import MARK, RequestTimes
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import SpanKind
-from moneypath.telemetry.tracing.finished import STATUS_CODE
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,13 +17,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HISTOGRAM = "http_server_request_duration_seconds"
-ROUTES_LIMIT = 200
-PATH_LENGTH_LIMIT = 2048
-
-_HEADER = correlation.HEADER.encode()
+_HEADER: Final = correlation.HEADER.encode()
+_HEADER_LENGTH: Final = len(_HEADER)
 _TRACEPARENT: Final = b"traceparent"
 _TRACESTATE: Final = b"tracestate"
+_SERVER: Final = SpanKind.SERVER
 # ASGI demands lower case; a server that passes on what HTTP/1.1 clients write is understood too.
 _CARRIED: Final = {
     spelling: name
@@ -33,49 +29,64 @@ _CARRIED: Final = {
     for spelling in (name, name.title(), name.capitalize(), name.upper(), b"X-Correlation-ID")
     if spelling.lower() == name
 }
-_PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:path)?(?::[a-z]+)?\}")
 
 
 class TelemetryMiddleware:
     """Time each HTTP request, give it a correlation id and a span; anything but HTTP passes untouched.
 
     `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label; any
-    other path is `other`. An exception counts as 500 and passes on.
+    other path is `other`. An exception counts as 500 and passes on. Inside another of its kind, as in
+    an application that is mounted in an observed one, it passes requests on: each counts once.
     """
 
     def __init__(self, app: App, recorder: Recorder, routes: Iterable[str]) -> None:
         self._app = app
-        self._routes = Routes(routes)
-        self._histogram = recorder.histogram(HISTOGRAM)
-        self._histogram.close_label("http_route", (*self._routes.templates, OTHER))
-        self._begin = recorder.tracer.begin
-        self._clock = recorder.tracer.clock
-        self._slow_seconds = recorder.tracer.slow_seconds
+        self._times = RequestTimes(recorder, routes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call costs more than a branch
+        if scope["type"] != "http" or MARK in scope:
             await self._app(scope, receive, send)
             return
-        clock = self._clock
+        times = self._times
+        clock = times.clock
         begun = clock()
         ended: float | None = None
+        scope[MARK] = True
+        path, root = scope.get("path", ""), scope.get("root_path")
+        if root and path.startswith(f"{root}/"):
+            # A server that was told of a root path puts it before the path. A mount lengthens the root later.
+            path = path[len(root) :]
         # Until an answer begins: a server answers 500 for an app that raises or stays silent.
         status = 500
-        given, traceparent, tracestate = _read_headers(scope.get("headers", ()))
-        correlation_id = correlation.accept(given)
-        span = self._begin("HTTP", SpanKind.SERVER, correlation_id, traceparent, tracestate, begun)
+        given = traceparent = tracestate = None
+        headers = scope.get("headers", ())
+        for name, value in headers:
+            if name in _CARRIED:
+                if name != _TRACEPARENT or traceparent is not None:
+                    given, traceparent, tracestate = _read_headers(headers)
+                    break
+                # As a rule the only one of them that there is.
+                traceparent = value.decode("latin-1")
+        correlation_id = correlation.mint() if given is None else correlation.accept(given)
+        span = times.begin("HTTP", _SERVER, correlation_id, traceparent, tracestate, begun)
         failure: BaseException | None = None
 
-        async def send_marked(message: Message) -> None:
-            nonlocal status, ended
-            if message["type"] == "http.response.start":
+        def send_marked(message: Message) -> Awaitable[None]:
+            nonlocal status
+            kind = message["type"]
+            if kind == "http.response.start":
                 status = message["status"]
-                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != _HEADER]
-                message = {**message, "headers": [*headers, (_HEADER, correlation_id.encode())]}
+                message = _marked(message, correlation_id)
+            elif kind == "http.response.body" and not message.get("more_body", False):
+                return send_last(message)
+            # Given on as it is: a coroutine around each message would cost more than all that is done here.
+            return send(message)
+
+        async def send_last(message: Message) -> None:
+            nonlocal ended
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                # Background work after the response is not the caller's time.
-                ended = clock()
+            # Background work after the response is not the caller's time.
+            ended = clock()
 
         try:
             await self._app(scope, receive, send_marked)
@@ -85,78 +96,37 @@ class TelemetryMiddleware:
         finally:
             if ended is None:
                 ended = clock()
-            method, route = _closed(scope["method"], HTTP_METHODS), self._routes.label(scope)
-            self._histogram.observe(
-                ended - begun,
-                http_request_method=method,
-                http_route=route,
-                http_response_status_code=_closed(str(status), HTTP_STATUS_CODES),
-            )
-            if span.sampled or status >= 500 or ended - begun >= self._slow_seconds:
-                span.name = f"{method} {route}"
-                span.attributes = {"http.request.method": method, "http.route": route, STATUS_CODE: status}
-                if status >= 500:
-                    span.end_with(Outcome.FAILED)
-            span.end(failure, ended)
+            # Starlette leaves the matched route in the scope; it is not hashable, its path is.
+            route = times.find(path, getattr(scope.get("route"), "path", None))
+            times.end(span, ended - begun, ended, (scope["method"], route, status), failure)
             # The error holds this frame, and would be held by it.
             del failure
 
 
-class Routes:
-    """Find the template of a request's path."""
-
-    __slots__ = ("_patterns", "templates")
-
-    def __init__(self, templates: Iterable[str]) -> None:
-        self.templates = tuple(dict.fromkeys(templates))
-        if len(self.templates) > ROUTES_LIMIT:
-            raise TelemetryError(f"routes: {len(self.templates)} are more than {ROUTES_LIMIT}")
-        for template in self.templates:
-            if not template.startswith("/"):
-                raise TelemetryError(f"route {template!r}: has to begin with /")
-        self._patterns = [(_pattern(template), template) for template in self.templates]
-
-    def label(self, scope: Scope) -> str:
-        """Return the template that the framework matched, else the first that fits the path, else `other`."""
-        # Starlette leaves the matched route in the scope; it is not hashable, its path is.
-        matched = getattr(scope.get("route"), "path", None)
-        if isinstance(matched, str) and matched in self.templates:
-            return matched
-        path = str(scope.get("path", ""))
-        if path in self.templates:
-            return path
-        if len(path) > PATH_LENGTH_LIMIT:
-            return OTHER
-        return next((template for pattern, template in self._patterns if pattern.fullmatch(path)), OTHER)
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    end = 0
-    for parameter in _PARAMETER.finditer(template):
-        parts += [re.escape(template[end : parameter.start()]), ".+" if parameter.group(1) else "[^/]+"]
-        end = parameter.end()
-    return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)
-
-
-def _closed(value: object, allowed: tuple[str, ...]) -> str:
-    return value if isinstance(value, str) and value in allowed else OTHER
+def _marked(message: Message, correlation_id: str) -> Message:
+    """Return the start of an answer with the id in its headers, in place of one that was there."""
+    headers = list(message.get("headers", ()))
+    for name, _ in headers:
+        if len(name) == _HEADER_LENGTH and name.lower() == _HEADER:
+            headers = [pair for pair in headers if pair[0].lower() != _HEADER]
+            break
+    headers.append((_HEADER, correlation_id.encode()))
+    return {**message, "headers": headers}
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, str | None, str | None]:
     """Return the correlation id, traceparent and tracestate that a request carries, as they were sent."""
     found: dict[bytes, bytes | None] = {}
     for spelling, value in headers:
-        if spelling in _CARRIED:
-            name = _CARRIED[spelling]
-            if name not in found:
-                found[name] = value
-            else:
-                # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
-                before = found[name]
-                found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
-    if not found:
-        return None, None, None
+        name = _CARRIED.get(spelling)
+        if name is None:
+            continue
+        if name not in found:
+            found[name] = value
+        else:
+            # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
+            before = found[name]
+            found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
     get = found.get
     return _text(get(_HEADER)), _text(get(_TRACEPARENT)), _text(get(_TRACESTATE))
 

@@ -12,10 +12,11 @@ from time import time
 from types import TracebackType
 from typing import Self
 
-from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason, Outcome
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
 from moneypath.telemetry.correlation.context import Active
 from moneypath.telemetry.exposition.samples import KeptExemplars, Key
 from moneypath.telemetry.recording.cells import LARGEST, Drops, active
+from moneypath.telemetry.recording.endings import outcome_of
 from moneypath.telemetry.recording.store import PAYMENTS, CellStore, LiveCells
 
 # The cells of a row: the sum of seconds, the sum of fees, one count a bucket, +Inf last.
@@ -246,7 +247,7 @@ class PaymentRecord:
         if self.begun is None:
             return
         if kind is not None:
-            self.finish(Outcome.FAILED, NO_PROVIDER)
+            self.finish(outcome_of(error), NO_PROVIDER)
         else:
             # Left in peace without an outcome: naming one would be a guess, so the gap itself is counted.
             self.begun = None

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
+from moneypath.telemetry.recording.endings import outcome_of
 from moneypath.telemetry.recording.lanes import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing.finished import PROVIDER
@@ -47,4 +48,6 @@ class TracedPayment(PaymentRecord):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._record.__exit__(kind, error, trace)
+        if error is not None and self._span.outcome is None:
+            self._span.end_with(outcome_of(error))
         self._span.end(error)
