@@ -37,6 +37,7 @@ class RecorderReader(MetricReader):
         interval_seconds: float,
         timeout_seconds: float,
     ) -> None:
+        # As the SDK's own periodic reader does: what its instruments send is the exporter's to prefer.
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,
             preferred_aggregation=exporter._preferred_aggregation,
