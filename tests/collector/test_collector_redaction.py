@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from moneypath.telemetry import Catalogue
-from moneypath.telemetry.redaction.redact import is_card_number
+from moneypath.telemetry.redaction import is_card_number
 
 ROOT = Path(__file__).parents[2]
 

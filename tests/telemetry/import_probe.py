@@ -13,7 +13,10 @@ import signal
 import sys
 import threading
 import warnings
-from types import FrameType
+from collections.abc import Iterable, Sequence
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
+from types import FrameType, ModuleType
 from typing import Any
 
 AUDITED = ("open", "socket.", "subprocess.", "os.fork", "os.putenv", "os.system")
@@ -60,17 +63,24 @@ def hear(event: str, _arguments: object) -> None:
 
 
 class OnlyThese(importlib.abc.MetaPathFinder):
-    """Let no package be found but those that may be there."""
+    """Find no package on the path but those that may be there."""
 
     def __init__(self, allowed: set[str]) -> None:
         self._allowed = allowed | set(sys.stdlib_module_names) | {"moneypath", "moneypath_naughty"}
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Refuse what is not allowed, and leave the rest to the other finders."""
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Look for what is allowed."""
         package = name.partition(".")[0]
         # The interpreter's own figures bear its platform's name.
-        if package not in self._allowed and not package.startswith("_sysconfigdata"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if package in self._allowed or package.startswith("_sysconfigdata"):
+            return PathFinder.find_spec(name, path, target)
+        return None
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
+        """Tell the versions of packages, which some ask for when they are imported."""
+        return MetadataPathFinder.find_distributions(context)
 
 
 def state() -> dict[str, object]:
@@ -92,7 +102,8 @@ def main() -> None:
     """Print the deeds as JSON, and every package that came to be loaded."""
     modules, allowed = json.loads(sys.argv[1])
     there = set(sys.modules)
-    sys.meta_path.insert(0, OnlyThese(set(allowed)))
+    # In the place of all that looks for files; what is built in or frozen belongs to the interpreter.
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, OnlyThese(set(allowed))]
     for owner, name in WATCHED:
         watch(owner, name)
     sys.addaudithook(hear)
