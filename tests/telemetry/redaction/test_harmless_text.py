@@ -55,6 +55,9 @@ def test_fractions_survive(number: float) -> None:
     [
         "ORD-2026-000123",
         "order 1000000000000001",
+        "took 41111111.11111111 s",
+        "version 41.11.11.11.11.11.11.11",
+        "4111.1111 1111.1111 of two",
         "a" * 40,
         "4111111111111111aaaaaaaaaaaaaaaa",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",

@@ -83,6 +83,12 @@ def test_plain_number_is_refused_where_it_would_be_well_formed(card: str) -> Non
             wirings(SHARED, card)[wiring]()
 
 
+def test_hint_is_masked_as_the_rest_is() -> None:
+    """Whoever raises one of the library's errors, in an integration say, need not think of it."""
+    error = TelemetryError(f"refused {CARD}", hint=f"password=hunter2, {CARD}")
+    assert (error.what, error.hint) == ("refused [card]", "password=[secret], [card]")
+
+
 def test_route_template_with_a_number_is_refused() -> None:
     """An open label is closed at wiring, and its values are looked at then."""
     spec = MetricSpec("moneypath_x_total", MetricKind.COUNTER, "help", labels={"a": ()}, series_budget=9)

@@ -66,14 +66,14 @@ SHAPES = (
     *("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "rk_test_4eC39HqLyjWDarjtT1", "whsec_Zm9vYmFyYmF6"),
     *(
         "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-        "github_pat_11ABCDEFG0abcdefghij_xyz",
+        "github_pat_11ABCDEFG0abcdefzhij_xyz",
         "glpat-ABCDEFGHijklmnop1234",
     ),
     *("xoxb-123456789012-abcdef", "xapp-1-A0000-123-abc", "AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE"),
-    *("AIzaSyA1234567890abcdefghijklmnopqrstuv", "ya29.a0AfH6SMBxxxxxxxxxxxx", "sq0csp-abcdefghijklmnopqrst"),
-    *("shpat_0123456789abcdef0123456789abcdef", "access_token$production$abcdefghij123456$0a1b2c"),
-    *("SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwx", "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"),
-    *("npm_abcdefghijklmnopqrstuvwxyz0123456789", "hvs.CAESIJabcdefghijklmnopqrstuv"),
+    *("AIzaSyA1234567890abcdefzhijklmnopqrstuv", "ya29.a0AfH6SMBxxxxxxxxxxxx", "sq0csp-abcdefzhijklmnopqrst"),
+    *("shpat_0123456789abcdef0123456789abcdef", "access_token$production$abcdefzhij123456$0a1b2c"),
+    *("SG.abcdefzhijklmnopqrstuv.abcdefzhijklmnopqrstuvwx", "sk-proj-abcdefzhijklmnopqrstuvwxyz0123456789"),
+    *("npm_abcdefzhijklmnopqrstuvwxyz0123456789", "hvs.CAESIJabcdefzhijklmnopqrstuv"),
     *("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJhbGciOiJSU0EifQ.b0tl.aXY.Y2lwaGVy.dGFn"),
 )
 

@@ -87,20 +87,16 @@ class _Run:
 
 def _in_run(run: _Run) -> Iterator[Span]:
     first = 0
-    masked_before = False
     while first < len(run.starts):
-        fraction = run.is_fraction(first) and not masked_before
+        fraction = run.is_fraction(first)
         last = run.last_group(first)
         if last is not None and not (fraction and (last == first or not run.dotted[first])):
             yield Span(run.starts[first], run.ends[last], CARD_MASK)
-            masked_before = True
             first = last + 1
             continue
-        masked_before = False
         if not fraction:
             for start, end in sorted(_at_borders(run.text, run.starts[first], run.ends[first])):
                 yield Span(start, end, CARD_MASK)
-                masked_before = end == run.ends[first]
         first += 1
 
 

@@ -77,7 +77,21 @@ _NAME_HINTS = (
     *("cv", "card", "code", "value", "track", "stripe", "pan", "pin", "csc", "otp", "iban"),
 )
 _SHAPE_HINTS = (
-    *("eyJ", "k_live_", "k_test_", "whsec_", "gh", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "AIza", "ya29."),
+    *(
+        "eyJ",
+        "k_live_",
+        "k_test_",
+        "whsec_",
+        "gh",
+        "github_pat_",
+        "glpat-",
+        "xox",
+        "xapp-",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "ya29.",
+    ),
     *("sq0", "shp", "access_token$", "SG.", "sk-", "npm_", "pypi-", "dop_v1_", "hvs."),
 )
 _LONG = 200
