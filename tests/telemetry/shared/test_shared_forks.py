@@ -137,6 +137,10 @@ observed.observe(1)
 open_payment = recorder.payment("capture").__enter__()
 locked, done = threading.Event(), threading.Event()
 
+# A child that recorded nothing, so that there is a group to be read, and a lock to be held for that.
+forked(parent)
+counted(recorder)
+
 def hold():
     with recorder._store._reader._lock:
         locked.set()
@@ -204,10 +208,9 @@ def test_fork_of_a_process_that_cannot_share(shared: str, tmp_path: Path) -> Non
     """A child that must not or cannot share counts from zero for itself; only the latter is a drop."""
     script = f"""
 os.environ.pop("XDG_RUNTIME_DIR")
-import tempfile
+os.environ["TMPDIR"] = "/nowhere"
 from moneypath.telemetry.recording.shared import group
 group.MEMORY_FOLDER = Path("/nowhere")
-tempfile.tempdir = "/nowhere"
 recorder = setup(CATALOGUE, service="shop", shared={shared})
 bound = count(recorder)
 bound.inc(5)

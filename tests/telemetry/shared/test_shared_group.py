@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,7 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         place.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(places[0]))
     monkeypatch.setattr(group, "MEMORY_FOLDER", places[1])
-    monkeypatch.setattr(tempfile, "tempdir", str(places[2]))
+    monkeypatch.setenv("TMPDIR", str(places[2]))
     return places
 
 
@@ -53,6 +52,12 @@ def test_group_is_found_without_being_told(small: Catalogue, roots: list[Path], 
     assert folder.name.startswith(f"shop-api-{os.getppid()}-")
     assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_who_works_alone_leaves_no_trace(small: Catalogue, roots: list[Path]) -> None:
+    """A process that shares nothing makes no folder, neither at its start nor when it is scraped."""
+    setup(small, service="api").render()
+    assert not [path for place in roots for path in place.iterdir()]
 
 
 def make_link(place: Path) -> None:

@@ -211,11 +211,11 @@ def test_parent_adds_its_children_to_itself(
         metrics, clock = small.metrics, lambda: 0.0
         return Recorder(small, service="api", metrics=metrics, clock=clock, locked=False, store=store)
 
-    parent = recorder(ParentStore(Group(tmp_path / "none"), layout))
+    parent = recorder(ParentStore(lambda: None, layout))
     parent.counter("moneypath_steps_total").inc(side="left")
     assert scrape(parent)[LEFT] == 1
 
-    parent = recorder(ParentStore(group, layout))
+    parent = recorder(ParentStore(lambda: group, layout))
     children = [recorder(SharedStore(group, layout, used_by(layout, small.metrics))) for _ in range(2)]
     for number, each in enumerate([*children, parent], start=1):
         each.counter("moneypath_steps_total").inc(number, side="left")

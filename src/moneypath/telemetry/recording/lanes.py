@@ -95,7 +95,7 @@ class PaymentLane:
 
     def start(self) -> None:
         """Count a payment that begins."""
-        self.started[0] += 1
+        self.started[0] += 1.0
 
     def finish(
         self, seconds: float, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0
@@ -120,7 +120,7 @@ class PaymentLane:
                 self._drop_number(seconds)
                 return
             cells[0] += seconds
-            cells[bucket] += 1
+            cells[bucket] += 1.0
         except (TypeError, ValueError, ArithmeticError):
             self._drop_number(seconds)
             return
@@ -216,7 +216,7 @@ class PaymentRecord:
 
     def __enter__(self) -> Self:
         lane = self.lane
-        lane.started[0] += 1
+        lane.started[0] += 1.0
         clock = lane.clock
         self.begun = clock() if self.since is None else self.since
         return self

@@ -181,7 +181,7 @@ class Recorder:
             lane = self._lane_otherwise(operation, traffic, cohort)
             lane.start()
             return lane
-        lane.started[0] += 1
+        lane.started[0] += 1.0
         return lane
 
     def _lane_otherwise(self, operation: str, traffic: str, cohort: str) -> PaymentLane:

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +45,17 @@ class Group:
     @classmethod
     def of_children(cls, parent: Process, service: str, digest: str) -> "Group":
         """Return the group of a process' children, below the first folder that is safe; raises OSError."""
-        return cls(_base() / f"{service}-{parent.pid}-{parent.started}-{world()}-{digest}")
+        return cls(_base() / _name(parent, service, digest))
+
+    @classmethod
+    def found(cls, parent: Process, service: str, digest: str) -> "Group | None":
+        """Return the group of a process' children if they made it; makes nothing itself."""
+        for base in _bases():
+            with suppress(OSError):
+                _refuse_unsafe(base)
+                if (base / _name(parent, service, digest)).is_dir():
+                    return cls(base / _name(parent, service, digest))
+        return None
 
     @classmethod
     def within(cls, folder: Path, service: str, digest: str) -> "Group":
@@ -127,13 +136,21 @@ def _is_alive(path: Path) -> bool:
         member.close()
 
 
+def _name(parent: Process, service: str, digest: str) -> str:
+    return f"{service}-{parent.pid}-{parent.started}-{world()}-{digest}"
+
+
+def _bases() -> list[Path]:
+    named = [Path(folder) for folder in (os.environ.get("XDG_RUNTIME_DIR"),) if folder]
+    # Not `tempfile.gettempdir`, which writes a file to find out, and raises where nothing can be written.
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - see above
+    return [root / f"moneypath-{os.geteuid()}" for root in (*named, MEMORY_FOLDER, temporary)]
+
+
 def _base() -> Path:
     """Return the first folder of ours that is safe; the same for all workers, who look in one order."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    roots = [Path(runtime)] if runtime else []
     problems: list[str] = []
-    for root in (*roots, MEMORY_FOLDER, Path(tempfile.gettempdir())):
-        base = root / f"moneypath-{os.geteuid()}"
+    for base in _bases():
         try:
             _make_private(base)
         except OSError as error:
@@ -146,6 +163,10 @@ def _base() -> Path:
 def _make_private(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
+    _refuse_unsafe(folder)
+
+
+def _refuse_unsafe(folder: Path) -> None:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise FolderUnsafe(f"{folder}: has to be a folder of this user that nobody else may enter")

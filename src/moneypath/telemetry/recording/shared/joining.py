@@ -53,7 +53,7 @@ class Joining:
             return CellStore()
         parent = parent_of_workers()
         if parent is None and self._shared is None:
-            return self._alone()
+            return ParentStore(self._of_own_children, self._layout)
         return self._join(parent or Process.of(os.getppid()))
 
     def after_fork(self) -> CellStore:
@@ -62,13 +62,8 @@ class Joining:
             return CellStore()
         return self._join(self._self)
 
-    def _alone(self) -> CellStore:
-        try:
-            group = Group.of_children(self._self, self._service, self._digest)
-        except OSError:
-            # Nothing is to be shared now; a child that wants to will say that it cannot.
-            return CellStore()
-        return ParentStore(group, self._layout)
+    def _of_own_children(self) -> Group | None:
+        return Group.found(self._self, self._service, self._digest)
 
     def _join(self, parent: Process) -> CellStore:
         try:

@@ -1,7 +1,7 @@
 """The stores of a worker that shares its cells, and of a process whose children may do so."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from moneypath.telemetry.exposition.samples import Key
 from moneypath.telemetry.recording.shared.file import WorkerFile
@@ -56,16 +56,21 @@ class SharedStore(CellStore):
 class ParentStore(CellStore):
     """Keep cells in this process alone, and read those of its children, should there be any."""
 
-    def __init__(self, group: Group, layout: Mapping[str, SlotLayout]) -> None:
+    def __init__(self, find: Callable[[], Group | None], layout: Mapping[str, SlotLayout]) -> None:
+        """Look for the children's group by `find` at each scrape, until there is one."""
         super().__init__()
-        self._group = group
-        self._reader = GroupReader(group, layout)
+        self._find = find
+        self._layout = layout
+        self._reader: GroupReader | None = None
 
     def merged(self) -> Merged | None:
         """Return what this process and its children recorded, or None if no child ever shared anything."""
-        if not self._group.folder.exists():
-            return None
         try:
+            if self._reader is None:
+                group = self._find()
+                if group is None:
+                    return None
+                self._reader = GroupReader(group, self._layout)
             return self._reader.read(self.own())
         except OSError:
             return Merged(self.own(), skipped=1)
