@@ -1,9 +1,11 @@
 """Everything the service counts, by the names it thinks in; the only module that knows series names."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
+from moneypath.telemetry.integrations.ledger import LedgerKind, LedgerOutcome, LedgerWrite
 from moneypath.telemetry.tracing import SILENT, Tracer
 from refpay.costs import METHOD, CostModel
 from refpay.errors import StartRefused
@@ -112,8 +114,6 @@ class Measures:
         self._results = recorder.counter("moneypath_authorization_results_total")
         self._attempts = recorder.counter("moneypath_provider_attempts_total")
         self._attempt_seconds = recorder.histogram("moneypath_provider_request_duration_seconds")
-        self._writes = recorder.counter("moneypath_ledger_writes_total")
-        self._write_seconds = recorder.histogram("moneypath_ledger_write_duration_seconds")
         self._micro_units = recorder.counter("moneypath_cost_micro_units_total")
         self._keys = (
             recorder.counter("moneypath_idempotency_results_total")
@@ -179,10 +179,11 @@ class Measures:
         self._attempts.inc(provider=provider, operation=operation, outcome=outcome)
         self._attempt_seconds.observe(seconds, provider=provider, operation=operation, outcome=outcome)
 
-    def observe_ledger_write(self, *, kind: str, outcome: str, seconds: float) -> None:
-        """Count and time one ledger transaction."""
-        self._writes.inc(kind=kind, outcome=outcome)
-        self._write_seconds.observe(seconds, kind=kind, outcome=outcome)
+    def ledger_write(
+        self, kind: LedgerKind | None, outcomes: Mapping[type[BaseException], LedgerOutcome]
+    ) -> LedgerWrite:
+        """Count and time one ledger transaction, COMMIT included; of no kind, nothing."""
+        return LedgerWrite(self.recorder, kind=kind, outcomes=outcomes)
 
     def count_fee(self, *, provider: str, currency: str, amount_minor: int) -> None:
         """Count what a provider takes for one captured payment; once, after its COMMIT."""

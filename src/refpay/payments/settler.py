@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from moneypath.telemetry.integrations.ledger import LedgerKind, LedgerOutcome
 from refpay.clock import Clock
 from refpay.db.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionConflicted
 from refpay.db.pool import Database
@@ -22,7 +23,12 @@ from refpay.payments.settling import Settlement, settle
 from refpay.providers.port import DeclineCode
 
 _LOG: Final = structlog.get_logger()
-_LEDGER_KINDS: Final = {OperationKind.CAPTURE: "posting", OperationKind.REFUND: "reversal"}
+_LEDGER_KINDS: Final = {OperationKind.CAPTURE: LedgerKind.POSTING, OperationKind.REFUND: LedgerKind.REVERSAL}
+# The first that fits; what the driver itself raised is judged by the library.
+_OUTCOMES: Final[dict[type[BaseException], LedgerOutcome]] = {
+    CommitOutcomeUnknown: LedgerOutcome.UNKNOWN,
+    TransactionConflicted: LedgerOutcome.CONFLICT_RETRIED,
+}
 _RESULTS: Final = {
     DeclineCode.INSUFFICIENT_FUNDS: "soft_decline",
     DeclineCode.DO_NOT_HONOR: "hard_decline",
@@ -58,30 +64,17 @@ class Settler:
         Raises DatabaseUnavailable when it did not happen and CommitOutcomeUnknown when that is not
         known; either way it may be called again.
         """
-        begun = self._clock.monotonic()
-        outcome: str | None = "failed"
+        moves_money = finding.status is OperationStatus.SUCCEEDED
+        kind = _LEDGER_KINDS.get(operation.kind) if moves_money else None
         try:
-            settlement = await self._apply(operation.id, operation.payment_id, finding, actor)
-            outcome = "committed" if settlement.applied else None
-        except CommitOutcomeUnknown:
-            outcome = "unknown"
-            raise
-        except TransactionConflicted:
-            outcome = "conflict_retried"
-            raise
+            with self._measures.ledger_write(kind, _OUTCOMES) as write:
+                settlement = await self._apply(operation.id, operation.payment_id, finding, actor)
+                if not settlement.applied:
+                    write.nothing_written()
         except asyncpg.IntegrityConstraintViolationError as problem:
-            outcome = "rejected"
             raise InvariantViolation(
                 f"database refuses to settle: {operation.id} ({problem.sqlstate})"
             ) from problem
-        finally:
-            moves_money = finding.status is OperationStatus.SUCCEEDED and operation.kind in _LEDGER_KINDS
-            if moves_money and outcome:
-                self._measures.observe_ledger_write(
-                    kind=_LEDGER_KINDS[operation.kind],
-                    outcome=outcome,
-                    seconds=self._clock.monotonic() - begun,
-                )
         self._note(settlement)
         await self.look_up_unanswered()
         return settlement

@@ -144,8 +144,7 @@ def until(rival: "asyncpg.Connection[Any]") -> Until:
 def _waiting_on(connection: "asyncpg.Connection[Any]") -> Until:
     async def wait(query: str) -> Any:
         async with asyncio.timeout(10):
-            while (found := await connection.fetchval(query)) is None:
-                # The database has no event of ours.
+            while (found := await connection.fetchval(query)) is None:  # noqa: ASYNC110 - it has no event of ours
                 await asyncio.sleep(0.005)
         return found
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from moneypath.telemetry.catalogue.vocabulary import DropReason
-from moneypath.telemetry.integrations.ledger import LedgerWrite
+from moneypath.telemetry.integrations.ledger import SECONDS, WRITES, LedgerWrite
 from moneypath.telemetry.recording.recorder import Recorder
 
 __all__ = ["OPTION", "observe_ledger"]
@@ -34,8 +34,10 @@ def observe_ledger(
 
     Call it once an engine, before its first connection. A connection that is kept after COMMIT tells no
     end of it: such a transaction is counted when the connection is used again or returned, and is timed
-    only if it was returned.
+    only if it was returned. Raises MetricUnknown if the service records no ledger writes.
     """
+    recorder.counter(WRITES)
+    recorder.histogram(SECONDS)
     ledger = _Ledger(recorder)
     synchronous = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
     listeners: dict[str, Callable[..., None]] = {

@@ -359,7 +359,25 @@ async def teller(
     request: pytest.FixtureRequest, server: postgres.Postgres, recorder: Recorder
 ) -> AsyncIterator[Teller]:
     """Return a teller of each kind in turn, with a superuser's rights."""
-    opened: Teller = request.param(server.dsn("postgres", "ledger"), recorder)
-    await opened.open()
-    yield opened
-    await opened.close()
+    async with _at_work(request.param(server.dsn("postgres", "ledger"), recorder)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(
+    loop_scope="session",
+    params=[teller for teller in TELLERS if issubclass(teller, AsyncTeller)],
+    ids=lambda teller: teller.__name__,
+)
+async def async_teller(
+    request: pytest.FixtureRequest, server: postgres.Postgres, recorder: Recorder
+) -> AsyncIterator[Teller]:
+    """Return a teller of each kind that works on the loop, and so can be cancelled."""
+    async with _at_work(request.param(server.dsn("postgres", "ledger"), recorder)) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _at_work(teller: Teller) -> AsyncIterator[Teller]:
+    await teller.open()
+    yield teller
+    await teller.close()

@@ -248,3 +248,35 @@ async def test_unknown_kind_is_dropped_and_the_money_written(
     await teller.write(INSERT, kind="card 4111 1111 1111 1111")
     assert await entries(rival) == 1
     assert (outcomes(), drops()) == ({}, {"unknown_value": 2})
+
+
+async def test_cancelled_while_commit_runs_is_unknown(
+    async_teller: "Teller", rival: Rival, until: Until, outcomes: Outcomes
+) -> None:
+    """Whoever stops waiting for the answer to COMMIT does not know it."""
+    await rival.execute("SELECT pg_advisory_lock(42)")
+    writing = asyncio.create_task(async_teller.write("INSERT INTO slow_entry VALUES (1)"))
+    await until(IN_COMMIT)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert outcomes() == {"unknown": 1}
+
+
+async def test_cancelled_in_the_block_is_a_failure(
+    async_teller: "Teller", rival: Rival, outcomes: Outcomes
+) -> None:
+    """The twin: COMMIT was never sent."""
+    reached = asyncio.Event()
+
+    async def wait() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    writing = asyncio.create_task(async_teller.write(INSERT, wait))
+    await reached.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert outcomes() == {"failed": 1}
+    assert await entries(rival) == 0

@@ -1,0 +1,224 @@
+"""What is particular to psycopg and asyncpg: savepoints in disguise, and connections known to be lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+import pytest_asyncio
+
+from moneypath.stack import postgres
+from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.integrations.asyncpg import ledger_write as asyncpg_write
+from moneypath.telemetry.integrations.psycopg import ledger_write as psycopg_write
+
+Outcomes = Callable[[], dict[str, float]]
+Until = Callable[..., Awaitable[Any]]
+Rival = Any
+INSERT = "INSERT INTO entry VALUES (1)"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def connection(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Return a connection of asyncpg."""
+    opened = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=5)
+    yield opened
+    opened.terminate()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def psycopg_connection(server: postgres.Postgres) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Return a connection of psycopg as it comes: without autocommit."""
+    async with await psycopg.AsyncConnection.connect(server.dsn("postgres", "ledger")) as opened:
+        yield opened
+
+
+async def count(rival: Rival) -> int:
+    """Return how many entries there are."""
+    found: int = await rival.fetchval("SELECT count(*) FROM entry")
+    return found
+
+
+async def test_write_without_a_change_is_not_counted(
+    connection: "asyncpg.Connection[Any]",
+    psycopg_connection: psycopg.AsyncConnection[Any],
+    recorder: Recorder,
+    rival: Rival,
+    outcomes: Outcomes,
+    drops: Outcomes,
+) -> None:
+    """A replay finds its entry posted already: no ledger write, and no mistake either."""
+    async with asyncpg_write(connection, recorder, kind="posting") as write:
+        write.nothing_written()
+    async with psycopg_write(psycopg_connection, recorder, kind="posting") as write:
+        write.nothing_written()
+    assert (outcomes(), drops()) == ({}, {})
+
+
+async def test_savepoint_of_psycopg_is_no_commit(
+    psycopg_connection: psycopg.AsyncConnection[Any],
+    recorder: Recorder,
+    rival: Rival,
+    outcomes: Outcomes,
+    drops: Outcomes,
+) -> None:
+    """Any query before the block has begun a transaction, and then the block commits nothing."""
+    await psycopg_connection.execute("SELECT 1")
+    async with psycopg_write(psycopg_connection, recorder, kind="posting"):
+        await psycopg_connection.execute(INSERT)
+    assert await count(rival) == 0
+    assert (outcomes(), drops()) == ({}, {"unfinished": 1})
+
+
+async def test_savepoint_of_asyncpg_is_no_commit(
+    connection: "asyncpg.Connection[Any]",
+    recorder: Recorder,
+    rival: Rival,
+    outcomes: Outcomes,
+    drops: Outcomes,
+) -> None:
+    """A ledger write inside of another is recorded once, as the outer one."""
+    with pytest.raises(ZeroDivisionError):
+        async with asyncpg_write(connection, recorder, kind="posting"):
+            async with asyncpg_write(connection, recorder, kind="fee"):
+                await connection.execute(INSERT)
+            raise ZeroDivisionError
+    assert await count(rival) == 0
+    assert (outcomes(), drops()) == ({"failed": 1}, {"unfinished": 1})
+
+
+async def test_rollback_of_psycopg_is_a_failure(
+    psycopg_connection: psycopg.AsyncConnection[Any], recorder: Recorder, rival: Rival, outcomes: Outcomes
+) -> None:
+    """It leaves the block as if nothing had happened."""
+    async with psycopg_write(psycopg_connection, recorder, kind="posting"):
+        await psycopg_connection.execute(INSERT)
+        raise psycopg.Rollback
+    assert await count(rival) == 0
+    assert outcomes() == {"failed": 1}
+
+
+async def test_psycopg_sends_no_commit_on_a_connection_known_to_be_lost(
+    psycopg_connection: psycopg.AsyncConnection[Any], recorder: Recorder, rival: Rival, outcomes: Outcomes
+) -> None:
+    """The block swallows the loss, psycopg leaves it in silence, and nothing is committed."""
+    async with psycopg_write(psycopg_connection, recorder, kind="posting"):
+        await psycopg_connection.execute(INSERT)
+        await rival.execute("SELECT pg_terminate_backend($1)", psycopg_connection.info.backend_pid)
+        with pytest.raises(psycopg.OperationalError):
+            await psycopg_connection.execute("SELECT pg_sleep(60)")
+    assert await count(rival) == 0
+    assert outcomes() == {"failed": 1}
+
+
+async def test_asyncpg_sends_no_commit_on_a_connection_known_to_be_lost(
+    connection: "asyncpg.Connection[Any]", recorder: Recorder, rival: Rival, outcomes: Outcomes
+) -> None:
+    """It is told of the loss between two statements: what was never sent cannot be unknown."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    with pytest.raises(asyncpg.InterfaceError):
+        async with asyncpg_write(connection, recorder, kind="posting"):
+            await connection.execute(INSERT)
+            await rival.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            await lost.wait()
+    assert outcomes() == {"failed": 1}
+
+
+async def test_loss_in_commit_is_told_by_the_library_itself(
+    server: postgres.Postgres, recorder: Recorder, rival: Rival, until: Until, outcomes: Outcomes
+) -> None:
+    """A pooled connection that is lost refuses even to be tidied up: no error of ours hides the first one."""
+    await rival.execute("SELECT pg_advisory_lock(42)")
+    async with asyncpg.create_pool(server.dsn("postgres", "ledger"), min_size=0, max_size=1) as pool:
+
+        async def write() -> None:
+            async with pool.acquire() as pooled, asyncpg_write(pooled, recorder, kind="posting"):
+                await pooled.execute("INSERT INTO slow_entry VALUES (1)")
+
+        writing = asyncio.create_task(write())
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COMMIT%'"
+        await rival.execute("SELECT pg_terminate_backend($1)", await until(waiting))
+        with pytest.raises(asyncpg.PostgresError) as told:
+            await writing
+    assert isinstance(told.value, asyncpg.AdminShutdownError | asyncpg.PostgresConnectionError)
+    assert outcomes() == {"unknown": 1}
+
+
+async def test_connection_that_is_closed_is_a_failure(
+    connection: "asyncpg.Connection[Any]",
+    psycopg_connection: psycopg.AsyncConnection[Any],
+    recorder: Recorder,
+    outcomes: Outcomes,
+) -> None:
+    """Not even BEGIN could be sent; the library's own error passes on."""
+    await connection.close()
+    await psycopg_connection.close()
+    with pytest.raises(asyncpg.InterfaceError):
+        async with asyncpg_write(connection, recorder, kind="posting"):
+            pass
+    with pytest.raises(psycopg.OperationalError):
+        async with psycopg_write(psycopg_connection, recorder, kind="posting"):
+            pass
+    assert outcomes() == {"failed": 2}
+
+
+@pytest.mark.parametrize(("entries", "expected"), [((1, 2), "committed"), ((1, 1), "rejected")])
+async def test_pipeline_of_psycopg(
+    psycopg_connection: psycopg.AsyncConnection[Any],
+    recorder: Recorder,
+    rival: Rival,
+    outcomes: Outcomes,
+    entries: tuple[int, int],
+    expected: str,
+) -> None:
+    """Its errors arrive when the block is left."""
+    try:
+        async with (
+            psycopg_connection.pipeline(),
+            psycopg_write(psycopg_connection, recorder, kind="posting"),
+        ):
+            for entry in entries:
+                await psycopg_connection.execute("INSERT INTO entry VALUES (%s)", (entry,))
+    except psycopg.errors.UniqueViolation:
+        assert expected == "rejected"
+    assert outcomes() == {expected: 1}
+    assert await count(rival) == (2 if expected == "committed" else 0)
+
+
+async def test_isolation_is_handed_to_asyncpg(
+    connection: "asyncpg.Connection[Any]", recorder: Recorder
+) -> None:
+    """A ledger may want serializable transactions, which asyncpg takes by keyword."""
+    show = "SELECT current_setting('transaction_isolation')"
+    async with asyncpg_write(connection, recorder, kind="posting", isolation="serializable"):
+        assert await connection.fetchval(show) == "serializable"
+    async with asyncpg_write(connection, recorder, kind="posting"):
+        assert await connection.fetchval(show) == "read committed"
+
+
+async def test_nothing_is_left_on_the_connection(
+    connection: "asyncpg.Connection[Any]", recorder: Recorder, rival: Rival
+) -> None:
+    """The logger of a block goes with it, also when the block fails."""
+    held: Any = connection
+    async with asyncpg_write(connection, recorder, kind="posting"):
+        await connection.execute(INSERT)
+    assert not held._query_loggers
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with asyncpg_write(connection, recorder, kind="posting"):
+            await connection.execute(INSERT)
+    assert not held._query_loggers
+
+
+async def test_service_that_records_no_ledger_still_writes_it(
+    connection: "asyncpg.Connection[Any]", catalogue: Catalogue, rival: Rival
+) -> None:
+    """A metric that setup was not asked for costs a counted drop, never an entry."""
+    recorder = setup(catalogue, service="ledger", metrics=())
+    async with asyncpg_write(connection, recorder, kind="posting"):
+        await connection.execute(INSERT)
+    assert await count(rival) == 1
+    assert b'moneypath_telemetry_drops_total{reason="unknown_metric"} 1' in recorder.render()
