@@ -5,17 +5,20 @@ session has `session.info["ledger_kind"]`; any other passes unrecorded.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.integrations.ledger import SECONDS, WRITES, LedgerWrite
 from moneypath.telemetry.recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    # Needs greenlet, which a service without asyncio has no use for.
+    from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 __all__ = ["OPTION", "observe_ledger"]
 
@@ -24,11 +27,11 @@ OPTION: Final = "ledger_kind"
 # Under this key a pooled connection's `info` holds the transaction that it runs.
 _KEY: Final = "moneypath_ledger_write"
 
-Sessions: TypeAlias = sessionmaker[Any] | async_sessionmaker[Any]
+Sessions: TypeAlias = "sessionmaker[Any] | async_sessionmaker[Any]"
 
 
 def observe_ledger(
-    engine: Engine | AsyncEngine, recorder: Recorder, *, sessions: Sessions | None = None
+    engine: "Engine | AsyncEngine", recorder: Recorder, *, sessions: "Sessions | None" = None
 ) -> None:
     """Record the ledger writes of an engine, and let the sessions of a maker name theirs.
 
@@ -39,7 +42,7 @@ def observe_ledger(
     recorder.counter(WRITES)
     recorder.histogram(SECONDS)
     ledger = _Ledger(recorder)
-    synchronous = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+    synchronous = engine if isinstance(engine, Engine) else engine.sync_engine
     listeners: dict[str, Callable[..., None]] = {
         "begin": ledger.begun,
         "commit": ledger.committing,
@@ -54,7 +57,7 @@ def observe_ledger(
         event.listen(_session_class(sessions), "after_begin", _harmless(ledger.named_by_session, recorder))
 
 
-def _session_class(sessions: Sessions) -> type[Session] | sessionmaker[Any]:
+def _session_class(sessions: "Sessions") -> type[Session] | sessionmaker[Any]:
     if isinstance(sessions, sessionmaker):
         return sessions
     base = sessions.kw.get("sync_session_class", sessions.class_.sync_session_class)

@@ -1,0 +1,139 @@
+"""Importing the library does nothing and drags nothing in; an integration needs its own library alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import moneypath.telemetry
+
+PROBE = Path(__file__).with_name("import_probe.py")
+TELEMETRY = Path(moneypath.telemetry.__file__).parent
+# What a library cannot be imported without, though its metadata calls it optional.
+BESIDES = {"psycopg": ["psycopg-binary"], "opentelemetry": ["opentelemetry-exporter-otlp-proto-http"]}
+
+
+def modules() -> list[str]:
+    """Return the name of every module of the library."""
+    files = sorted(TELEMETRY.rglob("*.py"))
+    relative = [file.relative_to(TELEMETRY.parents[1]).with_suffix("") for file in files]
+    return [".".join(path.parts).removesuffix(".__init__") for path in relative]
+
+
+def library_of(module: str) -> str | None:
+    """Return the package that a module is about, None if it needs none."""
+    if module.startswith(("moneypath.telemetry.otlp", "moneypath.telemetry.tracing.otel")):
+        return "opentelemetry"
+    name = module.rpartition(".")[2]
+    return name if ".integrations." in module and name in packages() else None
+
+
+@cache
+def packages() -> dict[str, list[str]]:
+    """Return which distributions bring each importable package."""
+    return {name: list(found) for name, found in metadata.packages_distributions().items()}
+
+
+def needs(package: str | None) -> list[str]:
+    """Return every package that an install of one, and of structlog, brings."""
+    waiting = (
+        ["structlog"] if package is None else ["structlog", *packages()[package], *BESIDES.get(package, [])]
+    )
+    brought: set[str] = set()
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in brought:
+            continue
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            # For another platform or another Python.
+            continue
+        brought.add(name)
+        waiting += [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in requirements if "extra ==" not in one]
+    return [
+        importable
+        for importable, found in packages().items()
+        if any(re.sub(r"[-_.]+", "-", name).lower() in brought for name in found)
+    ]
+
+
+def probe(names: list[str], allowed: list[str], folder: Path | None = None) -> Any:
+    """Import modules in a process of its own and return what they did."""
+    run = subprocess.run(
+        # -B: bytecode that is written would be an opened file.
+        [sys.executable, "-B", str(PROBE), json.dumps([names, allowed])],
+        env={**os.environ, "PYTHONPATH": f"{folder}:{TELEMETRY.parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+CORE = [
+    module
+    for module in modules()
+    if ".integrations." not in module and library_of(module) is None and module != "moneypath.telemetry.otlp"
+]
+ALONE = [module for module in modules() if module not in CORE]
+
+
+def test_core_does_nothing_on_import_and_needs_structlog_alone() -> None:
+    """No thread, file, socket, handler, hook or setting, and no other room of the platform."""
+    found = probe(CORE, needs(None))
+    assert found["deeds"] == []
+    assert found["loaded"] == ["moneypath", "structlog"]
+    assert [room for room in found["rooms"] if "telemetry" not in room] == ["moneypath.errors"]
+
+
+def test_the_library_itself_loads_no_integration() -> None:
+    """Whoever imports `moneypath.telemetry` gets the core."""
+    rooms = probe(["moneypath.telemetry"], needs(None))["rooms"]
+    assert not [room for room in rooms if ".integrations" in room or ".otlp" in room]
+
+
+@pytest.mark.parametrize("module", ALONE)
+def test_module_about_a_library_needs_that_library_alone(module: str) -> None:
+    """With every other package absent it imports, and it does nothing either."""
+    assert probe([module], needs(library_of(module)))["deeds"] == []
+
+
+def test_probe_refuses_what_is_not_there() -> None:
+    """The losing control of the absences: without its library an integration cannot be imported."""
+    with pytest.raises(AssertionError, match="No module named 'psycopg'"):
+        probe(["moneypath.telemetry.integrations.psycopg"], needs(None))
+
+
+NAUGHTY = {
+    "atexit.register(print)": "register",
+    "os.register_at_fork(before=print)": "register_at_fork",
+    "signal.signal(signal.SIGUSR1, print)": "signal",
+    "logging.getLogger('x').addHandler(logging.NullHandler())": "addHandler",
+    "logging.basicConfig()": "basicConfig",
+    "warnings.simplefilter('ignore')": "simplefilter",
+    "threading.Thread(target=print).start()": "start",
+    "open('/dev/null').close()": "open",
+    "socket.socket().close()": "socket.__new__",
+    "os.environ['NAUGHTY'] = '1'": "os.putenv",
+    "structlog.configure()": "changed structlog configured",
+    "sys.excepthook = print": "changed excepthook",
+}
+
+
+@pytest.mark.parametrize(("deed", "told"), NAUGHTY.items())
+def test_probe_sees_every_deed(tmp_path: Path, deed: str, told: str) -> None:
+    """The losing control of the deeds."""
+    imports = "import atexit, logging, os, signal, socket, structlog, sys, threading, warnings\n"
+    (tmp_path / "moneypath_naughty.py").write_text(imports + deed)
+    deeds = probe(["moneypath_naughty"], needs(None), tmp_path)["deeds"]
+    assert f"moneypath_naughty: {told}" in deeds
