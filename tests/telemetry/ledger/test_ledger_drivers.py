@@ -147,6 +147,19 @@ async def test_loss_in_commit_is_told_by_the_library_itself(
     assert outcomes() == {"unknown": 1}
 
 
+async def test_loss_that_the_block_swallowed_is_told_by_the_library_itself(
+    server: postgres.Postgres, recorder: Recorder, rival: Rival, outcomes: Outcomes
+) -> None:
+    """The pooled connection is gone when the block ends; asyncpg says so, and COMMIT is never sent."""
+    async with asyncpg.create_pool(server.dsn("postgres", "ledger"), min_size=0, max_size=1) as pool:
+        with pytest.raises(asyncpg.InterfaceError, match=r"Transaction\.__aexit__"):
+            async with pool.acquire() as pooled, asyncpg_write(pooled, recorder, kind="posting"):
+                await rival.execute("SELECT pg_terminate_backend($1)", pooled.get_server_pid())
+                with pytest.raises(asyncpg.PostgresError):
+                    await pooled.execute("SELECT pg_sleep(60)")
+    assert outcomes() == {"failed": 1}
+
+
 async def test_connection_that_is_closed_is_a_failure(
     connection: "asyncpg.Connection[Any]",
     psycopg_connection: psycopg.AsyncConnection[Any],

@@ -67,6 +67,20 @@ async def test_option_of_an_engine_names_the_kind_of_all_its_transactions(
     assert outcomes() == {"committed": 1}
 
 
+async def test_kind_may_be_named_within_the_transaction(
+    engine: sqlalchemy.Engine, recorder: Recorder, outcomes: Outcomes
+) -> None:
+    """It counts whether the transaction then ends well or not."""
+    observe_ledger(engine, recorder)
+    with engine.begin() as connection:
+        connection.execute(INSERT, {"id": 1})
+        connection.execution_options(ledger_kind="posting")
+    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+        connection.execution_options(ledger_kind="posting")
+        raise ZeroDivisionError
+    assert outcomes() == {"committed": 1, "failed": 1}
+
+
 async def test_connection_that_is_kept_is_counted_and_timed_only_when_it_returns(
     engine: sqlalchemy.Engine, recorder: Recorder, read: Read
 ) -> None:

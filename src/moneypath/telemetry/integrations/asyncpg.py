@@ -66,17 +66,10 @@ class _Errors:
 async def _before_commit(connection: "Connection", write: LedgerWrite, errors: _Errors) -> None:
     # The loop calls query loggers, and learns of a closed connection, in its next round.
     await asyncio.sleep(0)
-    if _is_lost(connection) or (errors.any and await _is_aborted(connection)):
+    if connection.is_closed() or (errors.any and await _is_aborted(connection)):
         write.rolled_back()
     else:
         write.committing()
-
-
-def _is_lost(connection: "Connection") -> bool:
-    try:
-        return connection.is_closed()
-    except asyncpg.InterfaceError:
-        return True
 
 
 async def _is_aborted(connection: "Connection") -> bool:
@@ -90,5 +83,5 @@ async def _is_aborted(connection: "Connection") -> bool:
         return True
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         # Of anything but a lost connection COMMIT itself will tell more.
-        return _is_lost(connection)
+        return connection.is_closed()
     return False

@@ -82,13 +82,14 @@ def _harmless(listener: Callable[..., None], recorder: Recorder) -> Callable[...
 
 
 class _Open:
-    """A transaction under way, and whose options name its kind."""
+    """A transaction under way, and who may name its kind: its connection, or its session."""
 
-    __slots__ = ("names", "spoiled", "write")
+    __slots__ = ("info", "options", "spoiled", "write")
 
-    def __init__(self, write: LedgerWrite, names: Mapping[Any, Any]) -> None:
+    def __init__(self, write: LedgerWrite, options: Mapping[str, Any]) -> None:
         self.write = write
-        self.names = names
+        self.options = options
+        self.info: Mapping[Any, Any] = {}
         # By an error that the server answered: until a savepoint is rolled back to, COMMIT means ROLLBACK.
         self.spoiled: BaseException | None = None
 
@@ -112,16 +113,14 @@ class _Ledger:
     ) -> None:
         """Let the session name the kind, until the transaction ends."""
         known = _open(connection)
-        if known is not None and OPTION not in known.names:
-            known.names = session.info
+        if known is not None:
+            known.info = session.info
 
     def committing(self, connection: Connection) -> None:
         """Take errors from here on for those of COMMIT."""
         known = _open(connection)
         if known is None:
             return
-        if OPTION not in known.names:
-            known.names = connection.get_execution_options()
         if known.spoiled is None:
             known.write.committing()
         else:
@@ -131,7 +130,6 @@ class _Ledger:
         """End a transaction that was given up, by the error that spoiled it if there is one."""
         known = _open(connection)
         if known is not None:
-            known.write.rolled_back()
             _end(connection.info, known.spoiled)
 
     def healed(self, connection: Connection, _name: str, _context: None) -> None:
@@ -163,6 +161,9 @@ def _open(connection: Connection) -> _Open | None:
     if connection.closed or connection.invalidated:
         return None
     known: _Open | None = connection.info.get(_KEY)
+    if known is not None:
+        # They may have been set since.
+        known.options = connection.get_execution_options()
     return known
 
 
@@ -170,7 +171,7 @@ def _end(info: dict[Any, Any], error: BaseException | None = None, *, timed: boo
     known: _Open | None = info.pop(_KEY, None)
     if known is None:
         return
-    known.write.kind = known.names.get(OPTION)
+    known.write.kind = known.options.get(OPTION) or known.info.get(OPTION)
     if not known.write.is_committing:
         known.write.rolled_back()
     known.write.end(error, timed=timed)
