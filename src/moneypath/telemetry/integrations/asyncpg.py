@@ -1,7 +1,6 @@
 """asyncpg: a ledger transaction that is timed and counted by how it ended, COMMIT included."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -38,15 +37,13 @@ async def ledger_write(
         if connection.is_in_transaction():
             write.outcome_unseen()
         errors = _Errors()
-        connection.add_query_logger(errors.note)
-        try:
-            async with connection.transaction(isolation=isolation, deferrable=deferrable):
+        async with connection.transaction(isolation=isolation, deferrable=deferrable):
+            connection.add_query_logger(errors.note)
+            try:
                 yield write
-                await _before_commit(connection, write, errors)
-        finally:
-            # A pooled connection that was lost has left the pool, and refuses even this.
-            with contextlib.suppress(asyncpg.InterfaceError):
+            finally:
                 connection.remove_query_logger(errors.note)
+            await _before_commit(connection, write, errors)
 
 
 class _Errors:

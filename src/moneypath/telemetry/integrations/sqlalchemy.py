@@ -117,14 +117,10 @@ class _Ledger:
             known.info = session.info
 
     def committing(self, connection: Connection) -> None:
-        """Take errors from here on for those of COMMIT."""
+        """Take errors from here on for those of COMMIT, unless it can but be answered with ROLLBACK."""
         known = _open(connection)
-        if known is None:
-            return
-        if known.spoiled is None:
+        if known is not None and known.spoiled is None:
             known.write.committing()
-        else:
-            known.write.rolled_back()
 
     def rolling_back(self, connection: Connection) -> None:
         """End a transaction that was given up, by the error that spoiled it if there is one."""
