@@ -3,8 +3,9 @@
 Importing does nothing. `setup(catalogue, service=...)` gives a recorder; `logs.configure` sets up
 logging; `integrations.*` hold one module a library and are imported by those who use it.
 
-Public is what this module offers, what is in `catalogue.vocabulary`, `correlation`, `logs` and
-`redaction`, and every module of the integrations. Anything else may change with any release.
+Public is what this module offers, what is in `catalogue.vocabulary`, `correlation`, `logs`, `otlp`,
+`redaction`, `tracing` and `tracing.otel`, and every module of the integrations. Anything else may
+change with any release.
 """
 
 from moneypath.telemetry.catalogue import Catalogue, Merge, MetricKind, MetricSpec, Unit

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from moneypath.telemetry.catalogue.vocabulary import DropReason, LedgerKind, LedgerOutcome
+from moneypath.telemetry.catalogue.vocabulary import DropReason, LedgerKind, LedgerOutcome, Outcome
 from moneypath.telemetry.errors import MetricUnknown
 from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.tracing import SILENT, SpanKind
 
 __all__ = ["LedgerKind", "LedgerOutcome", "LedgerWrite", "outcome_of"]
 
 WRITES: Final = "moneypath_ledger_writes_total"
 SECONDS: Final = "moneypath_ledger_write_duration_seconds"
+KIND: Final = "moneypath.ledger.kind"
+OUTCOME: Final = "moneypath.ledger.outcome"
+# OpenTelemetry's name for the answer's code: of a database, the SQLSTATE.
+SQLSTATE: Final = "db.response.status_code"
 
 # Another transaction stood in the way: serialization failure, deadlock, a lock that was not had in time.
 _CONFLICTS: Final = frozenset({"40001", "40P01", "55P03"})
@@ -26,6 +31,13 @@ _INTEGRITY: Final = frozenset({"40002", "44000"})
 _LOST_CLASS: Final = "08"
 _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "40003"})
 _ENDS_SESSION: Final = frozenset({"FATAL", "PANIC"})
+# The names of spans come from here and not from a caller's text.
+_SPANS: Final[dict[str, str]] = {kind: f"ledger {kind}" for kind in LedgerKind}
+# Whatever else it was, nothing was written: such a span is kept, sampled or not.
+_SPAN_OUTCOMES: Final = {
+    LedgerOutcome.COMMITTED: Outcome.SUCCEEDED,
+    LedgerOutcome.UNKNOWN: Outcome.INDETERMINATE,
+}
 # Services raise errors of their own from the driver's; more links than this are somebody's mistake.
 _CHAIN_LIMIT: Final = 8
 
@@ -33,12 +45,17 @@ _CHAIN_LIMIT: Final = 8
 class LedgerWrite:
     """Time one ledger transaction: enter, leave after COMMIT or ROLLBACK; recorded once, on leaving.
 
+    With a tracer it is a span as well, under what is active when it is left.
+
     `kind` is one of LedgerKind; None records nothing. `outcomes` names the outcome of errors of the
     caller's own, the first that fits; any other error is judged by `outcome_of`. Used alone, call
     `committing` right before COMMIT.
     """
 
-    __slots__ = ("_begun", "_ended", "_in_commit", "_outcomes", "_recorder", "_rolled_back", "kind")
+    __slots__ = (
+        *("_begun", "_ended", "_in_commit", "_outcomes", "_recorder", "_rolled_back", "_traced_from"),
+        "kind",
+    )
 
     def __init__(
         self,
@@ -50,12 +67,15 @@ class LedgerWrite:
         self.kind = kind
         self._recorder = recorder
         self._outcomes = outcomes or {}
-        self._begun = 0.0
+        self._begun = self._traced_from = 0.0
         self._ended = False
         self._in_commit = False
         self._rolled_back = False
 
     def __enter__(self) -> Self:
+        tracer = self._recorder.tracer
+        if tracer is not SILENT:
+            self._traced_from = tracer.clock()
         self._begun = self._recorder.now()
         return self
 
@@ -111,6 +131,26 @@ class LedgerWrite:
         writes.inc(kind=self.kind, outcome=outcome)
         if timed:
             durations.observe(seconds, kind=self.kind, outcome=outcome)
+            self._trace(outcome, error)
+
+    def _trace(self, outcome: LedgerOutcome, error: BaseException | None) -> None:
+        """Write the transaction down as a span, now that it has ended.
+
+        Not before: SQLAlchemy's events give no block to put round it, and nobody is called within who would
+        have to know of it. What a database says of an error quotes its rows, so its code alone is kept.
+        """
+        tracer = self._recorder.tracer
+        name = _SPANS.get(self.kind) if isinstance(self.kind, str) else None
+        if tracer is SILENT or name is None:
+            return
+        span = tracer.begin(name, SpanKind.CLIENT, begun=self._traced_from)
+        span.set(KIND, self.kind)
+        span.set(OUTCOME, outcome)
+        answer = None if error is None else next(_answers(error), None)
+        if answer is not None:
+            span.set(SQLSTATE, answer.sqlstate)
+        span.end_with(_SPAN_OUTCOMES.get(outcome, Outcome.FAILED))
+        span.end()
 
     def _judge(self, error: BaseException | None) -> LedgerOutcome:
         if error is None:
