@@ -171,6 +171,8 @@ def test_no_log_line_shows_a_number(stream: io.StringIO) -> None:
         log.info("paid")
         structlog.contextvars.clear_contextvars()
         assert_silent(stream, card)
+        logging.getLogger("uvicorn.error").warning("refused %s, %r", text, [text])
+        assert_silent(stream, card)
         try:
             fail(f"refused {text} at north")
         except ValueError:

@@ -12,8 +12,6 @@ HEADER = "x-correlation-id"
 _ACCEPTED = re.compile(r"[A-Za-z0-9-]{8,64}").fullmatch
 # A UUID, as most are, is taken at one look: no match is made of one, and redaction leaves it alone.
 _is_no_uuid = re.compile(r"(?![0-9a-f]{8}+-(?:[0-9a-f]{4}+-){3}[0-9a-f]{12}+\Z)").match
-# Most others hold no run of digits as long as the shortest card number, and need no closer look.
-_DIGITS = re.compile(r"[0-9](?:-*[0-9]){11}").search
 
 # Of our own, because an application that seeds the module's generator would repeat its ids in every
 # process. Ids are no secrets; they have to be unique, and so a child draws from a seed of its own.
@@ -37,14 +35,12 @@ def mint() -> str:
 def accept(candidate: str | None) -> str:
     """Return the caller's id if it is one, else a new one.
 
-    An id that reads as a card number is replaced too: it would be echoed, logged and passed on.
+    An id that reads as a card number or a key is replaced too: it would be echoed, logged and passed on.
     """
     if candidate is None:
         return mint()
     if not _is_no_uuid(candidate):
         return candidate
-    if not _ACCEPTED(candidate):
-        return mint()
-    if _DIGITS(candidate) and redact(candidate) != candidate:
+    if not _ACCEPTED(candidate) or redact(candidate) != candidate:
         return mint()
     return candidate

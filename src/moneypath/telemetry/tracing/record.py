@@ -6,7 +6,7 @@ from typing import Final
 
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation import Trace
-from moneypath.telemetry.redaction import CARD_MASK, SECRET_MASK, is_secret_name, redact
+from moneypath.telemetry.redaction import CARD_MASK, SECRET_MASK, is_secret_name, mask_split_cards, redact
 from moneypath.telemetry.tracing.finished import (
     FAULT_DOMAIN,
     KEPT,
@@ -80,6 +80,8 @@ class RecordWriter:
         stated = {name: value for name, value in ours.items() if value is not None}
         given = {name: value for name, value in span.attributes.items() if name not in ours}
         kept = list({**stated, **given}.items())[:ATTRIBUTES_LIMIT]
+        attributes = {self._name(name): self._value(name, value) for name, value in kept}
+        mask_split_cards(attributes)
         error = span.error
         return SpanRecord(
             name=self._name(span.name),
@@ -88,7 +90,7 @@ class RecordWriter:
             parent=span.parent,
             begun_ns=offset_ns + round(span.begun * 1e9),
             ended_ns=offset_ns + round(span.ended * 1e9),
-            attributes={self._name(name): self._value(name, value) for name, value in kept},
+            attributes=attributes,
             dropped_attributes=len(stated) + len(given) - len(kept),
             error=None if error is None else (self._name(error[0].__qualname__), self._text(error[1])),
             is_failed=error is not None or outcome in (Outcome.FAILED, Outcome.INDETERMINATE),
