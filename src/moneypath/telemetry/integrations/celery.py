@@ -100,12 +100,13 @@ class Observation:
             # Of a process of the pool that died or ran out of time only the main process can tell.
             self._count(_route(sender), _reason(sender, exception))
 
-    def _end(self, task_id: str, state: object, retval: object, **_: object) -> None:
+    def _end(self, task_id: str, task: Any, state: object, retval: object, **_: object) -> None:
         running = self._running.pop(task_id, None)
         if running is None:
             return
         block, handling = running
-        if isinstance(retval, Reject) and not retval.requeue:
+        # A message that was acknowledged before its task began cannot go back.
+        if isinstance(retval, Reject) and not (retval.requeue and task.acks_late):
             handling.set_aside(DeadLetterReason.REJECTED)
         elif state not in (states.SUCCESS, states.IGNORED):
             handling.fail()
