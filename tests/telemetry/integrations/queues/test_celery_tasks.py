@@ -8,7 +8,6 @@ import pytest
 from celery import Celery, current_task, signals
 from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Reject
-from kombu import Queue
 
 from moneypath.telemetry import LabelsUnknown, Recorder, correlation
 from moneypath.telemetry.correlation import Context
@@ -28,7 +27,6 @@ class Bench:
         self.app = Celery("payments", broker="memory://", backend="cache+memory://")
         self.app.conf.update(
             task_default_queue="payments",
-            task_queues=[Queue("payments"), Queue("unnamed")],
             broker_transport_options={"polling_interval": 0.01},
             worker_hijack_root_logger=False,
         )
@@ -87,6 +85,12 @@ class Bench:
         assert self.ended.get(timeout=WITHIN_SECONDS) == name
 
 
+def _run(app: Any) -> Any:
+    return start_worker(
+        app, queues=["payments", "unnamed"], perform_ping_check=False, shutdown_timeout=WITHIN_SECONDS
+    )
+
+
 @pytest.fixture
 def bench(recorder: Recorder, producer: Context) -> Iterator[Bench]:
     """Run a worker that is observed."""
@@ -104,7 +108,7 @@ def bench(recorder: Recorder, producer: Context) -> Iterator[Bench]:
     signals.task_unknown.connect(note_refusal, weak=False)
     signals.task_rejected.connect(note_refusal, weak=False)
     try:
-        with start_worker(made.app, perform_ping_check=False, shutdown_timeout=WITHIN_SECONDS):
+        with _run(made.app):
             yield made
     finally:
         observation.disconnect()

@@ -62,8 +62,9 @@ def test_a_payment_id_does_not_travel(consumer: Consumer, producer: Context) -> 
 def test_a_message_without_a_context_gets_an_id(consumer: Consumer) -> None:
     """Each message one of its own, and not that of whoever happens to consume it."""
     found = set()
+    shapes: list[object] = [None, {}, [], (), "text", 7]
     with correlation.entered(Context("consumer-own-id")):
-        for headers in (None, {}, [], (), "text", 7):
+        for headers in shapes:
             with consumer.handling(headers):
                 found.add(correlation.current())
     assert len(found) == 6
