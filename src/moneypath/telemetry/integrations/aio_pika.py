@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -15,6 +15,9 @@ from moneypath.telemetry.recording.recorder import Recorder
 __all__ = ["Consumer", "QueueBacklog", "outgoing_headers"]
 
 Callback = Callable[[AbstractIncomingMessage], Awaitable[Any]]
+
+# How often a quorum queue has taken the message back; a first delivery has none.
+_DELIVERY_COUNT: Final = "x-delivery-count"
 
 
 def outgoing_headers(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -42,21 +45,30 @@ def _note(*, requeue: bool) -> None:
     handling = messages.at_hand()
     if handling is None:
         return
-    if requeue:
-        handling.fail()
-    else:
+    if not requeue:
         handling.set_aside(DeadLetterReason.REJECTED)
+    elif handling.is_last:
+        handling.set_aside(DeadLetterReason.ATTEMPTS_EXHAUSTED)
+    else:
+        handling.fail()
+
+
+def _read_count(message: AbstractIncomingMessage) -> int:
+    count = message.headers.get(_DELIVERY_COUNT)
+    return count if isinstance(count, int) else 0
 
 
 class Consumer:
     """Observe what handles the messages of one queue, in a callback or from an iterator.
 
     A message that is rejected and does not go back is a dead letter, whether or not an exchange takes it: for
-    the reason that `messages.set_aside` gave, else `rejected`. Raises what `messages.Consumer` raises.
+    the reason that `messages.set_aside` gave, else `rejected`. `delivery_limit` is the `x-delivery-limit` of
+    a quorum queue, which takes a message back so often and no more. Raises what `messages.Consumer` raises.
     """
 
-    def __init__(self, recorder: Recorder, queue: str) -> None:
+    def __init__(self, recorder: Recorder, queue: str, *, delivery_limit: int | None = None) -> None:
         self._consumer = messages.Consumer(recorder, queue)
+        self._delivery_limit = delivery_limit
 
     @contextmanager
     def handling(self, message: AbstractIncomingMessage) -> Iterator[Handling]:
@@ -64,6 +76,8 @@ class Consumer:
         if type(message) is IncomingMessage:
             message.__class__ = _Watched
         with self._consumer.handling(message.headers) as handling:
+            if self._delivery_limit is not None:
+                handling.is_last = _read_count(message) >= self._delivery_limit
             yield handling
 
     def callback(self, handle: Callback) -> Callback:

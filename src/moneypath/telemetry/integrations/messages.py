@@ -5,7 +5,7 @@ The modules beside this one fit it to a library; a service on another broker use
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
@@ -45,10 +45,12 @@ _NAME_LENGTH_LIMIT: Final = max(map(len, _CARRIED))
 class Handling:
     """One delivery of a message; without a word and without an exception it was handled."""
 
-    __slots__ = ("failed", "reason")
+    __slots__ = ("failed", "is_last", "reason")
 
     def __init__(self) -> None:
         self.failed = False
+        # Whether the broker gives it up when it fails.
+        self.is_last = False
         self.reason: str | None = None
 
     def fail(self) -> None:
@@ -120,7 +122,9 @@ class Consumer:
                 handling.fail()
                 raise
             finally:
-                _at_hand.reset(token)
+                # A block that ends in another task than it began in changes nothing there.
+                with suppress(ValueError, RuntimeError):
+                    _at_hand.reset(token)
                 self._record(handling, self._now() - begun)
 
     @contextmanager
