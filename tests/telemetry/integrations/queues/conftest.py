@@ -1,6 +1,10 @@
 """What a producer sends, and what was counted of its messages."""
 
-from collections.abc import Callable
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,9 @@ from moneypath.telemetry.correlation import Context, Trace
 Read = Callable[..., float | None]
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 Dead = Callable[[], dict[str, float]]
+RunExample = Callable[..., Awaitable[str]]
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -41,3 +48,26 @@ def dead(read: Read) -> Dead:
         return {reason: value for reason, value in found.items() if value}
 
     return count
+
+
+@pytest.fixture
+def run_example() -> RunExample:
+    """Return a function that runs an example as a reader does and returns what it prints."""
+
+    async def run(name: str, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments),
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(60):
+                output, problems = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            raise
+        assert process.returncode == 0, problems.decode()
+        return output.decode()
+
+    return run

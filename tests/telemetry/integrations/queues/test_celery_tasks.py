@@ -1,7 +1,7 @@
 """Celery with a real worker in this process: contexts through the broker, retries, failures, rejections."""
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ WITHIN_SECONDS = 30
 Read = Callable[..., float | None]
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 Dead = Callable[[], dict[str, float]]
+RunExample = Callable[..., Awaitable[str]]
 
 
 class Bench:
@@ -258,3 +259,15 @@ def test_an_unknown_queue_is_refused_before_a_worker_starts(recorder: Recorder) 
     with pytest.raises(LabelsUnknown, match="refunds"):
         celery.observe(recorder, {"payments": "refunds"})
     assert len(signals.task_prerun.receivers) == before
+
+
+async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
+    """One is told, the other fails twice and is set aside."""
+    output = await run_example("celery_worker.py")
+    assert output.count("told of") == 1
+    for line in (
+        'moneypath_message_duration_seconds_count{queue="notifications",outcome="handled"} 1',
+        'moneypath_message_duration_seconds_count{queue="notifications",outcome="failed"} 1',
+        'moneypath_dead_letters_total{queue="notifications",reason="attempts_exhausted"} 1',
+    ):
+        assert f"{line}\n" in output.replace(".0\n", "\n")

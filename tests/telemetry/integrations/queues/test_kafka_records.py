@@ -1,6 +1,6 @@
 """aiokafka without a broker: records in the client's own encoding and types, and its own signatures."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -16,6 +16,7 @@ from moneypath.telemetry.integrations import aiokafka, messages
 Read = Callable[..., float | None]
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 Dead = Callable[[], dict[str, float]]
+RunExample = Callable[..., Awaitable[str]]
 Headers = list[tuple[str, bytes]]
 
 
@@ -173,3 +174,14 @@ def test_an_unknown_queue_is_refused_for_kafka(recorder: Recorder) -> None:
         aiokafka.Consumer(recorder, "refunds")
     with pytest.raises(LabelsUnknown):
         aiokafka.TopicBacklog(recorder, make_client({}, {}), topic="payments", queue="refunds")
+
+
+async def test_the_example_for_kafka_runs(run_example: RunExample) -> None:
+    """Without a broker, on records as the client gives them."""
+    output = await run_example("kafka_consumer.py")
+    assert output.count("told of") == 1
+    for line in (
+        'moneypath_message_duration_seconds_count{queue="notifications",outcome="handled"} 1',
+        'moneypath_dead_letters_total{queue="notifications",reason="malformed"} 1',
+    ):
+        assert f"{line}\n" in output.replace(".0\n", "\n")

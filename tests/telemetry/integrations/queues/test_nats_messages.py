@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ _SERIAL = itertools.count(1)
 Read = Callable[..., float | None]
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 Dead = Callable[[], dict[str, float]]
+RunExample = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +37,24 @@ def ports() -> Iterator[PortBook]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(ports: PortBook, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """Connect to a server of this module's own."""
+async def url(ports: PortBook, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Run a server of this module's own."""
     folder = tmp_path_factory.mktemp("nats")
     server = await nats_server.prepare(
         folder, ports.reserve("nats"), ports.reserve("monitoring"), user="team", password="password-of-a-test"
     )
     async with Supervisor(folder) as supervisor:
         await supervisor.start(server.spec)
-        connection = Client()
-        await connection.connect(server.url, user="team", password=server.password, allow_reconnect=False)
-        yield connection
-        await connection.close()
+        yield server.url.replace("//", f"//team:{server.password}@")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(url: str) -> AsyncIterator[Client]:
+    """Connect to it."""
+    connection = Client()
+    await connection.connect(url, allow_reconnect=False)
+    yield connection
+    await connection.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,3 +289,15 @@ async def test_an_unknown_queue_is_refused_when_wired(client: Client, recorder: 
         nats.StreamBacklog(recorder, client.jetstream(), name="S", consumer="c", queue="refunds")
     with pytest.raises(LabelsUnknown):
         await nats.count_given_up(recorder, client, stream="S", consumer="c", queue="refunds")
+
+
+async def test_the_example_for_nats_runs(url: str, run_example: RunExample) -> None:
+    """Two are told, what nobody can read is set aside, nothing waits in the end."""
+    output = await run_example("nats_consumer.py", url)
+    assert output.count("told of") == 2
+    for line in (
+        'moneypath_message_duration_seconds_count{queue="notifications",outcome="handled"} 2',
+        'moneypath_dead_letters_total{queue="notifications",reason="malformed"} 1',
+        'moneypath_queue_depth{queue="notifications"} 0',
+    ):
+        assert f"{line}\n" in output.replace(".0\n", "\n")

@@ -6,7 +6,7 @@ The broker is that of MONEYPATH_TEST_AMQP_URL, or one out of Debian's packages.
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ _SERIAL = itertools.count(1)
 Read = Callable[..., float | None]
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 Dead = Callable[[], dict[str, float]]
+RunExample = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ async def test_what_goes_back_is_a_failed_delivery_until_the_queue_takes_it_no_m
 @pytest.mark.parametrize(
     "headers",
     [
-        {"x-correlation-id": b"order-\xff", "traceparent": 7, "tracestate": None},
+        {"x-correlation-id": bytearray(b"order-\xff"), "traceparent": 7, "tracestate": None},
         {"x-correlation-id": "o" * 100_000},
         {"x-correlation-id": {"order": "12345678"}, "traceparent": ["00"]},
         {"x-correlation-id": "order-12345678", "X-Correlation-Id": "order-12345679"},
@@ -264,3 +265,15 @@ async def test_an_unknown_queue_is_refused_for_rabbitmq(
         aio_pika.Consumer(recorder, "refunds")
     with pytest.raises(LabelsUnknown):
         aio_pika.QueueBacklog(recorder, connection, name="payments", queue="refunds")
+
+
+async def test_the_example_for_rabbitmq_runs(url: str, run_example: RunExample) -> None:
+    """Two are told, what nobody can read is set aside, nothing waits in the end."""
+    output = await run_example("rabbitmq_consumer.py", url)
+    assert output.count("told of") == 2
+    for line in (
+        'moneypath_message_duration_seconds_count{queue="notifications",outcome="handled"} 2',
+        'moneypath_dead_letters_total{queue="notifications",reason="malformed"} 1',
+        'moneypath_queue_depth{queue="notifications"} 0',
+    ):
+        assert f"{line}\n" in output.replace(".0\n", "\n")
