@@ -23,21 +23,24 @@ RunExample = Callable[..., Awaitable[str]]
 class Bench:
     """A team's app: one task a fate. What a task saw, and which ended, comes through queues."""
 
-    def __init__(self, producer: Context) -> None:
-        self.producer = producer
+    def __init__(self) -> None:
         self.app = Celery("payments", broker="memory://", backend="cache+memory://")
         self.app.conf.update(
             task_default_queue="payments",
             broker_transport_options={"polling_interval": 0.01},
             worker_hijack_root_logger=False,
         )
-        self.seen: queue.Queue[Context | None] = queue.Queue()
-        self.ended: queue.Queue[Any] = queue.Queue()
-        self.tries = 0
         options = {"max_retries": 2, "typing": False, "shared": False}
         for name in ("note", "fail_once", "fail_always", "fail", "reject", "requeue", "misname", "pass_on"):
             self.app.task(name=name, **options)(getattr(self, name))
         self.app.task(name="requeue_late", acks_late=True, **options)(self.requeue)
+
+    def begin(self, producer: Context) -> None:
+        """Forget the test before."""
+        self.producer = producer
+        self.seen: queue.Queue[Context | None] = queue.Queue()
+        self.ended: queue.Queue[Any] = queue.Queue()
+        self.tries = 0
 
     def note(self) -> None:
         """Do well."""
@@ -86,37 +89,38 @@ class Bench:
         assert self.ended.get(timeout=WITHIN_SECONDS) == name
 
 
-def _run(app: Any) -> Any:
-    return start_worker(
-        app, queues=["payments", "unnamed"], perform_ping_check=False, shutdown_timeout=WITHIN_SECONDS
-    )
+@pytest.fixture(scope="module")
+def team() -> Iterator[Bench]:
+    """Run a worker, which takes seconds to stop, once for all."""
+    made = Bench()
+    with start_worker(
+        made.app, queues=["payments", "unnamed"], perform_ping_check=False, shutdown_timeout=WITHIN_SECONDS
+    ):
+        yield made
 
 
 @pytest.fixture
-def bench(recorder: Recorder, producer: Context) -> Iterator[Bench]:
-    """Run a worker that is observed."""
-    made = Bench(producer)
+def bench(team: Bench, recorder: Recorder, producer: Context) -> Iterator[Bench]:
+    """Observe the worker for one test."""
+    team.begin(producer)
     observation = celery.observe(recorder, {"payments": "notifications"})
 
     def note_end(sender: Any, **_: object) -> None:
-        made.ended.put(sender.name)
+        team.ended.put(sender.name)
 
     def note_refusal(**_: object) -> None:
-        made.ended.put("refused")
+        team.ended.put("refused")
 
     # After ours, so that what is waited for has been recorded.
     signals.task_postrun.connect(note_end, weak=False)
     signals.task_unknown.connect(note_refusal, weak=False)
     signals.task_rejected.connect(note_refusal, weak=False)
-    try:
-        with _run(made.app):
-            yield made
-    finally:
-        observation.disconnect()
-        signals.before_task_publish.disconnect(dispatch_uid="moneypath-carry-context")
-        signals.task_postrun.disconnect(note_end)
-        signals.task_unknown.disconnect(note_refusal)
-        signals.task_rejected.disconnect(note_refusal)
+    yield team
+    observation.disconnect()
+    signals.before_task_publish.disconnect(dispatch_uid="moneypath-carry-context")
+    signals.task_postrun.disconnect(note_end)
+    signals.task_unknown.disconnect(note_refusal)
+    signals.task_rejected.disconnect(note_refusal)
 
 
 def test_a_task_runs_in_the_context_of_its_producer(bench: Bench, counts: Counts, dead: Dead) -> None:
@@ -136,6 +140,8 @@ def test_a_task_that_a_task_publishes_carries_the_same_context(bench: Bench) -> 
     """From request to task to task: one correlation id."""
     bench.send("pass_on")
     context = bench.seen.get(timeout=WITHIN_SECONDS)
+    for name in ("pass_on", "note"):
+        bench.await_end(name)
     assert context is not None
     assert context.correlation_id == "order-12345678"
 
@@ -144,7 +150,9 @@ def test_a_task_published_outside_of_a_request_gets_an_id(bench: Bench) -> None:
     """As from a schedule: a new one, and not that of the task before."""
     bench.send("note")
     bench.app.tasks["note"].apply_async()
-    found = [bench.seen.get(timeout=WITHIN_SECONDS) for _ in range(2)]
+    for _ in range(2):
+        bench.await_end("note")
+    found = [bench.seen.get_nowait() for _ in range(2)]
     assert all(context is not None for context in found)
     assert len({context.correlation_id for context in found if context is not None}) == 2
 
