@@ -1,7 +1,12 @@
 """Celery with a real worker in this process: contexts through the broker, retries, failures, rejections."""
 
+import asyncio
+import os
 import queue
+import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,3 +284,22 @@ async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
         'moneypath_dead_letters_total{queue="notifications",reason="attempts_exhausted"} 1',
     ):
         assert f"{line}\n" in output.replace(".0\n", "\n")
+
+
+async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_process(tmp_path: Path) -> None:
+    """Killed in the middle, or out of time: it tells nobody, and its message will not come again."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(Path(__file__).with_name("celery_pool.py")), str(tmp_path)),
+        env={**os.environ, "C_FORCE_ROOT": "1"},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(2 * WITHIN_SECONDS):
+            await process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    assert (tmp_path / "counted").read_text().replace(".0", "") == (
+        'moneypath_dead_letters_total{queue="notifications",reason="rejected"} 2'
+    )
