@@ -31,19 +31,16 @@ celery.observe(recorder, {"payments": "notifications"})
 failures: list[str] = []
 
 
-@app.task
 def die() -> None:
     """Take the process of the pool with it."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(time_limit=1)
 def hang() -> None:
     """Run out of time."""
     time.sleep(60)
 
 
-@signals.task_failure.connect(weak=False)
 def tell(**_: object) -> None:
     """Write down what has been counted so far, and end the worker after the second failure."""
     lines = recorder.render().decode().splitlines()
@@ -58,8 +55,12 @@ def main() -> None:
     """Publish both and work them off."""
     (folder / "messages").mkdir()
     (folder / "control").mkdir()
-    die.delay()
-    hang.delay()
+    app.task(name="die")(die)
+    app.task(name="hang", time_limit=1)(hang)
+    # After ours, so that what it writes has been counted.
+    signals.task_failure.connect(tell, weak=False)
+    for name in ("die", "hang"):
+        app.send_task(name)
     options = ["--pool=prefork", "--concurrency=1", "--without-mingle", "--without-gossip"]
     app.worker_main(["worker", *options, "--without-heartbeat", "--loglevel=ERROR"])
 
