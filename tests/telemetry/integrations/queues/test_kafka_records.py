@@ -158,12 +158,15 @@ async def test_depth_is_how_far_the_group_is_behind(
     assert read("moneypath_queue_oldest_timestamp_seconds", queue="notifications") is None
 
 
-async def test_a_topic_that_nobody_knows_is_measured_as_unknown(recorder: Recorder, read: Read) -> None:
+@pytest.mark.parametrize("partitions", [None, set()])
+async def test_a_topic_that_nobody_knows_is_measured_as_unknown(
+    recorder: Recorder, read: Read, partitions: set[int] | None
+) -> None:
     """Absent, not 0; what was known before is taken back, and nothing is raised."""
     client = make_client({0: 10}, {0: 7})
     backlog = aiokafka.TopicBacklog(recorder, client, topic="payments", queue="notifications")
     assert await backlog.measure()
-    client.partitions_for_topic.return_value = None
+    client.partitions_for_topic.return_value = partitions
     assert not await backlog.measure()
     assert read("moneypath_queue_depth", queue="notifications") is None
 
