@@ -97,7 +97,7 @@ class Consumer:
         if len(pairs) == 1:
             return False
         try:
-            with self._observed.handling_together(len(pairs)):
+            with self._observed.handling_together([message.headers for message, _ in pairs]):
                 await self._apply([event for _, event in pairs])
         except TransactionConflicted:
             return False

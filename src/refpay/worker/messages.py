@@ -81,7 +81,7 @@ def _consume(
         database=database,
         settings=messaging,
         clock=clock,
-        observed=ObservedConsumer(recorder, queue.value),
+        observed=ObservedConsumer(recorder, queue.value, system="nats"),
     )
     action = Patient(queue.value, link, consumer.run_once)
     return Loop(queue.value, action, interval_seconds=_CONSUME_INTERVAL_SECONDS, clock=clock)

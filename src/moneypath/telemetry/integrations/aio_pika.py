@@ -67,7 +67,7 @@ class Consumer:
     """
 
     def __init__(self, recorder: Recorder, queue: str, *, delivery_limit: int | None = None) -> None:
-        self._consumer = messages.Consumer(recorder, queue)
+        self._consumer = messages.Consumer(recorder, queue, system="rabbitmq")
         self._delivery_limit = delivery_limit
 
     @contextmanager

@@ -30,7 +30,7 @@ class Consumer:
     """
 
     def __init__(self, recorder: Recorder, queue: str) -> None:
-        self._consumer = messages.Consumer(recorder, queue)
+        self._consumer = messages.Consumer(recorder, queue, system="kafka")
 
     @contextmanager
     def handling(self, record: ConsumerRecord) -> Iterator[Handling]:

@@ -1,5 +1,6 @@
 """Celery, by the signals that it publishes: tasks carry their context, and workers are observed."""
 
+from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -15,6 +16,8 @@ from moneypath.telemetry.recording.recorder import Recorder
 
 __all__ = ["Observation", "carry_context", "observe"]
 
+# Of a task that ran out of time, Celery's main process tells twice; so many are remembered.
+_TOLD_LIMIT: Final = 1024
 # No queue of a catalogue is called so: what is recorded under it is counted as a drop.
 _UNMAPPED: Final = ""
 
@@ -53,10 +56,12 @@ class Observation:
         self._dead = recorder.counter(messages.DEAD_LETTERS)
         # As many as the worker runs at once; whatever becomes of a task, postrun takes it out.
         self._running: dict[str, tuple[AbstractContextManager[object], Handling]] = {}
+        self._told: deque[str] = deque(maxlen=_TOLD_LIMIT)
         self._receivers = (
             (signals.task_prerun, self._begin),
             (signals.task_retry, self._note_retry),
             (signals.task_failure, self._note_failure),
+            (signals.task_internal_error, self._note_internal_error),
             (signals.task_postrun, self._end),
             (signals.task_rejected, self._note_malformed),
             (signals.task_unknown, self._note_unknown),
@@ -98,7 +103,17 @@ class Observation:
             running[1].set_aside(_reason(sender, exception))
         elif not sender.request.is_eager and not isinstance(exception, Reject):
             # Of a process of the pool that died or ran out of time only the main process can tell.
-            self._count(_route(sender), _reason(sender, exception))
+            self._count_once(task_id, sender.request.delivery_info, _reason(sender, exception))
+
+    def _note_internal_error(self, task_id: str, request: Any, **_: object) -> None:
+        # A failure that could not be stored either: no other signal is sent, and the message is gone.
+        if isinstance(request, Mapping) and not request.get("is_eager"):
+            self._count_once(task_id, request.get("delivery_info"), DeadLetterReason.REJECTED)
+
+    def _count_once(self, task_id: str, delivery_info: object, reason: DeadLetterReason) -> None:
+        if task_id not in self._told:
+            self._told.append(task_id)
+            self._count(_routing_key(delivery_info), reason)
 
     def _end(self, task_id: str, task: Any, state: object, retval: object, **_: object) -> None:
         running = self._running.pop(task_id, None)
@@ -132,14 +147,6 @@ class Observation:
 def _routing_key(delivery_info: object) -> str:
     found = delivery_info.get("routing_key") if isinstance(delivery_info, Mapping) else None
     return found if isinstance(found, str) else _UNMAPPED
-
-
-def _route(task: Any) -> str:
-    if task.request.delivery_info:
-        return _routing_key(task.request.delivery_info)
-    # The main process does not always say which message it was; the task's own route is the next best.
-    queue = task.app.amqp.router.route({}, task.name).get("queue")
-    return str(getattr(queue, "routing_key", _UNMAPPED))
 
 
 def _reason(task: Any, exception: BaseException) -> DeadLetterReason:

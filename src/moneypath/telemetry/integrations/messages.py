@@ -4,7 +4,7 @@ The modules beside this one fit it to a library; a service on another broker use
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from moneypath.telemetry import correlation
-from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason, MessageOutcome
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason, MessageOutcome, Outcome
 from moneypath.telemetry.correlation import ids, trace
 from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.tracing import Span, SpanKind
 
 __all__ = [
     "Backlog",
@@ -30,6 +31,8 @@ DURATION: Final = "moneypath_message_duration_seconds"
 DEAD_LETTERS: Final = "moneypath_dead_letters_total"
 DEPTH: Final = "moneypath_queue_depth"
 OLDEST: Final = "moneypath_queue_oldest_timestamp_seconds"
+# Of a span; the reason is one of a closed set there too.
+REASON: Final = "moneypath.dead_letter_reason"
 # What a producer sends is not trusted: so many headers are looked at, and no value longer than the longest
 # that the Trace Context recommendation obliges anybody to pass on.
 HEADERS_LIMIT: Final = 256
@@ -91,11 +94,12 @@ def set_aside(reason: str) -> None:
 class Consumer:
     """Observe what consumes one queue.
 
-    `queue` is one of the catalogue's; another raises LabelsUnknown, and a recorder without
-    `moneypath_message_duration_seconds` or `moneypath_dead_letters_total` raises MetricUnknown.
+    `queue` is one of the catalogue's, `system` what OpenTelemetry calls the broker. Another queue raises
+    LabelsUnknown; a recorder without `moneypath_message_duration_seconds` or `moneypath_dead_letters_total`,
+    MetricUnknown.
     """
 
-    def __init__(self, recorder: Recorder, queue: str) -> None:
+    def __init__(self, recorder: Recorder, queue: str, *, system: str | None = None) -> None:
         durations = recorder.histogram(DURATION)
         self._durations = {
             outcome: durations.bind(queue=queue, outcome=outcome.value) for outcome in MessageOutcome
@@ -105,16 +109,23 @@ class Consumer:
             self._dead.bind(queue=queue, reason=reason.value)
         self._now = recorder.now
         self._queue = queue
+        self._tracer = recorder.tracer
+        self._span_name = f"process {queue}"
+        self._attributes = {"messaging.operation.type": "process", "messaging.destination.name": queue}
+        if system is not None:
+            self._attributes["messaging.system"] = system
 
     @contextmanager
     def handling(self, headers: object) -> Iterator[Handling]:
         """Enter the context that the headers of a message carry, and record how the block ends.
 
-        An exception is a failed handling and passes on. Whatever the headers hold, they harm nobody.
+        The block is a span below the producer's. An exception is a failed handling and passes on. Whatever
+        the headers hold, they harm nobody.
         """
         begun = self._now()
         handling = Handling()
-        with correlation.entered(read_context(headers)):
+        context = read_context(headers)
+        with self._tracer.span(self._span_name, SpanKind.CONSUMER, self._attributes, context) as span:
             token = _at_hand.set(handling)
             try:
                 yield handling
@@ -125,19 +136,31 @@ class Consumer:
                 # A block that ends in another task than it began in changes nothing there.
                 with suppress(ValueError, RuntimeError):
                     _at_hand.reset(token)
+                _tell(span, handling)
                 self._record(handling, self._now() - begun)
 
     @contextmanager
-    def handling_together(self, number: int) -> Iterator[None]:
-        """Record so many messages as handled if the block ends in peace, each with the time that it took.
+    def handling_together(self, headers: Sequence[object]) -> Iterator[None]:
+        """Record messages, of which these are the headers, as handled if the block ends in peace.
 
-        An exception passes on and records nothing: the messages are then handled one by one.
+        Each has the time that all of them took, and a span of its own below its producer's. The block itself
+        is in no context of theirs. An exception passes on and records nothing: then they are handled singly.
         """
-        begun = self._now()
+        begun, span_begun = self._now(), self._tracer.clock()
         yield
-        seconds = self._now() - begun
-        for _ in range(number):
+        seconds, span_ended = self._now() - begun, self._tracer.clock()
+        for carried in headers:
             self._durations[MessageOutcome.HANDLED].observe(seconds)
+            span = self._begin_span(read_context(carried), span_begun)
+            span.attributes = self._attributes
+            span.end(ended=span_ended)
+
+    def _begin_span(self, context: correlation.Context, begun: float) -> Span:
+        trace = context.trace
+        header, state = (None, None) if trace is None else (trace.header, trace.state or None)
+        return self._tracer.begin(
+            self._span_name, SpanKind.CONSUMER, context.correlation_id, header, state, begun
+        )
 
     def _record(self, handling: Handling, seconds: float) -> None:
         self._durations[handling.outcome].observe(seconds)
@@ -147,6 +170,14 @@ class Consumer:
     def count_dead(self, reason: str) -> None:
         """Count a message that was set aside without ever being handled; never raises."""
         self._dead.inc(queue=self._queue, reason=reason)
+
+
+def _tell(span: Span, handling: Handling) -> None:
+    """Say on the span what the exception, if there is one, does not."""
+    if handling.outcome is not MessageOutcome.HANDLED:
+        span.end_with(Outcome.FAILED)
+    if handling.reason is not None:
+        span.set(REASON, handling.reason)
 
 
 def read_context(headers: object) -> correlation.Context:

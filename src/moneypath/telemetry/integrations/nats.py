@@ -56,7 +56,7 @@ class Consumer:
     """
 
     def __init__(self, recorder: Recorder, queue: str) -> None:
-        self._consumer = messages.Consumer(recorder, queue)
+        self._consumer = messages.Consumer(recorder, queue, system="nats")
 
     @contextmanager
     def handling(self, message: Msg) -> Iterator[Handling]:

@@ -130,7 +130,7 @@ def bench(team: Bench, recorder: Recorder, producer: Context) -> Iterator[Bench]
 
 def test_a_task_runs_in_the_context_of_its_producer(bench: Bench, counts: Counts, dead: Dead) -> None:
     """Ids and trace through the broker, the payment id not; afterwards the worker has none of it."""
-    bench.send("note", headers={"traceparent": "stale", "kind": "refund"})
+    bench.send("note", headers={"Traceparent": "stale", "kind": "refund"})
     context = bench.seen.get(timeout=WITHIN_SECONDS)
     bench.await_end("note")
     assert context is not None
@@ -204,6 +204,18 @@ def test_a_task_that_fails_for_good_is_one_dead_letter(
     assert counts() == (expected[0] + 1, *expected[1:])
 
 
+def test_a_failure_that_cannot_be_stored_is_a_dead_letter_too(bench: Bench, dead: Dead, read: Read) -> None:
+    """With the result backend away Celery tells an error of its own, twice; an odd one raises nothing."""
+    info = {"delivery_info": {"routing_key": "payments"}}
+    for task_id, request in (("one", info), ("one", info), ("two", {"delivery_info": None}), ("three", None)):
+        found = signals.task_internal_error.send(
+            sender=bench.app.tasks["fail"], task_id=task_id, request=request, exception=KeyError()
+        )
+        assert [answer for _, answer in found] == [None]
+    assert dead() == {"rejected": 1}
+    assert read("moneypath_telemetry_drops_total", reason="unknown_value") == 1
+
+
 def test_a_message_given_back_is_no_dead_letter(bench: Bench, counts: Counts, dead: Dead) -> None:
     """It failed, and is handled when it comes again."""
     bench.send("requeue_late")
@@ -256,13 +268,16 @@ def test_a_queue_that_was_not_named_is_a_counted_drop(
     assert (counts(), dead()) == ((0, 0, 0), {})
 
 
-def test_an_eager_task_is_no_message(bench: Bench, counts: Counts, dead: Dead, producer: Context) -> None:
+def test_an_eager_task_is_no_message(
+    bench: Bench, read: Read, counts: Counts, dead: Dead, producer: Context
+) -> None:
     """It runs in the caller's own context, payment included, and nothing is counted."""
     with correlation.entered(producer):
         bench.app.tasks["note"].apply()
     assert bench.seen.get(timeout=WITHIN_SECONDS) == producer
     with pytest.raises(KeyError):
         bench.app.tasks["fail"].apply(throw=True)
+    assert read("moneypath_telemetry_drops_total", reason="unknown_value") == 0
     assert (counts(), dead()) == ((0, 0, 0), {})
 
 
@@ -287,7 +302,7 @@ async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
 
 
 async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_process(tmp_path: Path) -> None:
-    """Killed in the middle, or out of time: it tells nobody, and its message will not come again."""
+    """Two were killed, one ran out of time: no message comes again, and each counts once."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(Path(__file__).with_name("celery_pool.py")), str(tmp_path)),
         env={**os.environ, "C_FORCE_ROOT": "1"},
@@ -301,5 +316,5 @@ async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_proc
         with suppress(ProcessLookupError):
             process.kill()
     assert (tmp_path / "counted").read_text().replace(".0", "") == (
-        'moneypath_dead_letters_total{queue="notifications",reason="rejected"} 2'
+        'moneypath_dead_letters_total{queue="notifications",reason="rejected"} 3'
     )
