@@ -186,6 +186,7 @@ def test_a_retry_is_a_failed_delivery_and_keeps_the_context(bench: Bench, counts
 )
 def test_a_task_that_fails_for_good_is_one_dead_letter(
     bench: Bench,
+    read: Read,
     name: str,
     deliveries: int,
     expected: tuple[float, ...],
@@ -201,6 +202,7 @@ def test_a_task_that_fails_for_good_is_one_dead_letter(
     bench.send("note")
     bench.await_end("note")
     assert dead() == {reason: 1}
+    assert read("moneypath_telemetry_drops_total", reason="unknown_value") == 0
     assert counts() == (expected[0] + 1, *expected[1:])
 
 
@@ -277,6 +279,7 @@ def test_an_eager_task_is_no_message(
     assert bench.seen.get(timeout=WITHIN_SECONDS) == producer
     with pytest.raises(KeyError):
         bench.app.tasks["fail"].apply(throw=True)
+    bench.app.tasks["fail"].apply()
     assert read("moneypath_telemetry_drops_total", reason="unknown_value") == 0
     assert (counts(), dead()) == ((0, 0, 0), {})
 
