@@ -40,9 +40,8 @@ async def main(url: str) -> None:
     stream = client.jetstream()
     await stream.add_stream(name="EXAMPLE", subjects=["example.>"], storage=api.StorageType.MEMORY)
     await stream.subscribe("example.paid", durable="notifier", cb=consumer.callback(notify))
-    await observed.count_given_up(
-        recorder, client, stream="EXAMPLE", consumer="notifier", queue="notifications"
-    )
+    of = {"stream": "EXAMPLE", "consumer": "notifier", "queue": "notifications"}
+    await observed.count_given_up(recorder, client, **of)
     for body in (b'{"payment": 1}', b"what is this", b'{"payment": 2}'):
         with correlation.bound(correlation.mint()):
             await stream.publish("example.paid", body, headers=observed.outgoing_headers())
