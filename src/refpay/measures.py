@@ -55,6 +55,7 @@ WORKER_METRICS: Final = (
     "moneypath_reconciliation_oldest_break_timestamp_seconds",
     "moneypath_settlement_due_timestamp_seconds",
     "moneypath_settlement_files_total",
+    "moneypath_message_duration_seconds",
     "moneypath_queue_depth",
     "moneypath_queue_oldest_timestamp_seconds",
     "moneypath_dead_letters_total",

@@ -10,7 +10,8 @@ import yaml
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
 from moneypath.path.source import DeclarationInvalid, parse_yaml
-from moneypath.telemetry import Catalogue, setup
+from moneypath.telemetry import Catalogue, LabelsUnknown, setup
+from moneypath.telemetry.integrations.messages import Consumer
 
 BASKETS = {
     "name": "shop_baskets_total",
@@ -62,6 +63,27 @@ def test_an_own_operation_is_a_payment_like_any_other(declaration: str) -> None:
     counted = 'operation="top_up",outcome="succeeded",provider="north",traffic="live",cohort="control"} 1'
     assert counted in recorder.render().decode()
     assert "top_up" not in build_catalogue(parse_yaml(declaration, MoneyPath, file="m.yaml")).to_json()
+
+
+def test_an_own_queue_is_observed_like_any_other(declaration: str) -> None:
+    """Beside those that every money path has; without the declaration it is refused when it is wired."""
+    recorder = setup(build_catalogue(extended(declaration, queues=["payouts"])), service="shop")
+    for queue in ("payouts", "outbox"):
+        with Consumer(recorder, queue).handling({}):
+            pass
+    counted = 'moneypath_message_duration_seconds_count{queue="payouts",outcome="handled"} 1'
+    assert counted in recorder.render().decode()
+    with pytest.raises(LabelsUnknown, match="payouts"):
+        Consumer(setup(build_catalogue(extended(declaration)), service="shop"), "payouts")
+
+
+@pytest.mark.parametrize(
+    "queues", [["payouts", "payouts"], ["outbox"], ["Pay outs"], [f"q{n}" for n in range(17)]]
+)
+def test_a_queue_that_is_there_or_cannot_be_is_refused(declaration: str, queues: list[str]) -> None:
+    """Twice, one of ours, no id, too many for the budget."""
+    with pytest.raises(DeclarationInvalid, match=r"telemetry\.queues"):
+        extended(declaration, queues=queues)
 
 
 def test_rules_and_guards_may_watch_own_metrics(declaration: str) -> None:

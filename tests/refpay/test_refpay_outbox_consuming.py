@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from moneypath.telemetry import Catalogue, setup
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason as Reason
+from moneypath.telemetry.integrations import messages
 from refpay.clock import SystemClock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Connection, Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters
 from refpay.outbox.consuming import DELIVERIES_AN_ATTEMPT, Consumer
-from refpay.outbox.dead_letters import Reason
 from refpay.outbox.effects import EFFECTS, Effect, notify
 from refpay.outbox.events import Event, EventType
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
@@ -71,7 +74,7 @@ class Bench:
         self.database, self.session, self.book = database, session, book
         assert settings.messaging is not None
         self.settings = settings.messaging
-        self.counted: list[tuple[Queue, Reason]] = []
+        self.recorder = setup(Catalogue.load(settings.catalogue_file), service="refpay-worker")
 
     def consumer(self, queue: Queue = Queue.NOTIFICATIONS, effect: Effect | None = None) -> Consumer:
         """Return a consumer, as a new process would have it."""
@@ -81,8 +84,16 @@ class Bench:
             database=self.database,
             settings=self.settings,
             clock=SystemClock(),
-            count_dead=lambda queue, reason: self.counted.append((queue, reason)),
+            observed=messages.Consumer(self.recorder, queue.value),
         )
+
+    def counted(self, queue: Queue = Queue.NOTIFICATIONS) -> dict[str, int]:
+        """Return what was counted of a queue: its dead letters by reason, its deliveries by outcome."""
+        pattern = rf'^moneypath_(?:dead_letters_total|message_duration_seconds_count){{queue="{queue}",'
+        found = re.findall(
+            pattern + r'(?:reason|outcome)="(\w+)"} (\d+)', self.recorder.render().decode(), re.MULTILINE
+        )
+        return {name: int(number) for name, number in found if number != "0"}
 
     async def publish(self, body: bytes | Event) -> None:
         """Publish an event, or anything."""
@@ -125,7 +136,7 @@ async def test_each_queue_has_every_event_once(bench: Bench, queue: Queue) -> No
         await bench.publish(event)
     await bench.consume(queue, until=lambda: bench.drained(queue))
     assert await bench.rows(queue) == 70
-    assert bench.counted == []
+    assert bench.counted(queue) == {"handled": 80}
 
 
 async def test_an_effect_without_its_acknowledgement_is_not_repeated(bench: Bench) -> None:
@@ -194,7 +205,7 @@ async def test_poison_is_one_dead_letter_and_the_others_pass(
     assert letter.headers["Moneypath-Subject"] == "events.payment.captured"
     assert (letter.headers["Moneypath-Reason"], letter.headers["Moneypath-Attempts"]) == (reason.value, "1")
     assert before <= datetime.fromisoformat(letter.headers["Moneypath-First-Failed-At"]) <= datetime.now(UTC)
-    assert bench.counted == [(Queue.NOTIFICATIONS, reason)]
+    assert bench.counted() == {"handled": 2, "dead_lettered": 1, reason.value: 1}
     assert (await dead_letters.look(bench.session)).depths == {("notifications", reason.value): 1}
 
 
@@ -218,7 +229,7 @@ async def test_a_crash_between_letter_and_end_of_delivery_leaves_one_letter(benc
     assert not await bench.drained()
     await bench.consume(until=bench.drained)
     assert len(await bench.letters()) == 1
-    assert bench.counted == []
+    assert bench.counted() == {"failed": 1}
 
 
 async def test_one_letter_even_after_the_window_of_ids(bench: Bench) -> None:
@@ -230,7 +241,7 @@ async def test_one_letter_even_after_the_window_of_ids(bench: Bench) -> None:
     await message.nak()
     await bench.consume(until=bench.drained)
     assert len(await bench.letters()) == 1
-    assert bench.counted == []
+    assert bench.counted() == {"failed": 1}
 
 
 async def break_notifications(book: "Book") -> None:
@@ -268,7 +279,8 @@ async def test_attempts_are_bounded_and_then_it_is_set_aside(bench: Bench, book:
         await bench.publish(body)
     await bench.consume(until=bench.drained)
     assert await bench.rows() == 2
-    assert bench.counted == [(Queue.NOTIFICATIONS, Reason.ATTEMPTS_EXHAUSTED)] * 2
+    counted = {"handled": 2, "failed": 4, "dead_lettered": 2, "attempts_exhausted": 2}
+    assert bench.counted() == counted
 
 
 async def test_pauses_grow_with_the_deliveries(bench: Bench, book: "Book") -> None:

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
 from refpay.errors import InvariantViolation
 from refpay.money import Currency
 from refpay.operations.dead_letters import QUEUES
 from refpay.outbox.backoff import backoff_seconds
-from refpay.outbox.dead_letters import Reason
 from refpay.outbox.events import Event, EventMalformed, EventType, EventUnknown, decode
 from refpay.outbox.link import pause_seconds
 from refpay.outbox.streams import Queue
@@ -102,8 +100,7 @@ def test_a_pause_never_looks_like_a_stuck_loop() -> None:
 
 
 def test_the_closed_sets_agree() -> None:
-    """Reasons are the label's values; the queues of the lever are those that consume."""
-    assert [reason.value for reason in Reason] == [reason.value for reason in DeadLetterReason]
+    """The queues of the lever are those that consume."""
     assert list(QUEUES) == [queue.value for queue in Queue]
 
 

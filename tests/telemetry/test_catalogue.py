@@ -43,6 +43,7 @@ EXPECTED_LABELS = {
     "moneypath_reconciliation_oldest_break_timestamp_seconds": ["provider", "class"],
     "moneypath_settlement_due_timestamp_seconds": ["provider"],
     "moneypath_settlement_files_total": ["provider", "result"],
+    "moneypath_message_duration_seconds": ["queue", "outcome"],
     "moneypath_queue_depth": ["queue"],
     "moneypath_queue_oldest_timestamp_seconds": ["queue"],
     "moneypath_dead_letters_total": ["queue", "reason"],

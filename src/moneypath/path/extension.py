@@ -10,10 +10,11 @@ from moneypath.path.problems import Location, Misfit, repeated, suggest
 from moneypath.telemetry.catalogue import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.catalogue.catalogue import PREFIX
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
-from moneypath.telemetry.catalogue.vocabulary import Operation
+from moneypath.telemetry.catalogue.vocabulary import OPTIONAL_SLOTS, Operation
 from moneypath.telemetry.errors import CatalogueInvalid
 
 OPERATIONS: Final = tuple(operation.value for operation in Operation)
+QUEUES: Final = OPTIONAL_SLOTS["queues"]
 
 Slots = Mapping[str, tuple[str, ...]]
 OwnValue = Annotated[
@@ -65,6 +66,7 @@ class Extension(Declared):
     """What a team's services record beside what every money path does."""
 
     operations: tuple[SnakeId, ...] = Field(max_length=4, description="ids of operations, or []")
+    queues: tuple[SnakeId, ...] = Field(default=(), max_length=16, description="ids of queues, or []")
     metrics: tuple[OwnMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
 
     def specs(self, slots: Slots) -> tuple[MetricSpec, ...]:
@@ -74,15 +76,21 @@ class Extension(Declared):
 
 def extension_misfits(extension: Extension, slots: Slots) -> Iterator[Misfit]:
     """Yield what cannot stand in the catalogue; `slots` are the lists that a label may name."""
-    at: Location = ("telemetry", "operations")
-    yield from repeated(at, extension.operations)
-    for index, operation in enumerate(extension.operations):
-        if operation in OPERATIONS:
-            yield Misfit((*at, index), f'"{operation}" is an operation already', "another id")
+    yield from _added_misfits(("telemetry", "operations"), extension.operations, OPERATIONS, "an operation")
+    yield from _added_misfits(("telemetry", "queues"), extension.queues, QUEUES, "a queue")
     names = [metric.name for metric in extension.metrics]
     yield from repeated(("telemetry", "metrics"), names, "name")
     for index, metric in enumerate(extension.metrics):
         yield from _metric_misfits(("telemetry", "metrics", index), metric, slots)
+
+
+def _added_misfits(
+    at: Location, added: tuple[str, ...], known: tuple[str, ...], kind: str
+) -> Iterator[Misfit]:
+    yield from repeated(at, added)
+    for index, given in enumerate(added):
+        if given in known:
+            yield Misfit((*at, index), f'"{given}" is {kind} already', "another id")
 
 
 def _metric_misfits(at: Location, metric: OwnMetric, slots: Slots) -> Iterator[Misfit]:

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from moneypath.path.costs import Costs, cost_misfits
-from moneypath.path.extension import OPERATIONS, Extension, extension_misfits
+from moneypath.path.extension import OPERATIONS, QUEUES, Extension, extension_misfits
 from moneypath.path.guards import AnyGuard, guard_misfits
 from moneypath.path.objectives import AvailabilitySlo, LatencySlo, PathSlo, Slo, objective_misfits
 from moneypath.path.parts import (
@@ -87,6 +87,7 @@ class MoneyPath(Declared):
 def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
     return {
         "operations": (*OPERATIONS, *path.telemetry.operations),
+        "queues": (*QUEUES, *path.telemetry.queues),
         "providers": path.provider_ids(),
         "currencies": tuple(path.currencies),
         "schemes": path.schemes,

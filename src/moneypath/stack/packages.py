@@ -39,6 +39,26 @@ _WEB_PAGES = {
     )
 }
 
+# RabbitMQ runs on an Erlang that Debian keeps in many packages; without any one of these it does not start.
+_NEEDED = {
+    "rabbitmq-server": (
+        "erlang-asn1",
+        "erlang-base",
+        "erlang-crypto",
+        "erlang-eldap",
+        "erlang-inets",
+        "erlang-mnesia",
+        "erlang-os-mon",
+        "erlang-parsetools",
+        "erlang-public-key",
+        "erlang-runtime-tools",
+        "erlang-ssl",
+        "erlang-syntax-tools",
+        "erlang-tools",
+        "erlang-xmerl",
+    )
+}
+
 
 def unpacked(package: str, cache: Path) -> list[Path]:
     """List the unpacked versions of a package in the cache, newest fetch first."""
@@ -88,7 +108,8 @@ def _fetch_into(package: str, shelf: Path, new: Path, environ: Mapping[str, str]
     except PackageUnavailable as error:
         broken_source = error  # one source of many may be broken, and not be the one that is needed
     try:
-        _run([*apt, "download", package], new, environ, f"package not fetched: {package}")
+        wanted = (package, *_NEEDED.get(package, ()))
+        _run([*apt, "download", *wanted], new, environ, f"package not fetched: {package}")
     except PackageUnavailable as error:
         raise broken_source or error from None
     archives = sorted(new.glob(f"{package}_*.deb"))

@@ -2,7 +2,7 @@
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,11 +10,14 @@ import asyncpg
 import structlog
 from nats.aio.msg import Msg
 
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
+from moneypath.telemetry.integrations import messages
+from moneypath.telemetry.integrations.messages import Handling
 from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable, TransactionConflicted
 from refpay.db.pool import Database
 from refpay.outbox.backoff import backoff_seconds
-from refpay.outbox.dead_letters import Reason, bury, identify
+from refpay.outbox.dead_letters import bury, identify
 from refpay.outbox.effects import Effect
 from refpay.outbox.events import Event, EventMalformed, EventUnknown, decode
 from refpay.outbox.streams import Queue, Session
@@ -38,14 +41,14 @@ class Consumer:
         database: Database,
         settings: MessagingSettings,
         clock: Clock,
-        count_dead: Callable[[Queue, Reason], None],
+        observed: messages.Consumer,
     ) -> None:
         self._queue = queue
         self._effect = effect
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._count_dead = count_dead
+        self._observed = observed
         # When a message first failed, as far as this process saw it.
         self._first_failures: OrderedDict[str, datetime] = OrderedDict()
 
@@ -56,23 +59,25 @@ class Consumer:
         """
         # An outage of ours must not use up the attempts of messages that have done nothing wrong.
         await self._database.ping()
-        messages = await session.fetch(self._queue)
-        readable = [pair for message in messages if (pair := await self._read(session, message)) is not None]
+        delivered = await session.fetch(self._queue)
+        readable = [pair for message in delivered if (pair := await self._read(session, message)) is not None]
         if readable:
             await self._handle(session, readable)
-        return len(messages)
+        return len(delivered)
 
     async def _read(self, session: Session, message: Msg) -> tuple[Msg, Event] | None:
         # So many deliveries without a verdict: whoever tried it did not live to say so.
         if message.metadata.num_delivered > DELIVERIES_AN_ATTEMPT * self._settings.attempts_maximum:
-            await self._bury(session, message, Reason.ATTEMPTS_EXHAUSTED)
-            return None
-        try:
-            return message, decode(message.data)
-        except EventMalformed:
-            await self._bury(session, message, Reason.MALFORMED)
-        except EventUnknown:
-            await self._bury(session, message, Reason.UNKNOWN_TYPE)
+            reason = DeadLetterReason.ATTEMPTS_EXHAUSTED
+        else:
+            try:
+                return message, decode(message.data)
+            except EventMalformed:
+                reason = DeadLetterReason.MALFORMED
+            except EventUnknown:
+                reason = DeadLetterReason.UNKNOWN_TYPE
+        with self._observed.handling(message.headers) as handling:
+            await self._bury(session, message, handling, reason)
         return None
 
     async def _handle(self, session: Session, pairs: Sequence[tuple[Msg, Event]]) -> None:
@@ -92,7 +97,8 @@ class Consumer:
         if len(pairs) == 1:
             return False
         try:
-            await self._apply([event for _, event in pairs])
+            with self._observed.handling_together([message.headers for message, _ in pairs]):
+                await self._apply([event for _, event in pairs])
         except TransactionConflicted:
             return False
         except DatabaseUnavailable:
@@ -104,18 +110,17 @@ class Consumer:
         return True
 
     async def _handle_alone(self, session: Session, message: Msg, event: Event) -> None:
-        try:
-            await self._apply([event])
-        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
-            await self._bury(session, message, Reason.REJECTED)
-        except TransactionConflicted as problem:
-            await self._retry(session, message, problem)
-        except DatabaseUnavailable:
-            raise
-        except Exception as problem:  # noqa: BLE001 - one event must not stop the queue
-            await self._retry(session, message, problem)
-        else:
-            await self._accept(message)
+        with self._observed.handling(message.headers) as handling:
+            try:
+                await self._apply([event])
+            except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+                await self._bury(session, message, handling, DeadLetterReason.REJECTED)
+            except DatabaseUnavailable:
+                raise
+            except Exception as problem:  # noqa: BLE001 - one event must not stop the queue
+                await self._retry(session, message, handling, problem)
+            else:
+                await self._accept(message)
 
     async def _apply(self, events: Sequence[Event]) -> None:
         async with self._database.transaction() as connection:
@@ -125,14 +130,15 @@ class Consumer:
         self._first_failures.pop(identify(message), None)
         await message.ack()
 
-    async def _retry(self, session: Session, message: Msg, problem: Exception) -> None:
+    async def _retry(self, session: Session, message: Msg, handling: Handling, problem: Exception) -> None:
         attempt = message.metadata.num_delivered
         _LOG.warning(
             "event_not_consumed", queue=self._queue.value, attempt=attempt, problem=type(problem).__name__
         )
         if attempt >= self._settings.attempts_maximum:
-            await self._bury(session, message, Reason.ATTEMPTS_EXHAUSTED)
+            await self._bury(session, message, handling, DeadLetterReason.ATTEMPTS_EXHAUSTED)
         else:
+            handling.fail()
             await self._postpone(message)
 
     async def _postpone(self, message: Msg) -> None:
@@ -145,11 +151,16 @@ class Consumer:
         )
         await message.nak(delay=pause)
 
-    async def _bury(self, session: Session, message: Msg, reason: Reason) -> None:
+    async def _bury(
+        self, session: Session, message: Msg, handling: Handling, reason: DeadLetterReason
+    ) -> None:
         first_failed_at = self._note_failure(message)
         if await bury(session, self._queue, message, reason, first_failed_at=first_failed_at):
-            self._count_dead(self._queue, reason)
+            handling.set_aside(reason)
             _LOG.error("event_set_aside", queue=self._queue.value, reason=reason.value)
+        else:
+            # Whoever set it aside before did not live to end its deliveries.
+            handling.fail()
         self._first_failures.pop(identify(message), None)
 
     def _note_failure(self, message: Msg) -> datetime:

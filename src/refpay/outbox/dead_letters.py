@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
+from moneypath.telemetry.integrations.messages import context_headers
 from refpay.outbox.streams import ANSWER_SECONDS, DEAD, EVENTS, Queue, Session
 
 _SUBJECT: Final = "Moneypath-Subject"
@@ -21,15 +22,6 @@ _REPLAY_OF: Final = "Moneypath-Replay-Of"
 _MESSAGE_ID: Final = "Nats-Msg-Id"
 _STORE_FAILED: Final = 10077
 _ONE_PER_SUBJECT: Final = "maximum messages per subject exceeded"
-
-
-class Reason(StrEnum):
-    """Why a message was set aside; the values of the metric's label."""
-
-    MALFORMED = "malformed"
-    UNKNOWN_TYPE = "unknown_type"
-    REJECTED = "rejected"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +45,17 @@ def identify(message: Msg) -> str:
 
 
 async def bury(
-    session: Session, queue: Queue, message: Msg, reason: Reason, *, first_failed_at: datetime
+    session: Session, queue: Queue, message: Msg, reason: DeadLetterReason, *, first_failed_at: datetime
 ) -> bool:
     """Set a message aside, and only then end its deliveries; return whether the letter is new.
 
-    A process that dies in between buries again: the letter's subject and id are the same, so there is one.
+    The active context goes with it. A process that dies in between buries again: the letter's subject and id
+    are the same, so there is one.
     """
     headers = message.headers or {}
     identity = identify(message)
     letter = {
+        **context_headers(),
         _MESSAGE_ID: f"{queue}-{identity}",
         _SUBJECT: headers.get(_SUBJECT, message.subject),
         _REASON: reason.value,

@@ -60,7 +60,7 @@ async def publish_event(session: Session, event: Unpublished) -> None:
         event.body.encode(),
         timeout=ANSWER_SECONDS,
         stream=EVENTS,
-        headers={"Nats-Msg-Id": str(event.id)},
+        headers={**event.headers, "Nats-Msg-Id": str(event.id)},
     )
 
 

@@ -1,15 +1,21 @@
 """The only reader and writer of the outbox's rows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from moneypath.telemetry.integrations.messages import Backlog
 from refpay.db.pool import Connection
 from refpay.outbox.events import Event
 
-_INSERT = "INSERT INTO outbox.event (id, operation_id, type, body, at) VALUES ($1, $2, $3, $4, $5)"
-_UNPUBLISHED = "SELECT id, type, body FROM outbox.event WHERE published_at IS NULL ORDER BY seq LIMIT $1"
+_INSERT = """
+    INSERT INTO outbox.event (id, operation_id, type, body, at, headers) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_UNPUBLISHED = """
+    SELECT id, type, body, headers FROM outbox.event WHERE published_at IS NULL ORDER BY seq LIMIT $1
+"""
 _MARK = "UPDATE outbox.event SET published_at = $2 WHERE id = ANY($1::uuid[]) AND published_at IS NULL"
 _BACKLOG = "SELECT count(*) AS depth, min(at) AS oldest FROM outbox.event WHERE published_at IS NULL"
 _PRUNE = """
@@ -28,24 +34,19 @@ class Unpublished:
     id: UUID
     type: str
     body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """How many messages wait, and since when the oldest does."""
-
-    depth: int
-    oldest: datetime | None
-
-
-async def append(connection: Connection, event: Event) -> None:
-    """Write an event inside the caller's transaction, the change's own."""
-    await connection.execute(_INSERT, event.id, event.operation_id, event.type, event.encode(), event.at)
+async def append(connection: Connection, event: Event, headers: Mapping[str, str] | None = None) -> None:
+    """Write an event inside the caller's transaction, the change's own; `headers` go on its message."""
+    values = (event.id, event.operation_id, event.type, event.encode(), event.at, json.dumps(headers or {}))
+    await connection.execute(_INSERT, *values)
 
 
 async def read_unpublished(connection: Connection, *, limit: int) -> Sequence[Unpublished]:
     """Return events not yet published, whenever they committed, in the order of writing."""
-    return [Unpublished(**dict(row)) for row in await connection.fetch(_UNPUBLISHED, limit)]
+    rows = await connection.fetch(_UNPUBLISHED, limit)
+    return [Unpublished(**{**dict(row), "headers": json.loads(row["headers"])}) for row in rows]
 
 
 async def mark_published(connection: Connection, ids: Sequence[UUID], now: datetime) -> None:
@@ -56,7 +57,9 @@ async def mark_published(connection: Connection, ids: Sequence[UUID], now: datet
 async def read_backlog(connection: Connection) -> Backlog:
     """Return what is still to be published."""
     row = await connection.fetchrow(_BACKLOG)
-    return Backlog(0, None) if row is None else Backlog(row["depth"], row["oldest"])
+    if row is None or row["oldest"] is None:
+        return Backlog(0)
+    return Backlog(row["depth"], row["oldest"].timestamp())
 
 
 async def prune(connection: Connection, *, published_before: datetime, limit: int) -> int:

@@ -16,7 +16,7 @@ from refpay.payments.answers import operation_answer
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
-from refpay.payments.telling import tell
+from refpay.payments.telling import carry, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def settle(
     await record(connection, *_changes(payment, moved, operation, after, now=now, actor=actor))
     answer = operation_answer(moved, after, await repository.read_operations(connection, payment.id))
     if final:
-        await append(connection, tell(moved, after, now))
+        await append(connection, tell(moved, after, now), carry(after))
         await claims_repository.store(
             connection, principal=after.principal, key=after.idempotency_key, answer=answer
         )

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Final
 
+from moneypath.telemetry import correlation
+from moneypath.telemetry.integrations.messages import context_headers
 from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.outbox.events import Event, EventType
@@ -19,6 +21,15 @@ _TYPES: Final = {
     (OperationKind.REFUND, OperationStatus.DECLINED): EventType.REFUND_DECLINED,
     (OperationKind.REFUND, OperationStatus.FAILED): EventType.REFUND_FAILED,
 }
+
+
+def carry(operation: Operation) -> dict[str, str]:
+    """Return what its event carries to consumers: the id of the request that began it, and the trace.
+
+    The trace is that of whoever settles it: where the worker found out the end, it is not the request's.
+    """
+    with correlation.bound(operation.correlation_id):
+        return context_headers()
 
 
 def tell(payment: Payment, operation: Operation, now: datetime) -> Event:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
+from moneypath.telemetry import Recorder
+from moneypath.telemetry.integrations.messages import Consumer as ObservedConsumer
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
@@ -45,7 +47,7 @@ async def open_messages(
         interval = settings.check_interval_seconds
         yield (
             *_movers(messaging, link, database, clock),
-            *(_consume(queue, messaging, link, database, gauges, clock) for queue in Queue),
+            *(_consume(queue, messaging, link, database, measures.recorder, clock) for queue in Queue),
             Loop("measure_outbox", measuring.measure_outbox, interval_seconds=interval, clock=clock),
             Loop("measure_queues", measuring.measure_queues, interval_seconds=interval, clock=clock),
         )
@@ -70,7 +72,7 @@ def _consume(
     messaging: MessagingSettings,
     link: Link,
     database: Database,
-    gauges: QueueGauges,
+    recorder: Recorder,
     clock: Clock,
 ) -> Loop:
     consumer = Consumer(
@@ -79,7 +81,7 @@ def _consume(
         database=database,
         settings=messaging,
         clock=clock,
-        count_dead=gauges.count_dead,
+        observed=ObservedConsumer(recorder, queue.value, system="nats"),
     )
     action = Patient(queue.value, link, consumer.run_once)
     return Loop(queue.value, action, interval_seconds=_CONSUME_INTERVAL_SECONDS, clock=clock)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, values
+from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
 from moneypath.telemetry.catalogue.metric import MetricSpec, Unit
 from moneypath.telemetry.catalogue.vocabulary import (
     NO_PROVIDER,
     BreakClass,
     CostComponent,
     DeadLetterReason,
+    MessageOutcome,
     ProbeResult,
     ReconciliationResult,
     RiskDecision,
@@ -93,6 +94,13 @@ def _reconciliation_metrics(slots: Slots) -> Iterator[MetricSpec]:
 def _message_metrics(slots: Slots) -> Iterator[MetricSpec]:
     queue = {"queue": slots["queues"]}
     dead = {**queue, "reason": values(DeadLetterReason)}
+    yield histogram(
+        name="moneypath_message_duration_seconds",
+        help="Handling of messages from delivery to verdict, each delivery once.",
+        labels={**queue, "outcome": values(MessageOutcome)},
+        # Twenty queues: 13 edges, +Inf, sum and count for each outcome.
+        series_budget=960,
+    )
     yield gauge(
         name="moneypath_queue_depth",
         help="Messages that wait, those delivered and not yet acknowledged included.",

@@ -141,6 +141,14 @@ class DeadLetterReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
+class MessageOutcome(StrEnum):
+    """How the handling of one delivery of a message ended; a failed one comes again."""
+
+    HANDLED = "handled"
+    FAILED = "failed"
+    DEAD_LETTERED = "dead_lettered"
+
+
 class RiskDecision(StrEnum):
     """What risk said to a payment."""
 
