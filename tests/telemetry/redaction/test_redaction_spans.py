@@ -1,5 +1,7 @@
 """No span lets a card number out: not its name, its attributes, their names, nor what its error says."""
 
+from collections.abc import Mapping
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from .card_numbers import card_numbers, digits_left, disguised_cards, parts_of
 TRACE = correlation.Trace("ab" * 16, "cd" * 8, sampled=True)
 
 
-def written(name: str, attributes: dict[str, object], said: str) -> str:
+def written(name: str, attributes: Mapping[str, object], said: str) -> str:
     """Return what leaves of a span, as text without the ids that the library minted."""
     error = (ValueError, said)
     span = Finished(name, SpanKind.CLIENT, TRACE, None, 0.0, 1.0, None, None, attributes, error)
