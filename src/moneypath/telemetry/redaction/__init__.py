@@ -1,5 +1,6 @@
 """Keeping card numbers, account numbers and credentials out of everything that leaves a process."""
 
+from moneypath.telemetry.redaction.cards import holds_card
 from moneypath.telemetry.redaction.issuers import is_card_number
 from moneypath.telemetry.redaction.redact import redact, redact_bytes
 from moneypath.telemetry.redaction.secrets import is_secret_name
@@ -10,6 +11,7 @@ __all__ = [
     "ACCOUNT_MASK",
     "CARD_MASK",
     "SECRET_MASK",
+    "holds_card",
     "is_card_number",
     "is_secret_name",
     "mask_split_cards",

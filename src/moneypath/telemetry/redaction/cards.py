@@ -46,6 +46,11 @@ def find_cards(text: str) -> Iterator[Span]:
             yield from _in_run(_Run(text, *match.span()))
 
 
+def holds_card(text: str) -> bool:
+    """Tell whether a text holds a card number that stands together; all that a text of digits can hide."""
+    return next(find_cards(text), None) is not None
+
+
 class _Run:
     """Groups of digits, each beginning at `offsets[i]` of all `digits` and at `starts[i]` of the text."""
 
