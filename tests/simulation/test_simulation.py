@@ -1,11 +1,9 @@
 """The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from simulation.bugs import BUGS
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
