@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import structlog
 
@@ -23,13 +24,9 @@ def main() -> None:
         simulator = Simulator(loop, order["dsn"], order["monitor_dsn"])
         for line in sys.stdin:
             outcome = simulator.run(int(line))
-            found: dict[str, object] = {
-                "seed": outcome.seed,
-                "violation": outcome.violation,
-                "steps": outcome.steps,
-            }
-            if outcome.violation or order["trace"]:
-                found["trace"] = outcome.trace
+            found = asdict(outcome)
+            if not outcome.violation and not order["trace"]:
+                found["trace"] = ()
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
             if outcome.violation:
