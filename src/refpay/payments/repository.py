@@ -47,7 +47,7 @@ _WAIT = "SELECT id FROM payments.operation WHERE id = ANY ($1::uuid[]) ORDER BY 
 _DUE = f"""
     {_OPERATION}
     WHERE status IN ('started', 'indeterminate') AND settle_after <= $1 AND next_query_at <= $1
-    ORDER BY next_query_at LIMIT $2
+    ORDER BY next_query_at, id LIMIT $2
 """
 _POSTPONE = """
     UPDATE payments.operation SET next_query_at = $2, query_attempts = query_attempts + 1

@@ -1,0 +1,299 @@
+"""Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+from unittest.mock import patch
+
+from refpay.db.errors import CommitOutcomeUnknown
+from refpay.ids import mint_id
+from refpay.ledger import entries
+from refpay.ledger import repository as ledger_repository
+from refpay.payments import claims_repository, intents, repository, service, settling
+from refpay.payments.findings import NOT_DONE
+from refpay.payments.model import OperationStatus
+from refpay.payments.resolving import Resolver
+from refpay.payments.service import Payments
+from refpay.providers.errors import ProviderSilent
+from refpay.providers.port import Answer, CallKind, Verdict
+from refpay.providers.retry import RetriedProvider
+from refpay.providers.timeout import TimedProvider
+
+Swap = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One mistake: what it is, and how it is made."""
+
+    what: str
+    make: Callable[[], list[Swap]]
+
+    def planted(self) -> AbstractContextManager[None]:
+        """Make the mistake for as long as the block lasts."""
+        return _swapped(self.make())
+
+
+@contextmanager
+def _swapped(swaps: list[Swap]) -> Iterator[None]:
+    owner, name, value = swaps[0]
+    with patch.object(owner, name, value):
+        if swaps[1:]:
+            with _swapped(swaps[1:]):
+                yield
+        else:
+            yield
+
+
+BUGS: Final[dict[str, Bug]] = {}
+
+
+def bug(make: Callable[[], list[Swap]]) -> Callable[[], list[Swap]]:
+    """Register a bug under the name of its function; the docstring says what it is."""
+    BUGS[make.__name__.replace("_", "-")] = Bug((make.__doc__ or "").rstrip("."), make)
+    return make
+
+
+async def _nothing(*_arguments: Any, **_options: Any) -> None:
+    return
+
+
+@bug
+def new_provider_key_on_retry() -> list[Swap]:
+    """A retry goes to the provider under a key of its own."""
+    perform = TimedProvider.perform
+
+    async def renewed(self: TimedProvider, call: Any) -> Answer:
+        again = call.attempt > 1 and call.kind is not CallKind.QUERY
+        return await perform(self, replace(call, key=mint_id(call.deadline)) if again else call)
+
+    return [(TimedProvider, "perform", renewed)]
+
+
+@bug
+def timeout_is_final() -> list[Swap]:
+    """A provider that did not answer counts as one that refused."""
+    return [(service, "NOT_KNOWN", NOT_DONE)]
+
+
+@bug
+def silence_means_unknown() -> list[Swap]:
+    """A question that is not answered counts as "there is no such key"."""
+    perform = TimedProvider.perform
+
+    async def hasty(self: TimedProvider, call: Any) -> Answer:
+        try:
+            return await perform(self, call)
+        except ProviderSilent:
+            if call.kind is CallKind.QUERY:
+                return Answer(Verdict.UNKNOWN_KEY)
+            raise
+
+    return [(TimedProvider, "perform", hasty)]
+
+
+@bug
+def judged_while_it_is_sent() -> list[Swap]:
+    """The worker asks, and believes "there is no such key", while the request may still be on its way."""
+    plan = intents.Planner.__init__
+
+    def hasty(
+        self: Any, connection: Any, command: Any, number: Any, now: Any, deadlines: Any, *rest: Any
+    ) -> None:
+        soon = replace(deadlines, call=timedelta(milliseconds=1), settle=timedelta(milliseconds=2))
+        plan(self, connection, command, number, now, soon, *rest)
+
+    return [(intents.Planner, "__init__", hasty)]
+
+
+@bug
+def check_then_act() -> list[Swap]:
+    """A payment is read without a lock before it is changed."""
+    return [(repository, "lock_payment", repository.read_payment)]
+
+
+@bug
+def refund_is_not_reserved() -> list[Swap]:
+    """Two refunds on their way do not know of each other."""
+    return [(intents, "_reserve", lambda payment, _amount: payment)]
+
+
+@bug
+def reservation_is_kept() -> list[Swap]:
+    """A refund that failed keeps its share of what may be refunded."""
+    move = settling.move
+
+    def kept(payment: Any, operation: Any) -> Any:
+        moved = move(payment, operation)
+        if operation.status is OperationStatus.SUCCEEDED:
+            return moved
+        return replace(moved, refund_reserved_minor=payment.refund_reserved_minor)
+
+    return [(settling, "move", kept)]
+
+
+@bug
+def one_leg() -> list[Swap]:
+    """An entry is posted with one of its lines."""
+    post = ledger_repository.post
+
+    async def halved(connection: Any, entry: Any) -> None:
+        await post(connection, replace(entry, lines=entry.lines[:1]))
+
+    return [(settling, "post", halved)]
+
+
+@bug
+def no_entry() -> list[Swap]:
+    """Money moves and nothing is posted."""
+    return [(settling, "post", _nothing)]
+
+
+@bug
+def float_amounts() -> list[Swap]:
+    """Amounts go through a float on their way to the ledger."""
+    post = ledger_repository.post
+
+    async def rounded(connection: Any, entry: Any) -> None:
+        lines = tuple(
+            replace(line, amount_minor=max(-(2**63), min(2**63 - 1, int(float(line.amount_minor)))))
+            for line in entry.lines
+        )
+        await post(connection, replace(entry, lines=lines))
+
+    return [(settling, "post", rounded)]
+
+
+@bug
+def refund_adds() -> list[Swap]:
+    """A refund is posted with the sign of a capture."""
+
+    def added(movement: Any, now: Any) -> Any:
+        return replace(entries.capture_entry(movement, now), kind=entries.EntryKind.REVERSAL)
+
+    return [(settling, "refund_entry", added)]
+
+
+@bug
+def one_currency() -> list[Swap]:
+    """Everything is posted in euros."""
+    post = ledger_repository.post
+
+    async def in_euros(connection: Any, entry: Any) -> None:
+        await post(connection, replace(entry, currency="EUR"))
+
+    return [(settling, "post", in_euros)]
+
+
+@bug
+def fingerprint_is_skipped() -> list[Swap]:
+    """A key that was used for another request answers this one too."""
+    claim = claims_repository.claim
+
+    async def trusting(connection: Any, command: Any, **rest: Any) -> Any:
+        found = await claim(connection, command, **rest)
+        return found and replace(found, fingerprint=command.fingerprint)
+
+    return [(claims_repository, "claim", trusting)]
+
+
+@bug
+def claim_is_not_atomic() -> list[Swap]:
+    """A key is looked up, and then claimed."""
+    claim = claims_repository.claim
+
+    async def looked_up(connection: Any, command: Any, **rest: Any) -> Any:
+        query = "SELECT 1 FROM payments.idempotency_key WHERE principal = $1 AND key = $2"
+        if await connection.fetchval(query, command.principal.name, command.key) is None:
+            await claim(connection, command, **rest)
+            return None
+        return await claim(connection, command, **rest)
+
+    return [(claims_repository, "claim", looked_up)]
+
+
+@bug
+def answer_is_not_stored() -> list[Swap]:
+    """What was answered is forgotten."""
+    return [(claims_repository, "store", _nothing)]
+
+
+@bug
+def refusal_is_not_kept() -> list[Swap]:
+    """What was refused may go well when it is sent again."""
+    store = claims_repository.store
+
+    async def forgetful(connection: Any, *, principal: str, key: str, answer: Any) -> None:
+        if answer.status != 409:
+            await store(connection, principal=principal, key=key, answer=answer)
+
+    return [(claims_repository, "store", forgetful)]
+
+
+@bug
+def settled_twice() -> list[Swap]:
+    """What is final may be settled again."""
+    lock = repository.lock_operation
+
+    async def reopened(connection: Any, number: Any) -> Any:
+        found = await lock(connection, number)
+        return found and replace(found, status=OperationStatus.STARTED)
+
+    return [(repository, "lock_operation", reopened)]
+
+
+@bug
+def lost_commit_is_done_anew() -> list[Swap]:
+    """A COMMIT that was not answered is taken for one that did not happen."""
+    begin = Payments._begin_once
+
+    async def anew(self: Payments, command: Any, *rest: Any) -> Any:
+        try:
+            return await begin(self, command, *rest)
+        except CommitOutcomeUnknown:
+            return await begin(self, replace(command, key=f"{command.key}-anew"), *rest)
+
+    return [(Payments, "_begin_once", anew)]
+
+
+@bug
+def started_is_forgotten() -> list[Swap]:
+    """Nobody asks about what was begun by a process that died."""
+    due = repository._DUE.replace("'started', 'indeterminate'", "'indeterminate'")
+    return [(repository, "_DUE", due)]
+
+
+@bug
+def sent_after_the_deadline() -> list[Swap]:
+    """A process that slept sends what others have judged meanwhile."""
+    perform = RetriedProvider.perform
+
+    async def late(self: RetriedProvider, call: Any) -> Answer:
+        return await perform(self, replace(call, deadline=call.deadline + timedelta(days=1)))
+
+    return [(RetriedProvider, "perform", late)]
+
+
+@bug
+def asks_about_another_key() -> list[Swap]:
+    """The worker asks the provider by our id and not by the provider's key."""
+    ask = Resolver._ask
+
+    async def confused(self: Resolver, operation: Any) -> Any:
+        return await ask(self, replace(operation, provider_key=operation.id))
+
+    return [(Resolver, "_ask", confused)]
+
+
+@bug
+def no_audit() -> list[Swap]:
+    """An end is not put on record."""
+    return [(settling, "record", _nothing)]
+
+
+@bug
+def no_event() -> list[Swap]:
+    """Nobody is told."""
+    return [(settling, "append", _nothing)]

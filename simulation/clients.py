@@ -1,0 +1,152 @@
+"""What customers and merchants do: drawn from the seed, impatient, and never sure that they were heard."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from refpay.errors import RefpayError
+from refpay.identity.principals import Principal
+from refpay.money import MAXIMUM_MINOR, Currency, Money
+from refpay.payments.answers import refusal_answer
+from refpay.payments.claims import Command, StoredAnswer, fingerprint
+from refpay.payments.model import Order
+from refpay.payments.service import Payments
+from simulation.world import Process, Unreachable, World
+
+_ATTEMPTS_MOST: Final = 60
+# Small, beyond what a float holds exactly, and the edges.
+_AMOUNTS: Final = (1, 2, 999, 10_00, 2**53 + 1, 2**62 + 3, MAXIMUM_MINOR)
+_ACCEPTED: Final = 202
+
+Send = Callable[[Payments, Command], Awaitable[Any]]
+
+
+@dataclass(slots=True, eq=False)
+class Merchant:
+    """One merchant's side of a history: what was asked under which key, and what was answered for good."""
+
+    world: World
+    api: Process
+    payments: Callable[[], Payments]
+    name: str
+    told: dict[str, StoredAnswer] = field(default_factory=dict)
+    asked: dict[str, Send] = field(default_factory=dict)
+    # Which request was carried out under a key.
+    _done: dict[str, str] = field(default_factory=dict)
+    _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    async def shop(self) -> None:
+        """Make a payment and what follows from it, with everything that may come between."""
+        draw = self.world.random
+        amount, currency = draw.choice(_AMOUNTS), draw.choice(list(Currency))
+        number = next(self._serial)
+        digits = self.world.seed % 200_000
+        order = Order(
+            f"{self.name}-order-{number}",
+            Money(amount, currency),
+            f"tok_{4 + digits // 100_000}{digits % 100_000:05d}_00ff",
+        )
+
+        async def authorize(payments: Payments, command: Command) -> Any:
+            return await payments.authorize(command, order)
+
+        key = self._key("authorize")
+        # A double click, and a client whose retry overtakes its first attempt.
+        clicks = [self.ask(key, authorize) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
+        if draw.random() < 0.2:
+            # Somebody else's key for the same order: never a second charge.
+            clicks.append(self.ask(self._key("again"), authorize))
+        if draw.random() < 0.15:
+            clicks.append(self._reuse(key))
+        answers = await asyncio.gather(*clicks)
+        payment = next((one for one in map(_payment_of, answers) if one is not None), None)
+        if payment is None:
+            return
+        await asyncio.gather(*(self._capture(payment, amount) for _ in range(draw.choice((1, 1, 2)))))
+        await asyncio.gather(*(self._refund(payment, amount) for _ in range(draw.choice((0, 1, 2, 3)))))
+
+    async def _capture(self, payment: UUID, amount: int) -> None:
+        part = self.world.random.choice((None, None, max(1, amount // 2), amount))
+
+        async def capture(payments: Payments, command: Command) -> Any:
+            return await payments.capture(command, payment, part)
+
+        key = self._key("capture")
+        await asyncio.gather(*(self.ask(key, capture) for _ in range(self.world.random.choice((1, 1, 2)))))
+
+    async def _refund(self, payment: UUID, amount: int) -> None:
+        part = self.world.random.choice((max(1, amount // 3), max(1, amount // 2), amount))
+
+        async def refund(payments: Payments, command: Command) -> Any:
+            return await payments.refund(command, payment, part)
+
+        key = self._key("refund")
+        await asyncio.gather(*(self.ask(key, refund) for _ in range(self.world.random.choice((1, 1, 2)))))
+
+    async def _reuse(self, key: str) -> None:
+        """Send another request under a key that is taken, sooner or later; it must never be carried out."""
+        order = Order(f"{key}-other", Money(7, Currency.EUR), "tok_411111_00ff")
+
+        async def authorize(payments: Payments, command: Command) -> Any:
+            return await payments.authorize(command, order)
+
+        await self.world.turn("client: the key is used for something else")
+        await self._ask_once(key, authorize, "something else")
+
+    async def ask(self, key: str, send: Send) -> StoredAnswer | None:
+        """Ask until there is an answer for good; the same key always gets the same one."""
+        self.asked[key] = send
+        for attempt in range(_ATTEMPTS_MOST):
+            await self.world.turn(f"client: {key}")
+            answer = await self._ask_once(key, send, key)
+            if answer is not None:
+                self._keep(key, answer)
+                return answer
+            await asyncio.sleep(self.world.random.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
+        self.world.fail(f"{key} has no answer after {_ATTEMPTS_MOST} attempts")
+        return None
+
+    async def _ask_once(self, key: str, send: Send, body: str) -> StoredAnswer | None:
+        command = self._command(key, body)
+        try:
+            reply = await self.api.call(lambda: send(self.payments(), command))
+        except Unreachable:
+            return None
+        except RefpayError as refusal:
+            if refusal.status == 500:
+                self.world.fail(f"{key}: {refusal.code}: {refusal.detail}")
+            return None if refusal.retryable or refusal.status >= 500 else refusal_answer(refusal, key)
+        except Exception as problem:  # noqa: BLE001 - whatever the service lets out is a finding
+            self.world.fail(f"{key}: {type(problem).__name__}: {problem}")
+            return None
+        answer: StoredAnswer = reply.answer
+        if self._done.setdefault(key, body) != body:
+            self.world.fail(f"two requests were answered under {key}")
+        return None if answer.status == _ACCEPTED else answer
+
+    def _keep(self, key: str, answer: StoredAnswer) -> None:
+        first = self.told.setdefault(key, answer)
+        if first != answer:
+            self.world.fail(f"{key} was answered {first}, and now {answer}")
+
+    async def ask_all_again(self) -> None:
+        """Send every request once more: what was definitive is told again, to the byte."""
+        for key, send in self.asked.items():
+            await self.ask(key, send)
+
+    def _key(self, what: str) -> str:
+        return f"{self.name}-{what}-{next(self._serial)}"
+
+    def _command(self, key: str, body: str) -> Command:
+        principal = Principal(self.name, frozenset())
+        return Command(principal, key, fingerprint("POST", "/", body), f"correlation-{key}", "live")
+
+
+def _payment_of(answer: StoredAnswer | None) -> UUID | None:
+    if answer is None or answer.status != 201:
+        return None
+    return UUID(json.loads(answer.body)["id"])

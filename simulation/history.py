@@ -1,0 +1,175 @@
+"""One history: boots the processes, lets the merchants shop in bad weather, heals, and compares the books."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import refpay
+import refpay.ids
+from moneypath.telemetry import Catalogue, setup
+from refpay.costs import CostModel
+from refpay.db.pool import Database
+from refpay.measures import API_METRICS, Measures
+from refpay.payments.intents import Deadlines
+from refpay.payments.resolving import Resolver
+from refpay.payments.service import Payments
+from refpay.payments.settler import Settler
+from refpay.providers.retry import RetriedProvider
+from refpay.providers.timeout import TimedProvider
+from simulation.clients import Merchant
+from simulation.loop import VirtualLoop
+from simulation.oracle import Oracle
+from simulation.pool import Connections, SimulatedPool
+from simulation.provider import Book, SimulatedProvider
+from simulation.world import Process, Violation, World
+
+_DEADLINES: Final = Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+_SETTLE_SECONDS: Final = 0.5
+_PROVIDERS: Final = ("north", "south")
+# Virtual: far more than the longest pause between two questions to a provider.
+_CONVERGE_SECONDS: Final = 120
+_LOOK_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a history ended; `violation` is absent if every promise was kept."""
+
+    seed: int
+    violation: str | None
+    steps: int
+    trace: tuple[str, ...]
+
+
+class _Clock:
+    """refpay's clock, virtual."""
+
+    def __init__(self, world: World) -> None:
+        self.now = world.now
+        self.monotonic = world.loop.time
+
+
+class _Ids:
+    """Stands for `secrets` where ids are minted: the same seed, the same ids."""
+
+    def __init__(self, seed: int) -> None:
+        self.randbits = Random(seed ^ 0x5EED).getrandbits  # noqa: S311
+
+
+class Simulator:
+    """Runs one history after the other against one server; makes nothing anew that costs time."""
+
+    def __init__(self, loop: VirtualLoop, dsn: str, monitor_dsn: str) -> None:
+        self._loop = loop
+        self._connections = Connections(loop, dsn)
+        self._oracle = Oracle(monitor_dsn)
+        catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
+        costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
+        self._measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS), costs)
+
+    def run(self, seed: int) -> Outcome:
+        """Return how the history of a seed ends."""
+        loop = self._loop
+        loop.run_until_complete(self._connections.fill(4))
+        world = World(seed, loop, self._oracle)
+        vars(refpay.ids)["secrets"] = _Ids(seed)
+        history = loop.create_task(self._live(world))
+        with world.running(history.cancel):
+            try:
+                loop.run_until_complete(history)
+            except asyncio.CancelledError:
+                if world.failure is None:
+                    raise
+            except Violation:
+                pass
+        violation = None if world.failure is None else str(world.failure)
+        self._end(world)
+        return Outcome(seed, violation, world.steps, tuple(world.trace))
+
+    async def _live(self, world: World) -> None:
+        clock = _Clock(world)
+        books = [Book(name, world) for name in _PROVIDERS]
+        memory: dict[str, Any] = {}
+
+        def boot_api(process: Process) -> None:
+            providers = {book.name: self._resilient(book, process, clock) for book in books}
+            memory["payments"] = Payments(
+                self._database(process), providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
+            )
+
+        def boot_worker(process: Process) -> None:
+            database = self._database(process)
+            providers = {
+                book.name: TimedProvider(SimulatedProvider(book, process), seconds=1) for book in books
+            }
+            settler = Settler(database, measures=self._measures, clock=clock)
+            resolver = Resolver(
+                database, providers, settler=settler, clock=clock, pause_seconds=_SETTLE_SECONDS
+            )
+            process.spawn(_repeat(world, resolver))
+
+        api, worker = Process(world, "api", boot_api), Process(world, "worker", boot_worker)
+        name = f"merchant-{world.seed}"
+        merchant = Merchant(world, api, lambda: memory["payments"], name)
+        world.on_commit.append(lambda: self._oracle.check(world, name, books))
+        world.on_jump.extend(book.all_arrive for book in books)
+        api.start()
+        worker.start()
+        await asyncio.gather(*(merchant.shop() for _ in range(world.random.choice((1, 2, 2, 3)))))
+        world.heal()
+        for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self._oracle.unresolved(name):
+                break
+        await merchant.ask_all_again()
+        self._oracle.check(world, name, books, ended=True)
+
+    def _database(self, process: Process) -> Database:
+        return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]
+
+    def _resilient(self, book: Book, process: Process, clock: _Clock) -> Any:
+        attempt = _attempts(book, process)
+        retried = RetriedProvider(attempt, attempts=3, clock=clock, random_source=book.world.random)
+        return _Closed(retried)
+
+    def _end(self, world: World) -> None:
+        """Let what is left of the history unwind."""
+        for process in world.processes:
+            process.end()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.selector.in_flight.clear()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._loop.run_until_complete(self._connections.close())
+        self._oracle.close()
+
+
+def _attempts(book: Book, process: Process) -> TimedProvider:
+    return TimedProvider(SimulatedProvider(book, process), seconds=1)
+
+
+class _Closed:
+    """A provider whose circuit is never open: the schedule is breaker enough."""
+
+    def __init__(self, provider: RetriedProvider) -> None:
+        self.name, self.perform = provider.name, provider.perform
+
+    def require_closed(self) -> None:
+        """Take every call."""
+
+
+async def _repeat(world: World, resolver: Resolver) -> None:
+    while True:
+        try:
+            await resolver.run_once()
+        except Exception as problem:  # noqa: BLE001 - the worker's loop outlives a round; the oracle sees what it left
+            world.note(f"worker: a round failed: {type(problem).__name__}")
+        await asyncio.sleep(_SETTLE_SECONDS)

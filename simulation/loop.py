@@ -1,0 +1,58 @@
+"""An event loop whose time stands still until it is moved, and that says when nothing is left to do."""
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import Any, Final
+
+# How long PostgreSQL may think about a statement before anybody asks whether it waits for a lock.
+_PATIENCE_SECONDS: Final = 0.002
+
+
+class _Selector(selectors.DefaultSelector):
+    """Never waits for timers: instead of waiting it asks the loop's owner what comes next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_quiet: Callable[[], None] = _nothing
+        self.on_slow: Callable[[], None] = _nothing
+        self.in_flight: set[int] = set()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if self.in_flight:
+            events = super().select(_PATIENCE_SECONDS)
+            if not events:
+                self.on_slow()
+            return events
+        events = super().select(0)
+        if not events:
+            self.on_quiet()
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Timers fire when `advance` has moved the time to them, in no time at all."""
+
+    def __init__(self) -> None:
+        self._virtual = 0.0
+        self.selector = _Selector()
+        super().__init__(self.selector)
+
+    def time(self) -> float:
+        """Return the virtual seconds."""
+        return self._virtual
+
+    def next_timer(self) -> float | None:
+        """Return when the next timer fires that nobody cancelled."""
+        scheduled: Any = getattr(self, "_scheduled")  # noqa: B009 - asyncio has no public view of its timers
+        return min((handle.when() for handle in scheduled if not handle.cancelled()), default=None)
+
+    def advance(self, until: float) -> None:
+        """Move the time, never back."""
+        self._virtual = max(self._virtual, until)
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,97 @@
+"""Hands seeds to jobs, each a process with a database of its own."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simulation.server import Server
+
+# A new database now and then: without statistics, plans get worse with every row.
+CHUNK: Final = 300
+_LINE_MOST: Final = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How the history of a seed ended."""
+
+    seed: int
+    violation: str | None
+    steps: int
+    trace: tuple[str, ...] = ()
+
+
+async def run_seeds(
+    server: Server, seeds: range, *, jobs: int, bug: str | None = None, trace: bool = False
+) -> AsyncIterator[Found]:
+    """Yield what becomes of seeds, in the order in which they end; a violation ends its job alone."""
+    chunks = _chunks(seeds, max(1, min(CHUNK, -(-len(seeds) // jobs))))
+    ended: asyncio.Queue[Found | BaseException | None] = asyncio.Queue()
+
+    async def work(number: int) -> None:
+        try:
+            for chunk in chunks:
+                await _run_chunk(server, f"simulation_{number}", chunk, ended, bug=bug, trace=trace)
+        except BaseException as problem:  # noqa: BLE001 - raised again by whoever reads
+            ended.put_nowait(problem)
+        ended.put_nowait(None)
+
+    workers = [asyncio.create_task(work(number)) for number in range(jobs)]
+    try:
+        left = jobs
+        while left:
+            found = await ended.get()
+            if isinstance(found, BaseException):
+                raise found
+            if found is None:
+                left -= 1
+            else:
+                yield found
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _chunks(seeds: range, size: int) -> Iterator[range]:
+    for first in range(0, len(seeds), size):
+        yield seeds[first : first + size]
+
+
+async def _run_chunk(
+    server: Server, name: str, chunk: range, ended: "asyncio.Queue[Any]", *, bug: str | None, trace: bool
+) -> None:
+    left = list(chunk)
+    while left:
+        dsn, monitor_dsn = await server.make_database(name)
+        order = {"dsn": dsn, "monitor_dsn": monitor_dsn, "bug": bug, "trace": trace}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "simulation.job"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            limit=_LINE_MOST,
+        )
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - narrows the types
+        try:
+            process.stdin.write("\n".join((json.dumps(order), *map(str, left), "")).encode())
+            process.stdin.close()
+            before = len(left)
+            async for line in process.stdout:
+                told = json.loads(line)
+                found = Found(**told | {"trace": tuple(told["trace"])})
+                left.remove(found.seed)
+                ended.put_nowait(found)
+            code = await process.wait()
+            if left and len(left) == before:
+                raise RuntimeError(f"a job ended with code {code} before seed {left[0]} did")
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()

@@ -1,0 +1,50 @@
+"""The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from simulation.bugs import BUGS
+from simulation.running import Found, run_seeds
+from simulation.server import Server, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Run the simulation's own PostgreSQL."""
+    async with running(tmp_path_factory.mktemp("simulation")) as found:
+        yield found
+
+
+async def _run(server: Server, seeds: range, bug: str | None = None) -> list[Found]:
+    found = []
+    async for one in run_seeds(server, seeds, jobs=1, bug=bug, trace=True):
+        found.append(one)
+        if one.violation:
+            break
+    return found
+
+
+async def test_a_seed_is_one_history(server: Server) -> None:
+    """The same seeds give the same steps in the same order, in a database of their own each time."""
+    first, again = await _run(server, range(1, 21)), await _run(server, range(1, 21))
+    assert first == again
+    assert len({one.trace for one in first}) == len(first)
+
+
+async def test_promises_are_kept_while_everything_happens(server: Server) -> None:
+    """Some histories with deaths, lost commits, silent providers and clocks that jump end well."""
+    found = await _run(server, range(100, 160))
+    assert [one.violation for one in found] == [None] * 60
+    told = "\n".join(line for one in found for line in one.trace)
+    for fault in ("KILLED", "stands still", "clocks jump", "LOST", ": late", ": unanswered", ": twice"):
+        assert fault in told, f"no history has: {fault}"
+
+
+@pytest.mark.parametrize("name", ["new-provider-key-on-retry", "check-then-act", "one-leg"])
+async def test_a_bug_on_purpose_is_found(server: Server, name: str) -> None:
+    """A mutation of the service breaks a promise within a few histories; `make simulate` tries every one."""
+    found = await _run(server, range(1, 200), bug=name)
+    assert found[-1].violation, f"not found in {len(found)} histories: {BUGS[name].what}"
