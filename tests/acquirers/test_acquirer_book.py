@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from acquirers.book import Applied, Book, Order
+from acquirers.book import Book
 from acquirers.book_file import connect
+from acquirers.cases import Applied
 from acquirers.errors import BookForeign, BookUnwritable, KeyReused, TemporarilyUnavailable
+from acquirers.judge import Order
 from acquirers.operations import Instruction, Kind, Status
 
 AUTHORIZATION = Instruction("key-1", Kind.AUTHORIZE, "order-1", 1000, "EUR", card_token="tok_411111_ab")

@@ -8,8 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from acquirers.book import Applied, Book, Order
+from acquirers.book import Book
+from acquirers.cases import Applied
 from acquirers.errors import KeyReused
+from acquirers.judge import Order
 from acquirers.operations import DeclineCode, Entry, Instruction, Kind, Status
 
 AMOUNTS = st.integers(1, 4)
