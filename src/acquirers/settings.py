@@ -29,8 +29,8 @@ example:
 The secrets folder holds <name>_api_key and <name>_control_token, and webhook_<name>.json when the merchant
 is to be told: {"keys": {"<key id>": "<64 hexadecimal digits>"}}; the last key signs.
 
-When it listens, the acquirer prints one line: {"event":"listening","port":N}. The book survives a kill of the process, not a power cut.
-Faults live in memory: a restarted acquirer is healthy.
+When it listens, the acquirer prints one line: {"event":"listening","port":N}. The book survives a kill of
+the process, not a power cut. Faults live in memory: a restarted acquirer is healthy.
 """
 
 

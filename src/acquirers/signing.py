@@ -66,7 +66,7 @@ class Signer:
         try:
             content = json.loads(read_secret(self._folder, self._name))
         except ValueError:
-            raise SecretMissing(f"secret file {file} is not JSON: write it anew") from None
+            raise SecretMissing(f"secret file {file} must be JSON: write it anew") from None
         keys = content.get("keys") if isinstance(content, dict) else None
         if not isinstance(keys, dict) or not keys:
             raise SecretMissing(f"secret file {file}: keys must map at least one key id to its secret")
@@ -76,8 +76,6 @@ class Signer:
                     f"secret file {file}: a key id must be 1 to 64 of A-Z, a-z, 0-9, _, . and -"
                 )
             if not isinstance(secret, str) or _SECRET.fullmatch(secret) is None:
-                raise SecretMissing(
-                    f"secret file {file}: key {key_id} must be 64 lower-case hexadecimal digits"
-                )
+                raise SecretMissing(f"secret file {file}: key {key_id}: must be 64 of 0-9 and a-f")
         newest = next(reversed(keys))
         return newest, bytes.fromhex(keys[newest])
