@@ -28,9 +28,9 @@ class BookMachine(RuleBasedStateMachine):
     authorizations = Bundle("authorizations")
     captures = Bundle("captures")
 
-    @initialize()
-    def open(self) -> None:
-        """Begin with an empty book."""
+    @initialize(target=captures, amount=AMOUNTS)
+    def open(self, amount: int) -> object:
+        """Begin with a book of one authorization that is captured once, so that much can follow."""
         self.folder = tempfile.TemporaryDirectory()
         self.book = Book(
             Path(self.folder.name) / "book.db", name="north", dialect="north", lifetime_seconds=LIFETIME
@@ -42,6 +42,7 @@ class BookMachine(RuleBasedStateMachine):
         self.cases: dict[str, tuple[str, int]] = {}  # capture -> case, minor units
         self.won: set[str] = set()
         self.rows: list[Entry] = []
+        return self.capture(self.authorize(4, "EUR", "tok_411111_ab", None), amount, "EUR")
 
     def teardown(self) -> None:
         """Close the book."""
