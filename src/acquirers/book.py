@@ -61,7 +61,7 @@ class Book:
     ) -> None:
         """Open or create the book; raises BookUnwritable or BookForeign.
 
-        `lifetime_seconds` is how long an authorization can be captured or voided.
+        `lifetime_seconds` is how long an authorization can be captured.
         """
         self._file = file
         self._name = name

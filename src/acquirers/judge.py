@@ -92,12 +92,13 @@ def _refuse_under_authorization(
         return Refusal.CURRENCY_DIFFERS
     if connection.execute(_VOIDED, (instruction.parent,)).fetchone() is not None:
         return Refusal.AUTHORIZATION_VOIDED
-    if expired:
-        return Refusal.AUTHORIZATION_EXPIRED
     left = parent.amount_minor - taken_minor(connection, instruction.parent)
     if instruction.kind is Kind.VOID:
         # Strictly: a merchant that knows less of its captures than we do must not take them for void.
+        # Of an expired one nothing can be captured: a void agrees with that.
         return Refusal.NOT_WHAT_IS_LEFT if instruction.amount_minor != left else None
+    if expired:
+        return Refusal.AUTHORIZATION_EXPIRED
     return Refusal.EXCEEDS_AUTHORIZATION if instruction.amount_minor > left else None
 
 

@@ -98,7 +98,7 @@ def read_settings(arguments: list[str]) -> Settings:
         "--authorization-lifetime-seconds",
         type=int,
         default=LIFETIME_SECONDS,
-        help="how long one can be captured or voided (default %(default)s)",
+        help="how long one can be captured (default %(default)s)",
     )
     _add_settlement_flags(parser)
     _add_webhook_flags(parser)

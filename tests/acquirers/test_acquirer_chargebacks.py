@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from moneypath.oracle import DiscrepancyKind, audit, read_provider_book
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.acquirers.conftest import Client, Start, Statement
+    from tests.acquirers.conftest import Client, Launch, Start, Statement
 
     Read = Callable[[str, bytes], Statement]
 
@@ -186,7 +188,31 @@ async def test_each_movement_of_a_doubled_capture_is_charged_back_by_itself(
 
 
 @DIALECTS
-async def test_cases_survive_a_kill(start: "Start", launch: Any, dialect: str) -> None:
+async def test_the_oracle_reads_every_kind(start: "Start", dialect: str) -> None:
+    """What no ledger has of captures, cases and payouts is missed there; a void moves no money."""
+    client = (await start(dialect)).client
+    authorized = await client.authorize("a")
+    for key in ("b", "c"):
+        await client.capture(key, authorized.id, amount=400)
+    await client.void("v", authorized.id, amount=200)
+    await client.payout("p")
+    opened = await client.charge_back(key="c")
+    await client.win(opened.body["movement"])
+    book = await read_provider_book(client.url, "control-token-of-the-test")
+    assert [charge.operation for charge in book] == [
+        "authorize", "capture", "capture", "void", "payout", "chargeback", "chargeback_reversal",
+    ]  # fmt: skip
+    assert [(found.kind, found.subject) for found in audit([], book, [])] == [
+        (DiscrepancyKind.CAPTURE_WITHOUT_POSTING, "order-1"),
+        (DiscrepancyKind.CAPTURE_WITHOUT_POSTING, "order-1"),
+        (DiscrepancyKind.PAYOUT_WITHOUT_POSTING, "payout-1"),
+        (DiscrepancyKind.CHARGEBACK_WITHOUT_POSTING, "order-1"),
+        (DiscrepancyKind.CHARGEBACK_WITHOUT_POSTING, "order-1"),
+    ]
+
+
+@DIALECTS
+async def test_cases_survive_a_kill(launch: "Launch", dialect: str) -> None:
     """What was answered stands in the book of the next process."""
     first = await launch(dialect)
     await capture(first.client)
