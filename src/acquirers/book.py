@@ -4,55 +4,34 @@ A committed entry survives the kill of this process, because the operating syste
 It may not survive a power cut: the log is only forced to disk when it is folded into the file.
 """
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from acquirers.book_file import COLUMNS, MOVED, connect, open_book
-from acquirers.errors import KeyReused, TemporarilyUnavailable
-from acquirers.operations import Entry, Instruction, Kind, Refusal, Status, card_range_of
+from acquirers.cases import Applied, ChargebackOrder, identify, open_case, win_case
+from acquirers.errors import AcquirerError, KeyReused, TemporarilyUnavailable
+from acquirers.judge import SELECT, Order, Verdict, find_one, judge, read_entry
+from acquirers.operations import Entry, Kind, Status
 
 PAGE_ROWS_MAX: Final = 5000
 # How long after its end a report stays open for what is being committed.
 GRACE_SECONDS: Final = 1
 _DAY_SECONDS: Final = 86_400
-_PREFIXES: Final = {Kind.AUTHORIZE: "auth", Kind.CAPTURE: "cap", Kind.REFUND: "ref"}
-_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM operation"  # noqa: S608 - our own constant, no input
-# The second condition is the partial index's own: without it SQLite reads the whole book.
-_MOVED: Final = (
-    "SELECT coalesce(sum(amount_minor), 0) FROM operation "
-    "WHERE parent = ? AND parent <> '' AND status <> 'refused'"
-)
+LIFETIME_SECONDS: Final = 604_800
+_PREFIXES: Final = {
+    Kind.AUTHORIZE: "auth", Kind.CAPTURE: "cap", Kind.REFUND: "ref", Kind.VOID: "void", Kind.PAYOUT: "pay",
+}  # fmt: skip
 _INSERT: Final = (
     f"INSERT INTO operation ({', '.join(COLUMNS)}) "  # noqa: S608 - our own constant, no input
     f"VALUES ({', '.join('?' * len(COLUMNS))}) RETURNING seq"
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An instruction, why the issuer would decline it (None: it approves), and the time (Unix seconds).
-
-    `forgetful`: a capture whose key is known is booked once more, as a second movement.
-    """
-
-    instruction: Instruction
-    declined: str | None
-    at: float
-    forgetful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The entry of an instruction, and whether it stood in the book before."""
-
-    entry: Entry
-    replayed: bool
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +41,6 @@ class ReportNumbers:
     first: int
     following: int
     due: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    status: Status
-    reason: str | None
-    card_range: str
 
 
 class Book:
@@ -84,12 +56,17 @@ class Book:
         name: str,
         dialect: str,
         period_seconds: int = _DAY_SECONDS,
+        lifetime_seconds: int = LIFETIME_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Open or create the book; raises BookUnwritable or BookForeign."""
+        """Open or create the book; raises BookUnwritable or BookForeign.
+
+        `lifetime_seconds` is how long an authorization can be captured.
+        """
         self._file = file
         self._name = name
         self._period = period_seconds
+        self._lifetime_seconds = lifetime_seconds
         self._writer = open_book(file, name=name, dialect=dialect, period_seconds=period_seconds, at=now())
         self._reader = connect(file)
 
@@ -103,18 +80,19 @@ class Book:
 
         Raises TemporarilyUnavailable when nothing could be committed: then no order had an effect.
         """
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            # What comes too late for a closed report is booked at the beginning of the first open one.
-            (report,) = self._writer.execute("SELECT next_report FROM book").fetchone()
-            earliest = float(report * self._period)
-            results = [self._apply_one(replace(one, at=max(one.at, earliest))) for one in orders]
-            self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise TemporarilyUnavailable(f"the book cannot be written: {error}") from error
-        return results
+        return self._write(
+            lambda earliest: [self._apply_one(replace(one, at=max(one.at, earliest))) for one in orders]
+        )
+
+    def open_chargeback(self, order: ChargebackOrder, at: float) -> Applied:
+        """Book that a card holder takes a capture back; raises as `apply`, and what `open_case` raises."""
+        return self._write(
+            lambda earliest: open_case(self._writer, order, self._name, max(at, earliest), self._insert)
+        )
+
+    def win_chargeback(self, movement: str, at: float) -> Applied:
+        """Book that the merchant has won the case; raises as `apply`, and ChargebackUnknown."""
+        return self._write(lambda earliest: win_case(self._writer, movement, max(at, earliest), self._insert))
 
     def probe(self, at: float) -> None:
         """Write a time stamp, to prove that the book can be written."""
@@ -137,105 +115,95 @@ class Book:
 
     def moved(self, reports: Iterable[int]) -> Iterator[tuple[int, list[Entry]]]:
         """Yield each report's number and captured or refunded entries; callable from any thread."""
-        query = f"{_SELECT} WHERE {MOVED} AND at >= ? AND at < ? ORDER BY seq"
+        query = f"{SELECT} WHERE {MOVED} AND at >= ? AND at < ? ORDER BY seq"
         with closing(connect(self._file)) as connection:
             for report in reports:
                 bounds = (report * self._period, (report + 1) * self._period)
-                yield report, [_entry(row) for row in connection.execute(query, bounds)]
+                yield report, [read_entry(row) for row in connection.execute(query, bounds)]
+
+    def begin_telling(self) -> int:
+        """Return the sequence number up to which the merchant was told; at first that of the last entry."""
+        self._write(
+            lambda _: self._writer.execute(
+                "UPDATE book SET told_seq = coalesce(told_seq, (SELECT max(seq) FROM operation), 0)"
+            )
+        )
+        (told,) = self._reader.execute("SELECT told_seq FROM book").fetchone()
+        return int(told)
+
+    def note_told(self, seq: int) -> None:
+        """Keep that the merchant was told of everything up to `seq`."""
+        self._write(lambda _: self._writer.execute("UPDATE book SET told_seq = max(told_seq, ?)", (seq,)))
 
     def find(self, key: str) -> Entry | None:
         """Return the newest committed entry of a provider key."""
-        return _one(self._reader, "key", key)
+        return find_one(self._reader, "key = ?", [key])
 
     def find_reference(self, provider_reference: str) -> Entry | None:
         """Return the committed entry of a provider reference."""
-        return _one(self._reader, "provider_reference", provider_reference)
+        return find_one(self._reader, "provider_reference = ?", [provider_reference])
 
     def page(self, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries with a sequence number over `after`; callable from any thread."""
         with closing(connect(self._file)) as connection:
-            rows = connection.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-            return [_entry(row) for row in rows]
+            rows = connection.execute(f"{SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+            return [read_entry(row) for row in rows]
 
     def _due(self, at: float) -> int:
         return int((at - GRACE_SECONDS) // self._period)
 
+    def _write(self, work: Callable[[float], Written]) -> Written:
+        """Do the work in one transaction; it is given the earliest time that may still be booked.
+
+        What comes too late for a closed report is booked at the beginning of the first open one.
+        """
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            (report,) = self._writer.execute("SELECT next_report FROM book").fetchone()
+            written = work(float(report * self._period))
+            self._writer.execute("COMMIT")
+        except (sqlite3.Error, AcquirerError) as error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            if isinstance(error, AcquirerError):
+                raise
+            raise TemporarilyUnavailable(f"the book cannot be written: {error}") from error
+        return written
+
     def _apply_one(self, order: Order) -> Applied | KeyReused:
         instruction = order.instruction
         fingerprint = instruction.fingerprint()
-        known = _one(self._writer, "key", instruction.key)
-        if known is not None:
-            if known.fingerprint != fingerprint:
-                return KeyReused(f"the key was used before for another {known.kind}: mint a new key")
-            if not order.forgetful or known.status is not Status.CAPTURED or known.movement == 2:
-                return Applied(known, replayed=True)
-            verdict, movement = _Verdict(known.status, None, known.card_range), 2
+        known = find_one(self._writer, "key = ?", [instruction.key])
+        if known is None:
+            verdict, movement = judge(self._writer, order, lifetime_seconds=self._lifetime_seconds), 1
+        elif known.fingerprint != fingerprint:
+            return KeyReused(f"the key was used before for another {known.kind}: mint a new key")
+        elif order.forgetful and known.status in (Status.CAPTURED, Status.PAID) and known.movement == 1:
+            verdict, movement = Verdict(known.status, None, known.card_range), 2
         else:
-            verdict, movement = self._judge(order), 1
-        # No key holds a blank, so no key's first reference is another one's second.
-        again = "" if movement == 1 else " 2"
-        digest = hashlib.sha256(f"{self._name}/{instruction.key}{again}".encode()).hexdigest()
-        values = (
-            None, instruction.key, fingerprint, instruction.kind, instruction.reference,
-            instruction.amount_minor, instruction.currency, verdict.card_range, verdict.status,
-            f"{_PREFIXES[instruction.kind]}_{digest[:24]}", instruction.parent, verdict.reason, order.at,
-            movement,
-        )  # fmt: skip
+            return Applied(known, replayed=True)
+        entry = Entry(
+            seq=0,
+            key=instruction.key,
+            fingerprint=fingerprint,
+            kind=instruction.kind,
+            reference=instruction.reference,
+            amount_minor=instruction.amount_minor,
+            currency=instruction.currency,
+            card_range=verdict.card_range,
+            status=verdict.status,
+            provider_reference=identify(
+                _PREFIXES[instruction.kind], self._name, instruction.key, movement=movement
+            ),
+            parent=instruction.parent,
+            reason=verdict.reason,
+            at=order.at,
+            movement=movement,
+            beneficiary=instruction.beneficiary,
+        )
+        return Applied(self._insert(entry), replayed=False)
+
+    def _insert(self, entry: Entry) -> Entry:
+        values = [None if name == "seq" else getattr(entry, name) for name in COLUMNS]
         (seq,) = self._writer.execute(_INSERT, values).fetchone()
-        return Applied(_entry((seq, *values[1:])), replayed=False)
-
-    def _judge(self, order: Order) -> _Verdict:
-        instruction = order.instruction
-        if instruction.kind is Kind.AUTHORIZE:
-            status = Status.APPROVED if order.declined is None else Status.DECLINED
-            return _Verdict(status, order.declined, card_range_of(instruction.card_token))
-        parent = _one(self._writer, "provider_reference", instruction.parent)
-        judge = self._refuse_capture if instruction.kind is Kind.CAPTURE else self._refuse_refund
-        refusal = judge(instruction, parent)
-        card_range = parent.card_range if parent else ""
-        if refusal is not None:
-            return _Verdict(Status.REFUSED, refusal, card_range)
-        done = Status.CAPTURED if instruction.kind is Kind.CAPTURE else Status.REFUNDED
-        return _Verdict(done, None, card_range)
-
-    def _refuse_capture(self, instruction: Instruction, parent: Entry | None) -> Refusal | None:
-        if parent is None or parent.kind is not Kind.AUTHORIZE:
-            return Refusal.UNKNOWN_AUTHORIZATION
-        if parent.status is not Status.APPROVED:
-            return Refusal.AUTHORIZATION_NOT_APPROVED
-        if instruction.currency != parent.currency:
-            return Refusal.CURRENCY_DIFFERS
-        if instruction.amount_minor > parent.amount_minor:
-            return Refusal.EXCEEDS_AUTHORIZATION
-        if self._moved_minor(instruction.parent):
-            return Refusal.ALREADY_CAPTURED
-        return None
-
-    def _refuse_refund(self, instruction: Instruction, parent: Entry | None) -> Refusal | None:
-        if parent is None or parent.kind is not Kind.CAPTURE:
-            return Refusal.UNKNOWN_CAPTURE
-        if parent.status is not Status.CAPTURED:
-            return Refusal.CAPTURE_NOT_CAPTURED
-        if instruction.currency != parent.currency:
-            return Refusal.CURRENCY_DIFFERS
-        if self._moved_minor(instruction.parent) + instruction.amount_minor > parent.amount_minor:
-            return Refusal.EXCEEDS_CAPTURE
-        return None
-
-    def _moved_minor(self, parent: str) -> int:
-        """Return the minor units already captured of an authorization, or refunded of a capture."""
-        (moved,) = self._writer.execute(_MOVED, (parent,)).fetchone()
-        return int(moved)
-
-
-def _one(connection: sqlite3.Connection, column: str, value: str) -> Entry | None:
-    query = f"{_SELECT} WHERE {column} = ? ORDER BY movement DESC LIMIT 1"
-    row = connection.execute(query, (value,)).fetchone()
-    return None if row is None else _entry(row)
-
-
-def _entry(row: tuple[object, ...]) -> Entry:
-    values = dict(zip(COLUMNS, row, strict=True))
-    values["kind"] = Kind(str(values["kind"]))
-    values["status"] = Status(str(values["status"]))
-    return Entry(**values)  # type: ignore[arg-type]  # the table's own CHECKs and types guarantee them
+        return replace(entry, seq=seq)

@@ -1,47 +1,73 @@
 """The book's file: its schema, who owns it, and the settings of a connection."""
 
 import sqlite3
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from acquirers.errors import BookForeign, BookUnwritable
+from acquirers.operations import Kind, Status
 
 COLUMNS: Final = (
     "seq", "key", "fingerprint", "kind", "reference", "amount_minor", "currency", "card_range", "status",
-    "provider_reference", "parent", "reason", "at", "movement",
+    "provider_reference", "parent", "reason", "at", "movement", "beneficiary",
 )  # fmt: skip
 # What a settlement report lists.
-MOVED: Final = "status IN ('captured', 'refunded')"
+MOVED: Final = "status IN ('captured', 'refunded', 'charged_back', 'reversed')"
+# What a merchant's key names; cases have the key of their capture.
+ORDERED: Final = "kind NOT IN ('chargeback', 'chargeback_reversal')"
 # Marks the file as a book, so that no other SQLite file is ever taken for one.
 _APPLICATION_ID: Final = 0x41435142
-_VERSION: Final = 2
+_VERSION: Final = 3
 _BUSY_SECONDS: Final = 1.0
+
+
+def _list(choices: type[StrEnum]) -> str:
+    return ", ".join(f"'{choice}'" for choice in choices)
+
 
 _SCHEMA: Final = (
     # Reports from first_report up to next_report are closed: nothing is booked into them any more.
+    # The merchant was told of everything up to told_seq; NULL until it first wants to be.
     """CREATE TABLE book (
         name TEXT NOT NULL, dialect TEXT NOT NULL, period_seconds INTEGER NOT NULL,
-        first_report INTEGER NOT NULL, next_report INTEGER NOT NULL, probed_at REAL
+        first_report INTEGER NOT NULL, next_report INTEGER NOT NULL, probed_at REAL,
+        told_seq INTEGER
     )""",
-    """CREATE TABLE operation (
+    f"""CREATE TABLE operation (
         seq INTEGER PRIMARY KEY,
         key TEXT NOT NULL,
         fingerprint TEXT NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('authorize', 'capture', 'refund')),
+        kind TEXT NOT NULL CHECK (kind IN ({_list(Kind)})),
         reference TEXT NOT NULL,
         amount_minor INTEGER NOT NULL CHECK (typeof(amount_minor) = 'integer' AND amount_minor > 0),
         currency TEXT NOT NULL,
         card_range TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('approved', 'declined', 'captured', 'refunded', 'refused')),
-        provider_reference TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL CHECK (status IN ({_list(Status)})),
+        provider_reference TEXT NOT NULL,
         parent TEXT NOT NULL,
         reason TEXT,
         at REAL NOT NULL,
         movement INTEGER NOT NULL CHECK (movement IN (1, 2)),
-        UNIQUE (key, movement)
+        beneficiary TEXT NOT NULL,
+        UNIQUE (provider_reference, kind)
     )""",
     "CREATE INDEX operation_parent ON operation (parent) WHERE parent <> ''",
-    "CREATE UNIQUE INDEX one_capture ON operation (parent) WHERE status = 'captured' AND movement = 1",
+    # Merchants' keys, whatever the kind: one key is one operation. Of a capture one case, won once.
+    f"CREATE UNIQUE INDEX one_operation ON operation (key, movement) WHERE {ORDERED}",
+    # Whatever the code decides: what is captured and voided is never more than what was authorized.
+    """CREATE TRIGGER operation_covered BEFORE INSERT ON operation
+        WHEN new.status IN ('captured', 'voided') AND new.movement = 1 AND new.amount_minor > (
+            SELECT amount_minor FROM operation
+            WHERE provider_reference = new.parent AND kind = 'authorize' AND status = 'approved'
+        ) - (
+            SELECT coalesce(sum(amount_minor), 0) FROM operation
+            WHERE parent = new.parent AND parent <> '' AND status IN ('captured', 'voided') AND movement = 1
+        )
+        BEGIN SELECT RAISE(ABORT, 'more than was authorized'); END""",
+    "CREATE UNIQUE INDEX one_void ON operation (parent) WHERE status = 'voided'",
+    "CREATE UNIQUE INDEX one_case ON operation (parent, kind) WHERE status IN ('charged_back', 'reversed')",
+    "CREATE INDEX operation_captured ON operation (reference) WHERE status = 'captured'",
     f"CREATE INDEX operation_moved ON operation (at) WHERE {MOVED}",
     """CREATE TRIGGER operation_kept BEFORE DELETE ON operation
         BEGIN SELECT RAISE(ABORT, 'the book is append-only'); END""",

@@ -4,19 +4,24 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
-from acquirers.book import Applied, Book, Order, ReportNumbers
+from acquirers.book import Book, ReportNumbers
+from acquirers.cases import Applied, ChargebackOrder
 from acquirers.errors import KeyReused, TemporarilyUnavailable
+from acquirers.judge import Order
 from acquirers.operations import Entry, Instruction
 
 _BATCH_MAX: Final = 256
+
+Case = TypeVar("Case")
 
 
 class Bookkeeper:
     """Apply instructions in the order of their arrival, each committed before it is answered.
 
     Callers bound how many wait (the desk does); a caller that goes away does not undo its instruction.
+    `committed` is set whenever something new stands in the book.
     """
 
     def __init__(self, book: Book, *, now: Callable[[], float] = time.time) -> None:
@@ -25,6 +30,7 @@ class Bookkeeper:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
         self._waiting: list[tuple[Order, asyncio.Future[Applied | KeyReused]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self.committed = asyncio.Event()
 
     async def apply(
         self, instruction: Instruction, declined: str | None, *, forgetful: bool = False
@@ -41,6 +47,22 @@ class Bookkeeper:
         if isinstance(result, KeyReused):
             raise result
         return result
+
+    async def open_chargeback(self, order: ChargebackOrder) -> Applied:
+        """Return the chargeback once it is committed; raises what the book raises."""
+        return await self._book_case(self._book.open_chargeback, order)
+
+    async def win_chargeback(self, movement: str) -> Applied:
+        """Return the chargeback's reversal once it is committed; raises what the book raises."""
+        return await self._book_case(self._book.win_chargeback, movement)
+
+    async def begin_telling(self) -> int:
+        """Return up to which sequence number the merchant was told; raises TemporarilyUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._book.begin_telling)
+
+    async def note_told(self, seq: int) -> None:
+        """Keep up to which sequence number the merchant was told; raises TemporarilyUnavailable."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._book.note_told, seq)
 
     def find(self, key: str) -> Entry | None:
         """Return the newest committed entry of a provider key (a point read, well under a millisecond)."""
@@ -78,6 +100,12 @@ class Bookkeeper:
         self._thread.shutdown()
         self._book.close()
 
+    async def _book_case(self, book: Callable[[Case, float], Applied], case: Case) -> Applied:
+        loop = asyncio.get_running_loop()
+        applied = await loop.run_in_executor(self._thread, book, case, self._now())
+        self.committed.set()
+        return applied
+
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         batch: list[tuple[Order, asyncio.Future[Applied | KeyReused]]] = []
@@ -93,6 +121,7 @@ class Bookkeeper:
                         if not done.done():
                             done.set_exception(TemporarilyUnavailable(error.detail))
                     continue
+                self.committed.set()
                 for (_, done), result in zip(batch, results, strict=True):
                     if not done.done():
                         done.set_result(result)

@@ -115,5 +115,6 @@ def _describe_entry(entry: Entry) -> dict[str, object]:
         "status": entry.status,
         "provider_reference": entry.provider_reference,
         "parent": entry.parent,
+        "beneficiary": entry.beneficiary,
         "at": entry.at,
     }

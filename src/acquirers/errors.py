@@ -82,6 +82,20 @@ class ReportUnknown(AcquirerError):
     status = 404
 
 
+class ChargebackUnknown(AcquirerError):
+    """No capture, or no chargeback, of the book is meant."""
+
+    code = "unknown_chargeback"
+    status = 404
+
+
+class ChargebackRefused(AcquirerError):
+    """The capture cannot be charged back like this."""
+
+    code = "chargeback_refused"
+    status = 409
+
+
 class FaultUnknown(AcquirerError):
     """No active fault has this id."""
 

@@ -19,7 +19,9 @@ _FAULT_KEYS: Final = (
     "kind", "rate", "latency_seconds", "lease_seconds", "seed", "scope", "decline_code", "what",
 )  # fmt: skip
 _SCOPE_KEYS: Final = ("card_ranges", "currencies", "operations")
-_TIMED: Final = frozenset({FaultKind.HANG, FaultKind.DELAY})
+_TIMED: Final = frozenset(
+    {FaultKind.HANG, FaultKind.DELAY, FaultKind.WEBHOOK_LATE, FaultKind.WEBHOOK_OUT_OF_ORDER}
+)
 _WHOLE_REPORTS: Final = frozenset({FaultKind.WITHHOLD, FaultKind.TRUNCATE})
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -22,10 +22,14 @@ class FaultKind(StrEnum):
     HANG = "hang"  # it happened, then silence, then the connection closes
     DELAY = "delay"  # it happened, the answer comes late
     DECLINE = "decline"  # the issuer says no
-    FORGET = "forget"  # a capture happens without an answer, and once more when its key is sent again
+    FORGET = "forget"  # a capture or payout happens in silence, and again when its key is sent again
     MISSTATE = "misstate"  # a report's line is wrong
     WITHHOLD = "withhold"  # no further report is published
     TRUNCATE = "truncate"  # a report ends in its middle
+    WEBHOOK_LOST = "webhook_lost"  # the merchant is never told
+    WEBHOOK_LATE = "webhook_late"  # the merchant is told late
+    WEBHOOK_TWICE = "webhook_twice"  # the merchant is told twice
+    WEBHOOK_OUT_OF_ORDER = "webhook_out_of_order"  # the merchant is told of something later first
 
 
 class Misstatement(StrEnum):
@@ -44,15 +48,27 @@ class Operation(StrEnum):
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     REFUND = "refund"
+    VOID = "void"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
     QUERY = "query"
 
 
 REPORT_KINDS: Final = frozenset({FaultKind.MISSTATE, FaultKind.WITHHOLD, FaultKind.TRUNCATE})
+WEBHOOK_KINDS: Final = frozenset(kind for kind in FaultKind if kind.startswith("webhook_"))
+OPERATION_KINDS: Final = frozenset(FaultKind) - REPORT_KINDS - WEBHOOK_KINDS
+# Merchants ask for these; a query moves nothing.
+_REQUESTED: Final = frozenset(
+    {Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND, Operation.VOID, Operation.PAYOUT}
+)
+_CASES: Final = frozenset({Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL})
 # Which operations some kinds are about; the others act on all. A misstatement acts on their lines.
 ACTS_ON: Final[Mapping[FaultKind, frozenset[Operation]]] = {
     FaultKind.DECLINE: frozenset({Operation.AUTHORIZE}),
-    FaultKind.FORGET: frozenset({Operation.CAPTURE}),
-    FaultKind.MISSTATE: frozenset({Operation.CAPTURE, Operation.REFUND}),
+    FaultKind.FORGET: frozenset({Operation.CAPTURE, Operation.PAYOUT}),
+    FaultKind.MISSTATE: _CASES | {Operation.CAPTURE, Operation.REFUND},
+    **dict.fromkeys(WEBHOOK_KINDS, _CASES | _REQUESTED),
 }
 
 
@@ -72,7 +88,7 @@ class Scope:
 
     card_ranges: frozenset[str] = frozenset()
     currencies: frozenset[str] = frozenset()
-    operations: frozenset[Operation] = frozenset({Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND})
+    operations: frozenset[Operation] = _REQUESTED | _CASES
 
     def covers(self, subject: Subject) -> bool:
         """Say whether the subject is within the scope."""
@@ -155,10 +171,10 @@ class FaultBoard:
         self._leases.clear()
         return count
 
-    def match(self, subject: Subject) -> Lease | None:
-        """Return the first active fault of operations that hits the subject."""
-        operating = (lease for lease in self.active() if lease.fault.kind not in REPORT_KINDS)
-        return next((lease for lease in operating if lease.fault.hits(subject)), None)
+    def match(self, subject: Subject, kinds: Collection[FaultKind] = OPERATION_KINDS) -> Lease | None:
+        """Return the first active fault of these kinds that hits the subject."""
+        matching = (lease for lease in self.active() if lease.fault.kind in kinds)
+        return next((lease for lease in matching if lease.fault.hits(subject)), None)
 
     def active(self) -> list[Lease]:
         """Return the active faults, oldest first."""

@@ -14,11 +14,15 @@ _LABEL: Final = re.compile(r"[!-~]{1,128}")
 
 
 class Kind(StrEnum):
-    """What moves money."""
+    """What the book knows of; merchants order the first five, card holders and issuers the others."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     REFUND = "refund"
+    VOID = "void"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
 
 
 class Status(StrEnum):
@@ -28,6 +32,10 @@ class Status(StrEnum):
     DECLINED = "declined"
     CAPTURED = "captured"
     REFUNDED = "refunded"
+    VOIDED = "voided"
+    PAID = "paid"
+    CHARGED_BACK = "charged_back"
+    REVERSED = "reversed"
     REFUSED = "refused"
 
 
@@ -41,12 +49,14 @@ class DeclineCode(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why the acquirer itself refused a capture or a refund; final for its key."""
+    """Why the acquirer itself refused a capture, a void or a refund; final for its key."""
 
     UNKNOWN_AUTHORIZATION = "unknown_authorization"
     AUTHORIZATION_NOT_APPROVED = "authorization_not_approved"
-    ALREADY_CAPTURED = "already_captured"
+    AUTHORIZATION_VOIDED = "authorization_voided"
+    AUTHORIZATION_EXPIRED = "authorization_expired"
     EXCEEDS_AUTHORIZATION = "exceeds_authorization"
+    NOT_WHAT_IS_LEFT = "not_what_is_left"
     UNKNOWN_CAPTURE = "unknown_capture"
     CAPTURE_NOT_CAPTURED = "capture_not_captured"
     EXCEEDS_CAPTURE = "exceeds_capture"
@@ -57,8 +67,8 @@ class Refusal(StrEnum):
 class Instruction:
     """One request to move money, already validated.
 
-    `parent` is the provider reference of the authorization (capture) or of the capture (refund);
-    `card_token` belongs to authorizations only. The other one is empty.
+    `parent` is the provider reference of the authorization (capture, void) or of the capture (refund);
+    `card_token` belongs to authorizations only, `beneficiary` to payouts. The others are empty.
     """
 
     key: str
@@ -68,10 +78,12 @@ class Instruction:
     currency: str
     card_token: str = ""
     parent: str = ""
+    beneficiary: str = ""
 
     def fingerprint(self) -> str:
         """Return a digest of all but the key: equal means the same request was sent again."""
-        parts = [self.kind, self.reference, self.amount_minor, self.currency, self.card_token, self.parent]
+        money = (self.kind, self.reference, self.amount_minor, self.currency)
+        parts = [*money, self.card_token, self.parent, self.beneficiary]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -79,7 +91,9 @@ class Instruction:
 class Entry:
     """One row of the book; `at` is Unix seconds, `reason` a DeclineCode or a Refusal.
 
-    `movement` is 1; it is 2 where the acquirer forgot its key and booked the operation again.
+    `movement` is 1; it is 2 where the acquirer forgot its key and booked the operation again. A chargeback
+    and its reversal have the key, the reference and the movement of their capture, which is their `parent`,
+    and one provider reference: the case's.
     """
 
     seq: int
@@ -96,6 +110,7 @@ class Entry:
     reason: str | None
     at: float
     movement: int
+    beneficiary: str = ""
 
 
 def read_label(name: str, value: object) -> str:

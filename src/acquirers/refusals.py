@@ -1,4 +1,4 @@
-"""How a refused capture or refund is answered: the same every time its key is sent."""
+"""How a refused capture, void or refund is answered: the same every time its key is sent."""
 
 from typing import Final
 
@@ -11,11 +11,13 @@ from acquirers.operations import Entry, Refusal
 _SENTENCES: Final = {
     Refusal.UNKNOWN_AUTHORIZATION: "there is no such authorization",
     Refusal.AUTHORIZATION_NOT_APPROVED: "the authorization was not approved",
-    Refusal.ALREADY_CAPTURED: "the authorization was captured already, which can be done once",
-    Refusal.EXCEEDS_AUTHORIZATION: "the amount exceeds the authorization",
+    Refusal.AUTHORIZATION_VOIDED: "the authorization was voided",
+    Refusal.AUTHORIZATION_EXPIRED: "the authorization has expired",
+    Refusal.EXCEEDS_AUTHORIZATION: "the amount exceeds what is left of the authorization",
+    Refusal.NOT_WHAT_IS_LEFT: "the amount is not what is left of the authorization",
     Refusal.UNKNOWN_CAPTURE: "there is no such capture",
     Refusal.CAPTURE_NOT_CAPTURED: "the capture was refused itself",
-    Refusal.EXCEEDS_CAPTURE: "the refunds would exceed the capture",
+    Refusal.EXCEEDS_CAPTURE: "the amount exceeds what is left of the capture",
     Refusal.CURRENCY_DIFFERS: "the currency differs from that of the operation before",
 }
 

@@ -4,13 +4,15 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from acquirers.book import Book
 from acquirers.bookkeeper import Bookkeeper
+from acquirers.case_control import CaseControl
 from acquirers.control import Control
 from acquirers.desk import IN_FLIGHT_MAX, Desk
 from acquirers.dialects.north import North
@@ -20,6 +22,8 @@ from acquirers.errors import PortTaken
 from acquirers.faults import FaultBoard
 from acquirers.reports import Reports
 from acquirers.settings import DialectName, Settings, read_secret
+from acquirers.signing import Signer
+from acquirers.webhooks import Courier
 
 _STOP_SECONDS: Final = 1.0
 _BACKLOG: Final = 1024
@@ -37,9 +41,10 @@ def create_app(
     api_key: Secret,
     control_token: Secret,
     stopping: asyncio.Event,
+    courier: Courier | None = None,
     in_flight_max: int = IN_FLIGHT_MAX,
 ) -> web.Application:
-    """Wire an acquirer's endpoints; whoever gives the bookkeeper closes it."""
+    """Wire an acquirer's endpoints; whoever gives the bookkeeper closes it, and whoever a courier runs it."""
     desk = Desk(
         name=settings.name,
         bookkeeper=bookkeeper,
@@ -61,6 +66,7 @@ def create_app(
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
     app.add_routes(_DIALECTS[settings.dialect](desk, reports, api_key).routes())
     app.add_routes(control.routes())
+    app.add_routes(CaseControl(bookkeeper=bookkeeper, token=control_token, courier=courier).routes())
     return app
 
 
@@ -71,20 +77,33 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     api_key = Secret(read_secret(settings.secrets_folder, f"{settings.name}_api_key"))
     control_token = Secret(read_secret(settings.secrets_folder, f"{settings.name}_control_token"))
+    signer = Signer(settings.secrets_folder, settings.name, now=time.time) if settings.webhook else None
     book = Book(
         settings.book,
         name=settings.name,
         dialect=settings.dialect,
         period_seconds=settings.settlement_period_seconds,
+        lifetime_seconds=settings.authorization_lifetime_seconds,
     )
     bookkeeper = Bookkeeper(book)
+    faults = FaultBoard()
+    courier = None
+    if settings.webhook is not None and signer is not None:
+        courier = Courier(
+            name=settings.name,
+            settings=settings.webhook,
+            bookkeeper=bookkeeper,
+            faults=faults,
+            signer=signer,
+        )
     app = create_app(
         settings,
         bookkeeper=bookkeeper,
-        faults=FaultBoard(),
+        faults=faults,
         api_key=api_key,
         control_token=control_token,
         stopping=stopping,
+        courier=courier,
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     try:
@@ -92,10 +111,26 @@ async def serve(settings: Settings) -> None:
         port = await _listen(runner, settings.host, settings.port)
         sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
         sys.stdout.flush()
-        await stopping.wait()
+        await _run_until(stopping, courier)
     finally:
         await runner.cleanup()
         await bookkeeper.close()
+
+
+async def _run_until(stopping: asyncio.Event, courier: Courier | None) -> None:
+    """Wait for the end, telling the merchant meanwhile; a courier that fails ends the acquirer."""
+    waiting = asyncio.create_task(stopping.wait())
+    tasks: list[asyncio.Task[Any]] = [waiting]
+    if courier is not None:
+        tasks.append(asyncio.create_task(courier.run()))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> int:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
+from acquirers.book import LIFETIME_SECONDS
 from acquirers.errors import FlagsInvalid, SecretMissing
 from acquirers.money import EXPONENTS
 from acquirers.settlement import Fees
@@ -18,13 +20,17 @@ _LATENCY_MS_MAX: Final = 10_000.0
 _DAY_SECONDS: Final = 86_400
 _BASIS_POINTS_MAX: Final = 10_000
 _FIXED_FEE_MAX: Final = 1_000_000
+_LIFETIME_SECONDS_MAX: Final = 31 * _DAY_SECONDS
+_ATTEMPTS_MAX: Final = 100
 _EPILOG: Final = """\
 example:
   python -m acquirers --name north --dialect north --port 0 --book north.db --secrets-folder secrets
 
-The secrets folder holds <name>_api_key and <name>_control_token. When it listens, the acquirer prints
-one line: {"event":"listening","port":N}. The book survives a kill of the process, not a power cut.
-Faults live in memory: a restarted acquirer is healthy.
+The secrets folder holds <name>_api_key and <name>_control_token, and webhook_<name>.json when the merchant
+is to be told: {"keys": {"<key id>": "<64 hexadecimal digits>"}}; the last key signs.
+
+When it listens, the acquirer prints one line: {"event":"listening","port":N}. The book survives a kill of
+the process, not a power cut. Faults live in memory: a restarted acquirer is healthy.
 """
 
 
@@ -33,6 +39,17 @@ class DialectName(StrEnum):
 
     NORTH = "north"
     SOUTH = "south"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where the merchant is told what happened, and how patiently; pauses grow from `backoff_seconds`."""
+
+    url: str
+    attempts_max: int = 12
+    timeout_seconds: float = 5.0
+    backoff_seconds: float = 0.2
+    backoff_cap_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,8 @@ class Settings:
     settlement_period_seconds: int
     fees: Fees
     host: str = LOOPBACK
+    authorization_lifetime_seconds: int = LIFETIME_SECONDS
+    webhook: WebhookSettings | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,7 +94,14 @@ def read_settings(arguments: list[str]) -> Settings:
     parser.add_argument(
         "--latency-ms", type=float, default=5.0, help="before each answer (default %(default)s)"
     )
+    parser.add_argument(
+        "--authorization-lifetime-seconds",
+        type=int,
+        default=LIFETIME_SECONDS,
+        help="how long one can be captured (default %(default)s)",
+    )
     _add_settlement_flags(parser)
+    _add_webhook_flags(parser)
     flags = parser.parse_args(arguments)
     if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", flags.name) is None:
         parser.error("--name: must be 1 to 32 of a-z, 0-9, _ and -, beginning with a letter")
@@ -89,6 +115,8 @@ def read_settings(arguments: list[str]) -> Settings:
         parser.error(f"--latency-ms: must be from 0 to {_LATENCY_MS_MAX:g}")
     if not 1 <= flags.settlement_period_seconds <= _DAY_SECONDS:
         parser.error(f"--settlement-period-seconds: must be from 1 to {_DAY_SECONDS}")
+    if not 1 <= flags.authorization_lifetime_seconds <= _LIFETIME_SECONDS_MAX:
+        parser.error(f"--authorization-lifetime-seconds: must be from 1 to {_LIFETIME_SECONDS_MAX}")
     if not 0 <= flags.fee_basis_points <= _BASIS_POINTS_MAX:
         parser.error(f"--fee-basis-points: must be from 0 to {_BASIS_POINTS_MAX}")
     return Settings(
@@ -102,6 +130,8 @@ def read_settings(arguments: list[str]) -> Settings:
         settlement_period_seconds=flags.settlement_period_seconds,
         fees=Fees(flags.fee_basis_points, _read_fixed_fees(parser, flags.fee_fixed)),
         host=flags.host,
+        authorization_lifetime_seconds=flags.authorization_lifetime_seconds,
+        webhook=_read_webhook(parser, flags),
     )
 
 
@@ -117,6 +147,30 @@ def _add_settlement_flags(parser: argparse.ArgumentParser) -> None:
         default="EUR=10,USD=11,JPY=16,KWD=35",
         help="minor units a capture, beside the basis points (default %(default)s)",
     )
+
+
+def _add_webhook_flags(parser: argparse.ArgumentParser) -> None:
+    usual = WebhookSettings("")
+    parser.add_argument("--webhook-url", help="tell the merchant there what happened (default: do not)")
+    parser.add_argument(
+        "--webhook-attempts", type=int, default=usual.attempts_max, help="an event (default %(default)s)"
+    )
+
+
+def _read_webhook(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> WebhookSettings | None:
+    if not 1 <= flags.webhook_attempts <= _ATTEMPTS_MAX:
+        parser.error(f"--webhook-attempts: must be from 1 to {_ATTEMPTS_MAX}")
+    if flags.webhook_url is None:
+        return None
+    try:
+        parts = urlsplit(flags.webhook_url)
+        plain = parts.username is None and not parts.fragment and parts.port != 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and plain
+    except ValueError:
+        valid = False
+    if not valid:
+        parser.error("--webhook-url: must be an http or https URL with a host and without a user")
+    return WebhookSettings(url=flags.webhook_url, attempts_max=flags.webhook_attempts)
 
 
 def _read_fixed_fees(parser: argparse.ArgumentParser, text: str) -> dict[str, int]:

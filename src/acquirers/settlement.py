@@ -1,6 +1,7 @@
 """What a settlement report states: the lines of its period, their fees, its totals."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ _CURRENCIES: Final = tuple(EXPONENTS)
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What a capture costs the merchant; a refund costs nothing."""
+    """What a capture costs the merchant; everything else costs nothing."""
 
     basis_points: int
     fixed_minor: Mapping[str, int]
@@ -49,6 +50,13 @@ class Totals:
     captured_minor: int
     refunded_minor: int
     fees_minor: int
+    charged_back_minor: int
+    reversed_minor: int
+
+    @property
+    def has_chargebacks(self) -> bool:
+        """Say whether there is anything to state of them."""
+        return bool(self.charged_back_minor or self.reversed_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +97,12 @@ class Report:
         for currency in _CURRENCIES:
             lines = [line for line in self.lines if line.currency == currency]
             if lines:
-                captured = sum(line.amount_minor for line in lines if line.kind is Kind.CAPTURE)
-                refunded = sum(line.amount_minor for line in lines if line.kind is Kind.REFUND)
+                sums = Counter[Kind]()
+                for line in lines:
+                    sums[line.kind] += line.amount_minor
                 fees = sum(line.fee_minor for line in lines)
-                yield currency, Totals(len(lines), captured, refunded, fees)
+                cases = (sums[Kind.CHARGEBACK], sums[Kind.CHARGEBACK_REVERSAL])
+                yield currency, Totals(len(lines), sums[Kind.CAPTURE], sums[Kind.REFUND], fees, *cases)
 
 
 def state(entry: Entry, fees: Fees) -> Line:

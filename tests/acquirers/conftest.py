@@ -5,7 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,8 +21,10 @@ from acquirers.desk import IN_FLIGHT_MAX
 from acquirers.edge import Secret
 from acquirers.faults import FaultBoard
 from acquirers.server import create_app
-from acquirers.settings import DialectName, Settings
+from acquirers.settings import DialectName, Settings, WebhookSettings
 from acquirers.settlement import Fees
+from acquirers.signing import Signer
+from acquirers.webhooks import PENDING_MAX, Courier
 
 API_KEY = "api-key-of-the-test"
 CONTROL_TOKEN = "control-token-of-the-test"
@@ -30,6 +32,7 @@ CONTROL_TOKEN = "control-token-of-the-test"
 NEW_YEAR = 1_767_225_600.0
 FEES = Fees(140, {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35})
 DECIMALS = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
+SOUTH_KINDS = {"S": "capture", "R": "refund", "B": "chargeback", "W": "chargeback_reversal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +46,32 @@ class Answer:
     def outcome(self) -> str:
         """The dialects' words for what happened, in one vocabulary; `error` for all others."""
         word = self.body.get("status") or self.body.get("result") or self.body.get("state") or "error"
-        south = {"AUTHORISED": "approved", "REFUSED": "declined", "SETTLED": "captured"}
+        south = {
+            "AUTHORISED": "approved",
+            "REFUSED": "declined",
+            "SETTLED": "captured",
+            "CANCELLED": "voided",
+        }
         return south.get(word, str(word).lower())
 
     @property
     def id(self) -> str:
         """The provider's reference."""
-        names = ("id", "authCode", "settlementId", "refundId")
+        names = ("id", "authCode", "settlementId", "refundId", "cancelId", "payoutId")
         return next(str(self.body[name]) for name in names if self.body.get(name))
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A settlement report in one vocabulary; amounts in minor units, totals by currency."""
+    """A settlement report in one vocabulary; amounts in minor units, totals by currency.
+
+    Totals are lines, captured, refunded and fees; where there are chargebacks, theirs and what came back.
+    """
 
     number: int
     bounds: tuple[str, str]
     lines: list[dict[str, Any]]
-    totals: dict[str, tuple[int, int, int, int]]
+    totals: dict[str, tuple[int, ...]]
 
 
 class FakeClock:
@@ -126,6 +137,39 @@ class Client:
             return await self._north("/v1/refunds", key, body)
         form = _form(key, reference, amount, currency) | {"settlementId": parent}
         return await self._south("/gateway/refund", form)
+
+    async def void(
+        self, key: str, parent: str, reference: str = "order-1", amount: int = 1000, currency: str = "EUR"
+    ) -> Answer:
+        """Void what is left of an authorization."""
+        if self.dialect == "north":
+            body = {"reference": reference, "amount": amount, "currency": currency, "authorization": parent}
+            return await self._north("/v1/voids", key, body)
+        form = _form(key, reference, amount, currency) | {"authCode": parent}
+        return await self._south("/gateway/cancel", form)
+
+    async def payout(
+        self,
+        key: str,
+        reference: str = "payout-1",
+        amount: int = 1000,
+        currency: str = "EUR",
+        beneficiary: str = "shop",
+    ) -> Answer:
+        """Pay a merchant."""
+        if self.dialect == "north":
+            body = {"reference": reference, "amount": amount, "currency": currency}
+            return await self._north("/v1/payouts", key, body | {"beneficiary": beneficiary})
+        form = _form(key, reference, amount, currency) | {"payee": beneficiary}
+        return await self._south("/gateway/payout", form)
+
+    async def charge_back(self, **order: Any) -> Answer:
+        """Take a capture back, as its card holder would."""
+        return await self.control("POST", "/control/chargebacks", json=order)
+
+    async def win(self, movement: str) -> Answer:
+        """Win a chargeback."""
+        return await self.control("POST", f"/control/chargebacks/{movement}/won")
 
     async def query(self, key: str) -> Answer:
         """Ask what became of a key."""
@@ -204,13 +248,17 @@ def read_statement(dialect: str, body: bytes) -> Statement:
     names = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
     lines: list[dict[str, Any]] = [dict(zip(names, row[1:], strict=True)) for row in rows if row[0] == "D"]
     for line in lines:
-        line["kind"] = {"S": "capture", "R": "refund"}[line["kind"]]
+        line["kind"] = SOUTH_KINDS[line["kind"]]
         line.update({name: _minor(line[name], line["currency"]) for name in ("amount", "fee")})
     totals = {
         row[1]: (int(row[2]), *(_minor(text, row[1]) for text in row[3:])) for row in rows if row[0] == "C"
     }
+    cases = [row for row in rows if row[0] == "B"]
+    for row in cases:
+        totals[row[1]] += tuple(_minor(text, row[1]) for text in row[2:])
     assert rows[-1] == ["T", str(len(lines))]
-    assert "".join(row[0] for row in rows) == "H" + "D" * len(lines) + "C" * len(totals) + "T"
+    order = "H" + "D" * len(lines) + "C" * len(totals) + "B" * len(cases) + "T"
+    assert "".join(row[0] for row in rows) == order
     return Statement(int(rows[0][1]), (rows[0][2], rows[0][3]), lines, totals)
 
 
@@ -261,6 +309,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             latency_seconds: float = 0.0,
             in_flight_max: int = IN_FLIGHT_MAX,
             period_seconds: int = 10,
+            lifetime_seconds: int = 604_800,
+            webhook: WebhookSettings | None = None,
+            pending_max: int = PENDING_MAX,
             at: float = NEW_YEAR,
         ) -> Acquirer:
             clock, wall, stopping = FakeClock(), FakeClock(at), asyncio.Event()
@@ -269,16 +320,34 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 *(dialect, DialectName(dialect), 0, file, tmp_path, decline_rate, latency_seconds),
                 *(period_seconds, FEES),
             )
-            book = Book(file, name=dialect, dialect=dialect, period_seconds=period_seconds, now=wall)
-            bookkeeper = Bookkeeper(book, now=wall)
+            book = Book(
+                *(file,),
+                name=dialect,
+                dialect=dialect,
+                period_seconds=period_seconds,
+                lifetime_seconds=lifetime_seconds,
+                now=wall,
+            )
+            bookkeeper, faults, courier = Bookkeeper(book, now=wall), FaultBoard(clock), None
             stack.push_async_callback(bookkeeper.close)
+            if webhook is not None:
+                courier = Courier(
+                    name=dialect,
+                    settings=webhook,
+                    bookkeeper=bookkeeper,
+                    faults=faults,
+                    signer=Signer(tmp_path, dialect, now=wall),
+                    pending_max=pending_max,
+                )
+                await stack.enter_async_context(_running(courier))
             app = create_app(
                 settings,
                 bookkeeper=bookkeeper,
-                faults=FaultBoard(clock),
+                faults=faults,
                 api_key=Secret(API_KEY.encode()),
                 control_token=Secret(CONTROL_TOKEN.encode()),
                 stopping=stopping,
+                courier=courier,
                 in_flight_max=in_flight_max,
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -323,6 +392,18 @@ async def launch(tmp_path: Path, secrets_folder: Path) -> AsyncIterator[Launch]:
             return Process(process, await _client(stack, event["port"], dialect), clock() - began)
 
         yield launch_one
+
+
+@asynccontextmanager
+async def _running(courier: Courier) -> AsyncIterator[None]:
+    """Run a courier until the end."""
+    task = asyncio.create_task(courier.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from acquirers.book import Applied, Book, Order
+from acquirers.book import Book
 from acquirers.book_file import connect
+from acquirers.cases import Applied, ChargebackOrder
 from acquirers.errors import BookForeign, BookUnwritable, KeyReused, TemporarilyUnavailable
+from acquirers.judge import Order
 from acquirers.operations import Instruction, Kind, Status
 
 AUTHORIZATION = Instruction("key-1", Kind.AUTHORIZE, "order-1", 1000, "EUR", card_token="tok_411111_ab")
@@ -64,9 +66,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "book.db"
     Book(file, name="north", dialect="north").close()
     connection = sqlite3.connect(file)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 4")
     connection.close()
-    with pytest.raises(BookForeign, match="has format 3"):
+    with pytest.raises(BookForeign, match="has format 4"):
         Book(file, name="north", dialect="north")
 
 
@@ -92,8 +94,9 @@ def test_entries_cannot_be_changed_or_deleted(tmp_path: Path) -> None:
     book.close()
 
 
-def test_a_second_capture_is_impossible_for_the_file_itself(tmp_path: Path) -> None:
-    """Even with the judge gone, a unique index keeps an authorization from being captured twice."""
+@pytest.mark.parametrize("status", ["captured", "voided"])
+def test_more_than_was_authorized_is_impossible_for_the_file_itself(tmp_path: Path, status: str) -> None:
+    """Even with the judge gone, a trigger keeps an authorization from being used beyond its amount."""
     file = tmp_path / "book.db"
     book = Book(file, name="north", dialect="north")
     (first,) = book.apply([order(AUTHORIZATION)])
@@ -101,11 +104,14 @@ def test_a_second_capture_is_impossible_for_the_file_itself(tmp_path: Path) -> N
     capture = Instruction("key-2", Kind.CAPTURE, "order-1", 10, "EUR", parent=first.entry.provider_reference)
     book.apply([order(capture)])
     connection = sqlite3.connect(file)
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        connection.execute(
-            "INSERT INTO operation SELECT 9, 'key-9', fingerprint, kind, reference, amount_minor, currency, "
-            "card_range, status, 'cap_9', parent, reason, at, 1 FROM operation WHERE status = 'captured'"
-        )
+    insert = (
+        "INSERT INTO operation SELECT ?, ?, fingerprint, ?, reference, ?, currency, card_range, ?, ?, "
+        "parent, reason, at, 1, '' FROM operation WHERE key = 'key-2'"
+    )
+    kind = {"captured": "capture", "voided": "void"}[status]
+    with pytest.raises(sqlite3.IntegrityError, match="more than was authorized"):
+        connection.execute(insert, (9, "key-9", kind, 991, status, "cap_9"))
+    connection.execute(insert, (9, "key-9", kind, 990, status, "cap_9"))
     connection.close()
     book.close()
 
@@ -186,7 +192,14 @@ def test_no_statement_reads_the_whole_book(tmp_path: Path, monkeypatch: pytest.M
     refund = Instruction("key-3", Kind.REFUND, "order-1", 10, "EUR", parent=second.entry.provider_reference)
     book.apply([order(refund)])
     book.find("key-2")
-    assert [len(entries) for _, entries in book.moved([0])] == [2]
+    payout = Instruction("key-4", Kind.PAYOUT, "payout-1", 10, "EUR", beneficiary="shop")
+    void = Instruction("key-5", Kind.VOID, "order-1", 990, "EUR", parent=first.entry.provider_reference)
+    third = replace(capture, key="key-6", amount_minor=5)
+    assert [type(one) for one in book.apply([order(third), order(payout), order(void)])] == [Applied] * 3
+    for meant in (ChargebackOrder("key-6", "", None), ChargebackOrder("", "order-1", None)):
+        case = book.open_chargeback(meant, 1.5)
+    book.win_chargeback(case.entry.provider_reference, 1.5)
+    assert [len(entries) for _, entries in book.moved([0])] == [5]
     book.close()
     read = [text for text in statements if text.startswith("SELECT") and "FROM operation" in text]
     assert len(read) >= 8

@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Answer, Client, Start
 
+NORTH_PATHS = ("authorizations", "captures", "refunds", "voids", "payouts")
+SOUTH_PATHS = ("authorise", "settle", "refund", "cancel", "payout")
 DIALECTS = pytest.mark.parametrize("dialect", ["north", "south"])
 NORTH_BODY: dict[str, Any] = {
     "reference": "order-1", "amount": 1000, "currency": "EUR", "card_token": "tok_411111_ab",
@@ -94,7 +96,7 @@ async def test_the_truth_is_the_whole_book_in_pages(start: "Start", dialect: str
     assert rows[1]["parent"] == authorized.id
     assert set(rows[0]) == {
         "seq", "key", "kind", "reference", "amount_minor", "currency", "card_range", "status",
-        "provider_reference", "parent", "at",
+        "provider_reference", "parent", "at", "beneficiary",
     }  # fmt: skip
     page = await client.control("GET", "/truth/operations?after=1&limit=2")
     assert page.body == {"provider": dialect, "rows": rows[1:3], "next": 3}
@@ -164,7 +166,8 @@ async def test_limits_are_kept(start: "Start", dialect: str) -> None:
     assert captured.outcome == "captured"
     again = await client.capture("k", captured.id, amount=1)
     assert again.body["reason"] == "unknown_authorization"
-    refusals["already_captured"] = await client.capture("g", authorized.id, amount=400)
+    assert (await client.capture("l", authorized.id, amount=300)).outcome == "captured"
+    refusals["exceeds_authorization"] = await client.capture("g", authorized.id, amount=101)
     assert (await client.refund("h", captured.id, amount=500)).outcome == "refunded"
     refusals["exceeds_capture"] = await client.refund("i", captured.id, amount=101)
     assert (await client.refund("j", captured.id, amount=100)).outcome == "refunded"
@@ -306,6 +309,8 @@ async def test_the_control_token_is_needed(start: "Start", dialect: str, token: 
     for method, path in (
         ("POST", "/control/faults"), ("GET", "/control/faults"), ("DELETE", "/control/faults"),
         ("DELETE", "/control/faults/x"), ("PUT", "/control/faults/x/lease"), ("GET", "/truth/operations"),
+        ("POST", "/control/chargebacks"), ("POST", "/control/chargebacks/x/won"),
+        ("GET", "/control/webhooks"),
     ):  # fmt: skip
         answer = await client.send(method, path, headers=headers)
         assert (answer.status, answer.body["error"]) == (401, "unauthorized")
@@ -317,8 +322,8 @@ async def test_the_merchants_key_is_needed(start: "Start", dialect: str) -> None
     """No operation or query without the right key; the control token is none."""
     client = (await start(dialect)).client
     paths = {
-        "north": ("/v1/authorizations", "/v1/captures", "/v1/refunds", "/v1/operations/a"),
-        "south": ("/gateway/authorise", "/gateway/settle", "/gateway/refund", "/gateway/transactions/a"),
+        "north": (*(f"/v1/{name}" for name in NORTH_PATHS), "/v1/operations/a"),
+        "south": (*(f"/gateway/{name}" for name in SOUTH_PATHS), "/gateway/transactions/a"),
     }
     for path in paths[dialect]:
         method = "GET" if path.endswith("/a") else "POST"

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from tests.acquirers.conftest import Acquirer, Answer, Client, Start
 
 DIALECTS = pytest.mark.parametrize("dialect", ["north", "south"])
-OPERATIONS = pytest.mark.parametrize("operation", ["authorize", "capture", "refund"])
+OPERATIONS = pytest.mark.parametrize("operation", ["authorize", "capture", "refund", "void", "payout"])
 
 
 async def prepare(client: "Client", operation: str) -> dict[str, str]:
     """Do what must stand in the book before the operation; return its parent."""
-    if operation == "authorize":
+    if operation in ("authorize", "payout"):
         return {}
     authorized = await client.authorize("before-1")
-    if operation == "capture":
+    if operation in ("capture", "void"):
         return {"parent": authorized.id}
     return {"parent": (await client.capture("before-2", authorized.id)).id}
 

@@ -65,15 +65,15 @@ def test_a_full_body_is_read_whole() -> None:
         ({"scope": {"card_ranges": [411111]}}, "scope.card_ranges: must be a list of texts"),
         ({"scope": {"card_ranges": ["411111"] * 101}}, "scope.card_ranges: must be a list of at most 100"),
         ({"scope": {"currencies": ["eur"]}}, "scope.currencies: each must be one of EUR, USD, JPY, KWD"),
-        ({"scope": {"operations": ["void"]}}, "scope.operations: must be one of authorize, capture, refund"),
+        ({"scope": {"operations": ["cancel"]}}, "scope.operations: must be one of authorize, capture, refu"),
         ({"kind": "decline", "scope": {"operations": ["capture"]}}, "scope.operations: kind decline acts on"),
         (
             {"kind": "forget", "scope": {"operations": ["authorize"]}},
-            "scope.operations: kind forget acts on capture only",
+            "scope.operations: kind forget acts on capture and payout only",
         ),
         (
             {"kind": "misstate", "what": "fee", "scope": {"operations": ["query"]}},
-            "scope.operations: kind misstate acts on capture and refund only",
+            "scope.operations: kind misstate acts on capture and chargeback and chargeback_reversal and",
         ),
         ({"kind": "misstate"}, "what: must be one of amount, currency, fee, missing, duplicate"),
         ({"kind": "misstate", "what": "sign"}, "what: must be one of amount"),
@@ -100,9 +100,25 @@ def test_report_faults_are_read(what: Misstatement) -> None:
     """A misstatement says what; whole reports take the scope that drills always send, without narrowing."""
     body = {**GOOD, "kind": "misstate", "what": what.value}
     assert read_fault(body) == (Fault(FaultKind.MISSTATE, 0.3, what=what), 60.0)
-    scope = {"card_ranges": [], "currencies": [], "operations": ["authorize", "capture", "refund"]}
+    operations = ["authorize", "capture", "refund"]
+    scope = {"card_ranges": [], "currencies": [], "operations": operations}
+    read = Scope(operations=frozenset(Operation(one) for one in operations))
     for kind in (FaultKind.WITHHOLD, FaultKind.TRUNCATE, FaultKind.FORGET):
-        assert read_fault({**GOOD, "rate": 1, "kind": kind.value, "scope": scope}) == (Fault(kind, 1.0), 60.0)
+        fault = Fault(kind, 1.0, scope=read)
+        assert read_fault({**GOOD, "rate": 1, "kind": kind.value, "scope": scope}) == (fault, 60.0)
+
+
+@pytest.mark.parametrize("kind", ["webhook_lost", "webhook_late", "webhook_twice", "webhook_out_of_order"])
+def test_webhook_faults_are_read(kind: str) -> None:
+    """Those that wait say how long; none acts on queries, of which nobody is told."""
+    timed = {"latency_seconds": 1} if kind in ("webhook_late", "webhook_out_of_order") else {}
+    fault, _ = read_fault({**GOOD, **timed, "kind": kind})
+    assert fault == Fault(FaultKind(kind), 0.3, latency_seconds=float(timed.get("latency_seconds", 0)))
+    if timed:
+        with pytest.raises(InstructionInvalid, match=f"latency_seconds: {kind} needs a number from 0 to 30"):
+            read_fault({**GOOD, "kind": kind})
+    with pytest.raises(InstructionInvalid, match=f"scope.operations: kind {kind} acts on"):
+        read_fault({**GOOD, **timed, "kind": kind, "scope": {"operations": ["query"]}})
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"lease_seconds": 0}, {"lease_seconds": 1, "x": 1}])

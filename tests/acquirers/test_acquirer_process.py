@@ -14,7 +14,7 @@ import pytest
 
 from acquirers.cli import main
 from acquirers.errors import FlagsInvalid, SecretMissing
-from acquirers.settings import DialectName, read_secret, read_settings
+from acquirers.settings import DialectName, WebhookSettings, read_secret, read_settings
 from acquirers.settlement import Fees
 
 if TYPE_CHECKING:
@@ -150,6 +150,9 @@ def test_flags_become_settings() -> None:
     assert (settings.decline_rate, settings.latency_seconds) == (0.03, 0.005)
     changed = read_settings([*GOOD, "--decline-rate", "1", "--latency-ms", "0.5"])
     assert (changed.decline_rate, changed.latency_seconds) == (1.0, 0.0005)
+    assert (settings.authorization_lifetime_seconds, settings.webhook) == (604_800, None)
+    told = read_settings([*GOOD, "--webhook-url", "http://h:1/x?y=z", "--webhook-attempts", "3"])
+    assert told.webhook == WebhookSettings("http://h:1/x?y=z", attempts_max=3)
     assert settings.settlement_period_seconds == 86_400
     assert settings.fees == Fees(140, {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35})
     changed = read_settings(
@@ -173,6 +176,14 @@ def test_flags_become_settings() -> None:
         ([*GOOD, "--decline-rate", "1.1"], "--decline-rate: must be from 0 to 1"),
         ([*GOOD, "--latency-ms", "-1"], "--latency-ms: must be from 0 to 10000"),
         ([*GOOD, "--colour", "red"], "--colour"),
+        (
+            [*GOOD, "--authorization-lifetime-seconds", "0"],
+            "--authorization-lifetime-seconds: must be",
+        ),
+        ([*GOOD, "--webhook-url", "ftp://shop/x"], "--webhook-url: must be an http or https URL"),
+        ([*GOOD, "--webhook-url", "http://a:hunter2@shop/x"], "--webhook-url: must be an http or https URL"),
+        ([*GOOD, "--webhook-url", "http://["], "--webhook-url: must be an http or https URL"),
+        ([*GOOD, "--webhook-url", "http://shop/x", "--webhook-attempts", "0"], "--webhook-attempts: must be"),
         ([*GOOD, "--settlement-period-seconds", "0"], "--settlement-period-seconds: must be from 1 to 86400"),
         ([*GOOD, "--settlement-period-seconds", "86401"], "--settlement-period-seconds: must be"),
         ([*GOOD, "--fee-basis-points", "10001"], "--fee-basis-points: must be from 0 to 10000"),

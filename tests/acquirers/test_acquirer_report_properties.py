@@ -8,7 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from acquirers.book import Applied, Book, Order
+from acquirers.book import Book
+from acquirers.cases import Applied
+from acquirers.judge import Order
 from acquirers.operations import Entry, Instruction, Kind, Status
 
 PERIOD = 3

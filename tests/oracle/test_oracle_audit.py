@@ -24,9 +24,19 @@ from moneypath.oracle import (
 )
 
 AUTHORIZE, CAPTURE, REFUND = Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND
+VOIDING, PAYOUT = Operation.VOID, Operation.PAYOUT
+CHARGEBACK, REVERSAL = Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL
 KIND = DiscrepancyKind
-EFFECT = {AUTHORIZE: ChargeStatus.APPROVED, CAPTURE: ChargeStatus.CAPTURED, REFUND: ChargeStatus.REFUNDED}
-ENTRY_KIND = {CAPTURE: "posting", REFUND: "reversal"}
+EFFECT = {
+    AUTHORIZE: ChargeStatus.APPROVED, CAPTURE: ChargeStatus.CAPTURED, REFUND: ChargeStatus.REFUNDED,
+    VOIDING: ChargeStatus.VOIDED, PAYOUT: ChargeStatus.PAID, CHARGEBACK: ChargeStatus.CHARGED_BACK,
+    REVERSAL: ChargeStatus.REVERSED,
+}  # fmt: skip
+ENTRY_KIND = {
+    CAPTURE: "posting", REFUND: "reversal", PAYOUT: "payout", CHARGEBACK: "chargeback",
+    REVERSAL: "chargeback_reversal",
+}  # fmt: skip
+GIVEN_AWAY = (REFUND, PAYOUT, CHARGEBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +77,29 @@ class Step:
     def provider_key(self) -> str:
         return f"pk-{self.client_key}"
 
+    @property
+    def case(self) -> str:
+        """What the provider calls a chargeback and its reversal."""
+        return f"chb-{self.reference}{self.key}"
+
     def charge(self, status: ChargeStatus | None = None) -> Charge:
         status = status or EFFECT[self.operation]
+        key = f"pk-{CAPTURE}-{self.reference}" if self.operation.is_case else self.provider_key
+        own = self.case if self.operation.is_case else f"{self.operation}-{self.reference}"
         return Charge(
-            self.provider, 1, self.provider_key, self.operation, self.reference, self.minor,
-            self.currency, "411111", status, "id", 0.0,
+            self.provider, 1, key, self.operation, self.reference, self.minor, self.currency, "411111",
+            status, own, 0.0, f"{AUTHORIZE}-{self.reference}" if self.operation is CAPTURE else "",
         )  # fmt: skip
 
     def lines(self, entry_id: str = "") -> tuple[PostingLine, ...]:
-        sign = -1 if self.operation is REFUND else 1
-        legs = ((f"provider_receivable:{self.provider}", sign), ("merchant_payable:shop", -sign))
+        sign = -1 if self.operation in GIVEN_AWAY else 1
+        theirs = "payout_clearing" if self.operation is PAYOUT else "provider_receivable"
+        legs = ((f"{theirs}:{self.provider}", sign), ("merchant_payable:shop", -sign))
+        name = self.case if self.operation.is_case else self.client_key
         return tuple(
             PostingLine(
                 entry_id or f"entry-{self.client_key}", ENTRY_KIND[self.operation], f"op-{self.client_key}",
-                self.provider, self.provider_key, f"pay-{self.reference}", self.reference, self.client_key,
+                self.provider, self.provider_key, f"pay-{self.reference}", self.reference, name,
                 account, self.currency, side * self.minor, 0.0,
             )
             for account, side in legs
@@ -94,9 +113,10 @@ class Step:
         )  # fmt: skip
 
     def done(self, *answers: Acknowledgement) -> World:
-        """The operation worked, and every witness says so."""
-        lines = () if self.operation is AUTHORIZE else self.lines()
-        return World(lines, (self.charge(),), answers or (self.answer(),))
+        """The operation worked, and every witness says so; of a case no client is told."""
+        lines = self.lines() if self.operation in ENTRY_KIND else ()
+        told = () if self.operation.is_case else (self.answer(),)
+        return World(lines, (self.charge(),), answers or told)
 
 
 def paid(reference: str, *, provider: str = "north", minor: int = 1000, currency: str = "EUR") -> World:
@@ -126,10 +146,22 @@ def payments(draw: st.DrawFn, reference: str) -> World:
         world += World((), in_book, (refused.answer(outcome),))
     depth = draw(st.integers(0, 3))
     captured = draw(st.integers(1, minor))
-    refunds = [captured - captured // 2, captured // 2] if captured > 1 else [captured]
-    wanted = [step(AUTHORIZE)][:depth] + [step(CAPTURE, captured)][: max(0, depth - 1)]
-    if depth == 3:
-        wanted += [step(REFUND, part, f"refund-{number}-{reference}") for number, part in enumerate(refunds)]
+    parts = [captured - captured // 2, captured // 2] if captured > 1 else [captured]
+    captures = [captured] if draw(st.booleans()) else parts
+    wanted = [step(AUTHORIZE)][:depth]
+    if depth > 1:
+        wanted += [
+            step(CAPTURE, part, f"capture-{number}-{reference}") for number, part in enumerate(captures)
+        ]
+        if captured < minor and draw(st.booleans()):
+            wanted.append(step(VOIDING, minor - captured))
+    if depth == 3 and draw(st.booleans()):
+        wanted += [step(REFUND, part, f"refund-{number}-{reference}") for number, part in enumerate(parts)]
+    elif depth == 3:
+        cases = [step(kind, parts[0]) for kind in (CHARGEBACK, REVERSAL)]
+        world += sum((case.done() for case in cases[: draw(st.integers(1, 2))]), World())
+    if draw(st.booleans()):
+        wanted.append(replace(step(PAYOUT), reference=f"payout-{reference}"))
     for doing in wanted:
         before = [doing.answer(outcome) for outcome in draw(noise)]
         after = [doing.answer(replayed=True)] if draw(st.booleans()) else []
@@ -192,6 +224,10 @@ SAID = A.answer()
 VOID = replace(
     LEFT, entry_id="void", entry_kind="fee", merchant_reference="", account="", currency="", amount_minor=0
 )
+TAKEN, WON = Step("a", CHARGEBACK), Step("a", REVERSAL)
+PAID = Step("p", PAYOUT)
+GONE = Step("a", VOIDING, minor=400)
+PARTS = Step("a", CAPTURE, minor=600), Step("a", CAPTURE, minor=400, key="rest")
 OFFSET = (
     *altered(A.lines(), scaled(A.minor + 100)),
     *altered(B.lines(), scaled(B.minor - 100)),
@@ -281,6 +317,50 @@ LIES = [
     lie("reference captured in two books", _capture(A.lines(), (A.charge(), replace(TWIN, provider="south")
         .charge()), SAID), "check_references_charge_once",
         (KIND.REFERENCE_CHARGED_TWICE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+    lie("captured in parts beyond the authorization", AUTH.done() + PARTS[0].done()
+        + replace(PARTS[1], minor=401).done(), "check_references_charge_once",
+        (KIND.REFERENCE_CHARGED_TWICE, "a")),
+    lie("three parts beyond the authorization", AUTH.done() + PARTS[0].done() + replace(PARTS[1],
+        minor=300).done() + replace(PARTS[1], minor=300, key="third").done(),
+        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
+    lie("parts under two authorizations", AUTH.done() + PARTS[0].done() + replace(PARTS[1].done(), book=(
+        replace(PARTS[1].charge(), parent="another"),)), "check_references_charge_once",
+        (KIND.REFERENCE_CHARGED_TWICE, "a")),
+    lie("parts of an authorization that no book has", PARTS[0].done() + PARTS[1].done(),
+        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
+    lie("chargeback not posted", GOOD + World((), (TAKEN.charge(),)), "check_charges_are_posted",
+        (KIND.CHARGEBACK_WITHOUT_POSTING, "a")),
+    lie("won chargeback not posted", GOOD + TAKEN.done() + World((), (WON.charge(),)),
+        "check_charges_are_posted", (KIND.CHARGEBACK_WITHOUT_POSTING, "a")),
+    lie("chargeback posted that no book has", GOOD + World(TAKEN.lines()), "check_postings_are_charged",
+        (KIND.POSTING_WITHOUT_CHARGEBACK, "a")),
+    lie("chargeback posted as won that is not", GOOD + TAKEN.done() + World(WON.lines()),
+        "check_postings_are_charged", (KIND.POSTING_WITHOUT_CHARGEBACK, "a")),
+    lie("chargeback posted under another's id", GOOD + World(replace(TAKEN, key="x").lines(),
+        (TAKEN.charge(),)), "check_postings_are_charged",
+        (KIND.POSTING_WITHOUT_CHARGEBACK, "a"), (KIND.CHARGEBACK_WITHOUT_POSTING, "a")),
+    lie("chargeback posted backwards", GOOD + World(altered(TAKEN.lines(), lambda x: replace(
+        x, amount_minor=-x.amount_minor)), (TAKEN.charge(),)), "check_posted_amounts",
+        (KIND.AMOUNT_DIFFERS, "a")),
+    lie("chargeback posted twice", GOOD + TAKEN.done() + World(TAKEN.lines("again")),
+        "check_postings_are_single", (KIND.POSTED_TWICE, "a")),
+    lie("one case booked twice", GOOD + TAKEN.done() + World((), (TAKEN.charge(),)),
+        "check_provider_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "a")),
+    lie("payout not posted", GOOD + World((), (PAID.charge(),)), "check_charges_are_posted",
+        (KIND.PAYOUT_WITHOUT_POSTING, "p")),
+    lie("payout posted that no book has", GOOD + World(PAID.lines()), "check_postings_are_charged",
+        (KIND.POSTING_WITHOUT_PAYOUT, "p")),
+    lie("payout made twice", GOOD + PAID.done() + World((), (PAID.charge(),)),
+        "check_provider_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "p")),
+    lie("payout posted to what the provider owes", GOOD + replace(PAID.done(), postings=altered(PAID.lines(),
+        lambda x: replace(x, account=x.account.replace("payout_clearing", "provider_receivable")))),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "p")),
+    lie("acknowledged payout lost by both", GOOD + World((), (), (PAID.answer(),)),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "p")),
+    lie("acknowledged void lost", GOOD + World((), (), (GONE.answer(),)), "check_successes_are_kept",
+        (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("failed, yet voided", GOOD + World((), (GONE.charge(),), (GONE.answer(Outcome.FAILED),)),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("reference authorized in two books", GOOD + World((), (replace(AUTH, key="k2", provider="south")
         .charge(),)), "check_references_authorize_once", (KIND.REFERENCE_AUTHORIZED_TWICE, "a")),
 ]  # fmt: skip
@@ -304,6 +384,19 @@ TRUTHS = {
     "known, then a busy answer": A.done(A.answer(), A.answer(Outcome.UNKNOWN), A.answer(Outcome.REJECTED)),
     "authorized and declined for a client whose journal nobody has": GOOD + World((), (
         Step("x", AUTHORIZE).charge(), Step("y", AUTHORIZE, "south").charge(ChargeStatus.DECLINED))),
+    "captured in two parts": AUTH.done() + PARTS[0].done() + PARTS[1].done(),
+    "captured in part, the rest voided": AUTH.done() + PARTS[0].done() + GONE.done(),
+    "voided whole": AUTH.done() + replace(GONE, minor=1000).done(),
+    "charged back": GOOD + TAKEN.done(),
+    "charged back in part, and won": GOOD + replace(TAKEN, minor=1).done() + replace(WON, minor=1).done(),
+    "two parts, each charged back": AUTH.done() + PARTS[0].done() + PARTS[1].done()
+    + replace(TAKEN, minor=600).done() + replace(TAKEN, minor=400, key="case-rest").done(),
+    "paid out": GOOD + PAID.done(),
+    "a hold that balances": GOOD + World(tuple(replace(line, entry_id="hold", entry_kind="hold",
+        account=line.account.replace("provider_receivable", "hold_receivable")) for line in A.lines())),
+    "a capture that ends its hold": GOOD + replace(Step("c", CAPTURE).done(), postings=(
+        *Step("c", CAPTURE).lines(), *altered(Step("c", CAPTURE).lines(), lambda x: replace(x,
+        account=f"hold_{x.account}", amount_minor=-x.amount_minor)))),
     "a fee that balances": GOOD
     + World(altered(A.lines("fee"), lambda line: replace(line, entry_kind="fee", provider_key=""))),
 }  # fmt: skip
@@ -396,6 +489,18 @@ def test_a_verdict_sums_up_each_currency_by_itself() -> None:
     assert (refund.posted_minor, refund.booked_minor, refund.acknowledged_minor) == (300, 300, 300)
     assert "capture EUR: posted 1000, in the books 1000, acknowledged 1000" in verdict.summary()
     assert verdict.rows.posting_lines == 6
+
+
+def test_a_verdict_sums_up_what_was_charged_back_and_paid_out() -> None:
+    """Each in its own row and as a positive sum, whatever way the money went."""
+    world = GOOD + TAKEN.done() + WON.done() + PAID.done() + AUTH.done() + GONE.done()
+    totals = {row.operation: row for row in judge(world.postings, world.book, world.answers).totals}
+    seen = {
+        operation: (row.posted_minor, row.booked_minor, row.acknowledged_minor)
+        for operation, row in totals.items()
+    }
+    assert (seen[CHARGEBACK], seen[REVERSAL]) == ((1000, 1000, 0), (1000, 1000, 0))
+    assert (seen[PAYOUT], seen[VOIDING]) == ((1000, 1000, 1000), (0, 400, 400))
 
 
 def test_a_summary_is_bounded() -> None:

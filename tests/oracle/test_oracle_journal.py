@@ -68,7 +68,7 @@ def test_a_torn_last_line_is_said_wherever_it_broke(tmp_path: Path, kept: int) -
         (json.dumps({**ROW, "amount_minor": -1}), "amount_minor: must be an integer from 0"),
         (json.dumps({**ROW, "currency": "eur"}), "currency: must be a currency code"),
         (json.dumps({**ROW, "outcome": "fine"}), "outcome: must be one of succeeded, declined"),
-        (json.dumps({**ROW, "operation": "void"}), "operation: must be one of authorize, capture, refund"),
+        (json.dumps({**ROW, "operation": "cancel"}), "operation: must be one of authorize, capture, refund"),
         (json.dumps({**ROW, "status_code": 600}), "status_code: must be an integer from 0 to 599"),
         (json.dumps({**ROW, "replayed": 0}), "replayed: must be true or false"),
         (json.dumps({**ROW, "at": "now"}), "at: must be a time in Unix seconds"),

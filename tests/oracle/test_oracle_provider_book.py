@@ -93,7 +93,7 @@ async def test_a_declined_row_is_read_and_has_no_effect() -> None:
             "status: must be one of approved",
         ),
         (
-            [{"provider": "north", "rows": [row(1, kind="void")], "next": None}],
+            [{"provider": "north", "rows": [row(1, kind="cancel")], "next": None}],
             "kind: must be one of authorize",
         ),
         (

@@ -45,6 +45,8 @@ TOKENS = {
     "canary": ("payments:authorize", "traffic:canary"),
     "nobody": (),
 }
+# So that the processes run the code beside these tests, whatever is installed.
+SOURCES = Path(__file__).parents[2] / "src"
 ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
 _SERIAL = itertools.count(1)
 
@@ -239,7 +241,8 @@ async def _start_acquirers(
             *("--book", str(books / f"{name}.db"), "--secrets-folder", str(secrets_folder)),
             *("--decline-rate", "0", "--latency-ms", "0", *flags),
         )
-        await supervisor.start(ServerSpec(name=server, command=command, ready=http_ready(f"{url}/readyz")))
+        ready = http_ready(f"{url}/readyz")
+        await supervisor.start(ServerSpec(name=server, command=command, ready=ready, cwd=SOURCES))
         found[name] = Acquirer(name, url, read_file(secrets_folder, f"{name}_control_token"))
     return found
 

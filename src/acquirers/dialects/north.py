@@ -13,10 +13,18 @@ from acquirers.money import read_currency, read_minor
 from acquirers.operations import Entry, Instruction, Kind, Status, read_card_token, read_label
 from acquirers.refusals import refusal_response
 from acquirers.reports import LISTED_MAX, Reports
-from acquirers.settlement import Line, Period, Report, write_instant
+from acquirers.settlement import Line, Period, Report, Totals, write_instant
 
 # Which field names the operation that this one follows.
-_PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.REFUND: "capture"}
+_PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.VOID: "authorization", Kind.REFUND: "capture"}
+_OTHERS: Final = {Kind.AUTHORIZE: "card_token", Kind.PAYOUT: "beneficiary"}
+_PATHS: Final = {
+    "authorizations": Kind.AUTHORIZE,
+    "captures": Kind.CAPTURE,
+    "refunds": Kind.REFUND,
+    "voids": Kind.VOID,
+    "payouts": Kind.PAYOUT,
+}
 
 
 class North:
@@ -30,24 +38,14 @@ class North:
     def routes(self) -> list[web.RouteDef]:
         """Return what this dialect serves."""
         return [
-            web.post("/v1/authorizations", self._authorize),
-            web.post("/v1/captures", self._capture),
-            web.post("/v1/refunds", self._refund),
+            web.post(f"/v1/{{kind:{'|'.join(_PATHS)}}}", self._perform),
             web.get("/v1/operations/{key}", self._query),
             web.get("/v1/settlement-reports", self._list_reports),
             web.get("/v1/settlement-reports/{sequence:[0-9]{1,15}}", self._report),
         ]
 
-    async def _authorize(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.AUTHORIZE)
-
-    async def _capture(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.CAPTURE)
-
-    async def _refund(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.REFUND)
-
-    async def _perform(self, request: web.Request, kind: Kind) -> web.StreamResponse:
+    async def _perform(self, request: web.Request) -> web.StreamResponse:
+        kind = _PATHS[request.match_info["kind"]]
         self._api_key.require_bearer(request)
         key = read_label("header Idempotency-Key", request.headers.get("Idempotency-Key"))
         instruction = _read_instruction(kind, key, await read_json_object(request))
@@ -78,9 +76,8 @@ class North:
 
 def _read_instruction(kind: Kind, key: str, body: Mapping[str, object]) -> Instruction:
     name = _PARENTS.get(kind)
-    missing = [
-        field for field in ("reference", "amount", "currency", name or "card_token") if field not in body
-    ]
+    wanted = ("reference", "amount", "currency", name or _OTHERS[kind])
+    missing = [field for field in wanted if field not in body]
     if missing:
         raise InstructionInvalid(f"{missing[0]}: is missing")
     return Instruction(
@@ -89,8 +86,9 @@ def _read_instruction(kind: Kind, key: str, body: Mapping[str, object]) -> Instr
         reference=read_label("reference", body["reference"]),
         amount_minor=read_minor(body["amount"]),
         currency=read_currency(body["currency"]),
-        card_token=read_card_token("card_token", body["card_token"]) if name is None else "",
+        card_token=read_card_token("card_token", body["card_token"]) if kind is Kind.AUTHORIZE else "",
         parent=read_label(name, body[name]) if name is not None else "",
+        beneficiary=read_label("beneficiary", body["beneficiary"]) if kind is Kind.PAYOUT else "",
     )
 
 
@@ -126,6 +124,7 @@ def render_report(report: Report) -> bytes:
                 "captured": totals.captured_minor,
                 "refunded": totals.refunded_minor,
                 "fees": totals.fees_minor,
+                **_describe_chargebacks(totals),
             }
             for currency, totals in report.totals()
         },
@@ -139,6 +138,12 @@ def _describe_period(period: Period) -> dict[str, int | str]:
         "from": write_instant(period.start),
         "to": write_instant(period.end),
     }
+
+
+def _describe_chargebacks(totals: Totals) -> dict[str, int]:
+    if not totals.has_chargebacks:
+        return {}
+    return {"charged_back": totals.charged_back_minor, "reversed": totals.reversed_minor}
 
 
 def _describe_line(line: Line) -> dict[str, int | str]:

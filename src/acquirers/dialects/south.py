@@ -16,16 +16,37 @@ from acquirers.refusals import refusal_response
 from acquirers.reports import LISTED_MAX, Published, Reports
 from acquirers.settlement import Report, write_instant
 
-_PARENTS: Final = {Kind.CAPTURE: "authCode", Kind.REFUND: "settlementId"}
-_IDS: Final = {Kind.AUTHORIZE: "authCode", Kind.CAPTURE: "settlementId", Kind.REFUND: "refundId"}
+_PARENTS: Final = {Kind.CAPTURE: "authCode", Kind.VOID: "authCode", Kind.REFUND: "settlementId"}
+_OTHERS: Final = {Kind.AUTHORIZE: "cardToken", Kind.PAYOUT: "payee"}
+_PATHS: Final = {
+    "authorise": Kind.AUTHORIZE,
+    "settle": Kind.CAPTURE,
+    "refund": Kind.REFUND,
+    "cancel": Kind.VOID,
+    "payout": Kind.PAYOUT,
+}
+_IDS: Final = {
+    Kind.AUTHORIZE: "authCode",
+    Kind.CAPTURE: "settlementId",
+    Kind.REFUND: "refundId",
+    Kind.VOID: "cancelId",
+    Kind.PAYOUT: "payoutId",
+}
 _STATES: Final = {
     Status.APPROVED: "AUTHORISED",
     Status.DECLINED: "REFUSED",
     Status.CAPTURED: "SETTLED",
     Status.REFUNDED: "REFUNDED",
+    Status.VOIDED: "CANCELLED",
+    Status.PAID: "PAID",
     Status.REFUSED: "REFUSED",
 }
-_LETTERS: Final = {Kind.CAPTURE: "S", Kind.REFUND: "R"}
+_LETTERS: Final = {
+    Kind.CAPTURE: "S",
+    Kind.REFUND: "R",
+    Kind.CHARGEBACK: "B",
+    Kind.CHARGEBACK_REVERSAL: "W",
+}
 # ISO 8583 response codes.
 _REASONS: Final[Mapping[str, str]] = {
     DeclineCode.INSUFFICIENT_FUNDS: "51",
@@ -46,26 +67,15 @@ class South:
     def routes(self) -> list[web.RouteDef]:
         """Return what this dialect serves."""
         return [
-            web.post("/gateway/authorise", self._authorise),
-            web.post("/gateway/settle", self._settle),
-            web.post("/gateway/refund", self._refund),
+            web.post(f"/gateway/{{kind:{'|'.join(_PATHS)}}}", self._perform),
             web.get("/gateway/transactions/{key}", self._query),
             web.get("/gateway/settlement-files", self._list_files),
             web.get("/gateway/settlement-files/{number:[0-9]{1,15}}", self._file),
         ]
 
-    async def _authorise(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.AUTHORIZE)
-
-    async def _settle(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.CAPTURE)
-
-    async def _refund(self, request: web.Request) -> web.StreamResponse:
-        return await self._perform(request, Kind.REFUND)
-
-    async def _perform(self, request: web.Request, kind: Kind) -> web.StreamResponse:
+    async def _perform(self, request: web.Request) -> web.StreamResponse:
         self._require_key(request)
-        instruction = _read_instruction(kind, await read_form(request))
+        instruction = _read_instruction(_PATHS[request.match_info["kind"]], await read_form(request))
         return await self._desk.perform(request, instruction, _render)
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
@@ -93,7 +103,7 @@ class South:
 
 def _read_instruction(kind: Kind, form: Mapping[str, str]) -> Instruction:
     name = _PARENTS.get(kind)
-    wanted = ("transactionRef", "orderRef", "amount", "currency", name or "cardToken")
+    wanted = ("transactionRef", "orderRef", "amount", "currency", name or _OTHERS[kind])
     missing = [field for field in wanted if field not in form]
     if missing:
         raise InstructionInvalid(f"{missing[0]}: is missing")
@@ -104,8 +114,9 @@ def _read_instruction(kind: Kind, form: Mapping[str, str]) -> Instruction:
         reference=read_label("orderRef", form["orderRef"]),
         amount_minor=read_major(form["amount"], currency),
         currency=currency,
-        card_token=read_card_token("cardToken", form["cardToken"]) if name is None else "",
+        card_token=read_card_token("cardToken", form["cardToken"]) if kind is Kind.AUTHORIZE else "",
         parent=read_label(name, form[name]) if name is not None else "",
+        beneficiary=read_label("payee", form["payee"]) if kind is Kind.PAYOUT else "",
     )
 
 
@@ -141,7 +152,10 @@ def _describe_file(file: Published) -> dict[str, int | str]:
 
 
 def render_file(report: Report) -> bytes:
-    """Return a settlement file: header, a D row a line, a C row a currency, trailer."""
+    """Return a settlement file: header, a D row a line, a C row a currency, trailer.
+
+    A currency with chargebacks has a B row too.
+    """
     period, file = report.period, io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(("H", period.sequence, write_instant(period.start), write_instant(period.end)))
@@ -152,7 +166,11 @@ def render_file(report: Report) -> bytes:
              write_instant(line.at))
         )  # fmt: skip
     for currency, totals in report.totals():
-        sums = (totals.captured_minor, totals.refunded_minor, totals.fees_minor)
-        rows.writerow(("C", currency, totals.lines, *(write_major(minor, currency) for minor in sums)))
+        amounts = (totals.captured_minor, totals.refunded_minor, totals.fees_minor)
+        rows.writerow(("C", currency, totals.lines, *(write_major(minor, currency) for minor in amounts)))
+    for currency, totals in report.totals():
+        if totals.has_chargebacks:
+            sums = (totals.charged_back_minor, totals.reversed_minor)
+            rows.writerow(("B", currency, *(write_major(minor, currency) for minor in sums)))
     rows.writerow(("T", len(report.lines)))
     return file.getvalue().encode()

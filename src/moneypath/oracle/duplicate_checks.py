@@ -12,7 +12,7 @@ def check_provider_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]
     """No provider key has two effects, in one book or in two."""
     yield from _repeated(
         evidence.charges,
-        lambda charge: f"{charge.operation} {charge.key}",
+        lambda charge: f"{charge.operation} {charge.name}",
         DiscrepancyKind.KEY_CHARGED_TWICE,
         "one provider key, two effects",
     )
@@ -56,13 +56,28 @@ def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepa
 
 
 def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No merchant reference is captured twice, in one book or in two."""
-    yield from _repeated(
-        (charge for charge in evidence.charges if charge.operation is Operation.CAPTURE),
-        lambda charge: charge.reference,
-        DiscrepancyKind.REFERENCE_CHARGED_TWICE,
-        "captured twice",
-    )
+    """No merchant reference is captured beyond one authorization, in one book or in two.
+
+    Several captures may share it up to its amount. Where no book has it, the first capture is all there is.
+    """
+    held = {
+        (charge.provider, charge.provider_reference, charge.currency): charge.amount_minor
+        for charge in evidence.charges
+        if charge.operation is Operation.AUTHORIZE
+    }
+    groups: dict[str, list[Charge]] = defaultdict(list)
+    for charge in evidence.charges:
+        if charge.operation is Operation.CAPTURE:
+            groups[charge.reference].append(charge)
+    for first, *others in groups.values():
+        left = held.get(_authorization(first), 0) - first.amount_minor
+        for extra in others:
+            if _authorization(extra) == _authorization(first) and extra.amount_minor <= left:
+                left -= extra.amount_minor
+                continue
+            detail = f"captured twice: {describe_charge(first)}, and {describe_charge(extra)}"
+            kind = DiscrepancyKind.REFERENCE_CHARGED_TWICE
+            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
 
 
 def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -73,6 +88,10 @@ def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]
         DiscrepancyKind.REFERENCE_AUTHORIZED_TWICE,
         "authorized twice",
     )
+
+
+def _authorization(capture: Charge) -> tuple[str, str, str]:
+    return capture.provider, capture.parent, capture.currency
 
 
 def _repeated(

@@ -15,21 +15,27 @@ _OPERATION_OF_ENTRY = {
     "capture": Operation.CAPTURE,
     "reversal": Operation.REFUND,
     "refund": Operation.REFUND,
+    "payout": Operation.PAYOUT,
+    "chargeback": Operation.CHARGEBACK,
+    "chargeback_reversal": Operation.CHARGEBACK_REVERSAL,
 }
 
 
 class Movement(NamedTuple):
-    """What joins an entry to a provider's charge: all four must agree."""
+    """What joins an entry to a provider's charge: all four must agree; a case's `name` is the provider's."""
 
     operation: Operation
     provider: str
-    provider_key: str
+    name: str
     reference: str
 
 
 @dataclass(slots=True)
 class Entry:
-    """One ledger entry: net debit per currency of the provider's receivable, and of all other accounts."""
+    """One ledger entry: net debit per currency of what the provider owes us, and of all other accounts.
+
+    A payout is not the provider's debt but its transfer, which is cleared on an account of its own.
+    """
 
     head: PostingLine
     operation: Operation | None
@@ -45,7 +51,8 @@ class Entry:
         """Add a line to the side that its account belongs to."""
         if not line.amount_minor:
             return
-        side = self.receivable if line.account == f"provider_receivable:{self.head.provider}" else self.others
+        account = "payout_clearing" if self.operation is Operation.PAYOUT else "provider_receivable"
+        side = self.receivable if line.account == f"{account}:{self.head.provider}" else self.others
         side[line.currency] = side.get(line.currency, 0) + line.amount_minor
 
     def net(self) -> dict[str, int]:
@@ -110,12 +117,14 @@ def collect(
 
 def movement_of(charge: Charge) -> Movement:
     """Return what an entry for this charge must carry."""
-    return Movement(charge.operation, charge.provider, charge.key, charge.reference)
+    return Movement(charge.operation, charge.provider, charge.name, charge.reference)
 
 
 def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
     head = entry.head
-    return Movement(operation, head.provider, head.provider_key, head.merchant_reference)
+    # Nobody's key stands behind a case: the ledger keeps the provider's name of it in that place.
+    name = head.idempotency_key if operation.is_case else head.provider_key
+    return Movement(operation, head.provider, name, head.merchant_reference)
 
 
 def _owner(posted: list[Entry] | None) -> str | None:

@@ -31,13 +31,13 @@ def check_currencies_balance(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every capture and refund in a provider's book has an entry."""
+    """Every capture, refund, payout and case in a provider's book has an entry."""
     for movement, charges in evidence.charges_of.items():
-        if movement.operation is Operation.AUTHORIZE or movement in evidence.entries_of:
+        if not movement.operation.is_posted or movement in evidence.entries_of:
             continue
         for charge in charges:
             yield Discrepancy(
-                DiscrepancyKind.CAPTURE_WITHOUT_POSTING,
+                _kinds(movement.operation)[0],
                 charge.reference,
                 f"{describe_charge(charge)} has no entry in the ledger",
                 charge.amount_minor,
@@ -46,7 +46,7 @@ def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every entry of a capture or refund has its effect in the provider's book."""
+    """Every entry of a capture, refund, payout or case has its effect in the provider's book."""
     for movement, entries in evidence.entries_of.items():
         if movement in evidence.charges_of:
             continue
@@ -56,7 +56,7 @@ def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"({movement.operation}) has no counterpart in the book of {movement.provider or 'anyone'}"
             )
             amount, currency = (abs(money[1]), money[0]) if money else (None, None)
-            yield _of_entry(DiscrepancyKind.POSTING_WITHOUT_CAPTURE, entry, detail, amount, currency)
+            yield _of_entry(_kinds(movement.operation)[1], entry, detail, amount, currency)
 
 
 def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -78,6 +78,15 @@ def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
                 yield from _compare(entry, movement, charge)
 
 
+def _kinds(operation: Operation) -> tuple[DiscrepancyKind, DiscrepancyKind]:
+    """Return what a movement without posting is called, and a posting without movement."""
+    if operation.is_case:
+        return DiscrepancyKind.CHARGEBACK_WITHOUT_POSTING, DiscrepancyKind.POSTING_WITHOUT_CHARGEBACK
+    if operation is Operation.PAYOUT:
+        return DiscrepancyKind.PAYOUT_WITHOUT_POSTING, DiscrepancyKind.POSTING_WITHOUT_PAYOUT
+    return DiscrepancyKind.CAPTURE_WITHOUT_POSTING, DiscrepancyKind.POSTING_WITHOUT_CAPTURE
+
+
 def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discrepancy]:
     money = _posted(entry, movement)
     wanted = {charge.currency: charge.amount_minor}
@@ -96,13 +105,13 @@ def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discr
 
 
 def _posted(entry: Entry, movement: Movement) -> dict[str, int]:
-    """What the entry says the provider owes for a capture, or is owed for a refund: positive."""
-    sign = -1 if movement.operation is Operation.REFUND else 1
+    """What the entry says that the operation moved: positive."""
+    sign = movement.operation.sign
     return {currency: sign * minor for currency, minor in entry.receivable.items() if minor}
 
 
 def _mirror(entry: Entry, movement: Movement) -> dict[str, int]:
-    sign = 1 if movement.operation is Operation.REFUND else -1
+    sign = -movement.operation.sign
     return {currency: sign * minor for currency, minor in entry.others.items() if minor}
 
 

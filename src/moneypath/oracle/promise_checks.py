@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from moneypath.oracle.claims import Attribution, Stance
 from moneypath.oracle.evidence import Evidence
 from moneypath.oracle.ledger_checks import describe_charge
-from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Operation, Outcome
+from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Outcome
 
 _PROMISES = (Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED)
 
 
 def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every acknowledged success is in a book, and a capture or refund in the ledger too."""
+    """Every acknowledged success is in a book, and in the ledger too if it moves money."""
     for attribution in evidence.attributions:
         if attribution.claim.stance is Stance.SUCCEEDED:
             answer = attribution.claim.answer
@@ -73,7 +73,7 @@ def _missing(evidence: Evidence, attribution: Attribution) -> list[str]:
     answer = attribution.claim.answer
     missing = [] if attribution.charge is not None else ["every provider's book"]
     posted = (answer.operation, answer.idempotency_key, answer.merchant_reference) in evidence.posted_keys
-    if answer.operation is not Operation.AUTHORIZE and not posted:
+    if answer.operation.is_posted and not posted:
         missing.append("the ledger")
     return missing
 

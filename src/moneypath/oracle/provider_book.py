@@ -111,7 +111,7 @@ def _read_charge(provider: str, row: Row) -> Charge:
         reference=read_text(row, "reference"),
         amount_minor=read_integer(row, "amount_minor"),
         currency=read_currency(row, "currency"),
-        card_range=read_text(row, "card_range"),
+        card_range=_read_optional(row, "card_range"),
         status=read_member(row, "status", ChargeStatus),
         provider_reference=_read_optional(row, "provider_reference"),
         at=read_instant(row, "at"),

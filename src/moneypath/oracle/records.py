@@ -5,11 +5,30 @@ from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """What moves a card holder's money."""
+    """What a provider's book knows of; an authorization and a void move no money."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     REFUND = "refund"
+    VOID = "void"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
+
+    @property
+    def is_posted(self) -> bool:
+        """Whether the ledger has an entry for it: it moves money."""
+        return self not in (Operation.AUTHORIZE, Operation.VOID)
+
+    @property
+    def is_case(self) -> bool:
+        """Whether no client asked for it, but a card holder and the issuer."""
+        return self in (Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL)
+
+    @property
+    def sign(self) -> int:
+        """Return 1 for what the provider owes us more by, -1 for what it owes us less by."""
+        return 1 if self in (Operation.CAPTURE, Operation.CHARGEBACK_REVERSAL) else -1
 
 
 class Outcome(StrEnum):
@@ -29,6 +48,10 @@ class ChargeStatus(StrEnum):
     APPROVED = "approved"
     CAPTURED = "captured"
     REFUNDED = "refunded"
+    VOIDED = "voided"
+    PAID = "paid"
+    CHARGED_BACK = "charged_back"
+    REVERSED = "reversed"
     DECLINED = "declined"
     REFUSED = "refused"
 
@@ -38,6 +61,10 @@ class DiscrepancyKind(StrEnum):
 
     CAPTURE_WITHOUT_POSTING = "capture_without_posting"
     POSTING_WITHOUT_CAPTURE = "posting_without_capture"
+    CHARGEBACK_WITHOUT_POSTING = "chargeback_without_posting"
+    POSTING_WITHOUT_CHARGEBACK = "posting_without_chargeback"
+    PAYOUT_WITHOUT_POSTING = "payout_without_posting"
+    POSTING_WITHOUT_PAYOUT = "posting_without_payout"
     POSTED_TWICE = "posted_twice"
     AMOUNT_DIFFERS = "amount_differs"
     CURRENCY_DIFFERS = "currency_differs"
@@ -79,6 +106,7 @@ class Charge:
     """One operation in a provider's book; `key` is the provider key, `reference` the merchant's.
 
     `parent` is the provider's reference of what it follows: a capture's authorization, a refund's capture.
+    A chargeback and its reversal have the key of their capture, and one `provider_reference`: the case's.
     """
 
     provider: str
@@ -96,8 +124,13 @@ class Charge:
 
     @property
     def effective(self) -> bool:
-        """Whether it moved or holds the card holder's money."""
+        """Whether it happened."""
         return self.status not in (ChargeStatus.DECLINED, ChargeStatus.REFUSED)
+
+    @property
+    def name(self) -> str:
+        """Return what both sides know the operation by: the provider key, or a case's own id."""
+        return self.provider_reference if self.operation.is_case else self.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,13 +113,12 @@ def count_rows(evidence: Evidence, *, lines: int, charges: int, answers: int) ->
 
 
 def total(evidence: Evidence) -> tuple[MoneyTotal, ...]:
-    """Sum up each operation and currency by witness; authorizations are not posted and show 0 there."""
+    """Sum up each operation and currency by witness; authorizations and voids are not posted: 0 there."""
     sums: dict[tuple[Operation, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for entry in evidence.entries:
         if entry.operation is not None:
-            sign = -1 if entry.operation is Operation.REFUND else 1
             for currency, minor in entry.receivable.items():
-                sums[entry.operation, currency][0] += sign * minor
+                sums[entry.operation, currency][0] += entry.operation.sign * minor
     for charge in evidence.charges:
         sums[charge.operation, charge.currency][1] += charge.amount_minor
     for claim in evidence.claims:

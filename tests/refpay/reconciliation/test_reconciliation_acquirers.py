@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from moneypath.stack.ports import PortBook
     from moneypath.stack.supervisor import Supervisor
 
+SOURCES = Path(__file__).parents[3] / "src"
 BREAKS = "moneypath_reconciliation_breaks"
 
 
@@ -43,7 +44,8 @@ async def hasty_acquirers(
             *("--decline-rate", "0", "--latency-ms", "0", "--settlement-period-seconds", "1"),
             *("--fee-basis-points", str(basis_points), "--fee-fixed", fees),
         )
-        server = ServerSpec(name=f"hasty-{name}", command=command, ready=http_ready(f"{url}/readyz"))
+        ready = http_ready(f"{url}/readyz")
+        server = ServerSpec(name=f"hasty-{name}", command=command, ready=ready, cwd=SOURCES)
         await supervisor.start(server)
         found[name] = make_acquirer(name, url)
     yield found
