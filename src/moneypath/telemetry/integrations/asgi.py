@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from moneypath.telemetry import correlation
+from moneypath.telemetry.correlation.ids import mint
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
 from moneypath.telemetry.integrations.http_server import MARK, RequestTimes
@@ -58,6 +59,7 @@ class TelemetryMiddleware:
             path = path[len(root) :]
         # Until an answer begins: a server answers 500 for an app that raises or stays silent.
         status = 500
+        is_streamed = False
         given = traceparent = tracestate = None
         headers = scope.get("headers", ())
         for name, value in headers:
@@ -67,25 +69,30 @@ class TelemetryMiddleware:
                     break
                 # As a rule the only one of them that there is.
                 traceparent = value.decode("latin-1")
-        correlation_id = correlation.mint() if given is None else correlation.accept(given)
+        correlation_id = mint() if given is None else correlation.accept(given)
         span = times.begin("HTTP", _SERVER, correlation_id, traceparent, tracestate, begun)
         failure: BaseException | None = None
 
         def send_marked(message: Message) -> Awaitable[None]:
-            nonlocal status
+            nonlocal ended, is_streamed, status
             kind = message["type"]
             if kind == "http.response.start":
                 status = message["status"]
                 message = _marked(message, correlation_id)
-            elif kind == "http.response.body" and not message.get("more_body", False):
-                return send_last(message)
+            elif kind == "http.response.body":
+                if message.get("more_body", False):
+                    is_streamed = True
+                elif is_streamed:
+                    return send_last(message)
+                else:
+                    # Background work after the response is not the caller's time.
+                    ended = clock()
             # Given on as it is: a coroutine around each message would cost more than all that is done here.
             return send(message)
 
         async def send_last(message: Message) -> None:
             nonlocal ended
             await send(message)
-            # Background work after the response is not the caller's time.
             ended = clock()
 
         try:
@@ -96,22 +103,26 @@ class TelemetryMiddleware:
         finally:
             if ended is None:
                 ended = clock()
-            # Starlette leaves the matched route in the scope; it is not hashable, its path is.
-            route = times.find(path, getattr(scope.get("route"), "path", None))
-            times.end(span, ended - begun, ended, (scope["method"], route, status), failure)
+            request = scope["method"], path, status
+            try:
+                observe, ending = times.by_path[request]
+            except (KeyError, TypeError):
+                # Starlette leaves the route that it matched in the scope.
+                observe, ending = times.kind_of_path(request, scope.get("route"))
+            observe(ended - begun)
+            span.end(failure, ended, ending)
             # The error holds this frame, and would be held by it.
             del failure
 
 
 def _marked(message: Message, correlation_id: str) -> Message:
     """Return the start of an answer with the id in its headers, in place of one that was there."""
-    headers = list(message.get("headers", ()))
+    headers = message.get("headers", ())
     for name, _ in headers:
         if len(name) == _HEADER_LENGTH and name.lower() == _HEADER:
             headers = [pair for pair in headers if pair[0].lower() != _HEADER]
             break
-    headers.append((_HEADER, correlation_id.encode()))
-    return {**message, "headers": headers}
+    return {**message, "headers": [*headers, (_HEADER, correlation_id.encode())]}
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, str | None, str | None]:

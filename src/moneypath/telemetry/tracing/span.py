@@ -11,7 +11,14 @@ from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation.context import Active, Context, get_active, reset_active, set_active
 from moneypath.telemetry.correlation.ids import draw_bits
 from moneypath.telemetry.correlation.trace import Trace, parse, trace_with
-from moneypath.telemetry.tracing.finished import FAULT_DOMAIN, STATUS_CODE, FaultDomain, Finished, SpanKind
+from moneypath.telemetry.tracing.finished import (
+    FAULT_DOMAIN,
+    STATUS_CODE,
+    Ending,
+    FaultDomain,
+    Finished,
+    SpanKind,
+)
 
 if TYPE_CHECKING:
     from moneypath.telemetry.tracing.tracer import Tracer
@@ -45,6 +52,7 @@ class Span:
             "_caller",
             "_correlation_id",
             "_ended",
+            "_ending",
             "_error",
             "_foreign",
             "_given",
@@ -59,6 +67,7 @@ class Span:
     _caller: Trace | str | None
     _correlation_id: str | None
     _ended: float
+    _ending: Ending | None
     _error: tuple[type[BaseException], str] | None
     _foreign: object
     _given: Context | None
@@ -117,17 +126,20 @@ class Span:
     ) -> None:
         self.end(error)
 
-    def end(self, error: BaseException | None = None, ended: float | None = None) -> None:
+    def end(
+        self, error: BaseException | None = None, ended: float | None = None, ending: Ending | None = None
+    ) -> None:
         """End what `Tracer.begin` began, once; `error` is what the work ended with.
 
-        `ended` is the tracer's clock, if it was read already.
+        `ended` is the tracer's clock, if it was read already. `ending` names the span, if it could not be
+        named before.
         """
-        tracer = self._tracer
         token = self._token
         if token is None:
             return
         # The token holds what was active before, and so would every span that has ended.
         self._token = None
+        tracer = self._tracer
         if ended is None:
             clock = tracer.clock
             ended = clock()
@@ -138,8 +150,11 @@ class Span:
         except (ValueError, RuntimeError):
             # It ends in another task than it began in, as an asynchronous generator may.
             pass
+        if ending is not None and ending.outcome is not None:
+            self.end_with(ending.outcome)
         if self.sampled or error is not None or ended - self._begun >= tracer.slow_seconds or self._is_ill:
             self._ended = ended
+            self._ending = ending
             self._error = None if error is None else (type(error), _text_of(error))
             tracer.hand_over(self)
 
@@ -176,17 +191,24 @@ class Span:
         else:
             parent_id = _hexadecimal(self._local.parent_bits)
             parent = Trace(trace.trace_id, parent_id, self.sampled, trace.state)
+        ending, details = self._ending, self.details
+        name, attributes = self.name, self.attributes or {}
+        if ending is not None:
+            name, attributes = ending.name, ending.attributes
+        if details:
+            ending, attributes = None, {**attributes, **details}
         return Finished(
-            name=self.name,
-            kind=self.kind,
-            trace=trace,
-            parent=parent,
-            begun=self._begun,
-            ended=self._ended,
-            outcome=self.outcome,
-            payment_id=self.payment_id,
-            attributes={**(self.attributes or {}), **(self.details or {})},
-            error=self._error,
+            name,
+            self.kind,
+            trace,
+            parent,
+            self._begun,
+            self._ended,
+            self.outcome,
+            self.payment_id,
+            attributes,
+            self._error,
+            ending,
         )
 
     def _read_caller(self) -> Trace | None:

@@ -9,7 +9,7 @@ from moneypath.telemetry.correlation.context import Active, Context, get_active,
 from moneypath.telemetry.correlation.trace import LENGTH, Trace, parse
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.tracing.courier import Courier, Sink
-from moneypath.telemetry.tracing.finished import FaultDomain, SpanKind
+from moneypath.telemetry.tracing.finished import Ending, FaultDomain, SpanKind
 from moneypath.telemetry.tracing.span import Span
 
 DEFAULT_RATIO: Final = 0.1
@@ -17,6 +17,8 @@ DEFAULT_SLOW_SECONDS: Final = 2.0
 DEFAULT_QUEUE_LIMIT: Final = 4096
 DEFAULT_CLOSE_SECONDS: Final = 5.0
 _RANDOM_BITS: Final = 56
+_BEFORE_FLAG: Final = LENGTH - 3
+_FLAGS: Final = {"-00": False, "-01": True}
 
 
 class Bridge(Protocol):
@@ -103,20 +105,15 @@ class Tracer:
         `correlation_id` is one that `correlation.accept` returned, `begun` the clock if it was read already.
         With neither id nor header it begins under what is active.
         """
-        caller: Trace | str | None = traceparent
         # What the flag of a header of the usual length says is believed before the header is read. It is read
         # when somebody asks for ids; if it turns out to be malformed, this span begins a trace then.
-        flag = "" if traceparent is None or tracestate or len(traceparent) != LENGTH else traceparent[-3:]
-        sampled = flag == "-01"
-        if not sampled and flag != "-00":
-            caller = parse(traceparent, tracestate)
-            sampled = caller is not None and caller.sampled
-        if caller is None or self.bridge is not None:
+        sampled = None if traceparent is None else _FLAGS.get(traceparent[_BEFORE_FLAG:])
+        if sampled is None or tracestate or self.bridge is not None:
             return self._begin_otherwise(name, kind, correlation_id, traceparent, tracestate, begun)
         span = Span()
         span._tracer = self
         span._bits = 0
-        span._caller = caller
+        span._caller = traceparent
         span._correlation_id = correlation_id
         span._begun = self.clock() if begun is None else begun
         span._below = span._local = span._payment_id = None
@@ -162,7 +159,10 @@ class Tracer:
 
 
 class SilentSpan(Span):
-    """A span that is none: it keeps nothing, and makes active only what it is told to begin under."""
+    """A span that is none: it keeps nothing, and makes active only what it is told to begin under, or itself.
+
+    Itself if it has a caller that nobody has read yet: it then stands for that caller's context.
+    """
 
     __slots__ = ()
 
@@ -182,10 +182,17 @@ class SilentSpan(Span):
             self._token = set_active(self._given)
         return self
 
-    def end(self, error: BaseException | None = None, ended: float | None = None) -> None:  # noqa: ARG002
+    def end(
+        self,
+        error: BaseException | None = None,  # noqa: ARG002 - a span's signature
+        ended: float | None = None,  # noqa: ARG002
+        ending: Ending | None = None,  # noqa: ARG002
+    ) -> None:
         """Make active again what was before."""
-        if self._token is not None:
-            leave(self._token)
+        token = self._token
+        if token is not None:
+            self._token = None
+            leave(token)
 
     def set(self, name: str, value: object) -> None:
         """Keep nothing."""
@@ -198,8 +205,15 @@ class SilentSpan(Span):
     ) -> None:
         """Keep nothing."""
 
+    @property
+    def trace(self) -> Trace | None:  # type: ignore[override]  # where a span has ids of its own
+        """Return what the caller sent."""
+        return self._read_caller()
+
     def name_payment(self, payment_id: str) -> None:
-        """Keep nothing."""
+        """Keep it for the context that this stands for; the one span that stands for none keeps nothing."""
+        if self._correlation_id is not None:
+            self._payment_id = payment_id
 
 
 def _read_carried(
@@ -237,6 +251,16 @@ class SilentTracer(Tracer):
         begun: float | None = None,  # noqa: ARG002
     ) -> Span:
         """Make active what came in."""
+        # Believed unread as a span's is; whoever asks for the ids gets what the header turns out to be.
+        sampled = None if traceparent is None else _FLAGS.get(traceparent[_BEFORE_FLAG:])
+        if correlation_id is not None and (traceparent is None or (sampled is not None and not tracestate)):
+            span = SilentSpan.__new__(SilentSpan)
+            span._caller = traceparent
+            span._correlation_id = correlation_id
+            span._local = span._payment_id = span.details = None
+            span.sampled = sampled is True
+            span._token = set_active(span)
+            return span
         return SilentSpan(_read_carried(correlation_id, traceparent, tracestate)).__enter__()
 
 
