@@ -87,7 +87,7 @@ def test_a_payment_is_named_for_the_rest_of_the_request() -> None:
 
 
 def test_a_new_id_is_a_uuid() -> None:
-    """Of version 8, because those made together share most of their bits; neighbours look apart all the same."""
+    """Of version 8, because those made together share most bits; neighbours look apart all the same."""
     minted = [correlation.mint() for _ in range(1000)]
     assert len(set(minted)) == 1000
     # Of two batches the ends may meet by chance, once in 65,000.

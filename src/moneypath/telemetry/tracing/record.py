@@ -33,6 +33,8 @@ _INTEGER_BITS: Final = 63
 # No number with fewer digits is one of a card.
 _SMALLEST_CARD: Final = 10**11
 
+_NOTHING: Final = (None, None, None)
+
 Scalar = str | bool | int | float
 Value = Scalar | Sequence[Scalar]
 
@@ -72,7 +74,8 @@ class RecordWriter:
     def write(self, span: Finished, offset_ns: int) -> SpanRecord:
         """Write a span; `offset_ns` makes the tracer's clock the epoch's."""
         name, kind, trace, parent, begun, ended, outcome, payment_id, _, error, ending = span
-        if ending is None or outcome or payment_id or error or not (trace.sampled and type(kind) is SpanKind):
+        said = outcome, payment_id, error
+        if ending is None or said != _NOTHING or not (trace.sampled and type(kind) is SpanKind):
             return self._write(span, offset_ns)
         # Nothing is known of it but how it ended, and that has been looked at before.
         attributes = self._endings.get(ending)

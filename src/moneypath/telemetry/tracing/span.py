@@ -57,21 +57,20 @@ class Span:
             "_foreign",
             "_given",
         ),
-        *("_is_ill", "_local", "_payment_id", "_token", "_tracer"),
+        *("_local", "_payment_id", "_token", "_tracer"),
         *("attributes", "details", "kind", "name", "outcome", "sampled"),
     )
 
     _begun: float
     _below: "Local | None"
     _bits: int
-    _caller: Trace | str | None
+    _caller: Trace | str | bytes | None
     _correlation_id: str | None
     _ended: float
     _ending: Ending | None
     _error: tuple[type[BaseException], str] | None
     _foreign: object
     _given: Context | None
-    _is_ill: bool
     _local: "Local | None"
     _payment_id: str | None
     _token: Token[Active | None] | None
@@ -152,7 +151,12 @@ class Span:
             pass
         if ending is not None and ending.outcome is not None:
             self.end_with(ending.outcome)
-        if self.sampled or error is not None or ended - self._begun >= tracer.slow_seconds or self._is_ill:
+        if (
+            self.sampled
+            or error is not None
+            or ended - self._begun >= tracer.slow_seconds
+            or (self.outcome is not None and self.outcome in _ILL)
+        ):
             self._ended = ended
             self._ending = ending
             self._error = None if error is None else (type(error), _text_of(error))
@@ -213,9 +217,9 @@ class Span:
 
     def _read_caller(self) -> Trace | None:
         caller = self._caller
-        if isinstance(caller, str):
+        if isinstance(caller, str | bytes):
             # Two threads that meet here read the same.
-            caller = self._caller = parse(caller)
+            caller = self._caller = parse(as_text(caller))
         return caller
 
     def set(self, name: str, value: object) -> None:
@@ -241,7 +245,6 @@ class Span:
         """
         if outcome is not None:
             self.outcome = outcome if isinstance(outcome, str) else repr(outcome)
-            self._is_ill = self.outcome in _ILL
         if fault_domain is not None:
             self.set(FAULT_DOMAIN, fault_domain)
         if status_code is not None:
@@ -298,6 +301,11 @@ class Local(NamedTuple):
 def _hexadecimal(bits: int) -> str:
     """Return a span id; a number of more than 64 bits has that of the trace below it."""
     return f"{bits >> 128 if bits >> 64 else bits:016x}"
+
+
+def as_text(header: str | bytes | None) -> str | None:
+    """Return a header as text."""
+    return header.decode("latin-1") if isinstance(header, bytes) else header
 
 
 def _text_of(error: BaseException) -> str:

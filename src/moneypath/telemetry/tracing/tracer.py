@@ -10,7 +10,7 @@ from moneypath.telemetry.correlation.trace import LENGTH, Trace, parse
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.tracing.courier import Courier, Sink
 from moneypath.telemetry.tracing.finished import Ending, FaultDomain, SpanKind
-from moneypath.telemetry.tracing.span import Span
+from moneypath.telemetry.tracing.span import Span, as_text
 
 DEFAULT_RATIO: Final = 0.1
 DEFAULT_SLOW_SECONDS: Final = 2.0
@@ -18,7 +18,7 @@ DEFAULT_QUEUE_LIMIT: Final = 4096
 DEFAULT_CLOSE_SECONDS: Final = 5.0
 _RANDOM_BITS: Final = 56
 _BEFORE_FLAG: Final = LENGTH - 3
-_FLAGS: Final = {"-00": False, "-01": True}
+_FLAGS: Final[dict[str | bytes, bool]] = {"-00": False, "-01": True, b"-00": False, b"-01": True}
 
 
 class Bridge(Protocol):
@@ -88,7 +88,6 @@ class Tracer:
         span.kind = kind
         span.attributes = attributes
         span._below = span.details = span.outcome = None
-        span._is_ill = False
         return span
 
     def begin(
@@ -96,7 +95,7 @@ class Tracer:
         name: str,
         kind: SpanKind,
         correlation_id: str | None = None,
-        traceparent: str | None = None,
+        traceparent: str | bytes | None = None,
         tracestate: str | None = None,
         begun: float | None = None,
     ) -> Span:
@@ -118,7 +117,6 @@ class Tracer:
         span._begun = self.clock() if begun is None else begun
         span._below = span._local = span._payment_id = None
         span.attributes = span.details = span.outcome = None
-        span._is_ill = False
         span.name = name
         span.kind = kind
         span.sampled = sampled
@@ -130,7 +128,7 @@ class Tracer:
         name: str,
         kind: SpanKind,
         correlation_id: str | None,
-        traceparent: str | None,
+        traceparent: str | bytes | None,
         tracestate: str | None,
         begun: float | None,
     ) -> Span:
@@ -217,9 +215,9 @@ class SilentSpan(Span):
 
 
 def _read_carried(
-    correlation_id: str | None, traceparent: str | None, tracestate: str | None
+    correlation_id: str | None, traceparent: str | bytes | None, tracestate: str | None
 ) -> Context | None:
-    trace = parse(traceparent, tracestate)
+    trace = parse(as_text(traceparent), tracestate)
     if correlation_id is not None:
         return Context(correlation_id, trace)
     return None if trace is None else Context(trace.trace_id, trace)
@@ -246,7 +244,7 @@ class SilentTracer(Tracer):
         name: str,  # noqa: ARG002
         kind: SpanKind,  # noqa: ARG002
         correlation_id: str | None = None,
-        traceparent: str | None = None,
+        traceparent: str | bytes | None = None,
         tracestate: str | None = None,
         begun: float | None = None,  # noqa: ARG002
     ) -> Span:
