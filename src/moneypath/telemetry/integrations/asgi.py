@@ -43,11 +43,12 @@ class TelemetryMiddleware:
     one when the server has taken the last of it. Background work after that is not the caller's time.
     """
 
-    __slots__ = ("_app", "_begin", "_clock", "_times")
+    __slots__ = ("_app", "_begin", "_by_path", "_clock", "_times")
 
     def __init__(self, app: App, recorder: Recorder, routes: Iterable[str]) -> None:
         self._app = app
         self._times = RequestTimes(recorder, routes)
+        self._by_path = self._times.by_path
         self._begin = recorder.tracer.begin
         self._clock = recorder.tracer.clock
 
@@ -116,13 +117,13 @@ class TelemetryMiddleware:
         finally:
             if ended is None:
                 ended = clock()
-            times = self._times
             request = scope["method"], path, status
             try:
-                observe, ending = times.by_path[request]
-            except (KeyError, TypeError):
-                # Starlette leaves the route that it matched in the scope.
-                observe, ending = times.kind_of_path(request, scope.get("route"))
+                kind = self._by_path.get(request)
+            except TypeError:
+                kind = None
+            # Starlette leaves the route that it matched in the scope.
+            observe, ending = kind or self._times.kind_of_path(request, scope.get("route"))
             observe(ended - begun)
             span.end(failure, ended, ending)
             # The error holds this frame, and would be held by it.

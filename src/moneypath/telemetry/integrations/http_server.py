@@ -41,7 +41,7 @@ class RequestTimes:
         self._histogram = recorder.histogram(HISTOGRAM)
         self._histogram.close_label("http_route", (*closed_routes.templates, OTHER))
         self._kinds: dict[tuple[str, str, int], Kind] = {}
-        # By method, path and status: of routes whose paths are their templates, and of those seen so far.
+        # By method, path and status: of routes without parameters, whose template is their path.
         self.by_path: dict[tuple[str, str, int], Kind] = {}
 
     def kind(self, method: str, route: str, status: int) -> Kind:
@@ -59,10 +59,7 @@ class RequestTimes:
         method, path, status = request
         # A route of Starlette's is not hashable, its path is.
         route = self.find(path, getattr(matched, "path", matched))
-        kind = self.kind(method, route, status)
-        if route == path and "{" not in route and (method, route, status) in self._kinds:
-            self.by_path[request] = kind
-        return kind
+        return self.kind(method, route, status)
 
     def _make_kind(self, method: str, route: str, status: int) -> Kind:
         known_method = closed(method, HTTP_METHODS)
@@ -82,10 +79,13 @@ class RequestTimes:
             # The budget of series is used up; this counts the drop.
             histogram = self._histogram
             return lambda seconds: histogram.observe(seconds, **labels), ending
-        # What a caller may choose freely, the method, must not grow the table.
+        kind = observe, ending
+        # What a caller may choose freely, the method, must not grow the tables.
         if known_method == method and isinstance(status, int):
-            self._kinds[method, route, status] = observe, ending
-        return observe, ending
+            self._kinds[method, route, status] = kind
+            if "{" not in route:
+                self.by_path[method, route, status] = kind
+        return kind
 
 
 class ServedRequest:
