@@ -17,8 +17,10 @@ DEFAULT_SLOW_SECONDS: Final = 2.0
 DEFAULT_QUEUE_LIMIT: Final = 4096
 DEFAULT_CLOSE_SECONDS: Final = 5.0
 _RANDOM_BITS: Final = 56
-_BEFORE_FLAG: Final = LENGTH - 3
-_FLAGS: Final[dict[str | bytes, bool]] = {"-00": False, "-01": True, b"-00": False, b"-01": True}
+# The last digit of a header of the usual length says what its sampled flag does, whatever others there are.
+# A slice of one character is no new object.
+_BEFORE_FLAG: Final = LENGTH - 1
+_FLAGS: Final[dict[str | bytes, bool]] = {"0": False, "1": True, b"0": False, b"1": True}
 
 
 class Bridge(Protocol):
