@@ -8,6 +8,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from moneypath.telemetry import Catalogue, MetricUnknown, Recorder, correlation, setup
@@ -21,6 +22,7 @@ from moneypath.telemetry.integrations.asgi import (
     TelemetryMiddleware,
     metrics_endpoint,
 )
+from moneypath.telemetry.tracing import Tracer
 
 Read = Callable[..., float | None]
 
@@ -268,6 +270,34 @@ async def test_duration_ends_with_the_response(recorder: Recorder, read: Read) -
     assert 0 < spent < 0.3
 
 
+@pytest.mark.parametrize(("is_streamed", "seconds"), [(False, 1.0), (True, 6.0)])
+async def test_an_answer_ends_at_its_last_message(
+    catalogue: Catalogue, is_streamed: bool, seconds: float
+) -> None:
+    """Handed over, if it is the only one; taken by the server, which waits for a slow client, if not."""
+    now = 0.0
+    recorder = setup(catalogue, service="api", tracer=Tracer(clock=lambda: now))
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal now
+        now += 1
+        await send({"type": "http.response.start", "status": 200})
+        if is_streamed:
+            await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+        now += 100
+
+    async def send(message: Message) -> None:
+        nonlocal now
+        if message["type"] == "http.response.body":
+            now += 2.5
+
+    scope: Scope = {"type": "http", "method": "GET", "path": "/healthz", "headers": []}
+    await TelemetryMiddleware(app, recorder, ROUTES)(scope, receive, send)
+    labels = 'http_request_method="GET",http_route="/healthz",http_response_status_code="200"'
+    assert f"http_server_request_duration_seconds_sum{{{labels}}} {seconds}".encode() in recorder.render()
+
+
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
 async def test_anything_but_http_passes_through_untouched(recorder: Recorder, kind: str) -> None:
     """Lifespan and WebSocket see the very scope, receive and send of the server."""
@@ -296,6 +326,36 @@ async def test_messages_of_the_server_are_not_changed_in_place(recorder: Recorde
 
     await call(TelemetryMiddleware(app, recorder, ROUTES))
     assert start["headers"] == ()
+
+
+async def test_one_answer_for_many_callers_carries_the_id_of_each(recorder: Recorder) -> None:
+    """A response that was made once collects no ids, and does not change under another caller's eyes."""
+    response = PlainTextResponse("ok", headers={"X-Correlation-Id": "of-the-app"})
+    app = TelemetryMiddleware(response, recorder, ROUTES)
+    ids = [f"request-{number:04}" for number in range(3)]
+    answers = [await call(app, headers=[(b"x-correlation-id", each.encode())]) for each in ids]
+    assert [answer.header("x-correlation-id") for answer in answers] == [[each] for each in ids]
+    assert response.headers["x-correlation-id"] == "of-the-app"
+
+
+async def test_paths_and_methods_of_callers_are_not_remembered(recorder: Recorder, read: Read) -> None:
+    """What a caller chooses freely takes no memory; what comes often is found without a look at templates."""
+    app = TelemetryMiddleware(answering(), recorder, ROUTES)
+    for _ in range(2):
+        for number in range(50):
+            await call(app, f"/v1/payments/{number}")
+            await call(app, f"/nowhere/{number}")
+            await call(app, method=f"BREW{number}")
+            await call(app)
+    times = app._times
+    assert set(times.by_path) == {("GET", "/healthz", 200), ("GET", "other", 200)}
+    assert set(times._kinds) == {
+        ("GET", route, 200) for route in ("/healthz", "/v1/payments/{payment_id}", "other")
+    }
+    assert counted(read, "GET", "/healthz", "200") == 100
+    assert counted(read, "other", "/healthz", "200") == 100
+    assert counted(read, "GET", "/v1/payments/{payment_id}", "200") == 100
+    assert counted(read, "GET", "other", "200") == 100
 
 
 def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.tracing import SpanKind
-from moneypath.telemetry.tracing.finished import Finished
+from moneypath.telemetry.tracing.finished import STATUS_CODE, Ending, Finished
 from moneypath.telemetry.tracing.record import RecordWriter
 
 from .card_numbers import card_numbers, digits_left, disguised_cards, parts_of
@@ -52,3 +52,56 @@ def test_what_is_harmless_stays() -> None:
     shown = written("authorize north", attributes, "timed out after 2.0 s")
     for kept in ("authorize north", "order-1234567", "503", "timed out after 2.0 s"):
         assert kept in shown
+
+
+def ended(ending: Ending, payment_id: str | None = None) -> Finished:
+    """Return a request's span that ended like that and says no more, but perhaps its payment."""
+    return Finished(
+        ending.name,
+        SpanKind.SERVER,
+        TRACE,
+        None,
+        0.0,
+        1.0,
+        None,
+        payment_id,
+        ending.attributes,
+        None,
+        ending,
+    )
+
+
+@given(drawn=disguised_cards())
+def test_no_way_to_end_shows_a_number(drawn: tuple[str, str]) -> None:
+    """However often it comes: what was masked is not remembered as harmless."""
+    card, text = drawn
+    writer = RecordWriter()
+    for ending in (Ending(f"GET {text}", {"http.route": "/x"}), Ending("GET /x", {"http.route": text})):
+        for _ in range(2):
+            record = writer.write(ended(ending), 0)
+            assert card not in digits_left(repr((record.name, record.attributes)))
+
+
+def test_what_is_remembered_of_an_ending_is_what_would_be_written() -> None:
+    """The same for the first span and the next; what one of them says besides is its own."""
+    writer = RecordWriter()
+    ending = Ending("GET /x", {"http.request.method": "GET", "http.route": "/x", STATUS_CODE: 200})
+    first, second = writer.write(ended(ending), 0), writer.write(ended(ending), 0)
+    assert first == second == RecordWriter().write(ended(ending)._replace(ending=None), 0)
+    paid = writer.write(ended(ending, "p-1"), 0)
+    assert paid.attributes == {"moneypath.payment_id": "p-1", **ending.attributes}
+    failed = writer.write(ended(ending)._replace(outcome="failed"), 0)
+    assert failed.is_failed
+    unsampled = TRACE.__class__(TRACE.trace_id, TRACE.span_id, sampled=False)
+    kept = writer.write(ended(ending)._replace(trace=unsampled), 0)
+    assert kept.attributes["moneypath.kept"] == "slow"
+    assert writer.write(ended(ending), 0) == first
+
+
+@given(card=card_numbers())
+def test_a_payment_beside_an_ending_is_still_looked_at(card: str) -> None:
+    """Also behind an ending that is known to be harmless."""
+    writer = RecordWriter()
+    ending = Ending("GET /x", {"http.route": "/x", STATUS_CODE: 200})
+    writer.write(ended(ending), 0)
+    assert card not in digits_left(repr(writer.write(ended(ending, card), 0).attributes))

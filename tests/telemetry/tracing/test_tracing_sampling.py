@@ -1,5 +1,6 @@
 """What is sampled is decided by the trace id, or by whoever began the trace, before a span is made."""
 
+import contextvars
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -216,6 +217,39 @@ def test_the_silent_tracer_passes_a_callers_context_on_unchanged() -> None:
     span.end()
     assert correlation.active() is None
     assert current_span().sampled is False
+
+
+@pytest.mark.parametrize("header", [f"00-{'z' * 32}-{SPAN}-01", f"00-{TRACE}-4111111111111111-01", None])
+def test_the_silent_tracer_passes_no_malformed_header_on(header: str | None) -> None:
+    """It is read when somebody asks; what is no header then, or reads as a card number, goes nowhere."""
+    span = SILENT.begin("anything", SpanKind.SERVER, "0000-request", header)
+    try:
+        carried: dict[str, str] = {}
+        correlation.inject(carried)
+        assert carried == {"x-correlation-id": "0000-request"}
+        assert correlation.sampled_trace() is None
+        assert correlation.active() == Context("0000-request")
+        with Tracer(ratio=0).span("below") as below:
+            assert below.correlation_id == "0000-request"
+            assert below.trace.trace_id != TRACE
+    finally:
+        span.end()
+    assert correlation.active() is None
+
+
+def test_a_request_under_the_silent_tracer_learns_its_payment() -> None:
+    """For its own lines and tasks; the one span that stands for no request learns nothing."""
+    span = SILENT.begin("anything", SpanKind.SERVER, "0000-request", f"00-{TRACE}-{SPAN}-00")
+    contextvars.copy_context().run(correlation.name_payment, "p-1")
+    try:
+        active = correlation.active()
+        assert active is not None
+        assert active.payment_id == "p-1"
+        assert current_span() is span
+    finally:
+        span.end()
+    current_span().name_payment("p-2")
+    assert current_span().payment_id is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What every integration of a web framework does with a request: time it under labels from closed sets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,10 +11,9 @@ from moneypath.telemetry.correlation import trace
 from moneypath.telemetry.correlation.context import ACTIVE, leave
 from moneypath.telemetry.errors import LabelsUnknown
 from moneypath.telemetry.integrations.routes import ROUTES_LIMIT, Routes
-from moneypath.telemetry.recording.cells import BoundHistogram
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import Span, SpanKind
-from moneypath.telemetry.tracing.finished import STATUS_CODE
+from moneypath.telemetry.tracing.finished import STATUS_CODE, Ending
 
 HISTOGRAM = "http_server_request_duration_seconds"
 # In an ASGI scope or a WSGI environ: the request is being timed, an inner middleware leaves it alone.
@@ -25,62 +24,68 @@ MARK = "moneypath.telemetry"
 CARRIED: Final = (correlation.HEADER, trace.HEADER, trace.STATE_HEADER)
 
 
+# Where requests of one method, route and status are counted, and what their spans say.
+Kind = tuple[Callable[[float], None], Ending]
+
+
 class RequestTimes:
     """Time requests to a closed set of routes; `routes` closes it, any other path is `other`."""
 
-    __slots__ = ("_handles", "_histogram", "_slow_seconds", "begin", "clock", "find")
+    __slots__ = ("_histogram", "_kinds", "begin", "by_path", "clock", "find")
 
     def __init__(self, recorder: Recorder, routes: Iterable[str]) -> None:
         closed_routes = Routes(routes)
         self.find = closed_routes.find
         self.begin = recorder.tracer.begin
         self.clock = recorder.tracer.clock
-        self._slow_seconds = recorder.tracer.slow_seconds
         self._histogram = recorder.histogram(HISTOGRAM)
         self._histogram.close_label("http_route", (*closed_routes.templates, OTHER))
-        self._handles: dict[tuple[str, str, int], BoundHistogram] = {}
+        self._kinds: dict[tuple[str, str, int], Kind] = {}
+        # By method, path and status: of routes without parameters, whose template is their path.
+        self.by_path: dict[tuple[str, str, int], Kind] = {}
 
-    def end(
-        self,
-        span: Span,
-        seconds: float,
-        ended: float,
-        request: tuple[str, str, int],
-        error: BaseException | None,
-    ) -> None:
-        """Take one request, its method, route and status, and end its span; never raises.
-
-        The route is one that `find` returned. `seconds` ends with the response, `ended` with the work.
-        """
+    def kind(self, method: str, route: str, status: int) -> Kind:
+        """Return the kind of a request to a route that `find` returned: observe its seconds, end its span."""
         try:
-            self._handles[request].observe(seconds)
+            return self._kinds[method, route, status]
         except (KeyError, TypeError):
-            self._record_first(seconds, *request)
-        method, route, status = request
-        if span.sampled or status >= 500 or seconds >= self._slow_seconds:
-            method = closed(method, HTTP_METHODS)
-            span.name = f"{method} {route}"
-            span.attributes = {"http.request.method": method, "http.route": route, STATUS_CODE: status}
-            if status >= 500:
-                span.end_with(Outcome.FAILED)
-        span.end(error, ended)
+            return self._make_kind(method, route, status)
 
-    def _record_first(self, seconds: float, method: str, route: str, status: int) -> None:
+    def kind_of_path(self, request: tuple[str, str, int], matched: object) -> Kind:
+        """Return the kind of a request by method, path and status; `by_path` has those that come often.
+
+        `matched` is what the framework says it matched: a template, or an object with one as its `path`.
+        """
+        method, path, status = request
+        # A route of Starlette's is not hashable, its path is.
+        route = self.find(path, getattr(matched, "path", matched))
+        return self.kind(method, route, status)
+
+    def _make_kind(self, method: str, route: str, status: int) -> Kind:
+        known_method = closed(method, HTTP_METHODS)
         labels = {
-            "http_request_method": closed(method, HTTP_METHODS),
+            "http_request_method": known_method,
             "http_route": route,
             "http_response_status_code": closed(str(status), HTTP_STATUS_CODES),
         }
+        ending = Ending(
+            f"{known_method} {route}",
+            {"http.request.method": known_method, "http.route": route, STATUS_CODE: status},
+            Outcome.FAILED if isinstance(status, int) and status >= 500 else None,
+        )
         try:
-            handle = self._histogram.bind(**labels)
+            observe = self._histogram.bind(**labels).observe
         except LabelsUnknown:
             # The budget of series is used up; this counts the drop.
-            self._histogram.observe(seconds, **labels)
-            return
-        handle.observe(seconds)
-        # What a caller may choose freely, the method, must not grow the table.
-        if labels["http_request_method"] == method and isinstance(status, int):
-            self._handles[method, route, status] = handle
+            histogram = self._histogram
+            return lambda seconds: histogram.observe(seconds, **labels), ending
+        kind = observe, ending
+        # What a caller may choose freely, the method, must not grow the tables.
+        if known_method == method and isinstance(status, int):
+            self._kinds[method, route, status] = kind
+            if "{" not in route:
+                self.by_path[method, route, status] = kind
+        return kind
 
 
 class ServedRequest:
@@ -133,7 +138,9 @@ class ServedRequest:
         clock = times.clock
         ended = clock()
         token = ACTIVE.set(self._active)
-        times.end(span, ended - self._begun, ended, (method, route, status), error)
+        observe, ending = times.kind(method, route, status)
+        observe(ended - self._begun)
+        span.end(error, ended, ending)
         leave(token)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from moneypath.telemetry.catalogue.vocabulary import Outcome
@@ -47,6 +48,20 @@ class Kept(StrEnum):
     INDETERMINATE = "indeterminate"
 
 
+class Ending:
+    """What a span turned out to be, of a closed set: made once, and told to each span that ends like that.
+
+    Nobody changes one, and two are told apart by being two: what redaction makes of it is remembered.
+    """
+
+    __slots__ = ("attributes", "name", "outcome")
+
+    def __init__(self, name: str, attributes: Mapping[str, object], outcome: str | None = None) -> None:
+        self.name = name
+        self.attributes = MappingProxyType({**attributes})
+        self.outcome = outcome
+
+
 class Finished(NamedTuple):
     """What a span leaves behind. `begun` and `ended` are seconds of the tracer's clock."""
 
@@ -61,6 +76,8 @@ class Finished(NamedTuple):
     attributes: Mapping[str, object]
     # The error's class and its text; the error itself would keep the frames alive that it passed.
     error: tuple[type[BaseException], str] | None
+    # Where name and attributes are from, if nothing was added to them.
+    ending: Ending | None = None
 
 
 _UNANSWERED: Final = (TimeoutError, ConnectionError)

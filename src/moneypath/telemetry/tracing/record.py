@@ -1,8 +1,8 @@
 """What of a span leaves the process: judged, redacted and bounded. Written in the courier's thread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation import Trace
@@ -12,6 +12,7 @@ from moneypath.telemetry.tracing.finished import (
     KEPT,
     OUTCOME,
     PAYMENT_ID,
+    Ending,
     Finished,
     SpanKind,
     judge_fault,
@@ -32,12 +33,13 @@ _INTEGER_BITS: Final = 63
 # No number with fewer digits is one of a card.
 _SMALLEST_CARD: Final = 10**11
 
+_NOTHING: Final = (None, None, None)
+
 Scalar = str | bool | int | float
 Value = Scalar | Sequence[Scalar]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanRecord:
+class SpanRecord(NamedTuple):
     """One span to export; times are nanoseconds since the epoch. `error` is a class name and a text."""
 
     name: str
@@ -67,9 +69,30 @@ class RecordWriter:
     def __init__(self) -> None:
         self._harmless: set[str] = set()
         self._names: dict[str, bool] = {}
+        self._endings: dict[Ending, Mapping[str, Value]] = {}
 
     def write(self, span: Finished, offset_ns: int) -> SpanRecord:
         """Write a span; `offset_ns` makes the tracer's clock the epoch's."""
+        name, kind, trace, parent, begun, ended, outcome, payment_id, _, error, ending = span
+        said = outcome, payment_id, error
+        if ending is None or said != _NOTHING or not (trace.sampled and type(kind) is SpanKind):
+            return self._write(span, offset_ns)
+        # Nothing is known of it but how it ended, and that has been looked at before.
+        attributes = self._endings.get(ending)
+        if attributes is None:
+            record = self._write(span, offset_ns)
+            self._remember(ending, record)
+            return record
+        begun_ns, ended_ns = offset_ns + round(begun * 1e9), offset_ns + round(ended * 1e9)
+        return SpanRecord(name, kind, trace, parent, begun_ns, ended_ns, attributes, 0, None, False)
+
+    def _remember(self, ending: Ending, record: SpanRecord) -> None:
+        if (record.name, record.attributes) == (ending.name, ending.attributes):
+            if len(self._endings) >= REMEMBERED_LIMIT:
+                self._endings.clear()
+            self._endings[ending] = MappingProxyType({**record.attributes})
+
+    def _write(self, span: Finished, offset_ns: int) -> SpanRecord:
         outcome = judge_outcome(span)
         ours: dict[str, object | None] = {
             OUTCOME: outcome,

@@ -11,7 +11,14 @@ from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation.context import Active, Context, get_active, reset_active, set_active
 from moneypath.telemetry.correlation.ids import draw_bits
 from moneypath.telemetry.correlation.trace import Trace, parse, trace_with
-from moneypath.telemetry.tracing.finished import FAULT_DOMAIN, STATUS_CODE, FaultDomain, Finished, SpanKind
+from moneypath.telemetry.tracing.finished import (
+    FAULT_DOMAIN,
+    STATUS_CODE,
+    Ending,
+    FaultDomain,
+    Finished,
+    SpanKind,
+)
 
 if TYPE_CHECKING:
     from moneypath.telemetry.tracing.tracer import Tracer
@@ -45,24 +52,25 @@ class Span:
             "_caller",
             "_correlation_id",
             "_ended",
+            "_ending",
             "_error",
             "_foreign",
             "_given",
         ),
-        *("_is_ill", "_local", "_payment_id", "_token", "_tracer"),
+        *("_local", "_payment_id", "_token", "_tracer"),
         *("attributes", "details", "kind", "name", "outcome", "sampled"),
     )
 
     _begun: float
     _below: "Local | None"
     _bits: int
-    _caller: Trace | str | None
+    _caller: Trace | str | bytes | None
     _correlation_id: str | None
     _ended: float
+    _ending: Ending | None
     _error: tuple[type[BaseException], str] | None
     _foreign: object
     _given: Context | None
-    _is_ill: bool
     _local: "Local | None"
     _payment_id: str | None
     _token: Token[Active | None] | None
@@ -117,17 +125,20 @@ class Span:
     ) -> None:
         self.end(error)
 
-    def end(self, error: BaseException | None = None, ended: float | None = None) -> None:
+    def end(
+        self, error: BaseException | None = None, ended: float | None = None, ending: Ending | None = None
+    ) -> None:
         """End what `Tracer.begin` began, once; `error` is what the work ended with.
 
-        `ended` is the tracer's clock, if it was read already.
+        `ended` is the tracer's clock, if it was read already. `ending` names the span, if it could not be
+        named before.
         """
-        tracer = self._tracer
         token = self._token
         if token is None:
             return
         # The token holds what was active before, and so would every span that has ended.
         self._token = None
+        tracer = self._tracer
         if ended is None:
             clock = tracer.clock
             ended = clock()
@@ -138,8 +149,16 @@ class Span:
         except (ValueError, RuntimeError):
             # It ends in another task than it began in, as an asynchronous generator may.
             pass
-        if self.sampled or error is not None or ended - self._begun >= tracer.slow_seconds or self._is_ill:
+        if ending is not None and ending.outcome is not None:
+            self.end_with(ending.outcome)
+        if (
+            self.sampled
+            or error is not None
+            or ended - self._begun >= tracer.slow_seconds
+            or (self.outcome is not None and self.outcome in _ILL)
+        ):
             self._ended = ended
+            self._ending = ending
             self._error = None if error is None else (type(error), _text_of(error))
             tracer.hand_over(self)
 
@@ -176,24 +195,31 @@ class Span:
         else:
             parent_id = _hexadecimal(self._local.parent_bits)
             parent = Trace(trace.trace_id, parent_id, self.sampled, trace.state)
+        ending, details = self._ending, self.details
+        name, attributes = self.name, self.attributes or {}
+        if ending is not None:
+            name, attributes = ending.name, ending.attributes
+        if details:
+            ending, attributes = None, {**attributes, **details}
         return Finished(
-            name=self.name,
-            kind=self.kind,
-            trace=trace,
-            parent=parent,
-            begun=self._begun,
-            ended=self._ended,
-            outcome=self.outcome,
-            payment_id=self.payment_id,
-            attributes={**(self.attributes or {}), **(self.details or {})},
-            error=self._error,
+            name,
+            self.kind,
+            trace,
+            parent,
+            self._begun,
+            self._ended,
+            self.outcome,
+            self.payment_id,
+            attributes,
+            self._error,
+            ending,
         )
 
     def _read_caller(self) -> Trace | None:
         caller = self._caller
-        if isinstance(caller, str):
+        if isinstance(caller, str | bytes):
             # Two threads that meet here read the same.
-            caller = self._caller = parse(caller)
+            caller = self._caller = parse(as_text(caller))
         return caller
 
     def set(self, name: str, value: object) -> None:
@@ -219,7 +245,6 @@ class Span:
         """
         if outcome is not None:
             self.outcome = outcome if isinstance(outcome, str) else repr(outcome)
-            self._is_ill = self.outcome in _ILL
         if fault_domain is not None:
             self.set(FAULT_DOMAIN, fault_domain)
         if status_code is not None:
@@ -276,6 +301,11 @@ class Local(NamedTuple):
 def _hexadecimal(bits: int) -> str:
     """Return a span id; a number of more than 64 bits has that of the trace below it."""
     return f"{bits >> 128 if bits >> 64 else bits:016x}"
+
+
+def as_text(header: str | bytes | None) -> str | None:
+    """Return a header as text."""
+    return header.decode("latin-1") if isinstance(header, bytes) else header
 
 
 def _text_of(error: BaseException) -> str:

@@ -9,14 +9,18 @@ from moneypath.telemetry.correlation.context import Active, Context, get_active,
 from moneypath.telemetry.correlation.trace import LENGTH, Trace, parse
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.tracing.courier import Courier, Sink
-from moneypath.telemetry.tracing.finished import FaultDomain, SpanKind
-from moneypath.telemetry.tracing.span import Span
+from moneypath.telemetry.tracing.finished import Ending, FaultDomain, SpanKind
+from moneypath.telemetry.tracing.span import Span, as_text
 
 DEFAULT_RATIO: Final = 0.1
 DEFAULT_SLOW_SECONDS: Final = 2.0
 DEFAULT_QUEUE_LIMIT: Final = 4096
 DEFAULT_CLOSE_SECONDS: Final = 5.0
 _RANDOM_BITS: Final = 56
+# The last digit of a header of the usual length says what its sampled flag does, whatever others there are.
+# A slice of one character is no new object.
+_BEFORE_FLAG: Final = LENGTH - 1
+_FLAGS: Final[dict[str | bytes, bool]] = {"0": False, "1": True, b"0": False, b"1": True}
 
 
 class Bridge(Protocol):
@@ -86,7 +90,6 @@ class Tracer:
         span.kind = kind
         span.attributes = attributes
         span._below = span.details = span.outcome = None
-        span._is_ill = False
         return span
 
     def begin(
@@ -94,7 +97,7 @@ class Tracer:
         name: str,
         kind: SpanKind,
         correlation_id: str | None = None,
-        traceparent: str | None = None,
+        traceparent: str | bytes | None = None,
         tracestate: str | None = None,
         begun: float | None = None,
     ) -> Span:
@@ -103,25 +106,19 @@ class Tracer:
         `correlation_id` is one that `correlation.accept` returned, `begun` the clock if it was read already.
         With neither id nor header it begins under what is active.
         """
-        caller: Trace | str | None = traceparent
         # What the flag of a header of the usual length says is believed before the header is read. It is read
         # when somebody asks for ids; if it turns out to be malformed, this span begins a trace then.
-        flag = "" if traceparent is None or tracestate or len(traceparent) != LENGTH else traceparent[-3:]
-        sampled = flag == "-01"
-        if not sampled and flag != "-00":
-            caller = parse(traceparent, tracestate)
-            sampled = caller is not None and caller.sampled
-        if caller is None or self.bridge is not None:
+        sampled = None if traceparent is None else _FLAGS.get(traceparent[_BEFORE_FLAG:])
+        if sampled is None or tracestate or self.bridge is not None:
             return self._begin_otherwise(name, kind, correlation_id, traceparent, tracestate, begun)
         span = Span()
         span._tracer = self
         span._bits = 0
-        span._caller = caller
+        span._caller = traceparent
         span._correlation_id = correlation_id
         span._begun = self.clock() if begun is None else begun
         span._below = span._local = span._payment_id = None
         span.attributes = span.details = span.outcome = None
-        span._is_ill = False
         span.name = name
         span.kind = kind
         span.sampled = sampled
@@ -133,7 +130,7 @@ class Tracer:
         name: str,
         kind: SpanKind,
         correlation_id: str | None,
-        traceparent: str | None,
+        traceparent: str | bytes | None,
         tracestate: str | None,
         begun: float | None,
     ) -> Span:
@@ -162,7 +159,10 @@ class Tracer:
 
 
 class SilentSpan(Span):
-    """A span that is none: it keeps nothing, and makes active only what it is told to begin under."""
+    """A span that is none: it keeps nothing, and makes active only what it is told to begin under, or itself.
+
+    Itself if it has a caller that nobody has read yet: it then stands for that caller's context.
+    """
 
     __slots__ = ()
 
@@ -182,10 +182,17 @@ class SilentSpan(Span):
             self._token = set_active(self._given)
         return self
 
-    def end(self, error: BaseException | None = None, ended: float | None = None) -> None:  # noqa: ARG002
+    def end(
+        self,
+        error: BaseException | None = None,  # noqa: ARG002 - a span's signature
+        ended: float | None = None,  # noqa: ARG002
+        ending: Ending | None = None,  # noqa: ARG002
+    ) -> None:
         """Make active again what was before."""
-        if self._token is not None:
-            leave(self._token)
+        token = self._token
+        if token is not None:
+            self._token = None
+            leave(token)
 
     def set(self, name: str, value: object) -> None:
         """Keep nothing."""
@@ -198,14 +205,21 @@ class SilentSpan(Span):
     ) -> None:
         """Keep nothing."""
 
+    @property
+    def trace(self) -> Trace | None:  # type: ignore[override]  # where a span has ids of its own
+        """Return what the caller sent."""
+        return self._read_caller()
+
     def name_payment(self, payment_id: str) -> None:
-        """Keep nothing."""
+        """Keep it for the context that this stands for; the one span that stands for none keeps nothing."""
+        if self._correlation_id is not None:
+            self._payment_id = payment_id
 
 
 def _read_carried(
-    correlation_id: str | None, traceparent: str | None, tracestate: str | None
+    correlation_id: str | None, traceparent: str | bytes | None, tracestate: str | None
 ) -> Context | None:
-    trace = parse(traceparent, tracestate)
+    trace = parse(as_text(traceparent), tracestate)
     if correlation_id is not None:
         return Context(correlation_id, trace)
     return None if trace is None else Context(trace.trace_id, trace)
@@ -232,11 +246,21 @@ class SilentTracer(Tracer):
         name: str,  # noqa: ARG002
         kind: SpanKind,  # noqa: ARG002
         correlation_id: str | None = None,
-        traceparent: str | None = None,
+        traceparent: str | bytes | None = None,
         tracestate: str | None = None,
         begun: float | None = None,  # noqa: ARG002
     ) -> Span:
         """Make active what came in."""
+        # Believed unread as a span's is; whoever asks for the ids gets what the header turns out to be.
+        sampled = None if traceparent is None else _FLAGS.get(traceparent[_BEFORE_FLAG:])
+        if correlation_id is not None and (traceparent is None or (sampled is not None and not tracestate)):
+            span = SilentSpan.__new__(SilentSpan)
+            span._caller = traceparent
+            span._correlation_id = correlation_id
+            span._local = span._payment_id = span.details = None
+            span.sampled = sampled is True
+            span._token = set_active(span)
+            return span
         return SilentSpan(_read_carried(correlation_id, traceparent, tracestate)).__enter__()
 
 
