@@ -9,6 +9,7 @@ from typing import Any
 
 from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.integrations.asgi import Receive, Scope, Send, metrics_endpoint
+from moneypath.telemetry.otlp import push
 
 recorder = setup(
     Catalogue.build(
@@ -17,6 +18,8 @@ recorder = setup(
     service="shop",
 )
 metrics = metrics_endpoint(recorder)
+if "PUSH_TO" in os.environ:
+    push(recorder, endpoint=os.environ["PUSH_TO"], interval_seconds=0.2)
 # Servers, drivers and exporters have threads: one is there when a server forks.
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 

@@ -58,9 +58,9 @@ class Collection:
         """Return what is recorded, by name."""
         return self._specs
 
-    def collect(self) -> Iterator[MetricSamples]:
+    def collect(self, *, own_only: bool = False) -> Iterator[MetricSamples]:
         """Yield the samples of each metric; payments are copied first and at once, so that they agree."""
-        merged = self._store.merged()
+        merged = None if own_only else self._store.merged()
         for _ in range(0 if merged is None else merged.skipped):
             self.drops.count(DropReason.SHARED_FILE)
         source: Source = self._store if merged is None else merged
