@@ -32,6 +32,7 @@ def setup(
     service: str,
     providers: Iterable[str] = (),
     currencies: Iterable[str] = (),
+    queues: Iterable[str] = (),
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
     tracer: Tracer = SILENT,
@@ -40,7 +41,7 @@ def setup(
     """Make the recorder of one process.
 
     A service without a `moneypath.yaml`, hence without a generated catalogue to load, names its `providers`
-    and `currencies` instead and gets the catalogue of `Catalogue.start`.
+    and `currencies` instead, and `queues` of its own, and gets the catalogue of `Catalogue.start`.
     `metrics` names what this service records (None: everything), so that no process exposes
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
@@ -57,10 +58,10 @@ def setup(
             hint="lower case letters, digits and dashes, a letter first, at most 63 characters",
         )
     if catalogue is None:
-        catalogue = Catalogue.start(providers=providers, currencies=currencies)
-    elif providers or currencies:
+        catalogue = Catalogue.start(providers=providers, currencies=currencies, queues=queues)
+    elif providers or currencies or queues:
         raise TelemetryError(
-            "setup: a catalogue and providers or currencies",
+            "setup: a catalogue and providers, currencies or queues",
             hint="the catalogue names them already; leave them out, or give them without a catalogue",
         )
     names = set(catalogue.metrics if metrics is None else metrics)

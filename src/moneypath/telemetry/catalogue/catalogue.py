@@ -7,7 +7,13 @@ from pathlib import Path
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import STARTING_CHECKS, STARTING_SCHEMES, fill_slots
+from moneypath.telemetry.catalogue.vocabulary import (
+    OPTIONAL_SLOTS,
+    STARTING_CHECKS,
+    STARTING_SCHEMES,
+    fill_slots,
+    names_in,
+)
 from moneypath.telemetry.errors import CatalogueInvalid
 
 __all__ = ["Catalogue", "Merge", "MetricKind", "MetricSpec", "Unit"]
@@ -42,7 +48,7 @@ class Catalogue:
     @classmethod
     def build(
         cls,
-        vocabulary: Mapping[str, tuple[str, ...]],
+        vocabulary: Mapping[str, Iterable[str]],
         *,
         latency_thresholds: Mapping[str, Iterable[float]] | None = None,
         own: Iterable[MetricSpec] = (),
@@ -75,16 +81,20 @@ class Catalogue:
         return cls.of(specs.values())
 
     @classmethod
-    def start(cls, *, providers: Iterable[str], currencies: Iterable[str]) -> "Catalogue":
+    def start(
+        cls, *, providers: Iterable[str], currencies: Iterable[str], queues: Iterable[str] = ()
+    ) -> "Catalogue":
         """Build the catalogue of a service that has no `moneypath.yaml` yet, from what it has to know.
 
-        Card schemes are the usual ones and `other`, the one integrity check is `ledger_balance`. Raises
-        CatalogueInvalid if providers or currencies are missing or are no label values.
+        Card schemes are the usual ones and `other`, the one integrity check is `ledger_balance`; `queues`
+        are those of the team beside `outbox`, `notifications` and `compliance_log`. Raises CatalogueInvalid
+        if providers or currencies are missing, and for what is no label value or stands there already.
         """
         return cls.build(
             {
-                "providers": tuple(providers),
-                "currencies": tuple(currencies),
+                "providers": providers,
+                "currencies": currencies,
+                "queues": (*OPTIONAL_SLOTS["queues"], *names_in("queues", queues)),
                 "schemes": STARTING_SCHEMES,
                 "checks": STARTING_CHECKS,
             }
