@@ -7,7 +7,8 @@ from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.exposition.samples import Cells, MetricSamples
 from moneypath.telemetry.recording import gauges, payments
-from moneypath.telemetry.recording.cells import CounterFamily, Drops, GaugeFamily, HistogramFamily
+from moneypath.telemetry.recording.cells import Drops
+from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.payments import FrozenPayments, PaymentBook
 from moneypath.telemetry.recording.store import DROPS as DROPS_SLOT
 from moneypath.telemetry.recording.store import CellStore, Source

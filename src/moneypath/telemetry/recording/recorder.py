@@ -11,16 +11,9 @@ from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
 from moneypath.telemetry.exposition.families import FamilyText
 from moneypath.telemetry.exposition.samples import MetricSamples
 from moneypath.telemetry.recording import gauges, payments
-from moneypath.telemetry.recording.cells import (
-    BoundCounter,
-    BoundGauge,
-    BoundHistogram,
-    CounterFamily,
-    Drops,
-    GaugeFamily,
-    HistogramFamily,
-)
+from moneypath.telemetry.recording.cells import ANY_ERROR, BoundCounter, BoundGauge, BoundHistogram, Drops
 from moneypath.telemetry.recording.collecting import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, Collection
+from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.lanes import NoLane, PaymentLane, PaymentRecord
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
@@ -159,7 +152,7 @@ class Recorder:
         try:
             lane = self._lanes[traffic][cohort][operation]
             record = PaymentRecord()
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             lane = self._lane_otherwise(operation, traffic, cohort)
             record = LockedPayment() if self._locked else PaymentRecord()
         record.lane = lane
@@ -175,7 +168,7 @@ class Recorder:
         """
         try:
             lane = self._lanes[traffic][cohort][operation]
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             lane = self._lane_otherwise(operation, traffic, cohort)
             lane.start()
             return lane
@@ -188,7 +181,7 @@ class Recorder:
             return self._no_lane
         try:
             return self._book.lanes[traffic][cohort][operation]
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             self._drops.count(DropReason.UNKNOWN_VALUE)
             return self._no_lane
 
