@@ -225,3 +225,38 @@ def test_labels_of_a_metric_cannot_be_changed(catalogue: Catalogue) -> None:
     labels: Any = catalogue["moneypath_payments_total"].labels
     with pytest.raises(TypeError):
         labels["provider"] = ("anything",)
+
+
+WRONG_KINDS: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name: None is no str"),
+    ({"help": None}, "help: None is no str"),
+    ({"kind": "counter"}, "kind: 'counter' is no MetricKind, allowed: counter, gauge, histogram"),
+    ({"unit": "seconds"}, "unit: 'seconds' is no Unit"),
+    ({"labels": None}, "labels: None is no Mapping"),
+    ({"labels": {"side": "left"}}, "label side: 'left' is no tuple of texts"),
+    ({"labels": {"side": (1, 2)}}, "is no tuple of texts"),
+    ({"labels": {7: ("a",)}}, "is no tuple of texts"),
+    ({"buckets": None}, "buckets: None is no tuple"),
+    ({"buckets": ("1",)}, "buckets: '1' is no number"),
+    ({"series_budget": "9"}, "series_budget: '9' is no int"),
+    ({"series_budget": float("nan")}, "series_budget: nan is no int"),
+    ({"precreate": 1}, "precreate: 1 is no bool"),
+    ({"merge": "max"}, "merge: 'max' is no Merge"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "reason"), WRONG_KINDS)
+def test_a_value_of_another_kind_is_refused_by_name(wrong: dict[str, Any], reason: str) -> None:
+    """Python asks nobody for types: what was meant as a list of values may be a single text."""
+    given: dict[str, Any] = {"name": "team_steps_total", "kind": MetricKind.COUNTER, "help": "Steps."}
+    with pytest.raises(CatalogueInvalid, match=reason):
+        MetricSpec(**{**given, **wrong})
+    assert MetricSpec(**given).name == "team_steps_total"
+
+
+@pytest.mark.parametrize("unit", ["ms", "milliseconds", "minutes", "megabytes", "percent"])
+def test_a_scaled_unit_is_refused(unit: str) -> None:
+    """Whoever reads a name must not have to ask for the factor; a word that only ends so is fine."""
+    with pytest.raises(CatalogueInvalid, match=f"{unit} is no base unit; there are seconds"):
+        MetricSpec(f"team_size_{unit}", MetricKind.GAUGE, "-")
+    assert MetricSpec(f"team_x{unit}", MetricKind.GAUGE, "-").name == f"team_x{unit}"

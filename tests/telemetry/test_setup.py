@@ -1,6 +1,7 @@
 """A service that has no `moneypath.yaml` yet starts from its providers and currencies."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,23 @@ def test_both_ways_at_once_are_refused(catalogue: Catalogue, slot: str) -> None:
     with pytest.raises(TelemetryError, match="a catalogue and providers, currencies or queues"):
         setup(catalogue, service="checkout", **{slot: ["north"]})  # type: ignore[arg-type]
     assert setup(catalogue, service="checkout").metrics == tuple(catalogue.metrics)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"catalogue": "catalogue.json"}, "catalogue: a str is none[\\s\\S]*Catalogue.load"),
+        ({"catalogue": {}}, "catalogue: a dict is none"),
+        ({"service": None}, "service None: not a service name"),
+        ({"shared": "/run/workers"}, "shared '/run/workers': not what it can be[\\s\\S]*Path"),
+        ({"clock": 5.0}, "clock 5.0: cannot be called"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_at_start_up(
+    catalogue: Catalogue, wrong: dict[str, Any], reason: str
+) -> None:
+    """By a sentence of ours and not by a trace of calls; each as it should be works."""
+    given: dict[str, Any] = {"catalogue": catalogue, "service": "checkout", "shared": False}
+    with pytest.raises(TelemetryError, match=reason):
+        setup(**{**given, **wrong})
+    assert setup(**given).metrics == tuple(catalogue.metrics)

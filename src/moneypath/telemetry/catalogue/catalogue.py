@@ -101,9 +101,9 @@ class Catalogue:
         )
 
     @classmethod
-    def load(cls, file: Path) -> "Catalogue":
+    def load(cls, file: Path | str) -> "Catalogue":
         """Read a catalogue file; raises CatalogueInvalid naming the file and the key."""
-        return catalogue_file.read(file, cls.of)
+        return catalogue_file.read(Path(file), cls.of)
 
     def to_json(self) -> str:
         """Write the catalogue as JSON, one metric a line, the same text for the same catalogue."""
@@ -122,7 +122,7 @@ class Catalogue:
 def _with_edges(spec: MetricSpec, thresholds: Iterable[float]) -> MetricSpec:
     edges = set(spec.buckets)
     for threshold in thresholds:
-        if not 0 < threshold <= LONGEST_THRESHOLD_SECONDS:
+        if not isinstance(threshold, int | float) or not 0 < threshold <= LONGEST_THRESHOLD_SECONDS:
             raise CatalogueInvalid(
                 f"latency threshold on {spec.name}: {threshold} is not within 0 to "
                 f"{LONGEST_THRESHOLD_SECONDS:g} seconds"
