@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit
+from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit, setup
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
 
 Vocabulary = dict[str, tuple[str, ...]]
@@ -95,6 +95,25 @@ def test_threshold_becomes_exactly_one_bucket_edge(vocabulary: Vocabulary) -> No
     built = Catalogue.build(vocabulary, latency_thresholds={name: [0.3, 0.25]})
     assert built[name].buckets == tuple(sorted({*LATENCY_BUCKETS, 0.3}))
     assert built["moneypath_ledger_write_duration_seconds"].buckets == LATENCY_BUCKETS
+
+
+@pytest.mark.parametrize(
+    "name", ["moneypath_ledger_write_duration_seconds", "moneypath_provider_request_duration_seconds"]
+)
+def test_what_bears_an_objective_exists_from_the_first_scrape(vocabulary: Vocabulary, name: str) -> None:
+    """Each combination at 0, so that the first slow one counts; without an objective it comes with use."""
+    judged = Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})
+    for built, expected in ((judged, judged[name].all_series), (Catalogue.build(vocabulary), 0)):
+        scrape = setup(built, service="api", shared=False).render().decode()
+        assert len([line for line in scrape.splitlines() if line.startswith(name)]) == expected
+    assert judged[name].all_series > 100
+
+
+def test_an_objective_asks_for_no_more_than_the_budget(vocabulary: Vocabulary) -> None:
+    """With many providers the combinations come with use, as they do without an objective."""
+    name = "moneypath_provider_request_duration_seconds"
+    vocabulary["providers"] = tuple(f"provider_{number}" for number in range(8))
+    assert not Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})[name].precreate
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan"), float("inf"), 3601.0])

@@ -58,7 +58,8 @@ class Catalogue:
         `vocabulary` needs providers, currencies, checks, schemes and may give methods, operations,
         queues, reasons and routes. `latency_thresholds` maps a histogram's name to the thresholds, in
         seconds, of the objectives on it; each becomes a bucket edge, or no rule could count what lies
-        under it. `own` are metrics of the team's, under names of its own.
+        under it, and every combination of its labels exists from the first scrape if the series budget
+        allows. `own` are metrics of the team's, under names of its own.
         Raises CatalogueInvalid for an unknown slot or histogram and for any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(fill_slots(vocabulary))}
@@ -128,4 +129,6 @@ def _with_edges(spec: MetricSpec, thresholds: Iterable[float]) -> MetricSpec:
                 f"{LONGEST_THRESHOLD_SECONDS:g} seconds"
             )
         edges.add(float(threshold))
-    return replace(spec, buckets=tuple(sorted(edges)))
+    judged = replace(spec, buckets=tuple(sorted(edges)))
+    # What bears an objective exists from the first scrape, or its first slow one would be no increase.
+    return replace(judged, precreate=judged.precreate or judged.all_series <= judged.series_budget)
