@@ -56,10 +56,10 @@ class Catalogue:
         """Build the catalogue of the money path from the values that its labels may take.
 
         `vocabulary` needs providers, currencies, checks, schemes and may give methods, operations,
-        queues, reasons and routes. `latency_thresholds` maps a histogram's name to the thresholds, in
-        seconds, of the objectives on it; each becomes a bucket edge, or no rule could count what lies
-        under it, and every combination of its labels exists from the first scrape if the series budget
-        allows. `own` are metrics of the team's, under names of its own.
+        queues, reasons, routes, certificates, peers and drills. `latency_thresholds` maps a histogram's
+        name to the thresholds, in seconds, of the objectives on it; each becomes a bucket edge, or no rule
+        could count what lies under it, and every combination of its labels exists from the first scrape if
+        the series budget allows. `own` are metrics of the team's, under names of its own.
         Raises CatalogueInvalid for an unknown slot or histogram and for any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(fill_slots(vocabulary))}

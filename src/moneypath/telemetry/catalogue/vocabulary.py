@@ -132,6 +132,15 @@ class SettlementFileResult(StrEnum):
     REPLAYED = "replayed"
 
 
+class WebhookResult(StrEnum):
+    """What became of a notification that a provider sent."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    BAD_SIGNATURE = "bad_signature"
+
+
 class DeadLetterReason(StrEnum):
     """Why a message was set aside."""
 
@@ -211,8 +220,12 @@ OPTIONAL_SLOTS: Mapping[str, tuple[str, ...]] = {
     "operations": tuple(operation.value for operation in Operation),
     "reasons": tuple(reason.value for reason in AtRiskReason),
     "queues": ("outbox", "notifications", "compliance_log"),
-    # Empty: the service that knows its routes closes this set when it wires the HTTP middleware.
+    # Empty: the service that knows its routes closes this set when it wires the HTTP middleware, and whoever
+    # watches certificates, clocks or drills closes theirs by the family's `close_label`.
     "routes": (),
+    "certificates": (),
+    "peers": (),
+    "drills": (),
 }
 
 
