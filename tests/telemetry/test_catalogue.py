@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit
+from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Unit, setup
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
 
 Vocabulary = dict[str, tuple[str, ...]]
@@ -51,6 +51,17 @@ EXPECTED_LABELS = {
     "moneypath_risk_decisions_total": ["decision"],
     "moneypath_risk_signals_total": ["rule"],
     "moneypath_cost_micro_units_total": ["component", "provider"],
+    "moneypath_webhooks_total": ["provider", "result"],
+    "moneypath_webhook_last_timestamp_seconds": ["provider"],
+    "moneypath_certificate_expiry_timestamp_seconds": ["name"],
+    "moneypath_clock_offset_seconds": ["peer"],
+    "moneypath_drill_score_ratio": ["drill"],
+    "moneypath_drill_last_passed_timestamp_seconds": ["drill"],
+    "moneypath_drill_time_to_detect_seconds": ["drill"],
+    "moneypath_drill_time_to_page_seconds": ["drill"],
+    "moneypath_drill_time_to_acknowledge_seconds": ["drill"],
+    "moneypath_drill_time_to_mitigate_seconds": ["drill"],
+    "moneypath_drill_time_to_restore_seconds": ["drill"],
     "http_server_request_duration_seconds": [
         "http_request_method",
         "http_route",
@@ -95,6 +106,25 @@ def test_threshold_becomes_exactly_one_bucket_edge(vocabulary: Vocabulary) -> No
     built = Catalogue.build(vocabulary, latency_thresholds={name: [0.3, 0.25]})
     assert built[name].buckets == tuple(sorted({*LATENCY_BUCKETS, 0.3}))
     assert built["moneypath_ledger_write_duration_seconds"].buckets == LATENCY_BUCKETS
+
+
+@pytest.mark.parametrize(
+    "name", ["moneypath_ledger_write_duration_seconds", "moneypath_provider_request_duration_seconds"]
+)
+def test_what_bears_an_objective_exists_from_the_first_scrape(vocabulary: Vocabulary, name: str) -> None:
+    """Each combination at 0, so that the first slow one counts; without an objective it comes with use."""
+    judged = Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})
+    for built, expected in ((judged, judged[name].all_series), (Catalogue.build(vocabulary), 0)):
+        scrape = setup(built, service="api", shared=False).render().decode()
+        assert len([line for line in scrape.splitlines() if line.startswith(name)]) == expected
+    assert judged[name].all_series > 100
+
+
+def test_an_objective_asks_for_no_more_than_the_budget(vocabulary: Vocabulary) -> None:
+    """With many providers the combinations come with use, as they do without an objective."""
+    name = "moneypath_provider_request_duration_seconds"
+    vocabulary["providers"] = tuple(f"provider_{number}" for number in range(8))
+    assert not Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})[name].precreate
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan"), float("inf"), 3601.0])
@@ -225,3 +255,38 @@ def test_labels_of_a_metric_cannot_be_changed(catalogue: Catalogue) -> None:
     labels: Any = catalogue["moneypath_payments_total"].labels
     with pytest.raises(TypeError):
         labels["provider"] = ("anything",)
+
+
+WRONG_KINDS: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name: None is no str"),
+    ({"help": None}, "help: None is no str"),
+    ({"kind": "counter"}, "kind: 'counter' is no MetricKind, allowed: counter, gauge, histogram"),
+    ({"unit": "seconds"}, "unit: 'seconds' is no Unit"),
+    ({"labels": None}, "labels: None is no Mapping"),
+    ({"labels": {"side": "left"}}, "label side: 'left' is no tuple of texts"),
+    ({"labels": {"side": (1, 2)}}, "is no tuple of texts"),
+    ({"labels": {7: ("a",)}}, "is no tuple of texts"),
+    ({"buckets": None}, "buckets: None is no tuple"),
+    ({"buckets": ("1",)}, "buckets: '1' is no number"),
+    ({"series_budget": "9"}, "series_budget: '9' is no int"),
+    ({"series_budget": float("nan")}, "series_budget: nan is no int"),
+    ({"precreate": 1}, "precreate: 1 is no bool"),
+    ({"merge": "max"}, "merge: 'max' is no Merge"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "reason"), WRONG_KINDS)
+def test_a_value_of_another_kind_is_refused_by_name(wrong: dict[str, Any], reason: str) -> None:
+    """Python asks nobody for types: what was meant as a list of values may be a single text."""
+    given: dict[str, Any] = {"name": "team_steps_total", "kind": MetricKind.COUNTER, "help": "Steps."}
+    with pytest.raises(CatalogueInvalid, match=reason):
+        MetricSpec(**{**given, **wrong})
+    assert MetricSpec(**given).name == "team_steps_total"
+
+
+@pytest.mark.parametrize("unit", ["ms", "milliseconds", "minutes", "megabytes", "percent"])
+def test_a_scaled_unit_is_refused(unit: str) -> None:
+    """Whoever reads a name must not have to ask for the factor; a word that only ends so is fine."""
+    with pytest.raises(CatalogueInvalid, match=f"{unit} is no base unit; there are seconds"):
+        MetricSpec(f"team_size_{unit}", MetricKind.GAUGE, "-")
+    assert MetricSpec(f"team_x{unit}", MetricKind.GAUGE, "-").name == f"team_x{unit}"

@@ -237,3 +237,79 @@ def test_recorders_share_nothing(catalogue: Catalogue) -> None:
         payment.finish("succeeded", "north")
     assert b" 1.0\n" in one.render()
     assert b" 1.0\n" not in two.render()
+
+
+class Hostile:
+    """Raise whatever is done with it."""
+
+    def _raise(self, *_: object) -> Any:
+        raise RuntimeError("hostile")
+
+    __add__ = __radd__ = __lt__ = __le__ = __gt__ = __ge__ = __rshift__ = __bool__ = __float__ = _raise
+    __eq__ = __hash__ = __sub__ = __rsub__ = _raise
+
+
+class HostileText(str):
+    """A text that raises when it is looked up, as one that is loaded late may."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hostile")
+
+
+class HostileNumber(int):
+    """A number that raises when it is compared."""
+
+    def _raise(self, *_: object) -> Any:
+        raise RuntimeError("hostile")
+
+    __lt__ = __le__ = __gt__ = __ge__ = __rshift__ = __radd__ = __rsub__ = _raise
+
+
+# As a duration and as an instant the second one does well: floats compare themselves with it.
+@pytest.mark.parametrize(("value", "refused"), [(Hostile(), 6), (HostileNumber(3), 4)])
+def test_a_value_that_raises_anything_is_dropped_and_counted(
+    recorder: Recorder, read: Read, value: Any, refused: int
+) -> None:
+    """Not only the errors that numbers raise: none reaches a payment, and no payment stays in flight."""
+    recorder.counter(ATTEMPTS).inc(value, **ATTEMPT)
+    recorder.histogram(DURATION).observe(value, **ATTEMPT)
+    recorder.gauge(ROUTING).set(value, provider="north")
+    with recorder.payment("capture") as payment:
+        payment.finish("succeeded", "north", fee_micro_units=value)
+    with recorder.payment("capture", since=value) as payment:
+        payment.finish("succeeded", "north")
+    recorder.begin("capture").finish(value, "succeeded", "north")
+    assert drops(read) == {"not_a_number": refused}
+    assert read("moneypath_payments_in_flight", operation="capture") == 0
+    assert read(ATTEMPTS, **ATTEMPT) == 0
+
+
+@pytest.mark.parametrize("value", [Hostile(), HostileText("north")])
+def test_a_label_that_raises_anything_is_dropped_and_counted(
+    recorder: Recorder, read: Read, value: Any
+) -> None:
+    """The same holds for labels, of metrics and of payments."""
+    recorder.counter(ATTEMPTS).inc(1, **{**ATTEMPT, "provider": value})
+    recorder.histogram(DURATION).observe(1, **{**ATTEMPT, "provider": value})
+    recorder.gauge(ROUTING).set(1, provider=value)
+    recorder.gauge(ROUTING).clear(provider=value)
+    for labels in ((value,), ("capture", value), ("capture", "live", value)):
+        with recorder.payment(*labels) as payment:
+            payment.finish("succeeded", "north")
+        recorder.begin(*labels).finish(0.1, "succeeded", "north")
+    for end in ((value, "north"), ("succeeded", value)):
+        with recorder.payment("capture") as payment:
+            payment.finish(*end)
+        recorder.begin("capture").finish(0.1, *end)
+    assert drops(read) == {"unknown_value": 14}
+    assert read("moneypath_payments_in_flight", operation="capture") == 0
+
+
+def test_an_instant_too_large_for_a_clock_is_dropped(recorder: Recorder, read: Read) -> None:
+    """What no float can hold raises when it is subtracted from one."""
+    with recorder.payment("capture", since=10**400) as payment:
+        payment.finish("succeeded", "north")
+    assert sum(drops(read).values()) == 1
+    assert read("moneypath_payments_in_flight", operation="capture") == 0

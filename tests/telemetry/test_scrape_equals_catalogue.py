@@ -14,6 +14,9 @@ VOCABULARY = {
     "checks": ("ledger_balance",),
     "schemes": ("visa",),
     "routes": ("/v1/payments",),
+    "certificates": ("api.example",),
+    "peers": ("ntp.example",),
+    "drills": ("drill-006-double-charge",),
 }
 Series = tuple[str, frozenset[tuple[str, str]]]
 

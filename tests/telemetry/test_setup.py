@@ -1,5 +1,8 @@
 """A service that has no `moneypath.yaml` yet starts from its providers and currencies."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, TelemetryError, setup
@@ -36,8 +39,69 @@ def test_what_is_missing_is_named(missing: str) -> None:
         setup(service="checkout", **known)  # type: ignore[arg-type]
 
 
-def test_both_ways_at_once_are_refused(catalogue: Catalogue) -> None:
+def test_a_team_names_its_queues() -> None:
+    """They stand beside those of every money path, and exist from the first scrape."""
+    start = partial(setup, service="checkout", providers=["north"], currencies=["EUR"])
+    scrape = start(queues=["payouts", "refunds"]).render().decode()
+    for queue in ("outbox", "notifications", "compliance_log", "payouts", "refunds"):
+        assert f'moneypath_dead_letters_total{{queue="{queue}",reason="malformed"}} 0' in scrape
+    assert 'queue="payouts"' not in start().render().decode()
+
+
+@pytest.mark.parametrize("slot", ["providers", "currencies", "queues"])
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("north", "'north' is no list of names"),
+        (["north", 7], "is no list of names"),
+        (None, "None is no list of names"),
+        (["north", "south", "north"], "'north' stands twice"),
+        (["north", ""], "is empty, too long or not printable"),
+        (["north", "4111111111111111"], "reads as a card number or a secret"),
+        ([f"number_{number}" for number in range(200)], "series_budget: [0-9]+ is exceeded"),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused(slot: str, wrong: object, reason: str) -> None:
+    """A single name above all: it would have been taken for one value a letter."""
+    given = {"providers": ["north"], "currencies": ["EUR"], slot: wrong}
+    with pytest.raises(CatalogueInvalid, match=reason) as refused:
+        setup(service="checkout", **given)  # type: ignore[arg-type]
+    assert (
+        slot in str(refused.value) or "label" in str(refused.value) or "series_budget" in str(refused.value)
+    )
+    assert "4111111111111111" not in str(refused.value)
+
+
+@pytest.mark.parametrize("queue", ["outbox", "payouts"])
+def test_a_queue_that_is_there_already_is_refused(queue: str) -> None:
+    """One of every money path's, or one that stands twice."""
+    with pytest.raises(CatalogueInvalid, match=f"queues: '{queue}' stands twice"):
+        setup(service="checkout", providers=["north"], currencies=["EUR"], queues=["payouts", queue])
+
+
+@pytest.mark.parametrize("slot", ["providers", "currencies", "queues"])
+def test_both_ways_at_once_are_refused(catalogue: Catalogue, slot: str) -> None:
     """Nothing says which of the two is meant; a catalogue alone works as ever."""
-    with pytest.raises(TelemetryError, match="a catalogue and providers"):
-        setup(catalogue, service="checkout", providers=["north"])
+    with pytest.raises(TelemetryError, match="a catalogue and providers, currencies or queues"):
+        setup(catalogue, service="checkout", **{slot: ["north"]})  # type: ignore[arg-type]
     assert setup(catalogue, service="checkout").metrics == tuple(catalogue.metrics)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"catalogue": "catalogue.json"}, "catalogue: a str is none[\\s\\S]*Catalogue.load"),
+        ({"catalogue": {}}, "catalogue: a dict is none"),
+        ({"service": None}, "service None: not a service name"),
+        ({"shared": "/run/workers"}, "shared '/run/workers': not what it can be[\\s\\S]*Path"),
+        ({"clock": 5.0}, "clock 5.0: cannot be called"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_at_start_up(
+    catalogue: Catalogue, wrong: dict[str, Any], reason: str
+) -> None:
+    """By a sentence of ours and not by a trace of calls; each as it should be works."""
+    given: dict[str, Any] = {"catalogue": catalogue, "service": "checkout", "shared": False}
+    with pytest.raises(TelemetryError, match=reason):
+        setup(**{**given, **wrong})
+    assert setup(**given).metrics == tuple(catalogue.metrics)

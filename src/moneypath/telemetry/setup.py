@@ -32,6 +32,7 @@ def setup(
     service: str,
     providers: Iterable[str] = (),
     currencies: Iterable[str] = (),
+    queues: Iterable[str] = (),
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
     tracer: Tracer = SILENT,
@@ -40,7 +41,7 @@ def setup(
     """Make the recorder of one process.
 
     A service without a `moneypath.yaml`, hence without a generated catalogue to load, names its `providers`
-    and `currencies` instead and gets the catalogue of `Catalogue.start`.
+    and `currencies` instead, and `queues` of its own, and gets the catalogue of `Catalogue.start`.
     `metrics` names what this service records (None: everything), so that no process exposes
     zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
     gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
@@ -51,16 +52,12 @@ def setup(
     True, False, or the folder in which to share. Where sharing fails, that is logged and counted as
     dropped, and the worker counts for itself.
     """
-    if not _SERVICE.fullmatch(service) or is_sensitive(service):
-        raise TelemetryError(
-            f"service {service!r}: not a service name",
-            hint="lower case letters, digits and dashes, a letter first, at most 63 characters",
-        )
+    _refuse_other_kinds(catalogue, service, clock, shared)
     if catalogue is None:
-        catalogue = Catalogue.start(providers=providers, currencies=currencies)
-    elif providers or currencies:
+        catalogue = Catalogue.start(providers=providers, currencies=currencies, queues=queues)
+    elif providers or currencies or queues:
         raise TelemetryError(
-            "setup: a catalogue and providers or currencies",
+            "setup: a catalogue and providers, currencies or queues",
             hint="the catalogue names them already; leave them out, or give them without a catalogue",
         )
     names = set(catalogue.metrics if metrics is None else metrics)
@@ -91,3 +88,20 @@ def setup(
         follow_forks(recorder, joining)
     tracer.start(recorder.count_drop)
     return recorder
+
+
+def _refuse_other_kinds(catalogue: object, service: object, clock: object, shared: object) -> None:
+    if not isinstance(service, str) or not _SERVICE.fullmatch(service) or is_sensitive(service):
+        raise TelemetryError(
+            f"service {service!r}: not a service name",
+            hint="lower case letters, digits and dashes, a letter first, at most 63 characters",
+        )
+    if catalogue is not None and not isinstance(catalogue, Catalogue):
+        raise TelemetryError(
+            f"catalogue: a {type(catalogue).__name__} is none", hint="Catalogue.load(file) reads one"
+        )
+    if shared is not None and not isinstance(shared, bool | Path):
+        # A text would be as true as any, and the folder that it names never used.
+        raise TelemetryError(f"shared {shared!r}: not what it can be", hint="None, True, False or a Path")
+    if not callable(clock):
+        raise TelemetryError(f"clock {clock!r}: cannot be called", hint="as time.perf_counter")

@@ -9,6 +9,7 @@ from typing import Any
 
 from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.integrations.asgi import Receive, Scope, Send, metrics_endpoint
+from moneypath.telemetry.otlp import push
 
 recorder = setup(
     Catalogue.build(
@@ -17,6 +18,9 @@ recorder = setup(
     service="shop",
 )
 metrics = metrics_endpoint(recorder)
+pushing = None
+if "PUSH_TO" in os.environ:
+    pushing = push(recorder, endpoint=os.environ["PUSH_TO"], interval_seconds=0.2)
 # Servers, drivers and exporters have threads: one is there when a server forks.
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 
@@ -35,6 +39,9 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
+        if pushing is not None:
+            # uvicorn's worker ends by a signal, after which nothing runs that was left for the exit.
+            pushing.close(timeout_seconds=60)
         await send({"type": "lifespan.shutdown.complete"})
     elif scope["path"] == "/metrics":
         await metrics(scope, receive, send)

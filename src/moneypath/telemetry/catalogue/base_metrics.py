@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from moneypath.telemetry.catalogue.business_metrics import business_metrics
 from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
 from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
+from moneypath.telemetry.catalogue.standing_metrics import standing_metrics
 from moneypath.telemetry.catalogue.vocabulary import (
     HTTP_METHODS,
     HTTP_STATUS_CODES,
@@ -27,6 +28,7 @@ def base_metrics(slots: Slots) -> Iterator[MetricSpec]:
     yield from _ledger_metrics(slots)
     yield from _integrity_metrics(slots)
     yield from business_metrics(slots)
+    yield from standing_metrics(slots)
     yield from _service_metrics(slots)
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import STARTING_CHECKS, STARTING_SCHEMES, fill_slots
+from moneypath.telemetry.catalogue.vocabulary import (
+    OPTIONAL_SLOTS,
+    STARTING_CHECKS,
+    STARTING_SCHEMES,
+    fill_slots,
+    names_in,
+)
 from moneypath.telemetry.errors import CatalogueInvalid
 
 __all__ = ["Catalogue", "Merge", "MetricKind", "MetricSpec", "Unit"]
@@ -42,7 +48,7 @@ class Catalogue:
     @classmethod
     def build(
         cls,
-        vocabulary: Mapping[str, tuple[str, ...]],
+        vocabulary: Mapping[str, Iterable[str]],
         *,
         latency_thresholds: Mapping[str, Iterable[float]] | None = None,
         own: Iterable[MetricSpec] = (),
@@ -50,9 +56,10 @@ class Catalogue:
         """Build the catalogue of the money path from the values that its labels may take.
 
         `vocabulary` needs providers, currencies, checks, schemes and may give methods, operations,
-        queues, reasons and routes. `latency_thresholds` maps a histogram's name to the thresholds, in
-        seconds, of the objectives on it; each becomes a bucket edge, or no rule could count what lies
-        under it. `own` are metrics of the team's, under names of its own.
+        queues, reasons, routes, certificates, peers and drills. `latency_thresholds` maps a histogram's
+        name to the thresholds, in seconds, of the objectives on it; each becomes a bucket edge, or no rule
+        could count what lies under it, and every combination of its labels exists from the first scrape if
+        the series budget allows. `own` are metrics of the team's, under names of its own.
         Raises CatalogueInvalid for an unknown slot or histogram and for any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(fill_slots(vocabulary))}
@@ -75,25 +82,29 @@ class Catalogue:
         return cls.of(specs.values())
 
     @classmethod
-    def start(cls, *, providers: Iterable[str], currencies: Iterable[str]) -> "Catalogue":
+    def start(
+        cls, *, providers: Iterable[str], currencies: Iterable[str], queues: Iterable[str] = ()
+    ) -> "Catalogue":
         """Build the catalogue of a service that has no `moneypath.yaml` yet, from what it has to know.
 
-        Card schemes are the usual ones and `other`, the one integrity check is `ledger_balance`. Raises
-        CatalogueInvalid if providers or currencies are missing or are no label values.
+        Card schemes are the usual ones and `other`, the one integrity check is `ledger_balance`; `queues`
+        are those of the team beside `outbox`, `notifications` and `compliance_log`. Raises CatalogueInvalid
+        if providers or currencies are missing, and for what is no label value or stands there already.
         """
         return cls.build(
             {
-                "providers": tuple(providers),
-                "currencies": tuple(currencies),
+                "providers": providers,
+                "currencies": currencies,
+                "queues": (*OPTIONAL_SLOTS["queues"], *names_in("queues", queues)),
                 "schemes": STARTING_SCHEMES,
                 "checks": STARTING_CHECKS,
             }
         )
 
     @classmethod
-    def load(cls, file: Path) -> "Catalogue":
+    def load(cls, file: Path | str) -> "Catalogue":
         """Read a catalogue file; raises CatalogueInvalid naming the file and the key."""
-        return catalogue_file.read(file, cls.of)
+        return catalogue_file.read(Path(file), cls.of)
 
     def to_json(self) -> str:
         """Write the catalogue as JSON, one metric a line, the same text for the same catalogue."""
@@ -112,10 +123,12 @@ class Catalogue:
 def _with_edges(spec: MetricSpec, thresholds: Iterable[float]) -> MetricSpec:
     edges = set(spec.buckets)
     for threshold in thresholds:
-        if not 0 < threshold <= LONGEST_THRESHOLD_SECONDS:
+        if not isinstance(threshold, int | float) or not 0 < threshold <= LONGEST_THRESHOLD_SECONDS:
             raise CatalogueInvalid(
                 f"latency threshold on {spec.name}: {threshold} is not within 0 to "
                 f"{LONGEST_THRESHOLD_SECONDS:g} seconds"
             )
         edges.add(float(threshold))
-    return replace(spec, buckets=tuple(sorted(edges)))
+    judged = replace(spec, buckets=tuple(sorted(edges)))
+    # What bears an objective exists from the first scrape, or its first slow one would be no increase.
+    return replace(judged, precreate=judged.precreate or judged.all_series <= judged.series_budget)

@@ -14,6 +14,11 @@ from moneypath.telemetry.redaction import redact
 # Prometheus' own, and the parameters of the recording calls, which take labels as keywords.
 RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "amount", "value", "seconds", "self"})
 RESERVED_SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_info")
+# Whoever reads a name must not have to ask for the factor.
+SCALED_UNITS = (
+    *("milliseconds", "millis", "ms", "microseconds", "us", "nanoseconds", "ns", "minutes", "hours", "days"),
+    *("kilobytes", "megabytes", "percent", "cents"),
+)
 NAME_LENGTH_LIMIT = 100
 VALUE_LENGTH_LIMIT = 128
 
@@ -73,6 +78,8 @@ class MetricSpec:
     merge: Merge = Merge.LATEST
 
     def __post_init__(self) -> None:
+        for problem in _kinds_of_values(self):
+            raise CatalogueInvalid(f"metric {self.name}: {problem}")
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
         for problem in _problems(self):
             raise CatalogueInvalid(f"metric {self.name}: {problem}")
@@ -95,6 +102,11 @@ class MetricSpec:
         return len(self.buckets) + 3 if self.kind is MetricKind.HISTOGRAM else 1
 
     @property
+    def all_series(self) -> int:
+        """Return how many exposed series all combinations make; 0 while a label is open."""
+        return math.prod(map(len, self.labels.values())) * self.series_per_combination
+
+    @property
     def is_closed(self) -> bool:
         """Tell whether every label has its values."""
         return all(self.labels.values())
@@ -102,6 +114,30 @@ class MetricSpec:
     def combinations(self) -> Iterator[tuple[str, ...]]:
         """Yield every combination of label values, in the order of `labels`."""
         return product(*self.labels.values())
+
+
+def _kinds_of_values(spec: MetricSpec) -> Iterator[str]:
+    """Yield what is of another kind than declared, which the rules below could not even look at."""
+    kinds = {"name": str, "kind": MetricKind, "help": str, "unit": Unit, "series_budget": int}
+    for key, kind in {
+        **kinds,
+        "labels": Mapping,
+        "buckets": tuple,
+        "precreate": bool,
+        "merge": Merge,
+    }.items():
+        value = getattr(spec, key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            allowed = f", allowed: {', '.join(map(str, kind))}" if issubclass(kind, StrEnum) else ""
+            yield f"{key}: {value!r} is no {kind.__name__}{allowed}"
+            return
+    for label, values in spec.labels.items():
+        # A single text would be read letter by letter.
+        if not isinstance(values, tuple) or not all(isinstance(each, str) for each in (label, *values)):
+            yield f"label {label}: {values!r} is no tuple of texts"
+    for edge in spec.buckets:
+        if not isinstance(edge, int | float):
+            yield f"buckets: {edge!r} is no number"
 
 
 def _problems(spec: MetricSpec) -> Iterator[str]:
@@ -112,10 +148,8 @@ def _problems(spec: MetricSpec) -> Iterator[str]:
     if spec.series_budget < 1:
         yield f"series_budget: {spec.series_budget} is below 1"
     # A gauge fills as it is set, but nothing stops all of its combinations from being set.
-    if spec.precreate or spec.kind is MetricKind.GAUGE:
-        needed = math.prod(map(len, spec.labels.values())) * spec.series_per_combination
-        if needed > spec.series_budget:
-            yield f"series_budget: {spec.series_budget} is exceeded, the labels make {needed} series"
+    if (spec.precreate or spec.kind is MetricKind.GAUGE) and spec.all_series > spec.series_budget:
+        yield f"series_budget: {spec.series_budget} is exceeded, the labels make {spec.all_series} series"
 
 
 def _name_problems(spec: MetricSpec) -> Iterator[str]:
@@ -126,6 +160,9 @@ def _name_problems(spec: MetricSpec) -> Iterator[str]:
         yield f"name: has to be lower_snake_case of at most {NAME_LENGTH_LIMIT} characters"
     if (spec.kind is MetricKind.COUNTER) != spec.name.endswith("_total"):
         yield f"name: _total ends the names of counters and of nothing else, this is a {spec.kind}"
+    scaled = next((unit for unit in SCALED_UNITS if stem.endswith(f"_{unit}")), None)
+    if scaled is not None:
+        yield f"name: {scaled} is no base unit; there are {', '.join(unit for unit in Unit if unit)}"
     if stem.endswith(RESERVED_SUFFIXES):
         yield f"name: must not end in any of {', '.join(RESERVED_SUFFIXES)}"
     if spec.unit and not stem.endswith(f"_{spec.unit}"):

@@ -43,9 +43,12 @@ UNITS: Mapping[Unit, str] = {
 _LARGEST_INTEGER = 2**63 - 1
 
 
-def resource_metrics(recorder: Recorder, resource: Resource) -> ResourceMetrics:
-    """Read a recorder once and return its metrics as those of `resource`, in the order of their names."""
-    samples = recorder.snapshot()
+def resource_metrics(recorder: Recorder, resource: Resource, *, own_only: bool = False) -> ResourceMetrics:
+    """Read a recorder once and return its metrics as those of `resource`, in the order of their names.
+
+    They are those of all workers, as a scrape is; `own_only` leaves out what others recorded.
+    """
+    samples = recorder.snapshot(own_only=own_only)
     now = time_ns()
     begun = recorder.begun_unix_nanos
     metrics = [metric for each in samples if (metric := _metric(each, begun, now)) is not None]

@@ -1,7 +1,5 @@
 """The one call that sends a recorder's numbers to a collector."""
 
-import os
-import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -29,8 +27,10 @@ def push(
 
     `endpoint` is the collector's base address (`http://collector:4318`); without one, the variables that
     OpenTelemetry defines decide. An export gives up after `timeout_seconds`, its retries included.
-    `instance` tells processes of one service apart (default: host and process id). Raises TelemetryError
-    for an address or a time that cannot be meant.
+    Call it in every worker: one of them sends the numbers of all, and another one when it has gone.
+    `instance` tells processes of one service apart, and has to be the same for workers that share
+    (default: host and process id, or host and group). Raises TelemetryError for an address or a time
+    that cannot be meant.
     """
     for name, seconds in (("interval_seconds", interval_seconds), ("timeout_seconds", timeout_seconds)):
         if not 0 < seconds <= LONGEST_INTERVAL_SECONDS:
@@ -45,7 +45,7 @@ def push(
     resource = Resource.create(
         {
             "service.name": recorder.service,
-            "service.instance.id": instance or f"{socket.gethostname()}:{os.getpid()}",
+            "service.instance.id": instance or recorder.instance,
         }
     )
     return RecorderReader(

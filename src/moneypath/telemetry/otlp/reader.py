@@ -17,6 +17,10 @@ from opentelemetry.sdk.resources import Resource
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.otlp.conversion import resource_metrics
 from moneypath.telemetry.recording.recorder import Recorder
+from moneypath.telemetry.recording.store import Turn
+
+# A worker that ends sends again for others that end beside it, this many times.
+LAST_EXPORTS = 8
 
 
 class RecorderReader(MetricReader):
@@ -24,8 +28,10 @@ class RecorderReader(MetricReader):
 
     No payment waits for it: recording touches neither the thread nor a lock of it. One export at a time and
     none queued, for the next one carries all numbers again; one that fails or takes longer than
-    `timeout_seconds` is counted as `export_missed`. Given to a `MeterProvider`, it exports that provider's
-    metrics in the same request. Threads do not survive a fork: make it in the process that records.
+    `timeout_seconds` is counted as `export_missed`. Of workers that share their cells one exports the
+    numbers of all, and another one when it has gone; give them one `resource`. Given to a `MeterProvider`,
+    it exports that provider's metrics in the same request. Threads do not survive a fork: make it in the
+    process that records.
     """
 
     def __init__(
@@ -69,7 +75,10 @@ class RecorderReader(MetricReader):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Export now, after the one under way; tell whether it was delivered."""
+        """Export now, after the one under way; tell whether it was delivered.
+
+        What another worker sends counts as delivered.
+        """
         if not self._one_at_a_time.acquire(timeout=timeout_millis / 1000):
             return False
         try:
@@ -82,9 +91,12 @@ class RecorderReader(MetricReader):
             with self._one_at_a_time:
                 self._export()
         with self._one_at_a_time:
-            self._export()
+            for _ in range(LAST_EXPORTS):
+                self._export(last=True)
+                if not self._recorder.hand_over():
+                    break
 
-    def _export(self) -> bool:
+    def _export(self, *, last: bool = False) -> bool:
         # The exporter speaks HTTP itself, which whoever observes HTTP must not report as the service's.
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         milliseconds = self._timeout_seconds * 1000
@@ -92,8 +104,10 @@ class RecorderReader(MetricReader):
             self._others = []
             if self._collect is not None:
                 self.collect(timeout_millis=milliseconds)
-            own = resource_metrics(self._recorder, self._resource)
-            result = self._exporter.export(MetricsData([own, *self._others]), timeout_millis=milliseconds)
+            all_metrics = [*self._ours(last=last), *self._others]
+            if not all_metrics:
+                return True
+            result = self._exporter.export(MetricsData(all_metrics), timeout_millis=milliseconds)
         except Exception:  # noqa: BLE001  # an exporter's defect must not end the thread; it is counted
             result = MetricExportResult.FAILURE
         finally:
@@ -101,6 +115,12 @@ class RecorderReader(MetricReader):
         if result is not MetricExportResult.SUCCESS:
             self._recorder.count_drop(DropReason.EXPORT_MISSED)
         return result is MetricExportResult.SUCCESS
+
+    def _ours(self, *, last: bool) -> list[ResourceMetrics]:
+        turn = self._recorder.turn(last=last)
+        if turn is Turn.NOTHING:
+            return []
+        return [resource_metrics(self._recorder, self._resource, own_only=turn is Turn.OWN)]
 
     def _receive_metrics(
         self,

@@ -7,7 +7,8 @@ from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.exposition.samples import Cells, MetricSamples
 from moneypath.telemetry.recording import gauges, payments
-from moneypath.telemetry.recording.cells import CounterFamily, Drops, GaugeFamily, HistogramFamily
+from moneypath.telemetry.recording.cells import Drops
+from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.payments import FrozenPayments, PaymentBook
 from moneypath.telemetry.recording.store import DROPS as DROPS_SLOT
 from moneypath.telemetry.recording.store import CellStore, Source
@@ -58,9 +59,9 @@ class Collection:
         """Return what is recorded, by name."""
         return self._specs
 
-    def collect(self) -> Iterator[MetricSamples]:
+    def collect(self, *, own_only: bool = False) -> Iterator[MetricSamples]:
         """Yield the samples of each metric; payments are copied first and at once, so that they agree."""
-        merged = self._store.merged()
+        merged = None if own_only else self._store.merged()
         for _ in range(0 if merged is None else merged.skipped):
             self.drops.count(DropReason.SHARED_FILE)
         source: Source = self._store if merged is None else merged

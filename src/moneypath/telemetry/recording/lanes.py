@@ -15,7 +15,7 @@ from typing import Self
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
 from moneypath.telemetry.correlation.context import Active
 from moneypath.telemetry.exposition.samples import KeptExemplars, Key
-from moneypath.telemetry.recording.cells import LARGEST, Drops, active
+from moneypath.telemetry.recording.cells import ANY_ERROR, LARGEST, Drops, active
 from moneypath.telemetry.recording.endings import outcome_of
 from moneypath.telemetry.recording.store import PAYMENTS, CellStore, LiveCells
 
@@ -108,7 +108,7 @@ class PaymentLane:
         """
         try:
             cells = self.rows[outcome][provider]
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             opened = self._open_row(outcome, provider)
             if isinstance(opened, DropReason):
                 self.drop(opened)
@@ -121,7 +121,7 @@ class PaymentLane:
                 return
             cells[0] += seconds
             cells[bucket] += 1.0
-        except (TypeError, ValueError, ArithmeticError):
+        except ANY_ERROR:
             self._drop_number(seconds)
             return
         try:
@@ -131,7 +131,7 @@ class PaymentLane:
                     self._add_fee(cells, fee_micro_units)
                 else:
                     cells[1] += fee_micro_units
-        except (TypeError, ValueError, ArithmeticError):
+        except ANY_ERROR:
             self._add_fee(cells, fee_micro_units)
         context = active()
         if context is not None and context.sampled:
@@ -153,7 +153,7 @@ class PaymentLane:
     def _open_row(self, outcome: str, provider: str) -> LiveCells | DropReason:
         try:
             rows, key = self.rows[outcome], self._row_key(outcome, provider)
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             return DropReason.UNKNOWN_VALUE
         zero = (0.0, 0, *[0] * (len(self._edges) - BUCKETS))
         cells = self._store.allocate(PAYMENTS, key, zero)
@@ -168,10 +168,14 @@ class PaymentLane:
         """Add a fee that is a float or a large one; drop one that is no amount or has no metric."""
         if not self._fee_bits:
             self._drops.count(DropReason.UNKNOWN_METRIC)
-        elif isinstance(fee_micro_units, int | float) and 0 <= fee_micro_units <= LARGEST:
-            cells[FEE] += fee_micro_units
-        else:
-            self._drops.count_number(fee_micro_units)
+            return
+        try:
+            if isinstance(fee_micro_units, int | float) and 0 <= fee_micro_units <= LARGEST:
+                cells[FEE] += fee_micro_units
+                return
+        except ANY_ERROR:
+            pass
+        self._drops.count_number(fee_micro_units)
 
     def _keep_exemplar(
         self, outcome: str, provider: str, bucket: int, seconds: float, context: Active
@@ -237,7 +241,7 @@ class PaymentRecord:
         clock = lane.clock
         try:
             seconds = clock() - begun
-        except TypeError:
+        except ANY_ERROR:
             seconds = begun
         lane.finish(seconds, outcome, provider, fee_micro_units)
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
-from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram, Drops
+from moneypath.telemetry.recording.cells import Bound, BoundCounter, BoundGauge, BoundHistogram, Drops
 from moneypath.telemetry.recording.lanes import PaymentLane, PaymentRecord
 from moneypath.telemetry.recording.store import CellStore, LiveCells
 
@@ -42,19 +42,30 @@ class LockedDrops(Drops):
             super().count(reason)
 
 
-class LockedCounter(BoundCounter):
-    """A counter under a lock."""
+class _UnderLock(Bound):
+    """A handle with a lock of its own; a class of it says what is done under it."""
 
-    __slots__ = ("_lock",)
+    # A slot here and more of them in a handle would not fit together: `_lock` stands in each class.
+    __slots__ = ()
+    _lock: AbstractContextManager[object]
 
     def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
         super().__init__(cells, edges, drops)
-        self._lock = threading.Lock()
+        self._renew_lock()
 
     def rebind(self, cells: LiveCells) -> None:
         """Record in other cells from now on, under a lock that no lost thread holds."""
         super().rebind(cells)
-        self._lock = threading.Lock()
+        self._renew_lock()
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()  # type: ignore[misc]  # each class has the slot
+
+
+class LockedCounter(_UnderLock, BoundCounter):
+    """A counter under a lock."""
+
+    __slots__ = ("_lock",)
 
     def inc(self, amount: float = 1) -> None:
         """Add `amount`."""
@@ -62,39 +73,26 @@ class LockedCounter(BoundCounter):
             super().inc(amount)
 
 
-class LockedGauge(BoundGauge):
+class LockedGauge(_UnderLock, BoundGauge):
     """A gauge under a lock."""
 
     __slots__ = ("_lock",)
-
-    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
-        super().__init__(cells, edges, drops)
-        self._lock = threading.Lock()
-
-    def rebind(self, cells: LiveCells) -> None:
-        """Record in other cells from now on, under a lock that no lost thread holds."""
-        super().rebind(cells)
-        self._lock = threading.Lock()
 
     def set(self, value: float) -> None:
         """Set the value."""
         with self._lock:
             super().set(value)
 
+    def clear(self) -> None:
+        """Make the gauge absent."""
+        with self._lock:
+            super().clear()
 
-class LockedHistogram(BoundHistogram):
+
+class LockedHistogram(_UnderLock, BoundHistogram):
     """A histogram under a lock."""
 
     __slots__ = ("_lock",)
-
-    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
-        super().__init__(cells, edges, drops)
-        self._lock = threading.Lock()
-
-    def rebind(self, cells: LiveCells) -> None:
-        """Record in other cells from now on, under a lock that no lost thread holds."""
-        super().rebind(cells)
-        self._lock = threading.Lock()
 
     def observe(self, seconds: float) -> None:
         """Take one duration in seconds."""

@@ -1,7 +1,7 @@
 """The recorder: what a service holds to record and to render. It keeps no global state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import NoReturn
 
 from moneypath.telemetry.catalogue import Catalogue
@@ -11,16 +11,9 @@ from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
 from moneypath.telemetry.exposition.families import FamilyText
 from moneypath.telemetry.exposition.samples import MetricSamples
 from moneypath.telemetry.recording import gauges, payments
-from moneypath.telemetry.recording.cells import (
-    BoundCounter,
-    BoundGauge,
-    BoundHistogram,
-    CounterFamily,
-    Drops,
-    GaugeFamily,
-    HistogramFamily,
-)
+from moneypath.telemetry.recording.cells import ANY_ERROR, BoundCounter, BoundGauge, BoundHistogram, Drops
 from moneypath.telemetry.recording.collecting import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, Collection
+from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.lanes import NoLane, PaymentLane, PaymentRecord
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
@@ -31,7 +24,7 @@ from moneypath.telemetry.recording.locked import (
     LockedPayment,
 )
 from moneypath.telemetry.recording.payments import Lanes, PaymentBook, PaymentSpecs
-from moneypath.telemetry.recording.store import CellStore
+from moneypath.telemetry.recording.store import CellStore, Turn
 from moneypath.telemetry.tracing.tracer import SILENT, Tracer
 
 __all__ = ["OWN_METRICS", "Recorder"]
@@ -57,8 +50,6 @@ class Recorder:
         self.service = service
         self.tracer = tracer
         self._store = store
-        # Since when the counters count, for ways out that have to say so.
-        self.begun_unix_nanos = time_ns()
         self._clock = clock
         self._locked = locked
         self._drops = LockedDrops(store) if locked else Drops(store)
@@ -161,7 +152,7 @@ class Recorder:
         try:
             lane = self._lanes[traffic][cohort][operation]
             record = PaymentRecord()
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             lane = self._lane_otherwise(operation, traffic, cohort)
             record = LockedPayment() if self._locked else PaymentRecord()
         record.lane = lane
@@ -177,7 +168,7 @@ class Recorder:
         """
         try:
             lane = self._lanes[traffic][cohort][operation]
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             lane = self._lane_otherwise(operation, traffic, cohort)
             lane.start()
             return lane
@@ -190,13 +181,37 @@ class Recorder:
             return self._no_lane
         try:
             return self._book.lanes[traffic][cohort][operation]
-        except (KeyError, TypeError):
+        except ANY_ERROR:
             self._drops.count(DropReason.UNKNOWN_VALUE)
             return self._no_lane
 
-    def snapshot(self) -> list[MetricSamples]:
-        """Read all metrics at once: the numbers that `render` would write, for another way out."""
-        return list(self._collection.collect())
+    @property
+    def begun_unix_nanos(self) -> int:
+        """Return since when the counters count, for ways out that have to say so."""
+        return self._store.begun_unix_nanos
+
+    @property
+    def instance(self) -> str:
+        """Return what tells these numbers from those of others: of another process, or group of workers."""
+        return self._store.instance
+
+    def snapshot(self, *, own_only: bool = False) -> list[MetricSamples]:
+        """Read all metrics at once: the numbers that `render` would write, for another way out.
+
+        `own_only` leaves out what other workers recorded.
+        """
+        return list(self._collection.collect(own_only=own_only))
+
+    def turn(self, *, last: bool = False) -> Turn:
+        """Tell what this process is to send, so that of several workers each number is sent once.
+
+        `last` says that it will not ask again, and relies on whoever sends next. Raises nothing.
+        """
+        return self._store.turn(last=last)
+
+    def hand_over(self) -> bool:
+        """Let another worker send, and tell whether one relied on what was just sent: then send again."""
+        return self._store.hand_over()
 
     def count_drop(self, reason: DropReason) -> None:
         """Count what was to be recorded and could not be, by a part that is not the recorder's own."""

@@ -1,7 +1,11 @@
 """Where cells live: a port, and the store that keeps them in this process alone."""
 
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from time import time_ns
 from typing import Protocol, SupportsIndex
 
 from moneypath.telemetry.exposition.samples import Cells, Key
@@ -43,11 +47,26 @@ class Merged:
         return dict(self.slots.get(slot, {}))
 
 
+class Turn(StrEnum):
+    """What a process is to send, so that each number arrives once."""
+
+    ALL = "all"
+    OWN = "own"
+    NOTHING = "nothing"
+
+
 class CellStore:
-    """Keep cells in this process alone; a store that shares them replaces `allocate` and `merged`."""
+    """Keep cells in this process alone; a store that shares them replaces what it does otherwise."""
 
     def __init__(self) -> None:
         self._slots: dict[str, dict[Key, LiveCells]] = {}
+        # Since when the counters count, for ways out that have to say so.
+        self.begun_unix_nanos = time_ns()
+
+    @property
+    def instance(self) -> str:
+        """Return what tells these numbers from those of any other process or group of workers."""
+        return f"{socket.gethostname()}:{os.getpid()}"
 
     def cells_of(self, slot: str) -> dict[Key, LiveCells]:
         """Return the live cells of a slot by key; it stays the same object and is only read by others."""
@@ -71,6 +90,14 @@ class CellStore:
     def merged(self) -> Merged | None:
         """Return what all workers recorded, or None where this process is the only one."""
         return None
+
+    def turn(self, *, last: bool = False) -> Turn:  # noqa: ARG002 - a worker that ends has to say so to others
+        """Tell what is to be sent now; `last` if this process will not ask again."""
+        return Turn.ALL
+
+    def hand_over(self) -> bool:
+        """Let another worker send, and tell whether one that ended relied on what was just sent."""
+        return False
 
     def abandon(self) -> None:
         """Let go of what a forked child inherited; the cells belong to its parent."""

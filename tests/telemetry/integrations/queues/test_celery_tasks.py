@@ -304,11 +304,11 @@ async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
         assert f"{line}\n" in output.replace(".0\n", "\n")
 
 
-async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_process(tmp_path: Path) -> None:
-    """Two were killed, one ran out of time: no message comes again, and each counts once."""
+async def run_pool(script: str, folder: Path) -> None:
+    """Run a worker with a pool of processes until it ends itself."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(Path(__file__).with_name("celery_pool.py")), str(tmp_path)),
-        env={**os.environ, "C_FORCE_ROOT": "1"},
+        *(sys.executable, str(Path(__file__).with_name(script)), str(folder)),
+        env={**os.environ, "C_FORCE_ROOT": "1", "XDG_RUNTIME_DIR": str(folder)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -318,6 +318,27 @@ async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_proc
     finally:
         with suppress(ProcessLookupError):
             process.kill()
+
+
+async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_process(tmp_path: Path) -> None:
+    """Two were killed, one ran out of time: no message comes again, and each counts once."""
+    await run_pool("celery_pool.py", tmp_path)
     assert (tmp_path / "counted").read_text().replace(".0", "") == (
         'moneypath_dead_letters_total{queue="notifications",reason="rejected"} 3'
     )
+
+
+async def test_a_pool_of_processes_gives_one_scrape(tmp_path: Path) -> None:
+    """In the main process as in one of the pool; what a killed one had done stays counted."""
+    await run_pool("celery_prefork.py", tmp_path)
+    in_main, in_the_pool = (
+        (tmp_path / name).read_text().replace(".0\n", "\n") for name in ("in-main", "in-the-pool")
+    )
+    handled = 'moneypath_message_duration_seconds_count{queue="payments",outcome="handled"} '
+    assert len(list(tmp_path.glob("did-*"))) > 2
+    assert f"{handled}49\n" in in_main
+    assert 'moneypath_dead_letters_total{queue="payments",reason="rejected"} 1\n' in in_main
+    # The task that scrapes has not ended then; and of the dead only the main process knows.
+    assert f"{handled}48\n" in in_the_pool
+    assert 'moneypath_dead_letters_total{queue="payments",reason="rejected"} 0\n' in in_the_pool
+    assert (tmp_path / "never-back").read_text() == "True"

@@ -1,14 +1,17 @@
 """The stores of a worker that shares its cells, and of a process whose children may do so."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from moneypath.telemetry.exposition.samples import Key
 from moneypath.telemetry.recording.shared.file import WorkerFile
 from moneypath.telemetry.recording.shared.group import Group
+from moneypath.telemetry.recording.shared.identity import identify
 from moneypath.telemetry.recording.shared.layout import SlotLayout
 from moneypath.telemetry.recording.shared.reader import GroupReader
-from moneypath.telemetry.recording.store import CellStore, LiveCells, Merged
+from moneypath.telemetry.recording.shared.sending import Sending
+from moneypath.telemetry.recording.store import CellStore, LiveCells, Merged, Turn
 
 TIDY_FROM = 32
 
@@ -22,6 +25,9 @@ class SharedStore(CellStore):
         group.make()
         self.group = group
         self._file = WorkerFile(group.folder, slots)
+        self._identity = identify(group.folder)
+        self.begun_unix_nanos = self._identity.begun_unix_nanos
+        self._sending = Sending(group)
         self._reader = GroupReader(group, layout)
         if len(group.members()) > TIDY_FROM:
             # Nobody scraped while worker after worker died: their files must not fill the disk.
@@ -48,9 +54,27 @@ class SharedStore(CellStore):
             # The folder was taken away: better this worker alone than nothing.
             return Merged(self.own(), skipped=1)
 
+    @property
+    def instance(self) -> str:
+        """Return what tells the group's numbers from those of others, whichever worker sends them."""
+        return f"{socket.gethostname()}:{self._identity.id}"
+
+    def turn(self, *, last: bool = False) -> Turn:
+        """Tell what is to be sent now: all of the group by one worker, nothing by the others."""
+        try:
+            return Turn.ALL if self._sending.claim(last=last) else Turn.NOTHING
+        except OSError:
+            # The folder was taken away.
+            return Turn.NOTHING
+
+    def hand_over(self) -> bool:
+        """Let another worker send, and tell whether one that ended relied on what was just sent."""
+        return self._sending.release()
+
     def abandon(self) -> None:
-        """Let go of the lock that a forked child inherited."""
+        """Let go of the locks that a forked child inherited."""
         self._file.abandon()
+        self._sending.abandon()
 
 
 class ParentStore(CellStore):
@@ -62,6 +86,33 @@ class ParentStore(CellStore):
         self._find = find
         self._layout = layout
         self._reader: GroupReader | None = None
+        self._sending: Sending | None = None
+        self._turn = Turn.OWN
+
+    def turn(self, *, last: bool = False) -> Turn:
+        """Tell what is to be sent now: with its own numbers those of its children, unless one of them sends.
+
+        Who sends for the children is settled when there are any and stays so: what one of them has sent
+        under the group's name must not be added to the parent's numbers later.
+        """
+        if self._sending is None:
+            group = self._find()
+            if group is not None:
+                self._sending = Sending(group)
+                try:
+                    self._turn = Turn.ALL if self._sending.claim(last=last) else Turn.OWN
+                except OSError:
+                    self._turn = Turn.OWN
+        return self._turn
+
+    def hand_over(self) -> bool:
+        """Keep the claim: what the parent has sent of its children no child may send again."""
+        return False
+
+    def abandon(self) -> None:
+        """Let go of the lock that a forked child inherited."""
+        if self._sending is not None:
+            self._sending.abandon()
 
     def merged(self) -> Merged | None:
         """Return what this process and its children recorded, or None if no child ever shared anything."""

@@ -1,0 +1,97 @@
+"""A worker with a pool of processes that do their tasks; its main process and one of the pool are scraped."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery.worker import state
+
+from moneypath.telemetry import setup
+from moneypath.telemetry.integrations import celery
+
+TASKS = 24
+folder = Path(sys.argv[1])
+app = Celery("prefork", broker="filesystem://", backend="cache+memory://")
+app.conf.update(
+    broker_transport_options={
+        "data_folder_in": str(folder / "messages"),
+        "data_folder_out": str(folder / "messages"),
+        "control_folder": str(folder / "control"),
+        "polling_interval": 0.02,
+    },
+    task_default_queue="payments",
+    worker_hijack_root_logger=False,
+    worker_lost_wait=0.1,
+)
+recorder = setup(service="worker", providers=["north"], currencies=["EUR"], queues=["payments"])
+celery.observe(recorder, {"payments": "payments"})
+HANDLED = 'moneypath_message_duration_seconds_count{queue="payments",outcome="handled"}'
+
+
+def note() -> None:
+    """Do well, and long enough that the other process gets some."""
+    (folder / f"did-{os.getpid()}").touch()
+    time.sleep(0.02)
+
+
+def die() -> None:
+    """Take the process of the pool with it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def scrape() -> None:
+    """Render in a process of the pool."""
+    (folder / "in-the-pool.draft").write_bytes(recorder.render())
+    (folder / "in-the-pool.draft").rename(folder / "in-the-pool")
+
+
+def handled() -> float:
+    """Return how many tasks the main process says were handled."""
+    lines = recorder.render().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(HANDLED))
+
+
+def watch() -> None:
+    """Kill a process that has done tasks, have as many done again, scrape, and end the worker."""
+    counts: list[float] = []
+
+    def reaches(count: int) -> None:
+        while not counts or counts[-1] < count:
+            counts.append(handled())
+            time.sleep(0.01)
+
+    reaches(TASKS)
+    # By its own hand: one that waits for a task may hold the lock of the pool's queue, and then all wait.
+    app.send_task("die")
+    for _ in range(TASKS):
+        app.send_task("note")
+    reaches(2 * TASKS)
+    app.send_task("scrape")
+    while not (folder / "in-the-pool").exists():
+        time.sleep(0.01)
+    reaches(2 * TASKS + 1)
+    (folder / "in-main").write_bytes(recorder.render())
+    (folder / "never-back").write_text(str(counts == sorted(counts)))
+    state.should_stop = 0
+
+
+def main() -> None:
+    """Publish, work it off, and look on."""
+    (folder / "messages").mkdir()
+    (folder / "control").mkdir()
+    app.task(name="note")(note)
+    app.task(name="die")(die)
+    app.task(name="scrape")(scrape)
+    for _ in range(TASKS):
+        app.send_task("note")
+    threading.Thread(target=watch, daemon=True).start()
+    options = ["--pool=prefork", "--concurrency=2", "--without-mingle", "--without-gossip"]
+    app.worker_main(["worker", *options, "--without-heartbeat", "--loglevel=ERROR"])
+
+
+if __name__ == "__main__":
+    main()
