@@ -8,6 +8,7 @@ import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, LabelsUnknown, MetricUnknown, Recorder, setup
 from moneypath.telemetry.errors import TelemetryError
+from moneypath.telemetry.tracing import Tracer
 
 Read = Callable[..., float | None]
 
@@ -305,6 +306,17 @@ def test_a_label_that_raises_anything_is_dropped_and_counted(
         recorder.begin("capture").finish(0.1, *end)
     assert drops(read) == {"unknown_value": 14}
     assert read("moneypath_payments_in_flight", operation="capture") == 0
+
+
+def test_a_traced_payment_lets_no_error_of_a_label_out(catalogue: Catalogue) -> None:
+    """With a tracer the outcome goes to a span as well, which looks it up too."""
+    wrong: Any = HostileText("succeeded")
+    recorder = setup(catalogue, service="api", shared=False, tracer=Tracer())
+    with recorder.payment("capture") as payment:
+        payment.finish(wrong, "north")
+    scrape = recorder.render().decode()
+    assert 'moneypath_telemetry_drops_total{reason="unknown_value"} 1' in scrape
+    assert 'moneypath_payments_in_flight{operation="capture"} 0' in scrape
 
 
 def test_an_instant_too_large_for_a_clock_is_dropped(recorder: Recorder, read: Read) -> None:

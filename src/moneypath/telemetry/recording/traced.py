@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
+from moneypath.telemetry.recording.cells import ANY_ERROR
 from moneypath.telemetry.recording.endings import outcome_of
 from moneypath.telemetry.recording.lanes import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder
@@ -40,9 +41,13 @@ class TracedPayment(PaymentRecord):
         """Record how the operation ended."""
         self._record.finish(outcome, provider, fee_micro_units)
         span = self._span
-        span.end_with(outcome)
-        if provider is not NO_PROVIDER:
-            span.set(PROVIDER, provider)
+        try:
+            span.end_with(outcome)
+            if provider is not NO_PROVIDER:
+                span.set(PROVIDER, provider)
+        except ANY_ERROR:
+            # The record has refused and counted it.
+            return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
