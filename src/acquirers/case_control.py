@@ -61,6 +61,7 @@ class CaseControl:
         return web.json_response(
             {
                 "on": True,
+                "told": self._courier.told,
                 "pending": self._courier.pending,
                 "taken": tally.taken,
                 "lost": tally.lost,

@@ -77,6 +77,11 @@ class Courier:
         """Return how many events are on their way."""
         return len(self._pending)
 
+    @property
+    def told(self) -> int:
+        """Return up to which sequence number of the book everything was told and noted."""
+        return self._noted
+
     async def run(self) -> None:
         """Tell until cancelled; what is on its way then is told again by the next run."""
         self._read_to = self._noted = await self._bookkeeper.begin_telling()
@@ -120,19 +125,16 @@ class Courier:
 
     async def _await_more(self) -> None:
         """Wait until there is something new and room for it, at most until it is time to note again."""
+        awaited = self._bookkeeper.committed
         if len(self._pending) >= self._pending_max:
-            self._room.clear()
-            await self._room.wait()
-        elif self._noted == self._read_to:
-            await self._bookkeeper.committed.wait()
+            awaited = self._room
+            awaited.clear()
+        try:
+            async with asyncio.timeout(None if self._noted == self._read_to else _NOTE_SECONDS):
+                await awaited.wait()
             await asyncio.sleep(_GATHER_SECONDS)
-        else:
-            try:
-                async with asyncio.timeout(_NOTE_SECONDS):
-                    await self._bookkeeper.committed.wait()
-                await asyncio.sleep(_GATHER_SECONDS)
-            except TimeoutError:
-                return
+        except TimeoutError:
+            return
 
     async def _tell(self, session: aiohttp.ClientSession, entry: Entry) -> None:
         subject = Subject(Operation(entry.kind.value), entry.reference, entry.currency, entry.card_range)

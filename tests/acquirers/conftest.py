@@ -24,7 +24,7 @@ from acquirers.server import create_app
 from acquirers.settings import DialectName, Settings, WebhookSettings
 from acquirers.settlement import Fees
 from acquirers.signing import Signer
-from acquirers.webhooks import PENDING_MAX, Courier
+from acquirers.webhooks import PENDING_MAX, Courier, Sleep
 
 API_KEY = "api-key-of-the-test"
 CONTROL_TOKEN = "control-token-of-the-test"
@@ -312,6 +312,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             lifetime_seconds: int = 604_800,
             webhook: WebhookSettings | None = None,
             pending_max: int = PENDING_MAX,
+            sleep: Sleep = asyncio.sleep,
             at: float = NEW_YEAR,
         ) -> Acquirer:
             clock, wall, stopping = FakeClock(), FakeClock(at), asyncio.Event()
@@ -338,6 +339,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                     faults=faults,
                     signer=Signer(tmp_path, dialect, now=wall),
                     pending_max=pending_max,
+                    sleep=sleep,
                 )
                 await stack.enter_async_context(_running(courier))
             app = create_app(

@@ -49,7 +49,12 @@ class Shop:
         async with self.changed:
             self.events.append(json.loads(body))
             self.changed.notify_all()
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 204)
+        status = self.statuses.pop(0) if self.statuses else 204
+        return web.Response(status=status, headers={"Location": "/moved"} if status == 302 else None)
+
+    async def take_elsewhere(self, _: web.Request) -> web.Response:
+        """Answer whoever followed a redirection."""
+        return web.Response(status=204)
 
     async def await_events(self, count: int) -> list[dict[str, Any]]:
         """Return the events once there are so many."""
@@ -72,6 +77,7 @@ async def shop(tmp_path: Path, secrets_folder: Path) -> AsyncIterator[Shop]:
     found.open.set()
     app = web.Application()
     app.add_routes([web.post("/v1/webhooks/{provider}", found.take)])
+    app.add_routes([web.route("*", "/moved", found.take_elsewhere)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -94,6 +100,10 @@ async def await_tally(client: "Client", holds: Callable[[Any], bool]) -> Any:
             tally = (await client.control("GET", "/control/webhooks")).body
             if holds(tally):
                 return tally
+
+
+def _abandoned(count: int) -> Callable[[Any], bool]:
+    return lambda tally: bool(tally["abandoned"] == count)
 
 
 @DIALECTS
@@ -134,7 +144,8 @@ async def test_every_kind_is_told_as_agreed(
     assert len({UUID(event["event"]) for event in events}) == 9
     assert len(set(shop.nonces)) == 9
     tally = await await_tally(client, lambda tally: tally["taken"] == 9)
-    assert tally == {"on": True, "pending": 0, "taken": 9, "lost": 0, "abandoned": 0}
+    tally = await await_tally(client, lambda tally: tally["told"] == 9)
+    assert tally == {"on": True, "told": 9, "pending": 0, "taken": 9, "lost": 0, "abandoned": 0}
 
 
 async def test_without_a_url_nobody_is_told(start: "Start", shop: Shop) -> None:
@@ -170,6 +181,27 @@ async def test_attempts_are_bounded(start: "Start", shop: Shop, webhook: Webhook
     await client.authorize("b")
     await shop.await_events(6)
     assert shop.keys() == ["a"] * 5 + ["b"]
+
+
+async def test_pauses_grow_to_a_cap_and_differ(start: "Start", shop: Shop) -> None:
+    """Each is drawn from what doubles from one to the next, and is never longer than the cap."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    shop.statuses = [503] * 200
+    patient = WebhookSettings(shop.url, attempts_max=50, backoff_seconds=0.1, backoff_cap_seconds=3.0)
+    client = (await start("north", webhook=patient, sleep=sleep)).client
+    for key in ("a", "b", "c", "d"):
+        await client.authorize(key)
+        await await_tally(client, _abandoned("abcd".index(key) + 1))
+    assert len(pauses) == 4 * 49
+    firsts = [pauses[number * 49 : number * 49 + 5] for number in range(4)]
+    assert all(pause <= 0.1 * 2**turn for first in firsts for turn, pause in enumerate(first))
+    assert len(set(pauses)) == len(pauses)
+    assert 2.5 < max(pauses) <= 3.0
+    assert min(pause for number in range(4) for pause in pauses[number * 49 + 10 : number * 49 + 49]) < 1.0
 
 
 async def test_a_shop_that_is_down_or_silent_is_tried_again(
@@ -213,6 +245,19 @@ async def test_events_come_in_order_while_all_is_well(
     await client.refund("c", captured.id)
     await shop.await_events(3)
     assert shop.keys() == ["a", "b", "c"]
+
+
+async def test_a_case_is_told_when_nothing_else_happens(
+    start: "Start", shop: Shop, webhook: WebhookSettings
+) -> None:
+    """Long after everything was told and noted, a chargeback alone is news."""
+    client = (await start("north", webhook=webhook)).client
+    authorized = await client.authorize("a")
+    await client.capture("c", authorized.id)
+    await await_tally(client, lambda tally: tally["told"] == 2)
+    await client.charge_back(key="c")
+    events = await shop.await_events(3)
+    assert [event["type"] for event in events] == ["operation", "operation", "chargeback.opened"]
 
 
 async def test_a_lost_webhook_is_never_sent(start: "Start", shop: Shop, webhook: WebhookSettings) -> None:
@@ -260,7 +305,7 @@ async def test_webhooks_out_of_order_are_overtaken(
 ) -> None:
     """Pairs change places; one that nothing overtakes comes when its time is up."""
     client = (await start("north", webhook=webhook)).client
-    await client.fault("webhook_out_of_order", latency_seconds=10)
+    await client.fault("webhook_out_of_order", latency_seconds=30)
     authorized = await client.authorize("a")
     captured = await client.capture("b", authorized.id)
     await shop.await_events(2)
