@@ -4,17 +4,20 @@ import asyncio
 import hashlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from jsonschema import Draft202012Validator
 from nats.aio.client import Client as NatsClient
 
 from moneypath.stack import nats, postgres
@@ -22,7 +25,9 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
+from refpay.app.endpoints import ENDPOINTS
 from refpay.app.main import open_app
+from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
 from refpay.outbox.streams import Session, open_session
 from refpay.runtime import App, listen, make_server
@@ -408,6 +413,34 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
+DESCRIPTION: Final = json.loads(json.dumps(describe(ENDPOINTS)))
+_OPERATIONS: Final = [
+    (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation["responses"])
+    for path, methods in DESCRIPTION["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+@cache
+def _validator(text: str) -> Draft202012Validator:
+    whole = {**json.loads(text), "components": DESCRIPTION["components"]}
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def expect_described(method: str, path: str, answer: "Answer") -> None:
+    """Fail on an answer of a described endpoint that its description does not foresee."""
+    bare = path.partition("?")[0]
+    for pattern, verb, responses in _OPERATIONS:
+        if verb == method and bare.startswith("/v1/") and pattern.fullmatch(bare):
+            assert str(answer.status) in responses, (method, path, answer)
+            content = responses[str(answer.status)].get("content", {})
+            kind = answer.headers.get("Content-Type", "")
+            assert (kind in content) if content else not answer.raw, (method, path, answer)
+            if content:
+                _validator(json.dumps(content[kind]["schema"])).validate(answer.body)
+            return
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """Speaks HTTP to a running API."""
@@ -425,7 +458,9 @@ class Client:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=given) as answer:
-            return Answer(answer.status, answer.headers.copy(), await answer.read())
+            told = Answer(answer.status, answer.headers.copy(), await answer.read())
+        expect_described(method, path, told)
+        return told
 
     async def post(self, path: str, body: object = None, *, key: str | None = None, **rest: Any) -> Answer:
         """Send a state change, under a new key unless one is given."""

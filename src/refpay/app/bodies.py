@@ -1,4 +1,4 @@
-"""The request bodies; unknown keys are refused, nothing is converted."""
+"""The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
 
 from typing import Annotated, Literal
 
@@ -39,13 +39,13 @@ class RefundBody(_Body):
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 
 
-class RouteBody(_Body):
+class ReasonBody(_Body):
     """Why a lever is pulled; it goes on the audit record."""
 
     reason: Reason
 
 
-class ReplayBody(_Body):
-    """Why dead letters are replayed; it goes on the audit record."""
+class NoQuery(BaseModel):
+    """No query at all."""
 
-    reason: Reason
+    model_config = ConfigDict(extra="forbid", frozen=True)

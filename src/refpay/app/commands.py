@@ -2,8 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from moneypath.telemetry import correlation
 from refpay.app.card_data import refuse_card_data
+from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Question, Waived
 from refpay.app.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -19,44 +19,25 @@ from refpay.app.errors import (
     RequestMalformed,
     TrafficInvalid,
 )
-from refpay.identity.principals import Principal, Principals, Scope
+from refpay.app.services import Services
+from refpay.identity.principals import Principal, Scope
 from refpay.payments.claims import Command, fingerprint
 
 BODY_MAXIMUM_BYTES: Final = 16 * 1024
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRAFFIC: Final = ("live", "canary", "drill")
 _ERRORS_MAXIMUM: Final = 20
-
-B = TypeVar("B", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Demand(Generic[B]):
-    """A state change that somebody entitled asks for, its body validated."""
-
-    command: Command
-    body: B
+NOBODY: Final = Principal("nobody", frozenset())
 
 
-def authenticate(request: Request, principals: Principals, scope: Scope) -> Principal:
-    """Return who asks; raises CredentialRefused or ScopeMissing."""
-    given = request.headers.getlist("authorization")
-    principal = principals.authenticate(given[0] if len(given) == 1 else None)
-    principal.require(scope)
-    return principal
-
-
-async def read_demand(request: Request, principals: Principals, scope: Scope, model: type[B]) -> Demand[B]:
+async def read_demand(endpoint: Endpoint, services: Services, request: Request) -> Demand[Any]:
     """Read a state change; identity first, so that strangers learn nothing about the rest."""
-    principal = authenticate(request, principals, scope)
-    traffic = _read_traffic(request, principal)
-    key = _read_key(request)
+    principal = authenticate(endpoint, services, request)
+    keyed = endpoint.idempotency is Idempotency.KEY
+    traffic = _read_traffic(request, principal) if keyed else "live"
+    key = _read_key(request) if keyed else ""
     content = _parse(request, await request.body())
     refuse_card_data(content)
-    try:
-        body = model.model_validate(content)
-    except ValidationError as problem:
-        _refuse(problem, model)
     command = Command(
         principal=principal,
         key=key,
@@ -64,7 +45,30 @@ async def read_demand(request: Request, principals: Principals, scope: Scope, mo
         correlation_id=correlation.current() or "",
         traffic=traffic,
     )
-    return Demand(command, body)
+    return Demand(command, request.path_params, _validate(endpoint.body, content))
+
+
+async def read_question(endpoint: Endpoint, services: Services, request: Request) -> Question[Any]:
+    """Read what is asked for; a filter that is misspelt or there twice is refused, not ignored."""
+    principal = authenticate(endpoint, services, request)
+    content: dict[str, Any] = dict(request.query_params)
+    if endpoint.query is not None:
+        if len(request.query_params.multi_items()) > len(content):
+            raise RequestInvalid("query: each parameter once", ())
+        refuse_card_data(content, "query")
+    return Question(principal, request.path_params, _validate(endpoint.query, content))
+
+
+def authenticate(endpoint: Endpoint, services: Services, request: Request) -> Principal:
+    """Return who asks; raises CredentialRefused or ScopeMissing."""
+    if endpoint.auth is Auth.NONE:
+        return NOBODY
+    given = request.headers.getlist("authorization")
+    principal = services.principals.authenticate(given[0] if len(given) == 1 else None)
+    if not isinstance(endpoint.scopes, Waived):
+        for scope in endpoint.scopes:
+            principal.require(scope)
+    return principal
 
 
 def _read_traffic(request: Request, principal: Principal) -> str:
@@ -112,6 +116,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+def _validate(model: type[BaseModel] | None, content: dict[str, Any]) -> BaseModel | None:
+    if model is None:
+        return None
+    try:
+        return model.model_validate(content)
+    except ValidationError as problem:
+        _refuse(problem, model)
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:

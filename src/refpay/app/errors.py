@@ -17,7 +17,7 @@ class RequestInvalid(RefpayError):
     """Keys are missing, unknown or have a wrong value; their names are said, never their values."""
 
     code = "request_invalid"
-    title = "The request's body has wrong keys or values"
+    title = "The request has wrong keys or values"
     status = 422
 
     def __init__(self, detail: str, errors: Sequence[dict[str, str]]) -> None:
@@ -79,3 +79,27 @@ class MediaTypeRefused(RefpayError):
     code = "media_type_refused"
     title = "The request's body has to be application/json"
     status = 415
+
+
+class RouteUnknown(RefpayError):
+    """Nothing is served under this path."""
+
+    code = "route_unknown"
+    title = "There is no such path"
+    status = 404
+
+
+class MethodRefused(RefpayError):
+    """The path is served, and not by this method."""
+
+    code = "method_refused"
+    title = "The path has no such method"
+    status = 405
+
+
+class RequestRefused(RefpayError):
+    """What is not a request that could be understood."""
+
+    code = "request_refused"
+    title = "The request is refused"
+    status = 400

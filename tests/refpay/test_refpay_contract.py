@@ -1,0 +1,142 @@
+"""Every endpoint is declared whole, served as declared, and described as served."""
+
+import json
+import pkgutil
+from dataclasses import fields, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+import refpay
+from refpay.app.contract import Auth, Endpoint, Waived
+from refpay.app.endpoints import ENDPOINTS
+from refpay.app.openapi import describe
+from refpay.app.services import Services
+from refpay.app.serving import serve_endpoints
+from refpay.errors import RefpayError
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Client
+
+CHANGES = [endpoint for endpoint in ENDPOINTS if endpoint.changes_state]
+CHANGING_METHODS = ("post", "put", "patch", "delete")
+
+
+def _lacking(description: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what each state change of a description does not say, whoever wrote it."""
+    found = {}
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            contract = operation.get("x-contract", {})
+            parts = [part for part in ("auth", "scopes", "idempotency", "audit") if not contract.get(part)]
+            parts += [part for part in ("security", "requestBody") if not operation.get(part)]
+            if method in CHANGING_METHODS and parts:
+                found[f"{method} {path}"] = parts
+    return found
+
+
+def _undescribed(app: Any, description: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return what an app serves and a description does not know."""
+    served = {
+        (route.path, method.lower())
+        for route in app.routes
+        for method in route.methods or ()
+        if method != "HEAD" and route.path != "/metrics"
+    }
+    return served - {(path, method) for path, methods in description["paths"].items() for method in methods}
+
+
+def test_no_state_change_lacks_a_part_of_its_contract() -> None:
+    """Neither in its declaration nor in the description that callers read."""
+    assert len(CHANGES) >= 10
+    assert {endpoint.path: endpoint.lacks() for endpoint in CHANGES if endpoint.lacks()} == {}
+    assert _lacking(describe(ENDPOINTS)) == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "nothing"),
+    [
+        ("auth", Auth.NONE),
+        ("scopes", ()),
+        ("scopes", Waived(" ")),
+        ("idempotency", Waived("")),
+        ("audit", ()),
+        ("audit", Waived("")),
+        ("body", None),
+        ("answers", {}),
+    ],
+)
+def test_a_part_that_is_left_out_is_named(part: str, nothing: object) -> None:
+    """The check above can fail: each part, taken away from each endpoint, is missed by name."""
+    for endpoint in CHANGES:
+        spoilt: Endpoint = replace(endpoint, **{part: nothing})  # type: ignore[arg-type]
+        assert spoilt.lacks() == [part]
+    assert replace(CHANGES[0], path="/payments").lacks() == ["version"]
+
+
+def test_a_description_without_a_contract_is_found() -> None:
+    """The check reads the description alone, so it finds whatever was served past the declarations."""
+    description = describe(ENDPOINTS)
+    del description["paths"]["/v1/payments"]["post"]["x-contract"]["audit"]
+    description["paths"]["/v1/backdoor"] = {"post": {"responses": {}}}
+    assert _lacking(description) == {
+        "post /v1/payments": ["audit"],
+        "post /v1/backdoor": ["auth", "scopes", "idempotency", "audit", "security", "requestBody"],
+    }
+
+
+def test_nothing_is_served_that_is_not_described() -> None:
+    """Routes come from the declarations; one that is added beside them is found."""
+    unused: Any = None
+    parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
+    services = Services(**{**parts, "measures": _Deaf()})
+    app = serve_endpoints(ENDPOINTS, services)
+    description = describe(ENDPOINTS)
+    assert _undescribed(app, description) == set()
+    assert sum(isinstance(route, APIRoute) for route in app.routes) == len(ENDPOINTS)
+    app.add_api_route("/v1/backdoor", lambda: unused, methods=["POST"])
+    assert _undescribed(app, description) == {("/v1/backdoor", "post")}
+
+
+class _Deaf:
+    """Stands where a route is only made, not called."""
+
+    recorder: Any = None
+
+
+def test_operations_are_told_apart_by_their_names() -> None:
+    """A generated client makes a method of each."""
+    names = [endpoint.name for endpoint in ENDPOINTS]
+    doors = [(endpoint.method, endpoint.path) for endpoint in ENDPOINTS]
+    assert len(set(names)) == len(names)
+    assert len(set(doors)) == len(doors)
+    assert all(endpoint.text.strip() for endpoint in ENDPOINTS)
+
+
+async def test_the_description_is_served(shared_api: "Client") -> None:
+    """To anybody, and it is the one that is tested here."""
+    answer = await shared_api.get("/v1/openapi.json", by=None)
+    assert answer.body == json.loads(json.dumps(describe(ENDPOINTS)))
+    assert answer.body["openapi"] == "3.1.0"
+
+
+def all_problems() -> list[type[RefpayError]]:
+    """Return every problem that any module of refpay knows."""
+    for module in pkgutil.walk_packages(refpay.__path__, "refpay."):
+        if not module.name.endswith(("__main__", "migrations.env")):
+            import_module(module.name)
+    found = [RefpayError]
+    for problem in found:
+        found += [kind for kind in problem.__subclasses__() if kind.__module__.startswith("refpay.")]
+    return list(dict.fromkeys(found))
+
+
+def test_no_two_problems_share_a_code() -> None:
+    """A code is said once; a subclass without one of its own is its parent to a caller."""
+    saying = [problem for problem in all_problems() if "code" in vars(problem)]
+    codes = [problem.code for problem in saying]
+    assert len(codes) > 30
+    assert sorted(codes) == sorted(set(codes))
+    assert all(problem.title and 400 <= problem.status < 600 for problem in saying)
