@@ -25,7 +25,7 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
-from refpay.app.endpoints import ENDPOINTS
+from refpay.app.endpoints import SERVED
 from refpay.app.main import open_app
 from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
@@ -413,7 +413,7 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
-DESCRIPTION: Final = json.loads(json.dumps(describe(ENDPOINTS)))
+DESCRIPTION: Final = json.loads(json.dumps(describe(SERVED)))
 _OPERATIONS: Final = [
     (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation["responses"])
     for path, methods in DESCRIPTION["paths"].items()

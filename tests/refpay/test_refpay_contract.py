@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 import refpay
 from refpay.app.contract import Auth, Endpoint, Waived
-from refpay.app.endpoints import ENDPOINTS
+from refpay.app.endpoints import SERVED
 from refpay.app.openapi import describe
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
@@ -20,7 +20,7 @@ from refpay.errors import RefpayError
 if TYPE_CHECKING:
     from tests.refpay.conftest import Client
 
-CHANGES = [endpoint for endpoint in ENDPOINTS if endpoint.changes_state]
+CHANGES = [one.endpoint for one in SERVED if one.endpoint.changes_state]
 CHANGING_METHODS = ("post", "put", "patch", "delete")
 
 
@@ -52,7 +52,7 @@ def test_no_state_change_lacks_a_part_of_its_contract() -> None:
     """Neither in its declaration nor in the description that callers read."""
     assert len(CHANGES) >= 10
     assert {endpoint.path: endpoint.lacks() for endpoint in CHANGES if endpoint.lacks()} == {}
-    assert _lacking(describe(ENDPOINTS)) == {}
+    assert _lacking(describe(SERVED)) == {}
 
 
 @pytest.mark.parametrize(
@@ -64,21 +64,20 @@ def test_no_state_change_lacks_a_part_of_its_contract() -> None:
         ("idempotency", Waived("")),
         ("audit", ()),
         ("audit", Waived("")),
-        ("body", None),
         ("answers", {}),
     ],
 )
 def test_a_part_that_is_left_out_is_named(part: str, nothing: object) -> None:
     """The check above can fail: each part, taken away from each endpoint, is missed by name."""
     for endpoint in CHANGES:
-        spoilt: Endpoint = replace(endpoint, **{part: nothing})  # type: ignore[arg-type]
+        spoilt: Endpoint[Any] = replace(endpoint, **{part: nothing})  # type: ignore[arg-type]
         assert spoilt.lacks() == [part]
     assert replace(CHANGES[0], path="/payments").lacks() == ["version"]
 
 
 def test_a_description_without_a_contract_is_found() -> None:
     """The check reads the description alone, so it finds whatever was served past the declarations."""
-    description = describe(ENDPOINTS)
+    description = describe(SERVED)
     del description["paths"]["/v1/payments"]["post"]["x-contract"]["audit"]
     description["paths"]["/v1/backdoor"] = {"post": {"responses": {}}}
     assert _lacking(description) == {
@@ -92,10 +91,10 @@ def test_nothing_is_served_that_is_not_described() -> None:
     unused: Any = None
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
     services = Services(**{**parts, "measures": _Deaf()})
-    app = serve_endpoints(ENDPOINTS, services)
-    description = describe(ENDPOINTS)
+    app = serve_endpoints(SERVED, services)
+    description = describe(SERVED)
     assert _undescribed(app, description) == set()
-    assert sum(isinstance(route, APIRoute) for route in app.routes) == len(ENDPOINTS)
+    assert sum(isinstance(route, APIRoute) for route in app.routes) == len(SERVED)
     app.add_api_route("/v1/backdoor", lambda: unused, methods=["POST"])
     assert _undescribed(app, description) == {("/v1/backdoor", "post")}
 
@@ -108,17 +107,17 @@ class _Deaf:
 
 def test_operations_are_told_apart_by_their_names() -> None:
     """A generated client makes a method of each."""
-    names = [endpoint.name for endpoint in ENDPOINTS]
-    doors = [(endpoint.method, endpoint.path) for endpoint in ENDPOINTS]
+    names = [one.handle.__name__ for one in SERVED]
+    doors = [(one.endpoint.method, one.endpoint.path) for one in SERVED]
     assert len(set(names)) == len(names)
     assert len(set(doors)) == len(doors)
-    assert all(endpoint.text.strip() for endpoint in ENDPOINTS)
+    assert all(one.handle.__doc__ for one in SERVED)
 
 
 async def test_the_description_is_served(shared_api: "Client") -> None:
     """To anybody, and it is the one that is tested here."""
     answer = await shared_api.get("/v1/openapi.json", by=None)
-    assert answer.body == json.loads(json.dumps(describe(ENDPOINTS)))
+    assert answer.body == json.loads(json.dumps(describe(SERVED)))
     assert answer.body["openapi"] == "3.1.0"
 
 

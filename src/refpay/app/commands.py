@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from moneypath.telemetry import correlation
 from refpay.app.card_data import refuse_card_data
-from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Question, Waived
+from refpay.app.contract import Auth, Demand, Endpoint, G, Waived
 from refpay.app.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -30,36 +30,23 @@ _ERRORS_MAXIMUM: Final = 20
 NOBODY: Final = Principal("nobody", frozenset())
 
 
-async def read_demand(endpoint: Endpoint, services: Services, request: Request) -> Demand[Any]:
-    """Read a state change; identity first, so that strangers learn nothing about the rest."""
+async def read_demand(endpoint: Endpoint[G], services: Services, request: Request) -> Demand[G]:
+    """Read a request as its endpoint declares it; identity first: strangers learn nothing about the rest."""
     principal = authenticate(endpoint, services, request)
-    keyed = endpoint.idempotency is Idempotency.KEY
-    traffic = _read_traffic(request, principal) if keyed else "live"
-    key = _read_key(request) if keyed else ""
-    content = _parse(request, await request.body())
-    refuse_card_data(content)
-    command = Command(
-        principal=principal,
-        key=key,
-        fingerprint=fingerprint(request.method, request.url.path, content),
-        correlation_id=correlation.current() or "",
-        traffic=traffic,
-    )
-    return Demand(command, request.path_params, _validate(endpoint.body, content))
+    traffic = _read_traffic(request, principal) if endpoint.keyed else "live"
+    key = _read_key(request) if endpoint.keyed else ""
+    content = _parse(request, await request.body()) if endpoint.changes_state else _parse_query(request)
+    refuse_card_data(content, "body" if endpoint.changes_state else "query")
+    try:
+        given = endpoint.takes.model_validate(content)
+    except ValidationError as problem:
+        _refuse(problem, endpoint.takes)
+    digest = fingerprint(request.method, request.url.path, content) if endpoint.keyed else b""
+    command = Command(principal, key, digest, correlation.current() or "", traffic)
+    return Demand(command, request.path_params, given)
 
 
-async def read_question(endpoint: Endpoint, services: Services, request: Request) -> Question[Any]:
-    """Read what is asked for; a filter that is misspelt or there twice is refused, not ignored."""
-    principal = authenticate(endpoint, services, request)
-    content: dict[str, Any] = dict(request.query_params)
-    if endpoint.query is not None:
-        if len(request.query_params.multi_items()) > len(content):
-            raise RequestInvalid("query: each parameter once", ())
-        refuse_card_data(content, "query")
-    return Question(principal, request.path_params, _validate(endpoint.query, content))
-
-
-def authenticate(endpoint: Endpoint, services: Services, request: Request) -> Principal:
+def authenticate(endpoint: Endpoint[G], services: Services, request: Request) -> Principal:
     """Return who asks; raises CredentialRefused or ScopeMissing."""
     if endpoint.auth is Auth.NONE:
         return NOBODY
@@ -118,13 +105,15 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-def _validate(model: type[BaseModel] | None, content: dict[str, Any]) -> BaseModel | None:
-    if model is None:
-        return None
-    try:
-        return model.model_validate(content)
-    except ValidationError as problem:
-        _refuse(problem, model)
+def _parse_query(request: Request) -> dict[str, Any]:
+    """Return the query; a filter that is misspelt or there twice is refused, not ignored."""
+    given = request.query_params.multi_items()
+    content: dict[str, Any] = dict(given)
+    if len(given) > len(content):
+        twice = sorted({name[:64] for name, _ in given if len(request.query_params.getlist(name)) > 1})
+        errors = [{"key": name, "problem": "is there twice, allowed: once"} for name in twice]
+        raise RequestInvalid("query: a parameter is there twice", errors)
+    return content
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:

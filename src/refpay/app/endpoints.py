@@ -3,10 +3,10 @@
 from typing import Final
 
 from refpay.app import house_routes, operation_routes, payment_routes
-from refpay.app.contract import Endpoint
+from refpay.app.contract import Served
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    *payment_routes.routes.endpoints,
-    *operation_routes.routes.endpoints,
-    *house_routes.routes.endpoints,
+SERVED: Final[tuple[Served, ...]] = (
+    *payment_routes.routes.served,
+    *operation_routes.routes.served,
+    *house_routes.routes.served,
 )

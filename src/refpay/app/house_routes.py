@@ -3,7 +3,7 @@
 from typing import Final
 
 from refpay.app.bodies import NoQuery
-from refpay.app.contract import Auth, Question, Routes, Waived
+from refpay.app.contract import Auth, Demand, Endpoint, Routes, Waived
 from refpay.app.services import Services
 from refpay.app.views import DescriptionView, StatusView
 from refpay.db.errors import DatabaseUnavailable
@@ -12,20 +12,32 @@ routes: Final = Routes()
 _HOUSE: Final = Waived("it says nothing about anybody")
 
 
-@routes.read("/healthz", StatusView, NoQuery, auth=Auth.NONE, scopes=_HOUSE)
-async def healthz(_services: Services, _question: Question[NoQuery]) -> bytes:
+@routes.serve(Endpoint("GET", "/healthz", NoQuery, {200: StatusView}, auth=Auth.NONE, scopes=_HOUSE))
+async def healthz(_services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Say that the process answers."""
     return b'{"status":"alive"}'
 
 
-@routes.read("/readyz", StatusView, NoQuery, auth=Auth.NONE, scopes=_HOUSE, problems=(DatabaseUnavailable,))
-async def readyz(services: Services, _question: Question[NoQuery]) -> bytes:
+@routes.serve(
+    Endpoint(
+        "GET",
+        "/readyz",
+        NoQuery,
+        {200: StatusView},
+        auth=Auth.NONE,
+        scopes=_HOUSE,
+        problems=(DatabaseUnavailable,),
+    )
+)
+async def readyz(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Say that its database answers too."""
     await services.database.ping()
     return b'{"status":"ready"}'
 
 
-@routes.read("/v1/openapi.json", DescriptionView, NoQuery, auth=Auth.NONE, scopes=_HOUSE)
-async def show_description(services: Services, _question: Question[NoQuery]) -> bytes:
+@routes.serve(
+    Endpoint("GET", "/v1/openapi.json", NoQuery, {200: DescriptionView}, auth=Auth.NONE, scopes=_HOUSE)
+)
+async def show_description(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read this description."""
     return services.description

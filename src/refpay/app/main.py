@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware
-from refpay.app.endpoints import ENDPOINTS
+from refpay.app.endpoints import SERVED
 from refpay.app.guard import Guard
 from refpay.app.openapi import describe
 from refpay.app.services import Services
@@ -64,7 +64,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 screening=Screening(settings.risk),
             )
             services = Services(
-                description=json.dumps(describe(ENDPOINTS)).encode(),
+                description=json.dumps(describe(SERVED)).encode(),
                 database=database,
                 measures=measures,
                 principals=principals,
@@ -83,7 +83,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
 
 def create_app(services: Services) -> App:
     """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
-    app = serve_endpoints(ENDPOINTS, services)
+    app = serve_endpoints(SERVED, services)
     paths = dict.fromkeys(route.path for route in app.routes if isinstance(route, Route | APIRoute))
     return TelemetryMiddleware(Guard(app), services.measures.recorder, paths)
 

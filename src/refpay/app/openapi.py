@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from refpay.app.contract import Auth, Endpoint, Idempotency, Waived
+from refpay.app.contract import Auth, Endpoint, Idempotency, Served, Waived
 from refpay.app.views import ProblemView
 from refpay.errors import RefpayError
 from refpay.identity.errors import CredentialRefused
@@ -53,14 +53,16 @@ _SECURITY: Final[Mapping[Auth, Json]] = {
 }
 
 
-def describe(endpoints: Iterable[Endpoint]) -> Json:
+def describe(served: Iterable[Served]) -> Json:
     """Return the whole description as a JSON value."""
     paths: dict[str, Json] = defaultdict(dict)
     models: set[type[BaseModel]] = {ProblemView}
     used: set[Auth] = set()
-    for endpoint in endpoints:
-        paths[endpoint.path][endpoint.method.lower()] = _operation(endpoint)
-        models.update(model for model in (endpoint.body, *endpoint.answers.values()) if model is not None)
+    for one in served:
+        endpoint = one.endpoint
+        paths[endpoint.path][endpoint.method.lower()] = _operation(one)
+        models.update(model for model in endpoint.answers.values() if model is not None)
+        models |= {endpoint.takes} if endpoint.changes_state else set()
         used.add(endpoint.auth)
     ordered = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
@@ -75,27 +77,25 @@ def describe(endpoints: Iterable[Endpoint]) -> Json:
     }
 
 
-def _operation(endpoint: Endpoint) -> Json:
-    headline, _, rest = endpoint.text.partition(". ")
+def _operation(served: Served) -> Json:
+    endpoint = served.endpoint
+    headline, _, rest = (served.handle.__doc__ or "").partition(". ")
+    contract = {"auth": endpoint.auth, "scopes": _said(endpoint.scopes)}
     operation: Json = {
-        "operationId": endpoint.name,
+        "operationId": served.handle.__name__,
         "summary": headline.rstrip("."),
         "parameters": [*_parameters(endpoint)],
         "responses": _responses(endpoint),
-        "x-contract": {
-            "auth": endpoint.auth,
-            "scopes": _said(endpoint.scopes),
-            "idempotency": _said(endpoint.idempotency),
-            "audit": _said(endpoint.audit),
-        },
+        "x-contract": contract,
     }
     if rest:
         operation["description"] = rest
     if endpoint.auth is not Auth.NONE:
         operation["security"] = [{endpoint.auth: []}]
-    if endpoint.body is not None:
-        schema = {"$ref": _REF.format(model=endpoint.body.__name__)}
-        required = any(field.is_required() for field in endpoint.body.model_fields.values())
+    if endpoint.changes_state:
+        contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
+        schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
+        required = any(field.is_required() for field in endpoint.takes.model_fields.values())
         operation["requestBody"] = {"required": required, "content": {_JSON: {"schema": schema}}}
     return operation
 
@@ -106,19 +106,19 @@ def _said(part: tuple[str, ...] | Idempotency | Waived) -> Any:
     return list(part) if isinstance(part, tuple) else part
 
 
-def _parameters(endpoint: Endpoint) -> Iterable[Json]:
+def _parameters(endpoint: Endpoint[Any]) -> Iterable[Json]:
     for name in re.findall(r"{(\w+)}", endpoint.path):
         yield {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
-    if endpoint.query is not None:
-        schema = endpoint.query.model_json_schema()
-        for name, one in schema.get("properties", {}).items():
+    if not endpoint.changes_state:
+        schema = endpoint.takes.model_json_schema()
+        for name, parameter in schema.get("properties", {}).items():
             required = name in schema.get("required", ())
-            yield {"name": name, "in": "query", "required": required, "schema": one}
-    if endpoint.idempotency is Idempotency.KEY:
+            yield {"name": name, "in": "query", "required": required, "schema": parameter}
+    if endpoint.keyed:
         yield from _KEY_PARAMETERS
 
 
-def _responses(endpoint: Endpoint) -> Json:
+def _responses(endpoint: Endpoint[Any]) -> Json:
     responses: Json = {str(status): _answer(endpoint, model) for status, model in endpoint.answers.items()}
     by_status: dict[int, list[type[RefpayError]]] = defaultdict(list)
     for problem in endpoint.refusals():
@@ -128,9 +128,9 @@ def _responses(endpoint: Endpoint) -> Json:
     return responses
 
 
-def _answer(endpoint: Endpoint, model: type[BaseModel] | None) -> Json:
+def _answer(endpoint: Endpoint[Any], model: type[BaseModel] | None) -> Json:
     headers = dict(_CORRELATION)
-    if endpoint.idempotency is Idempotency.KEY:
+    if endpoint.keyed:
         replayed = {"type": "string", "enum": ["true"]}
         headers["Idempotency-Replayed"] = {"description": "Stored, not done again.", "schema": replayed}
     if model is None:

@@ -4,7 +4,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from refpay.app.bodies import AuthorizeBody, CaptureBody, NoQuery, RefundBody
-from refpay.app.contract import Demand, Problems, Question, Routes
+from refpay.app.contract import Demand, Endpoint, Problems, Routes
 from refpay.app.services import Services
 from refpay.app.views import PaymentView
 from refpay.identity.principals import Scope
@@ -41,65 +41,77 @@ def _audited(kind: str) -> tuple[str, ...]:
     return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed")
 
 
-@routes.change(
-    "/v1/payments",
-    scopes=(Scope.PAYMENTS_AUTHORIZE,),
-    audit=(*_audited("authorize"), "card_range.blocked"),
-    body=AuthorizeBody,
-    answers={201: PaymentView, 202: PaymentView},
-    problems=(*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
-    measured_as="authorize",
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments",
+        AuthorizeBody,
+        {201: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_AUTHORIZE,),
+        audit=(*_audited("authorize"), "card_range.blocked"),
+        problems=(*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
+        measured_as="authorize",
+    )
 )
 async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
     """Authorize a new charge. 202: the outcome is not known yet; ask again with the same key, or read."""
-    body = demand.body
+    body = demand.given
     money = Money(body.amount_minor, Currency(body.currency))
     order = Order(body.merchant_reference, money, body.card_token)
     return await services.payments.authorize(demand.command, order)
 
 
-@routes.change(
-    "/v1/payments/{payment_id}/capture",
-    scopes=(Scope.PAYMENTS_CAPTURE,),
-    audit=_audited("capture"),
-    body=CaptureBody,
-    answers={200: PaymentView, 202: PaymentView},
-    problems=_FOLLOWING,
-    measured_as="capture",
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments/{payment_id}/capture",
+        CaptureBody,
+        {200: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_CAPTURE,),
+        audit=_audited("capture"),
+        problems=_FOLLOWING,
+        measured_as="capture",
+    )
 )
 async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
     """Capture an authorization, all of it if no amount is given."""
     payment_id = _read_id(demand)
-    return await services.payments.capture(demand.command, payment_id, demand.body.amount_minor)
+    return await services.payments.capture(demand.command, payment_id, demand.given.amount_minor)
 
 
-@routes.change(
-    "/v1/payments/{payment_id}/refunds",
-    scopes=(Scope.PAYMENTS_REFUND,),
-    audit=_audited("refund"),
-    body=RefundBody,
-    answers={201: PaymentView, 202: PaymentView},
-    problems=_FOLLOWING,
-    measured_as="refund",
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments/{payment_id}/refunds",
+        RefundBody,
+        {201: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_REFUND,),
+        audit=_audited("refund"),
+        problems=_FOLLOWING,
+        measured_as="refund",
+    )
 )
 async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
     """Refund a part of what was captured; refunds together never exceed it."""
-    return await services.payments.refund(demand.command, _read_id(demand), demand.body.amount_minor)
+    return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
 
 
-@routes.read(
-    "/v1/payments/{payment_id}",
-    PaymentView,
-    NoQuery,
-    scopes=(Scope.PAYMENTS_READ,),
-    problems=(PaymentUnknown,),
+@routes.serve(
+    Endpoint(
+        "GET",
+        "/v1/payments/{payment_id}",
+        NoQuery,
+        {200: PaymentView},
+        scopes=(Scope.PAYMENTS_READ,),
+        problems=(PaymentUnknown,),
+    )
 )
-async def show_payment(services: Services, question: Question[NoQuery]) -> bytes:
+async def show_payment(services: Services, demand: Demand[NoQuery]) -> bytes:
     """Read a payment; a merchant sees its own, an operator every one."""
-    return await services.payments.read(question.principal, _read_id(question))
+    return await services.payments.read(demand.command.principal, _read_id(demand))
 
 
-def _read_id(given: Demand[Any] | Question[Any]) -> UUID:
+def _read_id(given: Demand[Any]) -> UUID:
     try:
         return UUID(given.path["payment_id"])
     except ValueError as problem:

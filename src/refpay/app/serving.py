@@ -6,14 +6,14 @@ from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
-from refpay.app.commands import read_demand, read_question
-from refpay.app.contract import Endpoint
+from refpay.app.commands import read_demand
+from refpay.app.contract import Served
 from refpay.app.responses import answer_failures, make_response
 from refpay.app.services import Services
 from refpay.errors import RefpayError
 
 
-def serve_endpoints(endpoints: Iterable[Endpoint], services: Services) -> FastAPI:
+def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
     """Return an app with a route for each endpoint, and the metrics.
 
     The description is made from the same declarations by `openapi`. A path with a slash too many is
@@ -27,24 +27,23 @@ def serve_endpoints(endpoints: Iterable[Endpoint], services: Services) -> FastAP
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     answer_failures(app)
-    for endpoint in endpoints:
-        app.add_api_route(endpoint.path, _serve(endpoint, services), methods=[endpoint.method])
+    for one in served:
+        app.add_api_route(one.endpoint.path, _serve(one, services), methods=[one.endpoint.method])
     app.router.routes.append(Route("/metrics", metrics_endpoint(services.measures.recorder)))
     return app
 
 
-def _serve(endpoint: Endpoint, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    read = read_demand if endpoint.changes_state else read_question
-    measures = services.measures
+def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[Response]]:
+    endpoint, measures = served.endpoint, services.measures
 
     async def serve(request: Request) -> Response:
         since = measures.now()
         try:
-            given = await read(endpoint, services, request)
+            demand = await read_demand(endpoint, services, request)
         except RefpayError:
             if endpoint.measured_as is not None:
                 measures.count_payment(endpoint.measured_as, "live", "rejected", since=since)
             raise
-        return make_response(await endpoint.handle(services, given))
+        return make_response(await served.handle(services, demand))
 
     return serve
