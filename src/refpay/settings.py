@@ -55,6 +55,18 @@ class RiskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RateSettings:
+    """How many requests a second one API process takes; a second's worth may come at once.
+
+    `strangers_per_second` is for all whose credentials are refused together.
+    """
+
+    principal_per_second: int = 1_000
+    whole_per_second: int = 4_000
+    strangers_per_second: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class MessagingSettings:
     """Where NATS is, as whom to speak to it, and how patient to be with a message."""
 
@@ -88,6 +100,7 @@ class Settings:
     check_interval_seconds: float
     settle_deadline_seconds: float
     risk: RiskSettings
+    rates: RateSettings
     # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
     messaging: MessagingSettings | None
     reconcile_interval_seconds: float
@@ -144,6 +157,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
         risk=_read_risk(read),
+        rates=_read_rates(read),
         messaging=_read_messaging(read, environment, folder),
         reconcile_interval_seconds=read.seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60),
         report_timeout_seconds=read.seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60),
@@ -173,6 +187,15 @@ def _read_risk(read: "_Reader") -> RiskSettings:
         fail_open_max_minor=read.integer(
             "REFPAY_RISK_FAIL_OPEN_MAX_MINOR", usual.fail_open_max_minor, 0, 2**63 - 1
         ),
+    )
+
+
+def _read_rates(read: "_Reader") -> RateSettings:
+    usual, most = RateSettings(), 1_000_000
+    return RateSettings(
+        read.integer("REFPAY_RATE_PRINCIPAL_PER_SECOND", usual.principal_per_second, 1, most),
+        read.integer("REFPAY_RATE_WHOLE_PER_SECOND", usual.whole_per_second, 1, most),
+        read.integer("REFPAY_RATE_STRANGERS_PER_SECOND", usual.strangers_per_second, 1, most),
     )
 
 

@@ -48,6 +48,7 @@ TOKENS = {
     ),
     "replayer": ("operations:replay",),
     "canary": ("payments:authorize", "traffic:canary"),
+    "auditor": ("audit:read",),
     "nobody": (),
 }
 ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")

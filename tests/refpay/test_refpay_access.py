@@ -45,6 +45,8 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", f"/v1/payments/{SOME_ID}/capture", {}, {"shop", "rival", "capturer"}),
     ("POST", f"/v1/payments/{SOME_ID}/refunds", {"amount_minor": 1}, {"shop", "rival", "refunder"}),
     ("GET", f"/v1/payments/{SOME_ID}", None, {"shop", "rival", "reader"}),
+    ("GET", "/v1/payments", None, {"shop", "rival", "reader"}),
+    ("GET", "/v1/audit", None, {"auditor"}),
     ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, {"operator"}),

@@ -20,6 +20,7 @@ from refpay.app.errors import (
     TrafficInvalid,
 )
 from refpay.app.services import Services
+from refpay.identity.errors import CredentialRefused
 from refpay.identity.principals import Principal, Scope
 from refpay.payments.claims import Command, fingerprint
 
@@ -47,11 +48,16 @@ async def read_demand(endpoint: Endpoint[G], services: Services, request: Reques
 
 
 def authenticate(endpoint: Endpoint[G], services: Services, request: Request) -> Principal:
-    """Return who asks; raises CredentialRefused or ScopeMissing."""
+    """Return who asks; raises CredentialRefused, ScopeMissing or RateLimited."""
     if endpoint.auth is Auth.NONE:
         return NOBODY
     given = request.headers.getlist("authorization")
-    principal = services.principals.authenticate(given[0] if len(given) == 1 else None)
+    try:
+        principal = services.principals.authenticate(given[0] if len(given) == 1 else None)
+    except CredentialRefused:
+        services.rates.take_stranger()
+        raise
+    services.rates.take(principal.name)
     if not isinstance(endpoint.scopes, Waived):
         for scope in endpoint.scopes:
             principal.require(scope)

@@ -15,6 +15,7 @@ from refpay.app.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
     MediaTypeRefused,
+    RateLimited,
     RequestInvalid,
     RequestMalformed,
     RequestTimedOut,
@@ -151,7 +152,7 @@ def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     yield from (RequestTooLarge, RequestTimedOut, RefpayError, InvariantViolation)
     yield from (RequestInvalid, CardDataRefused)
     if endpoint.auth is not Auth.NONE:
-        yield from (CredentialRefused, DatabaseUnavailable)
+        yield from (CredentialRefused, RateLimited, DatabaseUnavailable)
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
     if endpoint.changes_state:

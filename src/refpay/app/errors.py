@@ -1,5 +1,6 @@
 """Why a request is refused before any payment is thought of."""
 
+import math
 from collections.abc import Sequence
 
 from refpay.errors import RefpayError
@@ -102,4 +103,27 @@ class RequestRefused(RefpayError):
 
     code = "request_refused"
     title = "The request is refused"
+    status = 400
+
+
+class RateLimited(RefpayError):
+    """More requests than one caller, or all of them together, may send."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    status = 429
+    retryable = True
+    retry_after_seconds = 1
+
+    def __init__(self, detail: str, limit: str, *, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.limit = limit
+        self.retry_after_seconds = max(1, math.ceil(wait_seconds))
+
+
+class CursorInvalid(RefpayError):
+    """A cursor that did not come from this very listing."""
+
+    code = "cursor_invalid"
+    title = "The cursor does not belong to this listing"
     status = 400

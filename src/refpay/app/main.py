@@ -14,8 +14,10 @@ from moneypath.telemetry.integrations.asgi import TelemetryMiddleware
 from refpay.app.endpoints import SERVED
 from refpay.app.guard import Guard
 from refpay.app.openapi import describe
+from refpay.app.rates import Rates
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
+from refpay.audit.trail import Trail
 from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
@@ -27,6 +29,7 @@ from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
+from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
@@ -68,7 +71,10 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 database=database,
                 measures=measures,
                 principals=principals,
+                rates=Rates(settings.rates, clock.monotonic),
                 payments=payments,
+                listing=Listing(database),
+                trail=Trail(database),
                 routing=Routing(database, clock=clock),
                 card_ranges=CardRanges(database, settings.risk, clock=clock),
                 dead_letters=DeadLetters(database, clock=clock),

@@ -1,14 +1,18 @@
 """The endpoints that move money, and the one that reads."""
 
+import json
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.app.bodies import AuthorizeBody, CaptureBody, NoQuery, RefundBody
+from refpay.app.bodies import AuthorizeBody, CaptureBody, NoQuery, PaymentsQuery, RefundBody
 from refpay.app.contract import Demand, Endpoint, Problems, Routes
+from refpay.app.cursors import make_cursor, read_cursor
+from refpay.app.errors import CursorInvalid
 from refpay.app.services import Services
-from refpay.app.views import PaymentView
+from refpay.app.views import PaymentsView, PaymentView
 from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
+from refpay.payments.answers import describe_payment
 from refpay.payments.claims import Reply
 from refpay.payments.errors import (
     AmountExceeded,
@@ -20,6 +24,7 @@ from refpay.payments.errors import (
     ReferenceInUse,
     StateRefused,
 )
+from refpay.payments.listing import Filter
 from refpay.payments.model import Order
 from refpay.providers.errors import CircuitOpened, NoProviderAvailable, ProviderRefused
 from refpay.risk.errors import RiskBlocked, RiskUnavailable
@@ -94,6 +99,27 @@ async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
 async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
     """Refund a part of what was captured; refunds together never exceed it."""
     return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
+
+
+@routes.serve(
+    Endpoint(
+        "GET",
+        "/v1/payments",
+        PaymentsQuery,
+        {200: PaymentsView},
+        scopes=(Scope.PAYMENTS_READ,),
+        problems=(CursorInvalid,),
+    )
+)
+async def list_payments(services: Services, demand: Demand[PaymentsQuery]) -> bytes:
+    """List the caller's own payments, newest first."""
+    query, merchant = demand.given, demand.command.principal.name
+    listing = query.listing(merchant)
+    wanted = Filter(query.status, query.merchant_reference, query.created_from, query.created_to)
+    after = read_cursor(query.cursor, listing)
+    page = await services.listing.read(merchant, wanted, after=after, limit=query.limit)
+    shown = [describe_payment(payment) for payment in page.payments]
+    return json.dumps({"payments": shown, "next": page.after and make_cursor(page.after, listing)}).encode()
 
 
 @routes.serve(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from refpay.app.rates import Rates
+from refpay.audit.trail import Trail
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
 from refpay.measures import Measures
@@ -10,6 +12,7 @@ from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
+from refpay.payments.listing import Listing
 from refpay.payments.service import Payments
 
 
@@ -22,7 +25,10 @@ class Services:
     database: Database
     measures: Measures
     principals: Principals
+    rates: Rates
     payments: Payments
+    listing: Listing
+    trail: Trail
     routing: Routing
     card_ranges: CardRanges
     dead_letters: DeadLetters

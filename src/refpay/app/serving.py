@@ -8,6 +8,7 @@ from starlette.routing import Route
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
 from refpay.app.commands import read_demand
 from refpay.app.contract import Served
+from refpay.app.errors import RateLimited
 from refpay.app.responses import answer_failures, make_response
 from refpay.app.services import Services
 from refpay.errors import RefpayError
@@ -40,9 +41,14 @@ def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[
         since = measures.now()
         try:
             demand = await read_demand(endpoint, services, request)
-        except RefpayError:
+        except RefpayError as refusal:
+            if isinstance(refusal, RateLimited):
+                measures.count_limited(refusal.limit)
             if endpoint.measured_as is not None:
-                measures.count_payment(endpoint.measured_as, "live", "rejected", since=since)
+                # That a caller sends too much is its own fault; that all of them do is our limit.
+                ours = isinstance(refusal, RateLimited) and refusal.limit == "whole"
+                outcome = "shed" if ours else "rejected"
+                measures.count_payment(endpoint.measured_as, "live", outcome, since=since)
             raise
         return make_response(await served.handle(services, demand))
 

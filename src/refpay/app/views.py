@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from refpay.audit.events import SubjectKind
 from refpay.money import Currency
 from refpay.payments.model import OperationKind, OperationStatus, PaymentStatus
 
@@ -50,8 +51,8 @@ class OperationView(_View):
     decline_code: str | None
 
 
-class PaymentView(_View):
-    """A charge; every amount is in minor units of its currency."""
+class ListedPaymentView(_View):
+    """A charge as it is listed; every amount is in minor units of its currency."""
 
     id: UUID
     merchant_reference: str
@@ -62,7 +63,41 @@ class PaymentView(_View):
     refunded_minor: int
     provider: Provider
     created_at: datetime
+
+
+class PaymentView(ListedPaymentView):
+    """A charge and what was done at its provider."""
+
     operations: list[OperationView]
+
+
+class PaymentsView(_View):
+    """A page, newest first; without `next` it is the last, and a short one may still have a next."""
+
+    payments: list[ListedPaymentView]
+    next: str | None
+
+
+class AuditEventView(_View):
+    """One change: who, what, when, before and after; `seq` is the order of writing."""
+
+    id: UUID
+    seq: int
+    at: datetime
+    actor: str
+    action: str
+    subject_kind: SubjectKind
+    subject_id: str
+    before: dict[str, str | int | bool | None] | None
+    after: dict[str, str | int | bool | None]
+    correlation_id: str
+
+
+class AuditView(_View):
+    """A page, newest first; without `next` it is the last, and a short one may still have a next."""
+
+    events: list[AuditEventView]
+    next: str | None
 
 
 class RouteView(_View):

@@ -149,6 +149,14 @@ class MessageOutcome(StrEnum):
     DEAD_LETTERED = "dead_lettered"
 
 
+class RateLimit(StrEnum):
+    """Whose share of the requests was used up."""
+
+    PRINCIPAL = "principal"
+    WHOLE = "whole"
+    STRANGERS = "strangers"
+
+
 class RiskDecision(StrEnum):
     """What risk said to a payment."""
 
