@@ -447,6 +447,7 @@ class Client:
     """Speaks HTTP to a running API."""
 
     session: aiohttp.ClientSession
+    url: str
 
     async def send(
         self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
@@ -570,7 +571,7 @@ def make_client() -> Callable[[str], Any]:
 @asynccontextmanager
 async def _open_client(url: str) -> AsyncIterator[Client]:
     async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Client(session)
+        yield Client(session, url)
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ async def test_unknown_paths_and_methods_are_problems_too(api: "Client") -> None
     assert (missing.status, missing.body["code"]) == (404, "route_unknown")
     wrong = await api.send("DELETE", "/v1/payments")
     assert (wrong.status, wrong.body["code"]) == (405, "method_refused")
+    assert wrong.headers["Allow"] == "GET, POST"
     assert missing.headers["Content-Type"] == wrong.headers["Content-Type"] == "application/problem+json"
 
 

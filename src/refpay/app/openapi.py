@@ -55,36 +55,39 @@ _SECURITY: Final[Mapping[Auth, Json]] = {
 
 def describe(served: Iterable[Served]) -> Json:
     """Return the whole description as a JSON value."""
-    paths: dict[str, Json] = defaultdict(dict)
-    models: set[type[BaseModel]] = {ProblemView}
-    used: set[Auth] = set()
-    for one in served:
-        endpoint = one.endpoint
-        paths[endpoint.path][endpoint.method.lower()] = _operation(one)
-        models.update(model for model in endpoint.answers.values() if model is not None)
-        models |= {endpoint.takes} if endpoint.changes_state else set()
-        used.add(endpoint.auth)
+    served = tuple(served)
+    endpoints = [one.endpoint for one in served]
+    models: set[type[BaseModel]] = {ProblemView, *(endpoint.takes for endpoint in endpoints)}
+    models.update(model for endpoint in endpoints for model in endpoint.answers.values() if model)
     ordered = sorted(models, key=lambda model: model.__name__)
-    _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
+    schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)[1]["$defs"]
+    paths: dict[str, Json] = defaultdict(dict)
+    for one in served:
+        paths[one.endpoint.path][one.endpoint.method.lower()] = _operation(one, schemas)
+    # A query is described parameter by parameter.
+    for endpoint in endpoints:
+        if not endpoint.changes_state:
+            schemas.pop(endpoint.takes.__name__, None)
+    used = {endpoint.auth for endpoint in endpoints}
     return {
         "openapi": "3.1.0",
         "info": {"title": "refpay", "version": "1", "description": "The reference payment service."},
         "paths": dict(paths),
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": schemas,
             "securitySchemes": {auth: scheme for auth, scheme in _SECURITY.items() if auth in used},
         },
     }
 
 
-def _operation(served: Served) -> Json:
+def _operation(served: Served, schemas: Json) -> Json:
     endpoint = served.endpoint
     headline, _, rest = (served.handle.__doc__ or "").partition(". ")
     contract = {"auth": endpoint.auth, "scopes": _said(endpoint.scopes)}
     operation: Json = {
         "operationId": served.handle.__name__,
         "summary": headline.rstrip("."),
-        "parameters": [*_parameters(endpoint)],
+        "parameters": [*_parameters(endpoint, schemas)],
         "responses": _responses(endpoint),
         "x-contract": contract,
     }
@@ -106,11 +109,11 @@ def _said(part: tuple[str, ...] | Idempotency | Waived) -> Any:
     return list(part) if isinstance(part, tuple) else part
 
 
-def _parameters(endpoint: Endpoint[Any]) -> Iterable[Json]:
+def _parameters(endpoint: Endpoint[Any], schemas: Json) -> Iterable[Json]:
     for name in re.findall(r"{(\w+)}", endpoint.path):
         yield {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
     if not endpoint.changes_state:
-        schema = endpoint.takes.model_json_schema()
+        schema = schemas[endpoint.takes.__name__]
         for name, parameter in schema.get("properties", {}).items():
             required = name in schema.get("required", ())
             yield {"name": name, "in": "query", "required": required, "schema": parameter}

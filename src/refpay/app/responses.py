@@ -5,6 +5,7 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from moneypath.telemetry import correlation
 from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
@@ -63,10 +64,15 @@ async def _answer_unexpected(_request: Request, _problem: Exception) -> Response
     return problem_response(unexpected_failure())
 
 
-async def _answer_framework(_request: Request, problem: Exception) -> Response:
+async def _answer_framework(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, HTTPException):
         raise problem
     kind = _FRAMEWORK.get(problem.status_code, RequestRefused)
     response = problem_response(kind(kind.title))
-    response.headers.update(problem.headers or {})
+    if kind is MethodRefused:
+        # The framework names the methods of the first route of the path alone.
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+        response.headers["Allow"] = ", ".join(
+            sorted({method for route in routes for method in route.methods})
+        )
     return response
