@@ -17,6 +17,8 @@ RETRY_BACKOFF_CAP_SECONDS: Final = 0.5
 # Between the last moment an API process may still be calling and the moment the worker may call a
 # missing operation failed; covers a scheduler pause and a request still on the wire.
 DEADLINE_SLACK_SECONDS: Final = 1.0
+_ALLOW_UNSAFE: Final = "REFPAY_ALLOW_UNSAFE_DURABILITY"
+_NATS_MONITORING_PORT: Final = 8222
 _SECRET_MAXIMUM_BYTES: Final = 64 * 1024
 
 
@@ -71,8 +73,10 @@ class MessagingSettings:
     """Where NATS is, as whom to speak to it, and how patient to be with a message."""
 
     url: str
+    monitoring_url: str
     user: str
     password: str = field(repr=False)
+    allow_unsafe: bool
     ack_wait_seconds: float
     in_flight_maximum: int
     attempts_maximum: int
@@ -107,6 +111,8 @@ class Settings:
     report_timeout_seconds: float
     # Where an OpenTelemetry collector takes spans over HTTP; absent: no tracing.
     otlp_url: str | None
+    # Start, and page, although PostgreSQL or JetStream may lose what it acknowledges.
+    allow_unsafe_durability: bool
 
     @property
     def call_budget_seconds(self) -> float:
@@ -164,6 +170,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         otlp_url=read.url("REFPAY_OTLP_URL", ("http", "https"))
         if environment.get("REFPAY_OTLP_URL")
         else None,
+        allow_unsafe_durability=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:
@@ -213,8 +220,11 @@ def _read_messaging(
         )
     return MessagingSettings(
         url=url,
+        monitoring_url=read.optional_url("REFPAY_NATS_MONITORING_URL", ("http", "https"))
+        or f"http://{parts.hostname}:{_NATS_MONITORING_PORT}",
         user="refpay",
         password=read_secret(folder, "nats_password"),
+        allow_unsafe=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
         ack_wait_seconds=read.seconds("REFPAY_ACK_WAIT_SECONDS", 10, 0.5, 300),
         in_flight_maximum=read.integer("REFPAY_DELIVERIES_IN_FLIGHT", 256, 1, 4096),
         attempts_maximum=read.integer("REFPAY_DELIVERY_ATTEMPTS", 6, 1, 100),

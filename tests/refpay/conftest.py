@@ -354,6 +354,8 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
         "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
         "REFPAY_CHECK_INTERVAL_SECONDS": "0.05",
         "REFPAY_SETTLE_DEADLINE_SECONDS": "2.15",
+        # The session's server runs with fsync off.
+        "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
         **changed,
     }
 
@@ -365,6 +367,7 @@ def messaging_environment(book: Book, secrets_folder: Path, broker: Broker) -> d
         book,
         secrets_folder,
         REFPAY_NATS_URL=broker.server.url,
+        REFPAY_NATS_MONITORING_URL=broker.server.monitoring_url,
         REFPAY_ACK_WAIT_SECONDS="1",
         REFPAY_DELIVERY_ATTEMPTS="3",
         REFPAY_REDELIVERY_SECONDS="0.02",

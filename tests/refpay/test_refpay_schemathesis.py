@@ -84,5 +84,4 @@ async def test_every_answer_is_described_and_none_is_a_server_error(
             os.environ.get("N", "10"),
             "--no-shrink",
         )
-    print(said)
     assert code == 0, said

@@ -27,6 +27,7 @@ from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
+from refpay.operations.durable_settings import require_durable
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
 from refpay.payments.listing import Listing
@@ -51,6 +52,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     measures = Measures(recorder, CostModel.load(settings.costs_file))
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
     try:
+        await require_durable(database, settings)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
