@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -418,8 +418,8 @@ class Answer:
 
 
 DESCRIPTION: Final = json.loads(json.dumps(describe(SERVED)))
-_OPERATIONS: Final = [
-    (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation["responses"])
+_OPERATIONS: Final[list[tuple[re.Pattern[str], str, dict[str, Any]]]] = [
+    (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation)
     for path, methods in DESCRIPTION["paths"].items()
     for method, operation in methods.items()
 ]
@@ -431,18 +431,20 @@ def _validator(text: str) -> Draft202012Validator:
     return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def expect_described(method: str, path: str, answer: "Answer") -> None:
-    """Fail on an answer of a described endpoint that its description does not foresee."""
+def expect_described(method: str, path: str, answer: "Answer") -> dict[str, Any] | None:
+    """Fail on an answer that its endpoint's description does not foresee; return the description."""
     bare = path.partition("?")[0]
-    for pattern, verb, responses in _OPERATIONS:
+    for pattern, verb, operation in _OPERATIONS:
         if verb == method and bare.startswith("/v1/") and pattern.fullmatch(bare):
+            responses = operation["responses"]
             assert str(answer.status) in responses, (method, path, answer)
             content = responses[str(answer.status)].get("content", {})
             kind = answer.headers.get("Content-Type", "")
             assert (kind in content) if content else not answer.raw, (method, path, answer)
             if content:
                 _validator(json.dumps(content[kind]["schema"])).validate(answer.body)
-            return
+            return operation
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +453,8 @@ class Client:
 
     session: aiohttp.ClientSession
     url: str
+    # Which audit records each request may leave, by its correlation id.
+    audited: dict[str, list[str]] = field(default_factory=dict)
 
     async def send(
         self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
@@ -464,7 +468,9 @@ class Client:
             given.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=given) as answer:
             told = Answer(answer.status, answer.headers.copy(), await answer.read())
-        expect_described(method, path, told)
+        operation = expect_described(method, path, told)
+        if operation is not None and method != "GET":
+            self.audited[told.headers["X-Correlation-Id"]] = operation["x-contract"]["audit"]
         return told
 
     async def post(self, path: str, body: object = None, *, key: str | None = None, **rest: Any) -> Answer:
@@ -486,6 +492,14 @@ class Client:
         captured = await self.post(f"/v1/payments/{authorized.body['id']}/capture", {})
         assert captured.status == 200, captured.raw
         return captured.body
+
+    async def expect_audited(self, book: Book) -> set[str]:
+        """Fail on an audit record that the request's endpoint does not declare; return what there is."""
+        rows = await book.rows("SELECT action, correlation_id FROM audit.event")
+        for row in rows:
+            declared = self.audited.get(row["correlation_id"])
+            assert declared is None or row["action"] in declared, row
+        return {row["action"] for row in rows if row["correlation_id"] in self.audited}
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return a series of the exposition; 0 if it is not there."""
@@ -543,10 +557,11 @@ def run_api() -> Callable[[Settings], Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api(live_settings: Settings) -> AsyncIterator[Client]:
+async def api(live_settings: Settings, book: Book) -> AsyncIterator[Client]:
     """Run the whole API against a database of its own and the real acquirers."""
     async with _run_api(live_settings) as client:
         yield client
+        await client.expect_audited(book)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -594,6 +609,12 @@ def run_worker_until(live_settings: Settings) -> Callable[[Book], Any]:
                 await asyncio.sleep(0.02)
 
     return run
+
+
+@pytest.fixture(name="expect_described")
+def _expect_described() -> Callable[..., object]:
+    """Return what holds an answer against the description."""
+    return expect_described
 
 
 @pytest.fixture

@@ -2,24 +2,32 @@
 
 import json
 import pkgutil
+import subprocess
+import sys
 from dataclasses import fields, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.routing import APIRoute
+from jsonschema import ValidationError
 
 import refpay
 from refpay.app.contract import Auth, Endpoint, Waived
 from refpay.app.endpoints import SERVED
 from refpay.app.openapi import describe
+from refpay.app.problem_codes import NEVER_ANSWERED, answered
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
 from refpay.errors import RefpayError
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Client
+    from collections.abc import Callable
 
+    from tests.refpay.conftest import Book, Client
+
+PROJECT = Path(__file__).resolve().parents[2]
 CHANGES = [one.endpoint for one in SERVED if one.endpoint.changes_state]
 CHANGING_METHODS = ("post", "put", "patch", "delete")
 
@@ -139,3 +147,65 @@ def test_no_two_problems_share_a_code() -> None:
     assert len(codes) > 30
     assert sorted(codes) == sorted(set(codes))
     assert all(problem.title and 400 <= problem.status < 600 for problem in saying)
+
+
+def test_every_problem_is_answered_somewhere_or_kept_at_home_for_a_reason() -> None:
+    """A new error has to be declared by an endpoint, or be said never to be answered."""
+    known = {*answered(), *(problem.code for problem in NEVER_ANSWERED)}
+    assert {problem.code for problem in all_problems()} == known
+    assert not {*answered()} & {problem.code for problem in NEVER_ANSWERED}
+
+
+def test_the_page_says_what_is_declared() -> None:
+    """docs/api.md is made from the declarations; a stale one fails here and in `make check`."""
+    tool = (sys.executable, str(PROJECT / "tools" / "describe_api.py"), "--check")
+    said = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+    page = (PROJECT / "docs" / "api.md").read_text()
+    assert all(f"| `{code}` |" in page for code in answered())
+
+
+async def test_endpoints_leave_the_audit_records_that_they_declare(api: "Client", book: "Book") -> None:
+    """Each at least one under its own correlation id; the fixture fails on one that is not declared."""
+    payment = (await api.captured())["id"]
+    await api.post(f"/v1/payments/{payment}/refunds", {"amount_minor": 1})
+    for lever in (
+        *("providers/north/drain", "providers/north/restore"),
+        *("risk/ranges/499999/block", "risk/ranges/499999/unblock"),
+        "dead-letters/notifications/replay",
+    ):
+        answer = await api.post(f"/v1/operations/{lever}", {"reason": "test"}, by="operator")
+        assert answer.body["changed"] is True
+        (audited,) = api.audited[answer.headers["X-Correlation-Id"]]
+        assert audited in await api.expect_audited(book)
+    found = await api.expect_audited(book)
+    assert found >= {"authorize.begun", "capture.succeeded", "refund.succeeded", "payment.changed"}
+
+
+async def test_an_audit_record_that_is_not_declared_is_found(api: "Client", book: "Book") -> None:
+    """The check of every test of the API can fail."""
+    answer = await api.authorize()
+    declared = api.audited[answer.headers["X-Correlation-Id"]]
+    api.audited[answer.headers["X-Correlation-Id"]] = []
+    with pytest.raises(AssertionError, match=r"authorize\.begun"):
+        await api.expect_audited(book)
+    api.audited[answer.headers["X-Correlation-Id"]] = declared
+
+
+async def test_an_answer_that_is_not_described_is_found(
+    api: "Client", expect_described: "Callable[..., object]"
+) -> None:
+    """The check of every answer in these tests can fail: by status, media type, schema or code."""
+    good = await api.authorize()
+    expect_described("POST", "/v1/payments", good)
+    problem = (await api.get("/v1/payments/x")).raw
+    kind = {"Content-Type": "application/problem+json"}
+    for spoilt in (
+        replace(good, status=204),
+        replace(good, headers={"Content-Type": "text/plain"}),
+        replace(good, raw=good.raw.replace(b'"captured_minor":0', b'"captured_minor":"0"')),
+        replace(good, raw=good.raw.replace(b"{", b'{"surprise":1,', 1)),
+        replace(good, status=409, raw=problem, headers=kind),
+    ):
+        with pytest.raises((AssertionError, ValidationError)):
+            expect_described("POST", "/v1/payments", spoilt)

@@ -42,7 +42,7 @@ _FOLLOWING: Final[Problems] = (
 
 
 def _audited(kind: str) -> tuple[str, ...]:
-    outcomes = ("begun", "succeeded", "declined", "failed", "indeterminate")
+    outcomes = ("begun", "succeeded", "declined", "failed", "indeterminate", "contradicted")
     return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed")
 
 
