@@ -49,10 +49,12 @@ check: setup  ## Lint, types, import contracts, dead code, generated files, runb
 	@.venv/bin/python -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-cache
 	@$(RUN) vulture
 	@$(RUN) moneypath generate --check
+	@.venv/bin/python tools/describe_api.py --check
 	@$(RUN) moneypath runbook lint
 
-generate: setup  ## Write what is generated from moneypath.yaml
+generate: setup  ## Write what is generated from moneypath.yaml, and docs/api.md from refpay's endpoints
 	@$(RUN) moneypath generate
+	@.venv/bin/python tools/describe_api.py
 
 format: setup  ## Format and fix what can be fixed by machine
 	@$(RUN) ruff format .

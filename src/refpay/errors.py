@@ -1,5 +1,6 @@
 """The one error base: a stable code, an HTTP status, and whether the same request may be sent again."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -7,14 +8,16 @@ class RefpayError(Exception):
     """An expected failure that a caller or an operator can act on.
 
     `detail` reads "what: which" and never holds a secret, a token or card data. A `retryable`
-    refusal is never stored under an idempotency key: the same key may succeed later.
+    refusal is never stored under an idempotency key: the same key may succeed later. `errors` name
+    each key of a request that was wrong, and what is allowed.
     """
 
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Something went wrong on our side"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
+    errors: Sequence[dict[str, str]] = ()
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -29,6 +29,7 @@ API_METRICS: Final = (
     "moneypath_risk_signals_total",
     "moneypath_cost_micro_units_total",
     "http_server_request_duration_seconds",
+    "moneypath_requests_limited_total",
 )
 # Gauges that are read from the database have this one exporter.
 WORKER_METRICS: Final = (
@@ -48,6 +49,7 @@ WORKER_METRICS: Final = (
     "moneypath_check_violations",
     "moneypath_ledger_probe_total",
     "moneypath_ledger_missing_writes",
+    "moneypath_durability_unsafe",
     "moneypath_reconciliation_watermark_timestamp_seconds",
     "moneypath_reconciliation_rows_total",
     "moneypath_reconciliation_breaks",
@@ -136,6 +138,8 @@ class Measures:
             if "moneypath_provider_circuit_open" in held
             else None
         )
+        limited = "moneypath_requests_limited_total"
+        self._limited = recorder.counter(limited) if limited in held else None
         self._rows, self._reports = (
             recorder.counter(name) if name in held else None
             for name in ("moneypath_reconciliation_rows_total", "moneypath_settlement_files_total")
@@ -174,6 +178,11 @@ class Measures:
             self._decisions.inc(decision="blocked" if blocked else "allowed")
         if self._signals is not None and rule is not None:
             self._signals.inc(rule=rule)
+
+    def count_limited(self, limit: str) -> None:
+        """Count a request refused because a share of the rate was used up."""
+        if self._limited is not None:
+            self._limited.inc(limit=limit)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

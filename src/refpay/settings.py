@@ -17,6 +17,8 @@ RETRY_BACKOFF_CAP_SECONDS: Final = 0.5
 # Between the last moment an API process may still be calling and the moment the worker may call a
 # missing operation failed; covers a scheduler pause and a request still on the wire.
 DEADLINE_SLACK_SECONDS: Final = 1.0
+_ALLOW_UNSAFE: Final = "REFPAY_ALLOW_UNSAFE_DURABILITY"
+_NATS_MONITORING_PORT: Final = 8222
 _SECRET_MAXIMUM_BYTES: Final = 64 * 1024
 
 
@@ -62,12 +64,26 @@ class RiskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RateSettings:
+    """How many requests a second one API process takes; a second's worth may come at once.
+
+    `strangers_per_second` is for all whose credentials are refused together.
+    """
+
+    principal_per_second: int = 1_000
+    whole_per_second: int = 4_000
+    strangers_per_second: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class MessagingSettings:
     """Where NATS is, as whom to speak to it, and how patient to be with a message."""
 
     url: str
+    monitoring_url: str
     user: str
     password: str = field(repr=False)
+    allow_unsafe: bool
     ack_wait_seconds: float
     in_flight_maximum: int
     attempts_maximum: int
@@ -93,12 +109,15 @@ class Settings:
     check_interval_seconds: float
     settle_deadline_seconds: float
     risk: RiskSettings
+    rates: RateSettings
     # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
     messaging: MessagingSettings | None
     reconcile_interval_seconds: float
     report_timeout_seconds: float
     # Where an OpenTelemetry collector takes spans over HTTP; absent: no tracing.
     otlp_url: str | None
+    # Start, and page, although PostgreSQL or JetStream may lose what it acknowledges.
+    allow_unsafe_durability: bool
 
     @property
     def provider_timeout_seconds(self) -> float:
@@ -145,12 +164,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
         risk=_read_risk(read),
+        rates=_read_rates(read),
         messaging=_read_messaging(read, environment, folder),
         reconcile_interval_seconds=read.seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60),
         report_timeout_seconds=read.seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60),
         otlp_url=read.url("REFPAY_OTLP_URL", ("http", "https"))
         if environment.get("REFPAY_OTLP_URL")
         else None,
+        allow_unsafe_durability=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
     )
     budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= settings.settle_deadline_seconds:
@@ -191,6 +212,15 @@ def _read_risk(read: "_Reader") -> RiskSettings:
     )
 
 
+def _read_rates(read: "_Reader") -> RateSettings:
+    usual, most = RateSettings(), 1_000_000
+    return RateSettings(
+        read.integer("REFPAY_RATE_PRINCIPAL_PER_SECOND", usual.principal_per_second, 1, most),
+        read.integer("REFPAY_RATE_WHOLE_PER_SECOND", usual.whole_per_second, 1, most),
+        read.integer("REFPAY_RATE_STRANGERS_PER_SECOND", usual.strangers_per_second, 1, most),
+    )
+
+
 def _read_messaging(
     read: "_Reader", environment: Mapping[str, str], folder: Path
 ) -> MessagingSettings | None:
@@ -205,8 +235,11 @@ def _read_messaging(
         )
     return MessagingSettings(
         url=url,
+        monitoring_url=read.optional_url("REFPAY_NATS_MONITORING_URL", ("http", "https"))
+        or f"http://{parts.hostname}:{_NATS_MONITORING_PORT}",
         user="refpay",
         password=read_secret(folder, "nats_password"),
+        allow_unsafe=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
         ack_wait_seconds=read.seconds("REFPAY_ACK_WAIT_SECONDS", 10, 0.5, 300),
         in_flight_maximum=read.integer("REFPAY_DELIVERIES_IN_FLIGHT", 256, 1, 4096),
         attempts_maximum=read.integer("REFPAY_DELIVERY_ATTEMPTS", 6, 1, 100),

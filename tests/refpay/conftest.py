@@ -4,17 +4,20 @@ import asyncio
 import hashlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from jsonschema import Draft202012Validator
 from nats.aio.client import Client as NatsClient
 
 from moneypath.stack import nats, postgres
@@ -22,7 +25,9 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
+from refpay.app.endpoints import SERVED
 from refpay.app.main import open_app
+from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
 from refpay.outbox.streams import Session, open_session
 from refpay.runtime import App, listen, make_server
@@ -43,6 +48,7 @@ TOKENS = {
     ),
     "replayer": ("operations:replay",),
     "canary": ("payments:authorize", "traffic:canary"),
+    "auditor": ("audit:read",),
     "nobody": (),
 }
 # So that the processes run the code beside these tests, whatever is installed.
@@ -351,6 +357,8 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
         "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
         "REFPAY_CHECK_INTERVAL_SECONDS": "0.05",
         "REFPAY_SETTLE_DEADLINE_SECONDS": "2.15",
+        # The session's server runs with fsync off.
+        "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
         **changed,
     }
 
@@ -362,6 +370,7 @@ def messaging_environment(book: Book, secrets_folder: Path, broker: Broker) -> d
         book,
         secrets_folder,
         REFPAY_NATS_URL=broker.server.url,
+        REFPAY_NATS_MONITORING_URL=broker.server.monitoring_url,
         REFPAY_ACK_WAIT_SECONDS="1",
         REFPAY_DELIVERY_ATTEMPTS="3",
         REFPAY_REDELIVERY_SECONDS="0.02",
@@ -411,11 +420,44 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
+DESCRIPTION: Final = json.loads(json.dumps(describe(SERVED)))
+_OPERATIONS: Final[list[tuple[re.Pattern[str], str, dict[str, Any]]]] = [
+    (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation)
+    for path, methods in DESCRIPTION["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+@cache
+def _validator(text: str) -> Draft202012Validator:
+    whole = {**json.loads(text), "components": DESCRIPTION["components"]}
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def expect_described(method: str, path: str, answer: "Answer") -> dict[str, Any] | None:
+    """Fail on an answer that its endpoint's description does not foresee; return the description."""
+    bare = path.partition("?")[0]
+    for pattern, verb, operation in _OPERATIONS:
+        if verb == method and bare.startswith("/v1/") and pattern.fullmatch(bare):
+            responses = operation["responses"]
+            assert str(answer.status) in responses, (method, path, answer)
+            content = responses[str(answer.status)].get("content", {})
+            kind = answer.headers.get("Content-Type", "")
+            assert (kind in content) if content else not answer.raw, (method, path, answer)
+            if content:
+                _validator(json.dumps(content[kind]["schema"])).validate(answer.body)
+            return operation
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """Speaks HTTP to a running API."""
 
     session: aiohttp.ClientSession
+    url: str
+    # Which audit records each request may leave, by its correlation id.
+    audited: dict[str, list[str]] = field(default_factory=dict)
 
     async def send(
         self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
@@ -428,7 +470,11 @@ class Client:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=given) as answer:
-            return Answer(answer.status, answer.headers.copy(), await answer.read())
+            told = Answer(answer.status, answer.headers.copy(), await answer.read())
+        operation = expect_described(method, path, told)
+        if operation is not None and method != "GET":
+            self.audited[told.headers["X-Correlation-Id"]] = operation["x-contract"]["audit"]
+        return told
 
     async def post(self, path: str, body: object = None, *, key: str | None = None, **rest: Any) -> Answer:
         """Send a state change, under a new key unless one is given."""
@@ -449,6 +495,14 @@ class Client:
         captured = await self.post(f"/v1/payments/{authorized.body['id']}/capture", {})
         assert captured.status == 200, captured.raw
         return captured.body
+
+    async def expect_audited(self, book: Book) -> set[str]:
+        """Fail on an audit record that the request's endpoint does not declare; return what there is."""
+        rows = await book.rows("SELECT action, correlation_id FROM audit.event")
+        for row in rows:
+            declared = self.audited.get(row["correlation_id"])
+            assert declared is None or row["action"] in declared, row
+        return {row["action"] for row in rows if row["correlation_id"] in self.audited}
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return a series of the exposition; 0 if it is not there."""
@@ -506,10 +560,11 @@ def run_api() -> Callable[[Settings], Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api(live_settings: Settings) -> AsyncIterator[Client]:
+async def api(live_settings: Settings, book: Book) -> AsyncIterator[Client]:
     """Run the whole API against a database of its own and the real acquirers."""
     async with _run_api(live_settings) as client:
         yield client
+        await client.expect_audited(book)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -537,7 +592,7 @@ def make_client() -> Callable[[str], Any]:
 @asynccontextmanager
 async def _open_client(url: str) -> AsyncIterator[Client]:
     async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Client(session)
+        yield Client(session, url)
 
 
 @pytest.fixture
@@ -557,6 +612,12 @@ def run_worker_until(live_settings: Settings) -> Callable[[Book], Any]:
                 await asyncio.sleep(0.02)
 
     return run
+
+
+@pytest.fixture(name="expect_described")
+def _expect_described() -> Callable[..., object]:
+    """Return what holds an answer against the description."""
+    return expect_described
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.app.card_data import contains_card_number
 from refpay.app.main import create_app
+from refpay.app.services import Services
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principals
 from refpay.measures import API_METRICS, Measures
@@ -43,6 +45,8 @@ DOORS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", f"/v1/payments/{SOME_ID}/capture", {}, {"shop", "rival", "capturer"}),
     ("POST", f"/v1/payments/{SOME_ID}/refunds", {"amount_minor": 1}, {"shop", "rival", "refunder"}),
     ("GET", f"/v1/payments/{SOME_ID}", None, {"shop", "rival", "reader"}),
+    ("GET", "/v1/payments", None, {"shop", "rival", "reader"}),
+    ("GET", "/v1/audit", None, {"auditor"}),
     ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
     ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, {"operator"}),
@@ -239,6 +243,7 @@ async def test_unknown_paths_and_methods_are_problems_too(api: "Client") -> None
     assert (missing.status, missing.body["code"]) == (404, "route_unknown")
     wrong = await api.send("DELETE", "/v1/payments")
     assert (wrong.status, wrong.body["code"]) == (405, "method_refused")
+    assert wrong.headers["Allow"] == "GET, POST"
     assert missing.headers["Content-Type"] == wrong.headers["Content-Type"] == "application/problem+json"
 
 
@@ -267,7 +272,8 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
     measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
     principals = Principals.load(secrets_folder / "tokens.json")
-    app = create_app(broken, (), principals, broken, measures)
+    services = dict.fromkeys((field.name for field in fields(Services)), broken)
+    app = create_app(Services(**{**services, "measures": measures, "principals": principals}))
     async with serve(app) as client:
         answer = await client.get(f"/v1/payments/{SOME_ID}")
         assert (answer.status, answer.body["code"]) == (500, "internal_error")

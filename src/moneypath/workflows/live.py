@@ -212,7 +212,11 @@ class _House:
         build = self._settings.build
         environment |= build.environment
         # The API writes the outbox and nothing else: it is not told where NATS is.
-        worker_environment = {**environment, "REFPAY_NATS_URL": messages.url}
+        worker_environment = {
+            **environment,
+            "REFPAY_NATS_URL": messages.url,
+            "REFPAY_NATS_MONITORING_URL": messages.monitoring_url,
+        }
         async with asyncio.TaskGroup() as group:
             api = group.create_task(
                 self._python("refpay-api", ("-m", build.api), port, ready="/readyz", env=environment)

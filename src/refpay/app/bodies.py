@@ -1,11 +1,17 @@
-"""The request bodies; unknown keys are refused, nothing is converted."""
+"""The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
 
-from typing import Annotated, Literal
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from refpay.app.cursors import PATTERN
+from refpay.audit.events import SubjectKind
 from refpay.money import MAXIMUM_MINOR
+from refpay.payments.model import PaymentStatus
 
+MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 AmountMinor = Annotated[
     int, Field(ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
 ]
@@ -18,7 +24,7 @@ class _Body(BaseModel):
 class AuthorizeBody(_Body):
     """A new charge."""
 
-    merchant_reference: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    merchant_reference: MerchantReference
     amount_minor: AmountMinor
     currency: Literal["EUR", "USD", "JPY", "KWD"]
     card_token: Annotated[str, Field(pattern=r"^tok_[45][0-9]{5}_[0-9a-f]{4,64}$")]
@@ -39,13 +45,56 @@ class RefundBody(_Body):
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 
 
-class RouteBody(_Body):
+class ReasonBody(_Body):
     """Why a lever is pulled; it goes on the audit record."""
 
     reason: Reason
 
 
-class ReplayBody(_Body):
-    """Why dead letters are replayed; it goes on the audit record."""
+class NoQuery(BaseModel):
+    """No query at all."""
 
-    reason: Reason
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _read_instant(text: object) -> datetime:
+    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
+        raise ValueError("allowed: an instant of RFC 3339, as in 2026-01-31T12:00:00Z")
+    instant = datetime.fromisoformat(text)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        # On the first or the last day there is.
+        return instant.replace(tzinfo=UTC)
+
+
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+Instant = Annotated[datetime, BeforeValidator(_read_instant)]
+
+
+class _PageQuery(NoQuery):
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Annotated[str | None, Field(pattern=PATTERN, description="`next` of the page before.")] = None
+
+    def listing(self, owner: str) -> dict[str, object]:
+        """Return what a cursor is good for: whose listing, and by which filters."""
+        return {"owner": owner, **self.model_dump(exclude={"limit", "cursor"})}
+
+
+class PaymentsQuery(_PageQuery):
+    """Which payments."""
+
+    status: PaymentStatus | None = None
+    merchant_reference: MerchantReference | None = None
+    created_from: Instant | None = None
+    created_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+
+
+class AuditQuery(_PageQuery):
+    """Which audit records."""
+
+    subject_kind: SubjectKind | None = None
+    subject_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    actor: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    at_from: Instant | None = None
+    at_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None

@@ -2,8 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from moneypath.telemetry import correlation
 from refpay.app.card_data import refuse_card_data
+from refpay.app.contract import Auth, Demand, Endpoint, G, Waived
 from refpay.app.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -19,52 +19,49 @@ from refpay.app.errors import (
     RequestMalformed,
     TrafficInvalid,
 )
-from refpay.identity.principals import Principal, Principals, Scope
+from refpay.app.services import Services
+from refpay.identity.errors import CredentialRefused
+from refpay.identity.principals import Principal, Scope
 from refpay.payments.claims import Command, fingerprint
 
 BODY_MAXIMUM_BYTES: Final = 16 * 1024
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRAFFIC: Final = ("live", "canary", "drill")
 _ERRORS_MAXIMUM: Final = 20
-
-B = TypeVar("B", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Demand(Generic[B]):
-    """A state change that somebody entitled asks for, its body validated."""
-
-    command: Command
-    body: B
+NOBODY: Final = Principal("nobody", frozenset())
 
 
-def authenticate(request: Request, principals: Principals, scope: Scope) -> Principal:
-    """Return who asks; raises CredentialRefused or ScopeMissing."""
-    given = request.headers.getlist("authorization")
-    principal = principals.authenticate(given[0] if len(given) == 1 else None)
-    principal.require(scope)
-    return principal
-
-
-async def read_demand(request: Request, principals: Principals, scope: Scope, model: type[B]) -> Demand[B]:
-    """Read a state change; identity first, so that strangers learn nothing about the rest."""
-    principal = authenticate(request, principals, scope)
-    traffic = _read_traffic(request, principal)
-    key = _read_key(request)
-    content = _parse(request, await request.body())
-    refuse_card_data(content)
+async def read_demand(endpoint: Endpoint[G], services: Services, request: Request) -> Demand[G]:
+    """Read a request as its endpoint declares it; identity first: strangers learn nothing about the rest."""
+    principal = authenticate(endpoint, services, request)
+    traffic = _read_traffic(request, principal) if endpoint.keyed else "live"
+    key = _read_key(request) if endpoint.keyed else ""
+    content = _parse(request, await request.body()) if endpoint.changes_state else _parse_query(request)
+    refuse_card_data(content, "body" if endpoint.changes_state else "query")
     try:
-        body = model.model_validate(content)
+        given = endpoint.takes.model_validate(content)
     except ValidationError as problem:
-        _refuse(problem, model)
-    command = Command(
-        principal=principal,
-        key=key,
-        fingerprint=fingerprint(request.method, request.url.path, content),
-        correlation_id=correlation.current() or "",
-        traffic=traffic,
-    )
-    return Demand(command, body)
+        _refuse(problem, endpoint.takes)
+    digest = fingerprint(request.method, request.url.path, content) if endpoint.keyed else b""
+    command = Command(principal, key, digest, correlation.current() or "", traffic)
+    return Demand(command, request.path_params, given)
+
+
+def authenticate(endpoint: Endpoint[G], services: Services, request: Request) -> Principal:
+    """Return who asks; raises CredentialRefused, ScopeMissing or RateLimited."""
+    if endpoint.auth is Auth.NONE:
+        return NOBODY
+    given = request.headers.getlist("authorization")
+    try:
+        principal = services.principals.authenticate(given[0] if len(given) == 1 else None)
+    except CredentialRefused:
+        services.rates.take_stranger()
+        raise
+    services.rates.take(principal.name)
+    if not isinstance(endpoint.scopes, Waived):
+        for scope in endpoint.scopes:
+            principal.require(scope)
+    return principal
 
 
 def _read_traffic(request: Request, principal: Principal) -> str:
@@ -112,6 +109,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+def _parse_query(request: Request) -> dict[str, Any]:
+    """Return the query; a filter that is misspelt or there twice is refused, not ignored."""
+    given = request.query_params.multi_items()
+    content: dict[str, Any] = dict(given)
+    if len(given) > len(content):
+        twice = sorted({name[:64] for name, _ in given if len(request.query_params.getlist(name)) > 1})
+        errors = [{"key": name, "problem": "is there twice, allowed: once"} for name in twice]
+        raise RequestInvalid("query: a parameter is there twice", errors)
+    return content
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:

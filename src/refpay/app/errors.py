@@ -1,5 +1,6 @@
 """Why a request is refused before any payment is thought of."""
 
+import math
 from collections.abc import Sequence
 
 from refpay.errors import RefpayError
@@ -17,7 +18,7 @@ class RequestInvalid(RefpayError):
     """Keys are missing, unknown or have a wrong value; their names are said, never their values."""
 
     code = "request_invalid"
-    title = "The request's body has wrong keys or values"
+    title = "The request has wrong keys or values"
     status = 422
 
     def __init__(self, detail: str, errors: Sequence[dict[str, str]]) -> None:
@@ -79,3 +80,50 @@ class MediaTypeRefused(RefpayError):
     code = "media_type_refused"
     title = "The request's body has to be application/json"
     status = 415
+
+
+class RouteUnknown(RefpayError):
+    """Nothing is served under this path."""
+
+    code = "route_unknown"
+    title = "There is no such path"
+    status = 404
+
+
+class MethodRefused(RefpayError):
+    """The path is served, and not by this method."""
+
+    code = "method_refused"
+    title = "The path has no such method"
+    status = 405
+
+
+class RequestRefused(RefpayError):
+    """What is not a request that could be understood."""
+
+    code = "request_refused"
+    title = "The request is refused"
+    status = 400
+
+
+class RateLimited(RefpayError):
+    """More requests than one caller, or all of them together, may send."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    status = 429
+    retryable = True
+    retry_after_seconds = 1
+
+    def __init__(self, detail: str, limit: str, *, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.limit = limit
+        self.retry_after_seconds = max(1, math.ceil(wait_seconds))
+
+
+class CursorInvalid(RefpayError):
+    """A cursor that did not come from this very listing."""
+
+    code = "cursor_invalid"
+    title = "The cursor does not belong to this listing"
+    status = 400

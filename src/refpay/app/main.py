@@ -1,26 +1,23 @@
 """Wires the API together."""
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
+from moneypath.telemetry.integrations.asgi import TelemetryMiddleware
+from refpay.app.endpoints import SERVED
 from refpay.app.guard import Guard
-from refpay.app.health_routes import health_routes
-from refpay.app.operation_routes import (
-    dead_letter_routes,
-    duplicate_routes,
-    operation_routes,
-    risk_routes,
-    settlement_routes,
-)
-from refpay.app.payment_routes import payment_routes
-from refpay.app.responses import answer_failures
+from refpay.app.openapi import describe
+from refpay.app.rates import Rates
+from refpay.app.services import Services
+from refpay.app.serving import serve_endpoints
+from refpay.audit.trail import Trail
 from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
@@ -30,8 +27,10 @@ from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
+from refpay.operations.durable_settings import require_durable
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
+from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
@@ -53,6 +52,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     measures = Measures(recorder, CostModel.load(settings.costs_file))
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
     try:
+        await require_durable(database, settings)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
@@ -68,65 +68,32 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 journal=journal,
                 screening=Screening(settings.risk),
             )
-            operations = (
-                operation_routes(Routing(database, clock=clock), principals),
-                risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
-                dead_letter_routes(DeadLetters(database, clock=clock), principals),
-                settlement_routes(Settlements(database, clock=clock), principals),
-                duplicate_routes(Duplicates(database, providers, clock, deadlines.last_send), principals),
+            services = Services(
+                description=json.dumps(describe(SERVED)).encode(),
+                database=database,
+                measures=measures,
+                principals=principals,
+                rates=Rates(settings.rates, clock.monotonic),
+                payments=payments,
+                listing=Listing(database),
+                trail=Trail(database),
+                routing=Routing(database, clock=clock),
+                card_ranges=CardRanges(database, settings.risk, clock=clock),
+                dead_letters=DeadLetters(database, clock=clock),
+                settlements=Settlements(database, clock=clock),
+                duplicates=Duplicates(database, providers, clock, deadlines.last_send),
             )
-            yield create_app(payments, operations, principals, database, measures)
+            yield create_app(services)
     finally:
         await database.close()
         await asyncio.to_thread(recorder.tracer.close)
 
 
-def create_app(
-    payments: Payments,
-    operations: Iterable[APIRouter],
-    principals: Principals,
-    database: Database,
-    measures: Measures,
-) -> App:
+def create_app(services: Services) -> App:
     """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
-    app = FastAPI(
-        title="refpay",
-        description="The reference payment service.",
-        version="1",
-        docs_url=None,
-        redoc_url=None,
-        # Ours counts every request once; FastAPI's own would wake up with any global provider.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
-    answer_failures(app)
-    app.include_router(payment_routes(payments, principals, measures))
-    for routes in operations:
-        app.include_router(routes)
-    app.include_router(health_routes(database))
-    app.router.routes.append(Route("/metrics", metrics_endpoint(measures.recorder), include_in_schema=False))
-    return TelemetryMiddleware(Guard(app), measures.recorder, _ROUTES)
-
-
-_ROUTES: Final = (
-    "/v1/payments",
-    "/v1/payments/{payment_id}",
-    "/v1/payments/{payment_id}/capture",
-    "/v1/payments/{payment_id}/refunds",
-    "/v1/operations/providers",
-    "/v1/operations/providers/{provider}/drain",
-    "/v1/operations/providers/{provider}/restore",
-    "/v1/operations/risk",
-    "/v1/operations/risk/ranges/{card_range}/block",
-    "/v1/operations/risk/ranges/{card_range}/unblock",
-    "/v1/operations/dead-letters",
-    "/v1/operations/dead-letters/{queue}/replay",
-    "/v1/operations/reconciliation",
-    "/v1/operations/settlements/{provider}/refetch",
-    "/v1/operations/duplicates/{provider}/refund",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-)
+    app = serve_endpoints(SERVED, services)
+    paths = dict.fromkeys(route.path for route in app.routes if isinstance(route, Route | APIRoute))
+    return TelemetryMiddleware(Guard(app), services.measures.recorder, paths)
 
 
 async def main() -> None:

@@ -1,113 +1,172 @@
 """The operations levers, with scopes of their own."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Final
 
-from refpay.app.bodies import ReplayBody, RouteBody
-from refpay.app.commands import authenticate, read_demand
-from refpay.app.payment_routes import describe_body
-from refpay.app.responses import json_response, reply_response
-from refpay.identity.principals import Principals, Scope
-from refpay.operations.card_ranges import CardRanges
-from refpay.operations.dead_letters import DeadLetters
-from refpay.operations.duplicates import Duplicates
-from refpay.operations.routing import Routing
-from refpay.operations.settlements import Settlements
+from refpay.app.bodies import NoQuery, ReasonBody
+from refpay.app.contract import Demand, Endpoint, Routes
+from refpay.app.services import Services
+from refpay.app.views import (
+    CardRangeChangeView,
+    ReconciliationView,
+    RefetchView,
+    RepairView,
+    ReplayChangeView,
+    RiskView,
+    RouteChangeView,
+    RoutesView,
+    SetAsideView,
+)
+from refpay.identity.principals import Scope
+from refpay.operations.dead_letters import QueueUnknown, ReplayBegan
+from refpay.operations.duplicates import DuplicatesLeft
+from refpay.operations.routing import LastActiveProvider, ProviderUnknown
+from refpay.payments.claims import Reply
+from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 
-
-def operation_routes(routing: Routing, principals: Principals) -> APIRouter:
-    """Return the routes under /v1/operations/providers."""
-    router = APIRouter()
-
-    async def change(request: Request, provider: str, *, active: bool) -> Response:
-        demand = await read_demand(request, principals, Scope.OPERATIONS_ROUTE, RouteBody)
-        reply = await routing.change(demand.command, provider, active=active, reason=demand.body.reason)
-        return reply_response(reply)
-
-    @router.post("/v1/operations/providers/{provider}/drain", openapi_extra=describe_body(RouteBody))
-    async def drain(request: Request, provider: str) -> Response:
-        return await change(request, provider, active=False)
-
-    @router.post("/v1/operations/providers/{provider}/restore", openapi_extra=describe_body(RouteBody))
-    async def restore(request: Request, provider: str) -> Response:
-        return await change(request, provider, active=True)
-
-    @router.get("/v1/operations/providers")
-    async def show(request: Request) -> Response:
-        authenticate(request, principals, Scope.OPERATIONS_READ)
-        return json_response(await routing.read())
-
-    return router
+routes: Final = Routes()
+_READ: Final = (Scope.OPERATIONS_READ,)
 
 
-def risk_routes(card_ranges: CardRanges, principals: Principals) -> APIRouter:
-    """Return the routes under /v1/operations/risk."""
-    router = APIRouter()
-
-    async def change(request: Request, card_range: str, *, blocked: bool) -> Response:
-        demand = await read_demand(request, principals, Scope.OPERATIONS_RISK, RouteBody)
-        reply = await card_ranges.change(
-            demand.command, card_range, blocked=blocked, reason=demand.body.reason
-        )
-        return reply_response(reply)
-
-    @router.post("/v1/operations/risk/ranges/{card_range}/block", openapi_extra=describe_body(RouteBody))
-    async def block(request: Request, card_range: str) -> Response:
-        return await change(request, card_range, blocked=True)
-
-    @router.post("/v1/operations/risk/ranges/{card_range}/unblock", openapi_extra=describe_body(RouteBody))
-    async def unblock(request: Request, card_range: str) -> Response:
-        return await change(request, card_range, blocked=False)
-
-    @router.get("/v1/operations/risk")
-    async def show(request: Request) -> Response:
-        authenticate(request, principals, Scope.OPERATIONS_READ)
-        return json_response(await card_ranges.read())
-
-    return router
+@routes.serve(Endpoint("GET", "/v1/operations/providers", NoQuery, {200: RoutesView}, scopes=_READ))
+async def show_routing(services: Services, _demand: Demand[NoQuery]) -> bytes:
+    """Read every provider's routing."""
+    return await services.routing.read()
 
 
-def dead_letter_routes(dead_letters: DeadLetters, principals: Principals) -> APIRouter:
-    """Return the routes under /v1/operations/dead-letters."""
-    router = APIRouter()
-
-    @router.post("/v1/operations/dead-letters/{queue}/replay", openapi_extra=describe_body(ReplayBody))
-    async def replay(request: Request, queue: str) -> Response:
-        demand = await read_demand(request, principals, Scope.OPERATIONS_REPLAY, ReplayBody)
-        return reply_response(await dead_letters.replay(demand.command, queue, reason=demand.body.reason))
-
-    @router.get("/v1/operations/dead-letters")
-    async def show(request: Request) -> Response:
-        authenticate(request, principals, Scope.OPERATIONS_READ)
-        return json_response(await dead_letters.read())
-
-    return router
-
-
-def settlement_routes(settlements: Settlements, principals: Principals) -> APIRouter:
-    """Return the routes of reconciliation and of the settlement reports behind it."""
-    router = APIRouter()
-
-    @router.get("/v1/operations/reconciliation")
-    async def reconciliation(request: Request) -> Response:
-        authenticate(request, principals, Scope.OPERATIONS_READ)
-        return json_response(await settlements.read())
-
-    @router.post("/v1/operations/settlements/{provider}/refetch", openapi_extra=describe_body(RouteBody))
-    async def refetch(request: Request, provider: str) -> Response:
-        demand = await read_demand(request, principals, Scope.OPERATIONS_ROUTE, RouteBody)
-        reply = await settlements.refetch(demand.command, provider, reason=demand.body.reason)
-        return reply_response(reply)
-
-    return router
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/providers/{provider}/drain",
+        ReasonBody,
+        {200: RouteChangeView},
+        scopes=(Scope.OPERATIONS_ROUTE,),
+        audit=("provider.drained",),
+        problems=(ProviderUnknown, LastActiveProvider),
+    )
+)
+async def drain(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Give a provider no new payments."""
+    provider, reason = demand.path["provider"], demand.given.reason
+    return await services.routing.change(demand.command, provider, active=False, reason=reason)
 
 
-def duplicate_routes(duplicates: Duplicates, principals: Principals) -> APIRouter:
-    """Return the route that gives back what a provider charged twice; it moves money, so by its own scope."""
-    router = APIRouter()
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/providers/{provider}/restore",
+        ReasonBody,
+        {200: RouteChangeView},
+        scopes=(Scope.OPERATIONS_ROUTE,),
+        audit=("provider.restored",),
+        problems=(ProviderUnknown,),
+    )
+)
+async def restore(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Give a provider new payments again."""
+    provider, reason = demand.path["provider"], demand.given.reason
+    return await services.routing.change(demand.command, provider, active=True, reason=reason)
 
-    @router.post("/v1/operations/duplicates/{provider}/refund", openapi_extra=describe_body(RouteBody))
-    async def refund(request: Request, provider: str) -> Response:
-        demand = await read_demand(request, principals, Scope.OPERATIONS_REPAIR, RouteBody)
-        return reply_response(await duplicates.refund(demand.command, provider, reason=demand.body.reason))
 
-    return router
+@routes.serve(Endpoint("GET", "/v1/operations/risk", NoQuery, {200: RiskView}, scopes=_READ))
+async def show_risk(services: Services, _demand: Demand[NoQuery]) -> bytes:
+    """Read which card ranges are blocked, and which are busiest."""
+    return await services.card_ranges.read()
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/risk/ranges/{card_range}/block",
+        ReasonBody,
+        {200: CardRangeChangeView},
+        scopes=(Scope.OPERATIONS_RISK,),
+        audit=("card_range.blocked",),
+        problems=(CardRangeInvalid, NoSuchRange),
+    )
+)
+async def block(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Block a card range for new authorizations; `busiest` is the one with the most signals."""
+    named, reason = demand.path["card_range"], demand.given.reason
+    return await services.card_ranges.change(demand.command, named, blocked=True, reason=reason)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/risk/ranges/{card_range}/unblock",
+        ReasonBody,
+        {200: CardRangeChangeView},
+        scopes=(Scope.OPERATIONS_RISK,),
+        audit=("card_range.unblocked",),
+        problems=(CardRangeInvalid, NoSuchRange),
+    )
+)
+async def unblock(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Let a card range pay again; `busiest` is the busiest of the blocked ones."""
+    named, reason = demand.path["card_range"], demand.given.reason
+    return await services.card_ranges.change(demand.command, named, blocked=False, reason=reason)
+
+
+@routes.serve(Endpoint("GET", "/v1/operations/dead-letters", NoQuery, {200: SetAsideView}, scopes=_READ))
+async def show_dead_letters(services: Services, _demand: Demand[NoQuery]) -> bytes:
+    """Read what is set aside, and the latest requests to move it back."""
+    return await services.dead_letters.read()
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/dead-letters/{queue}/replay",
+        ReasonBody,
+        {200: ReplayChangeView, 202: ReplayChangeView},
+        scopes=(Scope.OPERATIONS_REPLAY,),
+        audit=("dead_letters.replay_requested",),
+        problems=(QueueUnknown, ReplayBegan),
+    )
+)
+async def replay(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Have a queue's dead letters moved back. 202: not done; ask again with the same key, or read."""
+    queue, reason = demand.path["queue"], demand.given.reason
+    return await services.dead_letters.replay(demand.command, queue, reason=reason)
+
+
+@routes.serve(
+    Endpoint("GET", "/v1/operations/reconciliation", NoQuery, {200: ReconciliationView}, scopes=_READ)
+)
+async def show_reconciliation(services: Services, _demand: Demand[NoQuery]) -> bytes:
+    """Read how far reconciliation is, and what does not agree."""
+    return await services.settlements.read()
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/settlements/{provider}/refetch",
+        ReasonBody,
+        {200: RefetchView},
+        scopes=(Scope.OPERATIONS_ROUTE,),
+        audit=("settlement.refetched",),
+        problems=(ProviderUnknown,),
+    )
+)
+async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Have doubtful settlement reports of a provider fetched again."""
+    provider, reason = demand.path["provider"], demand.given.reason
+    return await services.settlements.refetch(demand.command, provider, reason=reason)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/operations/duplicates/{provider}/refund",
+        ReasonBody,
+        {200: RepairView},
+        scopes=(Scope.OPERATIONS_REPAIR,),
+        audit=("duplicate.repair_ordered",),
+        problems=(ProviderUnknown, DuplicatesLeft),
+    )
+)
+async def refund_duplicates(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Give back what a provider charged twice."""
+    provider, reason = demand.path["provider"], demand.given.reason
+    return await services.duplicates.refund(demand.command, provider, reason=reason)

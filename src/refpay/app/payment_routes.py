@@ -1,72 +1,144 @@
 """The endpoints that move money, and the one that reads."""
 
-from typing import Any, TypeVar
+import json
+from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
-
-from refpay.app.bodies import AuthorizeBody, CaptureBody, RefundBody
-from refpay.app.commands import Demand, authenticate, read_demand
-from refpay.app.responses import json_response, reply_response
-from refpay.errors import RefpayError
-from refpay.identity.principals import Principals, Scope
-from refpay.measures import Measures
+from refpay.app.bodies import AuthorizeBody, CaptureBody, NoQuery, PaymentsQuery, RefundBody
+from refpay.app.contract import Demand, Endpoint, Problems, Routes
+from refpay.app.cursors import make_cursor, read_cursor
+from refpay.app.errors import CursorInvalid
+from refpay.app.services import Services
+from refpay.app.views import PaymentsView, PaymentView
+from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
-from refpay.payments.errors import PaymentUnknown
+from refpay.payments.answers import describe_payment
+from refpay.payments.claims import Reply
+from refpay.payments.errors import (
+    AmountExceeded,
+    KeyInFlight,
+    OperationInFlight,
+    Overloaded,
+    PaymentUnknown,
+    ProviderDeclined,
+    ReferenceInUse,
+    StateRefused,
+)
+from refpay.payments.listing import Filter
 from refpay.payments.model import Order
-from refpay.payments.service import Payments
+from refpay.providers.errors import CircuitOpened, NoProviderAvailable, ProviderRefused
+from refpay.risk.errors import RiskBlocked, RiskUnavailable
 
-B = TypeVar("B", bound=BaseModel)
-
-
-def payment_routes(payments: Payments, principals: Principals, measures: Measures) -> APIRouter:
-    """Return the routes under /v1/payments."""
-    router = APIRouter()
-
-    async def read(request: Request, operation: str, scope: Scope, model: type[B]) -> Demand[B]:
-        since = measures.now()
-        try:
-            return await read_demand(request, principals, scope, model)
-        except RefpayError:
-            measures.count_payment(operation, "live", "rejected", since=since)
-            raise
-
-    @router.post("/v1/payments", openapi_extra=describe_body(AuthorizeBody))
-    async def authorize(request: Request) -> Response:
-        demand = await read(request, "authorize", Scope.PAYMENTS_AUTHORIZE, AuthorizeBody)
-        body = demand.body
-        money = Money(body.amount_minor, Currency(body.currency))
-        order = Order(body.merchant_reference, money, body.card_token)
-        return reply_response(await payments.authorize(demand.command, order))
-
-    @router.post("/v1/payments/{payment_id}/capture", openapi_extra=describe_body(CaptureBody))
-    async def capture(request: Request, payment_id: str) -> Response:
-        demand = await read(request, "capture", Scope.PAYMENTS_CAPTURE, CaptureBody)
-        found = _read_id(payment_id)
-        return reply_response(await payments.capture(demand.command, found, demand.body.amount_minor))
-
-    @router.post("/v1/payments/{payment_id}/refunds", openapi_extra=describe_body(RefundBody))
-    async def refund(request: Request, payment_id: str) -> Response:
-        demand = await read(request, "refund", Scope.PAYMENTS_REFUND, RefundBody)
-        found = _read_id(payment_id)
-        return reply_response(await payments.refund(demand.command, found, demand.body.amount_minor))
-
-    @router.get("/v1/payments/{payment_id}")
-    async def show(request: Request, payment_id: str) -> Response:
-        principal = authenticate(request, principals, Scope.PAYMENTS_READ)
-        return json_response(await payments.read(principal, _read_id(payment_id)))
-
-    return router
+routes: Final = Routes()
+_CALLING: Final[Problems] = (KeyInFlight, Overloaded, CircuitOpened, ProviderRefused)
+_FOLLOWING: Final[Problems] = (
+    *_CALLING,
+    PaymentUnknown,
+    OperationInFlight,
+    StateRefused,
+    AmountExceeded,
+    ProviderDeclined,
+)
 
 
-def describe_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a body's OpenAPI description; the body is read by hand, after the caller is known."""
-    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
+def _audited(kind: str) -> tuple[str, ...]:
+    outcomes = ("begun", "succeeded", "declined", "failed", "indeterminate", "contradicted")
+    return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed")
 
 
-def _read_id(text: str) -> UUID:
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments",
+        AuthorizeBody,
+        {201: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_AUTHORIZE,),
+        audit=(*_audited("authorize"), "card_range.blocked"),
+        problems=(*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
+        measured_as="authorize",
+    )
+)
+async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
+    """Authorize a new charge. 202: the outcome is not known yet; ask again with the same key, or read."""
+    body = demand.given
+    money = Money(body.amount_minor, Currency(body.currency))
+    order = Order(body.merchant_reference, money, body.card_token)
+    return await services.payments.authorize(demand.command, order)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments/{payment_id}/capture",
+        CaptureBody,
+        {200: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_CAPTURE,),
+        audit=_audited("capture"),
+        problems=_FOLLOWING,
+        measured_as="capture",
+    )
+)
+async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
+    """Capture an authorization, all of it if no amount is given."""
+    payment_id = _read_id(demand)
+    return await services.payments.capture(demand.command, payment_id, demand.given.amount_minor)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments/{payment_id}/refunds",
+        RefundBody,
+        {201: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_REFUND,),
+        audit=_audited("refund"),
+        problems=_FOLLOWING,
+        measured_as="refund",
+    )
+)
+async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
+    """Refund a part of what was captured; refunds together never exceed it."""
+    return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
+
+
+@routes.serve(
+    Endpoint(
+        "GET",
+        "/v1/payments",
+        PaymentsQuery,
+        {200: PaymentsView},
+        scopes=(Scope.PAYMENTS_READ,),
+        problems=(CursorInvalid,),
+    )
+)
+async def list_payments(services: Services, demand: Demand[PaymentsQuery]) -> bytes:
+    """List the caller's own payments, newest first."""
+    query, merchant = demand.given, demand.command.principal.name
+    listing = query.listing(merchant)
+    wanted = Filter(query.status, query.merchant_reference, query.created_from, query.created_to)
+    after = read_cursor(query.cursor, listing)
+    page = await services.listing.read(merchant, wanted, after=after, limit=query.limit)
+    shown = [describe_payment(payment) for payment in page.payments]
+    return json.dumps({"payments": shown, "next": page.after and make_cursor(page.after, listing)}).encode()
+
+
+@routes.serve(
+    Endpoint(
+        "GET",
+        "/v1/payments/{payment_id}",
+        NoQuery,
+        {200: PaymentView},
+        scopes=(Scope.PAYMENTS_READ,),
+        problems=(PaymentUnknown,),
+    )
+)
+async def show_payment(services: Services, demand: Demand[NoQuery]) -> bytes:
+    """Read a payment; a merchant sees its own, an operator every one."""
+    return await services.payments.read(demand.command.principal, _read_id(demand))
+
+
+def _read_id(given: Demand[Any]) -> UUID:
     try:
-        return UUID(text)
+        return UUID(given.path["payment_id"])
     except ValueError as problem:
         raise PaymentUnknown("there is no such payment: the id is not a UUID") from problem

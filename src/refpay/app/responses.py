@@ -5,49 +5,37 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from moneypath.telemetry import correlation
-from refpay.app.errors import RequestInvalid
+from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
 from refpay.app.guard import unexpected_failure
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.errors import CredentialRefused
 from refpay.payments.claims import Reply
-from refpay.problems import PROBLEM_MEDIA_TYPE, problem_body
+from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
 _LOG: Final = structlog.get_logger()
 _JSON: Final = "application/json"
-_CODES = {
-    404: ("route_unknown", "There is no such path"),
-    405: ("method_refused", "The path has no such method"),
-}
+_FRAMEWORK: Final[dict[int, type[RefpayError]]] = {404: RouteUnknown, 405: MethodRefused}
 
 
-def reply_response(reply: Reply) -> Response:
-    """Return a reply's bytes as they are; a replay says so in a header."""
-    status = reply.answer.status
+def make_response(answer: Reply | bytes) -> Response:
+    """Return an answer's bytes as they are; a replay says so in a header."""
+    if isinstance(answer, bytes):
+        return Response(answer, media_type=_JSON)
+    status = answer.answer.status
     return Response(
-        reply.answer.body,
+        answer.answer.body,
         status_code=status,
         media_type=PROBLEM_MEDIA_TYPE if status >= 400 else _JSON,
-        headers={"Idempotency-Replayed": "true"} if reply.replayed else None,
+        headers={"Idempotency-Replayed": "true"} if answer.replayed else None,
     )
-
-
-def json_response(body: bytes) -> Response:
-    """Return JSON bytes."""
-    return Response(body, media_type=_JSON)
 
 
 def problem_response(problem: RefpayError) -> Response:
     """Return an expected failure as problem+json."""
-    body = problem_body(
-        code=problem.code,
-        title=problem.title,
-        status=problem.status,
-        detail=problem.detail,
-        correlation_id=correlation.current() or "",
-        errors=problem.errors if isinstance(problem, RequestInvalid) else (),
-    )
+    body = describe_error(problem, correlation.current() or "")
     headers = {}
     if problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(problem.retry_after_seconds)
@@ -76,17 +64,15 @@ async def _answer_unexpected(_request: Request, _problem: Exception) -> Response
     return problem_response(unexpected_failure())
 
 
-async def _answer_framework(_request: Request, problem: Exception) -> Response:
+async def _answer_framework(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, HTTPException):
         raise problem
-    code, title = _CODES.get(problem.status_code, ("request_refused", "The request is refused"))
-    body = problem_body(
-        code=code,
-        title=title,
-        status=problem.status_code,
-        detail=title,
-        correlation_id=correlation.current() or "",
-    )
-    return Response(
-        body, problem.status_code, media_type=PROBLEM_MEDIA_TYPE, headers=dict(problem.headers or {})
-    )
+    kind = _FRAMEWORK.get(problem.status_code, RequestRefused)
+    response = problem_response(kind(kind.title))
+    if kind is MethodRefused:
+        # The framework names the methods of the first route of the path alone.
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+        response.headers["Allow"] = ", ".join(
+            sorted({method for route in routes for method in route.methods})
+        )
+    return response

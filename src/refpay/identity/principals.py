@@ -31,6 +31,7 @@ class Scope(StrEnum):
     OPERATIONS_RISK = "operations:risk"
     OPERATIONS_REPLAY = "operations:replay"
     OPERATIONS_REPAIR = "operations:repair"
+    AUDIT_READ = "audit:read"
     TRAFFIC_CANARY = "traffic:canary"
 
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from refpay.outbox.backoff import backoff_seconds
+from refpay.outbox.durability import SyncRefused, require_synced
 from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
 from refpay.runtime import end_tasks
 from refpay.settings import MessagingSettings
@@ -43,11 +44,14 @@ class Link:
                 failures = 0
             except MESSAGING_ERRORS as problem:
                 failures += 1
-                _LOG.warning("messaging_away", failures=failures, problem=type(problem).__name__)
+                said = str(problem) if isinstance(problem, SyncRefused) else type(problem).__name__
+                _LOG.warning("messaging_away", failures=failures, problem=said)
             await asyncio.sleep(pause_seconds(failures))
 
     async def _hold(self) -> None:
         self._closed = closed = asyncio.Event()
+        if not self._settings.allow_unsafe:
+            await require_synced(self._settings.monitoring_url)
 
         async def note_closed() -> None:
             closed.set()

@@ -15,9 +15,9 @@ _SUCCESS: Final = {OperationKind.AUTHORIZE: 201, OperationKind.CAPTURE: 200, Ope
 ACCEPTED: Final = 202
 
 
-def payment_body(payment: Payment, operations: Sequence[Operation]) -> bytes:
-    """Return a payment's JSON."""
-    content = {
+def describe_payment(payment: Payment) -> dict[str, object]:
+    """Return what a merchant is told of a payment, without its operations."""
+    return {
         "id": str(payment.id),
         "merchant_reference": payment.merchant_reference,
         "status": payment.status,
@@ -27,6 +27,13 @@ def payment_body(payment: Payment, operations: Sequence[Operation]) -> bytes:
         "refunded_minor": payment.refunded_minor,
         "provider": payment.provider,
         "created_at": payment.created_at.isoformat(),
+    }
+
+
+def payment_body(payment: Payment, operations: Sequence[Operation]) -> bytes:
+    """Return a payment's JSON."""
+    content = {
+        **describe_payment(payment),
         "operations": [
             {
                 "id": str(operation.id),

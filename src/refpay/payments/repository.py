@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from refpay.db.pool import Connection, Row
 from refpay.money import Currency
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
 
-_PAYMENT = """
+SELECT_PAYMENT: Final = """
     SELECT id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
            captured_minor, refunded_minor, refund_reserved_minor, created_at
-    FROM payments.payment WHERE id = $1
+    FROM payments.payment
 """
+_PAYMENT = f"{SELECT_PAYMENT} WHERE id = $1"
 _OPERATION = """
     SELECT id, payment_id, kind, status, amount_minor, provider_key, provider_reference, decline_code,
            principal, idempotency_key, correlation_id, created_at, call_deadline, settle_after,
@@ -95,7 +97,7 @@ async def insert_operation(connection: Connection, operation: Operation) -> None
 async def read_payment(connection: Connection, payment_id: UUID) -> Payment | None:
     """Return a payment."""
     row = await connection.fetchrow(_PAYMENT, payment_id)
-    return None if row is None else _payment(row)
+    return None if row is None else make_payment(row)
 
 
 async def lock_payment(connection: Connection, payment_id: UUID) -> Payment | None:
@@ -104,7 +106,7 @@ async def lock_payment(connection: Connection, payment_id: UUID) -> Payment | No
     Always the first lock of a transaction, before any operation of the payment.
     """
     row = await connection.fetchrow(f"{_PAYMENT} FOR NO KEY UPDATE", payment_id)
-    return None if row is None else _payment(row)
+    return None if row is None else make_payment(row)
 
 
 async def read_operation(connection: Connection, operation_id: UUID) -> Operation | None:
@@ -167,7 +169,8 @@ async def postpone(connection: Connection, operation_id: UUID, next_query_at: da
     await connection.execute(_POSTPONE, operation_id, next_query_at)
 
 
-def _payment(row: Row) -> Payment:
+def make_payment(row: Row) -> Payment:
+    """Return the payment of a row of SELECT_PAYMENT."""
     fields = dict(row)
     fields["status"] = PaymentStatus(fields["status"])
     fields["currency"] = Currency(fields["currency"])

@@ -15,12 +15,13 @@ from refpay.ledger.journal import open_journal
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
+from refpay.operations.durable_settings import DurableSettings
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
-from refpay.worker.gauges import Gauges, show_probe
+from refpay.worker.gauges import Gauges, show_probe, show_settings
 from refpay.worker.loops import Loop
 from refpay.worker.messages import open_messages
 from refpay.worker.reconciling import open_reconciliation
@@ -97,6 +98,18 @@ async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 
 
 @asynccontextmanager
+async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Look whether PostgreSQL and JetStream still keep what they acknowledge, and show it."""
+    settings = parts.settings
+    watch = DurableSettings(open_anew(settings.database), settings.messaging, clock=parts.clock)
+
+    async def look() -> None:
+        show_settings(parts.measures.recorder, await watch.run_once())
+
+    yield (Loop("settings", look, interval_seconds=settings.check_interval_seconds, clock=parts.clock),)
+
+
+@asynccontextmanager
 async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Publish the outbox, consume the events, replay what was set aside."""
     async with open_messages(parts.settings, parts.database, parts.measures, parts.clock) as loops:
@@ -117,6 +130,7 @@ DUTIES: Final[Sequence[Duty]] = (
     check_integrity,
     charge_capacity,
     probe_durability,
+    watch_settings,
     carry_messages,
     reconcile,
 )

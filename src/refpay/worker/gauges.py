@@ -1,13 +1,15 @@
 """Puts findings into gauges; what is known to be nothing is 0, what is not known is absent."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from moneypath.telemetry import Recorder
 from refpay.money import Currency
-from refpay.operations import durability
+from refpay.operations import durability, durable_settings
 from refpay.operations.checks import CHECKS, Findings
 from refpay.operations.checks_repository import Reason, Suspicion
 from refpay.operations.durability import ProbeRound
+from refpay.operations.durable_settings import SettingsRound
 
 
 class Gauges:
@@ -99,9 +101,24 @@ def show_probe(recorder: Recorder, result: ProbeRound) -> None:
     counter.inc(result.missing, result="missing")
     recorder.gauge("moneypath_ledger_missing_writes").set(result.missing)
     if is_declared(recorder, durability.CHECK):
-        recorder.gauge("moneypath_check_violations").set(result.missing, check=durability.CHECK)
-        at = recorder.gauge("moneypath_check_last_success_timestamp_seconds")
-        at.set(result.at.timestamp(), check=durability.CHECK)
+        _show_check(recorder, durability.CHECK, result.missing, result.at)
+
+
+def show_settings(recorder: Recorder, result: SettingsRound) -> None:
+    """Show which settings are unsafe; one that nobody can tell has no series."""
+    gauge = recorder.gauge("moneypath_durability_unsafe")
+    for setting in result.settings:
+        if setting.value is None:
+            gauge.clear(setting=setting.name)
+        else:
+            gauge.set(int(setting.unsafe), setting=setting.name)
+    if is_declared(recorder, durable_settings.CHECK):
+        _show_check(recorder, durable_settings.CHECK, sum(one.unsafe for one in result.settings), result.at)
+
+
+def _show_check(recorder: Recorder, check: str, violations: int, at: datetime) -> None:
+    recorder.gauge("moneypath_check_violations").set(violations, check=check)
+    recorder.gauge("moneypath_check_last_success_timestamp_seconds").set(at.timestamp(), check=check)
 
 
 def is_declared(recorder: Recorder, check: str) -> bool:

@@ -10,6 +10,7 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
+from refpay.operations.durable_settings import require_durable
 from refpay.providers.registry import open_attempts
 from refpay.runtime import App, end_tasks, listen, serve
 from refpay.settings import Settings, read_settings
@@ -32,6 +33,7 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
     measures = Measures(recorder, costs)
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
     try:
+        await require_durable(database, settings)
         async with AsyncExitStack() as stack:
             providers = await stack.enter_async_context(
                 open_attempts(settings, measures=measures, clock=clock)

@@ -71,6 +71,7 @@ def _findings() -> Panel:
         "postings without capture": f"sum(max by (provider) ({uncaptured}))",
         "duplicate charges": "max(moneypath_duplicate_charges)",
         "writes not read back": "max(moneypath_ledger_missing_writes)",
+        "unsafe durability settings": "sum(max by (setting) (moneypath_durability_unsafe))",
     }
     return Panel(
         "What has to be 0",
@@ -88,6 +89,7 @@ def _findings() -> Panel:
             "MoneyPathCaptureUnposted",
             "MoneyPathDoubleCharge",
             "MoneyPathLedgerWriteMissing",
+            "MoneyPathDurabilityUnsafe",
         ),
     )
 

@@ -17,6 +17,7 @@ from moneypath.telemetry.catalogue.vocabulary import (
     LedgerKind,
     LedgerOutcome,
     Outcome,
+    RateLimit,
     Traffic,
 )
 
@@ -220,6 +221,12 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
             "http_response_status_code": HTTP_STATUS_CODES,
         },
         series_budget=4000,
+    )
+    yield counter(
+        name="moneypath_requests_limited_total",
+        help="Requests refused with 429, by whose share of the rate was used up.",
+        labels={"limit": values(RateLimit)},
+        series_budget=3,
     )
     yield counter(
         name="moneypath_telemetry_records_total",

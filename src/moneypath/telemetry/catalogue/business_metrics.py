@@ -9,6 +9,7 @@ from moneypath.telemetry.catalogue.vocabulary import (
     BreakClass,
     CostComponent,
     DeadLetterReason,
+    DurabilitySetting,
     MessageOutcome,
     ProbeResult,
     ReconciliationResult,
@@ -37,6 +38,12 @@ def _durability_metrics() -> Iterator[MetricSpec]:
     yield gauge(
         name="moneypath_ledger_missing_writes",
         help="Acknowledged ledger writes that the probe's last round did not find; has to be 0.",
+    )
+    yield gauge(
+        name="moneypath_durability_unsafe",
+        help="1 while the setting lets a power cut take back what was acknowledged, 0 while it does not.",
+        labels={"setting": values(DurabilitySetting)},
+        series_budget=4,
     )
 
 

@@ -158,6 +158,23 @@ class MessageOutcome(StrEnum):
     DEAD_LETTERED = "dead_lettered"
 
 
+class DurabilitySetting(StrEnum):
+    """On what it depends that an acknowledged write outlives a power cut."""
+
+    FSYNC = "fsync"
+    SYNCHRONOUS_COMMIT = "synchronous_commit"
+    FULL_PAGE_WRITES = "full_page_writes"
+    SYNC_INTERVAL = "sync_interval"
+
+
+class RateLimit(StrEnum):
+    """Whose share of the requests was used up."""
+
+    PRINCIPAL = "principal"
+    WHOLE = "whole"
+    STRANGERS = "strangers"
+
+
 class RiskDecision(StrEnum):
     """What risk said to a payment."""
 

@@ -1,0 +1,161 @@
+"""The OpenAPI 3.1 description of declared endpoints: everything that a caller can meet, problems included."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from refpay.app.contract import Auth, Endpoint, Idempotency, Served, Waived
+from refpay.app.views import ProblemView
+from refpay.errors import RefpayError
+from refpay.identity.errors import CredentialRefused
+from refpay.problems import PROBLEM_MEDIA_TYPE
+from refpay.settings import PROVIDER_NAMES
+
+Json = dict[str, Any]
+_REF: Final = "#/components/schemas/{model}"
+_JSON: Final = "application/json"
+_PATH_PARAMETERS: Final[Mapping[str, Json]] = {
+    "payment_id": {"type": "string", "format": "uuid"},
+    "provider": {"type": "string", "enum": list(PROVIDER_NAMES)},
+    "queue": {"type": "string", "enum": ["notifications", "compliance_log"]},
+    "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
+}
+_CORRELATION: Final[Json] = {
+    "X-Correlation-ID": {
+        "description": "Names the request in our logs; a caller's own is taken over.",
+        "schema": {"type": "string"},
+    }
+}
+_RETRY_AFTER: Final[Json] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+_KEY_PARAMETERS: Final[list[Json]] = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "description": "Minted anew for each new request, kept for every retry of it.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    {
+        "name": "X-Traffic",
+        "in": "header",
+        "description": "All but `live` needs the scope traffic:canary.",
+        "schema": {"type": "string", "enum": ["live", "canary", "drill"], "default": "live"},
+    },
+]
+_SECURITY: Final[Mapping[Auth, Json]] = {
+    Auth.BEARER: {"type": "http", "scheme": "bearer"},
+    Auth.SIGNATURE: {"type": "apiKey", "in": "header", "name": "X-Signature"},
+    Auth.CLIENT_CREDENTIALS: {"type": "http", "scheme": "basic"},
+}
+
+
+def describe(served: Iterable[Served]) -> Json:
+    """Return the whole description as a JSON value."""
+    served = tuple(served)
+    endpoints = [one.endpoint for one in served]
+    models: set[type[BaseModel]] = {ProblemView, *(endpoint.takes for endpoint in endpoints)}
+    models.update(model for endpoint in endpoints for model in endpoint.answers.values() if model)
+    ordered = sorted(models, key=lambda model: model.__name__)
+    schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)[1]["$defs"]
+    paths: dict[str, Json] = defaultdict(dict)
+    for one in served:
+        paths[one.endpoint.path][one.endpoint.method.lower()] = _operation(one, schemas)
+    # A query is described parameter by parameter.
+    for endpoint in endpoints:
+        if not endpoint.changes_state:
+            schemas.pop(endpoint.takes.__name__, None)
+    used = {endpoint.auth for endpoint in endpoints}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "refpay", "version": "1", "description": "The reference payment service."},
+        "paths": dict(paths),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {auth: scheme for auth, scheme in _SECURITY.items() if auth in used},
+        },
+    }
+
+
+def _operation(served: Served, schemas: Json) -> Json:
+    endpoint = served.endpoint
+    headline, _, rest = (served.handle.__doc__ or "").partition(". ")
+    contract = {"auth": endpoint.auth, "scopes": _said(endpoint.scopes)}
+    operation: Json = {
+        "operationId": served.handle.__name__,
+        "summary": headline.rstrip("."),
+        "parameters": [*_parameters(endpoint, schemas)],
+        "responses": _responses(endpoint),
+        "x-contract": contract,
+    }
+    if rest:
+        operation["description"] = rest
+    if endpoint.auth is not Auth.NONE:
+        operation["security"] = [{endpoint.auth: []}]
+    if endpoint.changes_state:
+        contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
+        schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
+        required = any(field.is_required() for field in endpoint.takes.model_fields.values())
+        operation["requestBody"] = {"required": required, "content": {_JSON: {"schema": schema}}}
+    return operation
+
+
+def _said(part: tuple[str, ...] | Idempotency | Waived) -> Any:
+    if isinstance(part, Waived):
+        return {"none": part.reason}
+    return list(part) if isinstance(part, tuple) else part
+
+
+def _parameters(endpoint: Endpoint[Any], schemas: Json) -> Iterable[Json]:
+    for name in re.findall(r"{(\w+)}", endpoint.path):
+        yield {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
+    if not endpoint.changes_state:
+        schema = schemas[endpoint.takes.__name__]
+        for name, parameter in schema.get("properties", {}).items():
+            required = name in schema.get("required", ())
+            yield {"name": name, "in": "query", "required": required, "schema": parameter}
+    if endpoint.keyed:
+        yield from _KEY_PARAMETERS
+
+
+def _responses(endpoint: Endpoint[Any]) -> Json:
+    responses: Json = {str(status): _answer(endpoint, model) for status, model in endpoint.answers.items()}
+    by_status: dict[int, list[type[RefpayError]]] = defaultdict(list)
+    for problem in endpoint.refusals():
+        by_status[problem.status].append(problem)
+    for status, problems in sorted(by_status.items()):
+        responses[str(status)] = _refusal(status, problems)
+    return responses
+
+
+def _answer(endpoint: Endpoint[Any], model: type[BaseModel] | None) -> Json:
+    headers = dict(_CORRELATION)
+    if endpoint.keyed:
+        replayed = {"type": "string", "enum": ["true"]}
+        headers["Idempotency-Replayed"] = {"description": "Stored, not done again.", "schema": replayed}
+    if model is None:
+        return {"description": "Taken", "headers": headers}
+    content = {_JSON: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"description": (model.__doc__ or "").rstrip("."), "headers": headers, "content": content}
+
+
+def _refusal(status: int, problems: Iterable[type[RefpayError]]) -> Json:
+    codes = {problem.code: problem.title for problem in problems}
+    headers = dict(_CORRELATION)
+    if any(problem.retry_after_seconds is not None for problem in problems):
+        headers["Retry-After"] = _RETRY_AFTER
+    if status == CredentialRefused.status:
+        headers["WWW-Authenticate"] = {"description": "The scheme.", "schema": {"type": "string"}}
+    schema = {
+        "allOf": [{"$ref": _REF.format(model=ProblemView.__name__)}],
+        "properties": {"status": {"const": status}, "code": {"enum": sorted(codes)}},
+    }
+    description = "; ".join(f"`{code}`: {title}" for code, title in sorted(codes.items()))
+    return {
+        "description": description,
+        "headers": headers,
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
+    }

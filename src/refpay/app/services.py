@@ -1,0 +1,36 @@
+"""What the endpoints may use: the doors of the other rooms, and nothing behind them."""
+
+from dataclasses import dataclass
+
+from refpay.app.rates import Rates
+from refpay.audit.trail import Trail
+from refpay.db.pool import Database
+from refpay.identity.principals import Principals
+from refpay.measures import Measures
+from refpay.operations.card_ranges import CardRanges
+from refpay.operations.dead_letters import DeadLetters
+from refpay.operations.duplicates import Duplicates
+from refpay.operations.routing import Routing
+from refpay.operations.settlements import Settlements
+from refpay.payments.listing import Listing
+from refpay.payments.service import Payments
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The facades that requests are handed to, and the API's own description as JSON."""
+
+    description: bytes
+
+    database: Database
+    measures: Measures
+    principals: Principals
+    rates: Rates
+    payments: Payments
+    listing: Listing
+    trail: Trail
+    routing: Routing
+    card_ranges: CardRanges
+    dead_letters: DeadLetters
+    settlements: Settlements
+    duplicates: Duplicates

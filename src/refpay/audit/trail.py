@@ -1,0 +1,79 @@
+"""Reads audit records, newest first, a bounded number of rows at a time."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from refpay.audit.events import SubjectKind
+from refpay.db.pool import Database
+from refpay.ids import first_id
+
+# How many rows one page may look at for the sake of a filter that no index serves.
+SCANNED_MAXIMUM: Final = 2_000
+_BOUNDARY: Final = "SELECT id FROM audit.event WHERE id < $1 AND id >= $2 ORDER BY id DESC OFFSET $3 LIMIT 1"
+_LIST: Final = """
+    SELECT id, seq, at, actor, action, subject_kind, subject_id, before, after, correlation_id
+    FROM audit.event
+    WHERE id < $1 AND id >= $2
+      AND ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5)
+      AND ($6::text IS NULL OR actor = $6) {subject}
+    ORDER BY id DESC LIMIT $3
+"""
+_ALL: Final = _LIST.format(subject="")
+_OF_SUBJECT: Final = _LIST.format(subject="AND subject_kind = $7 AND subject_id = $8")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records; a subject is its kind and its id. `at_from` belongs to the span, `at_to` does not."""
+
+    subject: tuple[SubjectKind, str] | None = None
+    actor: str | None = None
+    at_from: datetime | None = None
+    at_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records, and after which id the next page goes on; None if there is nothing more.
+
+    A page may be short, or empty, and still have a next one: it looked at all the rows that it may.
+    """
+
+    events: Sequence[dict[str, Any]]
+    after: UUID | None
+
+
+class Trail:
+    """The door to what was recorded."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, wanted: Filter, *, after: UUID | None, limit: int) -> Page:
+        """Return the next page of all records that fit."""
+        # An id begins with the millisecond of `at`, so the primary order is the one of time.
+        upper, lower = after or first_id(wanted.at_to, later_by_ms=1), first_id(wanted.at_from)
+        rest = (limit + 1, wanted.at_from, wanted.at_to, wanted.actor)
+        boundary = None
+        async with self._database.transaction() as connection:
+            if wanted.subject is not None:
+                rows = await connection.fetch(_OF_SUBJECT, upper, lower, *rest, *wanted.subject)
+            else:
+                if wanted.actor is not None:
+                    boundary = await connection.fetchval(_BOUNDARY, upper, lower, SCANNED_MAXIMUM)
+                rows = await connection.fetch(_ALL, upper, boundary or lower, *rest)
+        events = [
+            {
+                **row,
+                "id": str(row["id"]),
+                "at": row["at"].isoformat(),
+                "before": row["before"] and json.loads(row["before"]),
+                "after": json.loads(row["after"]),
+            }
+            for row in rows[:limit]
+        ]
+        return Page(events, rows[limit - 1]["id"] if len(rows) > limit else boundary)

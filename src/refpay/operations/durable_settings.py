@@ -1,0 +1,97 @@
+"""Looks whether PostgreSQL and JetStream keep what they acknowledge: at the start, and all the time."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from refpay.clock import Clock
+from refpay.db import durability as database_durability
+from refpay.db.pool import Database
+from refpay.errors import StartRefused
+from refpay.outbox import durability as messaging_durability
+from refpay.settings import MessagingSettings, Settings
+
+CHECK: Final = "durable_settings"
+OVERRIDE: Final = "REFPAY_ALLOW_UNSAFE_DURABILITY=1"
+_LOG: Final = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as it is; a value of None is not known, because the server does not answer."""
+
+    name: str
+    value: str | None
+    needed: tuple[str, ...]
+
+    @property
+    def unsafe(self) -> bool:
+        """Return whether what was acknowledged can be lost."""
+        return self.value is not None and self.value not in self.needed
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value}, needed: {' or '.join(self.needed)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRound:
+    """What one look found."""
+
+    at: datetime
+    settings: tuple[Setting, ...]
+
+
+async def read_settings(database: Database, messaging: MessagingSettings | None) -> tuple[Setting, ...]:
+    """Return every setting; raises DatabaseUnavailable, and leaves unknown what NATS does not tell."""
+    async with database.transaction() as connection:
+        found: Mapping[str, str] = await database_durability.read_settings(connection)
+    settings = [Setting(name, found[name], needed) for name, needed in database_durability.NEEDED.items()]
+    if messaging is not None:
+        try:
+            value = await messaging_durability.read_sync_interval(messaging.monitoring_url)
+        except (OSError, TimeoutError):
+            value = None
+        settings.append(Setting(messaging_durability.SETTING, value, (messaging_durability.NEEDED,)))
+    return tuple(settings)
+
+
+async def require_durable(database: Database, settings: Settings) -> None:
+    """Raise StartRefused if anything is unsafe, unless that is allowed: then it is logged, and pages.
+
+    NATS that does not answer keeps nobody from starting: payments go on without it, and nothing is
+    published to it before its setting is known.
+    """
+    found = await read_settings(database, settings.messaging)
+    unsafe = "; ".join(str(setting) for setting in found if setting.unsafe)
+    if unsafe and not settings.allow_unsafe_durability:
+        raise StartRefused(
+            f"{unsafe}: a power cut would take back what was acknowledged; change it, or set {OVERRIDE} to "
+            "start all the same and be paged for it"
+        )
+    if unsafe:
+        _LOG.warning("durability_unsafe", settings=unsafe)
+
+
+class DurableSettings:
+    """Looks again and again, each time as a new session: a server may be reloaded, replaced or demoted."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], AbstractAsyncContextManager[Database]],
+        messaging: MessagingSettings | None,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._open_database = open_database
+        self._messaging = messaging
+        self._clock = clock
+
+    async def run_once(self) -> SettingsRound:
+        """Look once; raises DatabaseUnavailable."""
+        now = self._clock.now()
+        async with self._open_database() as database:
+            return SettingsRound(now, await read_settings(database, self._messaging))

@@ -1,0 +1,210 @@
+"""Pages of payments and of audit records: nothing twice, nothing left out, nobody else's, bounded."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refpay.app.cursors import make_cursor, read_cursor
+from refpay.app.errors import CursorInvalid
+from refpay.ids import first_id, mint_id
+from refpay.payments import listing
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book, Client
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+STATUSES = ("captured", "declined", "failed", "authorized")
+_INSERT = """
+    INSERT INTO payments.payment (
+        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
+    VALUES ($1, $2, $3, $4, 5, 'EUR', '411111', 'north', $5)
+"""
+
+
+async def fill(book: "Book", *, merchant: str = "shop", count: int = 40) -> list[str]:
+    """Write payments, three a millisecond, one status after the other; return their ids, newest first."""
+    connection = await book.connect()
+    rows = []
+    for number in range(count):
+        at = BEGUN + timedelta(milliseconds=number // 3, microseconds=number)
+        status = STATUSES[number % len(STATUSES)]
+        rows.append((mint_id(at), merchant, f"order-{number // 8}-{status}", status, at))
+    # Of live charges there is one a reference.
+    rows = [(*row[:2], f"{row[2]}-{n}" if row[3] in ("captured", "authorized") else row[2], *row[3:])
+            for n, row in enumerate(rows)]  # fmt: skip
+    try:
+        await connection.executemany(_INSERT, rows)
+    finally:
+        await connection.close()
+    return [str(row[0]) for row in sorted(rows, reverse=True)]
+
+
+async def pages(
+    api: "Client", path: str, key: str, *, by: str = "shop", after: str = ""
+) -> list[list[dict[str, Any]]]:
+    """Turn every page of a listing."""
+    found, cursor = [], f"&cursor={after}" if after else ""
+    while True:
+        answer = await api.get(f"{path}{cursor}", by=by)
+        assert answer.status == 200, answer.raw
+        found.append(answer.body[key])
+        if answer.body["next"] is None:
+            return found
+        cursor = f"&cursor={answer.body['next']}"
+
+
+async def ids(api: "Client", path: str, **rest: Any) -> list[str]:
+    """Return the ids of a whole listing of payments."""
+    return [row["id"] for page in await pages(api, path, "payments", **rest) for row in page]
+
+
+async def test_pages_hold_every_payment_once_whatever_is_paid_meanwhile(api: "Client", book: "Book") -> None:
+    """Newest first; a payment that comes while somebody turns pages moves nothing in the pages after."""
+    known = await fill(book)
+    first = (await api.get("/v1/payments?limit=7")).body
+    assert [row["id"] for row in first["payments"]] == known[:7]
+    new = (await api.authorize()).body["id"]
+    rest = await ids(api, "/v1/payments?limit=7", after=first["next"])
+    assert known[:7] + rest == known
+    assert await ids(api, "/v1/payments?limit=7") == [new, *known]
+    sizes = [len(page) for page in await pages(api, "/v1/payments?limit=41", "payments")]
+    assert sizes == [41]
+
+
+async def test_a_merchant_sees_its_own_alone(api: "Client", book: "Book") -> None:
+    """A rival's list is its own, and a cursor of ours leads it nowhere."""
+    await fill(book)
+    theirs = await fill(book, merchant="rival", count=3)
+    assert await ids(api, "/v1/payments?limit=50", by="rival") == theirs
+    ours = (await api.get("/v1/payments?limit=5")).body["next"]
+    answer = await api.get(f"/v1/payments?limit=5&cursor={ours}", by="rival")
+    assert (answer.status, answer.body["code"]) == (400, "cursor_invalid")
+
+
+async def test_filters_keep_what_fits_and_nothing_else(api: "Client", book: "Book") -> None:
+    """Status, reference and time, each against all rows, a page of three at a time."""
+    known = await fill(book)
+    rows = [row for page in await pages(api, "/v1/payments?limit=100", "payments") for row in page]
+    assert [row["id"] for row in rows] == known
+    for status in STATUSES:
+        fitting = [row["id"] for row in rows if row["status"] == status]
+        assert await ids(api, f"/v1/payments?limit=3&status={status}") == fitting
+    for reference in {row["merchant_reference"] for row in rows}:
+        fitting = [row["id"] for row in rows if row["merchant_reference"] == reference]
+        found = await ids(api, f"/v1/payments?limit=1&merchant_reference={reference}")
+        assert found == fitting
+    instants = sorted(row["created_at"] for row in rows)
+    for low, high in ((0, 39), (5, 6), (7, 7), (13, 31)):
+        since, until = instants[low], instants[high]
+        fitting = [row["id"] for row in rows if since <= row["created_at"] < until]
+        assert len(fitting) == high - low
+        query = f"created_from={quote(since)}&created_to={quote(until)}"
+        assert await ids(api, f"/v1/payments?limit=3&{query}") == fitting
+
+
+async def test_a_page_looks_at_a_bounded_number_of_rows(
+    api: "Client", book: "Book", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rare status takes several short pages, and nothing is lost between them."""
+    known = await fill(book)
+    monkeypatch.setattr(listing, "SCANNED_MAXIMUM", 5)
+    found = await pages(api, "/v1/payments?limit=3&status=declined", "payments")
+    assert len(found) >= 40 // 6
+    rows = {row["id"]: row for page in await pages(api, "/v1/payments?limit=100", "payments") for row in page}
+    declined = [one for one in known if rows[one]["status"] == "declined"]
+    assert [row["id"] for page in found for row in page] == declined
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "allowed"),
+    [
+        ("limit=0", "limit", "greater than or equal to 1"),
+        ("limit=101", "limit", "less than or equal to 100"),
+        ("limit=x", "limit", "valid integer"),
+        ("status=done", "status", "'authorized'"),
+        ("created_from=yesterday", "created_from", "RFC 3339"),
+        ("created_from=2026-01-01T00:00:00", "created_from", "RFC 3339"),
+        ("created_from=1767225600", "created_from", "RFC 3339"),
+        ("created_to=2026-02-30T00:00:00Z", "created_to", "day is out of range"),
+        ("merchant_reference=with%20blank", "merchant_reference", "pattern"),
+        ("cursor=short", "cursor", "pattern"),
+        ("stat=captured", "stat", "allowed: limit, cursor, status, merchant_reference"),
+        ("limit=1&limit=2", "limit", "allowed: once"),
+    ],
+)
+async def test_a_bad_filter_is_named(shared_api: "Client", query: str, key: str, allowed: str) -> None:
+    """With what is allowed; a misspelt one is not ignored."""
+    answer = await shared_api.get(f"/v1/payments?{query}")
+    assert (answer.status, answer.body["code"]) == (422, "request_invalid")
+    assert [error["key"] for error in answer.body["errors"]] == [key]
+    assert allowed in answer.body["errors"][0]["problem"]
+
+
+async def test_a_card_number_is_no_filter(shared_api: "Client") -> None:
+    """It would stand in somebody's log."""
+    answer = await shared_api.get("/v1/payments?merchant_reference=4111111111111111")
+    assert (answer.status, answer.body["code"]) == (422, "card_data_refused")
+
+
+async def test_the_audit_trail_tells_who_changed_what(api: "Client") -> None:
+    """By subject, by actor and by time; the pages together are the whole trail, newest first."""
+    payment = await api.captured()
+    await api.post("/v1/operations/providers/north/drain", {"reason": "test"}, by="operator")
+    path = "/v1/audit?limit=2"
+    events = [event for page in await pages(api, path, "events", by="auditor") for event in page]
+    actions = {event["action"] for event in events}
+    assert actions == {
+        *("authorize.begun", "authorize.succeeded", "capture.begun", "capture.succeeded"),
+        *("payment.changed", "provider.drained"),
+    }
+    assert [event["at"] for event in events] == sorted((event["at"] for event in events), reverse=True)
+    assert len({event["seq"] for event in events}) == len(events)
+
+    async def some(query: str) -> list[dict[str, Any]]:
+        return [
+            event for page in await pages(api, f"{path}&{query}", "events", by="auditor") for event in page
+        ]
+
+    of_payment = await some(f"subject_kind=payment&subject_id={payment['id']}")
+    assert [event["action"] for event in of_payment] == ["payment.changed", "payment.changed"]
+    assert of_payment[0]["before"]["status"] == "authorized"
+    assert of_payment[0]["after"]["status"] == "captured"
+    assert [event["action"] for event in await some("actor=operator")] == ["provider.drained"]
+    first, last = quote(events[-1]["at"]), quote(events[0]["at"])
+    assert await some(f"at_from={last}") == [event for event in events if event["at"] >= events[0]["at"]]
+    assert await some(f"at_to={first}") == []
+
+
+async def test_half_a_subject_is_refused(shared_api: "Client") -> None:
+    """Its kind is needed to find its id, and the other way round."""
+    for query, lacking in (("subject_kind=payment", "subject_id"), ("subject_id=x", "subject_kind")):
+        answer = await shared_api.get(f"/v1/audit?{query}", by="auditor")
+        assert (answer.status, answer.body["errors"][0]["key"]) == (422, lacking)
+
+
+@given(st.uuids(), st.text(), st.uuids(), st.text())
+def test_a_cursor_is_good_for_its_own_listing_alone(
+    one: UUID, owner: str, other: UUID, stranger: str
+) -> None:
+    """It comes back as it went, and neither another owner nor a changed position passes."""
+    cursor = make_cursor(one, {"owner": owner, "status": None})
+    assert read_cursor(cursor, {"status": None, "owner": owner}) == one
+    if stranger != owner:
+        with pytest.raises(CursorInvalid):
+            read_cursor(cursor, {"status": None, "owner": stranger})
+    if other != one:
+        forged = make_cursor(other, {"owner": owner, "status": None})[:21] + cursor[21:]
+        with pytest.raises(CursorInvalid):
+            read_cursor(forged, {"status": None, "owner": owner})
+
+
+@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))
+def test_ids_of_an_instant_are_between_its_bounds(at: datetime) -> None:
+    """So a span of time is a span of the primary key."""
+    assert first_id(at) <= mint_id(at) < first_id(at, later_by_ms=1)
+    assert first_id(at - timedelta(milliseconds=1)) <= first_id(at) if at.year > 1970 else True

@@ -1,0 +1,119 @@
+"""schemathesis against the real API: no server error, and no answer that the description does not foresee."""
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refpay.identity.principals import Scope
+from refpay.operations.routing import Routing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.refpay.conftest import Book, Client
+
+    from refpay.settings import Settings
+
+TOKEN = "token-of-everything"
+# What a well-formed request may meet besides: a cursor of another listing, an issuer that declines, headers
+# that are too large, a card number that happens to be valid. A server error is none of it.
+CONFIGURATION = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "402", "403", "404", "409", "413", "422", "429"]
+"""
+
+
+@pytest.fixture
+def open_settings(live_settings: "Settings", tmp_path: Path) -> "Settings":
+    """Return settings with one caller who may do everything."""
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    everything = {"name": "everything", "token_sha256": digest, "scopes": list(Scope)}
+    (tmp_path / "tokens.json").write_text(json.dumps({"principals": [everything]}))
+    return replace(live_settings, tokens_file=tmp_path / "tokens.json")
+
+
+async def explore(
+    api: "Client", folder: Path, description: "Mapping[str, Any]", *flags: str
+) -> tuple[int, str]:
+    """Run schemathesis over a description; return its exit code and what it said."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    (folder / "openapi.json").write_text(json.dumps(description))
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "--no-color"),
+        *("run", "openapi.json", "--url", api.url, "--checks", "all", "--continue-on-failure"),
+        *("--header", f"Authorization: Bearer {TOKEN}", "--request-timeout", "20", "--no-shrink", *flags),
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "110"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await running.communicate()
+    assert running.returncode is not None
+    return running.returncode, said.decode()
+
+
+async def conforms(api: "Client", book: "Book", folder: Path, *flags: str) -> None:
+    """Fail on a finding, on a part of the description that was not tried, and on a run that moved nothing."""
+    description = (await api.get("/v1/openapi.json", by=None)).body
+    code, said = await explore(api, folder, description, *flags)
+    assert code == 0, said
+    assert "WARNINGS" not in said, said
+    (operations,) = (line for line in said.splitlines() if line.strip().startswith("Tested:"))
+    assert int(operations.split()[1]) == sum(map(len, description["paths"].values()))
+    done = {row["action"] for row in await book.rows("SELECT DISTINCT action FROM audit.event")}
+    assert done >= {"authorize.succeeded", "provider.drained", "card_range.blocked"}
+
+
+async def test_every_answer_is_described_and_none_is_a_server_error(
+    open_settings: "Settings", book: "Book", run_api: "Callable[[Settings], Any]", tmp_path: Path
+) -> None:
+    """All checks over every operation, a few examples of each, always the same."""
+    async with run_api(open_settings) as api:
+        await conforms(api, book, tmp_path, "--seed", "1", "--max-examples", "4")
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1200)
+async def test_many_examples_find_nothing_either(
+    open_settings: "Settings", book: "Book", run_api: "Callable[[Settings], Any]", tmp_path: Path
+) -> None:
+    """New ones each time, for minutes; the seed is in what is said on failure."""
+    async with run_api(open_settings) as api:
+        await conforms(api, book, tmp_path, "--max-examples", "300", "--max-time", "420")
+
+
+async def test_what_is_not_as_described_is_found(
+    open_settings: "Settings",
+    run_api: "Callable[[Settings], Any]",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The proof can fail: an answer left out, a field of another type, a bug behind an endpoint."""
+    async with run_api(open_settings) as api:
+        text = (await api.get("/v1/openapi.json", by=None)).raw.decode()
+
+        async def found(name: str, description: Any) -> str:
+            flags = ("--include-operation-id", name, "--phases", "coverage", "--max-failures", "5")
+            code, said = await explore(api, tmp_path, description, *flags)
+            assert code == 1, said
+            return said
+
+        silent = json.loads(text)
+        del silent["paths"]["/v1/payments/{payment_id}"]["get"]["responses"]["404"]
+        assert "Undocumented status code" in await found("show_payment", silent)
+        wrong = json.loads(text)
+        wrong["components"]["schemas"]["RouteView"]["properties"]["routing_active"]["type"] = "integer"
+        assert "Response violates schema" in await found("show_routing", wrong)
+
+        async def broken(_: object) -> bytes:
+            raise LookupError("a bug")
+
+        monkeypatch.setattr(Routing, "read", broken)
+        assert "Server error" in await found("show_routing", json.loads(text))
