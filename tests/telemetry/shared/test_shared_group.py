@@ -157,7 +157,8 @@ def test_catalogue_that_would_fill_the_memory_is_not_shared(
     whole = Catalogue.build(
         {"providers": ("north",), "currencies": ("EUR",), "checks": ("ledger",), "schemes": ("visa",)}
     )
-    worker = setup(Catalogue.of([many, whole[drops]]), service="api", shared=tmp_path)
+    with caplog.at_level(logging.WARNING, logger="moneypath.telemetry"):
+        worker = setup(Catalogue.of([many, whole[drops]]), service="api", shared=tmp_path)
     assert scrape(worker)[NOT_SHARED] == 1
     assert "need" in caplog.text
 
