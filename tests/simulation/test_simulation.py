@@ -1,4 +1,7 @@
-"""The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found."""
+"""The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found.
+
+`make simulate SEEDS=200` runs more of the same, and every bug.
+"""
 
 from collections.abc import AsyncIterator
 
