@@ -20,7 +20,7 @@ ELSEWHERE = {
     "make drill DRILL=drills/drill-006-double-charge.yaml": ".ci/run",
     "make drill DRILL=drills/drill-012-settlement-mismatch.yaml": ".ci/run",
     "make drill DRILL=drills/drill-017-card-testing.yaml": ".ci/run",
-    "make simulate SEEDS=200": "tests/simulation/test_simulation.py",
+    "make simulate SEEDS=200": ".ci/run",
     "make gate": "tests/live/test_gate_live.py",
 }
 

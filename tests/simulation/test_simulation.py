@@ -1,7 +1,4 @@
-"""The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found.
-
-`make simulate SEEDS=200` runs more of the same, and every bug.
-"""
+"""The simulation keeps its own promises: the same seed is the same history, and a bug on purpose is found."""
 
 from collections.abc import AsyncIterator
 
