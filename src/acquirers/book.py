@@ -144,10 +144,16 @@ class Book:
         return find_one(self._reader, "provider_reference = ?", [provider_reference])
 
     def page(self, after: int, limit: int) -> list[Entry]:
-        """Return up to `limit` entries with a sequence number over `after`; callable from any thread."""
-        with closing(connect(self._file)) as connection:
-            rows = connection.execute(f"{SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-            return [read_entry(row) for row in rows]
+        """Return up to `limit` entries with a sequence number over `after`; callable from any thread.
+
+        Raises TemporarilyUnavailable.
+        """
+        try:
+            with closing(connect(self._file)) as connection:
+                rows = connection.execute(f"{SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+                return [read_entry(row) for row in rows]
+        except sqlite3.Error as error:
+            raise TemporarilyUnavailable(f"the book cannot be read: {error}") from error
 
     def _due(self, at: float) -> int:
         return int((at - GRACE_SECONDS) // self._period)

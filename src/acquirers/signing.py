@@ -12,7 +12,7 @@ from typing import Final
 from acquirers.errors import SecretMissing
 from acquirers.settings import read_secret
 
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET: Final = re.compile(r"[0-9a-f]{64}")
 _NONCE_BYTES: Final = 24
 
@@ -72,9 +72,7 @@ class Signer:
             raise SecretMissing(f"secret file {file}: keys must map at least one key id to its secret")
         for key_id, secret in keys.items():
             if _KEY_ID.fullmatch(key_id) is None:
-                raise SecretMissing(
-                    f"secret file {file}: a key id must be 1 to 64 of A-Z, a-z, 0-9, _, . and -"
-                )
+                raise SecretMissing(f"secret file {file}: a key id must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
             if not isinstance(secret, str) or _SECRET.fullmatch(secret) is None:
                 raise SecretMissing(f"secret file {file}: key {key_id}: must be 64 of 0-9 and a-f")
         newest = next(reversed(keys))

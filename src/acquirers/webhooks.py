@@ -101,7 +101,11 @@ class Courier:
 
     async def _begin_new(self, session: aiohttp.ClientSession) -> None:
         while room := self._pending_max - len(self._pending):
-            entries = await self._bookkeeper.page(self._read_to, room)
+            try:
+                entries = await self._bookkeeper.page(self._read_to, room)
+            except TemporarilyUnavailable:
+                self._bookkeeper.committed.set()  # so that it is tried again soon
+                return
             for entry in entries:
                 self._read_to = entry.seq
                 task = asyncio.create_task(self._tell(session, entry))

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
+from acquirers.book_file import connect
 from acquirers.cli import main
 from acquirers.settings import WebhookSettings
 
@@ -258,6 +260,27 @@ async def test_a_case_is_told_when_nothing_else_happens(
     await client.charge_back(key="c")
     events = await shop.await_events(3)
     assert [event["type"] for event in events] == ["operation", "operation", "chargeback.opened"]
+
+
+async def test_a_book_that_cannot_be_read_for_a_while_is_read_again(
+    start: "Start", shop: Shop, webhook: WebhookSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is skipped, and the acquirer goes on."""
+    failures = iter([sqlite3.OperationalError("disk I/O error")] * 3)
+
+    def connect_at_last(file: Path) -> sqlite3.Connection:
+        for failure in failures:
+            raise failure
+        return connect(file)
+
+    client = (await start("north", webhook=webhook)).client
+    await client.authorize("a")
+    await shop.await_events(1)
+    monkeypatch.setattr("acquirers.book.connect", connect_at_last)
+    await client.authorize("b")
+    await shop.await_events(2)
+    assert shop.keys() == ["a", "b"]
+    assert next(failures, None) is None
 
 
 async def test_a_lost_webhook_is_never_sent(start: "Start", shop: Shop, webhook: WebhookSettings) -> None:

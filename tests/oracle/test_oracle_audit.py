@@ -88,7 +88,8 @@ class Step:
         own = self.case if self.operation.is_case else f"{self.operation}-{self.reference}"
         return Charge(
             self.provider, 1, key, self.operation, self.reference, self.minor, self.currency, "411111",
-            status, own, 0.0, f"{AUTHORIZE}-{self.reference}" if self.operation is CAPTURE else "",
+            status, own, 0.0,
+            f"{AUTHORIZE}-{self.reference}" if self.operation in (CAPTURE, VOIDING) else "",
         )  # fmt: skip
 
     def lines(self, entry_id: str = "") -> tuple[PostingLine, ...]:
@@ -228,6 +229,23 @@ TAKEN, WON = Step("a", CHARGEBACK), Step("a", REVERSAL)
 PAID = Step("p", PAYOUT)
 GONE = Step("a", VOIDING, minor=400)
 PARTS = Step("a", CAPTURE, minor=600), Step("a", CAPTURE, minor=400, key="rest")
+# An authorization and a capture that were told as failed, and came after all.
+LATE = replace(AUTH, key="late"), replace(A, key="late")
+LATE_AUTH = replace(LATE[0].charge(), provider_reference="late-auth", parent="")
+LATE_VOID = replace(Step("a", VOIDING, key="undo").charge(), parent="late-auth")
+LATE_CAPTURE = replace(LATE[1].charge(), provider_reference="late-capture")
+LATE_REFUND = replace(Step("a", REFUND, key="undo").charge(), parent="late-capture")
+TOLD = tuple(step.answer(Outcome.FAILED) for step in LATE)
+
+
+def _suspense(step: Step) -> tuple[PostingLine, ...]:
+    """Keep what a provider moved apart, in suspense."""
+    return altered(step.lines(), lambda line: replace(
+        line, entry_kind="suspense", account=line.account.replace("merchant_payable:shop", "suspense:north")
+    ))  # fmt: skip
+
+
+KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="undo"))
 OFFSET = (
     *altered(A.lines(), scaled(A.minor + 100)),
     *altered(B.lines(), scaled(B.minor - 100)),
@@ -361,6 +379,23 @@ LIES = [
         (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("failed, yet voided", GOOD + World((), (GONE.charge(),), (GONE.answer(Outcome.FAILED),)),
         "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late authorization voided in part", World((), (LATE_AUTH, replace(LATE_VOID, amount_minor=999)),
+        TOLD[:1]) + paid("b"), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late authorization, and a void that the client asked for", World((), (LATE_AUTH, LATE_VOID),
+        (TOLD[0], Step("a", VOIDING).answer())), "check_refusals_are_kept",
+        (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late capture left in suspense", AUTH.done() + World(KEPT_APART, (LATE_CAPTURE,), TOLD[1:]),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late capture given back by the merchant's own refund", AUTH.done() + World(KEPT_APART
+        + Step("a", REFUND, key="undo").lines(), (LATE_CAPTURE, LATE_REFUND), TOLD[1:]),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("acknowledged capture left in suspense", AUTH.done() + World(_suspense(A), (A.charge(),), (SAID,)),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
+    lie("refund out of suspense that no book has", AUTH.done() + World(KEPT_APART + GIVEN_BACK,
+        (LATE_CAPTURE,)), "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "a")),
+    lie("late authorization, voided, and two others", GOOD + World((), (LATE_AUTH, LATE_VOID,
+        replace(AUTH, key="k2").charge()), TOLD[:1]), "check_references_authorize_once",
+        (KIND.REFERENCE_AUTHORIZED_TWICE, "a"), (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("reference authorized in two books", GOOD + World((), (replace(AUTH, key="k2", provider="south")
         .charge(),)), "check_references_authorize_once", (KIND.REFERENCE_AUTHORIZED_TWICE, "a")),
 ]  # fmt: skip
@@ -392,6 +427,11 @@ TRUTHS = {
     "two parts, each charged back": AUTH.done() + PARTS[0].done() + PARTS[1].done()
     + replace(TAKEN, minor=600).done() + replace(TAKEN, minor=400, key="case-rest").done(),
     "paid out": GOOD + PAID.done(),
+    "failed, authorized late and voided": World((), (LATE_AUTH, LATE_VOID), TOLD[:1]),
+    "failed, authorized late and voided, then paid": World((), (LATE_AUTH, LATE_VOID), TOLD[:1]) + GOOD,
+    "paid, then authorized late and voided": GOOD + World((), (LATE_VOID, LATE_AUTH), TOLD[:1]),
+    "failed, captured late and given back, then captured": AUTH.done() + World(KEPT_APART + GIVEN_BACK,
+        (LATE_CAPTURE, LATE_REFUND), TOLD[1:]) + A.done(),
     "a hold that balances": GOOD + World(tuple(replace(line, entry_id="hold", entry_kind="hold",
         account=line.account.replace("provider_receivable", "hold_receivable")) for line in A.lines())),
     "a capture that ends its hold": GOOD + replace(Step("c", CAPTURE).done(), postings=(

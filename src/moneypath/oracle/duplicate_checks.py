@@ -67,7 +67,7 @@ def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
     }
     groups: dict[str, list[Charge]] = defaultdict(list)
     for charge in evidence.charges:
-        if charge.operation is Operation.CAPTURE:
+        if charge.operation is Operation.CAPTURE and charge not in evidence.undone:
             groups[charge.reference].append(charge)
     for first, *others in groups.values():
         left = held.get(_authorization(first), 0) - first.amount_minor
@@ -83,7 +83,11 @@ def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
 def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]:
     """No merchant reference is authorized twice, in one book or in two."""
     yield from _repeated(
-        (charge for charge in evidence.charges if charge.operation is Operation.AUTHORIZE),
+        (
+            charge
+            for charge in evidence.charges
+            if charge.operation is Operation.AUTHORIZE and charge not in evidence.undone
+        ),
         lambda charge: charge.reference,
         DiscrepancyKind.REFERENCE_AUTHORIZED_TWICE,
         "authorized twice",

@@ -1,13 +1,13 @@
 """The three witnesses, indexed once, so that every check is a walk or a lookup."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from moneypath.oracle.claims import Attribution, Claim, attribute, read_claims
+from moneypath.oracle.claims import Attribution, Claim, Stance, attribute, read_claims
 from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine
-from moneypath.oracle.repairs import without_repaired
+from moneypath.oracle.repairs import find_undone, without_repaired
 
 # The ledger's own words for what an operation does to the accounts.
 _OPERATION_OF_ENTRY = {
@@ -19,6 +19,7 @@ _OPERATION_OF_ENTRY = {
     "chargeback": Operation.CHARGEBACK,
     "chargeback_reversal": Operation.CHARGEBACK_REVERSAL,
 }
+_SUSPENSE = "suspense"
 
 
 class Movement(NamedTuple):
@@ -43,6 +44,11 @@ class Entry:
     others: dict[str, int] = field(default_factory=dict)
 
     @property
+    def is_suspense(self) -> bool:
+        """Whether it keeps apart what the service cannot explain yet; nobody is owed it."""
+        return self.head.entry_kind == _SUSPENSE
+
+    @property
     def subject(self) -> str:
         """The merchant reference, or the entry's id when the ledger knows none."""
         return self.head.merchant_reference or self.head.entry_id
@@ -65,11 +71,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything the checks look at. `charges` are the effective ones, less doubles that were given back."""
+    """Everything the checks look at. `charges` are the effective ones, less doubles that were given back.
+
+    `undone` are those that came too late and that the service took back whole by itself.
+    """
 
     entries: tuple[Entry, ...]
     charges: tuple[Charge, ...]
     claims: tuple[Claim, ...]
+    undone: frozenset[Charge]
     entries_of: dict[Movement, list[Entry]]
     charges_of: dict[Movement, list[Charge]]
     posted_keys: frozenset[tuple[Operation, str, str]]
@@ -98,17 +108,24 @@ def collect(
     for acknowledgement in acknowledgements:
         by_key[acknowledgement.operation, acknowledgement.idempotency_key].append(acknowledgement)
     claims = read_claims(by_key)
-    owned = [(charge, _owner(entries_of.get(movement_of(charge)))) for charge in charges]
+    undone = find_undone(charges, _own_orders(charges, entries_of, claims))
+    # What was taken back comes first, and so is the last that explains a promise.
+    owned = [
+        (charge, _owner(entries_of.get(movement_of(charge))))
+        for charge in sorted(charges, key=lambda charge: charge not in undone)
+    ]
     return Evidence(
         entries=entries,
         charges=charges,
         claims=claims,
+        undone=undone,
         entries_of=dict(entries_of),
         charges_of=dict(charges_of),
         posted_keys=frozenset(
             (movement.operation, entry.head.idempotency_key, movement.reference)
             for movement, posted in entries_of.items()
             for entry in posted
+            if not entry.is_suspense
         ),
         attributions=tuple(attribute(claims, owned)),
         acknowledgements=dict(by_key),
@@ -127,6 +144,22 @@ def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
     return Movement(operation, head.provider, name, head.merchant_reference)
 
 
+def _own_orders(
+    charges: Iterable[Charge], entries_of: dict[Movement, list[Entry]], claims: Iterable[Claim]
+) -> Iterator[Charge]:
+    """Yield what the service ordered by itself: refunds out of suspense, and voids that no client wanted."""
+    wanted = {
+        claim.answer.merchant_reference
+        for claim in claims
+        if claim.answer.operation is Operation.VOID and claim.stance is not Stance.REFUSED
+    }
+    for charge in charges:
+        posted = entries_of.get(movement_of(charge), ())
+        refund = charge.operation is Operation.REFUND and any(entry.is_suspense for entry in posted)
+        if refund or (charge.operation is Operation.VOID and charge.reference not in wanted):
+            yield charge
+
+
 def _owner(posted: list[Entry] | None) -> str | None:
     return (posted[0].head.idempotency_key or None) if posted else None
 
@@ -138,4 +171,8 @@ def _group_lines(postings: Iterable[PostingLine]) -> tuple[Entry, ...]:
         if entry is None:
             entry = entries[line.entry_id] = Entry(line, _OPERATION_OF_ENTRY.get(line.entry_kind))
         entry.add(line)
+    for entry in entries.values():
+        if entry.is_suspense:
+            received = sum(entry.receivable.values()) > 0
+            entry.operation = Operation.CAPTURE if received else Operation.REFUND
     return tuple(entries.values())

@@ -34,10 +34,17 @@ def check_successes_agree(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
-    """What was refused or failed has no effect in any book that another key does not explain."""
+    """What was refused or failed has no effect in any book that another key does not explain.
+
+    What came after all, and was taken back whole by the service itself, has none any more.
+    """
     for attribution in evidence.attributions:
         charge = attribution.charge
-        if attribution.claim.stance is Stance.REFUSED and charge is not None:
+        if (
+            attribution.claim.stance is Stance.REFUSED
+            and charge is not None
+            and charge not in evidence.undone
+        ):
             answer = attribution.claim.answer
             yield Discrepancy(
                 DiscrepancyKind.REFUSED_BUT_CHARGED,

@@ -1,7 +1,7 @@
-"""Captures that a provider made twice under one key, and gave back whole."""
+"""What a provider did once too often, or too late, and what took it back whole."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from moneypath.oracle.records import Charge, Operation
 
@@ -28,6 +28,20 @@ def without_repaired(charges: Sequence[Charge], posted: Collection[Charge]) -> t
                 kept -= 1
                 gone.update((charge.provider, charge.seq) for charge in (capture, *repairs))
     return tuple(charge for charge in charges if (charge.provider, charge.seq) not in gone)
+
+
+def find_undone(charges: Iterable[Charge], orders: Iterable[Charge]) -> frozenset[Charge]:
+    """Return the authorizations and captures that these voids and refunds took back to the last unit."""
+    back: dict[tuple[str, str, str], int] = defaultdict(int)
+    for order in orders:
+        if order.parent:
+            back[order.provider, order.parent, order.currency] += order.amount_minor
+    return frozenset(
+        charge
+        for charge in charges
+        if charge.operation in (Operation.AUTHORIZE, Operation.CAPTURE)
+        and back.get((charge.provider, charge.provider_reference, charge.currency)) == charge.amount_minor
+    )
 
 
 def _give_back(refunds: Sequence[Charge], capture: Charge) -> bool:
