@@ -78,7 +78,7 @@ class Settings:
     worker_port: int
     database: DatabaseSettings
     providers: tuple[ProviderSettings, ...]
-    tokens_file: Path
+    secrets_folder: Path
     catalogue_file: Path
     costs_file: Path
     acknowledgements_folder: Path
@@ -134,7 +134,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             )
             for name in PROVIDER_NAMES
         ),
-        tokens_file=folder / "tokens.json",
+        secrets_folder=folder,
         catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
         costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
         acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),

@@ -8,13 +8,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client as NatsClient
 
 from moneypath.stack import nats, postgres
@@ -24,6 +26,9 @@ from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 from refpay.app.main import open_app
 from refpay.db.upgrade import upgrade_schema
+from refpay.identity.scopes import Scope
+from refpay.identity.token_keys import TokenKeys, encode
+from refpay.identity.tokens import issue
 from refpay.outbox.streams import Session, open_session
 from refpay.runtime import App, listen, make_server
 from refpay.settings import DatabaseSettings, Settings, read_settings
@@ -42,6 +47,7 @@ TOKENS = {
         "operations:repair",
     ),
     "replayer": ("operations:replay",),
+    "approver": ("approvals:decide",),
     "canary": ("payments:authorize", "traffic:canary"),
     "nobody": (),
 }
@@ -78,17 +84,43 @@ def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"{role}_password" for role in ROLES]
     names += ["superuser_password", "north_api_key", "south_api_key", "nats_password"]
     mint(folder, [*names, "north_control_token", "south_control_token"])
-    principals = [
-        {"name": name, "token_sha256": hashlib.sha256(token_of(name).encode()).hexdigest(), "scopes": scopes}
+    clients = [
+        {
+            "name": name,
+            "secret_sha256": hashlib.sha256(secret_of(name).encode()).hexdigest(),
+            "scopes": scopes,
+        }
         for name, scopes in TOKENS.items()
     ]
-    (folder / "tokens.json").write_text(json.dumps({"principals": principals}))
+    (folder / "clients.json").write_text(json.dumps({"clients": clients}))
+    (folder / "token_keys.json").write_text(_KEYS_TEXT)
+    for name in ("north", "south"):
+        keys = {"keys": {f"{name}-1": hashlib.sha256(name.encode()).hexdigest()}}
+        (folder / f"webhook_{name}.json").write_text(json.dumps(keys))
     return folder
 
 
+def secret_of(name: str) -> str:
+    """Return a client's secret."""
+    return f"secret-of-{name}"
+
+
+# Tokens are signed here, as the API does, so that no test spends its time on asking for them.
+_SEED: Final = hashlib.sha256(b"of tests alone").digest()
+_KEYS_TEXT: Final = json.dumps({"signing": "test-1", "keys": {"test-1": {"private": encode(_SEED)}}})
+_KEYS: Final = TokenKeys("test-1", Ed25519PrivateKey.from_private_bytes(_SEED), {})
+_RENEWED_AFTER: Final = timedelta(seconds=120)
+_ISSUED: Final[dict[str, tuple[datetime, str]]] = {}
+
+
 def token_of(name: str) -> str:
-    """Return a principal's bearer token."""
-    return f"token-of-{name}"
+    """Return a principal's bearer token, good for some minutes at least."""
+    now = datetime.now(UTC)
+    issued_at, token = _ISSUED.get(name, (None, ""))
+    if issued_at is None or now - issued_at > _RENEWED_AFTER:
+        token = issue(name, frozenset(map(Scope, TOKENS[name])), _KEYS, now)
+        _ISSUED[name] = now, token
+    return token
 
 
 def read_file(folder: Path, name: str) -> str:

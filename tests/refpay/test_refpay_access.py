@@ -11,6 +11,7 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.app.card_data import contains_card_number
 from refpay.app.main import create_app
+from refpay.clock import SystemClock
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principals
 from refpay.measures import API_METRICS, Measures
@@ -266,7 +267,7 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
-    principals = Principals.load(secrets_folder / "tokens.json")
+    principals = Principals.load(secrets_folder, SystemClock())
     app = create_app(broken, (), principals, broken, measures)
     async with serve(app) as client:
         answer = await client.get(f"/v1/payments/{SOME_ID}")

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware, metrics_endpoint
 from refpay.app.guard import Guard
 from refpay.app.health_routes import health_routes
+from refpay.app.identity_routes import approval_routes, token_routes
 from refpay.app.operation_routes import (
     dead_letter_routes,
     duplicate_routes,
@@ -25,8 +26,10 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
+from refpay.identity.token_desk import TokenDesk
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.operations.approving import Approving
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
@@ -48,7 +51,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     Raises StartRefused for whatever keeps it from working at all.
     """
     clock = clock or SystemClock()
-    principals = Principals.load(settings.tokens_file)
+    principals = Principals.load(settings.secrets_folder, clock)
     recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
     measures = Measures(recorder, CostModel.load(settings.costs_file))
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
@@ -69,6 +72,8 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 screening=Screening(settings.risk),
             )
             operations = (
+                token_routes(TokenDesk(principals, clock)),
+                approval_routes(Approving(database, clock), principals),
                 operation_routes(Routing(database, clock=clock), principals),
                 risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
                 dead_letter_routes(DeadLetters(database, clock=clock), principals),
@@ -123,6 +128,11 @@ _ROUTES: Final = (
     "/v1/operations/reconciliation",
     "/v1/operations/settlements/{provider}/refetch",
     "/v1/operations/duplicates/{provider}/refund",
+    "/v1/approvals",
+    "/v1/approvals/{approval_id}/approve",
+    "/v1/approvals/{approval_id}/refuse",
+    "/v1/oauth/token",
+    "/.well-known/jwks.json",
     "/healthz",
     "/readyz",
     "/metrics",
