@@ -29,6 +29,7 @@ API_METRICS: Final = (
     "moneypath_risk_signals_total",
     "moneypath_cost_micro_units_total",
     "http_server_request_duration_seconds",
+    "moneypath_card_data_refusals_total",
 )
 # Gauges that are read from the database have this one exporter.
 WORKER_METRICS: Final = (
@@ -136,6 +137,8 @@ class Measures:
             if "moneypath_provider_circuit_open" in held
             else None
         )
+        cards = "moneypath_card_data_refusals_total"
+        self._cards = recorder.counter(cards) if cards in held else None
         self._rows, self._reports = (
             recorder.counter(name) if name in held else None
             for name in ("moneypath_reconciliation_rows_total", "moneypath_settlement_files_total")
@@ -174,6 +177,11 @@ class Measures:
             self._decisions.inc(decision="blocked" if blocked else "allowed")
         if self._signals is not None and rule is not None:
             self._signals.inc(rule=rule)
+
+    def count_card_data(self, place: str) -> None:
+        """Count a request that was refused because a card number stood in it."""
+        if self._cards is not None:
+            self._cards.inc(place=place)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

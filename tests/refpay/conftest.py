@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client as NatsClient
+from yarl import URL
 
 from moneypath.stack import nats, postgres
 from moneypath.stack.ports import PortBook
@@ -49,6 +50,7 @@ TOKENS = {
     "replayer": ("operations:replay",),
     "approver": ("approvals:decide",),
     "canary": ("payments:authorize", "traffic:canary"),
+    "everybody": tuple(Scope),
     "nobody": (),
 }
 ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
@@ -110,16 +112,16 @@ _SEED: Final = hashlib.sha256(b"of tests alone").digest()
 _KEYS_TEXT: Final = json.dumps({"signing": "test-1", "keys": {"test-1": {"private": encode(_SEED)}}})
 _KEYS: Final = TokenKeys("test-1", Ed25519PrivateKey.from_private_bytes(_SEED), {})
 _RENEWED_AFTER: Final = timedelta(seconds=120)
-_ISSUED: Final[dict[str, tuple[datetime, str]]] = {}
+_ISSUED: Final[dict[tuple[str, frozenset[str]], tuple[datetime, str]]] = {}
 
 
-def token_of(name: str) -> str:
-    """Return a principal's bearer token, good for some minutes at least."""
-    now = datetime.now(UTC)
-    issued_at, token = _ISSUED.get(name, (None, ""))
+def token_of(name: str, scopes: Iterable[str] | None = None) -> str:
+    """Return a bearer token with some or all scopes of a principal, good for some minutes at least."""
+    now, granted = datetime.now(UTC), frozenset(TOKENS[name] if scopes is None else scopes)
+    issued_at, token = _ISSUED.get((name, granted), (None, ""))
     if issued_at is None or now - issued_at > _RENEWED_AFTER:
-        token = issue(name, frozenset(map(Scope, TOKENS[name])), _KEYS, now)
-        _ISSUED[name] = now, token
+        token = issue(name, frozenset(map(Scope, granted)), _KEYS, now)
+        _ISSUED[name, granted] = now, token
     return token
 
 
@@ -447,12 +449,12 @@ class Client:
     session: aiohttp.ClientSession
 
     async def send(
-        self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
+        self, method: str, path: str | URL, body: object = None, *, by: str | None = "shop", **headers: str
     ) -> Answer:
         """Send JSON (or bytes as they are); headers as keywords with underscores."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if by is not None:
-            given["Authorization"] = f"Bearer {token_of(by)}"
+            given.setdefault("Authorization", f"Bearer {token_of(by)}")
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         if data is not None:
             given.setdefault("Content-Type", "application/json")
@@ -570,9 +572,9 @@ async def _open_client(url: str) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def principals() -> list[str]:
-    """Return the name of everyone who has a token."""
-    return list(TOKENS)
+def make_token() -> Callable[[str, Iterable[str]], str]:
+    """Return what makes a token of somebody with some of his scopes; `everybody` has all there are."""
+    return token_of
 
 
 @pytest.fixture

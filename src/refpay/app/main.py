@@ -103,13 +103,13 @@ def create_app(
         # Ours counts every request once; FastAPI's own would wake up with any global provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    answer_failures(app)
+    answer_failures(app, measures)
     app.include_router(payment_routes(payments, principals, measures))
     for routes in operations:
         app.include_router(routes)
     app.include_router(health_routes(database))
     app.router.routes.append(Route("/metrics", metrics_endpoint(measures.recorder), include_in_schema=False))
-    return TelemetryMiddleware(Guard(app), measures.recorder, _ROUTES)
+    return TelemetryMiddleware(Guard(app, measures), measures.recorder, _ROUTES)
 
 
 _ROUTES: Final = (

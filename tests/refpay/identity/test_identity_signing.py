@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Request, Response
+from yarl import URL
 
+import refpay
+from moneypath.telemetry import Catalogue, setup
 from refpay.app.identity_routes import read_signed
 from refpay.app.responses import answer_failures
 from refpay.db.errors import DatabaseUnavailable
@@ -25,6 +28,7 @@ from refpay.identity.signing import (
     read_signing_keys,
     sign,
 )
+from refpay.measures import API_METRICS, Measures
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
@@ -265,7 +269,8 @@ async def test_over_http_the_path_counts_as_it_was_sent(
 ) -> None:
     """Escapes and the query are signed as they stand; 401 and 403 are problems."""
     app = FastAPI()
-    answer_failures(app)
+    catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
+    answer_failures(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
 
     @app.post("/v1/webhooks/{provider}")
     async def hook(request: Request, provider: str) -> Response:
@@ -278,16 +283,10 @@ async def test_over_http_the_path_counts_as_it_was_sent(
     async with serve(app) as client:
         statuses = []
         for target in ("/v1/webhooks/no%20rth?b=A&a", sent.target, sent.target):
-            answer = await client.send("POST", _as_is(target), sent.body, by=None, **headers)
+            answer = await client.send("POST", URL(target, encoded=True), sent.body, by=None, **headers)
             statuses.append(answer.status)
         assert statuses == [401, 200, 403]
         assert answer.body["code"] == "signature_replayed"
-
-
-def _as_is(target: str) -> Any:
-    from yarl import URL
-
-    return URL(target, encoded=True)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from moneypath.telemetry.catalogue.vocabulary import (
     LedgerKind,
     LedgerOutcome,
     Outcome,
+    RequestPart,
     Traffic,
 )
 
@@ -218,6 +219,12 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
             "http_response_status_code": HTTP_STATUS_CODES,
         },
         series_budget=4000,
+    )
+    yield counter(
+        name="moneypath_card_data_refusals_total",
+        help="Requests refused because a card number stood in them, by where it stood.",
+        labels={"place": values(RequestPart)},
+        series_budget=4,
     )
     yield counter(
         name="moneypath_telemetry_records_total",

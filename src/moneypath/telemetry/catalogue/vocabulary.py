@@ -149,6 +149,15 @@ class MessageOutcome(StrEnum):
     DEAD_LETTERED = "dead_lettered"
 
 
+class RequestPart(StrEnum):
+    """Where in a request something stands."""
+
+    BODY = "body"
+    HEADER = "header"
+    PATH = "path"
+    QUERY = "query"
+
+
 class RiskDecision(StrEnum):
     """What risk said to a payment."""
 
