@@ -87,7 +87,7 @@ async def _course(
     endpoints, secrets = around.endpoints, around.endpoints.secrets_folder
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
-        Canary(endpoints.refpay, secrets / "canary_token", scenario.card_range)
+        Canary(endpoints.refpay, secrets / "canary_client", scenario.card_range)
     )
     controls = {
         name: await stack.enter_async_context(FaultControl(name, url, secrets / f"{name}_control_token"))
