@@ -2,11 +2,11 @@
 
 Run it from the top folder of the repository, so that its modules are found:
 
-    MONEYPATH_JOURNAL_FILE=run/journal.jsonl MONEYPATH_CHECKOUT_TOKEN_FILE=run/secrets/checkout_token \\
+    MONEYPATH_JOURNAL_FILE=run/journal.jsonl MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client \\
     python -m locust -f loadtests/checkout.py --headless --host http://127.0.0.1:8080 --run-time 60s
 
     MONEYPATH_JOURNAL_FILE            where answers are appended, one JSON object a line; required
-    MONEYPATH_CHECKOUT_TOKEN_FILE     file with the bearer token; required; the token is never printed
+    MONEYPATH_CHECKOUT_CLIENT_FILE    file with the client's name:secret; required; never printed
     MONEYPATH_SEED                    decides amounts, currencies, cards and refunds; default 1
     MONEYPATH_CARD_RANGE_WEIGHTS      default 411111=6,550000=4
     MONEYPATH_CHECKOUTS_PER_SECOND    of all users together, a ceiling; 0.01 to 200, default 5
@@ -48,6 +48,10 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.event import EventHook
 
+from moneypath.stack.tokens import TokenSource, TokenUnavailable
+
+_SCOPES = ("payments:authorize", "payments:capture", "payments:refund", "payments:read")
+UNAUTHORIZED = 401
 _RUN_SECONDS_MAX = 3600
 _READS_MAX = 5
 _BROKEN_PROMISE_EXIT_CODE = 3
@@ -60,6 +64,7 @@ class Run:
     """What all users of this process share."""
 
     settings: Settings
+    tokens: TokenSource
     journal: Journal
     nonce: str
     stopping: Event = field(default_factory=Event)
@@ -168,34 +173,47 @@ class CheckoutUser(FastHttpUser):
 
     def _send(self, ask: Ask, stored: Answer | None) -> Answer:
         answer = NO_ANSWER
-        headers = {**self._headers(), "Idempotency-Key": ask.key}
         try:
-            with self.client.post(
-                ask.path, json=ask.body, headers=headers, name=ask.route, catch_response=True
-            ) as response:
-                answer = read_answer(ask.operation, response.status_code, response.headers, response.content)
-                if stored is not None and answer.outcome in PROMISES and not _repeats(answer, stored):
-                    self.run_state.broken_promises += 1
-                    response.failure("the stored answer was not repeated")
-                else:
-                    _report(response, answer)
+            answer = self._post(ask, stored)
+            if answer.status_code == UNAUTHORIZED:
+                # Its key may be retired: the next token is another, and one that is refused again counts.
+                answer = self._post(ask, stored)
+        except TokenUnavailable as error:
+            logger.warning("%s", error.what)
         finally:
             # Also when this user is stopped in mid-request: it asked, and does not know.
             self._write_down(ask, answer)
         return answer
 
+    def _post(self, ask: Ask, stored: Answer | None) -> Answer:
+        token = self.run_state.tokens.header()
+        headers = {"Authorization": token, "Idempotency-Key": ask.key}
+        with self.client.post(
+            ask.path, json=ask.body, headers=headers, name=ask.route, catch_response=True
+        ) as response:
+            answer = read_answer(ask.operation, response.status_code, response.headers, response.content)
+            if stored is not None and answer.outcome in PROMISES and not _repeats(answer, stored):
+                self.run_state.broken_promises += 1
+                response.failure("the stored answer was not repeated")
+            else:
+                _report(response, answer)
+        if answer.status_code == UNAUTHORIZED:
+            self.run_state.tokens.forget(token)
+        return answer
+
     def _read(self, ask: Ask, path: str) -> Answer:
+        try:
+            headers = {"Authorization": self.run_state.tokens.header()}
+        except TokenUnavailable:
+            return NO_ANSWER
         with self.client.get(
-            path, headers=self._headers(), name="GET /v1/payments/{id}", catch_response=True
+            path, headers=headers, name="GET /v1/payments/{id}", catch_response=True
         ) as response:
             answer = read_answer(ask.operation, response.status_code, response.headers, response.content)
             _report(response, answer)
         if answer.outcome is not Outcome.REJECTED:  # not being allowed to read says nothing of the payment
             self._write_down(ask, answer)
         return answer
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.run_state.settings.token}"}
 
     def _write_down(self, ask: Ask, answer: Answer) -> None:
         self.run_state.journal.append(
@@ -257,7 +275,8 @@ def prepare(environment: Environment, **_: object) -> None:
         journal = Journal(settings.journal_file)
     except (SettingsInvalid, JournalUnwritable) as error:
         sys.exit(f"checkout load test: {error}")
-    CheckoutUser.run_state = Run(settings, journal, nonce=secrets.token_hex(4))
+    tokens = TokenSource(environment.host, settings.client_file, *_SCOPES)
+    CheckoutUser.run_state = Run(settings, tokens, journal, nonce=secrets.token_hex(4))
     CheckoutUser.network_timeout = settings.answer_seconds
     # A request under way gets its answer, or its own time-out, before its user is stopped.
     environment.stop_timeout = max(environment.stop_timeout, settings.answer_seconds + 2)

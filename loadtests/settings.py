@@ -3,15 +3,16 @@
 import ipaddress
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from moneypath.stack.tokens import TokenUnavailable, read_client
+
 Value = TypeVar("Value")
 
 CARD_RANGE_WEIGHTS = "411111=6,550000=4"
-_TOKEN_BYTES_MAX = 4096
 
 
 class SettingsInvalid(ValueError):
@@ -27,7 +28,7 @@ class Settings:
     """
 
     journal_file: Path
-    token: str = field(repr=False)
+    client_file: Path
     seed: str
     card_range_weights: Mapping[str, int]
     checkouts_per_second: float
@@ -45,7 +46,7 @@ class CardTestingSettings:
     """One attack on one card range; without a journal nothing is written down."""
 
     journal_file: Path | None
-    token: str = field(repr=False)
+    client_file: Path
     seed: str
     card_range: str
     cards_per_second: float
@@ -75,7 +76,7 @@ def read_card_testing_settings(environment: Mapping[str, str]) -> CardTestingSet
     journal = environment.get("MONEYPATH_JOURNAL_FILE")
     return CardTestingSettings(
         journal_file=Path(journal) if journal else None,
-        token=get("MONEYPATH_CHECKOUT_TOKEN_FILE", _read_token),
+        client_file=get("MONEYPATH_CHECKOUT_CLIENT_FILE", _find_client),
         seed=get("MONEYPATH_SEED", str, "1"),
         card_range=get("MONEYPATH_CARD_RANGE", _parse_range),
         cards_per_second=get("MONEYPATH_CARDS_PER_SECOND", _number(0.1, 100), "10"),
@@ -90,7 +91,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     get = _Reader(environment, "checkout.py").get
     return Settings(
         journal_file=get("MONEYPATH_JOURNAL_FILE", Path),
-        token=get("MONEYPATH_CHECKOUT_TOKEN_FILE", _read_token),
+        client_file=get("MONEYPATH_CHECKOUT_CLIENT_FILE", _find_client),
         seed=get("MONEYPATH_SEED", str, "1"),
         card_range_weights=get("MONEYPATH_CARD_RANGE_WEIGHTS", _parse_weights, CARD_RANGE_WEIGHTS),
         checkouts_per_second=get("MONEYPATH_CHECKOUTS_PER_SECOND", _number(0.01, 200), "5"),
@@ -124,17 +125,12 @@ def _is_loopback_address(name: str) -> bool:
         return False
 
 
-def _read_token(name: str) -> str:
+def _find_client(name: str) -> Path:
     try:
-        with Path(name).open(encoding="ascii") as stream:
-            token = stream.read(_TOKEN_BYTES_MAX).strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} holds no token: it is not plain ASCII") from None
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror}") from None
-    if not token or not token.isprintable() or " " in token:
-        raise ValueError(f"{name} holds no token: one line of visible characters is needed")
-    return token
+        read_client(Path(name))
+    except TokenUnavailable as error:
+        raise ValueError(error.what) from None
+    return Path(name)
 
 
 def _parse_weights(text: str) -> Mapping[str, int]:

@@ -30,6 +30,7 @@ API_METRICS: Final = (
     "moneypath_cost_micro_units_total",
     "http_server_request_duration_seconds",
     "moneypath_requests_limited_total",
+    "moneypath_card_data_refusals_total",
 )
 # Gauges that are read from the database have this one exporter.
 WORKER_METRICS: Final = (
@@ -140,6 +141,8 @@ class Measures:
         )
         limited = "moneypath_requests_limited_total"
         self._limited = recorder.counter(limited) if limited in held else None
+        cards = "moneypath_card_data_refusals_total"
+        self._cards = recorder.counter(cards) if cards in held else None
         self._rows, self._reports = (
             recorder.counter(name) if name in held else None
             for name in ("moneypath_reconciliation_rows_total", "moneypath_settlement_files_total")
@@ -183,6 +186,11 @@ class Measures:
         """Count a request refused because a share of the rate was used up."""
         if self._limited is not None:
             self._limited.inc(limit=limit)
+
+    def count_card_data(self, place: str) -> None:
+        """Count a request that was refused because a card number stood in it."""
+        if self._cards is not None:
+            self._cards.inc(place=place)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

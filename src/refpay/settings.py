@@ -101,7 +101,7 @@ class Settings:
     worker_port: int
     database: DatabaseSettings
     providers: tuple[ProviderSettings, ...]
-    tokens_file: Path
+    secrets_folder: Path
     catalogue_file: Path
     costs_file: Path
     acknowledgements_folder: Path
@@ -156,7 +156,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         worker_port=read.integer("REFPAY_WORKER_PORT", 8081, 0, 65535),
         database=read_database(environment, user=None, secret="refpay_app_password"),  # noqa: S106 a file's name
         providers=tuple(_read_provider(read, folder, name) for name in PROVIDER_NAMES),
-        tokens_file=folder / "tokens.json",
+        secrets_folder=folder,
         catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
         costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
         acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),

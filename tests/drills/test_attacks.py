@@ -34,6 +34,9 @@ class Shop:
 
     cards: list[str] = field(default_factory=list)
 
+    async def grant(self, request: web.Request) -> web.Response:
+        return web.json_response({"access_token": TOKEN, "expires_in": 300})
+
     async def authorize(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         self.cards.append((await request.json())["card_token"])
@@ -43,6 +46,7 @@ class Shop:
 @asynccontextmanager
 async def serving(shop: Shop) -> AsyncIterator[str]:
     app = web.Application()
+    app.router.add_post("/v1/oauth/token", shop.grant)
     app.router.add_post("/v1/payments", shop.authorize)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")
@@ -50,7 +54,7 @@ async def serving(shop: Shop) -> AsyncIterator[str]:
 
 def endpoints(url: str, folder: Path) -> Endpoints:
     """Return the addresses of a stack of which only the payment service is there."""
-    (folder / "checkout_token").write_text(f"{TOKEN}\n")
+    (folder / "checkout_client").write_text("checkout:shop-secret\n")
     gone = "http://127.0.0.1:9"
     return Endpoints(
         refpay=url, worker=gone, prometheus=gone, alertmanager=gone, pager=gone, acquirers={},
@@ -130,11 +134,11 @@ async def test_one_that_dies_is_the_drills_own_trouble(tmp_path: Path) -> None:
 
 
 async def test_one_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    """A missing token is one sentence of the attack, and not a quiet drill."""
+    """A missing client is one sentence of the attack, and not a quiet drill."""
     async with serving(Shop()) as url, Supervisor(tmp_path / "run") as supervisor:
         attack = attacks(supervisor, url, tmp_path, Told())
-        (tmp_path / "checkout_token").unlink()
-        with pytest.raises(ServerDied, match="MONEYPATH_CHECKOUT_TOKEN_FILE"):
+        (tmp_path / "checkout_client").unlink()
+        with pytest.raises(ServerDied, match="MONEYPATH_CHECKOUT_CLIENT_FILE"):
             await attack.begin(entry())
     assert attack.journals == ()
 
@@ -164,7 +168,7 @@ async def test_whatever_a_drill_asks_is_allowed_and_bounded(
     """The load test accepts each rate a scenario may have; cards and seconds have an end."""
     settings, spec = await settings_of(per_second, tmp_path)
     assert settings.card_range == RANGE
-    assert settings.token == TOKEN
+    assert settings.client_file == tmp_path / "checkout_client"
     assert settings.seed == "1717"
     assert settings.journal_file == tmp_path / "attack-card-tester.jsonl"
     assert (settings.cards_per_second, settings.users, settings.cards_max) == (per_second, users, most)

@@ -48,6 +48,13 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
         lambda t: t.replace("follows: partial-provider-outage", "follows: ledger-imbalance"),
         "follows",
     ),
+    (
+        "one who acts and approves",
+        lambda t: t.replace(
+            "follows: partial-provider-outage", "follows: partial-provider-outage, approves: true"
+        ),
+        "approves",
+    ),
     ("responder without page", lambda t: t.replace("  eng: {ack_after", "  support: {ack_after"), "support"),
     (
         "expectation outside the grammar",

@@ -22,6 +22,7 @@ from moneypath.drills.truth import hear_witnesses
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.stack.nats import CONFIG_FILE
+from moneypath.stack.tokens import TokenSource
 from moneypath.workflows.live import Live, LiveSettings, running
 
 LOAD = Load(checkouts_per_second=20, users=20, card_ranges={"411111": 7, "550000": 3})
@@ -103,8 +104,9 @@ async def _metrics(live: Live) -> str:
 
 async def _replay(live: Live, queue: str, key: str) -> dict[str, Any]:
     """Pull the lever again and again with one key until it says that it is done."""
-    token = secrets.read(live.endpoints.secrets_folder, "operations_token")
-    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
+    client = live.endpoints.secrets_folder / "operations_client"
+    tokens = TokenSource(live.endpoints.refpay, client, "operations:replay")
+    headers = {"Authorization": await tokens.header_soon(), "Idempotency-Key": key}
     last: dict[str, Any] = {}
 
     async def done() -> bool:

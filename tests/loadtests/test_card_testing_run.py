@@ -20,6 +20,7 @@ from moneypath.oracle import Outcome, read_journal
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "card-tester-token-of-this-test"
+SECRET = "card-tester-secret-of-this-test"
 
 
 @dataclass(slots=True)
@@ -33,6 +34,10 @@ class Service:
     times: list[float] = field(default_factory=list)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     enough_at: int = 1_000_000
+
+    async def grant(self, request: web.Request) -> web.Response:
+        assert (await request.post())["scope"] == "payments:authorize"
+        return web.json_response({"access_token": TOKEN, "expires_in": 300})
 
     async def authorize(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -50,6 +55,7 @@ class Service:
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[str]:
     app = web.Application()
+    app.router.add_post("/v1/oauth/token", service.grant)
     app.router.add_post("/v1/payments", service.authorize)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")
@@ -57,12 +63,12 @@ async def serving(service: Service) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def attacking(folder: Path, host: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    token_file = folder / "token"
-    token_file.write_text(f"{TOKEN}\n")
+    client_file = folder / "checkout_client"
+    client_file.write_text(f"checkout:{SECRET}\n")
     environment = {
         "PATH": os.defpath,
         "HOME": str(folder),
-        "MONEYPATH_CHECKOUT_TOKEN_FILE": str(token_file),
+        "MONEYPATH_CHECKOUT_CLIENT_FILE": str(client_file),
         "MONEYPATH_CARD_RANGE": "455555",
         "MONEYPATH_CARDS_PER_SECOND": "100",
         **{f"MONEYPATH_{name.upper()}": value for name, value in settings.items()},
@@ -93,6 +99,7 @@ async def finish(process: asyncio.subprocess.Process) -> str:
         output, _ = await process.communicate()
     text = output.decode()
     assert TOKEN not in text
+    assert SECRET not in text
     return text
 
 
@@ -167,19 +174,19 @@ async def test_what_is_wrong_is_one_sentence(
         ("CARDS_MAX", "10001", "must be an integer from 1 to 10000"),
         ("USERS", "51", "must be an integer from 1 to 50"),
         ("ANSWER_SECONDS", "0", "must be a number from 0.1 to 60"),
-        ("CHECKOUT_TOKEN_FILE", "", "is missing: set it, see the head of loadtests/card_testing.py"),
+        ("CHECKOUT_CLIENT_FILE", "", "is missing: set it, see the head of loadtests/card_testing.py"),
     ],
 )
 def test_a_wrong_setting_of_an_attack_is_named(tmp_path: Path, name: str, value: str, complaint: str) -> None:
     """The message names the variable and what is allowed; with the right ones there are defaults."""
-    (tmp_path / "token").write_text("the-token\n")
+    (tmp_path / "client").write_text("checkout:the-secret\n")
     environment = {
-        "MONEYPATH_CHECKOUT_TOKEN_FILE": str(tmp_path / "token"),
+        "MONEYPATH_CHECKOUT_CLIENT_FILE": str(tmp_path / "client"),
         "MONEYPATH_CARD_RANGE": "455555",
     }
     usual = read_card_testing_settings(environment)
     assert (usual.cards_per_second, usual.cards_max, usual.journal_file) == (10, 1000, None)
-    assert "the-token" not in repr(usual)
+    assert "the-secret" not in repr(usual)
     with pytest.raises(SettingsInvalid) as caught:
         read_card_testing_settings({**environment, f"MONEYPATH_{name}": value})
     assert f"MONEYPATH_{name}" in str(caught.value)

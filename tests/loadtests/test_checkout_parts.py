@@ -14,19 +14,19 @@ AUTHORIZE, CAPTURE = Operation.AUTHORIZE, Operation.CAPTURE
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return the least that a run needs."""
-    token_file = tmp_path / "token"
-    token_file.write_text("the-token\n")
+    client_file = tmp_path / "client"
+    client_file.write_text("checkout:the-secret\n")
     return {
         "MONEYPATH_JOURNAL_FILE": str(tmp_path / "journal.jsonl"),
-        "MONEYPATH_CHECKOUT_TOKEN_FILE": str(token_file),
+        "MONEYPATH_CHECKOUT_CLIENT_FILE": str(client_file),
     }
 
 
-def test_settings_have_defaults_and_hide_the_token(environment: dict[str, str]) -> None:
-    """Two files are enough; the token is read, and never shown."""
+def test_settings_have_defaults_and_hide_the_secret(environment: dict[str, str]) -> None:
+    """Two files are enough; the secret stays in its own."""
     settings = read_settings(environment)
-    assert settings.token == "the-token"
-    assert "the-token" not in repr(settings)
+    assert settings.client_file.name == "client"
+    assert "the-secret" not in repr(settings)
     assert settings.card_range_weights == {"411111": 6, "550000": 4}
     assert (settings.retry_interval_seconds, settings.retry_budget_seconds) == (0.5, 20)
 
@@ -35,7 +35,7 @@ def test_settings_have_defaults_and_hide_the_token(environment: dict[str, str]) 
     ("name", "value", "complaint"),
     [
         ("JOURNAL_FILE", "", "MONEYPATH_JOURNAL_FILE is missing"),
-        ("CHECKOUT_TOKEN_FILE", "/nonexistent/token", "cannot be read: No such file"),
+        ("CHECKOUT_CLIENT_FILE", "/nonexistent/client", "cannot be read: client (No such file"),
         ("USERS", "0", "must be an integer from 1 to 200"),
         ("USERS", "2.5", "must be an integer from 1 to 200"),
         ("CHECKOUTS_PER_SECOND", "201", "must be a number from 0.01 to 200"),
@@ -55,11 +55,13 @@ def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value:
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "\n", "two words", "smörgås", "a\nb"])
-def test_a_file_without_a_token_is_refused_unseen(environment: dict[str, str], content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "\n", "two words", "smörgås", "a\nb", "checkout:", "Checkout:x", "checkout:x\ny"]
+)
+def test_a_file_without_a_client_is_refused_unseen(environment: dict[str, str], content: str) -> None:
     """What is in the file is not repeated."""
-    Path(environment["MONEYPATH_CHECKOUT_TOKEN_FILE"]).write_text(content, encoding="utf-8")
-    with pytest.raises(SettingsInvalid, match="holds no token") as caught:
+    Path(environment["MONEYPATH_CHECKOUT_CLIENT_FILE"]).write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsInvalid, match="holds no client") as caught:
         read_settings(environment)
     assert not content.strip() or content not in str(caught.value)
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -19,6 +20,7 @@ from moneypath.oracle import Acknowledgement, Operation, Outcome, read_journal
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "checkout-token-of-this-test"
+SECRET = "checkout-secret-of-this-test"
 SUCCEEDED, FAILED, DECLINED = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.DECLINED
 UNKNOWN, INDETERMINATE, REJECTED = Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.REJECTED
 
@@ -35,13 +37,22 @@ class Service:
     forgetful: bool = False
     seen: dict[str, list[tuple[str, bytes]]] = field(default_factory=lambda: defaultdict(list))
     answered: int = 0
+    granted: int = 0
+    retired: set[str] = field(default_factory=set)
     stored: dict[str, tuple[int, dict[str, object]]] = field(default_factory=dict)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     enough_at: int = 1_000_000
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def grant(self, request: web.Request) -> web.Response:
+        assert aiohttp.BasicAuth.decode(request.headers["Authorization"]) == ("checkout", SECRET, "latin1")
+        self.granted += 1
+        return web.json_response({"access_token": f"{TOKEN}-{self.granted}", "expires_in": 300})
+
     async def change(self, request: web.Request) -> web.StreamResponse:
-        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        assert request.headers["Authorization"].startswith(f"Bearer {TOKEN}-")
+        if request.headers["Authorization"] in self.retired:
+            return web.json_response({"code": "credential_refused"}, status=401)
         key = request.headers["Idempotency-Key"]
         first = key not in self.seen
         self.seen[key].append((request.path, await request.read()))
@@ -103,6 +114,7 @@ class Service:
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[str]:
     app = web.Application()
+    app.router.add_post("/v1/oauth/token", service.grant)
     app.router.add_post("/v1/payments", service.change)
     app.router.add_post("/v1/payments/{id}/{kind:capture|refunds}", service.change)
     app.router.add_get("/v1/payments/{id}", service.read)
@@ -113,13 +125,13 @@ async def serving(service: Service) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def locust(folder: Path, host: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    token_file = folder / "token"
-    token_file.write_text(f"{TOKEN}\n")
+    client_file = folder / "checkout_client"
+    client_file.write_text(f"checkout:{SECRET}\n")
     environment = {
         "PATH": os.defpath,
         "HOME": str(folder),
         "MONEYPATH_JOURNAL_FILE": str(folder / "journal.jsonl"),
-        "MONEYPATH_CHECKOUT_TOKEN_FILE": str(token_file),
+        "MONEYPATH_CHECKOUT_CLIENT_FILE": str(client_file),
         "MONEYPATH_CHECKOUTS_PER_SECOND": "50",
         "MONEYPATH_USERS": "1",
         "MONEYPATH_RETRY_INTERVAL_SECONDS": "0.02",
@@ -148,6 +160,7 @@ async def finish(process: asyncio.subprocess.Process) -> str:
         output, _ = await process.communicate()
     text = output.decode()
     assert TOKEN not in text
+    assert SECRET not in text
     return text
 
 
@@ -214,6 +227,18 @@ async def test_what_stays_unknown_is_read_and_then_left(tmp_path: Path) -> None:
     assert set(outcomes(silent)) == {UNKNOWN}
     assert {answer.status_code for answer in silent} == {503}
     assert max(len(settled), len(left), len(silent)) <= 1 + 5 + 5
+
+
+async def test_a_refused_token_is_renewed_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A retired key costs one request more; all users share a token, so that few are fetched."""
+    service = Service(retired={f"Bearer {TOKEN}-1"})
+    async with serving(service) as host, locust(tmp_path, host, checkouts_max="5", users="3") as process:
+        output = await finish(process)
+    assert process.returncode == 0, output
+    assert service.granted == 2
+    given = read_answers(tmp_path).values()
+    assert len(given) == 10
+    assert {outcome for answers in given for outcome in outcomes(answers)} == {SUCCEEDED}
 
 
 async def test_repeated_requests_get_the_stored_answer(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,10 @@ import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jsonschema import Draft202012Validator
 from nats.aio.client import Client as NatsClient
+from yarl import URL
 
 from moneypath.stack import nats, postgres
 from moneypath.stack.ports import PortBook
@@ -29,6 +32,9 @@ from refpay.app.endpoints import SERVED
 from refpay.app.main import open_app
 from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
+from refpay.identity.scopes import Scope
+from refpay.identity.token_keys import TokenKeys, encode
+from refpay.identity.tokens import issue
 from refpay.outbox.streams import Session, open_session
 from refpay.runtime import App, listen, make_server
 from refpay.settings import DatabaseSettings, Settings, read_settings
@@ -47,8 +53,10 @@ TOKENS = {
         "operations:repair",
     ),
     "replayer": ("operations:replay",),
+    "approver": ("approvals:decide",),
     "canary": ("payments:authorize", "traffic:canary"),
     "auditor": ("audit:read",),
+    "everybody": tuple(Scope),
     "nobody": (),
 }
 # So that the processes run the code beside these tests, whatever is installed.
@@ -86,17 +94,43 @@ def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"{role}_password" for role in ROLES]
     names += ["superuser_password", "north_api_key", "south_api_key", "nats_password"]
     mint(folder, [*names, "north_control_token", "south_control_token"])
-    principals = [
-        {"name": name, "token_sha256": hashlib.sha256(token_of(name).encode()).hexdigest(), "scopes": scopes}
+    clients = [
+        {
+            "name": name,
+            "secret_sha256": hashlib.sha256(secret_of(name).encode()).hexdigest(),
+            "scopes": scopes,
+        }
         for name, scopes in TOKENS.items()
     ]
-    (folder / "tokens.json").write_text(json.dumps({"principals": principals}))
+    (folder / "clients.json").write_text(json.dumps({"clients": clients}))
+    (folder / "token_keys.json").write_text(_KEYS_TEXT)
+    for name in ("north", "south"):
+        keys = {"keys": {f"{name}-1": hashlib.sha256(name.encode()).hexdigest()}}
+        (folder / f"webhook_{name}.json").write_text(json.dumps(keys))
     return folder
 
 
-def token_of(name: str) -> str:
-    """Return a principal's bearer token."""
-    return f"token-of-{name}"
+def secret_of(name: str) -> str:
+    """Return a client's secret."""
+    return f"secret-of-{name}"
+
+
+# Tokens are signed here, as the API does, so that no test spends its time on asking for them.
+_SEED: Final = hashlib.sha256(b"of tests alone").digest()
+_KEYS_TEXT: Final = json.dumps({"signing": "test-1", "keys": {"test-1": {"private": encode(_SEED)}}})
+_KEYS: Final = TokenKeys("test-1", Ed25519PrivateKey.from_private_bytes(_SEED), {})
+_RENEWED_AFTER: Final = timedelta(seconds=120)
+_ISSUED: Final[dict[tuple[str, frozenset[str]], tuple[datetime, str]]] = {}
+
+
+def token_of(name: str, scopes: Iterable[str] | None = None) -> str:
+    """Return a bearer token with some or all scopes of a principal, good for some minutes at least."""
+    now, granted = datetime.now(UTC), frozenset(TOKENS[name] if scopes is None else scopes)
+    issued_at, token = _ISSUED.get((name, granted), (None, ""))
+    if issued_at is None or now - issued_at > _RENEWED_AFTER:
+        token = issue(name, frozenset(map(Scope, granted)), _KEYS, now)
+        _ISSUED[name, granted] = now, token
+    return token
 
 
 def read_file(folder: Path, name: str) -> str:
@@ -460,18 +494,18 @@ class Client:
     audited: dict[str, list[str]] = field(default_factory=dict)
 
     async def send(
-        self, method: str, path: str, body: object = None, *, by: str | None = "shop", **headers: str
+        self, method: str, path: str | URL, body: object = None, *, by: str | None = "shop", **headers: str
     ) -> Answer:
         """Send JSON (or bytes as they are); headers as keywords with underscores."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if by is not None:
-            given["Authorization"] = f"Bearer {token_of(by)}"
+            given.setdefault("Authorization", f"Bearer {token_of(by)}")
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=given) as answer:
             told = Answer(answer.status, answer.headers.copy(), await answer.read())
-        operation = expect_described(method, path, told)
+        operation = expect_described(method, URL(path).path, told)
         if operation is not None and method != "GET":
             self.audited[told.headers["X-Correlation-Id"]] = operation["x-contract"]["audit"]
         return told
@@ -596,9 +630,9 @@ async def _open_client(url: str) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def principals() -> list[str]:
-    """Return the name of everyone who has a token."""
-    return list(TOKENS)
+def make_token() -> Callable[[str, Iterable[str]], str]:
+    """Return what makes a token of somebody with some of his scopes; `everybody` has all there are."""
+    return token_of
 
 
 @pytest.fixture

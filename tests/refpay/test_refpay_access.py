@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from yarl import URL
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.app.card_data import contains_card_number
 from refpay.app.main import create_app
 from refpay.app.services import Services
+from refpay.clock import SystemClock
 from refpay.errors import InvariantViolation
-from refpay.identity.principals import Principals
+from refpay.identity.principals import Principals, Scope
 from refpay.measures import API_METRICS, Measures
 
 if TYPE_CHECKING:
@@ -40,47 +42,75 @@ ORDER: dict[str, Any] = {
     "currency": "EUR",
     "card_token": "tok_411111_00ff",
 }
-DOORS: list[tuple[str, str, Any, set[str]]] = [
-    ("POST", "/v1/payments", ORDER, {"shop", "rival", "authorizer", "canary"}),
-    ("POST", f"/v1/payments/{SOME_ID}/capture", {}, {"shop", "rival", "capturer"}),
-    ("POST", f"/v1/payments/{SOME_ID}/refunds", {"amount_minor": 1}, {"shop", "rival", "refunder"}),
-    ("GET", f"/v1/payments/{SOME_ID}", None, {"shop", "rival", "reader"}),
-    ("GET", "/v1/payments", None, {"shop", "rival", "reader"}),
-    ("GET", "/v1/audit", None, {"auditor"}),
-    ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, {"operator"}),
-    ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, {"operator"}),
-    ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, {"operator"}),
-    ("POST", "/v1/operations/duplicates/north/refund", {"reason": "test"}, {"operator"}),
-    ("GET", "/v1/operations/reconciliation", None, {"observer", "operator"}),
-    ("GET", "/v1/operations/providers", None, {"operator", "observer"}),
-    ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, {"operator"}),
-    ("POST", "/v1/operations/risk/ranges/499999/unblock", {"reason": "test"}, {"operator"}),
-    ("GET", "/v1/operations/risk", None, {"operator", "observer"}),
-    ("POST", "/v1/operations/dead-letters/notifications/replay", {"reason": "t"}, {"operator", "replayer"}),
-    ("GET", "/v1/operations/dead-letters", None, {"operator", "observer"}),
+DOORS: list[tuple[str, str, Any, Scope]] = [
+    ("POST", "/v1/payments", ORDER, Scope.PAYMENTS_AUTHORIZE),
+    ("POST", f"/v1/payments/{SOME_ID}/capture", {}, Scope.PAYMENTS_CAPTURE),
+    ("POST", f"/v1/payments/{SOME_ID}/refunds", {"amount_minor": 1}, Scope.PAYMENTS_REFUND),
+    ("GET", f"/v1/payments/{SOME_ID}", None, Scope.PAYMENTS_READ),
+    ("POST", "/v1/operations/providers/north/drain", {"reason": "test"}, Scope.OPERATIONS_ROUTE),
+    ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, Scope.OPERATIONS_ROUTE),
+    ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, Scope.OPERATIONS_ROUTE),
+    ("POST", "/v1/operations/duplicates/north/refund", {"reason": "test"}, Scope.OPERATIONS_REPAIR),
+    ("GET", "/v1/operations/reconciliation", None, Scope.OPERATIONS_READ),
+    ("GET", "/v1/operations/providers", None, Scope.OPERATIONS_READ),
+    ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, Scope.OPERATIONS_RISK),
+    ("POST", "/v1/operations/risk/ranges/499999/unblock", {"reason": "test"}, Scope.OPERATIONS_RISK),
+    ("GET", "/v1/operations/risk", None, Scope.OPERATIONS_READ),
+    ("POST", "/v1/operations/dead-letters/notifications/replay", {"reason": "t"}, Scope.OPERATIONS_REPLAY),
+    ("GET", "/v1/operations/dead-letters", None, Scope.OPERATIONS_READ),
+    ("GET", "/v1/approvals", None, Scope.APPROVALS_DECIDE),
+    ("POST", f"/v1/approvals/{SOME_ID}/approve", {"reason": "test"}, Scope.APPROVALS_DECIDE),
+    ("POST", f"/v1/approvals/{SOME_ID}/refuse", {"reason": "test"}, Scope.APPROVALS_DECIDE),
+    ("GET", "/v1/payments", None, Scope.PAYMENTS_READ),
+    ("GET", "/v1/audit", None, Scope.AUDIT_READ),
 ]
+# What opens without a bearer token: to everybody, or to a client's secret.
+OPEN = {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/.well-known/jwks.json", "/v1/oauth/token"}
 
 
-@pytest.mark.parametrize(("method", "path", "body", "entitled"), DOORS)
+@pytest.mark.parametrize(("method", "path", "body", "needed"), DOORS)
 async def test_each_door_opens_to_its_scope_alone(
-    api: "Client", principals: list[str], method: str, path: str, body: Any, entitled: set[str]
+    api: "Client", make_token: Any, method: str, path: str, body: Any, needed: Scope
 ) -> None:
-    """Every principal without the scope is refused with 403, everyone with it passes the door."""
-    for name in principals:
-        headers = {"Idempotency_Key": f"door-{name}"} if method == "POST" else {}
-        answer = await api.send(method, path, body, by=name, **headers)
-        if name in entitled:
-            assert answer.status not in (401, 403), (name, answer.raw)
+    """A token with any other scope is refused with 403, and so is one with all of the others together."""
+    wrong = [{scope} for scope in Scope if scope is not needed]
+    for scopes in [set(), *wrong, set().union(*wrong), {needed}]:
+        given = {"Authorization": f"Bearer {make_token('everybody', scopes)}"}
+        if method == "POST":
+            given["Idempotency_Key"] = f"door-{len(scopes)}-{min(scopes, default='none')}"
+        answer = await api.send(method, path, body, **given)
+        if needed in scopes:
+            assert answer.status not in (401, 403), answer.raw
         else:
-            assert (answer.status, answer.body["code"]) == (403, "scope_missing"), name
+            assert (answer.status, answer.body["code"]) == (403, "scope_missing"), scopes
 
 
-@pytest.mark.parametrize(("method", "path", "body", "entitled"), DOORS)
+async def test_every_door_is_tried(api: "Client") -> None:
+    """The table has every path of the description; what is open is named."""
+    described = (await api.get("/v1/openapi.json", by=None)).body["paths"]
+    tried = {(method.lower(), _template(path)) for method, path, *_ in DOORS}
+    found = {(method, path) for path, methods in described.items() for method in methods if path not in OPEN}
+    assert found == tried
+
+
+def _template(path: str) -> str:
+    for given, name in (
+        ("/north/", "/{provider}/"),
+        ("/499999/", "/{card_range}/"),
+        ("/notifications/", "/{queue}/"),
+        (f"approvals/{SOME_ID}", "approvals/{approval_id}"),
+        (SOME_ID, "{payment_id}"),
+    ):
+        path = path.replace(given, name)
+    return path
+
+
+@pytest.mark.parametrize(("method", "path", "body", "needed"), DOORS)
 async def test_strangers_are_turned_away(
-    api: "Client", method: str, path: str, body: Any, entitled: set[str]
+    api: "Client", method: str, path: str, body: Any, needed: Scope
 ) -> None:
     """No token, an unknown one, another kind and two of them are all 401, and say nothing more."""
-    assert entitled
+    assert needed
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic c2hvcDpzaG9w"}):
         answer = await api.send(method, path, body, by=None, Idempotency_Key="stranger", **headers)
         assert (answer.status, answer.body["code"]) == (401, "credential_refused")
@@ -196,9 +226,49 @@ async def test_a_card_number_is_refused_anywhere(
     assert await book.rows("SELECT 1 FROM payments.idempotency_key WHERE key = 'refused'") == []
 
 
-async def test_a_card_number_as_idempotency_key_is_refused(api: "Client") -> None:
-    """It would be stored."""
-    assert (await api.authorize(key=CARD)).body["code"] == "card_data_refused"
+@pytest.mark.parametrize(
+    ("place", "path", "headers"),
+    [
+        ("header", "/v1/payments", {"Idempotency_Key": CARD}),
+        ("header", "/v1/payments", {"Idempotency_Key": "5555-5555-5555-4444"}),
+        ("header", "/v1/payments", {"X_Anything": f"card={CARD};"}),
+        ("header", "/v1/payments", {CARD: "x"}),
+        ("header", "/v1/payments", {"Authorization": f"Bearer {CARD}"}),
+        ("header", "/v1/payments", {"tracestate": f"vendor={CARD}"}),
+        ("header", "/v1/payments", {"traceparent": CARD}),
+        ("header", "/v1/payments", {"X_Correlation_Id": CARD}),
+        ("path", f"/v1/payments/{CARD}/capture", {}),
+        ("path", f"/nowhere/4%31{CARD[2:]}", {}),
+        ("query", f"/v1/payments?card={CARD}", {}),
+        ("query", f"/v1/payments?{CARD}", {}),
+        ("query", "/v1/payments?card=4111+1111%201111%2b1111&card=5555%205555+5555+4444", {}),
+    ],
+)
+async def test_a_card_number_around_the_body_is_refused_and_counted(
+    api: "Client", place: str, path: str, headers: dict[str, str]
+) -> None:
+    """In any header, the path or the query, escaped or not, for friends and strangers; nobody hears it."""
+    before = await api.metric("moneypath_card_data_refusals_total", place=place)
+    answer = await api.send("POST", URL(path, encoded=True), ORDER, **{"Idempotency_Key": "card", **headers})
+    assert (answer.status, answer.body["code"]) == (422, "card_data_refused")
+    assert b"111111" not in answer.raw
+    assert CARD not in str(answer.headers)
+    assert await api.metric("moneypath_card_data_refusals_total", place=place) == before + 1
+
+
+async def test_a_card_number_in_a_body_is_counted(api: "Client") -> None:
+    """Once."""
+    before = await api.metric("moneypath_card_data_refusals_total", place="body")
+    await api.authorize(merchant_reference=CARD)
+    assert await api.metric("moneypath_card_data_refusals_total", place="body") == before + 1
+
+
+async def test_a_span_that_reads_as_a_card_number_is_none(api: "Client") -> None:
+    """A caller's trace ids are drawn by chance, and a payment must not depend on them."""
+    traceparent = f"00-0af7651916cd43dd8448eb211c80319c-{CARD}-01"
+    order = {**ORDER, "merchant_reference": "order-of-a-span"}
+    answer = await api.post("/v1/payments", order, traceparent=traceparent)
+    assert answer.status == 201
 
 
 @pytest.mark.parametrize(
@@ -271,7 +341,7 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
-    principals = Principals.load(secrets_folder / "tokens.json")
+    principals = Principals.load(secrets_folder, SystemClock())
     services = dict.fromkeys((field.name for field in fields(Services)), broken)
     app = create_app(Services(**{**services, "measures": measures, "principals": principals}))
     async with serve(app) as client:

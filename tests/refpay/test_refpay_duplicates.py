@@ -73,6 +73,22 @@ class Shop:
         path = f"/v1/operations/duplicates/{provider}/refund"
         return await self.api.post(path, {"reason": reason}, by="operator", key=key)
 
+    async def approve(self, provider: str) -> int:
+        """Approve as a second person what waits for this provider; return how many refunds that are."""
+        pending = (await self.api.get("/v1/approvals", by="approver")).body["approvals"]
+        (found,) = [one for one in pending if one["subject_id"] == provider]
+        path = f"/v1/approvals/{found['approval_id']}/approve"
+        answer = await self.api.post(path, {"reason": "looked at the reports"}, by="approver")
+        assert (answer.status, answer.body["status"]) == (200, "approved"), answer.raw
+        return len(found["content"]["refunds"])
+
+    async def pull_approved(self, provider: str, *, key: str | None = None) -> "Answer":
+        """Pull, have it approved, and pull again."""
+        asked = await self.pull(provider, key=key)
+        assert (asked.status, asked.body["awaits"]) == (202, "approval"), asked.raw
+        await self.approve(provider)
+        return await self.pull(provider, key=key)
+
     async def given_back(self, provider: str) -> Counter[tuple[str, int]]:
         """Return which movements the provider has given back, and how much of each."""
         truth = await self.acquirers[provider].truth()
@@ -115,6 +131,10 @@ async def test_each_extra_is_given_back_once_and_the_breaks_close(shop: Shop, pr
     await shop.charge_twice(provider)
     extras = await shop.extras(provider)
     assert len(extras) == EXTRAS
+    asked = await asyncio.gather(*(shop.pull(provider, key=key) for key in ("one", "two")))
+    assert [answer.status for answer in asked] == [202, 202]
+    assert await shop.given_back(provider) == Counter()
+    assert await shop.approve(provider) == EXTRAS
     answers = await asyncio.gather(
         shop.pull(provider, key="one"), shop.pull(provider, key="two"), shop.pull(provider, key="one")
     )
@@ -146,7 +166,7 @@ async def test_a_provider_that_does_not_confirm_is_asked_again(shop: Shop, fault
     await shop.charge_twice("north")
     extras = await shop.extras("north")
     await shop.acquirers["north"].inject(kind=fault, scope={"operations": ["refund"]})
-    failed = await shop.pull("north", key="again")
+    failed = await shop.pull_approved("north", key="again")
     assert (failed.status, failed.body["code"]) == (502, "duplicates_left")
     await shop.acquirers["north"].heal()
     answer = failed
@@ -213,6 +233,8 @@ async def test_a_pull_that_was_cut_off_is_finished_by_the_next(shop: Shop) -> No
     command = Command(principal, "cut-off", bytes(32), "correlation", "live")
     async with _opened(shop.settings) as database:
         duplicates = Duplicates(database, {"north": dying}, SystemClock(), timedelta(seconds=5))
+        assert (await duplicates.refund(command, "north", reason="test")).answer.status == 202
+        await shop.approve("north")
         pulling = asyncio.create_task(duplicates.refund(command, "north", reason="test"))
         await asyncio.wait_for(dying.called.wait(), WITHIN_SECONDS)
         pulling.cancel()
@@ -225,3 +247,54 @@ async def test_a_pull_that_was_cut_off_is_finished_by_the_next(shop: Shop) -> No
     sent = {row["key"] for row in await shop.acquirers["north"].truth() if row["status"] == "refunded"}
     assert sent == {row["repair_key"] for row in planned}
     await shop.until_duplicates(0)
+
+
+async def test_without_a_second_person_no_money_moves(shop: Shop) -> None:
+    """Pulled again and again, approved by whoever asked, refused: nothing is sent and no key is written."""
+    await shop.charge_twice("north")
+    for key in ("one", "one", "two"):
+        asked = await shop.pull("north", key=key)
+        assert (asked.status, asked.body["changed"]) == (202, False)
+    path = f"/v1/approvals/{asked.body['approval_id']}"
+    own = await shop.api.post(f"{path}/approve", {"reason": "mine"}, by="operator")
+    assert (own.status, own.body["code"]) == (403, "scope_missing")
+    refused = await shop.api.post(f"{path}/refuse", {"reason": "not these"}, by="approver")
+    assert refused.body["status"] == "refused"
+    again = await shop.api.post(f"{path}/approve", {"reason": "or yes"}, by="approver")
+    assert (again.status, again.body["code"]) == (409, "approval_refused")
+    assert (await shop.pull("north", key="one")).body["approval_id"] != asked.body["approval_id"]
+    assert await shop.given_back("north") == Counter()
+    assert await shop.book.rows("SELECT 1 FROM reconciliation.repair") == []
+
+
+async def test_only_what_was_approved_is_given_back(shop: Shop) -> None:
+    """What is reported after the approval waits for the next one; the audit names both persons."""
+    await shop.charge_twice("north")
+    first = await shop.extras("north")
+    assert (await shop.pull("north", key="first")).status == 202
+    assert await shop.approve("north") == EXTRAS
+    await shop.acquirers["north"].inject(kind="forget")
+    await shop.api.captured(amount_minor=5000)
+    await shop.acquirers["north"].heal()
+    await shop.until_duplicates(EXTRAS + 1)
+    answer = await shop.pull("north", key="first")
+    assert (answer.status, answer.body["minor_units"]) == (200, {"EUR": 3003})
+    assert await shop.given_back("north") == first
+    query = "SELECT actor FROM audit.event WHERE action LIKE 'approval.%' ORDER BY seq"
+    assert [row["actor"] for row in await shop.book.rows(query)] == ["operator", "approver", "operator"]
+    await shop.until_duplicates(1)
+    assert (await shop.pull_approved("north")).body["minor_units"] == {"EUR": 5000}
+    await shop.until_duplicates(0)
+
+
+async def test_an_approval_of_what_has_changed_is_not_used(shop: Shop) -> None:
+    """One of the movements is settled otherwise: the rest is asked for anew."""
+    await shop.charge_twice("north")
+    assert (await shop.pull("north", key="one")).status == 202
+    assert await shop.approve("north") == EXTRAS
+    close = """UPDATE reconciliation.break SET closed_at = now()
+               WHERE id = (SELECT id FROM reconciliation.break WHERE closed_at IS NULL ORDER BY id LIMIT 1)"""
+    await shop.book.rows(close, role="refpay_owner")
+    asked = await shop.pull("north", key="one")
+    assert asked.status == 202
+    assert await shop.given_back("north") == Counter()

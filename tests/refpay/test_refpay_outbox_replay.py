@@ -303,18 +303,21 @@ async def test_the_command_for_people(
     api: "Client", worker: "Client", session: Session, tmp_path: Path
 ) -> None:
     """It waits for the end and says how many; what is wrong is one sentence; its help has an example."""
-    token = tmp_path / "operations_token"
-    token.write_text("token-of-operator\n")
+    client = tmp_path / "operations_client"
+    client.write_text("operator:secret-of-operator\n")
     await poison(session, 2)
     await until(dead(session, 2))
     url = str(api.session._base_url).rstrip("/")
-    place = ("--url", url, "--token-file", str(token))
+    place = ("--url", url, "--client-file", str(client))
     code, said, _ = await run_command("replay", *place, "--queue", "compliance_log")
     assert (code, said.endswith("of compliance_log: 2 dead letters moved back\n")) == (0, True), said
-    token.write_text("token-of-observer\n")
+    client.write_text("observer:secret-of-observer\n")
     code, said, problem = await run_command("replay", *place, "--queue", "notifications")
     assert (code, said) == (2, "")
-    assert problem == "refpay: replay refused: scope is missing: operations:replay\n"
+    assert problem == "refpay: replay refused: scope: a scope is not known, or not the client's\n"
+    client.write_text("observer-without-a-secret\n")
+    code, said, problem = await run_command("replay", *place, "--queue", "notifications")
+    assert (code, said, "observer" in problem) == (2, "", False)
     code, _, problem = await run_command("replay", "--url", "x", *place[2:], "--queue", "notifications")
     assert (code, problem.count("\n"), "--url" in problem) == (2, 1, True)
     code, _, problem = await run_command(
@@ -328,16 +331,16 @@ async def test_the_command_for_people(
 
 async def test_without_a_worker_the_command_says_that_it_is_not_done(api: "Client", tmp_path: Path) -> None:
     """The request stays; the exit code says that nobody has carried it out."""
-    token = tmp_path / "operations_token"
-    token.write_text("token-of-operator")
+    client = tmp_path / "operations_client"
+    client.write_text("operator:secret-of-operator")
     url = str(api.session._base_url).rstrip("/")
     code, _, problem = await run_command(
         *(
             "replay",
             "--url",
             url,
-            "--token-file",
-            str(token),
+            "--client-file",
+            str(client),
             "--queue",
             "notifications",
             "--wait-seconds",

@@ -1,12 +1,9 @@
-"""Small parts alone: money, identifiers, settings, tokens, card numbers, gauges' arithmetic."""
+"""Small parts alone: money, identifiers, settings, card numbers, gauges' arithmetic."""
 
 import asyncio
-import hashlib
-import json
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +11,6 @@ from hypothesis import strategies as st
 
 import refpay
 from refpay.errors import InvariantViolation, StartRefused
-from refpay.identity.errors import CredentialRefused
-from refpay.identity.principals import Principals
 from refpay.ids import mint_id
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency, Money
 from refpay.payments.claims import fingerprint
@@ -170,53 +165,6 @@ def test_an_unusable_secret_names_its_file(environment: dict[str, str], tmp_path
     with pytest.raises(StartRefused, match="north_api_key") as refused:
         read_settings(environment)
     assert "xxx" not in refused.value.detail
-
-
-def entry(**changed: Any) -> dict[str, Any]:
-    """Return a principal of a token file."""
-    return {"name": "shop", "token_sha256": hashlib.sha256(b"t").hexdigest(), "scopes": [], **changed}
-
-
-@pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        ([], "principals"),
-        ({"principals": {}}, "principals"),
-        ({"principals": [], "more": 1}, "principals"),
-        ({"principals": [entry(name="Shop")]}, "name"),
-        ({"principals": [entry(token_sha256="t")]}, "token_sha256"),
-        ({"principals": [entry(scopes=["everything"])]}, "payments:authorize"),
-        ({"principals": [entry(scopes="payments:read")]}, "scopes"),
-        ({"principals": [entry(token="t")]}, "exactly"),
-        ({"principals": [entry(), entry(name="other")]}, "twice"),
-        ({"principals": [entry(), entry(token_sha256="0" * 64)]}, "twice"),
-    ],
-)
-def test_a_wrong_token_file_names_the_key(tmp_path: Path, content: Any, named: str) -> None:
-    """One sentence, with what is allowed."""
-    file = tmp_path / "tokens.json"
-    file.write_text(json.dumps(content))
-    with pytest.raises(StartRefused, match=named):
-        Principals.load(file)
-
-
-def test_only_the_whole_token_opens(tmp_path: Path) -> None:
-    """Not a prefix, not the digest itself, not another scheme, not nothing."""
-    file = tmp_path / "tokens.json"
-    file.write_text(json.dumps({"principals": [entry()]}))
-    principals = Principals.load(file)
-    assert principals.authenticate("Bearer t").name == "shop"
-    for header in (
-        None,
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer tt",
-        "Basic t",
-        f"Bearer {entry()['token_sha256']}",
-    ):
-        with pytest.raises(CredentialRefused):
-            principals.authenticate(header)
 
 
 async def test_an_answer_does_not_wait_for_a_delayed_acknowledgement() -> None:

@@ -29,6 +29,7 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     Kind.RUNBOOK_STARTED: ("runbook", "bold cyan"),
     Kind.RUNBOOK_STEP: ("  step", "cyan"),
     Kind.RUNBOOK_ENDED: ("runbook", "bold cyan"),
+    Kind.APPROVED: ("approved", "cyan"),
     Kind.HARM_STARTED: ("harm", "yellow"),
     Kind.HARM_ENDED: ("harm ended", "green"),
     Kind.GUARDRAIL_HIT: ("guardrail hit", "bold red"),
@@ -151,6 +152,10 @@ def _felt(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     return f"a canary got {payload['status'] or 'no answer'}", True
 
 
+def _approved(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
+    return f"{event.actor.role} as the second person: {payload['action']} {payload['subject_id']}", True
+
+
 _DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, bool]]]] = {
     Kind.ALERT_FIRING: _alert,
     Kind.ALERT_RESOLVED: _alert,
@@ -160,6 +165,7 @@ _DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, 
     Kind.RUNBOOK_STARTED: _runbook_started,
     Kind.RUNBOOK_STEP: _step,
     Kind.RUNBOOK_ENDED: _runbook_ended,
+    Kind.APPROVED: _approved,
     Kind.FAULT_COMMANDED: _fault,
     Kind.FAULT_EFFECTIVE: _felt,
     Kind.FAULT_INEFFECTIVE: _reason,

@@ -74,7 +74,7 @@ class Attacks:
             name=_process(name),
             command=command,
             env={
-                "MONEYPATH_CHECKOUT_TOKEN_FILE": str(self.endpoints.secrets_folder / "checkout_token"),
+                "MONEYPATH_CHECKOUT_CLIENT_FILE": str(self.endpoints.secrets_folder / "checkout_client"),
                 "MONEYPATH_JOURNAL_FILE": str(journal),
                 "MONEYPATH_SEED": str(self.seed),
                 "MONEYPATH_CARD_RANGE": params.card_ranges[0],

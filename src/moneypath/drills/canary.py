@@ -11,6 +11,10 @@ from typing import Final, Self
 
 import aiohttp
 
+from moneypath.stack.tokens import TokenSource, TokenUnavailable
+
+SCOPES: Final = ("payments:authorize", "traffic:canary")
+UNAUTHORIZED: Final = 401
 REQUEST_SECONDS: Final = 10.0
 AMOUNT_MINOR: Final = 100
 CURRENCY: Final = "EUR"
@@ -35,15 +39,15 @@ class Felt:
 class Canary:
     """Sends authorizations of one card range, marked so that no objective counts them."""
 
-    def __init__(self, url: str, token_file: Path, card_range: str) -> None:
-        self._url, self._token_file, self._range = url, token_file, card_range
+    def __init__(self, url: str, client_file: Path, card_range: str) -> None:
+        self._url, self._range = url, card_range
+        self._tokens = TokenSource(url, client_file, *SCOPES)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        token = self._token_file.read_text(encoding="utf-8").strip()
         self._session = aiohttp.ClientSession(
             base_url=self._url,
-            headers={"Authorization": f"Bearer {token}", "X-Traffic": "canary"},
+            headers={"X-Traffic": "canary"},
             timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
         )
         return self
@@ -59,11 +63,21 @@ class Canary:
         if self._session is None:
             raise RuntimeError("Canary is used outside its `async with` block")
         try:
-            async with self._session.post("/v1/payments", json=self._body(), headers=_key()) as answer:
-                await answer.read()
-                return Felt(answer.status, time.monotonic())
-        except (aiohttp.ClientError, TimeoutError):
-            return Felt(0, time.monotonic())
+            status = await self._post(self._session)
+            if status == UNAUTHORIZED:
+                status = await self._post(self._session)
+        except (aiohttp.ClientError, TimeoutError, TokenUnavailable):
+            status = 0
+        return Felt(status, time.monotonic())
+
+    async def _post(self, session: aiohttp.ClientSession) -> int:
+        header = await self._tokens.header_soon()
+        headers = {"Authorization": header, "Idempotency-Key": secrets.token_hex(16)}
+        async with session.post("/v1/payments", json=self._body(), headers=headers) as answer:
+            await answer.read()
+        if answer.status == UNAUTHORIZED:
+            self._tokens.forget(header)
+        return answer.status
 
     async def until_bad(self, *, within_seconds: float, every_seconds: float) -> Felt | None:
         """Send canaries until one is harmed; None when none was within the time."""
@@ -83,7 +97,3 @@ class Canary:
             "currency": CURRENCY,
             "card_token": f"tok_{self._range}_{secrets.token_hex(8)}",
         }
-
-
-def _key() -> dict[str, str]:
-    return {"Idempotency-Key": secrets.token_hex(16)}

@@ -53,7 +53,7 @@ class LoadPlan:
         weights = ",".join(f"{card_range}={weight}" for card_range, weight in self.load.card_ranges.items())
         return {
             "MONEYPATH_JOURNAL_FILE": str(self.journal_file),
-            "MONEYPATH_CHECKOUT_TOKEN_FILE": str(self.endpoints.secrets_folder / "checkout_token"),
+            "MONEYPATH_CHECKOUT_CLIENT_FILE": str(self.endpoints.secrets_folder / "checkout_client"),
             "MONEYPATH_SEED": str(self.seed),
             "MONEYPATH_CARD_RANGE_WEIGHTS": weights,
             "MONEYPATH_CHECKOUTS_PER_SECOND": str(self.load.checkouts_per_second),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from moneypath.drills.approving import approve
 from moneypath.drills.course import Course
 from moneypath.drills.scenario import Responder
 from moneypath.incidents.events import Actor
@@ -18,7 +19,8 @@ PATIENCE: Final = 2.0
 async def respond(course: Course, role: str, script: Responder, pages: asyncio.Queue[Page]) -> None:
     """Wait for a relevant page, acknowledge it after the time a person takes, follow the runbook if told.
 
-    A page that never comes is no error here: the score finds it missing from the log.
+    Who approves does so until cancelled. A page that never comes is no error here: the score finds it
+    missing from the log.
     """
     alert_in_page = await _first_relevant(course, role, pages)
     if alert_in_page is None:
@@ -31,6 +33,8 @@ async def respond(course: Course, role: str, script: Responder, pages: asyncio.Q
     course.log.append(Kind.PAGE_ACKNOWLEDGED, alert.name, payload, actor=actor, source="responder")
     if script.follows:
         await _follow_runbook(course, actor, alert.labels)
+    if script.approves:
+        await approve(course, actor)
 
 
 async def take_back_mitigations(course: Course) -> bool:

@@ -87,7 +87,7 @@ async def _course(
     endpoints, secrets = around.endpoints, around.endpoints.secrets_folder
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
-        Canary(endpoints.refpay, secrets / "canary_token", scenario.card_range)
+        Canary(endpoints.refpay, secrets / "canary_client", scenario.card_range)
     )
     controls = {
         name: await stack.enter_async_context(FaultControl(name, url, secrets / f"{name}_control_token"))
@@ -189,15 +189,22 @@ async def _undo(course: Course) -> None:
 
 
 async def _fault_and_people(course: Course, pages: PageWatcher) -> None:
-    """Play the timeline while the people answer; without an effect there is nothing to answer."""
+    """Play the timeline while the people answer; without an effect there is nothing to answer.
+
+    Those who approve are there for the others, and leave with them.
+    """
+    scripts = course.scenario.responders
     async with asyncio.TaskGroup() as group:
-        people = [
-            group.create_task(respond(course, role, script, pages.queue(role)), name=f"responder {role}")
-            for role, script in course.scenario.responders.items()
-        ]
-        if not await play(course):
-            for person in people:
-                person.cancel()
+        people = {
+            role: group.create_task(
+                respond(course, role, script, pages.queue(role)), name=f"responder {role}"
+            )
+            for role, script in scripts.items()
+        }
+        if await play(course):
+            await asyncio.wait([people[role] for role, script in scripts.items() if not script.approves])
+        for person in people.values():
+            person.cancel()
 
 
 async def _within_guardrails(course: Course, work: Coroutine[None, None, None]) -> None:

@@ -95,10 +95,11 @@ class Expect(Part):
 
 
 class Responder(Part):
-    """A scripted person: acknowledges after a while, and may follow a runbook."""
+    """A scripted person: acknowledges after a while, and may follow a runbook, or approve what it orders."""
 
     ack_after: Duration
     follows: str | None = None
+    approves: bool = False
 
 
 class Scoring(Part):
@@ -186,6 +187,8 @@ class Scenario(Part):
         if len(followers) != 1:
             found.append(Misfit(("responders",), "exactly one responder follows the runbook"))
         for role in followers:
+            if self.responders[role].approves:
+                found.append(Misfit(("responders", role, "approves"), "whoever acts cannot approve it too"))
             if self.responders[role].follows != self.runbook:
                 found.append(Misfit(("responders", role, "follows"), "is another runbook", self.runbook))
         return found

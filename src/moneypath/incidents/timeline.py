@@ -25,6 +25,7 @@ class Kind(StrEnum):
     RUNBOOK_STARTED = "runbook.started"
     RUNBOOK_STEP = "runbook.step"
     RUNBOOK_ENDED = "runbook.ended"
+    APPROVED = "approval.given"
     HARM_STARTED = "harm.started"
     HARM_ENDED = "harm.ended"
     MEASURED = "measured"

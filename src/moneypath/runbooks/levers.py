@@ -12,6 +12,7 @@ import aiohttp
 
 from moneypath.runbooks.ports import Lever, LeverCall, LeverRefused, LeverUnanswered
 from moneypath.runbooks.transport import AnswerTooLarge, read_bounded
+from moneypath.stack.tokens import TokenSource, TokenUnavailable
 
 PROVIDER_DRAIN: Final = "provider.drain"
 PROVIDER_RESTORE: Final = "provider.restore"
@@ -21,39 +22,44 @@ RISK_BLOCK: Final = "risk.block"
 RISK_UNBLOCK: Final = "risk.unblock"
 DUPLICATES_REFUND: Final = "duplicates.refund"
 SETTLEMENT_REFETCH: Final = "settlement.refetch"
-_PATHS: Final[dict[str, str]] = {
-    PROVIDER_DRAIN: "providers/{}/drain",
-    PROVIDER_RESTORE: "providers/{}/restore",
-    DEAD_LETTERS_REPLAY: "dead-letters/{}/replay",
-    RISK_BLOCK: "risk/ranges/{}/block",
-    RISK_UNBLOCK: "risk/ranges/{}/unblock",
-    DUPLICATES_REFUND: "duplicates/{}/refund",
-    SETTLEMENT_REFETCH: "settlements/{}/refetch",
+# Where a lever is pulled, and the one scope that it needs.
+_PATHS: Final[dict[str, tuple[str, str]]] = {
+    PROVIDER_DRAIN: ("providers/{}/drain", "operations:route"),
+    PROVIDER_RESTORE: ("providers/{}/restore", "operations:route"),
+    DEAD_LETTERS_REPLAY: ("dead-letters/{}/replay", "operations:replay"),
+    RISK_BLOCK: ("risk/ranges/{}/block", "operations:risk"),
+    RISK_UNBLOCK: ("risk/ranges/{}/unblock", "operations:risk"),
+    DUPLICATES_REFUND: ("duplicates/{}/refund", "operations:repair"),
+    SETTLEMENT_REFETCH: ("settlements/{}/refetch", "operations:route"),
 }
 LEVERS: Final = frozenset(_PATHS)
 
 MAX_ATTEMPTS: Final = 5
 MAX_ANSWER_BYTES: Final = 64 * 1024
-MAX_TOKEN_BYTES: Final = 4096
 _ATTEMPT_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
-_TOKEN: Final = re.compile(rb"[!-~]+")
+_APPROVAL_PAUSE_SECONDS: Final = 0.5
 _ARGUMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def http_levers(url: str, token_file: Path) -> dict[str, Lever]:
+def http_levers(url: str, client_file: Path) -> dict[str, Lever]:
     """Return the levers of the payment service at `url`.
 
-    The token is read at each pull, so that a rotated one works; it needs the scopes of the levers
-    that are pulled (`operations:route` for a provider's).
+    Each pull uses a token with the lever's own scope alone; the client (see `stack.tokens`) needs the scopes
+    of those that are pulled.
     """
     base = url.rstrip("/")
-    return {name: http_lever(f"{base}/v1/operations/{path}", token_file) for name, path in _PATHS.items()}
+    scopes = {scope for _, scope in _PATHS.values()}
+    tokens = {scope: TokenSource(base, client_file, scope) for scope in scopes}
+    return {
+        name: http_lever(f"{base}/v1/operations/{path}", tokens[scope])
+        for name, (path, scope) in _PATHS.items()
+    }
 
 
-def http_lever(url_pattern: str, token_file: Path) -> Lever:
+def http_lever(url_pattern: str, tokens: TokenSource) -> Lever:
     """Return a lever that posts to `url_pattern`, each `{}` replaced by one argument."""
-    return _HttpLever(url_pattern, token_file)
+    return _HttpLever(url_pattern, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +68,72 @@ class _Answer:
     body: Mapping[str, Any]
 
 
+@dataclass(slots=True)
+class _Asked:
+    """How far a pull has come; `perhaps`: an attempt may have had its effect."""
+
+    last: str = "no attempt"
+    perhaps: bool = False
+    awaits_approval: bool = False
+    renewed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _HttpLever:
     url_pattern: str
-    token_file: Path
+    tokens: TokenSource
 
     async def __call__(self, call: LeverCall, /) -> Mapping[str, object]:
         """Post until there is a definitive answer, always with the call's own key.
 
-        Raises LeverRefused when the service said no to every attempt that it answered, and
-        LeverUnanswered when an attempt may have had its effect.
+        What awaits an approval is asked again until a second person has decided, or the time is up. Raises
+        LeverRefused when it certainly had no effect, and LeverUnanswered when an attempt may have had one.
         """
-        url = self._url(call)
-        headers = {"Authorization": f"Bearer {self._token()}", "Idempotency-Key": call.idempotency_key}
-        perhaps, last = False, "no attempt"
-        pause = _FIRST_PAUSE_SECONDS
+        url, asked = self._url(call), _Asked()
         try:
             async with (
                 asyncio.timeout(call.timeout_seconds),
-                aiohttp.ClientSession(headers=headers) as session,
+                aiohttp.ClientSession(headers={"Idempotency-Key": call.idempotency_key}) as session,
             ):
-                for attempt in range(1, MAX_ATTEMPTS + 1):
-                    answer, last = await _post(session, url, call)
-                    if answer is not None and answer.status in {200, 201}:
-                        return answer.body
-                    if answer is not None and not _worth_another(answer):
-                        if perhaps:
-                            break
-                        raise LeverRefused(f"{call.name} was refused: {last}", hint=_HINT)
-                    perhaps = perhaps or answer is None or answer.status not in {409, 429}
-                    if attempt < MAX_ATTEMPTS:
-                        await asyncio.sleep(pause)
-                        pause *= 2
+                return await self._ask(session, url, call, asked)
         except TimeoutError:
-            last = f"{last}; time is up"
-        raise LeverUnanswered(f"{call.name} has no definitive answer: {last}", hint=_HINT)
+            asked.last = f"{asked.last}; time is up"
+            if asked.awaits_approval and not asked.perhaps:
+                raise LeverRefused(f"{call.name} was not approved: {asked.last}", hint=_APPROVE) from None
+        except TokenUnavailable as error:
+            asked.last = error.what
+            if not asked.perhaps:
+                raise LeverRefused(f"{call.name} has no token: {error.what}", hint=error.hint) from None
+        raise LeverUnanswered(f"{call.name} has no definitive answer: {asked.last}", hint=_HINT)
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, url: str, call: LeverCall, asked: _Asked
+    ) -> Mapping[str, object]:
+        attempts, pause = 0, _FIRST_PAUSE_SECONDS
+        while attempts < MAX_ATTEMPTS:
+            header = await self.tokens.header_soon()
+            answer, asked.last = await _post(session, url, call, header)
+            if answer is not None and answer.status in {200, 201}:
+                return answer.body
+            asked.awaits_approval = answer is not None and answer.body.get("awaits") == "approval"
+            if asked.awaits_approval:
+                # Nothing has happened yet, and people take their time.
+                await asyncio.sleep(_APPROVAL_PAUSE_SECONDS)
+                continue
+            attempts += 1
+            if answer is not None and answer.status == 401 and not asked.renewed:
+                asked.renewed = True
+                self.tokens.forget(header)
+                continue
+            if answer is not None and not _worth_another(answer):
+                if asked.perhaps:
+                    break
+                raise LeverRefused(f"{call.name} was refused: {asked.last}", hint=_HINT)
+            asked.perhaps = asked.perhaps or answer is None or answer.status not in {409, 429}
+            if attempts < MAX_ATTEMPTS:
+                await asyncio.sleep(pause)
+                pause *= 2
+        raise LeverUnanswered(f"{call.name} has no definitive answer: {asked.last}", hint=_HINT)
 
     def _url(self, call: LeverCall) -> str:
         wanted = self.url_pattern.count("{}")
@@ -108,29 +145,20 @@ class _HttpLever:
             )
         return self.url_pattern.format(*call.arguments)
 
-    def _token(self) -> str:
-        try:
-            with self.token_file.open("rb") as stream:
-                token = stream.read(MAX_TOKEN_BYTES + 1)
-        except OSError as error:
-            what = f"the operations token cannot be read: {self.token_file.name} ({error.strerror})"
-            raise LeverRefused(what, hint="name a file that holds a token with operations:route") from None
-        text = token.strip()
-        if len(token) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(text):
-            what = f"the operations token is not one: {self.token_file.name}"
-            raise LeverRefused(what, hint="the file holds one token and nothing else")
-        return text.decode("ascii")
-
 
 _HINT: Final = "look at the state of the providers before doing anything else"
+_APPROVE: Final = "another person than the one who pulls approves it: GET /v1/approvals"
 
 
-async def _post(session: aiohttp.ClientSession, url: str, call: LeverCall) -> tuple[_Answer | None, str]:
+async def _post(
+    session: aiohttp.ClientSession, url: str, call: LeverCall, header: str
+) -> tuple[_Answer | None, str]:
     """Return the answer, or None when nobody knows whether there was an effect; and words for it."""
     try:
         async with session.post(
             url,
             json={"reason": call.reason},
+            headers={"Authorization": header},
             timeout=aiohttp.ClientTimeout(total=_ATTEMPT_SECONDS),
             allow_redirects=False,
         ) as answer:
@@ -154,4 +182,6 @@ def _worth_another(answer: _Answer) -> bool:
 
 def _words(status: int, body: Mapping[str, Any]) -> str:
     detail = f" {str(body['detail'])[:200]}" if "detail" in body else ""
+    if body.get("awaits") == "approval":
+        detail = f" approval {str(body.get('approval_id', ''))[:60]} is pending"
     return f"status {status} {str(body.get('code', ''))[:60]}{detail}".rstrip()

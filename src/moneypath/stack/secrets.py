@@ -13,13 +13,23 @@ def mint(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
     A secret that exists is kept, so that a folder can be used again. The folder is made 0700.
     """
+    return {name: keep(folder / name, secrets.token_urlsafe(32)) for name in names}
+
+
+def mint_client(folder: Path, name: str) -> str:
+    """Create `<name>_client`, which holds `name:secret`, unless it is there; return the secret."""
+    return keep(folder / f"{name}_client", f"{name}:{secrets.token_urlsafe(32)}").partition(":")[2]
+
+
+def keep(file: Path, text: str) -> str:
+    """Write a private file unless it exists, its folder included; return what it holds."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        return {name: _mint_one(folder / name) for name in names}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.chmod(0o700)
+        return _keep(file, text)
     except OSError as error:
         raise FolderUnwritable(
-            f"folder not writable: {folder} ({error.strerror})",
+            f"folder not writable: {file.parent} ({error.strerror})",
             hint="Secrets are kept there: choose a run folder that you own.",
         ) from error
 
@@ -29,12 +39,11 @@ def read(folder: Path, name: str) -> str:
     return (folder / name).read_text(encoding="utf-8").strip()
 
 
-def _mint_one(file: Path) -> str:
+def _keep(file: Path, value: str) -> str:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return file.read_text(encoding="utf-8").strip()
-    value = secrets.token_urlsafe(32)
     with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
         writer.write(value)
     return value

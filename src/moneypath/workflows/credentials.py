@@ -1,5 +1,6 @@
 """Mint the secrets of one run, and give each process only those that it needs."""
 
+import base64
 import hashlib
 import json
 import os
@@ -10,9 +11,16 @@ from typing import Final
 
 from moneypath.stack import secrets
 
-# Reading and moving money, and steering the service, are never in one token.
+# Clients and all that they may ask for. Paying and steering the service are never in one client, and whoever
+# may ask for a repair is not the one who may approve it.
 SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
-    "checkout": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
+    "checkout": (
+        "payments:authorize",
+        "payments:capture",
+        "payments:refund",
+        "payments:void",
+        "payments:read",
+    ),
     "canary": ("payments:authorize", "traffic:canary"),
     "operations": (
         "operations:read",
@@ -21,7 +29,10 @@ SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
         "operations:replay",
         "operations:repair",
     ),
+    "approver": ("approvals:decide",),
+    "auditor": ("operations:read", "audit:read", "ledger:read"),
 }
+_KEY_ID: Final = "first"
 DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
 
 
@@ -65,7 +76,8 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
     Raises FolderUnwritable.
     """
     providers, roles = tuple(providers), tuple(roles)
-    tokens = secrets.mint(folder / "clients", [f"{name}_token" for name in SCOPES])
+    clients = {name: secrets.mint_client(folder / "clients", name) for name in SCOPES}
+    secrets.keep(folder / "refpay" / "token_keys.json", _token_keys())
     role_tokens = secrets.mint(folder / "clients", [f"role_{role}_token" for role in roles])
     controls = secrets.mint(folder / "clients", [f"{name}_control_token" for name in providers])
     database = secrets.mint(folder / "database", [*DATABASE_ROLES, "postgres"])
@@ -74,6 +86,8 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
     keys = {name: secrets.mint(folder / name, [f"{name}_api_key"]) for name in providers}
     for name in providers:
         _put(folder / name, {f"{name}_control_token": controls[f"{name}_control_token"]})
+        file = f"webhook_{name}.json"
+        _put(folder / name, {file: secrets.keep(folder / "refpay" / file, _webhook_keys())})
     _put(folder / "pager", {**pager, **role_tokens})
     _put(
         folder / "refpay",
@@ -82,23 +96,33 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
             "refpay_app_password": database["refpay_app"],
             "refpay_owner_password": database["refpay_owner"],
             **nats,
-            "tokens.json": _principals(tokens),
+            "clients.json": _clients(clients),
         },
     )
     superuser = database.pop("postgres")
     return Credentials(folder, database, superuser, nats["nats_password"])
 
 
-def _principals(tokens: Mapping[str, str]) -> str:
-    principals = [
+def _clients(minted: Mapping[str, str]) -> str:
+    clients = [
         {
             "name": name,
-            "token_sha256": hashlib.sha256(tokens[f"{name}_token"].encode()).hexdigest(),
+            "secret_sha256": hashlib.sha256(minted[name].encode()).hexdigest(),
             "scopes": list(scopes),
         }
         for name, scopes in SCOPES.items()
     ]
-    return json.dumps({"principals": principals}, indent=2)
+    return json.dumps({"clients": clients}, indent=2)
+
+
+def _token_keys() -> str:
+    # An Ed25519 key is any 32 random bytes; `python -m refpay.identity rotate` makes the next.
+    private = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+    return json.dumps({"signing": _KEY_ID, "keys": {_KEY_ID: {"private": private}}}, indent=2)
+
+
+def _webhook_keys() -> str:
+    return json.dumps({"keys": {_KEY_ID: os.urandom(32).hex()}}, indent=2)
 
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:

@@ -82,7 +82,7 @@ async def conduct(
 
     `levers` replace those levers of the service that have their names.
     """
-    own_levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_token")
+    own_levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_client")
     log = EventLog(folder / EVENTS)
     log.listen(listener)
     around = Surroundings(

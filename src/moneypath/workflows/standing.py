@@ -59,7 +59,7 @@ async def panic(run_folder: Path, tell: Callable[[str], None]) -> None:
             tell(f"{name}: {await _end_faults(name, url, endpoints)} faults ended")
         except MoneypathError as error:
             failures.append(error)
-    levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_token")
+    levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_client")
     for name in endpoints.acquirers:
         call = runbooks.LeverCall("provider.restore", (name,), mint_key(), "panic", LEVER_SECONDS)
         try:

@@ -45,6 +45,15 @@ class RefundBody(_Body):
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 
 
+class TokenForm(_Body):
+    """A request for a token by client credentials (RFC 6749, section 4.4)."""
+
+    grant_type: Literal["client_credentials"]
+    scope: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
 class ReasonBody(_Body):
     """Why a lever is pulled; it goes on the audit record."""
 

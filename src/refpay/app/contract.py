@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from refpay.app.errors import (
@@ -72,8 +73,8 @@ class Endpoint(Generic[G]):
     """One method of one path; its handler's name and docstring are its own.
 
     `takes` is the body of a state change and the query of a reading. `scopes` are all needed. `answers` are
-    models by status, None where there is no body. `measured_as` is the payment operation that a refused
-    request counts as.
+    models by status, None where there is no body. `media_type` is that of the request's body. `measured_as`
+    is the payment operation that a refused request counts as.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Endpoint(Generic[G]):
     audit: tuple[str, ...] | Waived = ()
     problems: Problems = ()
     measured_as: str | None = None
+    media_type: str = "application/json"
 
     @property
     def changes_state(self) -> bool:
@@ -118,6 +120,8 @@ class Endpoint(Generic[G]):
 
 
 Handler = Callable[[Services, Demand[G]], Awaitable[Reply | bytes]]
+# Of an endpoint that tells by itself who asks and for what: by a secret, or by a signature.
+RawHandler = Callable[[Services, Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ class Served:
     """An endpoint and what answers it."""
 
     endpoint: Endpoint[Any]
-    handle: Handler[Any]
+    handle: Handler[Any] | RawHandler
+    raw: bool = False
 
 
 class Routes:
@@ -133,6 +138,15 @@ class Routes:
 
     def __init__(self) -> None:
         self.served: list[Served] = []
+
+    def serve_raw(self, endpoint: Endpoint[Any]) -> Callable[[RawHandler], RawHandler]:
+        """Have a function answer an endpoint that is not asked with a bearer token and JSON."""
+
+        def add(handle: RawHandler) -> RawHandler:
+            self.served.append(Served(endpoint, handle, raw=True))
+            return handle
+
+        return add
 
     def serve(self, endpoint: Endpoint[G]) -> Callable[[Handler[G]], Handler[G]]:
         """Have a function answer an endpoint."""
@@ -151,11 +165,11 @@ def _is_said(part: tuple[object, ...] | Waived | None) -> bool:
 def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     yield from (RequestTooLarge, RequestTimedOut, RefpayError, InvariantViolation)
     yield from (RequestInvalid, CardDataRefused)
-    if endpoint.auth is not Auth.NONE:
+    if endpoint.auth is Auth.BEARER:
         yield from (CredentialRefused, RateLimited, DatabaseUnavailable)
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
-    if endpoint.changes_state:
+    if endpoint.changes_state and endpoint.auth is Auth.BEARER:
         yield from (RequestMalformed, MediaTypeRefused)
     if endpoint.keyed:
         yield from (IdempotencyKeyMissing, IdempotencyKeyInvalid, KeyReused, TrafficInvalid)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from enum import StrEnum
 
 from refpay.errors import RefpayError
 
@@ -26,12 +27,25 @@ class RequestInvalid(RefpayError):
         self.errors = errors
 
 
+class CardPlace(StrEnum):
+    """Where in a request a card number can stand."""
+
+    BODY = "body"
+    HEADER = "header"
+    PATH = "path"
+    QUERY = "query"
+
+
 class CardDataRefused(RefpayError):
-    """A card number stands where only tokens may."""
+    """A card number stands where only tokens may; the detail names the place and never the number."""
 
     code = "card_data_refused"
     title = "Card numbers are not accepted anywhere: send a token"
     status = 422
+
+    def __init__(self, detail: str, place: CardPlace = CardPlace.BODY) -> None:
+        super().__init__(detail)
+        self.place = place
 
 
 class TrafficInvalid(RefpayError):

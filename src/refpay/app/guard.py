@@ -6,9 +6,11 @@ from typing import Final
 import structlog
 
 from moneypath.telemetry import correlation
+from refpay.app.card_data import refuse_card_data_around
 from refpay.app.commands import BODY_MAXIMUM_BYTES
-from refpay.app.errors import RequestTimedOut, RequestTooLarge
+from refpay.app.errors import CardDataRefused, RequestTimedOut, RequestTooLarge
 from refpay.errors import RefpayError
+from refpay.measures import Measures
 from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 from refpay.runtime import App, Message, Receive, Scope, Send
 
@@ -19,11 +21,12 @@ _BODY_SECONDS: Final = 10.0
 class Guard:
     """Reads the whole body before anything else runs, and answers what nobody else answered.
 
-    Headers and body together are at most 16 KiB each; a slow sender is given up on.
+    Headers and body together are at most 16 KiB each; a slow sender is given up on. A card number around
+    the body goes no further than here; one inside is found when the body is read.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, measures: Measures) -> None:
+        self._app, self._measures = app, measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -40,8 +43,11 @@ class Guard:
         try:
             body = await _read_body(scope, receive)
             if body is not None:
+                refuse_card_data_around(scope)
                 await self._app(scope, _replay(body, receive), send_noted)
         except RefpayError as problem:
+            if isinstance(problem, CardDataRefused):
+                self._measures.count_card_data(problem.place)
             await _answer(problem, send)
         except Exception:  # noqa: BLE001 - the server would answer with less and log with more
             _LOG.exception("request_failed", path=scope["path"][:200])

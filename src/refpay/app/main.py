@@ -22,8 +22,10 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
+from refpay.identity.token_desk import TokenDesk
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.operations.approving import Approving
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
@@ -47,7 +49,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     Raises StartRefused for whatever keeps it from working at all.
     """
     clock = clock or SystemClock()
-    principals = Principals.load(settings.tokens_file)
+    principals = Principals.load(settings.secrets_folder, clock)
     recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
     measures = Measures(recorder, CostModel.load(settings.costs_file))
     database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
@@ -73,6 +75,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 database=database,
                 measures=measures,
                 principals=principals,
+                tokens=TokenDesk(principals, clock),
                 rates=Rates(settings.rates, clock.monotonic),
                 payments=payments,
                 listing=Listing(database),
@@ -81,6 +84,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 card_ranges=CardRanges(database, settings.risk, clock=clock),
                 dead_letters=DeadLetters(database, clock=clock),
                 settlements=Settlements(database, clock=clock),
+                approving=Approving(database, clock),
                 duplicates=Duplicates(database, providers, clock, deadlines.last_send),
             )
             yield create_app(services)
@@ -93,7 +97,7 @@ def create_app(services: Services) -> App:
     """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
     app = serve_endpoints(SERVED, services)
     paths = dict.fromkeys(route.path for route in app.routes if isinstance(route, Route | APIRoute))
-    return TelemetryMiddleware(Guard(app), services.measures.recorder, paths)
+    return TelemetryMiddleware(Guard(app, services.measures), services.measures.recorder, paths)
 
 
 async def main() -> None:

@@ -22,6 +22,7 @@ _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "payment_id": {"type": "string", "format": "uuid"},
     "provider": {"type": "string", "enum": list(PROVIDER_NAMES)},
     "queue": {"type": "string", "enum": ["notifications", "compliance_log"]},
+    "approval_id": {"type": "string", "format": "uuid"},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
 }
 _CORRELATION: Final[Json] = {
@@ -99,7 +100,10 @@ def _operation(served: Served, schemas: Json) -> Json:
         contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
         schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
         required = any(field.is_required() for field in endpoint.takes.model_fields.values())
-        operation["requestBody"] = {"required": required, "content": {_JSON: {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": required,
+            "content": {endpoint.media_type: {"schema": schema}},
+        }
     return operation
 
 

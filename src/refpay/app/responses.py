@@ -8,10 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from moneypath.telemetry import correlation
-from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
+from refpay.app.errors import CardDataRefused, MethodRefused, RequestRefused, RouteUnknown
 from refpay.app.guard import unexpected_failure
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.errors import CredentialRefused
+from refpay.measures import Measures
 from refpay.payments.claims import Reply
 from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
@@ -44,9 +45,15 @@ def problem_response(problem: RefpayError) -> Response:
     return Response(body, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
-def answer_failures(app: FastAPI) -> None:
+def answer_failures(app: FastAPI, measures: Measures) -> None:
     """Teach an app to answer expected failures, and the framework's own, as problems."""
-    app.add_exception_handler(RefpayError, _answer_expected)
+
+    async def answer_expected(request: Request, problem: Exception) -> Response:
+        if isinstance(problem, CardDataRefused):
+            measures.count_card_data(problem.place)
+        return await _answer_expected(request, problem)
+
+    app.add_exception_handler(RefpayError, answer_expected)
     app.add_exception_handler(HTTPException, _answer_framework)
     # Starlette answers with this and raises on; the guard outside logs it.
     app.add_exception_handler(Exception, _answer_unexpected)

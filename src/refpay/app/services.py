@@ -6,7 +6,9 @@ from refpay.app.rates import Rates
 from refpay.audit.trail import Trail
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
+from refpay.identity.token_desk import TokenDesk
 from refpay.measures import Measures
+from refpay.operations.approving import Approving
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
@@ -25,6 +27,7 @@ class Services:
     database: Database
     measures: Measures
     principals: Principals
+    tokens: TokenDesk
     rates: Rates
     payments: Payments
     listing: Listing
@@ -33,4 +36,5 @@ class Services:
     card_ranges: CardRanges
     dead_letters: DeadLetters
     settlements: Settlements
+    approving: Approving
     duplicates: Duplicates

@@ -1,13 +1,14 @@
 """Enforces what endpoints declare: who, under which key, and what; only then is anything handed on."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
 from refpay.app.commands import read_demand
-from refpay.app.contract import Served
+from refpay.app.contract import Handler, RawHandler, Served
 from refpay.app.errors import RateLimited
 from refpay.app.responses import answer_failures, make_response
 from refpay.app.services import Services
@@ -27,7 +28,7 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    answer_failures(app)
+    answer_failures(app, services.measures)
     for one in served:
         app.add_api_route(one.endpoint.path, _serve(one, services), methods=[one.endpoint.method])
     app.router.routes.append(Route("/metrics", metrics_endpoint(services.measures.recorder)))
@@ -38,6 +39,8 @@ def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[
     endpoint, measures = served.endpoint, services.measures
 
     async def serve(request: Request) -> Response:
+        if served.raw:
+            return await cast(RawHandler, served.handle)(services, request)
         since = measures.now()
         try:
             demand = await read_demand(endpoint, services, request)
@@ -50,6 +53,6 @@ def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[
                 outcome = "shed" if ours else "rejected"
                 measures.count_payment(endpoint.measured_as, "live", outcome, since=since)
             raise
-        return make_response(await served.handle(services, demand))
+        return make_response(await cast(Handler[Any], served.handle)(services, demand))
 
     return serve

@@ -1,7 +1,7 @@
 """What answers look like, for the description: the rooms write the bytes, the tests compare."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,6 +39,8 @@ class ProblemView(_View):
     detail: str
     correlation_id: str
     errors: list[WrongKey] = []
+    # Of the token endpoint alone: RFC 6749, section 5.2, wants the code once more.
+    error: str = ""
 
 
 class OperationView(_View):
@@ -98,6 +100,51 @@ class AuditView(_View):
 
     events: list[AuditEventView]
     next: str | None
+
+
+class TokenView(_View):
+    """A token, and what it is good for."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: str
+
+
+class KeyView(_View):
+    """A public key (RFC 7517)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kty: str
+    kid: str
+
+
+class KeysView(_View):
+    """The keys that tokens are signed with."""
+
+    keys: list[KeyView]
+
+
+class ApprovalView(_View):
+    """What one person asked for and another one decides."""
+
+    approval_id: UUID
+    status: str
+    action: str
+    subject_kind: SubjectKind
+    subject_id: str
+    content: dict[str, Any]
+    reason: str
+    requested_by: str
+    expires_at: datetime
+    decided_by: str | None
+
+
+class ApprovalsView(_View):
+    """What waits for a second person."""
+
+    approvals: list[ApprovalView]
 
 
 class RouteView(_View):

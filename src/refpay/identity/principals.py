@@ -1,38 +1,22 @@
-"""Principals and their scopes, read once from the token file."""
+"""Who is calling: principals, and the one door through which a token becomes one."""
 
 import hashlib
-import hmac
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from refpay.errors import StartRefused
+from refpay.clock import Clock
+from refpay.identity.clients import CLIENTS_FILE, Clients
 from refpay.identity.errors import CredentialRefused, ScopeMissing
-from refpay.settings import read_secret_json
+from refpay.identity.scopes import Scope
+from refpay.identity.token_keys import KEYS_FILE, TokenKeys
+from refpay.identity.tokens import LEEWAY_SECONDS, Claims, TokenRefused, verify
+from refpay.identity.watched import Watched
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_PRINCIPALS_MAXIMUM: Final = 1000
-_TOKEN_MAXIMUM: Final = 512
+__all__ = ["Principal", "Principals", "Scope"]
 
-
-class Scope(StrEnum):
-    """All that can be allowed; reading, moving money and operating the service are apart."""
-
-    PAYMENTS_AUTHORIZE = "payments:authorize"
-    PAYMENTS_CAPTURE = "payments:capture"
-    PAYMENTS_REFUND = "payments:refund"
-    PAYMENTS_READ = "payments:read"
-    OPERATIONS_READ = "operations:read"
-    OPERATIONS_ROUTE = "operations:route"
-    OPERATIONS_RISK = "operations:risk"
-    OPERATIONS_REPLAY = "operations:replay"
-    OPERATIONS_REPAIR = "operations:repair"
-    AUDIT_READ = "audit:read"
-    TRAFFIC_CANARY = "traffic:canary"
+_TOKEN_MAXIMUM: Final = 2048
+_KNOWN_MAXIMUM: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +33,57 @@ class Principal:
 
 
 class Principals:
-    """Knows the digest of every token, never a token."""
+    """Turns bearer tokens into principals, and remembers those that it verified.
 
-    def __init__(self, digests: Iterable[tuple[bytes, Principal]]) -> None:
-        self._digests = tuple(digests)
+    A token is refused as soon as its key is retired, and as soon as its client is gone or has lost one of
+    its scopes. What is remembered is a digest: a token is nowhere but on its way.
+    """
+
+    def __init__(self, keys: Watched[TokenKeys], clients: Watched[Clients], clock: Clock) -> None:
+        self.keys, self.clients, self._clock = keys, clients, clock
+        self._known: dict[bytes, tuple[float, Principal]] = {}
+        self._known_by: tuple[TokenKeys, Clients] | None = None
 
     @classmethod
-    def load(cls, file: Path) -> Self:
-        """Read `{"principals": [{"name", "token_sha256", "scopes"}]}`.
-
-        Raises StartRefused naming file and key.
-        """
-        content = read_secret_json(file)
-        entries = content.get("principals") if isinstance(content, dict) and len(content) == 1 else None
-        if not isinstance(entries, list) or len(entries) > _PRINCIPALS_MAXIMUM:
-            raise StartRefused(
-                f"{file}: needed: one key `principals`, a list of at most {_PRINCIPALS_MAXIMUM} entries"
-            )
-        digests = [_read_entry(file, index, entry) for index, entry in enumerate(entries)]
-        names = [principal.name for _, principal in digests]
-        if len({digest for digest, _ in digests}) < len(digests) or len(set(names)) < len(names):
-            raise StartRefused(f"{file}: principals: a name or a token is there twice")
-        return cls(digests)
+    def load(cls, folder: Path, clock: Clock) -> Self:
+        """Read clients and keys from a secrets folder; raises StartRefused naming file and key."""
+        keys = Watched(folder / KEYS_FILE, TokenKeys.load, clock)
+        return cls(keys, Watched(folder / CLIENTS_FILE, Clients.load, clock), clock)
 
     def authenticate(self, authorization: str | None) -> Principal:
         """Return whom an `Authorization` header belongs to; raises CredentialRefused."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not 1 <= len(token) <= _TOKEN_MAXIMUM:
             raise CredentialRefused("a bearer token is needed in the header Authorization")
-        offered = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        found: Principal | None = None
-        # Every digest is compared, so that the time taken says nothing about the position of a match.
-        for digest, principal in self._digests:
-            if hmac.compare_digest(digest, offered):
-                found = principal
-        if found is None:
-            raise CredentialRefused("the bearer token is not known")
-        return found
+        keys, clients = self.keys.get(), self.clients.get()
+        if self._known_by is None or self._known_by[0] is not keys or self._known_by[1] is not clients:
+            self._known.clear()
+            self._known_by = keys, clients
+        now = self._clock.now().timestamp()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is not None and now < known[0]:
+            return known[1]
+        claims = self._verify(token, now)
+        principal = Principal(claims.client, claims.scopes)
+        if len(self._known) >= _KNOWN_MAXIMUM:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = claims.expires_at + LEEWAY_SECONDS, principal
+        return principal
 
-
-def _read_entry(file: Path, index: int, entry: Any) -> tuple[bytes, Principal]:
-    where = f"{file}: principals[{index}]"
-    if not isinstance(entry, dict) or set(entry) != {"name", "token_sha256", "scopes"}:
-        raise StartRefused(f"{where}: needed: exactly the keys name, token_sha256, scopes")
-    name, digest, scopes = entry["name"], entry["token_sha256"], entry["scopes"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise StartRefused(f"{where}: name: allowed: {_NAME.pattern}")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise StartRefused(f"{where}: token_sha256: allowed: 64 lower-case hexadecimal digits")
-    if not isinstance(scopes, list) or any(scope not in list(Scope) for scope in scopes):
-        raise StartRefused(f"{where}: scopes: allowed: {', '.join(Scope)}")
-    return bytes.fromhex(digest), Principal(name, frozenset(Scope(scope) for scope in scopes))
+    def _verify(self, token: str, now: float) -> Claims:
+        try:
+            try:
+                claims = verify(token, self.keys.get(), now)
+            except TokenRefused as problem:
+                # Another process may have begun to sign with a new key a moment ago.
+                if not problem.unknown_key:
+                    raise
+                claims = verify(token, self.keys.get(fresh=True), now)
+        except TokenRefused:
+            # Neither the reason nor anything of the token: it tells a stranger how far he came.
+            raise CredentialRefused("the bearer token is not accepted") from None
+        client = self.clients.get().by_name.get(claims.client)
+        if client is None or not claims.scopes <= client.scopes:
+            raise CredentialRefused("the bearer token is not accepted")
+        return claims

@@ -1,4 +1,7 @@
-"""The lever that gives back what a provider charged twice: each extra once, however often it is pulled."""
+"""The lever that gives back what a provider charged twice: each extra once, however often it is pulled.
+
+It moves money, so a second person approves the refunds that it orders.
+"""
 
 import asyncio
 import json
@@ -13,6 +16,8 @@ from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
 from refpay.errors import RefpayError
+from refpay.identity import approvals
+from refpay.identity.approvals import Approval, Asker, Wish
 from refpay.ids import mint_id
 from refpay.money import Currency, Money
 from refpay.operations import duplicates_repository
@@ -52,7 +57,9 @@ class Duplicates:
         """Refund every extra movement that the provider has reported and that is not ours.
 
         The key of each refund is written down before it is sent, so a pull that was cut off, or the next
-        one, sends the same again. Raises ProviderUnknown, KeyReused, or DuplicatesLeft when a refund failed.
+        one, sends the same again; that was approved already. New ones are answered with 202 and what has to
+        be approved, the key stays free, and the same pull carries them out once they are. Raises
+        ProviderUnknown, KeyReused, or DuplicatesLeft when a refund failed.
         """
         now = self.clock.now()
         async with self.database.transaction() as connection:
@@ -60,6 +67,8 @@ class Duplicates:
             if claim is not None and (answer := _answered(claim, command)) is not None:
                 return Reply(answer, replayed=True)
             duplicates = await self._plan(connection, command, provider, reason=reason, now=now)
+        if isinstance(duplicates, Approval):
+            return Reply(_await_approval(provider, duplicates))
         left = await self._refund_all(provider, duplicates, deadline=now + self.call_budget)
         if left:
             raise DuplicatesLeft(f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again")
@@ -67,20 +76,24 @@ class Duplicates:
 
     async def _plan(
         self, connection: Connection, command: Command, provider: str, *, reason: str, now: datetime
-    ) -> Sequence[Duplicate]:
+    ) -> Sequence[Duplicate] | Approval:
         # Two pulls at once must not mint two keys for one movement.
         if provider not in self.providers or not await lock_provider(connection, provider):
             raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(self.providers))}")
         found = await duplicates_repository.read_open(connection, provider, limit=DUPLICATES_MAXIMUM)
-        planned: list[Duplicate] = []
-        for duplicate in found:
-            if duplicate.repair_key is None:
-                decided = duplicate.repaired_by(mint_id(now))
-                await duplicates_repository.insert_repair(connection, provider, decided, now=now)
-                await record(connection, _audit(command, provider, decided, reason, now))
-                planned.append(decided)
-            else:
-                planned.append(duplicate)
+        planned = [duplicate for duplicate in found if duplicate.repair_key is not None]
+        fresh = [duplicate for duplicate in found if duplicate.repair_key is None]
+        if not fresh:
+            return planned
+        asker = Asker(command.principal.name, command.correlation_id, now)
+        approved, pending = await _approved(connection, provider, fresh, asker, reason)
+        if pending is not None:
+            return pending
+        for duplicate in approved:
+            decided = duplicate.repaired_by(mint_id(now))
+            await duplicates_repository.insert_repair(connection, provider, decided, now=now)
+            await record(connection, _audit(command, provider, decided, reason, now))
+            planned.append(decided)
         return planned
 
     async def _refund_all(self, provider: str, duplicates: Sequence[Duplicate], *, deadline: datetime) -> int:
@@ -122,6 +135,35 @@ class Duplicates:
                 connection, principal=command.principal.name, key=command.key, answer=answer
             )
         return Reply(answer)
+
+
+async def _approved(
+    connection: Connection, provider: str, fresh: Sequence[Duplicate], asker: Asker, reason: str
+) -> tuple[Sequence[Duplicate], Approval | None]:
+    """Return what a second person has agreed to give back, or what he has yet to agree to.
+
+    What was reported since then is left to the next pull; if anything of the rest is not as it was, all of
+    it is asked for anew.
+    """
+    wish = _wish(provider, fresh)
+    if found := await approvals.find_open(connection, wish, asker):
+        movements = {movement for movement, *_ in found.wish.content["refunds"]}
+        same = [duplicate for duplicate in fresh if duplicate.movement in movements]
+        if await approvals.use(connection, found, _wish(provider, same), asker):
+            return same, None
+        if found.awaits(_wish(provider, same)):
+            return (), found
+    return (), await approvals.ask(connection, wish, asker, reason=reason)
+
+
+def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
+    refunds = sorted([one.movement, one.amount_minor, one.currency] for one in duplicates)
+    return Wish("duplicates.refund", SubjectKind.PROVIDER, provider, {"refunds": refunds})
+
+
+def _await_approval(provider: str, approval: Approval) -> StoredAnswer:
+    content = {"provider": provider, "awaits": "approval", "approval_id": str(approval.id), "changed": False}
+    return StoredAnswer(202, json.dumps(content, separators=(",", ":")).encode())
 
 
 def _answered(claim: Claim, command: Command) -> StoredAnswer | None:

@@ -1,11 +1,13 @@
 """Which reported movements are given back: those beyond ours, and nothing else that a report may show."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
 from refpay.operations.duplicates_repository import insert_repair, read_open
@@ -44,8 +46,17 @@ async def pull(bench: "Bench", key: str) -> list[Call]:
     duplicates = Duplicates(bench.database, {"north": north}, bench.clock, timedelta(seconds=5))
     command = Command(Principal("operator", frozenset()), key, bytes(32), "correlation", "live")
     reply = await duplicates.refund(command, "north", reason="a test")
+    if reply.answer.status == 202:
+        await _approve(bench, UUID(json.loads(reply.answer.body)["approval_id"]))
+        reply = await duplicates.refund(command, "north", reason="a test")
     assert reply.answer.status == 200
     return north.calls
+
+
+async def _approve(bench: "Bench", approval_id: UUID) -> None:
+    second = Asker("approver", "correlation", bench.clock.now())
+    async with bench.database.transaction() as connection:
+        await decide(connection, approval_id, second, agreed=True, reason="a test")
 
 
 def extra(op: Op, name: str = "extra", **changed: Any) -> Row:

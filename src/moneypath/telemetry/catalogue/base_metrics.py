@@ -18,6 +18,7 @@ from moneypath.telemetry.catalogue.vocabulary import (
     LedgerOutcome,
     Outcome,
     RateLimit,
+    RequestPart,
     Traffic,
 )
 
@@ -227,6 +228,12 @@ def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
         help="Requests refused with 429, by whose share of the rate was used up.",
         labels={"limit": values(RateLimit)},
         series_budget=3,
+    )
+    yield counter(
+        name="moneypath_card_data_refusals_total",
+        help="Requests refused because a card number stood in them, by where it stood.",
+        labels={"place": values(RequestPart)},
+        series_budget=4,
     )
     yield counter(
         name="moneypath_telemetry_records_total",

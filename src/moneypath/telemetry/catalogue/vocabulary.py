@@ -175,6 +175,15 @@ class RateLimit(StrEnum):
     STRANGERS = "strangers"
 
 
+class RequestPart(StrEnum):
+    """Where in a request something stands."""
+
+    BODY = "body"
+    HEADER = "header"
+    PATH = "path"
+    QUERY = "query"
+
+
 class RiskDecision(StrEnum):
     """What risk said to a payment."""
 

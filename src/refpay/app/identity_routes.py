@@ -1,0 +1,149 @@
+"""Tokens for clients, keys for verifiers, approvals by second persons, and the door of signed requests."""
+
+import json
+from typing import Final
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from moneypath.telemetry import correlation
+from refpay.app.bodies import NoQuery, ReasonBody, TokenForm
+from refpay.app.contract import Auth, Demand, Endpoint, Routes, Waived
+from refpay.app.services import Services
+from refpay.app.views import ApprovalsView, ApprovalView, KeysView, TokenView
+from refpay.errors import RefpayError
+from refpay.identity.errors import (
+    ApprovalRefused,
+    ApprovalUnknown,
+    ClientRefused,
+    GrantUnsupported,
+    ScopeRefused,
+    SecondPersonNeeded,
+    TokenRateExceeded,
+    TokenRequestInvalid,
+)
+from refpay.identity.principals import Scope
+from refpay.identity.signing import SignatureVerifier
+from refpay.payments.claims import Reply
+from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
+
+routes: Final = Routes()
+_DECIDE: Final = (Scope.APPROVALS_DECIDE,)
+
+
+@routes.serve_raw(
+    Endpoint(
+        "POST",
+        "/v1/oauth/token",
+        TokenForm,
+        {200: TokenView},
+        auth=Auth.CLIENT_CREDENTIALS,
+        scopes=Waived("it is where scopes come from"),
+        idempotency=Waived("nothing is stored: another token is as good"),
+        audit=Waived("what a token is used for is on record; a stranger could fill the disk with refusals"),
+        problems=(TokenRequestInvalid, ClientRefused, GrantUnsupported, ScopeRefused, TokenRateExceeded),
+        media_type="application/x-www-form-urlencoded",
+    )
+)
+async def issue_token(services: Services, request: Request) -> Response:
+    """Issue a token by client credentials."""
+    given = request.headers.getlist("authorization")
+    try:
+        grant = services.tokens.grant(
+            # Two of them are as good as none that is known.
+            " ".join(given) if given else None,
+            request.headers.get("content-type", ""),
+            await request.body(),
+        )
+    except RefpayError as refusal:
+        return _refuse(refusal)
+    return Response(
+        json.dumps(grant.content()), media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+@routes.serve_raw(
+    Endpoint(
+        "GET",
+        "/.well-known/jwks.json",
+        NoQuery,
+        {200: KeysView},
+        auth=Auth.NONE,
+        scopes=Waived("public keys are public"),
+    )
+)
+async def show_keys(services: Services, _request: Request) -> Response:
+    """Read the public keys of tokens."""
+    return Response(
+        json.dumps(services.tokens.jwks()),
+        media_type="application/json",
+        headers={"Cache-Control": "public, max-age=60"},
+    )
+
+
+def _refuse(refusal: RefpayError) -> Response:
+    """Answer as everywhere, with the field that RFC 6749, section 5.2, wants beside."""
+    content = {**json.loads(describe_error(refusal, correlation.current() or "")), "error": refusal.code}
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(refusal, ClientRefused):
+        headers["WWW-Authenticate"] = 'Basic realm="refpay"'
+    if refusal.retry_after_seconds is not None:
+        headers["Retry-After"] = str(refusal.retry_after_seconds)
+    return Response(json.dumps(content), refusal.status, headers, PROBLEM_MEDIA_TYPE)
+
+
+@routes.serve(Endpoint("GET", "/v1/approvals", NoQuery, {200: ApprovalsView}, scopes=_DECIDE))
+async def show_approvals(services: Services, _demand: Demand[NoQuery]) -> bytes:
+    """Read what waits for a second person."""
+    return await services.approving.read()
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/approvals/{approval_id}/approve",
+        ReasonBody,
+        {200: ApprovalView},
+        scopes=_DECIDE,
+        audit=("approval.approved",),
+        problems=(ApprovalUnknown, ApprovalRefused, SecondPersonNeeded),
+    )
+)
+async def approve(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Agree to what somebody else asked for."""
+    return await _decide(services, demand, agreed=True)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/approvals/{approval_id}/refuse",
+        ReasonBody,
+        {200: ApprovalView},
+        scopes=_DECIDE,
+        audit=("approval.refused",),
+        problems=(ApprovalUnknown, ApprovalRefused, SecondPersonNeeded),
+    )
+)
+async def refuse(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Refuse what somebody else asked for."""
+    return await _decide(services, demand, agreed=False)
+
+
+async def _decide(services: Services, demand: Demand[ReasonBody], *, agreed: bool) -> Reply:
+    try:
+        found = UUID(demand.path["approval_id"])
+    except ValueError as problem:
+        raise ApprovalUnknown("there is no such approval: the id is not a UUID") from problem
+    return await services.approving.decide(demand.command, found, agreed=agreed, reason=demand.given.reason)
+
+
+async def read_signed(request: Request, verifier: SignatureVerifier) -> bytes:
+    """Return the body of a signed request; raises SignatureRefused or SignatureReplayed."""
+    body = await request.body()
+    query = request.scope["query_string"]
+    target = request.scope["raw_path"] + (b"?" + query if query else b"")
+    await verifier.verify(
+        request.headers.getlist, method=request.method, target=target.decode("latin-1"), body=body
+    )
+    return body

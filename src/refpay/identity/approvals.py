@@ -1,0 +1,198 @@
+"""Two persons where money moves: one asks for exactly this, another agrees, and it is done once."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.repository import record
+from refpay.db.pool import Connection, Row
+from refpay.identity import approvals_repository as repository
+from refpay.identity.errors import ApprovalRefused, ApprovalUnknown, SecondPersonNeeded
+from refpay.ids import mint_id
+
+LIFETIME: Final = timedelta(minutes=15)
+SHOWN_MAXIMUM: Final = 100
+
+
+class Status(StrEnum):
+    """How far an approval has come; there is no way back."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks to do; `content` says all of it: what, to whom, how much."""
+
+    action: str
+    subject_kind: SubjectKind
+    subject_id: str
+    content: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Return a digest of exactly this."""
+        parts = (self.action, self.subject_kind, self.subject_id, self.content)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who acts, in which request, and when."""
+
+    name: str
+    correlation_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A wish that was put to a second person."""
+
+    id: UUID
+    wish: Wish
+    reason: str
+    requested_by: str
+    expires_at: datetime
+    status: Status
+    decided_by: str | None
+
+    def awaits(self, wish: Wish) -> bool:
+        """Return whether it waits for a decision on exactly this."""
+        return self.status is Status.PENDING and self.wish.fingerprint == wish.fingerprint
+
+
+async def find_open(
+    connection: Connection, wish: Wish, asker: Asker, *, pending: bytes | None = None
+) -> Approval | None:
+    """Return the asker's approval for this action and subject, whatever its content; an approved one first.
+
+    With `pending` only one that waits and has this fingerprint. Locked until the end of the transaction.
+    """
+    row = await repository.lock_open(
+        connection,
+        wish.action,
+        wish.subject_kind,
+        wish.subject_id,
+        requested_by=asker.name,
+        now=asker.now,
+        pending=pending,
+    )
+    return None if row is None else _read(row)
+
+
+async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) -> Approval:
+    """Put a wish to a second person; returns what is pending for exactly this already, if anything."""
+    if found := await find_open(connection, wish, asker, pending=wish.fingerprint):
+        return found
+    expires_at = asker.now + LIFETIME
+    approval = Approval(
+        mint_id(asker.now), wish, reason, asker.name, expires_at, Status.PENDING, decided_by=None
+    )
+    await repository.insert(connection, approval, fingerprint=wish.fingerprint, now=asker.now)
+    await record(connection, _audit(approval, asker, "approval.requested", None, reason))
+    return approval
+
+
+async def use(connection: Connection, approval: Approval, wish: Wish, asker: Asker) -> bool:
+    """Use an approval up for exactly this wish; False if it is not approved, not for this, or too old.
+
+    To be called in the transaction that orders what was approved.
+    """
+    fits = approval.status is Status.APPROVED and approval.wish.fingerprint == wish.fingerprint
+    if not fits or approval.requested_by != asker.name:
+        return False
+    if not await repository.mark_used(connection, approval.id, now=asker.now):
+        return False
+    await record(connection, _audit(approval, asker, "approval.used", Status.APPROVED, approval.reason))
+    return True
+
+
+async def decide(
+    connection: Connection, approval_id: UUID, decider: Asker, *, agreed: bool, reason: str
+) -> Approval:
+    """Agree to a wish or refuse it; once, in time, and never one's own.
+
+    Raises ApprovalUnknown, SecondPersonNeeded or ApprovalRefused.
+    """
+    row = await repository.lock(connection, approval_id)
+    if row is None:
+        raise ApprovalUnknown("there is no such approval")
+    approval = _read(row)
+    if approval.requested_by == decider.name:
+        raise SecondPersonNeeded("whoever asked for it cannot decide: another person has to")
+    if approval.status is not Status.PENDING:
+        raise ApprovalRefused(f"the approval is decided already: {approval.status}")
+    if decider.now >= approval.expires_at:
+        raise ApprovalRefused("the approval has run out: let it be asked for again")
+    status = Status.APPROVED if agreed else Status.REFUSED
+    await repository.mark_decided(connection, approval_id, status, decided_by=decider.name, now=decider.now)
+    await record(connection, _audit(approval, decider, f"approval.{status}", Status.PENDING, reason))
+    row = await repository.lock(connection, approval_id)
+    assert row is not None, "it is locked, and nobody can delete it"  # noqa: S101 narrows the type
+    return _read(row)
+
+
+async def read_pending(connection: Connection, now: datetime) -> Sequence[Approval]:
+    """Return what waits for a second person, the oldest first, at most SHOWN_MAXIMUM."""
+    return [_read(row) for row in await repository.read_pending(connection, now, limit=SHOWN_MAXIMUM)]
+
+
+def describe(approval: Approval) -> dict[str, object]:
+    """Return an approval as plain values: all that whoever agrees has to see."""
+    return {
+        "approval_id": str(approval.id),
+        "status": approval.status,
+        "action": approval.wish.action,
+        "subject_kind": approval.wish.subject_kind,
+        "subject_id": approval.wish.subject_id,
+        "content": approval.wish.content,
+        "reason": approval.reason,
+        "requested_by": approval.requested_by,
+        "expires_at": approval.expires_at.isoformat(),
+        "decided_by": approval.decided_by,
+    }
+
+
+def _read(row: Row) -> Approval:
+    wish = Wish(
+        row["action"], SubjectKind(row["subject_kind"]), row["subject_id"], json.loads(row["content"])
+    )
+    return Approval(
+        row["id"],
+        wish,
+        row["reason"],
+        row["requested_by"],
+        row["expires_at"],
+        Status(row["status"]),
+        row["decided_by"],
+    )
+
+
+def _audit(approval: Approval, actor: Asker, action: str, before: Status | None, reason: str) -> AuditEvent:
+    return AuditEvent(
+        at=actor.now,
+        actor=actor.name,
+        action=action,
+        subject_kind=approval.wish.subject_kind,
+        subject_id=approval.wish.subject_id,
+        before=None if before is None else {"approval_id": str(approval.id), "status": before},
+        after={
+            "approval_id": str(approval.id),
+            "status": "pending" if before is None else action.partition(".")[2],
+            "wish": approval.wish.action,
+            "fingerprint": approval.wish.fingerprint.hex(),
+            "requested_by": approval.requested_by,
+            "reason": reason,
+        },
+        correlation_id=actor.correlation_id,
+    )

@@ -1,0 +1,111 @@
+"""Requests between services: signed over method, path, body, time and nonce, and accepted once."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from refpay.clock import Clock
+from refpay.db.pool import Database
+from refpay.errors import StartRefused
+from refpay.identity import nonces_repository
+from refpay.identity.errors import SignatureRefused, SignatureReplayed
+from refpay.identity.watched import Watched
+from refpay.settings import read_secret_json
+
+WINDOW_SECONDS: Final = 30
+KEY_HEADER: Final = "X-Signature-Key"
+TIMESTAMP_HEADER: Final = "X-Signature-Timestamp"
+NONCE_HEADER: Final = "X-Signature-Nonce"
+SIGNATURE_HEADER: Final = "X-Signature"
+# Beyond the window: the clocks of two of our processes may be so far apart, or one be set back.
+NONCE_SLACK: Final = timedelta(seconds=60)
+_KEYS_MAXIMUM: Final = 10
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET: Final = re.compile(r"[0-9a-f]{64}")
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,10}")
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+# What an unknown key is compared with, so that it takes as long.
+_NO_SECRET: Final = bytes(32)
+
+Keys = Mapping[str, bytes]
+
+
+def read_signing_keys(file: Path) -> Keys:
+    """Read `{"keys": {id: 64 hexadecimal digits}}`; raises StartRefused, which never quotes a key."""
+    content = read_secret_json(file)
+    keys = content.get("keys") if isinstance(content, dict) and len(content) == 1 else None
+    if not isinstance(keys, dict) or len(keys) > _KEYS_MAXIMUM:
+        raise StartRefused(f"{file}: needed: one key `keys`, an object of at most {_KEYS_MAXIMUM} keys")
+    for key_id, secret in keys.items():
+        if not _KEY_ID.fullmatch(key_id) or not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+            raise StartRefused(
+                f"{file}: keys: each needed: an id of {_KEY_ID.pattern} with {_SECRET.pattern}"
+            )
+    return {key_id: bytes.fromhex(secret) for key_id, secret in keys.items()}
+
+
+def sign(secret: bytes, *, method: str, target: str, timestamp: str, nonce: str, body: bytes) -> str:
+    """Return the value of X-Signature; `target` is the path with its query, as sent."""
+    signed = "\n".join(("v1", method, target, timestamp, nonce, hashlib.sha256(body).hexdigest()))
+    return f"v1={hmac.new(secret, signed.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()}"
+
+
+class SignatureVerifier:
+    """Accepts the signed requests of one sender, each once, by every process and across restarts."""
+
+    def __init__(self, sender: str, file: Path, database: Database, clock: Clock) -> None:
+        """Read the sender's keys; raises StartRefused naming the file."""
+        self._sender, self._database, self._clock = sender, database, clock
+        self._keys = Watched(file, read_signing_keys, clock)
+
+    async def verify(
+        self, headers: Callable[[str], Sequence[str]], *, method: str, target: str, body: bytes
+    ) -> None:
+        """Return if the request is signed, of this time and new.
+
+        `headers` gives all values of a header. Raises SignatureRefused, SignatureReplayed, or
+        DatabaseUnavailable: without the nonces nothing is accepted.
+        """
+        key_id = _one(headers, KEY_HEADER, _KEY_ID)
+        timestamp = _one(headers, TIMESTAMP_HEADER, _TIMESTAMP)
+        nonce = _one(headers, NONCE_HEADER, _NONCE)
+        secret = self._keys.get().get(key_id) or self._keys.get(fresh=True).get(key_id)
+        wanted = sign(
+            secret or _NO_SECRET, method=method, target=target, timestamp=timestamp, nonce=nonce, body=body
+        )
+        given = headers(SIGNATURE_HEADER)
+        matches = hmac.compare_digest(
+            wanted.encode(), (given[0] if len(given) == 1 else "").encode("utf-8", "surrogatepass")
+        )
+        if secret is None or not matches:
+            raise _refused()
+        now, sent_at = self._clock.now(), datetime.fromtimestamp(int(timestamp), UTC)
+        if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):
+            raise _refused()
+        # Only now, so that no stranger can fill the table.
+        expires_at = sent_at + timedelta(seconds=WINDOW_SECONDS) + NONCE_SLACK
+        async with self._database.transaction() as connection:
+            new = await nonces_repository.insert(connection, f"{self._sender}/{key_id}", nonce, expires_at)
+        if not new:
+            raise SignatureReplayed("the signed request was sent before: sign each request anew")
+
+
+async def forget_nonces(database: Database, clock: Clock) -> int:
+    """Delete nonces whose requests are too old to be accepted, a bounded number; return how many."""
+    async with database.transaction() as connection:
+        return await nonces_repository.delete_expired(connection, clock.now())
+
+
+def _one(headers: Callable[[str], Sequence[str]], name: str, pattern: re.Pattern[str]) -> str:
+    given = headers(name)
+    if len(given) != 1 or not pattern.fullmatch(given[0]):
+        raise _refused()
+    return given[0]
+
+
+def _refused() -> SignatureRefused:
+    return SignatureRefused("the request's signature is missing, wrong, or of another time")

@@ -1,0 +1,156 @@
+"""The client credentials grant (RFC 6749, section 4.4): a client and its secret for a short-lived token."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, unquote_plus
+
+from refpay.clock import Clock
+from refpay.identity import tokens
+from refpay.identity.clients import Client
+from refpay.identity.errors import (
+    ClientRefused,
+    GrantUnsupported,
+    ScopeRefused,
+    TokenRateExceeded,
+    TokenRequestInvalid,
+)
+from refpay.identity.principals import Principals
+from refpay.identity.scopes import OPERATING, PAYING, READING, Scope
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_FIELDS_MAXIMUM: Final = 8
+# A client needs one in five minutes for each set of scopes and each of its processes.
+_OF_A_CLIENT: Final = (5.0, 30.0)
+_OF_ALL: Final = (50.0, 200.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token and what it is good for."""
+
+    token: str
+    scopes: frozenset[Scope]
+
+    def content(self) -> dict[str, str | int]:
+        """Return the answer's fields."""
+        return {
+            "access_token": self.token,
+            "token_type": "Bearer",
+            "expires_in": tokens.LIFETIME_SECONDS,
+            "scope": " ".join(sorted(self.scopes)),
+        }
+
+
+class Allowance:
+    """A token bucket: so many a second, and so many at once."""
+
+    def __init__(self, per_second: float, burst: float, clock: Clock) -> None:
+        self._per_second, self._burst, self._clock = per_second, burst, clock
+        self._left, self._at = burst, clock.monotonic()
+
+    def take(self) -> None:
+        """Take one; raises TokenRateExceeded when there is none."""
+        now = self._clock.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            raise TokenRateExceeded("too many token requests: keep a token until it runs out")
+        self._left -= 1
+
+
+class TokenDesk:
+    """Issues tokens; refusals and grants draw on different allowances.
+
+    So no stranger who knows a client's name can keep that client from its tokens.
+    """
+
+    def __init__(self, principals: Principals, clock: Clock) -> None:
+        """Issue what `principals` accept: keys and clients are theirs."""
+        self._keys, self._clients, self._clock = principals.keys, principals.clients, clock
+        self._refusals, self._grants = Allowance(*_OF_ALL, clock), Allowance(*_OF_ALL, clock)
+        self._grants_of: dict[str, Allowance] = {}
+
+    def grant(self, authorization: str | None, media_type: str, body: bytes) -> Grant:
+        """Answer a token request: the client by HTTP Basic or in the form, never both.
+
+        Without a `scope` the token can only read. Raises one of the errors of RFC 6749, section 5.2, or
+        TokenRateExceeded.
+        """
+        try:
+            form = _read_form(media_type, body)
+            name, secret = _read_client(authorization, form)
+            client = self._clients.get().authenticate(name, secret)
+        except (ClientRefused, TokenRequestInvalid):
+            self._refusals.take()
+            raise
+        self._allowance(client.name).take()
+        self._grants.take()
+        if form.get("grant_type") != "client_credentials":
+            raise GrantUnsupported("grant_type: allowed: client_credentials")
+        scopes = _choose(client, form.get("scope"))
+        return Grant(tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()), scopes)
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return the public keys, for whoever else verifies our tokens."""
+        return self._keys.get().jwks()
+
+    def _allowance(self, name: str) -> Allowance:
+        # Only of clients that have proved who they are, so at most as many as there are.
+        return self._grants_of.setdefault(name, Allowance(*_OF_A_CLIENT, self._clock))
+
+
+def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:
+    if media_type.partition(";")[0].strip().lower() != _FORM:
+        raise TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
+    try:
+        fields = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_FIELDS_MAXIMUM,
+        )
+    except ValueError:
+        # The cause would quote the secret.
+        raise TokenRequestInvalid("body: needed: a form of at most a few fields") from None
+    form = dict(fields)
+    if len(form) < len(fields):
+        raise TokenRequestInvalid("body: a field is there twice")
+    return form
+
+
+def _read_client(authorization: str | None, form: Mapping[str, str]) -> tuple[str, str]:
+    if authorization is None:
+        if not form.get("client_id") or "client_secret" not in form:
+            raise ClientRefused("client id and secret are needed: by HTTP Basic, or in the form")
+        return form["client_id"], form["client_secret"]
+    if "client_id" in form or "client_secret" in form:
+        raise TokenRequestInvalid("client: allowed: HTTP Basic or the form's fields, not both")
+    kind, _, credentials = authorization.partition(" ")
+    try:
+        name, colon, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        kind = colon = ""
+    if kind.lower() != "basic" or not colon:
+        raise ClientRefused("header Authorization: needed: HTTP Basic with client id and secret")
+    return unquote_plus(name), unquote_plus(secret)
+
+
+def _choose(client: Client, asked: str | None) -> frozenset[Scope]:
+    if asked is None:
+        scopes = client.scopes & READING
+    else:
+        try:
+            scopes = frozenset(map(Scope, asked.split()))
+        except ValueError:
+            raise ScopeRefused("scope: a scope is not known, or not the client's") from None
+    if not scopes:
+        raise ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
+    if not scopes <= client.scopes:
+        raise ScopeRefused("scope: a scope is not known, or not the client's")
+    if scopes & PAYING and scopes & OPERATING:
+        raise ScopeRefused("scope: paying and operating the service are never in one token")
+    return scopes

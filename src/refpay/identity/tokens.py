@@ -1,0 +1,92 @@
+"""Access tokens: JWTs of one algorithm, one issuer and one audience, for minutes (RFC 9068)."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import jwt
+
+from refpay.identity.scopes import Scope
+from refpay.identity.token_keys import ALGORITHM, TokenKeys
+from refpay.ids import mint_id
+
+LIFETIME_SECONDS: Final = 300
+# How far the clocks of issuer and verifier may be apart.
+LEEWAY_SECONDS: Final = 5
+ISSUER: Final = "refpay"
+AUDIENCE: Final = "refpay-api"
+_TYPE: Final = "at+jwt"
+_OPTIONS: Final[Any] = {
+    "require": ["iss", "aud", "sub", "scope", "exp", "iat", "jti"],
+    "strict_aud": True,
+    # Times are compared here, by the clock that is handed in.
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+
+
+class TokenRefused(Exception):
+    """Something is wrong with a token; `unknown_key`: it names a key that is not there (any more)."""
+
+    def __init__(self, *, unknown_key: bool = False) -> None:
+        super().__init__()
+        self.unknown_key = unknown_key
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says; `expires_at` is Unix time."""
+
+    client: str
+    scopes: frozenset[Scope]
+    expires_at: float
+
+
+def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime) -> str:
+    """Return a signed token of a client that lasts LIFETIME_SECONDS."""
+    issued_at = math.floor(now.timestamp())
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": client,
+        "client_id": client,
+        "scope": " ".join(sorted(scopes)),
+        "iat": issued_at,
+        "exp": issued_at + LIFETIME_SECONDS,
+        "jti": str(mint_id(now)),
+    }
+    return jwt.encode(
+        claims, keys.signing, algorithm=ALGORITHM, headers={"kid": keys.signing_kid, "typ": _TYPE}
+    )
+
+
+def verify(token: str, keys: TokenKeys, now: float) -> Claims:
+    """Return what a token says if all of it is as we sign it; raises TokenRefused, which says nothing."""
+    try:
+        header = jwt.get_unverified_header(token)
+        kid = header.get("kid")
+        key = keys.public.get(kid) if isinstance(kid, str) else None
+        if key is None:
+            raise TokenRefused(unknown_key=True)
+        if header.get("typ") != _TYPE:
+            raise TokenRefused
+        # The algorithm is ours, never the header's: a key of one kind is never used as one of another.
+        content = jwt.decode(
+            token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS
+        )
+        return _read(content, now)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise TokenRefused from None
+
+
+def _read(content: dict[str, Any], now: float) -> Claims:
+    issued_at, expires_at, scope = content["iat"], content["exp"], content["scope"]
+    if not isinstance(scope, str):
+        raise TokenRefused
+    young = issued_at <= now + LEEWAY_SECONDS and expires_at - issued_at <= LIFETIME_SECONDS
+    if not young or now >= expires_at + LEEWAY_SECONDS:
+        raise TokenRefused
+    scopes = frozenset(map(Scope, scope.split()))
+    return Claims(content["sub"], scopes, expires_at)

@@ -1,0 +1,59 @@
+"""A secret file whose content follows its changes, so that a secret is rotated without a restart."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from refpay.clock import Clock
+from refpay.errors import StartRefused
+
+_LOG: Final = structlog.get_logger()
+_EVERY_SECONDS: Final = 1.0
+
+T = TypeVar("T")
+
+
+class Watched(Generic[T]):
+    """The parsed content of a file, read again at most a second after it changed.
+
+    A file that is broken in the middle of a rotation is logged once, counted in `failures`, and changes
+    nothing. Replace such files by renaming: a half-written one is broken for as long as it is half.
+    """
+
+    def __init__(self, file: Path, read: Callable[[Path], T], clock: Clock) -> None:
+        """Read it once; raises StartRefused naming the file."""
+        self._file, self._read, self._clock = file, read, clock
+        # Noted before it is read: what changes in between is read again.
+        self._stamp = self._look()
+        self._value = read(file)
+        self._due = clock.monotonic() + _EVERY_SECONDS
+        self.failures = 0
+
+    def get(self, *, fresh: bool = False) -> T:
+        """Return the content; `fresh` looks at the file even if it was looked at a moment ago."""
+        now = self._clock.monotonic()
+        if fresh or now >= self._due:
+            self._due = now + _EVERY_SECONDS
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._read_again()
+        return self._value
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _read_again(self) -> None:
+        try:
+            self._value = self._read(self._file)
+        except StartRefused as problem:
+            self.failures += 1
+            _LOG.error("secret_file_kept", problem=problem.detail, failures=self.failures)
+        else:
+            _LOG.info("secret_file_changed", file=self._file.name)

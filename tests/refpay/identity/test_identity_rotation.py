@@ -1,0 +1,71 @@
+"""The command that rotates the signing key of a running service."""
+
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refpay.errors import StartRefused
+from refpay.identity.errors import CredentialRefused
+from refpay.identity.rotation import rotate_keys
+from refpay.identity.token_keys import TokenKeys
+
+if TYPE_CHECKING:
+    from tests.refpay.identity.conftest import House
+
+
+def opens(house: "House", header: str) -> bool:
+    """Return whether a token is accepted a moment later."""
+    house.clock.advance(1)
+    try:
+        return house.principals.authenticate(header).name == "shop"
+    except CredentialRefused:
+        return False
+
+
+def test_a_rotation_keeps_the_tokens_that_are_out(house: "House") -> None:
+    """The last key verifies and cannot sign; the one before it is gone."""
+    file = house.folder / "token_keys.json"
+    first = house.issue()
+    new = rotate_keys(file)
+    assert opens(house, first)
+    assert TokenKeys.load(file).signing_kid == new
+    assert set(TokenKeys.load(file).public) == {"k1", new}
+    assert '"private"' not in file.read_text().split('"k1"')[1]
+    second = house.issue()
+    newest = rotate_keys(file)
+    assert (opens(house, second), opens(house, first)) == (True, False)
+    assert set(TokenKeys.load(file).public) == {new, newest}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(house.folder.glob(".*")) == []
+
+
+def test_at_once_every_token_so_far_is_refused(house: "House") -> None:
+    """For a key that somebody else may have."""
+    header = house.issue()
+    rotate_keys(house.folder / "token_keys.json", at_once=True)
+    assert not opens(house, header)
+    assert opens(house, house.issue())
+
+
+def test_a_broken_file_is_left_as_it_is(house: "House") -> None:
+    """Nothing is overwritten that may still be mended."""
+    house.put("token_keys.json", "{")
+    with pytest.raises(StartRefused, match="not JSON"):
+        rotate_keys(house.folder / "token_keys.json")
+    assert (house.folder / "token_keys.json").read_text() == "{"
+
+
+def test_the_command_says_nothing_secret(house: "House") -> None:
+    """Exit 0 without a word; without the folder 2 and one sentence."""
+    command = (sys.executable, "-m", "refpay.identity", "rotate")
+    path = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        command, env={**path, "REFPAY_SECRETS_FOLDER": str(house.folder)}, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert "k1" in TokenKeys.load(house.folder / "token_keys.json").public
+    refused = subprocess.run(command, env=path, capture_output=True, check=False)
+    assert (refused.returncode, refused.stderr) == (2, b"refpay: REFPAY_SECRETS_FOLDER is not set\n")

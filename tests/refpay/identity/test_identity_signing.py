@@ -1,0 +1,323 @@
+"""Signed requests: only what was signed, only now, only once, in every process and after a restart."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI, Request, Response
+from yarl import URL
+
+import refpay
+from moneypath.telemetry import Catalogue, setup
+from refpay.app.identity_routes import read_signed
+from refpay.app.responses import answer_failures
+from refpay.db.errors import DatabaseUnavailable
+from refpay.db.pool import Database
+from refpay.errors import RefpayError, StartRefused
+from refpay.identity.signing import (
+    WINDOW_SECONDS,
+    SignatureVerifier,
+    forget_nonces,
+    read_signing_keys,
+    sign,
+)
+from refpay.measures import API_METRICS, Measures
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book
+    from tests.refpay.identity.conftest import HandClock
+
+    from refpay.settings import Settings
+
+SECRET, OTHER = bytes(range(32)), bytes(range(1, 33))
+NONCE = "a-nonce-of-one-request"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request with its headers; changing a part leaves the signature as it was."""
+
+    timestamp: str
+    method: str = "POST"
+    target: str = "/v1/webhooks/north?a=1"
+    body: bytes = b'{"event":1}'
+    key: str = "n1"
+    nonce: str = NONCE
+    signature: str = ""
+    more: tuple[str, ...] = ()
+
+    def signed(self, secret: bytes = SECRET) -> "Signed":
+        """Return it with a right signature."""
+        parts: dict[str, Any] = {"method": self.method, "target": self.target, "body": self.body}
+        return replace(self, signature=sign(secret, timestamp=self.timestamp, nonce=self.nonce, **parts))
+
+    def headers(self, name: str) -> Sequence[str]:
+        """Return all values of a header."""
+        found = {
+            "X-Signature-Key": self.key,
+            "X-Signature-Timestamp": self.timestamp,
+            "X-Signature-Nonce": self.nonce,
+            "X-Signature": self.signature,
+        }[name]
+        return [found, *self.more] if found else []
+
+
+@dataclass(slots=True)
+class Door:
+    """A verifier with its keys, database and clock."""
+
+    verifier: SignatureVerifier
+    file: Path
+    database: Database
+    clock: "HandClock"
+
+    def request(self, *, ago: float = 0, **changed: Any) -> Signed:
+        """Return a request of this moment, or of some seconds ago, not signed yet."""
+        return Signed(str(int(self.clock.now().timestamp() - ago)), **changed)
+
+    async def knock(self, request: Signed, verifier: SignatureVerifier | None = None) -> str:
+        """Return what the verifier makes of a request: its problem's code, or nothing."""
+        try:
+            await (verifier or self.verifier).verify(
+                request.headers, method=request.method, target=request.target, body=request.body
+            )
+        except RefpayError as problem:
+            return problem.code
+        return ""
+
+    def another(self) -> SignatureVerifier:
+        """Return the verifier of another process, or of this one after a restart."""
+        return SignatureVerifier("north", self.file, self.database, self.clock)
+
+
+def put(file: Path, **secrets: bytes) -> None:
+    """Replace the keys as a rotation does."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps({"keys": {name: secret.hex() for name, secret in secrets.items()}}))
+    new.replace(file)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def door(
+    settings: "Settings", tmp_path: Path, make_clock: Callable[[], "HandClock"]
+) -> AsyncIterator[Door]:
+    """Open a door of a test's own."""
+    file = tmp_path / "webhook_north.json"
+    put(file, n1=SECRET)
+    database = await Database.connect(settings.database, most_connections=4)
+    clock = make_clock()
+    yield Door(SignatureVerifier("north", file, database, clock), file, database, clock)
+    await database.close()
+
+
+async def test_a_rightly_signed_request_is_accepted_once(door: Door) -> None:
+    """Again it is refused: here, by another process, after a restart; with a new nonce it is another one."""
+    request = door.request().signed()
+    assert await door.knock(request) == ""
+    for verifier in (door.verifier, door.another()):
+        assert await door.knock(request, verifier) == "signature_replayed"
+    assert await door.knock(door.request(nonce="another-nonce-of-it").signed()) == ""
+
+
+async def test_of_many_at_once_one_is_accepted(door: Door) -> None:
+    """Whichever process is first."""
+    request = door.request().signed()
+    verifiers = [door.another() for _ in range(8)]
+    answers = await asyncio.gather(*(door.knock(request, verifier) for verifier in verifiers))
+    assert sorted(answers) == ["", *["signature_replayed"] * 7]
+
+
+def test_the_signed_text_is_the_contract() -> None:
+    """Written out by hand, as any other language would."""
+    digest = hashlib.sha256(b"{}").hexdigest()
+    text = f"v1\nPOST\n/v1/webhooks/north?x=%20y\n1763812800\nnonce-nonce-nonce\n{digest}"
+    made = sign(
+        b"k",
+        method="POST",
+        target="/v1/webhooks/north?x=%20y",
+        timestamp="1763812800",
+        nonce="nonce-nonce-nonce",
+        body=b"{}",
+    )
+    block = 64
+    key = b"k".ljust(block, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + text.encode()).digest()
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key) + inner).hexdigest()
+    assert made == f"v1={outer}"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": "PUT"},
+        {"target": "/v1/webhooks/south?a=1"},
+        {"target": "/v1/webhooks/north?a=2"},
+        {"target": "/v1/webhooks/north"},
+        {"body": b'{"event":2}'},
+        {"body": b""},
+        {"nonce": "another-nonce-of-it"},
+        {"key": "n2"},
+        {"key": ""},
+        {"key": "../n1"},
+        {"nonce": ""},
+        {"nonce": "short"},
+        {"nonce": "x" * 65},
+        {"nonce": "a nonce with blanks in it"},
+        {"timestamp": ""},
+        {"timestamp": "soon"},
+        {"timestamp": "1" * 30},
+        {"timestamp": "-1"},
+        {"timestamp": "9999999999"},
+        {"signature": ""},
+        {"signature": "v1="},
+        {"signature": "v2=" + "0" * 64},
+        {"signature": "v1=" + "0" * 64},
+        {"signature": "v1=\u00e9\ud800"},
+        {"more": ("twice",)},
+    ],
+)
+async def test_whatever_is_changed_is_refused_alike(door: Door, changed: dict[str, Any]) -> None:
+    """One code for all, nothing is written down, and the right one is still good."""
+    right = door.request().signed()
+    assert await door.knock(replace(right, **changed)) == "signature_refused"
+    assert await door.knock(right) == ""
+
+
+async def test_every_part_is_bound(door: Door) -> None:
+    """A later time signed by nobody is refused, and so is another's secret under a right key id."""
+    right = door.request(ago=20).signed()
+    assert await door.knock(replace(right, timestamp=door.request().timestamp)) == "signature_refused"
+    assert await door.knock(door.request().signed(OTHER)) == "signature_refused"
+
+
+@pytest.mark.parametrize(
+    ("ago", "code"), [(30, ""), (-30, ""), (31, "signature_refused"), (-31, "signature_refused")]
+)
+async def test_the_window_is_thirty_seconds_either_way(door: Door, ago: float, code: str) -> None:
+    """To the second."""
+    assert await door.knock(door.request(ago=ago).signed()) == code
+    assert WINDOW_SECONDS == 30
+
+
+async def test_a_nonce_outlives_every_time_at_which_its_request_is_accepted(door: Door) -> None:
+    """Signed in the future and sent again and again while a worker forgets: never accepted twice."""
+    request = door.request(ago=-30).signed()
+    assert await door.knock(request) == ""
+    for _ in range(150):
+        door.clock.advance(1)
+        await forget_nonces(door.database, door.clock)
+        assert await door.knock(request) in ("signature_replayed", "signature_refused")
+    assert await _nonces(door) == 0
+
+
+async def test_forgetting_leaves_what_can_still_come_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old ones go, a bounded number at once; young ones stay."""
+    for number in range(5):
+        assert await door.knock(door.request(nonce=f"nonce-number-{number:04}").signed()) == ""
+    door.clock.advance(91)
+    young = door.request().signed()
+    assert await door.knock(young) == ""
+    monkeypatch.setattr("refpay.identity.nonces_repository.FORGOTTEN_AT_ONCE", 3)
+    assert [await forget_nonces(door.database, door.clock) for _ in range(3)] == [3, 2, 0]
+    assert await _nonces(door) == 1
+    assert await door.knock(young) == "signature_replayed"
+
+
+async def test_strangers_cannot_fill_the_table(door: Door) -> None:
+    """A nonce is written down only for a right signature."""
+    for number in range(5):
+        request = door.request(nonce=f"nonce-number-{number:04}").signed(OTHER)
+        assert await door.knock(request) == "signature_refused"
+    assert await _nonces(door) == 0
+
+
+async def test_keys_are_rotated_without_a_restart(door: Door) -> None:
+    """A new key opens at once, both open together, and a key that is gone opens no more."""
+    put(door.file, n1=SECRET, n2=OTHER)
+    nonces = (f"nonce-number-{number:04}" for number in range(9))
+    assert await door.knock(door.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
+    assert await door.knock(door.request(nonce=next(nonces)).signed()) == ""
+    put(door.file, n2=OTHER)
+    door.clock.advance(1)
+    assert await door.knock(door.request(nonce=next(nonces)).signed()) == "signature_refused"
+    door.file.write_text("{")
+    door.clock.advance(1)
+    assert await door.knock(door.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
+
+
+async def test_without_the_nonces_nothing_is_accepted(door: Door) -> None:
+    """A database that is away closes the door: it would open to a replay."""
+    request = door.request().signed()
+    await door.database.close()
+    with pytest.raises(DatabaseUnavailable):
+        await door.verifier.verify(
+            request.headers, method=request.method, target=request.target, body=request.body
+        )
+
+
+async def test_over_http_the_path_counts_as_it_was_sent(
+    door: Door, serve: Callable[..., Any], make_clock: Callable[[], "HandClock"]
+) -> None:
+    """Escapes and the query are signed as they stand; 401 and 403 are problems."""
+    app = FastAPI()
+    catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
+    answer_failures(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
+
+    @app.post("/v1/webhooks/{provider}")
+    async def hook(request: Request, provider: str) -> Response:
+        assert provider == "no rth"
+        return Response(await read_signed(request, door.verifier))
+
+    sent = door.request(target="/v1/webhooks/no%20rth?b=%41&a").signed()
+    names = ("X-Signature-Key", "X-Signature-Timestamp", "X-Signature-Nonce", "X-Signature")
+    headers = {name.replace("-", "_"): sent.headers(name)[0] for name in names}
+    async with serve(app) as client:
+        statuses = []
+        for target in ("/v1/webhooks/no%20rth?b=A&a", sent.target, sent.target):
+            answer = await client.send("POST", URL(target, encoded=True), sent.body, by=None, **headers)
+            statuses.append(answer.status)
+        assert statuses == [401, 200, 403]
+        assert answer.body["code"] == "signature_replayed"
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ([], "one key `keys`"),
+        ({"keys": [], "more": 1}, "one key `keys`"),
+        ({"keys": {f"k{number}": "0" * 64 for number in range(11)}}, "at most 10"),
+        ({"keys": {"k 1": "0" * 64}}, "an id of"),
+        ({"keys": {"k1": "abc" * 21}}, "an id of"),
+        ({"keys": {"k1": 1}}, "an id of"),
+    ],
+)
+def test_a_wrong_signing_file_is_named_and_not_quoted(tmp_path: Path, content: Any, named: str) -> None:
+    """One sentence with what is allowed."""
+    file = tmp_path / "webhook_north.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(StartRefused, match=named) as problem:
+        read_signing_keys(file)
+    assert "abcabc" not in problem.value.detail
+
+
+async def test_the_database_refuses_what_a_nonce_is_not(book: "Book", door: Door) -> None:
+    """Too short, too long, twice."""
+    later = door.clock.now() + timedelta(minutes=1)
+    insert = "INSERT INTO identity.nonce VALUES ($1, $2, $3)"
+    for nonce in ("short", "x" * 65):
+        with pytest.raises(Exception, match="nonce_nonce_check"):
+            await book.rows(insert, "north/n1", nonce, later)
+
+
+async def _nonces(door: Door) -> int:
+    async with door.database.transaction() as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM identity.nonce"))

@@ -1,0 +1,368 @@
+"""Tokens: only what we signed, for us, now, with a key and for a client that are still there."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refpay.errors import StartRefused
+from refpay.identity.errors import CredentialRefused, ScopeMissing
+from refpay.identity.principals import Principals
+from refpay.identity.scopes import Scope
+from refpay.identity.token_keys import TokenKeys, encode
+from refpay.identity.tokens import TokenRefused, verify
+
+if TYPE_CHECKING:
+    from tests.refpay.identity.conftest import House
+
+SAID = "the bearer token is not accepted"
+
+
+def claims(house: "House", **changed: Any) -> dict[str, Any]:
+    """Return the claims of a right token; None takes one away."""
+    now = int(house.clock.now().timestamp())
+    right = {
+        "iss": "refpay", "aud": "refpay-api", "sub": "shop", "client_id": "shop", "scope": "payments:read",
+        "iat": now, "exp": now + 300, "jti": "one",
+    }  # fmt: skip
+    return {name: value for name, value in {**right, **changed}.items() if value is not None}
+
+
+def signed(content: dict[str, Any], key: Any, *, algorithm: str = "EdDSA", **header: Any) -> str:
+    """Return a header with a token; header fields that are None are left out."""
+    fields = {"kid": "k1", "typ": "at+jwt", **header}
+    return f"Bearer {jwt.encode(content, key, algorithm=algorithm, headers=fields)}"
+
+
+def by_hand(header: Any, content: Any, signature: bytes | Callable[[bytes], bytes]) -> str:
+    """Return a header with a token that no library would make."""
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (_bytes(header), _bytes(content))]
+    made = signature if isinstance(signature, bytes) else signature(b".".join(parts))
+    return "Bearer " + b".".join([*parts, base64.urlsafe_b64encode(made).rstrip(b"=")]).decode()
+
+
+def _bytes(content: Any) -> bytes:
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+def refused(house: "House", header: str | None) -> str:
+    """Return what a refusal says; it has to be one."""
+    with pytest.raises(CredentialRefused) as problem:
+        house.principals.authenticate(header)
+    assert problem.value.__cause__ is None
+    return problem.value.detail
+
+
+def test_a_right_token_opens_and_says_who_and_what(house: "House") -> None:
+    """The twin of everything below."""
+    principal = house.principals.authenticate(house.issue("shop", "payments:read"))
+    assert (principal.name, principal.scopes) == ("shop", frozenset({Scope.PAYMENTS_READ}))
+    principal.require(Scope.PAYMENTS_READ)
+    with pytest.raises(ScopeMissing, match="payments:authorize"):
+        principal.require(Scope.PAYMENTS_AUTHORIZE)
+
+
+def test_the_tokens_of_the_tests_would_open(house: "House", seed: Callable[[str], bytes]) -> None:
+    """Or the table below would prove nothing."""
+    key = Ed25519PrivateKey.from_private_bytes(seed("k1"))
+    assert house.principals.authenticate(signed(claims(house), key)).name == "shop"
+    assert house.principals.authenticate(
+        by_hand({"alg": "EdDSA", "kid": "k1", "typ": "at+jwt"}, claims(house), key.sign)
+    )
+
+
+WRONG_CLAIMS: dict[str, dict[str, Any]] = {
+    "expired": {"iat": -400, "exp": -100},
+    "expired just now": {"iat": -305, "exp": -5},
+    "of the future": {"iat": 60, "exp": 300},
+    "too long": {"exp": 301},
+    "of another issuer": {"iss": "refpay2"},
+    "for another audience": {"aud": "acquirers"},
+    "for several audiences": {"aud": ["refpay-api", "acquirers"]},
+    "without an audience": {"aud": None},
+    "without an issuer": {"iss": None},
+    "without a subject": {"sub": None},
+    "without an end": {"exp": None},
+    "without a beginning": {"iat": None},
+    "without an id": {"jti": None},
+    "without scopes": {"scope": None},
+    "with an end that is no number": {"exp": "soon"},
+    "with an end beyond all numbers": {"exp": 1e400},
+    "with a true end": {"exp": True},
+    "with scopes as a list": {"scope": ["payments:read"]},
+    "with an unknown scope": {"scope": "payments:everything"},
+    "with a scope that its client has not": {"scope": "payments:refund"},
+    "of nobody": {"sub": "stranger"},
+    "of a number": {"sub": 7},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_CLAIMS)
+def test_wrong_claims_are_refused(house: "House", seed: Callable[[str], bytes], wrong: str) -> None:
+    """Rightly signed, and still not for us, not now, or not entitled."""
+    now = int(house.clock.now().timestamp())
+    changed = {
+        name: now + value if name in ("iat", "exp") and type(value) is int else value
+        for name, value in WRONG_CLAIMS[wrong].items()
+    }
+    key = Ed25519PrivateKey.from_private_bytes(seed("k1"))
+    assert refused(house, signed(claims(house, **changed), key)) == SAID
+
+
+def _forgeries(house: "House", seed: Callable[[str], bytes]) -> dict[str, str]:
+    key, right = Ed25519PrivateKey.from_private_bytes(seed("k1")), claims(house)
+    other = Ed25519PrivateKey.from_private_bytes(seed("other"))
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    good = house.issue("shop", "payments:read")
+    head, body, signature = good.split(".")
+
+    def mac(secret: bytes) -> Callable[[bytes], bytes]:
+        return lambda text: hmac.new(secret, text, hashlib.sha256).digest()
+
+    hs, none = {"alg": "HS256", "kid": "k1", "typ": "at+jwt"}, {"alg": "none", "kid": "k1", "typ": "at+jwt"}
+    return {
+        "unsigned": by_hand(none, right, b""),
+        "unsigned in capitals": by_hand({**none, "alg": "NONE"}, right, b""),
+        "unsigned, with our signature": by_hand(none, right, key.sign),
+        "with the public key as secret": by_hand(hs, right, mac(public)),
+        "with the public key's PEM as secret": by_hand(hs, right, mac(pem)),
+        "with an empty secret": by_hand(hs, right, mac(b"")),
+        "of another algorithm": signed(right, generate_ec(SECP256R1()), algorithm="ES256"),
+        "of another key": signed(right, other),
+        "of another key under its own id": signed(right, other, kid="other"),
+        "with the key in its header": signed(right, other, jwk={"kty": "OKP", "x": encode(public)}),
+        "without a key id": by_hand({"alg": "EdDSA", "typ": "at+jwt"}, right, key.sign),
+        "with a path as key id": signed(right, key, kid="../k1"),
+        "with a list as key id": by_hand({"alg": "EdDSA", "kid": ["k1"], "typ": "at+jwt"}, right, key.sign),
+        "of another type": signed(right, key, typ="JWT"),
+        "with an unknown critical field": signed(right, key, crit=["x"], x=1),
+        "with a changed body": ".".join((head, _swap(body), signature)),
+        "with a changed signature": ".".join((head, body, _swap(signature))),
+        "with half a signature": good[: -len(signature) // 2],
+        "without a signature": f"{head}.{body}.",
+        "in two parts": f"{head}.{body}",
+        "in four parts": f"{good}.x",
+        "with a body that is a list": by_hand({"alg": "EdDSA", "kid": "k1", "typ": "at+jwt"}, [], key.sign),
+        "with a deep header": by_hand(b"[" * 1200, right, key.sign),
+        "no token at all": "Bearer token",
+        "not of this alphabet": "Bearer \u00e9\ud800.x.y",
+    }  # fmt: skip
+
+
+def _swap(text: str) -> str:
+    return ("A" if text[5] != "A" else "B").join((text[:5], text[6:]))
+
+
+FORGERIES = (
+    "unsigned", "unsigned in capitals", "unsigned, with our signature", "with the public key as secret",
+    "with the public key's PEM as secret", "with an empty secret", "of another algorithm", "of another key",
+    "of another key under its own id", "with the key in its header", "without a key id",
+    "with a path as key id", "with a list as key id", "of another type", "with an unknown critical field",
+    "with a changed body", "with a changed signature", "with half a signature", "without a signature",
+    "in two parts", "in four parts", "with a body that is a list", "with a deep header", "no token at all",
+    "not of this alphabet",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_forgeries_are_refused_and_learn_nothing(
+    house: "House", seed: Callable[[str], bytes], forgery: str
+) -> None:
+    """Whatever is wrong, the sentence is the same."""
+    assert refused(house, _forgeries(house, seed)[forgery]) == SAID
+
+
+def test_every_forgery_is_tried(house: "House", seed: Callable[[str], bytes]) -> None:
+    """The list that names them is whole."""
+    assert tuple(_forgeries(house, seed)) == FORGERIES
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic c2hvcDpz", "Bearer " + "x" * 2049])
+def test_what_is_no_bearer_token_is_refused(house: "House", header: str | None) -> None:
+    """Another scheme, nothing, too much."""
+    assert "needed" in refused(house, header)
+
+
+@given(st.text(max_size=300), st.binary(max_size=60))
+def test_no_text_makes_the_verifier_raise_anything_else(text: str, raw: bytes) -> None:
+    """TokenRefused is all that verifying can raise."""
+    keys = TokenKeys("k", Ed25519PrivateKey.from_private_bytes(bytes(32)), {})
+    for token in (text, by_hand({"alg": "EdDSA", "kid": "k"}, raw, raw).removeprefix("Bearer ")):
+        with pytest.raises(TokenRefused):
+            verify(token, keys, 0)
+
+
+def test_a_token_lasts_as_long_as_it_says_even_when_it_is_remembered(house: "House") -> None:
+    """Five minutes and the leeway, to the second."""
+    header = house.issue()
+    for seconds in (0, 299, 5.9):
+        house.clock.advance(seconds)
+        assert house.principals.authenticate(header).name == "shop"
+    house.clock.advance(0.1)
+    assert refused(house, header) == SAID
+
+
+def test_a_clock_a_little_behind_is_forgiven(house: "House") -> None:
+    """Five seconds, and not six."""
+    header = house.issue()
+    house.clock.advance(-5)
+    assert house.principals.authenticate(header)
+    house.clock.advance(-1)
+    house.open()
+    assert refused(house, header) == SAID
+
+
+def test_keys_are_rotated_without_a_restart(house: "House") -> None:
+    """Both open while both are there; with the old key its tokens go, remembered or not."""
+    old = house.issue()
+    assert house.principals.authenticate(old)
+    house.put_keys("k2", "k1", "k2")
+    house.clock.advance(1)
+    new = house.issue()
+    assert jwt.get_unverified_header(new.removeprefix("Bearer "))["kid"] == "k2"
+    for header in (old, new):
+        assert house.principals.authenticate(header)
+    house.put_keys("k2", "k2")
+    house.clock.advance(1)
+    assert house.principals.authenticate(new)
+    assert refused(house, old) == SAID
+
+
+def test_a_key_that_another_process_took_first_is_known_at_once(house: "House") -> None:
+    """An unknown key id is a reason to look, however shortly ago that was."""
+    house.put_keys("k2", "k1", "k2")
+    ahead = Principals.load(house.folder, house.clock)
+    here, house.principals = house.principals, ahead
+    header = house.issue()
+    assert here.authenticate(header)
+
+
+def test_a_retired_key_needs_its_public_half_alone(house: "House", seed: Callable[[str], bytes]) -> None:
+    """It verifies, and cannot sign any more."""
+    old = house.issue()
+    public = Ed25519PrivateKey.from_private_bytes(seed("k1")).public_key().public_bytes_raw()
+    keys = {"k2": {"private": encode(seed("k2"))}, "k1": {"public": encode(public)}}
+    house.put("token_keys.json", {"signing": "k2", "keys": keys})
+    house.clock.advance(1)
+    assert house.principals.authenticate(old)
+    house.put("token_keys.json", {"signing": "k1", "keys": keys})
+    house.clock.advance(1)
+    assert house.principals.keys.get().signing_kid == "k2"
+    assert house.principals.keys.failures == 1
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"signing": "k1"}', '{"signing": "k2", "keys": {}}'])
+def test_a_broken_key_file_changes_nothing_and_is_counted(
+    house: "House", broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was signed stays good, new tokens go on; repaired, it counts again from there."""
+    before = house.issue()
+    house.put("token_keys.json", broken)
+    for _ in range(3):
+        house.clock.advance(1)
+        assert house.principals.authenticate(before)
+    assert house.principals.authenticate(house.issue())
+    assert house.principals.keys.failures == 1, "logged once, not once a second"
+    house.put_keys("k2", "k2")
+    house.clock.advance(1)
+    assert refused(house, before) == SAID
+    (house.folder / "token_keys.json").unlink()
+    house.clock.advance(1)
+    assert house.principals.authenticate(house.issue())
+    assert house.principals.keys.failures == 2
+
+
+def test_a_client_that_is_gone_or_has_less_is_refused_at_once(house: "House") -> None:
+    """Its token lasts for minutes, its rights only as long as it has them."""
+    header = house.issue("shop", "payments:authorize")
+    reader = house.issue("shop", "payments:read")
+    assert house.principals.authenticate(header)
+    house.put_clients({"shop": ("payments:read",)})
+    house.clock.advance(1)
+    assert refused(house, header) == SAID
+    assert house.principals.authenticate(reader)
+    house.put_clients({})
+    house.clock.advance(1)
+    assert refused(house, reader) == SAID
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_token(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest is forgotten, and opens again all the same."""
+    monkeypatch.setattr("refpay.identity.principals._KNOWN_MAXIMUM", 3)
+    headers = [house.issue() for _ in range(5)]
+    for header in headers * 2:
+        assert house.principals.authenticate(header)
+    known = house.principals._known
+    assert len(known) == 3
+    assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in known)
+
+
+def test_a_remembered_token_is_not_verified_again(house: "House", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature costs seventy times the look-up."""
+    header = house.issue()
+    first = house.principals.authenticate(header)
+    monkeypatch.setattr("refpay.identity.principals.verify", None)
+    assert house.principals.authenticate(header) is first
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ([], "signing"),
+        ({"keys": {"k1": {"private": "x" * 43}}}, "signing"),
+        ({"signing": "k1", "keys": {}}, "1 to 10"),
+        ({"signing": "k1", "keys": {f"k{n}": {"private": "x" * 43} for n in range(11)}}, "1 to 10"),
+        ({"signing": "k2", "keys": {"k1": {"private": "x" * 43}}}, "signing"),
+        ({"signing": "k1", "keys": {"k1": {"public": "x" * 43}}}, "signing"),
+        ({"signing": "k1", "keys": {"k1": {"private": "x" * 42}}}, "43 characters"),
+        ({"signing": "k1", "keys": {"k1": {"private": "x" * 43, "public": "x" * 43}}}, "one of"),
+        ({"signing": "k1", "keys": {"k1": {"secret": "x" * 43}}}, "one of"),
+        ({"signing": "k1", "keys": {"k1": "x" * 43}}, "one of"),
+        ({"signing": "k1", "keys": {"k 1": {"private": "x" * 43}}}, "an id of"),
+        ({"signing": "k1", "keys": {"k1": {"private": "x" * 43}}, "more": 1}, "signing"),
+    ],
+)
+def test_a_wrong_key_file_names_the_key_and_quotes_none(house: "House", content: Any, named: str) -> None:
+    """One sentence with what is allowed."""
+    house.put("token_keys.json", content)
+    with pytest.raises(StartRefused, match=named) as problem:
+        TokenKeys.load(house.folder / "token_keys.json")
+    assert "xxx" not in problem.value.detail
+
+
+def test_published_keys_verify_and_are_public_alone(house: "House") -> None:
+    """Whoever has the JWK set can verify; nobody can sign with it."""
+    house.put_keys("k2", "k1", "k2")
+    house.clock.advance(1)
+    token = house.issue().removeprefix("Bearer ")
+    published = house.desk.jwks()
+    assert {key["kid"] for key in published["keys"]} == {"k1", "k2"}
+    assert all(set(key) == {"kty", "crv", "use", "alg", "kid", "x"} for key in published["keys"])
+    found = jwt.PyJWKSet.from_dict(published)["k2"]
+    # The clock of the test stands still in the past.
+    options: Any = {"verify_exp": False}
+    assert (
+        jwt.decode(token, found, algorithms=["EdDSA"], audience="refpay-api", options=options)["sub"]
+        == "shop"
+    )
+
+
+def test_no_secret_is_in_any_representation(house: "House", seed: Callable[[str], bytes]) -> None:
+    """Neither keys nor tokens show in what a log might print."""
+    shown = repr(house.principals.keys.get()) + repr(house.principals.clients.get())
+    assert encode(seed("k1")) not in shown
+    assert "Ed25519PrivateKey" not in shown
