@@ -206,7 +206,7 @@ async def test_any_other_correlation_id_is_replaced(recorder: Recorder, given: l
 
 @pytest.mark.parametrize("traced", [False, True])
 async def test_no_header_of_a_caller_spoils_the_scrape(recorder: Recorder, traced: bool) -> None:
-    """A parent that is believed unread, and turns out to be none, costs its payment the exemplar and no more."""
+    """A parent that is believed unread and turns out to be none costs its payment the exemplar alone."""
     if traced:
         recorder = setup(
             service="shop", providers=["north"], currencies=["EUR"], tracer=Tracer(Nowhere(), ratio=0.0)
