@@ -204,6 +204,38 @@ async def test_any_other_correlation_id_is_replaced(recorder: Recorder, given: l
     assert [answer.body.decode() for answer in answers] == [ids[0] for ids in minted]
 
 
+@pytest.mark.parametrize("traced", [False, True])
+async def test_no_header_of_a_caller_spoils_the_scrape(recorder: Recorder, traced: bool) -> None:
+    """A parent that is believed unread and turns out to be none costs its payment the exemplar alone."""
+    if traced:
+        recorder = setup(
+            service="shop", providers=["north"], currencies=["EUR"], tracer=Tracer(Nowhere(), ratio=0.0)
+        )
+
+    async def pay(_scope: Scope, _receive: Receive, send: Send) -> None:
+        recorder.begin("authorize").finish(0.1, "succeeded", "north")
+        await answering()(_scope, _receive, send)
+
+    app = TelemetryMiddleware(pay, recorder, ROUTES)
+    await call(app, headers=[(b"traceparent", b"x" * 54 + b"1")])
+    paid = 'moneypath_payments_total{operation="authorize",outcome="succeeded",provider="north"'
+    assert paid in recorder.render(openmetrics=True).decode()
+
+
+class Nowhere:
+    """Takes spans and drops them."""
+
+    def open(self) -> None:
+        """Need nothing."""
+
+    def export(self, spans: object) -> bool:
+        """Drop them."""
+        return True
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
 async def test_concurrent_requests_keep_their_ids_apart(recorder: Recorder) -> None:
     """Each request sees its own id, however they interleave."""
 

@@ -107,7 +107,8 @@ class PaymentBook:
         What ended is read before what started: in flight may be one too many, never below 0.
         """
         kept = [item for lane in self._all() for item in lane.exemplars.copy().items()]
-        exemplars = {key: ask_for_ids(found) for key, found in kept}
+        # A header that was believed unread may turn out to name no trace.
+        exemplars = {key: asked for key, found in kept if (asked := ask_for_ids(found))}
         source = source or self._store
         rows, lost, started = map(source.copy_of, (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED))
         return FrozenPayments(self._specs, rows, lost, started, exemplars)
