@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from refpay.identity.signing import (
     sign,
 )
 from refpay.measures import API_METRICS, Measures
+from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
@@ -321,3 +322,15 @@ async def test_the_database_refuses_what_a_nonce_is_not(book: "Book", door: Door
 async def _nonces(door: Door) -> int:
     async with door.database.transaction() as connection:
         return int(await connection.fetchval("SELECT count(*) FROM identity.nonce"))
+
+
+async def test_the_worker_forgets_old_nonces(book: "Book", settings: "Settings") -> None:
+    """And leaves those that could still come again."""
+    now = datetime.now(UTC)
+    insert = "INSERT INTO identity.nonce VALUES ('north/n1', $1, $2)"
+    await book.rows(insert, "the-nonce-of-long-ago", now - timedelta(seconds=1))
+    await book.rows(insert, "the-nonce-of-a-moment-ago", now + timedelta(minutes=5))
+    async with open_worker(settings), asyncio.timeout(30):
+        while len(found := await book.rows("SELECT nonce FROM identity.nonce")) > 1:  # noqa: ASYNC110 - a row
+            await asyncio.sleep(0.02)
+    assert [row["nonce"] for row in found] == ["the-nonce-of-a-moment-ago"]
