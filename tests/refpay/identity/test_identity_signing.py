@@ -196,6 +196,8 @@ async def test_every_part_is_bound(door: Door) -> None:
     right = door.request(ago=20).signed()
     assert await door.knock(replace(right, timestamp=door.request().timestamp)) == "signature_refused"
     assert await door.knock(door.request().signed(OTHER)) == "signature_refused"
+    # What an unknown key is compared with opens nothing.
+    assert await door.knock(door.request(key="n2").signed(bytes(32))) == "signature_refused"
 
 
 @pytest.mark.parametrize(
