@@ -14,7 +14,7 @@ from .conftest import PROJECT
 
 SCALE = 60
 ALERT = "MoneyPathDurabilityUnsafe"
-# What the stack gives on the server's command line nobody overrides; what a role or a database says, anybody may.
+# What stands on the server's command line nobody overrides; a role's and a database's value anybody may set.
 CHANGES = (
     ("ALTER ROLE refpay_app SET synchronous_commit = off", "ALTER ROLE refpay_app RESET ALL"),
     ("ALTER DATABASE refpay SET synchronous_commit = off", "ALTER DATABASE refpay RESET ALL"),
