@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from refpay.app.errors import (
@@ -87,6 +88,7 @@ class Endpoint(Generic[G]):
     audit: tuple[str, ...] | Waived = ()
     problems: Problems = ()
     measured_as: str | None = None
+    media_type: str = "application/json"
 
     @property
     def changes_state(self) -> bool:
@@ -117,15 +119,17 @@ class Endpoint(Generic[G]):
         return [part for part, said in parts.items() if not said]
 
 
-Handler = Callable[[Services, Demand[G]], Awaitable[Reply | bytes]]
+Handler = Callable[[Services, Demand[G]], Awaitable[Reply | Response | bytes]]
+Reader = Callable[[Endpoint[Any], Services, Request], Awaitable[Demand[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An endpoint and what answers it."""
+    """An endpoint, what answers it, and what reads its requests if that is not a bearer's JSON."""
 
     endpoint: Endpoint[Any]
     handle: Handler[Any]
+    read: Reader | None = None
 
 
 class Routes:
@@ -134,11 +138,13 @@ class Routes:
     def __init__(self) -> None:
         self.served: list[Served] = []
 
-    def serve(self, endpoint: Endpoint[G]) -> Callable[[Handler[G]], Handler[G]]:
-        """Have a function answer an endpoint."""
+    def serve(
+        self, endpoint: Endpoint[G], *, read: Reader | None = None
+    ) -> Callable[[Handler[G]], Handler[G]]:
+        """Have a function answer an endpoint; one with another auth model than bearer brings its reader."""
 
         def add(handle: Handler[G]) -> Handler[G]:
-            self.served.append(Served(endpoint, handle))
+            self.served.append(Served(endpoint, handle, read))
             return handle
 
         return add
@@ -152,7 +158,9 @@ def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     yield from (RequestTooLarge, RequestTimedOut, RefpayError, InvariantViolation)
     yield from (RequestInvalid, CardDataRefused)
     if endpoint.auth is not Auth.NONE:
-        yield from (CredentialRefused, RateLimited, DatabaseUnavailable)
+        yield from (RateLimited, DatabaseUnavailable)
+    if endpoint.auth is Auth.BEARER:
+        yield CredentialRefused
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
     if endpoint.changes_state:

@@ -99,7 +99,10 @@ def _operation(served: Served, schemas: Json) -> Json:
         contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
         schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
         required = any(field.is_required() for field in endpoint.takes.model_fields.values())
-        operation["requestBody"] = {"required": required, "content": {_JSON: {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": required,
+            "content": {endpoint.media_type: {"schema": schema}},
+        }
     return operation
 
 

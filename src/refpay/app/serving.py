@@ -35,12 +35,12 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
 
 
 def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    endpoint, measures = served.endpoint, services.measures
+    endpoint, measures, read = served.endpoint, services.measures, served.read or read_demand
 
     async def serve(request: Request) -> Response:
         since = measures.now()
         try:
-            demand = await read_demand(endpoint, services, request)
+            demand = await read(endpoint, services, request)
         except RefpayError as refusal:
             if isinstance(refusal, RateLimited):
                 measures.count_limited(refusal.limit)
