@@ -169,7 +169,8 @@ def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:
     told = {**services["worker"]["environment"], **services["grafana"]["environment"]}
     addresses = [str(value) for value in told.values() if "://" in str(value)]
     listens = {
-        "postgres": {5432}, "nats": {4222}, "prometheus": {9090}, "alertmanager": {9093}, "collector": {8889},
+        "postgres": {5432}, "nats": {4222, 8222}, "prometheus": {9090}, "alertmanager": {9093},
+        "collector": {8889},
         "api": {8080}, "worker": {8081}, "north": {8082}, "south": {8083}, "pager": {8084},
     }  # fmt: skip
     for name in ("north", "south", "pager"):

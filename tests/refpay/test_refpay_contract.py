@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from jsonschema import ValidationError
 
 import refpay
-from refpay.app.contract import Auth, Endpoint, Waived
+from refpay.app.bodies import CaptureBody
+from refpay.app.commands import NOBODY
+from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Routes, Waived
 from refpay.app.endpoints import SERVED
 from refpay.app.openapi import describe
 from refpay.app.problem_codes import NEVER_ANSWERED, answered
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
 from refpay.errors import RefpayError
+from refpay.identity.errors import CredentialRefused
+from refpay.payments.claims import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,10 +112,52 @@ def test_nothing_is_served_that_is_not_described() -> None:
     assert _undescribed(app, description) == {("/v1/backdoor", "post")}
 
 
+async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Callable[[Any], Any]") -> None:
+    """What its reader makes of a request is what it is handed, and the description names the model."""
+    routes = Routes()
+    contract = Endpoint(
+        "POST",
+        "/v1/signed",
+        CaptureBody,
+        {204: None},
+        auth=Auth.SIGNATURE,
+        scopes=Waived("the signature is the entitlement"),
+        idempotency=Idempotency.EVENT_ID,
+        audit=("signed.taken",),
+        media_type="application/x-signed",
+    )
+    seen = []
+
+    async def read(_endpoint: object, _services: object, request: Request) -> Demand[CaptureBody]:
+        command = Command(NOBODY, request.headers["x-event"], b"", "", "live")
+        return Demand(command, {}, CaptureBody(amount_minor=len(await request.body())))
+
+    @routes.serve(contract, read=read)
+    async def take(_services: object, demand: Demand[CaptureBody]) -> Response:
+        """Take it."""
+        seen.append((demand.command.key, demand.given.amount_minor))
+        return Response(status_code=204)
+
+    assert contract.lacks() == []
+    assert CredentialRefused not in contract.refusals()
+    operation = describe(routes.served)["paths"]["/v1/signed"]["post"]
+    assert operation["security"] == [{"signature": []}]
+    assert list(operation["requestBody"]["content"]) == ["application/x-signed"]
+    parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
+    app: Any = serve_endpoints(routes.served, Services(**{**parts, "measures": _Deaf()}))
+    async with serve(app) as client:
+        answer = await client.send("POST", "/v1/signed", b"12345", by=None, X_Event="e-1")
+    assert (answer.status, seen) == (204, [("e-1", 5)])
+
+
 class _Deaf:
     """Stands where a route is only made, not called."""
 
     recorder: Any = None
+
+    def now(self) -> float:
+        """Return any time."""
+        return 0.0
 
 
 def test_operations_are_told_apart_by_their_names() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
+from refpay.audit import trail
 from refpay.ids import first_id, mint_id
 from refpay.payments import listing
 
@@ -23,6 +24,12 @@ _INSERT = """
     INSERT INTO payments.payment (
         id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
     VALUES ($1, $2, $3, $4, 5, 'EUR', '411111', 'north', $5)
+"""
+
+_EVENTS = """
+    INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, after, correlation_id)
+    SELECT gen_random_uuid(), now(), 'shop', 'test', 'payment', n::text, '{}', 'c'
+    FROM generate_series(1, 20000) AS n
 """
 
 
@@ -107,17 +114,56 @@ async def test_filters_keep_what_fits_and_nothing_else(api: "Client", book: "Boo
         assert await ids(api, f"/v1/payments?limit=3&{query}") == fitting
 
 
-async def test_a_page_looks_at_a_bounded_number_of_rows(
-    api: "Client", book: "Book", monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_looks_at_a_bounded_number_of_rows(api: "Client", book: "Book") -> None:
     """A rare status takes several short pages, and nothing is lost between them."""
-    known = await fill(book)
-    monkeypatch.setattr(listing, "SCANNED_MAXIMUM", 5)
+    connection = await book.connect()
+    rare = [mint_id(BEGUN + timedelta(seconds=number)) for number in (0, 2500, 4998)]
+    rows = [
+        (mint_id(at), "shop", f"order-{number}", "captured", at)
+        for number, at in enumerate(
+            BEGUN + timedelta(seconds=number, milliseconds=1) for number in range(5000)
+        )
+    ]
+    rows += [
+        (one, "shop", f"rare-{one}", "declined", BEGUN + timedelta(seconds=n)) for n, one in enumerate(rare)
+    ]
+    try:
+        await connection.executemany(_INSERT, rows)
+    finally:
+        await connection.close()
     found = await pages(api, "/v1/payments?limit=3&status=declined", "payments")
-    assert len(found) >= 40 // 6
-    rows = {row["id"]: row for page in await pages(api, "/v1/payments?limit=100", "payments") for row in page}
-    declined = [one for one in known if rows[one]["status"] == "declined"]
-    assert [row["id"] for page in found for row in page] == declined
+    assert [len(page) for page in found] == [1, 1, 1]
+    assert [row["id"] for page in found for row in page] == [str(one) for one in reversed(rare)]
+
+
+async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
+    """Of many merchants' payments the index of one is read, of a reference the two that hold it."""
+    for number in range(20):
+        await fill(book, merchant=f"merchant-{number}", count=200)
+    owner = await book.connect("refpay_owner")
+    try:
+        await owner.execute(_EVENTS)
+        await owner.execute("ANALYZE payments.payment; ANALYZE audit.event")
+        span = (first_id(None, later_by_ms=1), first_id(None))
+
+        async def plan(query: str, *arguments: object) -> str:
+            return "\n".join(row[0] for row in await owner.fetch(f"EXPLAIN {query}", *arguments))
+
+        last = await plan(listing._LAST_SCANNED, "merchant-7", *span, 100)
+        every = await plan(listing._ALL, "merchant-7", *span, 51, None, None, "declined")
+        one = await plan(listing._BY_REFERENCE, "merchant-7", *span, 51, None, None, None, "order-1-failed")
+        plain = (*span, 51, None, None, None)
+        events = await plan(trail._ALL, *span, 51, None, None, "shop")
+        subject = await plan(trail._OF_SUBJECT, *plain, "payment", "some-id")
+    finally:
+        await owner.close()
+    assert "payment_of_merchant" in last
+    assert "payment_of_merchant" in every
+    assert "payment_ended_reference" in one
+    assert "payment_live_reference" in one
+    assert "event_pkey" in events
+    assert "event_of_subject" in subject
+    assert not any("Seq Scan" in text for text in (last, every, one, events, subject))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def test_the_pages_are_there() -> None:
         "approval-drop",
         "cost-spike",
         "double-charge",
+        "durability-unsafe",
         "fraud-spike",
         "ledger-imbalance",
         "ledger-writes-failing",

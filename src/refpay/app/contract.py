@@ -119,18 +119,17 @@ class Endpoint(Generic[G]):
         return [part for part, said in parts.items() if not said]
 
 
-Handler = Callable[[Services, Demand[G]], Awaitable[Reply | bytes]]
-# Of an endpoint that tells by itself who asks and for what: by a secret, or by a signature.
-RawHandler = Callable[[Services, Request], Awaitable[Response]]
+Handler = Callable[[Services, Demand[G]], Awaitable[Reply | Response | bytes]]
+Reader = Callable[[Endpoint[Any], Services, Request], Awaitable[Demand[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An endpoint and what answers it."""
+    """An endpoint, what answers it, and what reads its requests if that is not a bearer's JSON."""
 
     endpoint: Endpoint[Any]
-    handle: Handler[Any] | RawHandler
-    raw: bool = False
+    handle: Handler[Any]
+    read: Reader | None = None
 
 
 class Routes:
@@ -139,20 +138,13 @@ class Routes:
     def __init__(self) -> None:
         self.served: list[Served] = []
 
-    def serve_raw(self, endpoint: Endpoint[Any]) -> Callable[[RawHandler], RawHandler]:
-        """Have a function answer an endpoint that is not asked with a bearer token and JSON."""
-
-        def add(handle: RawHandler) -> RawHandler:
-            self.served.append(Served(endpoint, handle, raw=True))
-            return handle
-
-        return add
-
-    def serve(self, endpoint: Endpoint[G]) -> Callable[[Handler[G]], Handler[G]]:
-        """Have a function answer an endpoint."""
+    def serve(
+        self, endpoint: Endpoint[G], *, read: Reader | None = None
+    ) -> Callable[[Handler[G]], Handler[G]]:
+        """Have a function answer an endpoint; one with another auth model than bearer brings its reader."""
 
         def add(handle: Handler[G]) -> Handler[G]:
-            self.served.append(Served(endpoint, handle))
+            self.served.append(Served(endpoint, handle, read))
             return handle
 
         return add
@@ -165,8 +157,10 @@ def _is_said(part: tuple[object, ...] | Waived | None) -> bool:
 def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     yield from (RequestTooLarge, RequestTimedOut, RefpayError, InvariantViolation)
     yield from (RequestInvalid, CardDataRefused)
+    if endpoint.auth is not Auth.NONE:
+        yield from (RateLimited, DatabaseUnavailable)
     if endpoint.auth is Auth.BEARER:
-        yield from (CredentialRefused, RateLimited, DatabaseUnavailable)
+        yield CredentialRefused
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
     if endpoint.changes_state and endpoint.auth is Auth.BEARER:

@@ -1,13 +1,14 @@
 """Tokens for clients, keys for verifiers, approvals by second persons, and the door of signed requests."""
 
 import json
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Request, Response
 
 from moneypath.telemetry import correlation
 from refpay.app.bodies import NoQuery, ReasonBody, TokenForm
+from refpay.app.commands import NOBODY
 from refpay.app.contract import Auth, Demand, Endpoint, Routes, Waived
 from refpay.app.services import Services
 from refpay.app.views import ApprovalsView, ApprovalView, KeysView, TokenView
@@ -24,14 +25,20 @@ from refpay.identity.errors import (
 )
 from refpay.identity.principals import Scope
 from refpay.identity.signing import SignatureVerifier
-from refpay.payments.claims import Reply
+from refpay.payments.claims import Command, Reply
 from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
 routes: Final = Routes()
 _DECIDE: Final = (Scope.APPROVALS_DECIDE,)
 
 
-@routes.serve_raw(
+async def read_raw(_endpoint: Endpoint[Any], _services: Services, request: Request) -> Demand[Any]:
+    """Hand the request on as it came: it says in a way of its own who asks, or nobody needs to know."""
+    nobody = Command(NOBODY, "", b"", correlation.current() or "", "live")
+    return Demand(nobody, request.path_params, request)
+
+
+@routes.serve(
     Endpoint(
         "POST",
         "/v1/oauth/token",
@@ -43,10 +50,12 @@ _DECIDE: Final = (Scope.APPROVALS_DECIDE,)
         audit=Waived("what a token is used for is on record; a stranger could fill the disk with refusals"),
         problems=(TokenRequestInvalid, ClientRefused, GrantUnsupported, ScopeRefused, TokenRateExceeded),
         media_type="application/x-www-form-urlencoded",
-    )
+    ),
+    read=read_raw,
 )
-async def issue_token(services: Services, request: Request) -> Response:
+async def issue_token(services: Services, demand: Demand[Any]) -> Response:
     """Issue a token by client credentials."""
+    request: Request = demand.given
     given = request.headers.getlist("authorization")
     try:
         grant = services.tokens.grant(
@@ -62,7 +71,7 @@ async def issue_token(services: Services, request: Request) -> Response:
     )
 
 
-@routes.serve_raw(
+@routes.serve(
     Endpoint(
         "GET",
         "/.well-known/jwks.json",
@@ -72,7 +81,7 @@ async def issue_token(services: Services, request: Request) -> Response:
         scopes=Waived("public keys are public"),
     )
 )
-async def show_keys(services: Services, _request: Request) -> Response:
+async def show_keys(services: Services, _demand: Demand[NoQuery]) -> Response:
     """Read the public keys of tokens."""
     return Response(
         json.dumps(services.tokens.jwks()),

@@ -9,6 +9,7 @@ from refpay.app.views import (
     CardRangeChangeView,
     ReconciliationView,
     RefetchView,
+    RepairAwaitsView,
     RepairView,
     ReplayChangeView,
     RiskView,
@@ -160,9 +161,9 @@ async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
         "POST",
         "/v1/operations/duplicates/{provider}/refund",
         ReasonBody,
-        {200: RepairView},
+        {200: RepairView, 202: RepairAwaitsView},
         scopes=(Scope.OPERATIONS_REPAIR,),
-        audit=("duplicate.repair_ordered",),
+        audit=("duplicate.repair_ordered", "approval.requested", "approval.used"),
         problems=(ProviderUnknown, DuplicatesLeft),
     )
 )

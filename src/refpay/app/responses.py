@@ -21,8 +21,10 @@ _JSON: Final = "application/json"
 _FRAMEWORK: Final[dict[int, type[RefpayError]]] = {404: RouteUnknown, 405: MethodRefused}
 
 
-def make_response(answer: Reply | bytes) -> Response:
+def make_response(answer: Reply | Response | bytes) -> Response:
     """Return an answer's bytes as they are; a replay says so in a header."""
+    if isinstance(answer, Response):
+        return answer
     if isinstance(answer, bytes):
         return Response(answer, media_type=_JSON)
     status = answer.answer.status

@@ -1,14 +1,13 @@
 """Enforces what endpoints declare: who, under which key, and what; only then is anything handed on."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
 from refpay.app.commands import read_demand
-from refpay.app.contract import Handler, RawHandler, Served
+from refpay.app.contract import Served
 from refpay.app.errors import RateLimited
 from refpay.app.responses import answer_failures, make_response
 from refpay.app.services import Services
@@ -36,14 +35,12 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
 
 
 def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    endpoint, measures = served.endpoint, services.measures
+    endpoint, measures, read = served.endpoint, services.measures, served.read or read_demand
 
     async def serve(request: Request) -> Response:
-        if served.raw:
-            return await cast(RawHandler, served.handle)(services, request)
         since = measures.now()
         try:
-            demand = await read_demand(endpoint, services, request)
+            demand = await read(endpoint, services, request)
         except RefpayError as refusal:
             if isinstance(refusal, RateLimited):
                 measures.count_limited(refusal.limit)
@@ -53,6 +50,6 @@ def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[
                 outcome = "shed" if ours else "rejected"
                 measures.count_payment(endpoint.measured_as, "live", outcome, since=since)
             raise
-        return make_response(await cast(Handler[Any], served.handle)(services, demand))
+        return make_response(await served.handle(services, demand))
 
     return serve

@@ -296,6 +296,15 @@ class RefetchView(_View):
     changed: bool
 
 
+class RepairAwaitsView(_View):
+    """Nothing is given back before a second person has approved; then the same is asked again."""
+
+    provider: Provider
+    awaits: Literal["approval"]
+    approval_id: UUID
+    changed: Literal[False]
+
+
 class RepairView(_View):
     """What was given back, in minor units by currency."""
 

@@ -13,17 +13,21 @@ from refpay.ids import first_id
 
 # How many rows one page may look at for the sake of a filter that no index serves.
 SCANNED_MAXIMUM: Final = 2_000
-_BOUNDARY: Final = "SELECT id FROM audit.event WHERE id < $1 AND id >= $2 ORDER BY id DESC OFFSET $3 LIMIT 1"
+# The inner query is a fence: whatever is filtered outside, it reads one stretch of one index.
 _LIST: Final = """
-    SELECT id, seq, at, actor, action, subject_kind, subject_id, before, after, correlation_id
-    FROM audit.event
-    WHERE id < $1 AND id >= $2
-      AND ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5)
-      AND ($6::text IS NULL OR actor = $6) {subject}
+    WITH found AS MATERIALIZED (
+        SELECT id, seq, at, actor, action, subject_kind, subject_id, before, after, correlation_id
+        FROM audit.event WHERE id < $1 AND id >= $2 {found})
+    SELECT * FROM found
+    WHERE ($4::timestamptz IS NULL OR at >= $4) AND ($5::timestamptz IS NULL OR at < $5)
+      AND ($6::text IS NULL OR actor = $6)
     ORDER BY id DESC LIMIT $3
 """
-_ALL: Final = _LIST.format(subject="")
-_OF_SUBJECT: Final = _LIST.format(subject="AND subject_kind = $7 AND subject_id = $8")
+_ALL: Final = _LIST.format(found=f"ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}")
+_OF_SUBJECT: Final = _LIST.format(found="AND subject_kind = $7 AND subject_id = $8")
+_LAST_SCANNED: Final = (
+    "SELECT id FROM audit.event WHERE id < $1 AND id >= $2 ORDER BY id DESC OFFSET $3 LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,14 @@ class Trail:
         # An id begins with the millisecond of `at`, so the primary order is the one of time.
         upper, lower = after or first_id(wanted.at_to, later_by_ms=1), first_id(wanted.at_from)
         rest = (limit + 1, wanted.at_from, wanted.at_to, wanted.actor)
-        boundary = None
+        end = None
         async with self._database.transaction() as connection:
             if wanted.subject is not None:
                 rows = await connection.fetch(_OF_SUBJECT, upper, lower, *rest, *wanted.subject)
             else:
-                if wanted.actor is not None:
-                    boundary = await connection.fetchval(_BOUNDARY, upper, lower, SCANNED_MAXIMUM)
-                rows = await connection.fetch(_ALL, upper, boundary or lower, *rest)
+                rows = await connection.fetch(_ALL, upper, lower, *rest)
+                if len(rows) <= limit:
+                    end = await connection.fetchval(_LAST_SCANNED, upper, lower, SCANNED_MAXIMUM - 1)
         events = [
             {
                 **row,
@@ -76,4 +80,4 @@ class Trail:
             }
             for row in rows[:limit]
         ]
-        return Page(events, rows[limit - 1]["id"] if len(rows) > limit else boundary)
+        return Page(events, rows[limit - 1]["id"] if len(rows) > limit else end)

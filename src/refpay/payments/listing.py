@@ -12,23 +12,29 @@ from refpay.payments.repository import SELECT_PAYMENT, make_payment
 
 # How many rows one page may look at for the sake of a filter that no index serves.
 SCANNED_MAXIMUM: Final = 2_000
-_BOUNDARY: Final = """
+# The inner query is a fence: whatever is filtered outside, it reads one stretch of one index.
+_SCANNED: Final = f"""
+    {SELECT_PAYMENT} WHERE merchant = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}
+"""
+# Each half by its own partial index.
+_OF_REFERENCE: Final = f"""
+    {SELECT_PAYMENT}
+    WHERE merchant = $1 AND id < $2 AND id >= $3 AND (
+        merchant_reference = $8 AND status NOT IN ('declined', 'failed')
+        OR merchant_reference = $8 AND status IN ('declined', 'failed'))
+"""
+_LIST: Final = """
+    WITH found AS MATERIALIZED ({found}) SELECT * FROM found
+    WHERE ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
+      AND ($7::text IS NULL OR status = $7)
+    ORDER BY id DESC LIMIT $4
+"""
+_ALL: Final = _LIST.format(found=_SCANNED)
+_BY_REFERENCE: Final = _LIST.format(found=_OF_REFERENCE)
+_LAST_SCANNED: Final = """
     SELECT id FROM payments.payment WHERE merchant = $1 AND id < $2 AND id >= $3
     ORDER BY id DESC OFFSET $4 LIMIT 1
 """
-_LIST: Final = f"""{SELECT_PAYMENT}
-    WHERE merchant = $1 AND id < $2 AND id >= $3
-      AND ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
-      AND ($7::text IS NULL OR status = $7) {{reference}}
-    ORDER BY id DESC LIMIT $4
-"""
-_ALL: Final = _LIST.format(reference="")
-# Each half by its own partial index.
-_BY_REFERENCE: Final = _LIST.format(
-    reference="""AND (
-        merchant = $1 AND merchant_reference = $8 AND status NOT IN ('declined', 'failed')
-        OR merchant = $1 AND merchant_reference = $8 AND status IN ('declined', 'failed'))"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,18 @@ class Listing:
         upper = after or first_id(wanted.created_to, later_by_ms=1)
         lower = first_id(wanted.created_from)
         span = (wanted.created_from, wanted.created_to, wanted.status)
+        end = None
         async with self._database.transaction() as connection:
-            boundary = None
             if wanted.merchant_reference is not None:
+                reference = wanted.merchant_reference
                 rows = await connection.fetch(
-                    _BY_REFERENCE, merchant, upper, lower, limit + 1, *span, wanted.merchant_reference
+                    _BY_REFERENCE, merchant, upper, lower, limit + 1, *span, reference
                 )
             else:
-                if wanted.status is not None:
-                    boundary = await connection.fetchval(_BOUNDARY, merchant, upper, lower, SCANNED_MAXIMUM)
-                rows = await connection.fetch(_ALL, merchant, upper, boundary or lower, limit + 1, *span)
+                rows = await connection.fetch(_ALL, merchant, upper, lower, limit + 1, *span)
+                if len(rows) <= limit:
+                    end = await connection.fetchval(
+                        _LAST_SCANNED, merchant, upper, lower, SCANNED_MAXIMUM - 1
+                    )
         payments = [make_payment(row) for row in rows[:limit]]
-        return Page(payments, payments[-1].id if len(rows) > limit else boundary)
+        return Page(payments, payments[-1].id if len(rows) > limit else end)
