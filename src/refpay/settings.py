@@ -31,11 +31,18 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One acquirer's address and our credential there."""
+    """One acquirer's address, our credential there, and how long it may take by its own promise."""
 
     name: str
     url: str
     api_key: str = field(repr=False)
+    timeout_seconds: float = 2.0
+    attempts: int = 3
+
+    @property
+    def call_budget_seconds(self) -> float:
+        """Return the longest that one call may take, all attempts and pauses included."""
+        return call_budget_seconds(self.timeout_seconds, self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,6 @@ class Settings:
     catalogue_file: Path
     costs_file: Path
     acknowledgements_folder: Path
-    provider_timeout_seconds: float
-    provider_attempts: int
     settle_interval_seconds: float
     check_interval_seconds: float
     settle_deadline_seconds: float
@@ -96,9 +101,14 @@ class Settings:
     otlp_url: str | None
 
     @property
+    def provider_timeout_seconds(self) -> float:
+        """Return the longest that one attempt may take at any provider."""
+        return max(provider.timeout_seconds for provider in self.providers)
+
+    @property
     def call_budget_seconds(self) -> float:
-        """Return the longest that one provider call may take, all attempts and pauses included."""
-        return call_budget_seconds(self.provider_timeout_seconds, self.provider_attempts)
+        """Return the longest that a call may take at any provider."""
+        return max(provider.call_budget_seconds for provider in self.providers)
 
     @property
     def resolve_slack_seconds(self) -> float:
@@ -126,20 +136,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         listen_port=read.integer("REFPAY_LISTEN_PORT", 8080, 0, 65535),
         worker_port=read.integer("REFPAY_WORKER_PORT", 8081, 0, 65535),
         database=read_database(environment, user=None, secret="refpay_app_password"),  # noqa: S106 a file's name
-        providers=tuple(
-            ProviderSettings(
-                name=name,
-                url=read.url(f"REFPAY_{name.upper()}_URL", ("http", "https")),
-                api_key=read_secret(folder, f"{name}_api_key"),
-            )
-            for name in PROVIDER_NAMES
-        ),
+        providers=tuple(_read_provider(read, folder, name) for name in PROVIDER_NAMES),
         tokens_file=folder / "tokens.json",
         catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
         costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
         acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),
-        provider_timeout_seconds=read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30),
-        provider_attempts=read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10),
         settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
         settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
@@ -159,6 +160,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "while it is still being sent; raise the deadline or lower the timeout or the attempts"
         )
     return settings
+
+
+def _read_provider(read: "_Reader", folder: Path, name: str) -> ProviderSettings:
+    """Read one provider; its own time-out and attempts go before what all have in common."""
+    prefix = f"REFPAY_{name.upper()}"
+    seconds = read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30)
+    attempts = read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10)
+    return ProviderSettings(
+        name=name,
+        url=read.url(f"{prefix}_URL", ("http", "https")),
+        api_key=read_secret(folder, f"{name}_api_key"),
+        timeout_seconds=read.seconds(f"{prefix}_TIMEOUT_SECONDS", seconds, 0.01, 30),
+        attempts=read.integer(f"{prefix}_ATTEMPTS", attempts, 1, 10),
+    )
 
 
 def _read_risk(read: "_Reader") -> RiskSettings:

@@ -95,7 +95,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> None:
     """And show no secret."""
     settings = read_settings(environment)
-    assert (settings.provider_timeout_seconds, settings.provider_attempts) == (2, 3)
+    assert {(one.timeout_seconds, one.attempts) for one in settings.providers} == {(2, 3)}
     assert (settings.settle_interval_seconds, settings.check_interval_seconds) == (0.5, 1)
     assert settings.settle_deadline_seconds == 15
     assert settings.call_budget_seconds == 7
@@ -106,6 +106,15 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
     assert "secret-" not in repr(settings)
     assert settings.database.password == "secret-refpay_app_password"
     assert settings.messaging is None
+
+
+def test_a_providers_own_promise_goes_before_the_common_one(environment: dict[str, str]) -> None:
+    """The longest of all decides how long any call may take."""
+    own = {"REFPAY_SOUTH_TIMEOUT_SECONDS": "4", "REFPAY_SOUTH_ATTEMPTS": "2"}
+    settings = read_settings({**environment, **own, "REFPAY_PROVIDER_TIMEOUT_SECONDS": "1"})
+    assert [(one.timeout_seconds, one.attempts) for one in settings.providers] == [(1, 3), (4, 2)]
+    assert [one.call_budget_seconds for one in settings.providers] == [4, 8.5]
+    assert (settings.provider_timeout_seconds, settings.call_budget_seconds) == (4, 8.5)
 
 
 def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
@@ -130,7 +139,10 @@ def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
         ("REFPAY_PROVIDER_ATTEMPTS", "0", "1 to 10"),
         ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "nan", "0.01 to 30"),
         ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "soon", "0.01 to 30"),
+        ("REFPAY_NORTH_TIMEOUT_SECONDS", "31", "REFPAY_NORTH_TIMEOUT_SECONDS is '31', allowed: seconds"),
+        ("REFPAY_SOUTH_ATTEMPTS", "0", "REFPAY_SOUTH_ATTEMPTS is '0', allowed: a whole number from 1 to 10"),
         ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
+        ("REFPAY_SOUTH_TIMEOUT_SECONDS", "5", "a provider call may take 17 s"),
         ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_ACKNOWLEDGEMENTS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_RISK_WINDOW_SECONDS", "0", "1 to 3600"),

@@ -15,8 +15,16 @@ _PATHS: Final = {
     CallKind.AUTHORIZE: "/v1/authorizations",
     CallKind.CAPTURE: "/v1/captures",
     CallKind.REFUND: "/v1/refunds",
+    CallKind.VOID: "/v1/voids",
+    CallKind.PAYOUT: "/v1/payouts",
 }
-_DONE: Final = {CallKind.AUTHORIZE: "approved", CallKind.CAPTURE: "captured", CallKind.REFUND: "refunded"}
+_DONE: Final = {
+    CallKind.AUTHORIZE: "approved",
+    CallKind.CAPTURE: "captured",
+    CallKind.REFUND: "refunded",
+    CallKind.VOID: "voided",
+    CallKind.PAYOUT: "paid",
+}
 
 
 class NorthAdapter:
@@ -42,7 +50,7 @@ class NorthAdapter:
         if answer.status == 422:
             return Answer(Verdict.REFUSED)
         raise_for_refusal(answer)
-        return _read(answer, _DONE[call.kind])
+        return _read(answer, call.kind)
 
     async def _query(self, call: Call) -> Answer:
         answer = await exchange(
@@ -59,7 +67,7 @@ class NorthAdapter:
         kind = answer.body.get("kind")
         if kind not in list(_DONE):
             raise ProviderSilent("provider's answer lacks kind")
-        return _read(answer, _DONE[CallKind(kind)])
+        return _read(answer, CallKind(kind))
 
 
 def _describe(call: Call) -> Mapping[str, Any]:
@@ -73,18 +81,21 @@ def _describe(call: Call) -> Mapping[str, Any]:
     match call.kind:
         case CallKind.AUTHORIZE:
             body["card_token"] = call.card_token
-        case CallKind.CAPTURE:
+        case CallKind.CAPTURE | CallKind.VOID:
             body["authorization"] = call.parent
+        case CallKind.PAYOUT:
+            body["beneficiary"] = call.beneficiary
         case _:
             body["capture"] = call.parent
     return body
 
 
-def _read(answer: Exchange, done: str) -> Answer:
+def _read(answer: Exchange, kind: CallKind) -> Answer:
     status = require_text(answer, "status")
-    if status == done:
+    if status == _DONE[kind]:
         return Answer(Verdict.DONE, provider_reference=require_text(answer, "id"))
-    if status == "declined":
+    # Only an authorization has an issuer that could decline it.
+    if status == "declined" and kind is CallKind.AUTHORIZE:
         code = answer.body.get("decline_code")
         return Answer(
             Verdict.DECLINED,

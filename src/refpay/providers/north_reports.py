@@ -79,6 +79,8 @@ def _read_totals(sums: Mapping[str, Any]) -> Totals:
         captured_minor=_read_sum(sums["captured"]),
         refunded_minor=_read_sum(sums["refunded"]),
         fees_minor=_read_sum(sums["fees"]),
+        charged_back_minor=_read_sum(sums.get("charged_back", 0)),
+        reversed_minor=_read_sum(sums.get("reversed", 0)),
     )
 
 

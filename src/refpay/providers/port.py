@@ -15,6 +15,8 @@ class CallKind(StrEnum):
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     REFUND = "refund"
+    VOID = "void"
+    PAYOUT = "payout"
     QUERY = "query"
 
 
@@ -42,7 +44,8 @@ class Call:
     """One operation to be done, or asked about.
 
     `key` identifies the operation at the provider and never changes; `attempt` counts from 1. `parent` is
-    the provider's reference of the authorization (capture) or of the capture (refund). Nothing is sent
+    the provider's reference of the authorization (capture, void) or of the capture (refund); a void's `money`
+    is what is left of the authorization. A payout has a `beneficiary` instead: the merchant. Nothing is sent
     after `deadline`. A query needs the key and the deadline alone.
     """
 
@@ -53,6 +56,7 @@ class Call:
     money: Money | None = None
     card_token: str = field(default="", repr=False)
     parent: str = ""
+    beneficiary: str = ""
     attempt: int = 1
 
 

@@ -40,9 +40,10 @@ async def open_attempts(
             (NorthAdapter if provider.name == "north" else SouthAdapter)(session, provider)
             for provider in settings.providers
         )
+        seconds = {provider.name: provider.timeout_seconds for provider in settings.providers}
         yield {
             adapter.name: RecordedProvider(
-                TimedProvider(adapter, seconds=settings.provider_timeout_seconds),
+                TimedProvider(adapter, seconds=seconds[adapter.name]),
                 measures=measures,
                 clock=clock,
             )
@@ -64,7 +65,7 @@ async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSourc
                 session,
                 provider.url,
                 key,
-                listing_seconds=settings.provider_timeout_seconds,
+                listing_seconds=provider.timeout_seconds,
                 report_seconds=settings.report_timeout_seconds,
             )
             sources.append((NorthReports if north else SouthReports)(provider.name, access))
@@ -77,9 +78,10 @@ def make_resilient(
     """Add retries and, round them, the breaker."""
     # Jitter needs no secrecy.
     source = random.Random()  # noqa: S311
+    most = {provider.name: provider.attempts for provider in settings.providers}
     return {
         name: BreakingProvider(
-            RetriedProvider(provider, attempts=settings.provider_attempts, clock=clock, random_source=source),
+            RetriedProvider(provider, attempts=most[name], clock=clock, random_source=source),
             clock=clock,
             measures=measures,
         )

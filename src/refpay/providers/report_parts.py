@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,29 +106,35 @@ def read_notices(
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Control totals of one currency, in minor units."""
+    """Control totals of one currency, in minor units; a report without chargebacks need not state theirs."""
 
-    lines: int
-    captured_minor: int
-    refunded_minor: int
-    fees_minor: int
+    lines: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    fees_minor: int = 0
+    charged_back_minor: int = 0
+    reversed_minor: int = 0
 
 
 def require_totals(lines: Iterable[ReportLine], stated: Mapping[Currency, Totals]) -> None:
     """Raise ReportInvalid unless the lines add up to what the report states of them."""
-    found: dict[Currency, Totals] = {}
+    sums: Counter[tuple[Currency, MovementKind]] = Counter()
+    counts, fees = Counter[Currency](), Counter[Currency]()
     for line in lines:
-        sums = found.get(line.currency, Totals(0, 0, 0, 0))
-        capture = line.kind is MovementKind.CAPTURE
-        found[line.currency] = Totals(
-            sums.lines + 1,
-            sums.captured_minor + (line.amount_minor if capture else 0),
-            sums.refunded_minor + (0 if capture else line.amount_minor),
-            sums.fees_minor + line.fee_minor,
-        )
+        sums[line.currency, line.kind] += line.amount_minor
+        counts[line.currency] += 1
+        fees[line.currency] += line.fee_minor
     # A currency that is stated and has no line states zeros.
-    for currency in {*found, *stated}:
-        if found.get(currency, Totals(0, 0, 0, 0)) != stated.get(currency):
+    for currency in {*counts, *stated}:
+        found = Totals(
+            counts[currency],
+            sums[currency, MovementKind.CAPTURE],
+            sums[currency, MovementKind.REFUND],
+            fees[currency],
+            sums[currency, MovementKind.CHARGEBACK],
+            sums[currency, MovementKind.CHARGEBACK_REVERSAL],
+        )
+        if found != stated.get(currency):
             raise ReportInvalid(f"control totals differ from the lines: {currency}")
 
 

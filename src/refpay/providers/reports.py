@@ -34,6 +34,11 @@ class MovementKind(StrEnum):
 
     CAPTURE = "capture"
     REFUND = "refund"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
+
+
+_OWED: Final = (MovementKind.CAPTURE, MovementKind.CHARGEBACK_REVERSAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,10 @@ class ReportNotice:
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
-    """One movement in the provider's book; `key` is ours if all is well, `movement` is theirs."""
+    """One movement in the provider's book; `key` is ours if all is well, `movement` is theirs.
+
+    A chargeback and its reversal carry the key of the capture that they are about, and one `movement`.
+    """
 
     key: str
     movement: str
@@ -63,7 +71,7 @@ class ReportLine:
     @property
     def signed_minor(self) -> int:
         """Return what the movement adds to the provider's debt to us."""
-        return self.amount_minor if self.kind is MovementKind.CAPTURE else -self.amount_minor
+        return self.amount_minor if self.kind in _OWED else -self.amount_minor
 
 
 @dataclass(frozen=True, slots=True)

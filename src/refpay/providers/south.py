@@ -15,11 +15,15 @@ _PATHS: Final = {
     CallKind.AUTHORIZE: "/gateway/authorise",
     CallKind.CAPTURE: "/gateway/settle",
     CallKind.REFUND: "/gateway/refund",
+    CallKind.VOID: "/gateway/cancel",
+    CallKind.PAYOUT: "/gateway/payout",
 }
 _DONE: Final = {
     CallKind.AUTHORIZE: ("AUTHORISED", "authCode"),
     CallKind.CAPTURE: ("SETTLED", "settlementId"),
     CallKind.REFUND: ("REFUNDED", "refundId"),
+    CallKind.VOID: ("CANCELLED", "cancelId"),
+    CallKind.PAYOUT: ("PAID", "payoutId"),
 }
 # ISO 8583 response codes.
 _REASONS: Final = {
@@ -77,8 +81,10 @@ def _describe(call: Call) -> Mapping[str, str]:
     match call.kind:
         case CallKind.AUTHORIZE:
             form["cardToken"] = call.card_token
-        case CallKind.CAPTURE:
+        case CallKind.CAPTURE | CallKind.VOID:
             form["authCode"] = call.parent
+        case CallKind.PAYOUT:
+            form["payee"] = call.beneficiary
         case _:
             form["settlementId"] = call.parent
     return form
@@ -95,5 +101,5 @@ def _read(answer: Exchange, kind: CallKind, field: str) -> Answer:
         reason = answer.body.get("reason")
         code = _REASONS.get(reason, DeclineCode.OTHER) if isinstance(reason, str) else DeclineCode.OTHER
         return Answer(Verdict.DECLINED, decline_code=code)
-    # A capture or a refund has no issuer to decline it: the acquirer itself said no.
+    # The others have no issuer to decline them: the acquirer itself said no.
     return Answer(Verdict.REFUSED)

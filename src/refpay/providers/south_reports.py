@@ -20,10 +20,16 @@ from refpay.providers.report_parts import (
 from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
 
 _PATH: Final = "/gateway/settlement-files"
-_KINDS: Final = {"S": MovementKind.CAPTURE, "R": MovementKind.REFUND}
-_FIELDS: Final = {"H": 4, "D": 9, "C": 6, "T": 2}
-# Records come in this order: the head once, the details, the control records, the trailer once.
-_ORDER: Final = "HDCT"
+_KINDS: Final = {
+    "S": MovementKind.CAPTURE,
+    "R": MovementKind.REFUND,
+    "B": MovementKind.CHARGEBACK,
+    "W": MovementKind.CHARGEBACK_REVERSAL,
+}
+_FIELDS: Final = {"H": 4, "D": 9, "C": 6, "B": 4, "T": 2}
+# Records come in this order: the head once, the details, the control records and those of chargebacks,
+# the trailer once.
+_ORDER: Final = "HDCBT"
 
 
 class SouthReports:
@@ -52,10 +58,13 @@ class SouthReports:
         lines = [_read_line(record) for record in _only(records, "D")]
         if read_digits(trailers[0][1]) != len(lines):
             raise ReportInvalid("the trailer states another number of lines")
-        controls = _only(records, "C")
-        totals = {read_currency(record[1]): _read_totals(record) for record in controls}
-        if len(totals) < len(controls):
-            raise ReportInvalid("a currency has two control records")
+        chargebacks = _by_currency(records, "B")
+        totals = {
+            currency: _read_totals(record, chargebacks.pop(currency, None), currency)
+            for currency, record in _by_currency(records, "C").items()
+        }
+        if chargebacks:
+            raise ReportInvalid("a currency has a control record of chargebacks alone")
         require_totals(lines, totals)
         return Report(read_digits(head[1]), read_instant(head[2]), read_instant(head[3]), lines)
 
@@ -78,6 +87,14 @@ def _only(records: Sequence[list[str]], kind: str) -> list[list[str]]:
     return [record for record in records if record[0] == kind]
 
 
+def _by_currency(records: Sequence[list[str]], kind: str) -> dict[Currency, list[str]]:
+    controls = _only(records, kind)
+    found = {read_currency(record[1]): record for record in controls}
+    if len(found) < len(controls):
+        raise ReportInvalid("a currency has two control records")
+    return found
+
+
 def _read_line(record: Sequence[str]) -> ReportLine:
     currency = read_currency(record[6])
     if record[4] not in _KINDS:
@@ -94,10 +111,9 @@ def _read_line(record: Sequence[str]) -> ReportLine:
     )
 
 
-def _read_totals(record: Sequence[str]) -> Totals:
-    currency = read_currency(record[1])
-    captured, refunded, fees = (_read_amount(text, currency) for text in record[3:6])
-    return Totals(read_digits(record[2]), captured, refunded, fees)
+def _read_totals(record: Sequence[str], chargebacks: Sequence[str] | None, currency: Currency) -> Totals:
+    texts = (*record[3:6], *(chargebacks[2:4] if chargebacks else ()))
+    return Totals(read_digits(record[2]), *(_read_amount(text, currency) for text in texts))
 
 
 def _read_amount(text: str, currency: Currency) -> int:
