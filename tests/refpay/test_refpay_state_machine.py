@@ -35,7 +35,9 @@ from refpay.settings import DatabaseSettings, read_secret
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
 
-DEADLINES: Final = Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+DEADLINES: Final = dict.fromkeys(
+    ("north", "south"), Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+)
 SERIAL: Final = itertools.count(1)
 
 

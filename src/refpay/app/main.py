@@ -32,6 +32,7 @@ from refpay.operations.dead_letters import DeadLetters
 from refpay.operations.duplicates import Duplicates
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
+from refpay.payments.approvals import require_approval
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
@@ -67,13 +68,14 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 clock=clock,
                 journal=journal,
                 screening=Screening(settings.risk),
+                approve=require_approval(settings.payout_alone_max_minor),
             )
             operations = (
                 operation_routes(Routing(database, clock=clock), principals),
                 risk_routes(CardRanges(database, settings.risk, clock=clock), principals),
                 dead_letter_routes(DeadLetters(database, clock=clock), principals),
                 settlement_routes(Settlements(database, clock=clock), principals),
-                duplicate_routes(Duplicates(database, providers, clock, deadlines.last_send), principals),
+                duplicate_routes(Duplicates(database, providers, clock, deadlines), principals),
             )
             yield create_app(payments, operations, principals, database, measures)
     finally:

@@ -15,6 +15,10 @@ _INSERT_LINES = """
     INSERT INTO ledger.line (entry_id, account, currency, amount_minor)
     SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[])
 """
+_BALANCES = """
+    SELECT account, currency, sum(amount_minor) AS amount_minor FROM ledger.line
+    WHERE account = ANY ($1::text[]) GROUP BY account, currency
+"""
 _ENTRIES_OF = "SELECT operation_id, id FROM ledger.entry WHERE operation_id = ANY ($1::uuid[])"
 # Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
 _MISSING = """
@@ -48,6 +52,12 @@ async def read_entries_of(connection: Connection, operation_ids: Sequence[UUID])
     """Return the ids of entries by their operations."""
     rows = await connection.fetch(_ENTRIES_OF, operation_ids)
     return {row["operation_id"]: row["id"] for row in rows}
+
+
+async def read_balances(connection: Connection, accounts: Sequence[str]) -> Mapping[tuple[str, str], int]:
+    """Return the balances of accounts by account and currency, debit positive."""
+    rows = await connection.fetch(_BALANCES, accounts)
+    return {(row["account"], row["currency"]): int(row["amount_minor"]) for row in rows}
 
 
 async def read_missing(connection: Connection, asked: Sequence[Acknowledgement]) -> list[Acknowledgement]:

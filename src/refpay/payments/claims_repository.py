@@ -13,11 +13,24 @@ _CLAIM = """
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, key) DO NOTHING RETURNING key
 """
 _READ = """
-    SELECT fingerprint, operation_id, response_status, response_body FROM payments.idempotency_key
+    SELECT fingerprint, operation_id, response_status, response_body, reaped_at FROM payments.idempotency_key
 """
 _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
+"""
+# By state: only what was answered, and never while its operation, if it has one, is unresolved.
+_REAP = """
+    WITH reaped AS (
+        UPDATE payments.idempotency_key SET reaped_at = $1, response_body = NULL
+        WHERE (principal, key) IN (
+            SELECT principal, key FROM payments.idempotency_key AS kept
+            WHERE reaped_at IS NULL AND response_status IS NOT NULL AND claimed_at < $2
+              AND NOT EXISTS (SELECT FROM payments.operation
+                              WHERE id = kept.operation_id AND status IN ('started', 'indeterminate'))
+            ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT count(*) FROM reaped
 """
 
 
@@ -47,7 +60,13 @@ async def store(connection: Connection, *, principal: str, key: str, answer: Sto
         raise InvariantViolation("an answer has no idempotency key to be stored under")
 
 
+async def reap(connection: Connection, now: datetime, *, claimed_before: datetime, limit: int) -> int:
+    """Drop the answers of old keys, which then stand for a refusal; return how many."""
+    return int(await connection.fetchval(_REAP, now, claimed_before, limit))
+
+
 def _claim(row: Row) -> Claim:
     status, body = row["response_status"], row["response_body"]
-    answer = None if status is None else StoredAnswer(status, body)
-    return Claim(row["fingerprint"], row["operation_id"], answer)
+    reaped = row["reaped_at"] is not None
+    answer = None if status is None or reaped else StoredAnswer(status, body)
+    return Claim(row["fingerprint"], row["operation_id"], answer, reaped)

@@ -17,6 +17,7 @@ from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
+from refpay.payments.upkeep import Upkeep
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
@@ -26,6 +27,7 @@ from refpay.worker.messages import open_messages
 from refpay.worker.reconciling import open_reconciliation
 
 _CHARGE_SECONDS: Final = 1.0
+_UPKEEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,29 @@ async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async with open_journal(folder, service="refpay-worker", clock=clock) as journal:
         settler = Settler(parts.database, measures=parts.measures, clock=clock, journal=journal)
         resolver = Resolver(
-            parts.database, parts.providers, settler=settler, clock=clock, pause_seconds=interval
+            parts.database,
+            parts.providers,
+            settler=settler,
+            clock=clock,
+            pause_seconds=interval,
+            attempt_seconds=parts.settings.provider_timeout_seconds,
         )
         yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
+
+
+@asynccontextmanager
+async def keep_up(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Let old authorizations expire, and drop the answers of old idempotency keys."""
+    upkeep = Upkeep(
+        parts.database,
+        parts.clock,
+        authorization_lifetime=timedelta(seconds=parts.settings.authorization_lifetime_seconds),
+        key_retention=timedelta(seconds=parts.settings.key_retention_seconds),
+    )
+    yield (
+        Loop("expire", upkeep.expire, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
+        Loop("reap", upkeep.reap, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
+    )
 
 
 @asynccontextmanager
@@ -114,6 +136,7 @@ async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
+    keep_up,
     check_integrity,
     charge_capacity,
     probe_durability,
