@@ -172,7 +172,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             raise StartRefused(
                 f"REFPAY_SETTLE_DEADLINE_SECONDS is {provider.settle_seconds:g}, but a call to "
                 f"{provider.name} may take {budget:g} s (timeout x attempts, pauses, slack), so an operation "
-                "could be judged while it is still being sent; raise the deadline or lower the timeout or the attempts"
+                "could be judged while it is still being sent; raise the deadline or lower the timeout or "
+                "the attempts"
             )
     return settings
 

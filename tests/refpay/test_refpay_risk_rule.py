@@ -30,8 +30,11 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SERIAL: Final = itertools.count(1)
 INSERT: Final = """
     INSERT INTO payments.payment (
-        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
-    VALUES ($1, 'model', $1::uuid::text, $2, $3, 'EUR', $4, 'north', $5)
+        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at,
+        captured_minor, refunded_minor)
+    SELECT $1, 'model', $1::uuid::text, $2::text, $3::bigint, 'EUR', $4, 'north', $5,
+           CASE WHEN $2 IN ('captured', 'refunded') THEN $3 ELSE 0 END,
+           CASE WHEN $2 = 'refunded' THEN $3 ELSE 0 END
 """
 
 

@@ -91,7 +91,7 @@ class Payments:
         self._deadlines = deadlines
         self._measures = measures
         self._clock = clock
-        self._settler = Settler(database, measures=measures, clock=clock, journal=journal)
+        self.settler = Settler(database, measures=measures, clock=clock, journal=journal)
         self._in_flight = 0
 
     async def authorize(self, command: Command, order: Order) -> Reply:
@@ -245,7 +245,7 @@ class Payments:
         subject, operation = intent.subject, intent.operation
         with self._measures.payment(operation.kind, command.traffic, since=since) as handle:
             finding = await self._call(intent)
-            settlement = await self._settler.settle_patiently(operation, finding, actor=operation.principal)
+            settlement = await self.settler.settle_patiently(operation, finding, actor=operation.principal)
             if settlement is None:
                 # Whatever the provider said, it is not on record: that is what indeterminate means.
                 handle.finish("indeterminate", subject.provider)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
@@ -97,23 +97,25 @@ class Webhooks:
         await self._settler.run(take, ledger_kind(event.call, event.finding))
 
     async def apply_line(self, provider: str, line: ReportLine) -> None:
-        """Take a movement of a settlement report; repeating it changes nothing."""
+        """Take a movement of a settlement report, once by what it says."""
+        try:
+            key = UUID(line.key)
+        except ValueError:
+            # Nothing of ours; the comparison says so.
+            return
         kind = _EVENTS.get(line.kind, EventKind.OPERATION)
         moved = Finding(OperationStatus.SUCCEEDED, provider_reference=line.movement)
         event = ProviderEvent(
-            id=UUID(line.key),
+            id=uuid5(key, f"{line.kind} {line.movement} {line.amount_minor} {line.currency}"),
             kind=kind,
-            key=UUID(line.key),
+            key=key,
             call=CallKind.REFUND if line.kind is MovementKind.REFUND else CallKind.CAPTURE,
             money=Money(line.amount_minor, line.currency),
             finding=moved if kind is EventKind.OPERATION else None,
             movement=line.movement,
         )
 
-        async def take(connection: Connection) -> Sequence[Settlement]:
-            return await self._take(connection, provider, event, self._clock.now())
-
-        await self._settler.run(take, ledger_kind(event.call, event.finding))
+        await self.apply(provider, event)
 
     async def _take(
         self, connection: Connection, provider: str, event: ProviderEvent, now: datetime

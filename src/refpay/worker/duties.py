@@ -11,13 +11,13 @@ from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ledger.acknowledged import AcknowledgementReader
-from refpay.ledger.journal import open_journal
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.payments.upkeep import Upkeep
+from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
@@ -40,6 +40,7 @@ class Parts:
     measures: Measures
     clock: Clock
     costs: CostModel
+    settler: Settler
 
 
 Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
@@ -49,18 +50,15 @@ Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
 async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Ask the providers about every operation that has no outcome."""
     clock, interval = parts.clock, parts.settings.settle_interval_seconds
-    folder = parts.settings.acknowledgements_folder
-    async with open_journal(folder, service="refpay-worker", clock=clock) as journal:
-        settler = Settler(parts.database, measures=parts.measures, clock=clock, journal=journal)
-        resolver = Resolver(
-            parts.database,
-            parts.providers,
-            settler=settler,
-            clock=clock,
-            pause_seconds=interval,
-            attempt_seconds=parts.settings.provider_timeout_seconds,
-        )
-        yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
+    resolver = Resolver(
+        parts.database,
+        parts.providers,
+        settler=parts.settler,
+        clock=clock,
+        pause_seconds=interval,
+        attempt_seconds=parts.settings.provider_timeout_seconds,
+    )
+    yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
 
 
 @asynccontextmanager
@@ -129,7 +127,12 @@ async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Compare our ledger with the providers' settlement reports, and show where they differ."""
     async with open_reconciliation(
-        parts.settings, parts.database, parts.measures, parts.clock, parts.costs
+        parts.settings,
+        parts.database,
+        parts.measures,
+        parts.clock,
+        parts.costs,
+        take=Webhooks(parts.settler, clock=parts.clock).apply_line,
     ) as loops:
         yield loops
 
