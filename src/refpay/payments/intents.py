@@ -43,7 +43,6 @@ from refpay.risk.model import Assessment, Attempt
 from refpay.risk.rules import HARMLESS
 from refpay.risk.screening import Screening
 
-OPERATIONS_MAXIMUM: Final = 100
 _WITHOUT_EFFECT: Final = (OperationStatus.DECLINED, OperationStatus.FAILED)
 
 # Raises what refuses a payout that nobody else has approved; called before anything is written.
@@ -218,8 +217,10 @@ class Planner:
             raise OperationInFlight(f"payment has an operation that has not ended: {payment.id}")
         if payment.status not in step.moves:
             raise StateRefused(f"payment is {payment.status}, needed to {kind}: {', '.join(step.moves)}")
-        if len(operations) >= OPERATIONS_MAXIMUM:
-            raise StateRefused(f"payment has {len(operations)} operations, allowed: {OPERATIONS_MAXIMUM}")
+        if len(operations) >= repository.OPERATIONS_MAXIMUM:
+            raise StateRefused(
+                f"payment has {len(operations)} operations, allowed: {repository.OPERATIONS_MAXIMUM}"
+            )
         return payment, operations
 
     async def _intend(

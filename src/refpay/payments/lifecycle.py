@@ -135,6 +135,53 @@ SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One step of the saga: what ends it, what takes it back, who does that, and until when."""
+
+    kind: OperationKind
+    definitive: str
+    compensation: str
+    runs: str
+    deadline: str
+
+
+_ANSWER: Final = "answer, query, webhook"
+_REPORTED: Final = f"{_ANSWER}, settlement report"
+_PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
+_BREAK: Final = "none by machine; a reconciliation break for people"
+SAGA: Final = (
+    Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
+    Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
+    Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
+    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew after an hour", "worker", "until it is definitive"),
+    Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
+    Leg(_K.PAYOUT, _ANSWER, _BREAK, "worker", _PROMISE),
+    Leg(
+        _K.CHARGEBACK,
+        "webhook, settlement report",
+        "chargeback_reversal, by the provider",
+        "provider",
+        "none",
+    ),
+    Leg(_K.CHARGEBACK_REVERSAL, "webhook, settlement report", "a new chargeback", "provider", "none"),
+    Leg(
+        _K.UNDO_AUTHORIZE,
+        _ANSWER,
+        "none: it takes back, and is sent until it is",
+        "worker",
+        "until it is definitive",
+    ),
+    Leg(
+        _K.UNDO_CAPTURE,
+        _REPORTED,
+        "none: it takes back, and is sent until it is",
+        "worker",
+        "until it is definitive",
+    ),
+)
+
+
 def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
     """Yield every change of status that some step makes."""
     for source in LIFE_CYCLE[_K.AUTHORIZE].moves:

@@ -19,6 +19,7 @@ from refpay.payments.model import (
 )
 
 PAUSE_MOST_SECONDS: Final = 5.0
+OPERATIONS_MAXIMUM: Final = 100
 
 _PAYMENT = """
     SELECT id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
@@ -92,6 +93,7 @@ _LOCK_EXPIRED = f"""
           SELECT FROM payments.operation
           WHERE payment_id = payment.id AND (status IN ('started', 'indeterminate')
                 OR kind = 'expiry' AND created_at > $2))
+      AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
     ORDER BY created_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
@@ -305,7 +307,10 @@ async def lock_expired(
     connection: Connection, *, before: datetime, tried_before: datetime, limit: int
 ) -> Sequence[Payment]:
     """Return payments with an old hold, without an operation on its way, and lock them; nobody waits."""
-    return [_payment(row) for row in await connection.fetch(_LOCK_EXPIRED, before, tried_before, limit)]
+    return [
+        _payment(row)
+        for row in await connection.fetch(_LOCK_EXPIRED, before, tried_before, limit, OPERATIONS_MAXIMUM)
+    ]
 
 
 def _payment(row: Row) -> Payment:
