@@ -1,8 +1,8 @@
 """How many authorizations a second one API process takes, against pgbench with the same SQL.
 
 Run `python benchmarks/refpay_authorize.py`. Real PostgreSQL with `fsync` on, the whole API (auth, audit,
-telemetry, outbox, two transactions) in one process, once with acquirers that answer in process and once over HTTP,
-and a client in a process of its own. The candidates run interleaved, a few seconds each in turn; the
+telemetry, outbox, two transactions) in one process, once with acquirers that answer in process and once over
+HTTP, and a client in a process of its own. The candidates run interleaved, a few seconds each in turn; the
 ratios are medians of neighbours. Trust the ratios, not the rates.
 """
 
@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import measuring
-from refpay_authorize_pgbench import Pgbench, statement_by_statement
-
 from moneypath.stack import binaries, postgres
 from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
@@ -29,6 +27,7 @@ from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 from refpay.db.upgrade import upgrade_schema
 from refpay.settings import DatabaseSettings
+from refpay_authorize_pgbench import SCRIPTS, Pgbench
 
 HERE = Path(__file__).parent
 ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
@@ -86,9 +85,9 @@ class Processors:
             # With the time of children that have ended: a backend of pgbench's is gone by then.
             ticks[int(file.parent.name)] = sum(map(int, fields[11:15]))
         for name, pid in self._pids.items():
-            used[name] = sum(
-                spent for each, spent in ticks.items() if each == pid or parents.get(each) == pid
-            ) / tick
+            used[name] = (
+                sum(spent for each, spent in ticks.items() if each == pid or parents.get(each) == pid) / tick
+            )
         return used
 
     def split(self) -> dict[str, float]:
@@ -147,12 +146,19 @@ class Bench:
             urls[name] = f"http://127.0.0.1:{port}"
             command = (
                 *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
-                *("--book", str(self._folder / f"{name}.db"), "--secrets-folder", str(self._folder / "secrets")),
+                *(
+                    "--book",
+                    str(self._folder / f"{name}.db"),
+                    "--secrets-folder",
+                    str(self._folder / "secrets"),
+                ),
                 *("--decline-rate", "0", "--latency-ms", "0"),
             )
-            await self._start(ServerSpec(
-                name=name, command=command, ready=http_ready(f"{urls[name]}/readyz"), env=python_path()
-            ))
+            await self._start(
+                ServerSpec(
+                    name=name, command=command, ready=http_ready(f"{urls[name]}/readyz"), env=python_path()
+                )
+            )
         return urls
 
     async def start_api(self, name: str, build: tuple[str, ...], acquirers: Mapping[str, str]) -> int:
@@ -168,10 +174,15 @@ class Bench:
             "REFPAY_SECRETS_FOLDER": str(self._folder / "secrets"),
             "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
             "REFPAY_NATS_URL": "nats://127.0.0.1:1",
-            **{f"REFPAY_{each.upper()}_URL": acquirers.get(each, "http://127.0.0.1:1") for each in ("north", "south")},
+            **{
+                f"REFPAY_{each.upper()}_URL": acquirers.get(each, "http://127.0.0.1:1")
+                for each in ("north", "south")
+            },
         }
         ready = http_ready(f"http://127.0.0.1:{port}/readyz")
-        await self._start(ServerSpec(name=name, command=(sys.executable, *build), ready=ready, env=environment))
+        await self._start(
+            ServerSpec(name=name, command=(sys.executable, *build), ready=ready, env=environment)
+        )
         return port
 
     def client(self, stack: ExitStack, run: str, port: int) -> Child:
@@ -210,10 +221,9 @@ async def measure(rounds: int, seconds: float) -> dict[str, list[dict[str, Any]]
                 "in process": bench.client(stack, "i", inside),
                 "over HTTP": bench.client(stack, "o", outside),
             }
-            scripts = {"pgbench, statement by statement": statement_by_statement()}
             pgbenches = {
                 name: bench.pgbench(f"script{number}", script, number * 1_000_000_000)
-                for number, (name, script) in enumerate(scripts.items())
+                for number, (name, script) in enumerate(SCRIPTS.items())
             }
             processors = Processors(bench.pids)
 

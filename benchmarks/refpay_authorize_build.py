@@ -1,4 +1,4 @@
-"""Run the API with acquirers in its own process: they approve at once. All round them is the product's own."""
+"""Run the API with acquirers in its own process that approve at once; all round them is the product's own."""
 
 import sys
 from pathlib import Path

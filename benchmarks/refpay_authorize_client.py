@@ -1,4 +1,4 @@
-"""A client that costs next to nothing: keep-alive connections in a process of its own, each waiting for its answer.
+"""A client that costs next to nothing: connections in a process of its own, each waiting for its answer.
 
 What standard input says, a line each, is done and told on standard output as JSON: `new 2.5` authorizes
 new payments for so many seconds, `again 2.5` asks once more for what was authorized last. `--trivial`
@@ -23,7 +23,10 @@ HEAD = (
     "POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
     "Content-Type: application/json\r\nIdempotency-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
 )
-ORDER = '{{"merchant_reference":"{key}","amount_minor":{amount},"currency":"EUR","card_token":"tok_{range}_{card:016x}"}}'
+ORDER = (
+    '{{"merchant_reference":"{key}","amount_minor":{amount},"currency":"EUR",'
+    '"card_token":"tok_{range}_{card:016x}"}}'
+)
 TRIVIAL = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}"
 
 

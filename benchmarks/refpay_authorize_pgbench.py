@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refpay.audit import repository as audit
+from refpay.db.pool import _BY_KEY
 from refpay.outbox import repository as outbox
+from refpay.payments import batch_repository as batches
 from refpay.payments import claims_repository as claims
 from refpay.payments import repository as payments
 from refpay.providers import routing_repository as routing
 from refpay.risk import repository as risk
 
 CLIENTS = 32
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in _BY_KEY.items())
 # Payment, operation, key at the provider, two audit records, and so on: one serial number each.
 SERIAL = "\\set n :n + 1\n\\set amount random(100, 50000)\n\\set range random(411111, 411150)\n"
 
@@ -46,17 +49,40 @@ def record(kind: int, action: str, after: str, before: str = "NULL", subject: st
     return fill(audit._INSERT, values | {5: f"'{subject}'", 7: before})
 
 
-def statement_by_statement() -> str:
-    """Return both transactions as the service runs them when nothing is batched: a trip for each statement."""
-    # With blanks, as `json.dumps` leaves them; without, pgbench takes `:null` for a variable.
-    facts = '\'{"status": "%s", "captured_minor": 0, "refunded_minor": 0, "refund_reserved_minor": 0}\''
-    begun = (
-        '\'{"payment": "00000000-0000-0000-0000-000000000000", "provider": "north", '
-        '"status": "started", "amount_minor": 4200, "currency": "EUR"}\''
-    )
-    ended = '\'{"status": "succeeded", "provider_reference": "ref-1", "decline_code": null}\''
-    event = "rpad('{', 330, 'x')"
-    new_payment = [unique(0), "'shop'", KEY, "'authorizing'", ":amount", "'EUR'", ":range::text", "'north'", NOW]
+# With blanks, as `json.dumps` leaves them; without, pgbench takes `:null` for a variable.
+FACTS = '{"status": "%s", "captured_minor": 0, "refunded_minor": 0, "refund_reserved_minor": 0}'
+BEGUN = (
+    '{"payment": "00000000-0000-0000-0000-000000000000", "provider": "north", '
+    '"status": "started", "amount_minor": 4200, "currency": "EUR"}'
+)
+ENDED = '{"status": "succeeded", "provider_reference": "ref-1", "decline_code": null}'
+STARTED = '{"status": "started"}'
+EVENT = "rpad('{', 330, 'x')"
+
+
+def read_first() -> list[str]:
+    """Return what an authorization reads before it is begun."""
+    return [
+        fill(risk._BLOCKED_AND_RECENT, [
+            "ARRAY[:range::text]", "ARRAY[:amount <= 500]", "clock_timestamp() - interval '60 s'", "500", "256",
+        ]),
+        fill(routing._READ, []),
+    ]  # fmt: skip
+
+
+def one_by_one() -> str:
+    """Return both transactions as the service runs them for one authorization by itself, a trip a statement."""
+    new_payment = [
+        unique(0),
+        "'shop'",
+        KEY,
+        "'authorizing'",
+        ":amount",
+        "'EUR'",
+        ":range::text",
+        "'north'",
+        NOW,
+    ]
     new_operation = [
         *(unique(1), unique(0), "'authorize'", "'started'", ":amount", unique(2), "'shop'", KEY),
         *("'correlation-of-a-request-of-pgbench'", NOW, "clock_timestamp() + interval '6 s'", SOON, SOON),
@@ -66,25 +92,77 @@ def statement_by_statement() -> str:
         SERIAL,
         "BEGIN;\n",
         fill(claims._CLAIM, ["'shop'", KEY, "sha256('x')", unique(1), NOW]),
-        fill(risk._BLOCKED, [":range::text"]),
-        fill(routing._READ, []),
+        *read_first(),
         fill(payments._INSERT_PAYMENT, new_payment),
         fill(payments._INSERT_OPERATION, new_operation),
-        record(3, "authorize.begun", begun),
+        record(3, "authorize.begun", f"'{BEGUN}'"),
         "COMMIT;\n",
         "BEGIN;\n",
         fill(f"{payments._PAYMENT} FOR NO KEY UPDATE", [unique(0)]),
         fill(f"{payments._OPERATION} WHERE id = $1 FOR NO KEY UPDATE", [unique(1)]),
+        fill(f"{payments._OPERATION} WHERE payment_id = $1 ORDER BY created_at, id", [unique(0)]),
         fill(payments._SETTLE_OPERATION, settled),
         fill(payments._UPDATE_PAYMENT, [unique(0), "'authorized'", "0", "0", "0"]),
-        record(4, "authorize.succeeded", ended, '\'{"status": "started"}\''),
-        record(5, "payment.changed", facts % "authorized", facts % "authorizing", "payment"),
-        fill(f"{payments._OPERATION} WHERE payment_id = $1 ORDER BY created_at, id", [unique(0)]),
-        fill(outbox._INSERT, [unique(6), unique(1), "'payment.authorized'", event, NOW, "'{}'"]),
+        record(4, "authorize.succeeded", f"'{ENDED}'", f"'{STARTED}'"),
+        record(5, "payment.changed", f"'{FACTS % 'authorized'}'", f"'{FACTS % 'authorizing'}'", "payment"),
+        fill(outbox._INSERT, [unique(6), unique(1), "'payment.authorized'", EVENT, NOW, "'{}'"]),
         fill(claims._STORE, ["'shop'", KEY, "201", BODY]),
         "COMMIT;\n",
     ]
     return "".join(lines)
+
+
+def batched(*, transactions: bool) -> str:
+    """Return the statements of the service's batches with one authorization each.
+
+    Without `transactions` they are the two that write and nothing else, each its own transaction: two trips, the
+    least that two phases can have.
+    """
+    begin, commit = ("BEGIN;\n", "COMMIT;\n") if transactions else ("", "")
+    correlation = "'correlation-of-a-request-of-pgbench'"
+    intent = [
+        *(unique(0), "'shop'", KEY, ":amount", "'EUR'", ":range::text", "'north'", unique(1), "'authorize'"),
+        *(unique(2), KEY, "sha256('x')", correlation, unique(3), "'authorize.begun'", f"'{BEGUN}'"),
+    ]
+    settled = [
+        *(unique(1), unique(0), "'authorized'", "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'", "'shop'"),
+        *(KEY, "201", BODY, unique(6), "'payment.authorized'", EVENT, "'{}'"),
+    ]
+    ended = [
+        unique(1),
+        unique(4),
+        NOW,
+        "'shop'",
+        "'authorize.succeeded'",
+        "'operation'",
+        f"{unique(1)}::text",
+    ]
+    moved = [unique(1), unique(5), NOW, "'shop'", "'payment.changed'", "'payment'", f"{unique(0)}::text"]
+    ended += [f"'{STARTED}'", f"'{ENDED}'", correlation]
+    moved += [f"'{FACTS % 'authorizing'}'", f"'{FACTS % 'authorized'}'", correlation]
+    records = [f"ARRAY[{one}, {other}]" for one, other in zip(ended, moved, strict=True)]
+    reading = [fill(claims._READ_SEVERAL, ["ARRAY['shop']", f"ARRAY[{KEY}]"]), *read_first()]
+    lines = [
+        SERIAL,
+        begin,
+        *(reading if transactions else ()),
+        fill(batches._INTEND, [
+            *(f"ARRAY[{one}]" for one in intent),
+            *("'authorizing'", "'started'", NOW, "clock_timestamp() + interval '6 s'", SOON),
+        ]),
+        commit,
+        begin,
+        fill(batches._SETTLE, [*(f"ARRAY[{one}]" for one in settled), "'authorizing'", "'started'", *records]),
+        commit,
+    ]  # fmt: skip
+    return "".join(lines)
+
+
+SCRIPTS = {
+    "pgbench, a trip a statement": one_by_one(),
+    "pgbench, the batches' transactions": batched(transactions=True),
+    "pgbench, one call a phase": batched(transactions=False),
+}
 
 
 class Pgbench:
@@ -93,7 +171,7 @@ class Pgbench:
     def __init__(self, server: Path, url: str, password: str, script: str, file: Path, *, start: int) -> None:
         self._program = server.with_name("pgbench")
         self._url = url
-        self._environment = {**os.environ, "PGPASSWORD": password}
+        self._environment = {**os.environ, "PGPASSWORD": password, "PGOPTIONS": OPTIONS}
         self._file = file
         self._next = start
         file.write_text(script, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from refpay.identity.principals import Principal
+from refpay.payments.errors import KeyReused
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ class Claim:
     fingerprint: bytes
     operation_id: UUID | None
     answer: StoredAnswer | None
+
+    def replay_to(self, command: Command) -> Reply | None:
+        """Return the stored answer if there is one; raises KeyReused for another request."""
+        if self.fingerprint != command.fingerprint:
+            raise KeyReused("the idempotency key was used for another request: mint a new one")
+        return None if self.answer is None else Reply(self.answer, replayed=True)
 
 
 def fingerprint(method: str, path: str, body: Any) -> bytes:

@@ -24,7 +24,7 @@ from refpay.payments.errors import (
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Order, Payment, PaymentStatus
 from refpay.providers.port import Call, CallKind
 from refpay.providers.registry import CallableProvider
-from refpay.providers.routing import choose_provider
+from refpay.providers.routing import Route, choose_provider
 from refpay.providers.routing_repository import read_routes
 from refpay.risk.model import Assessment, Attempt
 from refpay.risk.rules import HARMLESS
@@ -57,29 +57,29 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Planner:
-    """Plans inside the caller's transaction; each method raises what refuses the operation.
+class Draft:
+    """What an intent is made of, decided from what is known: it reads nothing and writes nothing."""
 
-    Without a screening, risk is not asked and everything is allowed.
-    """
-
-    connection: Connection
     command: Command
     operation_id: UUID
     now: datetime
     deadlines: Deadlines
-    providers: Mapping[str, CallableProvider]
-    screening: Screening | None
 
-    async def authorize(self, order: Order) -> Intent:
-        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
-        attempt = Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
-        assessment = await self._screen(attempt)
+    def attempt(self, order: Order) -> Attempt:
+        """Return what risk sees of an order."""
+        return Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
+
+    def authorization(
+        self,
+        order: Order,
+        routes: Sequence[Route],
+        providers: Mapping[str, CallableProvider],
+        assessment: Assessment,
+    ) -> Intent:
+        """Return a new payment at the provider that routing chooses; raises what refuses it for now."""
         merchant = self.command.principal.name
-        provider = choose_provider(
-            await read_routes(self.connection), merchant=merchant, merchant_reference=order.merchant_reference
-        )
-        self.providers[provider].require_closed()
+        provider = choose_provider(routes, merchant=merchant, merchant_reference=order.merchant_reference)
+        providers[provider].require_closed()
         payment = Payment(
             id=mint_id(self.now),
             merchant=merchant,
@@ -94,13 +94,72 @@ class Planner:
             refund_reserved_minor=0,
             created_at=self.now,
         )
-        if not await repository.insert_payment(self.connection, payment):
+        amount = order.money.amount_minor
+        intent = self.intent(payment, OperationKind.AUTHORIZE, amount, card_token=order.card_token)
+        return replace(intent, assessment=assessment)
+
+    def intent(
+        self,
+        payment: Payment,
+        kind: OperationKind,
+        amount_minor: int,
+        *,
+        card_token: str = "",
+        parent: str = "",
+    ) -> Intent:
+        """Return an operation that begins now, and its call."""
+        operation = Operation(
+            id=self.operation_id,
+            payment_id=payment.id,
+            kind=kind,
+            status=OperationStatus.STARTED,
+            amount_minor=amount_minor,
+            provider_key=mint_id(self.now),
+            provider_reference=None,
+            decline_code=None,
+            principal=self.command.principal.name,
+            idempotency_key=self.command.key,
+            correlation_id=self.command.correlation_id,
+            created_at=self.now,
+            call_deadline=self.now + self.deadlines.call,
+            settle_after=self.now + self.deadlines.settle,
+            next_query_at=self.now + self.deadlines.settle,
+            query_attempts=0,
+        )
+        call = Call(
+            kind=CallKind(kind.value),
+            key=operation.provider_key,
+            deadline=self.now + self.deadlines.last_send,
+            reference=payment.merchant_reference,
+            money=payment.money(amount_minor),
+            card_token=card_token,
+            parent=parent,
+        )
+        return Intent(payment, operation, call)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans inside the caller's transaction; each method raises what refuses the operation.
+
+    Without a screening, risk is not asked and everything is allowed.
+    """
+
+    connection: Connection
+    draft: Draft
+    providers: Mapping[str, CallableProvider]
+    screening: Screening | None
+
+    async def authorize(self, order: Order) -> Intent:
+        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
+        attempt = self.draft.attempt(order)
+        assessment = await self._screen(attempt)
+        routes = await read_routes(self.connection)
+        intent = self.draft.authorization(order, routes, self.providers, assessment)
+        if not await repository.insert_payment(self.connection, intent.payment):
             raise ReferenceInUse(f"merchant_reference has a live charge: {order.merchant_reference}")
         await note_suspicious(self.connection, attempt, assessment)
-        intent = await self._intend(
-            payment, OperationKind.AUTHORIZE, order.money.amount_minor, card_token=order.card_token
-        )
-        return replace(intent, assessment=assessment)
+        return await self._write(intent)
 
     async def capture(self, payment_id: UUID, amount_minor: int | None) -> Intent:
         """Plan the one capture of an authorization: all of it, or the given part."""
@@ -141,62 +200,34 @@ class Planner:
         if self.screening is None:
             return HARMLESS
         assessment = await self.screening.screen(self.connection, attempt)
-        await refuse_blocked(self.connection, attempt, assessment, correlation_id=self.command.correlation_id)
+        await refuse_blocked(
+            self.connection, attempt, assessment, correlation_id=self.draft.command.correlation_id
+        )
         return assessment
 
     async def _lock(self, payment_id: UUID) -> Payment:
         payment = await repository.lock_payment(self.connection, payment_id)
         # Somebody else's payment looks like none at all.
-        if payment is None or payment.merchant != self.command.principal.name:
+        if payment is None or payment.merchant != self.draft.command.principal.name:
             raise PaymentUnknown(f"there is no such payment: {payment_id}")
         self.providers[payment.provider].require_closed()
         return payment
 
     async def _intend(
-        self,
-        payment: Payment,
-        kind: OperationKind,
-        amount_minor: int,
-        *,
-        card_token: str = "",
-        parent: str = "",
-        earlier: int = 0,
+        self, payment: Payment, kind: OperationKind, amount_minor: int, *, parent: str, earlier: int
     ) -> Intent:
         if earlier >= OPERATIONS_MAXIMUM:
             raise StateRefused(f"payment has {earlier} operations, allowed: {OPERATIONS_MAXIMUM}")
-        operation = Operation(
-            id=self.operation_id,
-            payment_id=payment.id,
-            kind=kind,
-            status=OperationStatus.STARTED,
-            amount_minor=amount_minor,
-            provider_key=mint_id(self.now),
-            provider_reference=None,
-            decline_code=None,
-            principal=self.command.principal.name,
-            idempotency_key=self.command.key,
-            correlation_id=self.command.correlation_id,
-            created_at=self.now,
-            call_deadline=self.now + self.deadlines.call,
-            settle_after=self.now + self.deadlines.settle,
-            next_query_at=self.now + self.deadlines.settle,
-            query_attempts=0,
-        )
-        await repository.insert_operation(self.connection, operation)
-        await record(self.connection, _begun(operation, payment))
-        call = Call(
-            kind=CallKind(kind.value),
-            key=operation.provider_key,
-            deadline=self.now + self.deadlines.last_send,
-            reference=payment.merchant_reference,
-            money=payment.money(amount_minor),
-            card_token=card_token,
-            parent=parent,
-        )
-        return Intent(payment, operation, call)
+        return await self._write(self.draft.intent(payment, kind, amount_minor, parent=parent))
+
+    async def _write(self, intent: Intent) -> Intent:
+        await repository.insert_operation(self.connection, intent.operation)
+        await record(self.connection, begun(intent.operation, intent.payment))
+        return intent
 
 
-def _begun(operation: Operation, payment: Payment) -> AuditEvent:
+def begun(operation: Operation, payment: Payment) -> AuditEvent:
+    """Return the audit record of an operation that begins."""
     return AuditEvent(
         at=operation.created_at,
         actor=operation.principal,

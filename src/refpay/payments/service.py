@@ -20,8 +20,9 @@ from refpay.payments.answers import ACCEPTED, operation_answer, payment_body, re
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import KeyInFlight, KeyReused, Overloaded, PaymentUnknown
 from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding, judge
-from refpay.payments.intents import Deadlines, Intent, Planner
+from refpay.payments.intents import Deadlines, Draft, Intent, Planner
 from refpay.payments.model import OperationKind, OperationStatus, Order
+from refpay.payments.quick import Aside, QuickBeginning
 from refpay.payments.settler import Settler
 from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
 from refpay.providers.port import Verdict
@@ -72,6 +73,10 @@ class Payments:
     ) -> None:
         self._database = database
         self._screening = screening
+        self._silent = screening.silent()
+        self._quick = QuickBeginning(
+            database, providers, deadlines=deadlines, screening=screening, clock=clock
+        )
         self._providers = providers
         self._deadlines = deadlines
         self._measures = measures
@@ -81,7 +86,9 @@ class Payments:
 
     async def authorize(self, command: Command, order: Order) -> Reply:
         """Authorize a new payment."""
-        return await self._run(command, OperationKind.AUTHORIZE, lambda planner: planner.authorize(order))
+        return await self._run(
+            command, OperationKind.AUTHORIZE, lambda planner: planner.authorize(order), order
+        )
 
     async def capture(self, command: Command, payment_id: UUID, amount_minor: int | None) -> Reply:
         """Capture an authorization, all of it if no amount is given."""
@@ -105,14 +112,16 @@ class Payments:
                 raise PaymentUnknown(f"there is no such payment: {payment_id}")
             return payment_body(payment, await repository.read_operations(connection, payment.id))
 
-    async def _run(self, command: Command, kind: OperationKind, plan: Plan) -> Reply:
+    async def _run(
+        self, command: Command, kind: OperationKind, plan: Plan, order: Order | None = None
+    ) -> Reply:
         since = self._measures.now()
         if self._in_flight >= IN_FLIGHT_MAXIMUM:
             self._measures.count_payment(kind, command.traffic, "shed", since=since)
             raise Overloaded(f"operations in flight: {self._in_flight}, allowed: {IN_FLIGHT_MAXIMUM}")
         self._in_flight += 1
         try:
-            begun = await self._begin_counted(command, kind, plan, since)
+            begun = await self._begin_counted(command, kind, plan, order, since)
             if isinstance(begun, Reply):
                 return begun
             return await self._carry_out(command, begun, since)
@@ -120,10 +129,10 @@ class Payments:
             self._in_flight -= 1
 
     async def _begin_counted(
-        self, command: Command, kind: OperationKind, plan: Plan, since: float
+        self, command: Command, kind: OperationKind, plan: Plan, order: Order | None, since: float
     ) -> Intent | Reply:
         try:
-            begun = await self._begin(command, plan)
+            begun = await self._begin(command, plan, order)
         except (KeyReused, KeyInFlight) as refusal:
             self._measures.count_key(kind, "conflict" if isinstance(refusal, KeyReused) else "in_flight")
             raise
@@ -147,9 +156,15 @@ class Payments:
             return Reply(begun.answer)
         return begun
 
-    async def _begin(self, command: Command, plan: Plan) -> Intent | Reply | _Refused:
+    async def _begin(self, command: Command, plan: Plan, order: Order | None) -> Intent | Reply | _Refused:
+        screening = self._screening
+        if order is not None:
+            begun = await self._quick.begin(command, order)
+            if not isinstance(begun, Aside):
+                return begun
+            screening = self._silent if begun.silent else screening
         try:
-            return await self._begin_once(command, plan, self._screening)
+            return await self._begin_once(command, plan, screening)
         except RiskSilent as problem:
             # A statement that ran out of time takes its transaction with it, so all of it is done anew.
             _LOG.warning("authorization_not_assessed", problem=problem.detail)
@@ -165,9 +180,8 @@ class Payments:
             claim = await claims_repository.claim(connection, command, operation_id=operation_id, now=now)
             if claim is not None:
                 return await self._answer_again(connection, command, claim, now)
-            planner = Planner(
-                connection, command, operation_id, now, self._deadlines, self._providers, screening
-            )
+            draft = Draft(command, operation_id, now, self._deadlines)
+            planner = Planner(connection, draft, self._providers, screening)
             try:
                 return await plan(planner)
             except RefpayError as refusal:
@@ -182,10 +196,8 @@ class Payments:
     async def _answer_again(
         self, connection: Connection, command: Command, claim: Claim, now: datetime
     ) -> Reply:
-        if claim.fingerprint != command.fingerprint:
-            raise KeyReused("the idempotency key was used for another request: mint a new one")
-        if claim.answer is not None:
-            return Reply(claim.answer, replayed=True)
+        if (replay := claim.replay_to(command)) is not None:
+            return replay
         operation = claim.operation_id and await repository.read_operation(connection, claim.operation_id)
         payment = operation and await repository.read_payment(connection, operation.payment_id)
         if not operation or not payment:
@@ -206,7 +218,9 @@ class Payments:
         payment, operation = intent.payment, intent.operation
         with self._measures.payment(operation.kind, command.traffic, since=since) as handle:
             finding = await self._call(intent)
-            settlement = await self._settler.settle_patiently(operation, finding, actor=operation.principal)
+            settlement = await self._settler.settle_patiently(
+                operation, finding, actor=operation.principal, begun=payment
+            )
             if settlement is None:
                 # Whatever the provider said, it is not on record: that is what indeterminate means.
                 handle.finish("indeterminate", payment.provider)

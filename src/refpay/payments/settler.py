@@ -19,7 +19,8 @@ from refpay.measures import Measures
 from refpay.payments import repository
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
-from refpay.payments.settling import Settlement, settle
+from refpay.payments.quick import QuickSettling
+from refpay.payments.settling import Settlement, decide, settle
 from refpay.providers.port import DeclineCode
 
 _LOG: Final = structlog.get_logger()
@@ -52,14 +53,17 @@ class Settler:
         self, database: Database, *, measures: Measures, clock: Clock, journal: Journal | None = None
     ) -> None:
         self._database = database
+        self._quick = QuickSettling(database)
         self._measures = measures
         self._clock = clock
         self._journal = journal
         # What was posted by a COMMIT that nobody answered, by the id of its operation.
         self._unanswered: dict[UUID, Settlement] = {}
 
-    async def settle(self, operation: Operation, finding: Finding, *, actor: str) -> Settlement:
-        """Settle once.
+    async def settle(
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
+    ) -> Settlement:
+        """Settle once; `begun` is the payment of an authorization as it was written with it, if we did that.
 
         Raises DatabaseUnavailable when it did not happen and CommitOutcomeUnknown when that is not
         known; either way it may be called again.
@@ -68,7 +72,7 @@ class Settler:
         kind = _LEDGER_KINDS.get(operation.kind) if moves_money else None
         try:
             with self._measures.ledger_write(kind, _OUTCOMES) as write:
-                settlement = await self._apply(operation.id, operation.payment_id, finding, actor)
+                settlement = await self._apply(operation, finding, actor, begun)
                 if not settlement.applied:
                     write.nothing_written()
         except asyncpg.IntegrityConstraintViolationError as problem:
@@ -97,28 +101,39 @@ class Settler:
                 self._note_posted(settlement, only=posted.get(operation_id))
 
     async def settle_patiently(
-        self, operation: Operation, finding: Finding, *, actor: str
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
         """Settle, trying again while the database is away; None leaves the operation to the worker."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                return await self.settle(operation, finding, actor=actor)
+                return await self.settle(operation, finding, actor=actor, begun=begun)
             except DatabaseUnavailable as problem:
+                # From here on it has to be read how the operation stands.
+                begun = None
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
         return None
 
-    async def _apply(self, operation_id: UUID, payment_id: UUID, finding: Finding, actor: str) -> Settlement:
+    async def _apply(
+        self, operation: Operation, finding: Finding, actor: str, begun: Payment | None
+    ) -> Settlement:
         settlement: Settlement | None = None
+        now = self._clock.now()
         try:
+            if begun is not None and operation.kind is OperationKind.AUTHORIZE and finding.status.final:
+                change = decide(begun, operation, [operation], finding, now=now, actor=actor)
+                settlement = change.settlement
+                if await self._quick.settle(change):
+                    return settlement
+                settlement = None
             async with self._database.transaction() as connection:
                 settlement = await settle(
-                    connection, operation_id, payment_id, finding, now=self._clock.now(), actor=actor
+                    connection, operation.id, operation.payment_id, finding, now=now, actor=actor
                 )
         except CommitOutcomeUnknown:
             if settlement is not None and settlement.entry is not None:
-                self._remember_unanswered(operation_id, settlement)
+                self._remember_unanswered(operation.id, settlement)
             raise
         return settlement
 

@@ -1,6 +1,7 @@
 """The second transaction: `settle`, the one way an operation ends, exactly once under its row's lock."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
 from refpay.ledger.entries import Entry, Movement, capture_entry, refund_entry
 from refpay.ledger.repository import post
+from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
@@ -35,6 +37,44 @@ class Settlement:
     entry: Entry | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that a finding changes, decided and not yet written; `event` is absent until the operation is final."""
+
+    before: Operation
+    settlement: Settlement
+    records: Sequence[AuditEvent]
+    now: datetime
+    actor: str
+    event: Event | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(
+    payment: Payment,
+    operation: Operation,
+    operations: Sequence[Operation],
+    finding: Finding,
+    *,
+    now: datetime,
+    actor: str,
+) -> Change:
+    """Return what a finding changes of a payment with these operations, one of which is unresolved."""
+    after = replace(
+        operation,
+        status=finding.status,
+        provider_reference=finding.provider_reference,
+        decline_code=finding.decline_code,
+    )
+    moved = move(payment, after)
+    answer = operation_answer(moved, after, [after if one.id == after.id else one for one in operations])
+    settlement = Settlement(moved, after, answer, applied=True, entry=_entry(moved, after, now))
+    records = _changes(payment, moved, operation, after, now=now, actor=actor)
+    if not after.status.final:
+        return Change(operation, settlement, records, now, actor)
+    return Change(operation, settlement, records, now, actor, tell(moved, after, now), carry(after))
+
+
 async def settle(
     connection: Connection,
     operation_id: UUID,
@@ -56,28 +96,25 @@ async def settle(
         return await _keep(connection, payment, operation, finding, now=now, actor=actor)
     if finding.status is operation.status:
         return await _unchanged(connection, payment, operation)
-    after = replace(
-        operation,
-        status=finding.status,
-        provider_reference=finding.provider_reference,
-        decline_code=finding.decline_code,
-    )
-    moved = move(payment, after)
+    operations = await repository.read_operations(connection, payment.id)
+    change = decide(payment, operation, operations, finding, now=now, actor=actor)
+    settlement = change.settlement
+    moved, after = settlement.payment, settlement.operation
     final = after.status.final
     await repository.settle_operation(
         connection, after, settled_at=now if final else None, by=actor if final else None
     )
     if moved != payment:
         await repository.update_payment(connection, moved)
-    entry = await _post(connection, moved, after, now)
-    await record(connection, *_changes(payment, moved, operation, after, now=now, actor=actor))
-    answer = operation_answer(moved, after, await repository.read_operations(connection, payment.id))
-    if final:
-        await append(connection, tell(moved, after, now), carry(after))
+    if settlement.entry is not None:
+        await post(connection, settlement.entry)
+    await record(connection, *change.records)
+    if change.event is not None:
+        await append(connection, change.event, change.headers)
         await claims_repository.store(
-            connection, principal=after.principal, key=after.idempotency_key, answer=answer
+            connection, principal=after.principal, key=after.idempotency_key, answer=settlement.answer
         )
-    return Settlement(moved, after, answer, applied=True, entry=entry)
+    return settlement
 
 
 def move(payment: Payment, operation: Operation) -> Payment:
@@ -107,9 +144,7 @@ def moves_money(operation: Operation) -> bool:
     return operation.status is OperationStatus.SUCCEEDED and operation.kind is not OperationKind.AUTHORIZE
 
 
-async def _post(
-    connection: Connection, payment: Payment, operation: Operation, now: datetime
-) -> Entry | None:
+def _entry(payment: Payment, operation: Operation, now: datetime) -> Entry | None:
     if not moves_money(operation):
         return None
     movement = Movement(
@@ -120,9 +155,7 @@ async def _post(
         money=payment.money(operation.amount_minor),
     )
     make = capture_entry if operation.kind is OperationKind.CAPTURE else refund_entry
-    entry = make(movement, now)
-    await post(connection, entry)
-    return entry
+    return make(movement, now)
 
 
 async def _keep(

@@ -1,0 +1,83 @@
+"""Puts what arrives while the database is busy into one call: the first waits for nobody, nothing waits for a clock."""
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Runs `run` on up to `most` items at a time, at most `lanes` calls at once, in the order of arrival.
+
+    `run` returns for each item its result or the exception that its caller is to get; what it raises,
+    all of them get. Items whose callers have gone before their turn are left out. It is bounded by its callers:
+    each waits for its item.
+    """
+
+    def __init__(
+        self, run: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int, lanes: int
+    ) -> None:
+        self._run = run
+        self._most = most
+        self._idle = lanes
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._woken = False
+        # Of nobody's request: what is logged on the way belongs to all of them.
+        self._context = contextvars.Context()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T) -> R:
+        """Return what became of an item; raises what `run` says."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, done))
+        if self._idle and not self._woken:
+            self._woken = True
+            # Whatever else is ready in this turn of the loop comes along.
+            loop.call_soon(self._start, context=self._context)
+        return await done
+
+    def _start(self) -> None:
+        self._woken = False
+        if self._idle and self._waiting:
+            self._idle -= 1
+            task = asyncio.get_running_loop().create_task(self._work(), context=self._context)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                await self._serve(batch)
+        finally:
+            self._idle += 1
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._most:
+            item, done = self._waiting.popleft()
+            if not done.done():
+                batch.append((item, done))
+        return batch
+
+    async def _serve(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        results: Sequence[R | BaseException]
+        try:
+            results = await self._run([item for item, _ in batch])
+        except asyncio.CancelledError:
+            for _, done in batch:
+                done.cancel()
+            raise
+        except Exception as problem:  # noqa: BLE001 - it is the callers' to handle
+            results = [problem] * len(batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            if done.done():
+                continue
+            if isinstance(result, BaseException):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
