@@ -64,14 +64,15 @@ def read_first() -> list[str]:
     """Return what an authorization reads before it is begun."""
     return [
         fill(risk._BLOCKED_AND_RECENT, [
-            "ARRAY[:range::text]", "ARRAY[:amount <= 500]", "clock_timestamp() - interval '60 s'", "500", "256",
+            *("ARRAY[:range::text]", "ARRAY[:amount <= 500]", "clock_timestamp() - interval '60 s'"),
+            *("500", "256"),
         ]),
         fill(routing._READ, []),
     ]  # fmt: skip
 
 
 def one_by_one() -> str:
-    """Return both transactions as the service runs them for one authorization by itself, a trip a statement."""
+    """Return both transactions as the service runs them for an authorization by itself."""
     new_payment = [
         unique(0),
         "'shop'",
@@ -115,8 +116,8 @@ def one_by_one() -> str:
 def batched(*, transactions: bool) -> str:
     """Return the statements of the service's batches with one authorization each.
 
-    Without `transactions` they are the two that write and nothing else, each its own transaction: two trips, the
-    least that two phases can have.
+    Without `transactions` they are the two that write and nothing else, each its own transaction: two trips,
+    the least that two phases can have.
     """
     begin, commit = ("BEGIN;\n", "COMMIT;\n") if transactions else ("", "")
     correlation = "'correlation-of-a-request-of-pgbench'"
@@ -152,7 +153,9 @@ def batched(*, transactions: bool) -> str:
         ]),
         commit,
         begin,
-        fill(batches._SETTLE, [*(f"ARRAY[{one}]" for one in settled), "'authorizing'", "'started'", *records]),
+        fill(batches._SETTLE, [
+            *(f"ARRAY[{one}]" for one in settled), "'authorizing'", "'started'", *records,
+        ]),
         commit,
     ]  # fmt: skip
     return "".join(lines)

@@ -11,20 +11,24 @@ from refpay.payments.intents import Intent, begun
 from refpay.payments.model import OperationStatus, PaymentStatus
 from refpay.payments.settling import Change
 
-# A reference with a live charge writes nothing, not even its claim. A key that somebody else claims at the same time
-# is an error, which takes the whole statement with it: its payment is written by then.
+# A reference with a live charge writes nothing, not even its claim. A key that somebody else claims at the
+# same time is an error, which takes the whole statement with it: its payment is written by then.
 _INTEND = """
     WITH asked AS (
         SELECT * FROM unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[],
-            $9::text[], $10::uuid[], $11::text[], $12::bytea[], $13::text[], $14::uuid[], $15::text[], $16::jsonb[]
+            $1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+            $8::uuid[], $9::text[], $10::uuid[], $11::text[], $12::bytea[], $13::text[],
+            $14::uuid[], $15::text[], $16::jsonb[]
         ) AS asked (
-            payment_id, merchant, merchant_reference, amount_minor, currency, card_range, provider, operation_id,
-            kind, provider_key, key, fingerprint, correlation_id, record_id, action, after)
+            payment_id, merchant, merchant_reference, amount_minor, currency, card_range, provider,
+            operation_id, kind, provider_key, key, fingerprint, correlation_id,
+            record_id, action, after)
     ), paid AS (
         INSERT INTO payments.payment (
-            id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
-        SELECT payment_id, merchant, merchant_reference, $17, amount_minor, currency, card_range, provider, $19
+            id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
+            created_at)
+        SELECT payment_id, merchant, merchant_reference, $17, amount_minor, currency, card_range, provider,
+               $19
         FROM asked
         ON CONFLICT (merchant, merchant_reference) WHERE status NOT IN ('declined', 'failed') DO NOTHING
         RETURNING id
@@ -32,16 +36,19 @@ _INTEND = """
         SELECT asked.* FROM asked JOIN paid ON paid.id = asked.payment_id
     ), begun AS (
         INSERT INTO payments.operation (
-            id, payment_id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
-            created_at, call_deadline, settle_after, next_query_at)
-        SELECT operation_id, payment_id, kind, $18, amount_minor, provider_key, merchant, key, correlation_id,
-               $19, $20, $21, $21 FROM written
+            id, payment_id, kind, status, amount_minor, provider_key, principal, idempotency_key,
+            correlation_id, created_at, call_deadline, settle_after, next_query_at)
+        SELECT operation_id, payment_id, kind, $18, amount_minor, provider_key, merchant, key,
+               correlation_id, $19, $20, $21, $21
+        FROM written
     ), claimed AS (
         INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)
         SELECT merchant, key, fingerprint, operation_id, $19 FROM written
     ), recorded AS (
-        INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
-        SELECT record_id, $19, merchant, action, 'operation', operation_id, NULL, after, correlation_id FROM written
+        INSERT INTO audit.event (
+            id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
+        SELECT record_id, $19, merchant, action, 'operation', operation_id, NULL, after, correlation_id
+        FROM written
     )
     SELECT operation_id FROM written
 """
@@ -49,11 +56,13 @@ _INTEND = """
 _SETTLE = """
     WITH asked AS (
         SELECT * FROM unnest(
-            $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[],
-            $9::text[], $10::text[], $11::integer[], $12::bytea[], $13::uuid[], $14::text[], $15::text[], $16::text[]
+            $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+            $8::text[], $9::text[], $10::text[], $11::integer[], $12::bytea[],
+            $13::uuid[], $14::text[], $15::text[], $16::text[]
         ) AS asked (
-            operation_id, payment_id, payment_status, status, provider_reference, decline_code, at, actor,
-            principal, key, response_status, response_body, event_id, type, body, headers)
+            operation_id, payment_id, payment_status, status, provider_reference, decline_code, at,
+            actor, principal, key, response_status, response_body,
+            event_id, type, body, headers)
     ), moved AS (
         UPDATE payments.payment AS payment SET status = asked.payment_status FROM asked
         WHERE payment.id = asked.payment_id AND payment.status = $17
@@ -76,12 +85,16 @@ _SETTLE = """
         SELECT event_id, operation_id, type, body, at, headers
         FROM asked JOIN settled ON settled.id = asked.operation_id
     ), recorded AS (
-        INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
+        INSERT INTO audit.event (
+            id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
         SELECT record.id, record.at, record.actor, record.action, record.subject_kind, record.subject_id,
                record.before, record.after, record.correlation_id
-        FROM unnest($19::uuid[], $20::uuid[], $21::timestamptz[], $22::text[], $23::text[], $24::text[],
-                    $25::text[], $26::jsonb[], $27::jsonb[], $28::text[]) WITH ORDINALITY AS record (
-            operation_id, id, at, actor, action, subject_kind, subject_id, before, after, correlation_id, place)
+        FROM unnest(
+            $19::uuid[], $20::uuid[], $21::timestamptz[], $22::text[], $23::text[], $24::text[],
+            $25::text[], $26::jsonb[], $27::jsonb[], $28::text[]
+        ) WITH ORDINALITY AS record (
+            operation_id, id, at, actor, action, subject_kind,
+            subject_id, before, after, correlation_id, place)
         JOIN settled ON settled.id = record.operation_id
         ORDER BY record.place
     )

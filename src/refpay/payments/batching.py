@@ -1,4 +1,4 @@
-"""Puts what arrives while the database is busy into one call: the first waits for nobody, nothing waits for a clock."""
+"""Puts what arrives while the database is busy into one call; nothing waits for a clock."""
 
 import asyncio
 import contextvars
@@ -13,9 +13,9 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Runs `run` on up to `most` items at a time, at most `lanes` calls at once, in the order of arrival.
 
-    `run` returns for each item its result or the exception that its caller is to get; what it raises,
-    all of them get. Items whose callers have gone before their turn are left out. It is bounded by its callers:
-    each waits for its item.
+    The first item waits for nobody. `run` returns for each item its result or the exception that its caller
+    is to get; what it raises, all of them get. Items whose callers have gone before their turn are left out.
+    It is bounded by its callers: each waits for its item.
     """
 
     def __init__(

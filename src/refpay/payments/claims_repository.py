@@ -18,10 +18,12 @@ _READ = """
 """
 # One look-up a key, whatever the planner thinks of the table's size.
 _READ_SEVERAL = f"""
-    SELECT asked.place, known.* FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (principal, key, place)
-    CROSS JOIN LATERAL ({_READ} AS stored WHERE stored.principal = asked.principal AND stored.key = asked.key
-                        LIMIT 1) AS known
-"""
+    SELECT asked.place, known.*
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (principal, key, place)
+    CROSS JOIN LATERAL (
+        {_READ} AS stored WHERE stored.principal = asked.principal AND stored.key = asked.key LIMIT 1
+    ) AS known
+"""  # noqa: S608 - constants
 _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key

@@ -1,7 +1,7 @@
 """The quick way through both phases of an authorization: many at once, for as long as all is as expected.
 
-Whatever is not, a key that was used before and has no answer yet, a reference in use, a blocked range, a row that
-somebody else settled, is set aside for the one-by-one way, which decides. Nothing is decided here.
+Whatever is not (a key that was used before and has no answer yet, a reference in use, a blocked range, a row
+that somebody else settled) is set aside for the one-by-one way, which decides. Nothing is decided here.
 """
 
 from collections.abc import Collection, Container, Mapping, Sequence
@@ -173,7 +173,7 @@ class QuickSettling:
         self._batcher = Batcher[Change, bool](self._settle, most=MOST, lanes=LANES)
 
     async def settle(self, change: Change) -> bool:
-        """Write a final change; False, with nothing written, if the operation is to be settled under its lock.
+        """Write a final change; False, with nothing written, if it is to be settled under its lock.
 
         Raises DatabaseUnavailable as a transaction does.
         """

@@ -39,7 +39,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """All that a finding changes, decided and not yet written; `event` is absent until the operation is final."""
+    """All that a finding changes, before it is written; `event` is absent until the operation is final."""
 
     before: Operation
     settlement: Settlement
