@@ -11,6 +11,8 @@ from refpay.payments.model import Operation, OperationKind, OperationStatus, Pay
 from refpay.problems import describe_error
 from refpay.providers.errors import ProviderRefused
 
+# Made once: `json.dumps` makes one for every call that is not its usual one.
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _SUCCESS: Final = {OperationKind.AUTHORIZE: 201, OperationKind.CAPTURE: 200, OperationKind.REFUND: 201}
 ACCEPTED: Final = 202
 
@@ -38,7 +40,7 @@ def payment_body(payment: Payment, operations: Sequence[Operation]) -> bytes:
             for operation in operations
         ],
     }
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _ENCODE(content).encode()
 
 
 def refusal_answer(error: RefpayError, correlation_id: str) -> StoredAnswer:
