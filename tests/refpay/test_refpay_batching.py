@@ -1,4 +1,4 @@
-"""Calls for many at once: nothing waits without need, nothing is lost, and one caller's trouble is its own."""
+"""Calls for many at once: nothing waits without need, and one caller's trouble is its own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,9 +22,7 @@ class Desk:
         self.called = asyncio.Event()
         self.running = self.most_running = 0
         self.seen: set[str] = set()
-        self.batcher = Batcher[int, int](
-            self.run, most=most, lanes=lanes, patience_seconds=patience_seconds
-        )
+        self.batcher = Batcher[int, int](self.run, most=most, lanes=lanes, patience_seconds=patience_seconds)
 
     async def run(self, items: Sequence[int]) -> Sequence[int | BaseException]:
         """Double them; an odd one is its caller's mistake."""
