@@ -94,9 +94,13 @@ class Draft:
             refund_reserved_minor=0,
             created_at=self.now,
         )
-        amount = order.money.amount_minor
-        intent = self.intent(payment, OperationKind.AUTHORIZE, amount, card_token=order.card_token)
-        return replace(intent, assessment=assessment)
+        return self.intent(
+            payment,
+            OperationKind.AUTHORIZE,
+            order.money.amount_minor,
+            card_token=order.card_token,
+            assessment=assessment,
+        )
 
     def intent(
         self,
@@ -106,6 +110,7 @@ class Draft:
         *,
         card_token: str = "",
         parent: str = "",
+        assessment: Assessment | None = None,
     ) -> Intent:
         """Return an operation that begins now, and its call."""
         operation = Operation(
@@ -135,7 +140,7 @@ class Draft:
             card_token=card_token,
             parent=parent,
         )
-        return Intent(payment, operation, call)
+        return Intent(payment, operation, call, assessment)
 
 
 @dataclass(frozen=True, slots=True)
