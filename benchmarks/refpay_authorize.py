@@ -3,7 +3,7 @@
 Run `python benchmarks/refpay_authorize.py`. Real PostgreSQL with `fsync` on, the whole API (auth, audit,
 telemetry, outbox, two transactions) in one process, once with acquirers that answer in process and once over
 HTTP, and a client in a process of its own. The candidates run interleaved, a few seconds each in turn; the
-ratios are medians of neighbours. Trust the ratios, not the rates; where the machine has other work (see `busy`),
+ratios are medians of neighbours. Trust the ratios, not the rates. Where the machine has other work (`busy`),
 the many processes of pgbench get more of it than one of ours, and only "by CPU time alone" tells something.
 """
 

@@ -18,19 +18,24 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.db.errors import CommitOutcomeUnknown, TransactionConflicted
 from refpay.db.pool import Connection, Database
+from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principal
+from refpay.ids import mint_id
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency, Money
 from refpay.payments import batch_repository, claims_repository, repository
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import KeyInFlight
 from refpay.payments.findings import NOT_KNOWN, Finding
-from refpay.payments.intents import Deadlines
+from refpay.payments.intents import Deadlines, Draft
 from refpay.payments.model import Operation, OperationStatus, Order
 from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
+from refpay.payments.settling import Change, decide, settle
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Answer, Call, DeclineCode, Verdict
+from refpay.providers.routing import Route
+from refpay.risk.rules import HARMLESS
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
@@ -369,6 +374,46 @@ async def test_a_half_is_never_written(bench: Bench, book: "Book") -> None:
     assert [reply.answer.status for reply in replies] == [201] * 3
     assert len(await book.rows("SELECT 1 FROM audit.event WHERE action = 'authorize.succeeded'")) == 3
     assert len(await book.rows("SELECT 1 FROM outbox.event")) == 3
+
+
+async def begun_by_hand(bench: Bench, connection: Connection) -> list[Change]:
+    """Begin two authorizations and return what their success would change."""
+    changes = []
+    for key in ("one", "other"):
+        command = Command(Principal("shop", frozenset()), key, bytes(32), "correlation", "live")
+        order = Order(key, Money(1000, Currency.EUR), "tok_411111_00ff")
+        draft = Draft(command, mint_id(NOW), NOW, DEADLINES)
+        routes = [Route("north", True, None, None, None)]
+        intent = draft.authorization(order, routes, bench.providers, HARMLESS)
+        assert await batch_repository.write_intents(connection, [(intent, bytes(32))])
+        found = Finding(OperationStatus.SUCCEEDED, provider_reference="ref")
+        changes.append(
+            decide(intent.payment, intent.operation, [intent.operation], found, now=NOW, actor="shop")
+        )
+    return changes
+
+
+async def test_what_has_moved_on_is_left_alone_row_by_row(bench: Bench) -> None:
+    """In one statement: the one that somebody else has touched stays as it is, its neighbour is settled."""
+    async with bench.database.transaction() as connection:
+        one, other = await begun_by_hand(bench, connection)
+        await settle(connection, one.before.id, one.before.payment_id, NOT_KNOWN, now=NOW, actor="worker")
+        assert await batch_repository.write_changes(connection, [one, other]) == {other.before.id}
+        assert (await read_operation(connection, one.before.id)).status is OperationStatus.INDETERMINATE
+        assert (await read_operation(connection, other.before.id)).status is OperationStatus.SUCCEEDED
+        events = await connection.fetch("SELECT operation_id FROM outbox.event")
+        assert [row["operation_id"] for row in events] == [other.before.id]
+
+
+async def test_a_half_is_an_error(bench: Bench) -> None:
+    """A payment that is being authorized by an operation that is not: nothing may be committed."""
+    with pytest.raises(InvariantViolation):
+        async with bench.database.transaction() as connection:
+            one, other = await begun_by_hand(bench, connection)
+            await connection.execute(
+                "UPDATE payments.operation SET status = 'indeterminate' WHERE id = $1", one.before.id
+            )
+            await batch_repository.write_changes(connection, [one, other])
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -108,8 +108,6 @@ class Settler:
             try:
                 return await self.settle(operation, finding, actor=actor, begun=begun)
             except DatabaseUnavailable as problem:
-                # From here on it has to be read how the operation stands.
-                begun = None
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
