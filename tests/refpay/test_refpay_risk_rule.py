@@ -191,9 +191,14 @@ async def test_only_the_newest_are_looked_at(database_settings: DatabaseSettings
                 await insert(connection, card_range, 1000 + number, 100, Said.AUTHORIZED)
             since = instant(-1)
             found = await repository.read_recent(
-                connection, card_range, since=since, at_most_minor=500, seconds=1
+                connection,
+                [(card_range, True), (card_range, False)],
+                since=since,
+                at_most_minor=500,
+                seconds=1,
             )
-            assert found == (False, Recent(answered=repository.NEWEST_MOST, declined=0))
+            newest = Recent(answered=repository.NEWEST_MOST, declined=0)
+            assert found == [(False, newest), (False, Recent(0, 0))]
             assert (await Screening(RiskSettings()).screen(connection, attempt)) == Assessment()
     finally:
         await database.close()

@@ -60,7 +60,7 @@ async def read_demand(request: Request, principals: Principals, scope: Scope, mo
     command = Command(
         principal=principal,
         key=key,
-        fingerprint=fingerprint(request.method, request.url.path, content),
+        fingerprint=fingerprint(request.method, request.scope["path"], content),
         correlation_id=correlation.current() or "",
         traffic=traffic,
     )
@@ -95,7 +95,7 @@ def _parse(request: Request, raw: bytes) -> dict[str, Any]:
     if media_type != "application/json":
         raise MediaTypeRefused("header Content-Type: allowed: application/json")
     try:
-        content = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        content = _DECODE(raw.decode())
     except (ValueError, RecursionError) as problem:
         raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once") from problem
     if not isinstance(content, dict):
@@ -112,6 +112,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_DECODE: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:

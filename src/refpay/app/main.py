@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -39,7 +39,9 @@ from refpay.risk.screening import Screening
 from refpay.runtime import App, listen, serve
 from refpay.settings import Settings, read_settings
 
-_CONNECTIONS: Final = 10
+# Payments have connections of their own: a lever has to work when they use up theirs.
+_PAYMENT_CONNECTIONS: Final = 8
+_CONNECTIONS: Final = 4
 
 
 @asynccontextmanager
@@ -52,8 +54,12 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     principals = Principals.load(settings.tokens_file)
     recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
     measures = Measures(recorder, CostModel.load(settings.costs_file))
-    database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, recorder.tracer.close)
+        database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
+        stack.push_async_callback(database.close)
+        own = await Database.connect(settings.database, most_connections=_PAYMENT_CONNECTIONS, by_key=True)
+        stack.push_async_callback(own.close)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
@@ -61,7 +67,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             providers = make_resilient(attempts, settings, measures=measures, clock=clock)
             deadlines = make_deadlines(settings)
             payments = Payments(
-                database,
+                own,
                 providers,
                 deadlines=deadlines,
                 measures=measures,
@@ -78,9 +84,6 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 duplicate_routes(Duplicates(database, providers, clock, deadlines), principals),
             )
             yield create_app(payments, operations, principals, database, measures)
-    finally:
-        await database.close()
-        await asyncio.to_thread(recorder.tracer.close)
 
 
 def create_app(

@@ -34,17 +34,23 @@ _MISSING = """
 """
 
 
-async def post(connection: Connection, entry: Entry) -> None:
-    """Write an entry inside the caller's transaction; the database refuses what does not balance."""
-    await connection.execute(
-        _INSERT_ENTRY, entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at
+async def post(connection: Connection, *entries: Entry) -> None:
+    """Write entries inside the caller's transaction; the database refuses what does not balance."""
+    await connection.executemany(
+        _INSERT_ENTRY,
+        [(one.id, one.kind, one.operation_id, one.payment_id, one.posted_at) for one in entries],
     )
-    await connection.execute(
+    await connection.executemany(
         _INSERT_LINES,
-        entry.id,
-        [line.account for line in entry.lines],
-        [line.currency for line in entry.lines],
-        [line.amount_minor for line in entry.lines],
+        [
+            (
+                one.id,
+                [line.account for line in one.lines],
+                [line.currency for line in one.lines],
+                [line.amount_minor for line in one.lines],
+            )
+            for one in entries
+        ],
     )
 
 

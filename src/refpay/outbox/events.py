@@ -9,6 +9,7 @@ from uuid import UUID
 
 SCHEMA_VERSION: Final = 1
 BODY_MAXIMUM_BYTES: Final = 8192
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class EventType(StrEnum):
@@ -79,7 +80,7 @@ class Event:
             "currency": self.currency,
             "amount_minor": self.amount_minor,
         }
-        return json.dumps(content, separators=(",", ":"))
+        return _ENCODE(content)
 
 
 def decode(raw: bytes) -> Event:

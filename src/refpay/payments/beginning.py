@@ -22,7 +22,7 @@ _OWN_SETTLES: Final = timedelta(minutes=1)
 async def begin(connection: Connection, operation: Operation, subject: Subject) -> None:
     """Write a new operation and its audit record inside the caller's transaction."""
     await repository.insert_operation(connection, operation)
-    await record(connection, _begun(operation, subject))
+    await record(connection, begun(operation, subject))
 
 
 def own_operation(
@@ -82,7 +82,8 @@ def call_of(subject: Subject, operation: Operation, *, deadline: datetime, card_
     )
 
 
-def _begun(operation: Operation, subject: Subject) -> AuditEvent:
+def begun(operation: Operation, subject: Subject) -> AuditEvent:
+    """Return the audit record of an operation that begins."""
     return AuditEvent(
         at=operation.created_at,
         actor=operation.principal,

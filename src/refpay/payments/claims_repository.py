@@ -1,5 +1,6 @@
 """Claims idempotency keys and keeps their answers."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +16,14 @@ _CLAIM = """
 _READ = """
     SELECT fingerprint, operation_id, response_status, response_body, reaped_at FROM payments.idempotency_key
 """
+# One look-up a key, whatever the planner thinks of the table's size.
+_READ_SEVERAL = f"""
+    SELECT asked.place, known.*
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (principal, key, place)
+    CROSS JOIN LATERAL (
+        {_READ} AS stored WHERE stored.principal = asked.principal AND stored.key = asked.key LIMIT 1
+    ) AS known
+"""  # noqa: S608 - constants
 _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
@@ -46,6 +55,13 @@ async def claim(
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
     return _claim(row)
+
+
+async def read_claims(connection: Connection, commands: Sequence[Command]) -> Mapping[int, Claim]:
+    """Return the earlier claims of keys that were claimed, by the place of their commands, from 0."""
+    names, keys = [one.principal.name for one in commands], [one.key for one in commands]
+    rows = await connection.fetch(_READ_SEVERAL, names, keys)
+    return {row["place"] - 1: _claim(row) for row in rows}
 
 
 async def read_answer(connection: Connection, operation_id: UUID) -> StoredAnswer | None:

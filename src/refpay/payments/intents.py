@@ -1,7 +1,7 @@
 """The first transaction: what is about to be done, decided under the payment's lock and written down."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -37,7 +37,7 @@ from refpay.payments.model import (
 )
 from refpay.providers.port import Call
 from refpay.providers.registry import CallableProvider
-from refpay.providers.routing import choose_provider
+from refpay.providers.routing import Route, choose_provider
 from refpay.providers.routing_repository import read_routes
 from refpay.risk.model import Assessment, Attempt
 from refpay.risk.rules import HARMLESS
@@ -76,27 +76,22 @@ class Intent:
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Planner:
-    """Plans inside the caller's transaction; each method raises what refuses the operation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Decides an intent from what is known: it reads nothing and writes nothing."""
 
-    Without a screening, risk is not asked and everything is allowed.
-    """
-
-    connection: Connection
     command: Command
     operation_id: UUID
     now: datetime
     deadlines: Mapping[str, Deadlines]
     providers: Mapping[str, CallableProvider]
-    screening: Screening | None
-    approve: Approve
 
-    async def authorize(self, order: Order) -> Intent:
-        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
-        attempt = Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
-        assessment = await self._screen(attempt)
-        provider = await self._choose_provider(order.merchant_reference)
+    def attempt(self, order: Order) -> Attempt:
+        """Return what risk sees of an order."""
+        return Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
+
+    def authorization(self, order: Order, routes: Sequence[Route], assessment: Assessment) -> Intent:
+        """Return a new payment at the provider that routing chooses; raises what refuses it for now."""
         payment = Payment(
             id=mint_id(self.now),
             merchant=self.command.principal.name,
@@ -105,16 +100,84 @@ class Planner:
             amount_minor=order.money.amount_minor,
             currency=order.money.currency,
             card_range=order.card_range,
-            provider=provider,
+            provider=self.choose(routes, order.merchant_reference),
             created_at=self.now,
         )
-        if not await repository.insert_payment(self.connection, payment):
+        return self.intent(
+            payment,
+            OperationKind.AUTHORIZE,
+            order.money.amount_minor,
+            card_token=order.card_token,
+            assessment=assessment,
+        )
+
+    def choose(self, routes: Sequence[Route], merchant_reference: str) -> str:
+        """Return the provider of what is new; raises NoProviderAvailable or CircuitOpened."""
+        merchant = self.command.principal.name
+        provider = choose_provider(routes, merchant=merchant, merchant_reference=merchant_reference)
+        self.providers[provider].require_closed()
+        return provider
+
+    def intent(
+        self,
+        subject: Subject,
+        kind: OperationKind,
+        amount_minor: int,
+        *,
+        card_token: str = "",
+        parent: Operation | None = None,
+        assessment: Assessment | None = None,
+    ) -> Intent:
+        """Return an operation that begins now, and its call."""
+        deadlines = self.deadlines[subject.provider]
+        operation = Operation(
+            id=self.operation_id,
+            payment_id=subject.id if isinstance(subject, Payment) else None,
+            kind=kind,
+            status=OperationStatus.STARTED,
+            amount_minor=amount_minor,
+            provider_key=mint_id(self.now),
+            provider_reference=None,
+            decline_code=None,
+            principal=self.command.principal.name,
+            idempotency_key=self.command.key,
+            correlation_id=self.command.correlation_id,
+            created_at=self.now,
+            call_deadline=self.now + deadlines.call,
+            settle_after=self.now + deadlines.settle,
+            next_query_at=self.now + deadlines.settle,
+            query_attempts=0,
+            lease_until=self.now + deadlines.call,
+            parent_id=None if parent is None else parent.id,
+            parent_reference=None if parent is None else parent.provider_reference,
+        )
+        deadline = self.now + deadlines.last_send
+        call = call_of(subject, operation, deadline=deadline, card_token=card_token)
+        return Intent(subject, operation, call, assessment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner(Draft):
+    """Plans inside the caller's transaction; each method raises what refuses the operation.
+
+    Without a screening, risk is not asked and everything is allowed.
+    """
+
+    connection: Connection
+    screening: Screening | None
+    approve: Approve
+
+    async def authorize(self, order: Order) -> Intent:
+        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
+        attempt = self.attempt(order)
+        assessment = await self._screen(attempt)
+        intent = self.authorization(order, await read_routes(self.connection), assessment)
+        assert isinstance(intent.subject, Payment), "authorized"  # noqa: S101 narrows the type
+        if not await repository.insert_payment(self.connection, intent.subject):
             raise ReferenceInUse(f"merchant_reference has a live charge: {order.merchant_reference}")
         await note_suspicious(self.connection, attempt, assessment)
-        intent = await self._intend(
-            payment, OperationKind.AUTHORIZE, order.money.amount_minor, card_token=order.card_token
-        )
-        return replace(intent, assessment=assessment)
+        await begin(self.connection, intent.operation, intent.subject)
+        return intent
 
     async def capture(self, payment_id: UUID, amount_minor: int | None) -> Intent:
         """Plan a capture: all that is left of the authorization, or the given part, which is set aside."""
@@ -151,7 +214,7 @@ class Planner:
         """Plan a payout of what a merchant is owed; two at once are planned one after the other."""
         merchant, currency = self.command.principal.name, order.money.currency
         await self.approve(self.connection, self.command, order, self.now)
-        provider = await self._choose_provider(order.merchant_reference)
+        provider = self.choose(await read_routes(self.connection), order.merchant_reference)
         await repository.lock_payouts(self.connection, merchant, currency)
         account = f"merchant_payable:{merchant}"
         owed = -(await read_balances(self.connection, [account])).get((account, currency), 0)
@@ -188,13 +251,6 @@ class Planner:
         call = call_of(subject, taken, deadline=deadline, card_token=card_token)
         return Intent(subject, taken, call, resumed=True)
 
-    async def _choose_provider(self, merchant_reference: str) -> str:
-        merchant = self.command.principal.name
-        routes = await read_routes(self.connection)
-        provider = choose_provider(routes, merchant=merchant, merchant_reference=merchant_reference)
-        self.providers[provider].require_closed()
-        return provider
-
     async def _screen(self, attempt: Attempt) -> Assessment:
         """Return what risk says, whatever the provider would be; raises RiskBlocked."""
         if self.screening is None:
@@ -224,43 +280,14 @@ class Planner:
         return payment, operations
 
     async def _intend(
-        self,
-        subject: Subject,
-        kind: OperationKind,
-        amount_minor: int,
-        *,
-        card_token: str = "",
-        parent: Operation | None = None,
+        self, subject: Subject, kind: OperationKind, amount_minor: int, *, parent: Operation | None = None
     ) -> Intent:
         if isinstance(subject, Payment) and LIFE_CYCLE[kind].reserves:
             subject = reserve(subject, kind, amount_minor)
             await repository.update_payment(self.connection, subject)
-        deadlines = self.deadlines[subject.provider]
-        operation = Operation(
-            id=self.operation_id,
-            payment_id=subject.id if isinstance(subject, Payment) else None,
-            kind=kind,
-            status=OperationStatus.STARTED,
-            amount_minor=amount_minor,
-            provider_key=mint_id(self.now),
-            provider_reference=None,
-            decline_code=None,
-            principal=self.command.principal.name,
-            idempotency_key=self.command.key,
-            correlation_id=self.command.correlation_id,
-            created_at=self.now,
-            call_deadline=self.now + deadlines.call,
-            settle_after=self.now + deadlines.settle,
-            next_query_at=self.now + deadlines.settle,
-            query_attempts=0,
-            lease_until=self.now + deadlines.call,
-            parent_id=None if parent is None else parent.id,
-            parent_reference=None if parent is None else parent.provider_reference,
-        )
-        await begin(self.connection, operation, subject)
-        deadline = self.now + deadlines.last_send
-        call = call_of(subject, operation, deadline=deadline, card_token=card_token)
-        return Intent(subject, operation, call)
+        intent = self.intent(subject, kind, amount_minor, parent=parent)
+        await begin(self.connection, intent.operation, subject)
+        return intent
 
     def _taken_over(self, before: Operation, taken: Operation) -> AuditEvent:
         return AuditEvent(

@@ -22,7 +22,8 @@ from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import KeyExpired, KeyInFlight, KeyReused, Overloaded, PaymentUnknown
 from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding, judge
 from refpay.payments.intents import Approve, Deadlines, Intent, Planner
-from refpay.payments.model import OperationKind, OperationStatus, Order, PayoutOrder
+from refpay.payments.model import OperationKind, OperationStatus, Order, Payment, PayoutOrder
+from refpay.payments.quick import Aside, QuickBeginning
 from refpay.payments.settler import Settler
 from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
 from refpay.providers.port import Verdict
@@ -47,6 +48,8 @@ class _Wish:
     kind: OperationKind
     plan: Plan
     card_token: str = ""
+    # Of a new payment.
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class Payments:
     ) -> None:
         self._database = database
         self._screening = screening
+        self._silent = screening.silent()
+        self._quick = QuickBeginning(
+            database, providers, deadlines=deadlines, screening=screening, clock=clock
+        )
         self._approve = approve
         self._providers = providers
         self._deadlines = deadlines
@@ -96,7 +103,9 @@ class Payments:
 
     async def authorize(self, command: Command, order: Order) -> Reply:
         """Authorize a new payment."""
-        wish = _Wish(OperationKind.AUTHORIZE, lambda planner: planner.authorize(order), order.card_token)
+        wish = _Wish(
+            OperationKind.AUTHORIZE, lambda planner: planner.authorize(order), order.card_token, order
+        )
         return await self._run(command, wish)
 
     async def capture(self, command: Command, payment_id: UUID, amount_minor: int | None) -> Reply:
@@ -170,8 +179,14 @@ class Payments:
         return begun
 
     async def _begin(self, command: Command, wish: _Wish) -> Intent | Reply | _Refused:
+        screening = self._screening
+        if wish.order is not None:
+            begun = await self._quick.begin(command, wish.order)
+            if not isinstance(begun, Aside):
+                return begun
+            screening = self._silent if begun.silent else screening
         try:
-            return await self._begin_once(command, wish, self._screening)
+            return await self._begin_once(command, wish, screening)
         except RiskSilent as problem:
             # A statement that ran out of time takes its transaction with it, so all of it is done anew.
             _LOG.warning("authorization_not_assessed", problem=problem.detail)
@@ -211,10 +226,8 @@ class Payments:
     async def _go_on(self, planner: Planner, claim: Claim, wish: _Wish) -> Intent | Reply:
         """Answer again, or go on from where a process died: the lease decides who does."""
         connection = planner.connection
-        if claim.fingerprint != planner.command.fingerprint:
-            raise KeyReused("the idempotency key was used for another request: mint a new one")
-        if claim.answer is not None:
-            return Reply(claim.answer, replayed=True)
+        if (replay := claim.replay_to(planner.command)) is not None:
+            return replay
         if claim.reaped:
             raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
         operation = claim.operation_id and await repository.read_operation(connection, claim.operation_id)
@@ -245,7 +258,14 @@ class Payments:
         subject, operation = intent.subject, intent.operation
         with self._measures.payment(operation.kind, command.traffic, since=since) as handle:
             finding = await self._call(intent)
-            settlement = await self.settler.settle_patiently(operation, finding, actor=operation.principal)
+            # As it was begun, unless it is somebody else's or changes more than itself.
+            fresh = operation.kind is OperationKind.AUTHORIZE and not intent.resumed
+            settlement = await self.settler.settle_patiently(
+                operation,
+                finding,
+                actor=operation.principal,
+                begun=subject if fresh and isinstance(subject, Payment) else None,
+            )
             if settlement is None:
                 # Whatever the provider said, it is not on record: that is what indeterminate means.
                 handle.finish("indeterminate", subject.provider)

@@ -20,7 +20,8 @@ from refpay.measures import Measures
 from refpay.payments import repository
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
-from refpay.payments.settling import Settlement, settle
+from refpay.payments.quick import QuickSettling
+from refpay.payments.settling import Change, Settlement, decide, settle
 from refpay.providers.port import DeclineCode
 
 _LOG: Final = structlog.get_logger()
@@ -59,30 +60,42 @@ class Settler:
         self, database: Database, *, measures: Measures, clock: Clock, journal: Journal | None = None
     ) -> None:
         self._database = database
+        self._quick = QuickSettling(database)
         self._measures = measures
         self._clock = clock
         self._journal = journal
         # What was posted by a COMMIT that nobody answered, by the id of its operation.
         self._unanswered: dict[UUID, Settlement] = {}
 
-    async def settle(self, operation: Operation, finding: Finding, *, actor: str) -> Settlement:
-        """Settle once.
+    async def settle(
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
+    ) -> Settlement:
+        """Settle once; `begun` is the payment of an authorization as it was written with it, if we did that.
 
         Raises DatabaseUnavailable when it did not happen and CommitOutcomeUnknown when that is not
         known; either way it may be called again.
         """
 
         async def settle_it(connection: Connection) -> Sequence[Settlement]:
-            return [await settle(connection, operation, finding, now=self._clock.now(), actor=actor)]
+            return [await settle(connection, operation, finding, now=now, actor=actor)]
 
-        [settlement] = await self.run(settle_it, ledger_kind(operation.kind, finding))
+        now = self._clock.now()
+        quick = None
+        if begun is not None and finding.status.final and finding.turn is None:
+            quick = decide(begun, operation, [operation], finding, now=now, actor=actor)
+        [settlement] = await self.run(settle_it, ledger_kind(operation.kind, finding), quick)
         return settlement
 
-    async def run(self, settling: Settling, kind: LedgerKind | None = None) -> Sequence[Settlement]:
-        """Run what settles any number of operations in one transaction, and count what came of it."""
+    async def run(
+        self, settling: Settling, kind: LedgerKind | None = None, quick: Change | None = None
+    ) -> Sequence[Settlement]:
+        """Run what settles any number of operations in one transaction, and count what came of it.
+
+        A `quick` change of the same is written with others' if nobody has touched what it changes.
+        """
         try:
             with self._measures.ledger_write(kind, _OUTCOMES) as write:
-                settlements = await self._apply(settling)
+                settlements = await self._apply(settling, quick)
                 if not any(one.applied for one in settlements):
                     write.nothing_written()
         except asyncpg.IntegrityConstraintViolationError as problem:
@@ -110,21 +123,24 @@ class Settler:
                 self._note_posted(settlement, only=posted.get(operation_id))
 
     async def settle_patiently(
-        self, operation: Operation, finding: Finding, *, actor: str
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
         """Settle, trying again while the database is away; None leaves the operation to the worker."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                return await self.settle(operation, finding, actor=actor)
+                return await self.settle(operation, finding, actor=actor, begun=begun)
             except DatabaseUnavailable as problem:
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
         return None
 
-    async def _apply(self, settling: Settling) -> Sequence[Settlement]:
-        settlements: Sequence[Settlement] = ()
+    async def _apply(self, settling: Settling, quick: Change | None) -> Sequence[Settlement]:
+        settlements: Sequence[Settlement] = () if quick is None else (quick.settlement,)
         try:
+            if quick is not None and await self._quick.settle(quick):
+                return settlements
+            settlements = ()
             async with self._database.transaction() as connection:
                 settlements = await settling(connection)
         except CommitOutcomeUnknown:

@@ -1,7 +1,7 @@
 """The second transaction: `settle`, the one way an operation ends, exactly once under its row's lock."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -24,6 +24,7 @@ from refpay.ledger.entries import (
 )
 from refpay.ledger.repository import post
 from refpay.money import Money
+from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
@@ -64,6 +65,49 @@ class Settlement:
     entry: Entry | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that a finding changes, before it is written; `event` is absent until the operation is final."""
+
+    before: Operation
+    settlement: Settlement
+    records: Sequence[AuditEvent]
+    now: datetime
+    actor: str
+    event: Event | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(
+    subject: Subject,
+    operation: Operation,
+    operations: Sequence[Operation],
+    finding: Finding,
+    *,
+    now: datetime,
+    actor: str,
+) -> Change:
+    """Return what a finding changes; `operations` are the subject's, the unresolved one among them."""
+    after = replace(
+        operation,
+        status=finding.status,
+        provider_reference=finding.provider_reference,
+        decline_code=finding.decline_code,
+    )
+    moved = move(subject, after) if isinstance(subject, Payment) else subject
+    records = [_change(operation, after, now, actor)]
+    if isinstance(subject, Payment) and isinstance(moved, Payment) and moved != subject:
+        records.append(_payment_change(subject, moved, after, now, actor))
+    entry = None
+    if after.status is OperationStatus.SUCCEEDED and after.kind in _ENTRIES:
+        entry = _ENTRIES[after.kind](_movement(moved, after), now)
+    answer = operation_answer(moved, after, [after if one.id == after.id else one for one in operations])
+    settlement = Settlement(moved, after, answer, applied=True, entry=entry)
+    if not after.status.final:
+        return Change(operation, settlement, records, now, actor)
+    return Change(operation, settlement, records, now, actor, tell(moved, after, now), carry(after))
+
+
 async def settle(
     connection: Connection, known: Operation, finding: Finding, *, now: datetime, actor: str
 ) -> Settlement:
@@ -81,34 +125,26 @@ async def settle(
         return await _unchanged(connection, subject, operation)
     if operation.status.final:
         return await _keep(connection, subject, operation, finding, now=now, actor=actor)
-    after = replace(
-        operation,
-        status=finding.status,
-        provider_reference=finding.provider_reference,
-        decline_code=finding.decline_code,
-    )
+    operations = await _read_operations(connection, operation)
+    change = decide(subject, operation, operations, finding, now=now, actor=actor)
+    settlement = change.settlement
+    moved, after = settlement.subject, settlement.operation
     final = after.status.final
     await repository.settle_operation(
         connection, after, settled_at=now if final else None, by=actor if final else None
     )
-    moved = move(subject, after) if isinstance(subject, Payment) else subject
-    changes = [_change(operation, after, now, actor)]
-    if isinstance(subject, Payment) and isinstance(moved, Payment) and moved != subject:
+    if isinstance(moved, Payment) and moved != subject:
         await repository.update_payment(connection, moved)
-        changes.append(_payment_change(subject, moved, after, now, actor))
-    entry = None
-    if after.status is OperationStatus.SUCCEEDED and after.kind in _ENTRIES:
-        entry = _ENTRIES[after.kind](_movement(moved, after), now)
-        await post(connection, entry)
-    await record(connection, *changes)
-    answer = await _answer(connection, moved, after)
-    if final:
-        await append(connection, tell(moved, after, now), carry(after))
+    if settlement.entry is not None:
+        await post(connection, settlement.entry)
+    await record(connection, *change.records)
+    if change.event is not None:
+        await append(connection, change.event, change.headers)
         if LIFE_CYCLE[after.kind].begun_by is Beginner.MERCHANT:
             await claims_repository.store(
-                connection, principal=after.principal, key=after.idempotency_key, answer=answer
+                connection, principal=after.principal, key=after.idempotency_key, answer=settlement.answer
             )
-    return Settlement(moved, after, answer, applied=True, entry=entry)
+    return settlement
 
 
 async def _keep(
@@ -176,16 +212,14 @@ def _movement(subject: Subject, operation: Operation) -> Movement:
 async def _unchanged(connection: Connection, subject: Subject, operation: Operation) -> Settlement:
     answer = await claims_repository.read_answer(connection, operation.id) if operation.status.final else None
     if answer is None:
-        answer = await _answer(connection, subject, operation)
+        answer = operation_answer(subject, operation, await _read_operations(connection, operation))
     return Settlement(subject, operation, answer, applied=False)
 
 
-async def _answer(connection: Connection, subject: Subject, operation: Operation) -> StoredAnswer:
-    payment_id = operation.payment_id
-    operations = [operation]
-    if payment_id is not None:
-        operations = list(await repository.read_operations(connection, payment_id))
-    return operation_answer(subject, operation, operations)
+async def _read_operations(connection: Connection, operation: Operation) -> Sequence[Operation]:
+    if operation.payment_id is None:
+        return [operation]
+    return await repository.read_operations(connection, operation.payment_id)
 
 
 def _change(operation: Operation, after: Operation, now: datetime, actor: str) -> AuditEvent:
