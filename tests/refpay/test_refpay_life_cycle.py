@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -397,7 +397,7 @@ async def test_whatever_comes_first_settles_it_once(bench: Bench, way: str) -> N
         str(capture["provider_key"]), content["id"], "order", MovementKind.CAPTURE, 1000, Currency.EUR, 0,
         bench.clock.now(),
     )  # fmt: skip
-    ways = {
+    ways: dict[str, Callable[[], Awaitable[None]]] = {
         "query": bench.work,
         "webhook": lambda: bench.webhooks.apply(provider, read_event(content)),
         "report": lambda: bench.webhooks.apply_line(provider, line),
@@ -578,7 +578,7 @@ async def test_retry_and_worker_never_go_on_at_once(bench: Bench) -> None:
         # The worker's process stands still for so long that its lease runs out; a retry goes on.
         bench.clock.at += timedelta(seconds=30)
         for provider in bench.providers.values():
-            del provider.perform  # type: ignore[method-assign]
+            del provider.perform
         bench.meet(Fate.DONE)
         told.append(await bench.payments.authorize(bench.command("key"), order))
         return Answer(Verdict.UNKNOWN_KEY)

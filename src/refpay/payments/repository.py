@@ -95,7 +95,7 @@ _LOCK_EXPIRED = f"""
                 OR kind = 'expiry' AND created_at > $2))
       AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
     ORDER BY created_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
 _LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
 _PROMISED = """
