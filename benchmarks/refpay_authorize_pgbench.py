@@ -12,6 +12,7 @@ from pathlib import Path
 
 from refpay.audit import repository as audit
 from refpay.db.pool import _BY_KEY
+from refpay.ledger import repository as ledger
 from refpay.outbox import repository as outbox
 from refpay.payments import batch_repository as batches
 from refpay.payments import claims_repository as claims
@@ -32,6 +33,7 @@ def unique(kind: int) -> str:
 
 KEY = "'pgb-' || :n || '-' || :client_id"
 NOW = "clock_timestamp()"
+LAST = "clock_timestamp() + interval '6 s'"
 SOON = "clock_timestamp() + interval '7 s'"
 BODY = "convert_to(rpad('{', 420, 'x'), 'UTF8')"
 AUDIT = {2: NOW, 3: "'shop'", 5: "'operation'", 7: "NULL", 9: "'correlation-of-a-request-of-pgbench'"}
@@ -50,7 +52,10 @@ def record(kind: int, action: str, after: str, before: str = "NULL", subject: st
 
 
 # With blanks, as `json.dumps` leaves them; without, pgbench takes `:null` for a variable.
-FACTS = '{"status": "%s", "captured_minor": 0, "refunded_minor": 0, "refund_reserved_minor": 0}'
+FACTS = (
+    '{"status": "%s", "captured_minor": 0, "capture_reserved_minor": 0, "released_minor": 0, '
+    '"refunded_minor": 0, "refund_reserved_minor": 0, "charged_back_minor": 0}'
+)
 BEGUN = (
     '{"payment": "00000000-0000-0000-0000-000000000000", "provider": "north", '
     '"status": "started", "amount_minor": 4200, "currency": "EUR"}'
@@ -71,6 +76,18 @@ def read_first() -> list[str]:
     ]  # fmt: skip
 
 
+def hold() -> list[str]:
+    """Return the statements of the entry that a success posts."""
+    # The colon is spelt out, or pgbench takes it for a variable's.
+    accounts = "ARRAY['hold_receivable' || chr(58) || 'north', 'hold_payable' || chr(58) || 'shop']"
+    return [
+        fill(ledger._INSERT_ENTRY, [unique(7), "'hold'", unique(1), unique(0), NOW]),
+        fill(ledger._INSERT_LINES, [
+            unique(7), accounts, "ARRAY['EUR', 'EUR']", "ARRAY[:amount::bigint, -:amount::bigint]",
+        ]),
+    ]  # fmt: skip
+
+
 def one_by_one() -> str:
     """Return both transactions as the service runs them for an authorization by itself."""
     new_payment = [
@@ -86,7 +103,7 @@ def one_by_one() -> str:
     ]
     new_operation = [
         *(unique(1), unique(0), "'authorize'", "'started'", ":amount", unique(2), "'shop'", KEY),
-        *("'correlation-of-a-request-of-pgbench'", NOW, "clock_timestamp() + interval '6 s'", SOON, SOON),
+        *("'correlation-of-a-request-of-pgbench'", NOW, LAST, SOON, SOON, "NULL", "NULL"),
     ]
     settled = [unique(1), "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'"]
     lines = [
@@ -99,11 +116,12 @@ def one_by_one() -> str:
         record(3, "authorize.begun", f"'{BEGUN}'"),
         "COMMIT;\n",
         "BEGIN;\n",
-        fill(f"{payments._PAYMENT} FOR NO KEY UPDATE", [unique(0)]),
+        fill(f"{payments._PAYMENT} WHERE id = $1 FOR NO KEY UPDATE", [unique(0)]),
         fill(f"{payments._OPERATION} WHERE id = $1 FOR NO KEY UPDATE", [unique(1)]),
         fill(f"{payments._OPERATION} WHERE payment_id = $1 ORDER BY created_at, id", [unique(0)]),
         fill(payments._SETTLE_OPERATION, settled),
-        fill(payments._UPDATE_PAYMENT, [unique(0), "'authorized'", "0", "0", "0"]),
+        fill(payments._UPDATE_PAYMENT, [unique(0), "'authorized'", *["0"] * 6]),
+        *hold(),
         record(4, "authorize.succeeded", f"'{ENDED}'", f"'{STARTED}'"),
         record(5, "payment.changed", f"'{FACTS % 'authorized'}'", f"'{FACTS % 'authorizing'}'", "payment"),
         fill(outbox._INSERT, [unique(6), unique(1), "'payment.authorized'", EVENT, NOW, "'{}'"]),
@@ -116,14 +134,15 @@ def one_by_one() -> str:
 def batched(*, transactions: bool) -> str:
     """Return the statements of the service's batches with one authorization each.
 
-    Without `transactions` they are the two that write and nothing else, each its own transaction: two trips,
+    Without `transactions` they are those that write and nothing else, one trip and one transaction a phase:
     the least that two phases can have.
     """
-    begin, commit = ("BEGIN;\n", "COMMIT;\n") if transactions else ("", "")
+    begin, commit = ("BEGIN;\n", "COMMIT;\n") if transactions else ("\\startpipeline\n", "\\endpipeline\n")
     correlation = "'correlation-of-a-request-of-pgbench'"
     intent = [
         *(unique(0), "'shop'", KEY, ":amount", "'EUR'", ":range::text", "'north'", unique(1), "'authorize'"),
-        *(unique(2), KEY, "sha256('x')", correlation, unique(3), "'authorize.begun'", f"'{BEGUN}'"),
+        *(unique(2), KEY, "sha256('x')", correlation, LAST, SOON, unique(3), "'authorize.begun'"),
+        f"'{BEGUN}'",
     ]
     settled = [
         *(unique(1), unique(0), "'authorized'", "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'", "'shop'"),
@@ -149,13 +168,14 @@ def batched(*, transactions: bool) -> str:
         *(reading if transactions else ()),
         fill(batches._INTEND, [
             *(f"ARRAY[{one}]" for one in intent),
-            *("'authorizing'", "'started'", NOW, "clock_timestamp() + interval '6 s'", SOON),
+            *("'authorizing'", "'started'", NOW),
         ]),
         commit,
         begin,
         fill(batches._SETTLE, [
             *(f"ARRAY[{one}]" for one in settled), "'authorizing'", "'started'", *records,
         ]),
+        *hold(),
         commit,
     ]  # fmt: skip
     return "".join(lines)
@@ -164,7 +184,7 @@ def batched(*, transactions: bool) -> str:
 SCRIPTS = {
     "pgbench, a trip a statement": one_by_one(),
     "pgbench, the batches' transactions": batched(transactions=True),
-    "pgbench, one call a phase": batched(transactions=False),
+    "pgbench, one trip a phase": batched(transactions=False),
 }
 
 

