@@ -38,12 +38,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that was claimed before: by what, and answered how; `reaped` if the answer is no longer kept."""
+    """A key that was claimed before: by what, and answered how."""
 
     fingerprint: bytes
     operation_id: UUID | None
     answer: StoredAnswer | None
-    reaped: bool = False
 
 
 def fingerprint(method: str, path: str, body: Any) -> bytes:

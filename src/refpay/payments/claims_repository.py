@@ -6,6 +6,7 @@ from uuid import UUID
 from refpay.db.pool import Connection, Row
 from refpay.errors import InvariantViolation
 from refpay.payments.claims import Claim, Command, StoredAnswer
+from refpay.payments.errors import KeyExpired
 
 # Waits for another transaction that is claiming the same key, and then sees its claim.
 _CLAIM = """
@@ -37,7 +38,10 @@ _REAP = """
 async def claim(
     connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime
 ) -> Claim | None:
-    """Claim a key for good if this transaction commits; return the earlier claim if there is one."""
+    """Claim a key for good if this transaction commits; return the earlier claim if there is one.
+
+    Raises KeyExpired for one that was answered so long ago that its answer is no longer kept.
+    """
     name = command.principal.name
     won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
     if won is not None:
@@ -45,6 +49,8 @@ async def claim(
     row = await connection.fetchrow(f"{_READ} WHERE principal = $1 AND key = $2", name, command.key)
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
+    if row["reaped_at"] is not None:
+        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
     return _claim(row)
 
 
@@ -67,6 +73,5 @@ async def reap(connection: Connection, now: datetime, *, claimed_before: datetim
 
 def _claim(row: Row) -> Claim:
     status, body = row["response_status"], row["response_body"]
-    reaped = row["reaped_at"] is not None
-    answer = None if status is None or reaped else StoredAnswer(status, body)
-    return Claim(row["fingerprint"], row["operation_id"], answer, reaped)
+    answer = None if body is None else StoredAnswer(status, body)
+    return Claim(row["fingerprint"], row["operation_id"], answer)

@@ -215,8 +215,6 @@ class Payments:
             raise KeyReused("the idempotency key was used for another request: mint a new one")
         if claim.answer is not None:
             return Reply(claim.answer, replayed=True)
-        if claim.reaped:
-            raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
         operation = claim.operation_id and await repository.read_operation(connection, claim.operation_id)
         if not operation:
             raise InvariantViolation("an idempotency key stands for nothing")
