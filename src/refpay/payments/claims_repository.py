@@ -20,15 +20,13 @@ _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
 """
-# By state: only what was answered, and never while its operation, if it has one, is unresolved.
+# By state: only what was answered, which no unresolved operation is; the database holds us to both.
 _REAP = """
     WITH reaped AS (
         UPDATE payments.idempotency_key SET reaped_at = $1, response_body = NULL
         WHERE (principal, key) IN (
-            SELECT principal, key FROM payments.idempotency_key AS kept
+            SELECT principal, key FROM payments.idempotency_key
             WHERE reaped_at IS NULL AND response_status IS NOT NULL AND claimed_at < $2
-              AND NOT EXISTS (SELECT FROM payments.operation
-                              WHERE id = kept.operation_id AND status IN ('started', 'indeterminate'))
             ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED)
         RETURNING 1)
     SELECT count(*) FROM reaped
