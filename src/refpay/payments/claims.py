@@ -41,12 +41,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that was claimed before: by what, and answered how; `reaped` if the answer is no longer kept."""
+    """A key that was claimed before: by what, and answered how."""
 
     fingerprint: bytes
     operation_id: UUID | None
     answer: StoredAnswer | None
-    reaped: bool = False
 
     def replay_to(self, command: Command) -> Reply | None:
         """Return the stored answer if there is one; raises KeyReused for another request."""

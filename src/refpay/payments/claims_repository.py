@@ -7,6 +7,7 @@ from uuid import UUID
 from refpay.db.pool import Connection, Row
 from refpay.errors import InvariantViolation
 from refpay.payments.claims import Claim, Command, StoredAnswer
+from refpay.payments.errors import KeyExpired
 
 # Waits for another transaction that is claiming the same key, and then sees its claim.
 _CLAIM = """
@@ -28,15 +29,13 @@ _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
 """
-# By state: only what was answered, and never while its operation, if it has one, is unresolved.
+# By state: only what was answered, which no unresolved operation is; the database holds us to both.
 _REAP = """
     WITH reaped AS (
         UPDATE payments.idempotency_key SET reaped_at = $1, response_body = NULL
         WHERE (principal, key) IN (
-            SELECT principal, key FROM payments.idempotency_key AS kept
+            SELECT principal, key FROM payments.idempotency_key
             WHERE reaped_at IS NULL AND response_status IS NOT NULL AND claimed_at < $2
-              AND NOT EXISTS (SELECT FROM payments.operation
-                              WHERE id = kept.operation_id AND status IN ('started', 'indeterminate'))
             ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED)
         RETURNING 1)
     SELECT count(*) FROM reaped
@@ -46,7 +45,10 @@ _REAP = """
 async def claim(
     connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime
 ) -> Claim | None:
-    """Claim a key for good if this transaction commits; return the earlier claim if there is one."""
+    """Claim a key for good if this transaction commits; return the earlier claim if there is one.
+
+    Raises KeyExpired for one that was answered so long ago that its answer is no longer kept.
+    """
     name = command.principal.name
     won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
     if won is not None:
@@ -54,6 +56,8 @@ async def claim(
     row = await connection.fetchrow(f"{_READ} WHERE principal = $1 AND key = $2", name, command.key)
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
+    if row["reaped_at"] is not None:
+        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
     return _claim(row)
 
 
@@ -83,6 +87,5 @@ async def reap(connection: Connection, now: datetime, *, claimed_before: datetim
 
 def _claim(row: Row) -> Claim:
     status, body = row["response_status"], row["response_body"]
-    reaped = row["reaped_at"] is not None
-    answer = None if status is None or reaped else StoredAnswer(status, body)
-    return Claim(row["fingerprint"], row["operation_id"], answer, reaped)
+    answer = None if body is None else StoredAnswer(status, body)
+    return Claim(row["fingerprint"], row["operation_id"], answer)

@@ -228,8 +228,6 @@ class Payments:
         connection = planner.connection
         if (replay := claim.replay_to(planner.command)) is not None:
             return replay
-        if claim.reaped:
-            raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
         operation = claim.operation_id and await repository.read_operation(connection, claim.operation_id)
         if not operation:
             raise InvariantViolation("an idempotency key stands for nothing")

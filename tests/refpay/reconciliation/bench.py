@@ -186,8 +186,8 @@ class FakeAcquirer:
             total[0] += 1
             total[list(FLAGS.values()).index(flag) + 1] += row.amount
             total[5] += row.fee
-        for currency, (count, *money, fee) in sums.items():
-            stated = (*money[:2], fee)
+        for currency, (count, captured, refunded, _, _, fees) in sums.items():
+            stated = (captured, refunded, fees)
             writer.writerow(["C", currency, count, *(major(value, currency) for value in stated)])
         for currency, (_, _, _, back, won, _) in sums.items():
             if back or won:

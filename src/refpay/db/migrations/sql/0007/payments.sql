@@ -45,6 +45,9 @@ CREATE INDEX payment_held ON payments.payment (created_at)
     WHERE status IN ('authorized', 'captured', 'refunded', 'charged_back')
       AND released_minor < amount_minor - captured_minor;
 
+-- What is on its way out of a merchant's balance.
+CREATE INDEX payment_refunding ON payments.payment (merchant, currency) WHERE refund_reserved_minor > 0;
+
 ALTER TABLE payments.operation
     ALTER COLUMN payment_id DROP NOT NULL,
     DROP CONSTRAINT operation_kind_check,
