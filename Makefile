@@ -4,7 +4,7 @@ RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 BUILD ?= refpay.app
 RUNS ?= 1
-SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py,$(wildcard benchmarks/*.py))
+SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py benchmarks/refpay_authorize_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
 .PHONY: help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lock
 

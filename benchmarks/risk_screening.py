@@ -119,7 +119,7 @@ async def open_payments(
     return Payments(
         database,
         {provider: Issuer(provider) for provider in ("north", "south")},
-        deadlines=Deadlines(DAY, DAY, DAY * 2),
+        deadlines=dict.fromkeys(("north", "south"), Deadlines(DAY, DAY, DAY * 2)),
         measures=Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)),
         clock=SystemClock(),
         screening=screening,

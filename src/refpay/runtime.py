@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -110,6 +111,8 @@ async def serve(app: App, listener: socket.socket) -> None:
         loop.add_signal_handler(number, server.stop)
     sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
+    # What is there by now stays; the collector need not look through it again and again.
+    gc.freeze()
     await server.serve(sockets=[listener])
 
 

@@ -40,6 +40,8 @@ class ProviderSettings:
     api_key: str = field(repr=False)
     timeout_seconds: float = 2.0
     attempts: int = 3
+    # After so long, what it does not know it will never do.
+    settle_seconds: float = 15.0
 
     @property
     def call_budget_seconds(self) -> float:
@@ -107,7 +109,10 @@ class Settings:
     acknowledgements_folder: Path
     settle_interval_seconds: float
     check_interval_seconds: float
-    settle_deadline_seconds: float
+    authorization_lifetime_seconds: float
+    key_retention_seconds: float
+    # Payouts over it need a second person's approval; in minor units of whatever currency.
+    payout_alone_max_minor: int
     risk: RiskSettings
     rates: RateSettings
     # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
@@ -123,6 +128,11 @@ class Settings:
     def provider_timeout_seconds(self) -> float:
         """Return the longest that one attempt may take at any provider."""
         return max(provider.timeout_seconds for provider in self.providers)
+
+    @property
+    def settle_deadline_seconds(self) -> float:
+        """Return how long the most patient provider has to be waited for."""
+        return max(provider.settle_seconds for provider in self.providers)
 
     @property
     def call_budget_seconds(self) -> float:
@@ -162,7 +172,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),
         settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
         check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
-        settle_deadline_seconds=read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600),
+        authorization_lifetime_seconds=read.seconds(
+            "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
+        ),
+        key_retention_seconds=read.seconds("REFPAY_KEY_RETENTION_SECONDS", 30 * 86400, 1, 3650 * 86400),
+        payout_alone_max_minor=read.integer("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1),
         risk=_read_risk(read),
         rates=_read_rates(read),
         messaging=_read_messaging(read, environment, folder),
@@ -173,27 +187,31 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         else None,
         allow_unsafe_durability=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
     )
-    budget = settings.call_budget_seconds + DEADLINE_SLACK_SECONDS
-    if budget >= settings.settle_deadline_seconds:
-        raise StartRefused(
-            f"REFPAY_SETTLE_DEADLINE_SECONDS is {settings.settle_deadline_seconds:g}, but a provider call "
-            f"may take {budget:g} s (timeout x attempts, pauses, slack), so an operation could be judged "
-            "while it is still being sent; raise the deadline or lower the timeout or the attempts"
-        )
+    for provider in settings.providers:
+        budget = provider.call_budget_seconds + DEADLINE_SLACK_SECONDS
+        if budget >= provider.settle_seconds:
+            raise StartRefused(
+                f"REFPAY_SETTLE_DEADLINE_SECONDS is {provider.settle_seconds:g}, but a call to "
+                f"{provider.name} may take {budget:g} s (timeout x attempts, pauses, slack), so an operation "
+                "could be judged while it is still being sent; raise the deadline or lower the timeout or "
+                "the attempts"
+            )
     return settings
 
 
 def _read_provider(read: "_Reader", folder: Path, name: str) -> ProviderSettings:
-    """Read one provider; its own time-out and attempts go before what all have in common."""
+    """Read one provider; its own promise goes before what all have in common."""
     prefix = f"REFPAY_{name.upper()}"
     seconds = read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30)
     attempts = read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10)
+    settle = read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600)
     return ProviderSettings(
         name=name,
         url=read.url(f"{prefix}_URL", ("http", "https")),
         api_key=read_secret(folder, f"{name}_api_key"),
         timeout_seconds=read.seconds(f"{prefix}_TIMEOUT_SECONDS", seconds, 0.01, 30),
         attempts=read.integer(f"{prefix}_ATTEMPTS", attempts, 1, 10),
+        settle_seconds=read.seconds(f"{prefix}_SETTLE_DEADLINE_SECONDS", settle, 0.1, 3600),
     )
 
 

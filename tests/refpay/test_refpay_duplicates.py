@@ -17,6 +17,7 @@ from refpay.db.pool import Database
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
 from refpay.payments.claims import Command
+from refpay.payments.intents import Deadlines
 from refpay.providers.port import Answer as ProviderAnswer
 from refpay.providers.port import Call
 from refpay.settings import Settings, read_settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 WITHIN_SECONDS = 30
 EXTRAS = 3
+PROMISED = {"north": Deadlines(*[timedelta(seconds=5)] * 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ async def test_a_pull_that_was_cut_off_is_finished_by_the_next(shop: Shop) -> No
     principal = Principal("operator", frozenset())
     command = Command(principal, "cut-off", bytes(32), "correlation", "live")
     async with _opened(shop.settings) as database:
-        duplicates = Duplicates(database, {"north": dying}, SystemClock(), timedelta(seconds=5))
+        duplicates = Duplicates(database, {"north": dying}, SystemClock(), PROMISED)
         assert (await duplicates.refund(command, "north", reason="test")).answer.status == 202
         await shop.approve("north")
         pulling = asyncio.create_task(duplicates.refund(command, "north", reason="test"))

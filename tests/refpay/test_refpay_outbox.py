@@ -112,7 +112,7 @@ async def test_an_event_that_cannot_be_written_takes_its_change_with_it(api: "Cl
     try:
         await owner.execute("ALTER TABLE outbox.event ADD CONSTRAINT none CHECK (type <> 'payment.captured')")
         assert (await api.post(f"/v1/payments/{payment['id']}/capture")).status == 500
-        assert await count(book, "ledger.entry") == 0
+        assert await count(book, "ledger.entry", "kind <> 'hold'") == 0
         assert await count(book, "payments.operation", "kind = 'capture' AND settled_at IS NOT NULL") == 0
         assert await count(book, "outbox.event", "type = 'payment.captured'") == 0
     finally:

@@ -112,7 +112,7 @@ def test_what_the_worker_settles_keeps_the_id_of_its_request() -> None:
     some = mint_id(at)
     operation = Operation(
         some, some, OperationKind.CAPTURE, OperationStatus.SUCCEEDED, 700, some, None, None, "shop", "key",
-        "order-12345678", at, at, at, at, 0,
+        "order-12345678", at, at, at, at, 0, at,
     )  # fmt: skip
     assert carry(operation) == {"x-correlation-id": "order-12345678"}
     with correlation.entered(Context("another-request", REQUEST.trace)):

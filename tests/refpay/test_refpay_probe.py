@@ -30,6 +30,7 @@ from refpay.money import Currency, Money
 from refpay.operations import durability
 from refpay.operations.checks_repository import Reason
 from refpay.operations.durability import DurabilityProbe, open_anew
+from refpay.payments.settler import Settler
 from refpay.worker.duties import Parts, probe_durability
 from refpay.worker.main import open_worker
 
@@ -119,7 +120,8 @@ async def test_what_the_worker_settled_is_read_back_too(
         "UPDATE ledger.line SET currency = 'USD'",
         "UPDATE ledger.line SET account = 'provider_receivable:elsewhere' WHERE account LIKE 'provider%'",
         "UPDATE ledger.entry SET kind = 'reversal'",
-        "INSERT INTO ledger.line SELECT entry_id, 'fee:more', currency, 1 FROM ledger.line LIMIT 1",
+        "INSERT INTO ledger.line SELECT entry_id, 'fee:more', currency, 1 FROM ledger.line"
+        " WHERE account LIKE 'merchant%'",
     ],
 )
 @pytest.mark.parametrize("seen_before", [False, True])
@@ -148,7 +150,8 @@ async def test_what_is_missing_stays_missing_until_it_is_there(
     await tamper(
         book,
         "CREATE TABLE public.kept AS SELECT * FROM ledger.line",
-        "DELETE FROM ledger.line WHERE entry_id = (SELECT min(entry_id::text)::uuid FROM ledger.line)",
+        "DELETE FROM ledger.line WHERE entry_id = ("
+        "SELECT min(entry_id::text)::uuid FROM ledger.line WHERE account LIKE 'merchant%')",
     )
     probe = make_probe(live_settings)
     for found in (1, 0, 0, 0):
@@ -384,7 +387,8 @@ async def test_only_a_finished_round_is_stamped(settings: "Settings", declared: 
     closed = replace(settings.database, url="postgresql://refpay_app@127.0.0.1:1/refpay")
     try:
         for probed in (replace(settings, database=closed), settings):
-            parts = Parts(probed, database, {}, Measures(recorder), CLOCK, costs)
+            settler = Settler(database, measures=Measures(recorder), clock=CLOCK)
+            parts = Parts(probed, database, {}, Measures(recorder), CLOCK, costs, settler)
             async with probe_durability(parts) as (loop,):
                 await loop.run_once()
             text = recorder.render().decode()

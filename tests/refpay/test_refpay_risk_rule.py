@@ -30,8 +30,11 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SERIAL: Final = itertools.count(1)
 INSERT: Final = """
     INSERT INTO payments.payment (
-        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
-    VALUES ($1, 'model', $1::uuid::text, $2, $3, 'EUR', $4, 'north', $5)
+        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at,
+        captured_minor, refunded_minor)
+    SELECT $1, 'model', $1::uuid::text, $2::text, $3::bigint, 'EUR', $4, 'north', $5,
+           CASE WHEN $2 IN ('captured', 'refunded') THEN $3 ELSE 0 END,
+           CASE WHEN $2 = 'refunded' THEN $3 ELSE 0 END
 """
 
 
@@ -188,9 +191,14 @@ async def test_only_the_newest_are_looked_at(database_settings: DatabaseSettings
                 await insert(connection, card_range, 1000 + number, 100, Said.AUTHORIZED)
             since = instant(-1)
             found = await repository.read_recent(
-                connection, card_range, since=since, at_most_minor=500, seconds=1
+                connection,
+                [(card_range, True), (card_range, False)],
+                since=since,
+                at_most_minor=500,
+                seconds=1,
             )
-            assert found == (False, Recent(answered=repository.NEWEST_MOST, declined=0))
+            newest = Recent(answered=repository.NEWEST_MOST, declined=0)
+            assert found == [(False, newest), (False, Recent(0, 0))]
             assert (await Screening(RiskSettings()).screen(connection, attempt)) == Assessment()
     finally:
         await database.close()

@@ -137,7 +137,7 @@ def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
         ("REFPAY_NORTH_TIMEOUT_SECONDS", "31", "REFPAY_NORTH_TIMEOUT_SECONDS is '31', allowed: seconds"),
         ("REFPAY_SOUTH_ATTEMPTS", "0", "REFPAY_SOUTH_ATTEMPTS is '0', allowed: a whole number from 1 to 10"),
         ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
-        ("REFPAY_SOUTH_TIMEOUT_SECONDS", "5", "a provider call may take 17 s"),
+        ("REFPAY_SOUTH_TIMEOUT_SECONDS", "5", "a call to south may take 17 s"),
         ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_ACKNOWLEDGEMENTS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_RISK_WINDOW_SECONDS", "0", "1 to 3600"),

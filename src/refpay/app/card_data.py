@@ -14,6 +14,7 @@ _GROUPS: Final = r"[2-6][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}(?:\1[0-9]{1
 _AMEX_GROUPS: Final = r"3[47][0-9]{2}([ -])[0-9]{6}\2[0-9]{5}"
 _CANDIDATE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_GROUPS}|{_AMEX_GROUPS}|{_RUN})(?![0-9A-Za-z])")
 # The random part of a token may happen to be all digits; it is suspect only if it repeats the range.
+_SHORTEST: Final = 13
 _TOKEN: Final = re.compile(r"tok_([0-9]{6})_(?!\1)[0-9a-f]{4,64}")
 # Nothing that lacks this holds a card number: most requests are done with at one look.
 _may_hold_one: Final = re.compile(rb"[2-6](?:[0-9][ -]?){12}").search
@@ -57,7 +58,7 @@ def refuse_card_data(value: Any, where: str = "body") -> None:
 
 def contains_card_number(text: str) -> bool:
     """Return whether 13 to 19 digits of the text pass the Luhn check (ISO/IEC 7812-1, annex B)."""
-    if _TOKEN.fullmatch(text):
+    if len(text) < _SHORTEST or _TOKEN.fullmatch(text):
         return False
     return any(_passes_luhn(re.sub("[ -]", "", found.group())) for found in _CANDIDATE.finditer(text))
 

@@ -42,7 +42,7 @@ async def read_demand(endpoint: Endpoint[G], services: Services, request: Reques
         given = endpoint.takes.model_validate(content)
     except ValidationError as problem:
         _refuse(problem, endpoint.takes)
-    digest = fingerprint(request.method, request.url.path, content) if endpoint.keyed else b""
+    digest = fingerprint(request.method, request.scope["path"], content) if endpoint.keyed else b""
     command = Command(principal, key, digest, correlation.current() or "", traffic)
     return Demand(command, request.path_params, given)
 
@@ -91,7 +91,7 @@ def _parse(request: Request, raw: bytes) -> dict[str, Any]:
     if media_type != "application/json":
         raise MediaTypeRefused("header Content-Type: allowed: application/json")
     try:
-        content = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        content = _DECODE(raw.decode())
     except (ValueError, RecursionError) as problem:
         raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once") from problem
     if not isinstance(content, dict):
@@ -108,6 +108,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_DECODE: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
 
 
 def _parse_query(request: Request) -> dict[str, Any]:

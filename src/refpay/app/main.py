@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from fastapi.routing import APIRoute
@@ -32,6 +32,7 @@ from refpay.operations.duplicates import Duplicates
 from refpay.operations.durable_settings import require_durable
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
+from refpay.payments.approvals import require_approval
 from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.providers.registry import make_resilient, open_attempts
@@ -39,7 +40,9 @@ from refpay.risk.screening import Screening
 from refpay.runtime import App, listen, serve
 from refpay.settings import Settings, read_settings
 
-_CONNECTIONS: Final = 10
+# Payments have connections of their own: a lever has to work when they use up theirs.
+_PAYMENT_CONNECTIONS: Final = 8
+_CONNECTIONS: Final = 4
 
 
 @asynccontextmanager
@@ -52,9 +55,13 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
     principals = Principals.load(settings.secrets_folder, clock)
     recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
     measures = Measures(recorder, CostModel.load(settings.costs_file))
-    database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, recorder.tracer.close)
+        database = await Database.connect(settings.database, most_connections=_CONNECTIONS)
+        stack.push_async_callback(database.close)
         await require_durable(database, settings)
+        own = await Database.connect(settings.database, most_connections=_PAYMENT_CONNECTIONS, by_key=True)
+        stack.push_async_callback(own.close)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
@@ -62,13 +69,14 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             providers = make_resilient(attempts, settings, measures=measures, clock=clock)
             deadlines = make_deadlines(settings)
             payments = Payments(
-                database,
+                own,
                 providers,
                 deadlines=deadlines,
                 measures=measures,
                 clock=clock,
                 journal=journal,
                 screening=Screening(settings.risk),
+                approve=require_approval(settings.payout_alone_max_minor),
             )
             services = Services(
                 description=json.dumps(describe(SERVED)).encode(),
@@ -85,12 +93,9 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 dead_letters=DeadLetters(database, clock=clock),
                 settlements=Settlements(database, clock=clock),
                 approving=Approving(database, clock),
-                duplicates=Duplicates(database, providers, clock, deadlines.last_send),
+                duplicates=Duplicates(database, providers, clock, deadlines),
             )
             yield create_app(services)
-    finally:
-        await database.close()
-        await asyncio.to_thread(recorder.tracer.close)
 
 
 def create_app(services: Services) -> App:

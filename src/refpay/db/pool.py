@@ -31,6 +31,13 @@ _SERVER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
 }
+# One plan for good, by the indexes: one that was made while a table was small would read all of it later.
+_BY_KEY: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 _LOST: Final = (
     OSError,
     TimeoutError,
@@ -57,8 +64,10 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, settings: DatabaseSettings, *, most_connections: int) -> Self:
-        """Open the pool and check the schema.
+    async def connect(
+        cls, settings: DatabaseSettings, *, most_connections: int, by_key: bool = False
+    ) -> Self:
+        """Open the pool and check the schema; `by_key` for one that reads and writes few rows by their keys.
 
         Raises StartRefused when the server, the credentials or the schema are not as they should be.
         """
@@ -70,7 +79,7 @@ class Database:
             max_size=most_connections,
             timeout=_CONNECT_SECONDS,
             command_timeout=_COMMAND_SECONDS,
-            server_settings=_SERVER_SETTINGS,
+            server_settings=_SERVER_SETTINGS | (_BY_KEY if by_key else {}),
             reset=_keep_session,
         )
         database = cls(pool)

@@ -13,7 +13,11 @@ _INSERT_ENTRY = """
 # One statement for all lines: the database checks the balance of each statement.
 _INSERT_LINES = """
     INSERT INTO ledger.line (entry_id, account, currency, amount_minor)
-    SELECT $1, account, $2, amount_minor FROM unnest($3::text[], $4::bigint[]) AS leg (account, amount_minor)
+    SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[])
+"""
+_BALANCES = """
+    SELECT account, currency, sum(amount_minor) AS amount_minor FROM ledger.line
+    WHERE account = ANY ($1::text[]) GROUP BY account, currency
 """
 _ENTRIES_OF = "SELECT operation_id, id FROM ledger.entry WHERE operation_id = ANY ($1::uuid[])"
 # Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
@@ -23,24 +27,30 @@ _MISSING = """
     WHERE asked.lines IS DISTINCT FROM (
         SELECT string_agg(
             line.account || ' ' || line.currency || ' ' || line.amount_minor, ';'
-            ORDER BY line.account COLLATE "C", line.amount_minor)
+            ORDER BY line.account COLLATE "C", line.currency COLLATE "C", line.amount_minor)
         FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
         WHERE entry.operation_id = asked.operation_id AND entry.kind = asked.kind)
     ORDER BY asked.place
 """
 
 
-async def post(connection: Connection, entry: Entry) -> None:
-    """Write an entry inside the caller's transaction; the database refuses what does not balance."""
-    await connection.execute(
-        _INSERT_ENTRY, entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at
+async def post(connection: Connection, *entries: Entry) -> None:
+    """Write entries inside the caller's transaction; the database refuses what does not balance."""
+    await connection.executemany(
+        _INSERT_ENTRY,
+        [(one.id, one.kind, one.operation_id, one.payment_id, one.posted_at) for one in entries],
     )
-    await connection.execute(
+    await connection.executemany(
         _INSERT_LINES,
-        entry.id,
-        entry.currency,
-        [line.account for line in entry.lines],
-        [line.amount_minor for line in entry.lines],
+        [
+            (
+                one.id,
+                [line.account for line in one.lines],
+                [line.currency for line in one.lines],
+                [line.amount_minor for line in one.lines],
+            )
+            for one in entries
+        ],
     )
 
 
@@ -48,6 +58,12 @@ async def read_entries_of(connection: Connection, operation_ids: Sequence[UUID])
     """Return the ids of entries by their operations."""
     rows = await connection.fetch(_ENTRIES_OF, operation_ids)
     return {row["operation_id"]: row["id"] for row in rows}
+
+
+async def read_balances(connection: Connection, accounts: Sequence[str]) -> Mapping[tuple[str, str], int]:
+    """Return the balances of accounts by account and currency, debit positive."""
+    rows = await connection.fetch(_BALANCES, accounts)
+    return {(row["account"], row["currency"]): int(row["amount_minor"]) for row in rows}
 
 
 async def read_missing(connection: Connection, asked: Sequence[Acknowledgement]) -> list[Acknowledgement]:

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from refpay.audit.events import AuditEvent, SubjectKind
@@ -27,6 +27,7 @@ from refpay.operations.settlements_repository import lock_provider
 from refpay.payments import claims_repository
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import KeyReused
+from refpay.payments.intents import Deadlines
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Call, CallKind, Provider, Verdict
 
@@ -46,12 +47,12 @@ class DuplicatesLeft(RefpayError):
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """The door to repairing double charges; nothing is sent later than `call_budget` after a pull."""
+    """The door to repairing double charges; nothing is sent after the provider's `last_send`."""
 
     database: Database
     providers: Mapping[str, Provider]
     clock: Clock
-    call_budget: timedelta
+    deadlines: Mapping[str, Deadlines]
 
     async def refund(self, command: Command, provider: str, *, reason: str) -> Reply:
         """Refund every extra movement that the provider has reported and that is not ours.
@@ -69,7 +70,7 @@ class Duplicates:
             duplicates = await self._plan(connection, command, provider, reason=reason, now=now)
         if isinstance(duplicates, Approval):
             return Reply(_await_approval(provider, duplicates))
-        left = await self._refund_all(provider, duplicates, deadline=now + self.call_budget)
+        left = await self._refund_all(provider, duplicates, deadline=now + self.deadlines[provider].last_send)
         if left:
             raise DuplicatesLeft(f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again")
         return await self._store(command, _describe(provider, duplicates))

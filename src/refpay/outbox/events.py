@@ -9,10 +9,11 @@ from uuid import UUID
 
 SCHEMA_VERSION: Final = 1
 BODY_MAXIMUM_BYTES: Final = 8192
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class EventType(StrEnum):
-    """How an operation ended."""
+    """How an operation ended; those of a payout are about no single payment."""
 
     AUTHORIZED = "payment.authorized"
     DECLINED = "payment.declined"
@@ -20,9 +21,24 @@ class EventType(StrEnum):
     CAPTURED = "payment.captured"
     CAPTURE_DECLINED = "payment.capture_declined"
     CAPTURE_FAILED = "payment.capture_failed"
+    VOIDED = "payment.voided"
+    VOID_DECLINED = "payment.void_declined"
+    VOID_FAILED = "payment.void_failed"
+    EXPIRED = "payment.expired"
+    EXPIRY_DECLINED = "payment.expiry_declined"
+    EXPIRY_FAILED = "payment.expiry_failed"
     REFUNDED = "payment.refunded"
     REFUND_DECLINED = "payment.refund_declined"
     REFUND_FAILED = "payment.refund_failed"
+    CHARGEBACK_OPENED = "payment.chargeback_opened"
+    CHARGEBACK_WON = "payment.chargeback_won"
+    LATE_AUTHORIZATION_VOIDED = "payment.late_authorization_voided"
+    LATE_AUTHORIZATION_KEPT = "payment.late_authorization_kept"
+    LATE_CAPTURE_REFUNDED = "payment.late_capture_refunded"
+    LATE_CAPTURE_KEPT = "payment.late_capture_kept"
+    PAID_OUT = "payout.paid"
+    PAYOUT_DECLINED = "payout.declined"
+    PAYOUT_FAILED = "payout.failed"
 
 
 class EventMalformed(ValueError):
@@ -35,7 +51,10 @@ class EventUnknown(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One settled operation; the amount is the operation's, in minor units."""
+    """One settled operation; the amount is the operation's, in minor units.
+
+    A payout stands in the place of the payment that it does not have.
+    """
 
     id: UUID
     type: EventType
@@ -61,7 +80,7 @@ class Event:
             "currency": self.currency,
             "amount_minor": self.amount_minor,
         }
-        return json.dumps(content, separators=(",", ":"))
+        return _ENCODE(content)
 
 
 def decode(raw: bytes) -> Event:

@@ -7,45 +7,58 @@ from typing import Final
 from refpay.errors import RefpayError
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.errors import ProviderDeclined
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
 from refpay.problems import describe_error
 from refpay.providers.errors import ProviderRefused
 
-_SUCCESS: Final = {OperationKind.AUTHORIZE: 201, OperationKind.CAPTURE: 200, OperationKind.REFUND: 201}
+# The others change what is there already.
+_CREATES: Final = (OperationKind.AUTHORIZE, OperationKind.REFUND, OperationKind.PAYOUT)
+# Made once: `json.dumps` makes one for every call that is not its usual one.
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 ACCEPTED: Final = 202
 
 
 def describe_payment(payment: Payment) -> dict[str, object]:
     """Return what a merchant is told of a payment, without its operations."""
     return {
-        "id": str(payment.id),
-        "merchant_reference": payment.merchant_reference,
-        "status": payment.status,
-        "amount_minor": payment.amount_minor,
-        "currency": payment.currency,
+        **_head(payment, payment.status),
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
-        "provider": payment.provider,
-        "created_at": payment.created_at.isoformat(),
+        "released_minor": payment.released_minor,
+        "charged_back_minor": payment.charged_back_minor,
     }
 
 
-def payment_body(payment: Payment, operations: Sequence[Operation]) -> bytes:
-    """Return a payment's JSON."""
-    content = {
-        **describe_payment(payment),
-        "operations": [
-            {
-                "id": str(operation.id),
-                "kind": operation.kind,
-                "status": operation.status,
-                "amount_minor": operation.amount_minor,
-                "decline_code": operation.decline_code,
-            }
-            for operation in operations
-        ],
+def subject_body(subject: Subject, operations: Sequence[Operation]) -> bytes:
+    """Return the JSON of a payment, or of a payout, whose status is that of its one operation."""
+    if isinstance(subject, Payment):
+        content = describe_payment(subject)
+        content["operations"] = [_describe(operation) for operation in operations]
+    else:
+        content = _head(subject, operations[-1].status)
+    return _ENCODE(content).encode()
+
+
+def _head(subject: Subject, status: str) -> dict[str, object]:
+    return {
+        "id": str(subject.id),
+        "merchant_reference": subject.merchant_reference,
+        "status": status,
+        "amount_minor": subject.amount_minor,
+        "currency": subject.currency,
+        "provider": subject.provider,
+        "created_at": subject.created_at.isoformat(),
     }
-    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _describe(operation: Operation) -> dict[str, object]:
+    return {
+        "id": str(operation.id),
+        "kind": operation.kind,
+        "status": operation.status,
+        "amount_minor": operation.amount_minor,
+        "decline_code": operation.decline_code,
+    }
 
 
 def refusal_answer(error: RefpayError, correlation_id: str) -> StoredAnswer:
@@ -53,18 +66,19 @@ def refusal_answer(error: RefpayError, correlation_id: str) -> StoredAnswer:
     return StoredAnswer(error.status, describe_error(error, correlation_id))
 
 
-def operation_answer(payment: Payment, operation: Operation, operations: Sequence[Operation]) -> StoredAnswer:
+def operation_answer(subject: Subject, operation: Operation, operations: Sequence[Operation]) -> StoredAnswer:
     """Return the answer to the request that began the operation; definitive if the operation is final."""
     match operation.status:
         case OperationStatus.STARTED | OperationStatus.INDETERMINATE:
-            return StoredAnswer(ACCEPTED, payment_body(payment, operations))
+            return StoredAnswer(ACCEPTED, subject_body(subject, operations))
         case OperationStatus.FAILED:
-            failed = ProviderRefused(f"{payment.provider} did not {operation.kind} it; nothing was moved")
+            failed = ProviderRefused(f"{subject.provider} did not {operation.kind} it; nothing was moved")
             return refusal_answer(failed, operation.correlation_id)
         case OperationStatus.DECLINED if operation.kind is not OperationKind.AUTHORIZE:
             declined = ProviderDeclined(
-                f"{payment.provider} declined the {operation.kind}; nothing was moved"
+                f"{subject.provider} declined the {operation.kind}; nothing was moved"
             )
             return refusal_answer(declined, operation.correlation_id)
         case _:
-            return StoredAnswer(_SUCCESS[operation.kind], payment_body(payment, operations))
+            created = operation.kind in _CREATES
+            return StoredAnswer(201 if created else 200, subject_body(subject, operations))

@@ -3,10 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from refpay.identity.principals import Principal
+from refpay.payments.errors import KeyReused
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,14 @@ class Claim:
     operation_id: UUID | None
     answer: StoredAnswer | None
 
+    def replay_to(self, command: Command) -> Reply | None:
+        """Return the stored answer if there is one; raises KeyReused for another request."""
+        if self.fingerprint != command.fingerprint:
+            raise KeyReused("the idempotency key was used for another request: mint a new one")
+        return None if self.answer is None else Reply(self.answer, replayed=True)
+
 
 def fingerprint(method: str, path: str, body: Any) -> bytes:
     """Return a digest of a request: the same for the same meaning, whatever its blanks and order."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    canonical = _CANONICAL(body)
     return hashlib.sha256(f"{method}\n{path}\n{canonical}".encode()).digest()

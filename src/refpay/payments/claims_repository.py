@@ -1,11 +1,13 @@
 """Claims idempotency keys and keeps their answers."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from refpay.db.pool import Connection, Row
 from refpay.errors import InvariantViolation
 from refpay.payments.claims import Claim, Command, StoredAnswer
+from refpay.payments.errors import KeyExpired
 
 # Waits for another transaction that is claiming the same key, and then sees its claim.
 _CLAIM = """
@@ -13,18 +15,40 @@ _CLAIM = """
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, key) DO NOTHING RETURNING key
 """
 _READ = """
-    SELECT fingerprint, operation_id, response_status, response_body FROM payments.idempotency_key
+    SELECT fingerprint, operation_id, response_status, response_body, reaped_at FROM payments.idempotency_key
 """
+# One look-up a key, whatever the planner thinks of the table's size.
+_READ_SEVERAL = f"""
+    SELECT asked.place, known.*
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (principal, key, place)
+    CROSS JOIN LATERAL (
+        {_READ} AS stored WHERE stored.principal = asked.principal AND stored.key = asked.key LIMIT 1
+    ) AS known
+"""  # noqa: S608 - constants
 _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
+"""
+# By state: only what was answered, which no unresolved operation is; the database holds us to both.
+_REAP = """
+    WITH reaped AS (
+        UPDATE payments.idempotency_key SET reaped_at = $1, response_body = NULL
+        WHERE (principal, key) IN (
+            SELECT principal, key FROM payments.idempotency_key
+            WHERE reaped_at IS NULL AND response_status IS NOT NULL AND claimed_at < $2
+            ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT count(*) FROM reaped
 """
 
 
 async def claim(
     connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime
 ) -> Claim | None:
-    """Claim a key for good if this transaction commits; return the earlier claim if there is one."""
+    """Claim a key for good if this transaction commits; return the earlier claim if there is one.
+
+    Raises KeyExpired for one that was answered so long ago that its answer is no longer kept.
+    """
     name = command.principal.name
     won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
     if won is not None:
@@ -32,7 +56,16 @@ async def claim(
     row = await connection.fetchrow(f"{_READ} WHERE principal = $1 AND key = $2", name, command.key)
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
+    if row["reaped_at"] is not None:
+        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
     return _claim(row)
+
+
+async def read_claims(connection: Connection, commands: Sequence[Command]) -> Mapping[int, Claim]:
+    """Return the earlier claims of keys that were claimed, by the place of their commands, from 0."""
+    names, keys = [one.principal.name for one in commands], [one.key for one in commands]
+    rows = await connection.fetch(_READ_SEVERAL, names, keys)
+    return {row["place"] - 1: _claim(row) for row in rows}
 
 
 async def read_answer(connection: Connection, operation_id: UUID) -> StoredAnswer | None:
@@ -47,7 +80,12 @@ async def store(connection: Connection, *, principal: str, key: str, answer: Sto
         raise InvariantViolation("an answer has no idempotency key to be stored under")
 
 
+async def reap(connection: Connection, now: datetime, *, claimed_before: datetime, limit: int) -> int:
+    """Drop the answers of old keys, which then stand for a refusal; return how many."""
+    return int(await connection.fetchval(_REAP, now, claimed_before, limit))
+
+
 def _claim(row: Row) -> Claim:
     status, body = row["response_status"], row["response_body"]
-    answer = None if status is None else StoredAnswer(status, body)
+    answer = None if body is None else StoredAnswer(status, body)
     return Claim(row["fingerprint"], row["operation_id"], answer)

@@ -28,7 +28,7 @@ class StateRefused(RefpayError):
 
 
 class AmountExceeded(RefpayError):
-    """More than what is left to capture or to refund."""
+    """More than what is left to capture, to refund or to pay out."""
 
     code = "amount_exceeded"
     title = "The amount is more than what is left"
@@ -61,6 +61,31 @@ class KeyInFlight(RefpayError):
     status = 409
     retryable = True
     retry_after_seconds = 1
+
+
+class KeyExpired(RefpayError):
+    """The idempotency key was answered long ago; what it stood for is not done again."""
+
+    code = "idempotency_key_expired"
+    title = "The idempotency key was answered long ago, and its answer is no longer kept"
+    status = 410
+
+
+class ApprovalNeeded(RefpayError):
+    """A second person has to approve this first; the same key may succeed afterwards."""
+
+    code = "approval_needed"
+    title = "A second person has to approve this"
+    status = 403
+    retryable = True
+
+
+class EventInvalid(RefpayError):
+    """A provider's message that is not of the agreed form."""
+
+    code = "event_invalid"
+    title = "The event is not of the agreed form"
+    status = 422
 
 
 class ProviderDeclined(RefpayError):

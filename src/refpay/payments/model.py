@@ -9,7 +9,7 @@ from refpay.money import Currency, Money
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands; captured and refunded say more in their amounts."""
+    """Where a payment stands; its amounts say how much of it."""
 
     AUTHORIZING = "authorizing"
     AUTHORIZED = "authorized"
@@ -18,14 +18,24 @@ class PaymentStatus(StrEnum):
     INDETERMINATE = "indeterminate"
     CAPTURED = "captured"
     REFUNDED = "refunded"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+    CHARGED_BACK = "charged_back"
 
 
 class OperationKind(StrEnum):
-    """What is done at a provider."""
+    """What is done to money; `lifecycle.LIFE_CYCLE` says by whom, when and with what effect."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
+    VOID = "void"
+    EXPIRY = "expiry"
     REFUND = "refund"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
+    UNDO_AUTHORIZE = "undo_authorize"
+    UNDO_CAPTURE = "undo_capture"
 
 
 class OperationStatus(StrEnum):
@@ -55,27 +65,60 @@ class Payment:
     currency: Currency
     card_range: str
     provider: str
-    captured_minor: int
-    refunded_minor: int
-    refund_reserved_minor: int
     created_at: datetime
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    # On their way: taken from what is left until they are known to have failed.
+    capture_reserved_minor: int = 0
+    refund_reserved_minor: int = 0
+    # What a void or an expiry gave back of the hold.
+    released_minor: int = 0
+    charged_back_minor: int = 0
 
     @property
     def scheme(self) -> str:
         """Return the card scheme, which the first digit of the card range tells."""
         return "visa" if self.card_range.startswith("4") else "mastercard"
 
-    def money(self, amount_minor: int) -> Money:
-        """Return an amount in the payment's currency."""
-        return Money(amount_minor, self.currency)
+    @property
+    def held_minor(self) -> int:
+        """Return what is left to capture or to release."""
+        return self.amount_minor - self.captured_minor - self.capture_reserved_minor - self.released_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """Return what is left to refund; below 0 when a chargeback took what had been refunded."""
+        return (
+            self.captured_minor - self.refunded_minor - self.refund_reserved_minor - self.charged_back_minor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Money on its way to a merchant; it has the id of its one operation, whose status is its own."""
+
+    id: UUID
+    merchant: str
+    merchant_reference: str
+    amount_minor: int
+    currency: Currency
+    provider: str
+    created_at: datetime
+
+
+Subject = Payment | Payout
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One instruction to a provider; `provider_key` identifies it there for ever."""
+    """One movement at a provider; `provider_key` identifies it there for ever.
+
+    `parent_id` is the operation that it builds on or takes back, `parent_reference` the provider's name of
+    that. Whoever works on it holds it until `lease_until`; `query_attempts` grows whenever somebody takes it.
+    """
 
     id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     kind: OperationKind
     status: OperationStatus
     amount_minor: int
@@ -90,6 +133,9 @@ class Operation:
     settle_after: datetime
     next_query_at: datetime
     query_attempts: int
+    lease_until: datetime
+    parent_id: UUID | None = None
+    parent_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +150,11 @@ class Order:
     def card_range(self) -> str:
         """Return the six digits of the issuer's range."""
         return self.card_token.split("_")[1]
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """What a merchant wants to be paid of what it is owed."""
+
+    merchant_reference: str
+    money: Money

@@ -2,24 +2,41 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
 from refpay.db.pool import Connection, Row
+from refpay.errors import InvariantViolation
 from refpay.money import Currency
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.payments.model import (
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Payment,
+    PaymentStatus,
+    Payout,
+    Subject,
+)
+
+PAUSE_MOST_SECONDS: Final = 5.0
+OPERATIONS_MAXIMUM: Final = 100
 
 SELECT_PAYMENT: Final = """
     SELECT id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
-           captured_minor, refunded_minor, refund_reserved_minor, created_at
+           captured_minor, refunded_minor, capture_reserved_minor, refund_reserved_minor, released_minor,
+           charged_back_minor, created_at
     FROM payments.payment
 """
-_PAYMENT = f"{SELECT_PAYMENT} WHERE id = $1"
-_OPERATION = """
-    SELECT id, payment_id, kind, status, amount_minor, provider_key, provider_reference, decline_code,
-           principal, idempotency_key, correlation_id, created_at, call_deadline, settle_after,
-           next_query_at, query_attempts
-    FROM payments.operation
+_COLUMNS = """
+    id, payment_id, kind, status, amount_minor, provider_key, provider_reference, decline_code, principal,
+    idempotency_key, correlation_id, created_at, call_deadline, settle_after, next_query_at,
+    coalesce(lease_until, call_deadline) AS lease_until, query_attempts, parent_id, parent_reference
+"""
+_OPERATION = f"SELECT {_COLUMNS} FROM payments.operation"  # noqa: S608 - a constant of ours
+_PAYOUT = """
+    SELECT id, merchant, merchant_reference, amount_minor, currency, provider, created_at
+    FROM payments.payout WHERE id = $1
 """
 _INSERT_PAYMENT = """
     INSERT INTO payments.payment (
@@ -31,8 +48,8 @@ _INSERT_PAYMENT = """
 _INSERT_OPERATION = """
     INSERT INTO payments.operation (
         id, payment_id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
-        created_at, call_deadline, settle_after, next_query_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        created_at, call_deadline, settle_after, next_query_at, parent_id, parent_reference)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 """
 _SETTLE_OPERATION = """
     UPDATE payments.operation
@@ -41,20 +58,68 @@ _SETTLE_OPERATION = """
 """
 _UPDATE_PAYMENT = """
     UPDATE payments.payment
-    SET status = $2, captured_minor = $3, refunded_minor = $4, refund_reserved_minor = $5
+    SET status = $2, captured_minor = $3, refunded_minor = $4, capture_reserved_minor = $5,
+        refund_reserved_minor = $6, released_minor = $7, charged_back_minor = $8
     WHERE id = $1
 """
 # Waits for whoever is settling them: a COMMIT whose client is gone may still be going on.
 _WAIT = "SELECT id FROM payments.operation WHERE id = ANY ($1::uuid[]) ORDER BY id FOR SHARE"
-_DUE = f"""
-    {_OPERATION}
-    WHERE status IN ('started', 'indeterminate') AND settle_after <= $1 AND next_query_at <= $1
-    ORDER BY next_query_at, id LIMIT $2
+# Taken before it is asked about or sent, so that nobody else does at the same time: a retry waits for the
+# lease, another worker skips it. Should this one die, the next one comes when the pause is over.
+_TAKE_DUE = f"""
+    UPDATE payments.operation
+    SET lease_until = $2, query_attempts = query_attempts + 1,
+        -- Spread by the id, so that what failed together does not come back together.
+        next_query_at = $1 + least($3::float8 * 2 ^ least(query_attempts, 16), $4::float8)
+            * (0.5 + (hashtextextended(id::text, query_attempts) & 1023) / 1024.0) * interval '1 second'
+    WHERE id IN (
+        SELECT id FROM payments.operation
+        WHERE status IN ('started', 'indeterminate') AND next_query_at <= $1
+          AND coalesce(lease_until, call_deadline) <= $1
+        ORDER BY next_query_at, id LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING {_COLUMNS}
+"""  # noqa: S608 - a constant of ours
+_TAKE_OVER = f"""
+    UPDATE payments.operation
+    SET lease_until = $3, call_deadline = $3, settle_after = $4, next_query_at = $4,
+        query_attempts = query_attempts + 1
+    WHERE id = $1 AND status = 'started' AND coalesce(lease_until, call_deadline) <= $2
+    RETURNING {_COLUMNS}
+"""  # noqa: S608 - a constant of ours
+_LOCK_EXPIRED = f"""
+    {SELECT_PAYMENT} AS payment
+    WHERE status IN ('authorized', 'captured', 'refunded', 'charged_back')
+      AND released_minor < amount_minor - captured_minor AND created_at < $1
+      AND NOT EXISTS (
+          SELECT FROM payments.operation
+          WHERE payment_id = payment.id AND (status IN ('started', 'indeterminate')
+                OR kind = 'expiry' AND created_at > $2))
+      AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
+    ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+"""  # noqa: S608 - a constant of ours
+# Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
+_LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
+_PROMISED = """
+    SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
+            WHERE merchant = $1 AND currency = $2 AND refund_reserved_minor > 0)
+         + (SELECT coalesce(sum(payout.amount_minor), 0)
+            FROM payments.payout JOIN payments.operation ON operation.id = payout.id
+            WHERE merchant = $1 AND currency = $2 AND status IN ('started', 'indeterminate'))
 """
-_POSTPONE = """
-    UPDATE payments.operation SET next_query_at = $2, query_attempts = query_attempts + 1
-    WHERE id = $1 AND status IN ('started', 'indeterminate')
+_INSERT_PAYOUT = """
+    INSERT INTO payments.payout (
+        id, merchant, merchant_reference, amount_minor, currency, provider, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+_INSERT_EVENT = """
+    INSERT INTO payments.webhook_event (provider, event_id, type, received_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT DO NOTHING RETURNING event_id
+"""
+_FIND = f"""
+    {_OPERATION} WHERE provider_key = $2 AND coalesce(
+        (SELECT provider FROM payments.payment WHERE id = payment_id),
+        (SELECT provider FROM payments.payout WHERE payout.id = operation.id)) = $1
+"""  # noqa: S608 - a constant of ours
 
 
 async def insert_payment(connection: Connection, payment: Payment) -> bool:
@@ -91,12 +156,14 @@ async def insert_operation(connection: Connection, operation: Operation) -> None
         operation.call_deadline,
         operation.settle_after,
         operation.next_query_at,
+        operation.parent_id,
+        operation.parent_reference,
     )
 
 
 async def read_payment(connection: Connection, payment_id: UUID) -> Payment | None:
     """Return a payment."""
-    row = await connection.fetchrow(_PAYMENT, payment_id)
+    row = await connection.fetchrow(f"{SELECT_PAYMENT} WHERE id = $1", payment_id)
     return None if row is None else make_payment(row)
 
 
@@ -105,7 +172,7 @@ async def lock_payment(connection: Connection, payment_id: UUID) -> Payment | No
 
     Always the first lock of a transaction, before any operation of the payment.
     """
-    row = await connection.fetchrow(f"{_PAYMENT} FOR NO KEY UPDATE", payment_id)
+    row = await connection.fetchrow(f"{SELECT_PAYMENT} WHERE id = $1 FOR NO KEY UPDATE", payment_id)
     return None if row is None else make_payment(row)
 
 
@@ -150,7 +217,10 @@ async def update_payment(connection: Connection, payment: Payment) -> None:
         payment.status,
         payment.captured_minor,
         payment.refunded_minor,
+        payment.capture_reserved_minor,
         payment.refund_reserved_minor,
+        payment.released_minor,
+        payment.charged_back_minor,
     )
 
 
@@ -159,14 +229,89 @@ async def wait_for_operations(connection: Connection, operation_ids: Sequence[UU
     await connection.execute(_WAIT, operation_ids)
 
 
-async def read_due(connection: Connection, now: datetime, *, limit: int) -> Sequence[Operation]:
-    """Return unresolved operations past their deadline whose turn to be asked about has come."""
-    return [_operation(row) for row in await connection.fetch(_DUE, now, limit)]
+async def insert_payout(connection: Connection, payout: Payout) -> None:
+    """Write a new payout; its operation follows in the same transaction."""
+    await connection.execute(
+        _INSERT_PAYOUT,
+        payout.id,
+        payout.merchant,
+        payout.merchant_reference,
+        payout.amount_minor,
+        payout.currency,
+        payout.provider,
+        payout.created_at,
+    )
 
 
-async def postpone(connection: Connection, operation_id: UUID, next_query_at: datetime) -> None:
-    """Note that asking was in vain, and when to ask again."""
-    await connection.execute(_POSTPONE, operation_id, next_query_at)
+async def lock_payouts(connection: Connection, merchant: str, currency: str) -> None:
+    """Let nobody else plan or settle a payout of this merchant until this transaction ends."""
+    await connection.execute(_LOCK_PAYOUTS, merchant, currency)
+
+
+async def read_promised(connection: Connection, merchant: str, currency: str) -> int:
+    """Return what is on its way out of a merchant's balance: refunds and payouts that have not ended."""
+    return int(await connection.fetchval(_PROMISED, merchant, currency))
+
+
+async def read_subject(connection: Connection, operation: Operation, *, lock: bool = False) -> Subject:
+    """Return the payment or the payout of an operation; `lock` it until this transaction ends."""
+    found: Subject | None = None
+    if operation.payment_id is not None:
+        found = await (lock_payment if lock else read_payment)(connection, operation.payment_id)
+    elif (row := await connection.fetchrow(_PAYOUT, operation.id)) is not None:
+        found = Payout(**{**dict(row), "currency": Currency(row["currency"])})
+        if lock:
+            await lock_payouts(connection, found.merchant, found.currency)
+    if found is None:
+        raise InvariantViolation(f"operation has neither payment nor payout: {operation.id}")
+    return found
+
+
+async def find_operation(connection: Connection, provider: str, key: UUID) -> Operation | None:
+    """Return the operation that a provider knows by this key, if it is that provider's."""
+    row = await connection.fetchrow(_FIND, provider, key)
+    return None if row is None else _operation(row)
+
+
+async def insert_event(
+    connection: Connection, provider: str, event_id: UUID, kind: str, now: datetime
+) -> bool:
+    """Note a provider's message; False if it was taken before."""
+    return await connection.fetchval(_INSERT_EVENT, provider, event_id, kind, now) is not None
+
+
+async def take_due(
+    connection: Connection, now: datetime, *, lease_until: datetime, pause_seconds: float, limit: int
+) -> Sequence[Operation]:
+    """Take unresolved operations whose turn has come, for as long as the lease; the next turn is set.
+
+    The pause between turns doubles up to a cap and is spread by half of it.
+    """
+    rows = await connection.fetch(_TAKE_DUE, now, lease_until, pause_seconds, PAUSE_MOST_SECONDS, limit)
+    return [_operation(row) for row in sorted(rows, key=itemgetter("id"))]
+
+
+async def take_over(
+    connection: Connection,
+    operation_id: UUID,
+    now: datetime,
+    *,
+    lease_until: datetime,
+    settle_after: datetime,
+) -> Operation | None:
+    """Take an operation whose owner died before it was settled; None while somebody holds it."""
+    row = await connection.fetchrow(_TAKE_OVER, operation_id, now, lease_until, settle_after)
+    return None if row is None else _operation(row)
+
+
+async def lock_expired(
+    connection: Connection, *, before: datetime, tried_before: datetime, limit: int
+) -> Sequence[Payment]:
+    """Return payments with an old hold, without an operation on its way, and lock them; nobody waits."""
+    return [
+        make_payment(row)
+        for row in await connection.fetch(_LOCK_EXPIRED, before, tried_before, limit, OPERATIONS_MAXIMUM)
+    ]
 
 
 def make_payment(row: Row) -> Payment:

@@ -1,34 +1,36 @@
-"""Settles what was left open: asks the provider what became of an operation, under the same key."""
+"""Settles what was left open, one process at a time: asks the provider, or sends what is ours to send."""
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from refpay.clock import Clock
-from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import InvariantViolation
 from refpay.payments import repository
-from refpay.payments.findings import judge
+from refpay.payments.beginning import WORKER, call_of
+from refpay.payments.findings import Finding, judge
+from refpay.payments.lifecycle import LIFE_CYCLE, Beginner
 from refpay.payments.model import Operation
 from refpay.payments.settler import Settler
 from refpay.providers.errors import ProviderError
-from refpay.providers.port import Answer, Call, CallKind, Provider
+from refpay.providers.port import Call, CallKind, Provider
 
 _LOG: Final = structlog.get_logger()
-_BATCH: Final = 64
-_QUERIES_AT_ONCE: Final = 8
-_PAUSE_MOST_SECONDS: Final = 5.0
+_BATCH: Final = 32
+# Over the longest time-out of one attempt: for the database before and after it.
+_LEASE_SLACK_SECONDS: Final = 2.0
 
 
 class Resolver:
-    """Goes through the unresolved operations whose deadline has passed.
+    """Goes through the unresolved operations whose turn has come, each under a lease.
 
-    Only then does "unknown key" settle anything: before, an API process might still be sending.
+    A merchant's operation is asked about, since its card token is not kept; its turn comes when nobody may
+    be sending it any more, and only then does "unknown key" settle anything. What the worker began is sent
+    again, under the same key, until the provider says something definitive.
     """
 
     def __init__(
@@ -39,63 +41,61 @@ class Resolver:
         settler: Settler,
         clock: Clock,
         pause_seconds: float,
+        attempt_seconds: float = 2.0,
     ) -> None:
         self._database = database
         self._providers = providers
         self._settler = settler
         self._clock = clock
         self._pause_seconds = pause_seconds
+        self._lease = timedelta(seconds=attempt_seconds + _LEASE_SLACK_SECONDS)
 
     async def run_once(self) -> int:
-        """Ask about everything that is due; return how many operations were settled.
+        """Take everything that is due; return how many operations were settled.
 
         Raises DatabaseUnavailable.
         """
         await self._settler.look_up_unanswered()
         settled = 0
         while True:
+            now = self._clock.now()
             async with self._database.transaction() as connection:
-                due = await repository.read_due(connection, self._clock.now(), limit=_BATCH)
-            seats = asyncio.Semaphore(_QUERIES_AT_ONCE)
-            results = await asyncio.gather(*(self._resolve_seated(seats, operation) for operation in due))
+                due = await repository.take_due(
+                    connection,
+                    now,
+                    lease_until=now + self._lease,
+                    pause_seconds=self._pause_seconds,
+                    limit=_BATCH,
+                )
+            results = await asyncio.gather(*(self._resolve_safely(operation) for operation in due))
             settled += sum(results)
             if len(due) < _BATCH or not any(results):
                 return settled
 
-    async def _resolve_seated(self, seats: asyncio.Semaphore, operation: Operation) -> bool:
-        async with seats:
-            try:
-                return await self._resolve(operation)
-            except Exception:  # noqa: BLE001 - one operation that cannot be settled must not stop the others
-                _LOG.exception("operation_not_resolved", operation_id=str(operation.id))
-            with suppress(DatabaseUnavailable):
-                await self._postpone(operation)
+    async def _resolve_safely(self, operation: Operation) -> bool:
+        try:
+            finding = await self._find_out(operation)
+            if finding is None:
+                return False
+            settlement = await self._settler.settle(operation, finding, actor=WORKER)
+        except Exception:  # noqa: BLE001 - one operation that cannot be settled must not stop the others
+            _LOG.exception("operation_not_resolved", operation_id=str(operation.id))
             return False
-
-    async def _resolve(self, operation: Operation) -> bool:
-        answer = await self._ask(operation)
-        if answer is None:
-            await self._postpone(operation)
-            return False
-        settlement = await self._settler.settle(operation, judge(answer), actor="worker")
         return settlement.applied
 
-    async def _ask(self, operation: Operation) -> Answer | None:
+    async def _find_out(self, operation: Operation) -> Finding | None:
         async with self._database.transaction() as connection:
-            payment = await repository.read_payment(connection, operation.payment_id)
-        if payment is None:
-            raise InvariantViolation(f"operation has no payment: {operation.id}")
+            subject = await repository.read_subject(connection, operation)
         now = self._clock.now()
-        if now < operation.settle_after:
+        if LIFE_CYCLE[operation.kind].begun_by is Beginner.WORKER:
+            call = call_of(subject, operation, deadline=operation.lease_until)
+        elif now < operation.settle_after:
             raise InvariantViolation(f"operation is judged before its deadline: {operation.id}")
-        call = Call(kind=CallKind.QUERY, key=operation.provider_key, deadline=now + timedelta(seconds=60))
+        else:
+            call = Call(kind=CallKind.QUERY, key=operation.provider_key, deadline=operation.lease_until)
         try:
-            return await self._providers[payment.provider].perform(call)
+            answer = await self._providers[subject.provider].perform(call)
         except ProviderError as problem:
             _LOG.warning("provider_does_not_say", operation_id=str(operation.id), problem=problem.detail)
             return None
-
-    async def _postpone(self, operation: Operation) -> None:
-        pause = min(_PAUSE_MOST_SECONDS, self._pause_seconds * 2 ** min(operation.query_attempts, 16))
-        async with self._database.transaction() as connection:
-            await repository.postpone(connection, operation.id, self._clock.now() + timedelta(seconds=pause))
+        return judge(answer, turn=operation.query_attempts)

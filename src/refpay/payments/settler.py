@@ -1,6 +1,7 @@
 """Runs `settle` in its own transaction and counts what came of it; shared by the API and the worker."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import structlog
 from moneypath.telemetry.integrations.ledger import LedgerKind, LedgerOutcome
 from refpay.clock import Clock
 from refpay.db.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionConflicted
-from refpay.db.pool import Database
+from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation
 from refpay.ledger.entries import EntryKind
 from refpay.ledger.journal import Journal
@@ -18,12 +19,19 @@ from refpay.ledger.repository import read_entries_of
 from refpay.measures import Measures
 from refpay.payments import repository
 from refpay.payments.findings import Finding
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
-from refpay.payments.settling import Settlement, settle
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
+from refpay.payments.quick import QuickSettling
+from refpay.payments.settling import Change, Settlement, decide, settle
 from refpay.providers.port import DeclineCode
 
 _LOG: Final = structlog.get_logger()
-_LEDGER_KINDS: Final = {OperationKind.CAPTURE: LedgerKind.POSTING, OperationKind.REFUND: LedgerKind.REVERSAL}
+_LEDGER_KINDS: Final = {
+    OperationKind.AUTHORIZE: LedgerKind.HOLD,
+    OperationKind.CAPTURE: LedgerKind.POSTING,
+    OperationKind.REFUND: LedgerKind.REVERSAL,
+}
+_HOLDS: Final = (EntryKind.HOLD, EntryKind.RELEASE)
+Settling = Callable[[Connection], Awaitable[Sequence[Settlement]]]
 # The first that fits; what the driver itself raised is judged by the library.
 _OUTCOMES: Final[dict[type[BaseException], LedgerOutcome]] = {
     CommitOutcomeUnknown: LedgerOutcome.UNKNOWN,
@@ -52,32 +60,50 @@ class Settler:
         self, database: Database, *, measures: Measures, clock: Clock, journal: Journal | None = None
     ) -> None:
         self._database = database
+        self._quick = QuickSettling(database)
         self._measures = measures
         self._clock = clock
         self._journal = journal
         # What was posted by a COMMIT that nobody answered, by the id of its operation.
         self._unanswered: dict[UUID, Settlement] = {}
 
-    async def settle(self, operation: Operation, finding: Finding, *, actor: str) -> Settlement:
-        """Settle once.
+    async def settle(
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
+    ) -> Settlement:
+        """Settle once; `begun` is the payment of an authorization as it was written with it, if we did that.
 
         Raises DatabaseUnavailable when it did not happen and CommitOutcomeUnknown when that is not
         known; either way it may be called again.
         """
-        moves_money = finding.status is OperationStatus.SUCCEEDED
-        kind = _LEDGER_KINDS.get(operation.kind) if moves_money else None
+
+        async def settle_it(connection: Connection) -> Sequence[Settlement]:
+            return [await settle(connection, operation, finding, now=now, actor=actor)]
+
+        now = self._clock.now()
+        quick = None
+        if begun is not None and finding.status.final and finding.turn is None:
+            quick = decide(begun, operation, [operation], finding, now=now, actor=actor)
+        [settlement] = await self.run(settle_it, ledger_kind(operation.kind, finding), quick)
+        return settlement
+
+    async def run(
+        self, settling: Settling, kind: LedgerKind | None = None, quick: Change | None = None
+    ) -> Sequence[Settlement]:
+        """Run what settles any number of operations in one transaction, and count what came of it.
+
+        A `quick` change of the same is written with others' if nobody has touched what it changes.
+        """
         try:
             with self._measures.ledger_write(kind, _OUTCOMES) as write:
-                settlement = await self._apply(operation.id, operation.payment_id, finding, actor)
-                if not settlement.applied:
+                settlements = await self._apply(settling, quick)
+                if not any(one.applied for one in settlements):
                     write.nothing_written()
         except asyncpg.IntegrityConstraintViolationError as problem:
-            raise InvariantViolation(
-                f"database refuses to settle: {operation.id} ({problem.sqlstate})"
-            ) from problem
-        self._note(settlement)
+            raise InvariantViolation(f"database refuses to settle ({problem.sqlstate})") from problem
+        for settlement in settlements:
+            self._note(settlement)
         await self.look_up_unanswered()
-        return settlement
+        return settlements
 
     async def look_up_unanswered(self) -> None:
         """Find out what became of commits that were not answered; what is not known yet stays for later."""
@@ -97,30 +123,32 @@ class Settler:
                 self._note_posted(settlement, only=posted.get(operation_id))
 
     async def settle_patiently(
-        self, operation: Operation, finding: Finding, *, actor: str
+        self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
         """Settle, trying again while the database is away; None leaves the operation to the worker."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                return await self.settle(operation, finding, actor=actor)
+                return await self.settle(operation, finding, actor=actor, begun=begun)
             except DatabaseUnavailable as problem:
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
         return None
 
-    async def _apply(self, operation_id: UUID, payment_id: UUID, finding: Finding, actor: str) -> Settlement:
-        settlement: Settlement | None = None
+    async def _apply(self, settling: Settling, quick: Change | None) -> Sequence[Settlement]:
+        settlements: Sequence[Settlement] = () if quick is None else (quick.settlement,)
         try:
+            if quick is not None and await self._quick.settle(quick):
+                return settlements
+            settlements = ()
             async with self._database.transaction() as connection:
-                settlement = await settle(
-                    connection, operation_id, payment_id, finding, now=self._clock.now(), actor=actor
-                )
+                settlements = await settling(connection)
         except CommitOutcomeUnknown:
-            if settlement is not None and settlement.entry is not None:
-                self._remember_unanswered(operation_id, settlement)
+            for settlement in settlements:
+                if settlement.entry is not None:
+                    self._remember_unanswered(settlement.entry.operation_id, settlement)
             raise
-        return settlement
+        return settlements
 
     def _remember_unanswered(self, operation_id: UUID, settlement: Settlement) -> None:
         if len(self._unanswered) < _UNANSWERED_MOST:
@@ -135,7 +163,7 @@ class Settler:
         if settlement.applied and operation.kind is OperationKind.AUTHORIZE:
             result = _authorization_result(operation)
             if result is not None:
-                self._count_authorization(settlement.payment, result)
+                self._count_authorization(settlement.subject, result)
         if settlement.entry is not None:
             self._note_posted(settlement, only=settlement.entry.id)
 
@@ -145,17 +173,25 @@ class Settler:
             return
         if settlement.entry.kind is EntryKind.POSTING:
             self._measures.count_fee(
-                provider=settlement.payment.provider,
-                currency=settlement.payment.currency,
+                provider=settlement.subject.provider,
+                currency=settlement.subject.currency,
                 amount_minor=settlement.operation.amount_minor,
             )
-        if self._journal is not None:
+        # A hold that is lost is no money that is lost; what was posted is written down elsewhere too.
+        if self._journal is not None and settlement.entry.kind not in _HOLDS:
             self._journal.note(settlement.entry)
 
-    def _count_authorization(self, payment: Payment, result: str) -> None:
-        self._measures.count_authorization(
-            provider=payment.provider, scheme=payment.scheme, currency=payment.currency, result=result
-        )
+    def _count_authorization(self, subject: Subject, result: str) -> None:
+        if isinstance(subject, Payment):
+            self._measures.count_authorization(
+                provider=subject.provider, scheme=subject.scheme, currency=subject.currency, result=result
+            )
+
+
+def ledger_kind(kind: str, finding: Finding | None) -> LedgerKind | None:
+    """Return what the ledger's series call what a finding will write, if it is one of theirs."""
+    done = finding is not None and finding.status is OperationStatus.SUCCEEDED
+    return _LEDGER_KINDS.get(OperationKind(kind)) if done else None
 
 
 def _authorization_result(operation: Operation) -> str | None:

@@ -1,22 +1,52 @@
 """The second transaction: `settle`, the one way an operation ends, exactly once under its row's lock."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from uuid import UUID
+from functools import partial
+from typing import Final
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
-from refpay.ledger.entries import Entry, Movement, capture_entry, refund_entry
+from refpay.ledger.entries import (
+    Entry,
+    Movement,
+    capture_entry,
+    chargeback_entry,
+    chargeback_won_entry,
+    hold_entry,
+    payout_entry,
+    refund_entry,
+    release_entry,
+    suspense_entry,
+)
 from refpay.ledger.repository import post
+from refpay.money import Money
+from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
+from refpay.payments.beginning import begin, own_operation
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.payments.lifecycle import LIFE_CYCLE, Beginner, move
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
 from refpay.payments.telling import carry, tell
+
+# What the ledger says of an operation that is done; a late authorization never held anything with us.
+_ENTRIES: Final[Mapping[OperationKind, Callable[[Movement, datetime], Entry]]] = {
+    OperationKind.AUTHORIZE: hold_entry,
+    OperationKind.CAPTURE: lambda m, now: capture_entry(m, now, release_minor=m.money.amount_minor),
+    OperationKind.VOID: release_entry,
+    OperationKind.EXPIRY: release_entry,
+    OperationKind.REFUND: refund_entry,
+    OperationKind.PAYOUT: payout_entry,
+    OperationKind.CHARGEBACK: chargeback_entry,
+    OperationKind.CHARGEBACK_REVERSAL: chargeback_won_entry,
+    OperationKind.UNDO_CAPTURE: partial(suspense_entry, received=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +57,7 @@ class Settlement:
     late and differs from what was settled.
     """
 
-    payment: Payment
+    subject: Subject
     operation: Operation
     answer: StoredAnswer
     applied: bool
@@ -35,99 +65,91 @@ class Settlement:
     entry: Entry | None = None
 
 
-async def settle(
-    connection: Connection,
-    operation_id: UUID,
-    payment_id: UUID,
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that a finding changes, before it is written; `event` is absent until the operation is final."""
+
+    before: Operation
+    settlement: Settlement
+    records: Sequence[AuditEvent]
+    now: datetime
+    actor: str
+    event: Event | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(
+    subject: Subject,
+    operation: Operation,
+    operations: Sequence[Operation],
     finding: Finding,
     *,
     now: datetime,
     actor: str,
-) -> Settlement:
-    """Apply a finding inside the caller's transaction: status, amounts, ledger, audit, event, stored answer.
-
-    An operation that is final already stays as it is, whoever comes second.
-    """
-    payment = await repository.lock_payment(connection, payment_id)
-    operation = await repository.lock_operation(connection, operation_id)
-    if payment is None or operation is None:
-        raise InvariantViolation(f"operation to settle is not there: {operation_id}")
-    if operation.status.final:
-        return await _keep(connection, payment, operation, finding, now=now, actor=actor)
-    if finding.status is operation.status:
-        return await _unchanged(connection, payment, operation)
+) -> Change:
+    """Return what a finding changes; `operations` are the subject's, the unresolved one among them."""
     after = replace(
         operation,
         status=finding.status,
         provider_reference=finding.provider_reference,
         decline_code=finding.decline_code,
     )
-    moved = move(payment, after)
+    moved = move(subject, after) if isinstance(subject, Payment) else subject
+    records = [_change(operation, after, now, actor)]
+    if isinstance(subject, Payment) and isinstance(moved, Payment) and moved != subject:
+        records.append(_payment_change(subject, moved, after, now, actor))
+    entry = None
+    if after.status is OperationStatus.SUCCEEDED and after.kind in _ENTRIES:
+        entry = _ENTRIES[after.kind](_movement(moved, after), now)
+    answer = operation_answer(moved, after, [after if one.id == after.id else one for one in operations])
+    settlement = Settlement(moved, after, answer, applied=True, entry=entry)
+    if not after.status.final:
+        return Change(operation, settlement, records, now, actor)
+    return Change(operation, settlement, records, now, actor, tell(moved, after, now), carry(after))
+
+
+async def settle(
+    connection: Connection, known: Operation, finding: Finding, *, now: datetime, actor: str
+) -> Settlement:
+    """Apply a finding inside the caller's transaction: status, amounts, ledger, audit, event, stored answer.
+
+    `known` is the operation as it was read at any time. One that is final already stays as it is, whoever
+    comes second; but what a provider did after all is taken back by an operation of our own.
+    """
+    subject = await repository.read_subject(connection, known, lock=True)
+    operation = await repository.lock_operation(connection, known.id)
+    if operation is None:
+        raise InvariantViolation(f"operation to settle is not there: {known.id}")
+    superseded = finding.turn is not None and finding.turn != operation.query_attempts
+    if finding.status is operation.status or superseded:
+        return await _unchanged(connection, subject, operation)
+    if operation.status.final:
+        return await _keep(connection, subject, operation, finding, now=now, actor=actor)
+    operations = await _read_operations(connection, operation)
+    change = decide(subject, operation, operations, finding, now=now, actor=actor)
+    settlement = change.settlement
+    moved, after = settlement.subject, settlement.operation
     final = after.status.final
     await repository.settle_operation(
         connection, after, settled_at=now if final else None, by=actor if final else None
     )
-    if moved != payment:
+    if isinstance(moved, Payment) and moved != subject:
         await repository.update_payment(connection, moved)
-    entry = await _post(connection, moved, after, now)
-    await record(connection, *_changes(payment, moved, operation, after, now=now, actor=actor))
-    answer = operation_answer(moved, after, await repository.read_operations(connection, payment.id))
-    if final:
-        await append(connection, tell(moved, after, now), carry(after))
-        await claims_repository.store(
-            connection, principal=after.principal, key=after.idempotency_key, answer=answer
-        )
-    return Settlement(moved, after, answer, applied=True, entry=entry)
-
-
-def move(payment: Payment, operation: Operation) -> Payment:
-    """Return the payment after an operation took its new status."""
-    succeeded = operation.status is OperationStatus.SUCCEEDED
-    match operation.kind:
-        case OperationKind.AUTHORIZE:
-            status = PaymentStatus.AUTHORIZED if succeeded else PaymentStatus(operation.status.value)
-            return replace(payment, status=status)
-        case OperationKind.CAPTURE if succeeded:
-            captured = payment.captured_minor + operation.amount_minor
-            return replace(payment, status=PaymentStatus.CAPTURED, captured_minor=captured)
-        case OperationKind.REFUND if operation.status.final:
-            refunded = payment.refunded_minor + (operation.amount_minor if succeeded else 0)
-            return replace(
-                payment,
-                status=PaymentStatus.REFUNDED if refunded == payment.captured_minor else payment.status,
-                refunded_minor=refunded,
-                refund_reserved_minor=payment.refund_reserved_minor - operation.amount_minor,
+    if settlement.entry is not None:
+        await post(connection, settlement.entry)
+    await record(connection, *change.records)
+    if change.event is not None:
+        await append(connection, change.event, change.headers)
+        if LIFE_CYCLE[after.kind].begun_by is Beginner.MERCHANT:
+            await claims_repository.store(
+                connection, principal=after.principal, key=after.idempotency_key, answer=settlement.answer
             )
-        case _:
-            return payment
-
-
-def moves_money(operation: Operation) -> bool:
-    """Return whether the operation has an entry in the ledger."""
-    return operation.status is OperationStatus.SUCCEEDED and operation.kind is not OperationKind.AUTHORIZE
-
-
-async def _post(
-    connection: Connection, payment: Payment, operation: Operation, now: datetime
-) -> Entry | None:
-    if not moves_money(operation):
-        return None
-    movement = Movement(
-        operation_id=operation.id,
-        payment_id=payment.id,
-        provider=payment.provider,
-        merchant=payment.merchant,
-        money=payment.money(operation.amount_minor),
-    )
-    make = capture_entry if operation.kind is OperationKind.CAPTURE else refund_entry
-    entry = make(movement, now)
-    await post(connection, entry)
-    return entry
+    return settlement
 
 
 async def _keep(
     connection: Connection,
-    payment: Payment,
+    subject: Subject,
     operation: Operation,
     finding: Finding,
     *,
@@ -135,71 +157,110 @@ async def _keep(
     actor: str,
 ) -> Settlement:
     """Leave a final operation alone; a finding that says otherwise is put on record, not applied."""
-    settlement = await _unchanged(connection, payment, operation)
-    if not finding.status.final or finding.status is operation.status:
+    settlement = await _unchanged(connection, subject, operation)
+    if not finding.status.final:
         return settlement
-    event = AuditEvent(
+    found = replace(_change(operation, operation, now, actor), action=f"{operation.kind}.contradicted")
+    entry = None
+    if finding.status is OperationStatus.SUCCEEDED and isinstance(subject, Payment):
+        undone_by = LIFE_CYCLE[operation.kind].undone_by
+        siblings = await repository.read_operations(connection, subject.id)
+        if any(one.parent_id == operation.id and one.kind is undone_by for one in siblings):
+            return settlement
+        entry = await _undo(connection, subject, operation, finding, now)
+    await record(connection, replace(found, after={**found.after, "found": finding.status}))
+    return replace(settlement, contradicted=True, entry=entry)
+
+
+async def _undo(
+    connection: Connection, payment: Payment, late: Operation, finding: Finding, now: datetime
+) -> Entry | None:
+    """Order the compensation of what a provider did although we had answered that it did not.
+
+    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back.
+    """
+    kind = LIFE_CYCLE[late.kind].undone_by
+    if kind is None:
+        return None
+    undo = own_operation(
+        kind,
+        payment,
+        late.amount_minor,
+        parent=late,
+        parent_reference=finding.provider_reference,
+        now=now,
+        correlation_id=late.correlation_id,
+    )
+    await begin(connection, undo, payment)
+    if kind is not OperationKind.UNDO_CAPTURE:
+        return None
+    entry = suspense_entry(_movement(payment, late), now)
+    await post(connection, entry)
+    return entry
+
+
+def _movement(subject: Subject, operation: Operation) -> Movement:
+    return Movement(
+        operation_id=operation.id,
+        payment_id=operation.payment_id,
+        provider=subject.provider,
+        merchant=subject.merchant,
+        money=Money(operation.amount_minor, subject.currency),
+    )
+
+
+async def _unchanged(connection: Connection, subject: Subject, operation: Operation) -> Settlement:
+    answer = await claims_repository.read_answer(connection, operation.id) if operation.status.final else None
+    if answer is None:
+        answer = operation_answer(subject, operation, await _read_operations(connection, operation))
+    return Settlement(subject, operation, answer, applied=False)
+
+
+async def _read_operations(connection: Connection, operation: Operation) -> Sequence[Operation]:
+    if operation.payment_id is None:
+        return [operation]
+    return await repository.read_operations(connection, operation.payment_id)
+
+
+def _change(operation: Operation, after: Operation, now: datetime, actor: str) -> AuditEvent:
+    return AuditEvent(
         at=now,
         actor=actor,
-        action=f"{operation.kind}.contradicted",
+        action=f"{operation.kind}.{after.status}",
         subject_kind=SubjectKind.OPERATION,
         subject_id=str(operation.id),
         before={"status": operation.status},
-        after={"status": operation.status, "found": finding.status},
+        after={
+            "status": after.status,
+            "provider_reference": after.provider_reference,
+            "decline_code": after.decline_code,
+        },
         correlation_id=operation.correlation_id,
     )
-    await record(connection, event)
-    return replace(settlement, contradicted=True)
 
 
-async def _unchanged(connection: Connection, payment: Payment, operation: Operation) -> Settlement:
-    answer = await claims_repository.read_answer(connection, operation.id) if operation.status.final else None
-    if answer is None:
-        answer = operation_answer(
-            payment, operation, await repository.read_operations(connection, payment.id)
-        )
-    return Settlement(payment, operation, answer, applied=False)
+def _payment_change(
+    payment: Payment, moved: Payment, operation: Operation, now: datetime, actor: str
+) -> AuditEvent:
+    return AuditEvent(
+        at=now,
+        actor=actor,
+        action="payment.changed",
+        subject_kind=SubjectKind.PAYMENT,
+        subject_id=str(payment.id),
+        before=_facts(payment),
+        after=_facts(moved),
+        correlation_id=operation.correlation_id,
+    )
 
 
-def _changes(
-    payment: Payment, moved: Payment, operation: Operation, after: Operation, *, now: datetime, actor: str
-) -> list[AuditEvent]:
-    changes = [
-        AuditEvent(
-            at=now,
-            actor=actor,
-            action=f"{operation.kind}.{after.status}",
-            subject_kind=SubjectKind.OPERATION,
-            subject_id=str(operation.id),
-            before={"status": operation.status},
-            after={
-                "status": after.status,
-                "provider_reference": after.provider_reference,
-                "decline_code": after.decline_code,
-            },
-            correlation_id=operation.correlation_id,
-        )
-    ]
-    if moved != payment:
-        changes.append(
-            AuditEvent(
-                at=now,
-                actor=actor,
-                action="payment.changed",
-                subject_kind=SubjectKind.PAYMENT,
-                subject_id=str(payment.id),
-                before=_facts(payment),
-                after=_facts(moved),
-                correlation_id=operation.correlation_id,
-            )
-        )
-    return changes
-
-
-def _facts(payment: Payment) -> dict[str, str | int | bool | None]:
+def _facts(payment: Payment) -> Facts:
     return {
         "status": payment.status,
         "captured_minor": payment.captured_minor,
+        "capture_reserved_minor": payment.capture_reserved_minor,
+        "released_minor": payment.released_minor,
         "refunded_minor": payment.refunded_minor,
         "refund_reserved_minor": payment.refund_reserved_minor,
+        "charged_back_minor": payment.charged_back_minor,
     }

@@ -8,18 +8,22 @@ from moneypath.telemetry.integrations.messages import context_headers
 from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.outbox.events import Event, EventType
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Subject
 
+_K: Final = OperationKind
+# How it ended: done, declined, failed. What a provider began is done.
+_ENDS: Final = (OperationStatus.SUCCEEDED, OperationStatus.DECLINED, OperationStatus.FAILED)
 _TYPES: Final = {
-    (OperationKind.AUTHORIZE, OperationStatus.SUCCEEDED): EventType.AUTHORIZED,
-    (OperationKind.AUTHORIZE, OperationStatus.DECLINED): EventType.DECLINED,
-    (OperationKind.AUTHORIZE, OperationStatus.FAILED): EventType.FAILED,
-    (OperationKind.CAPTURE, OperationStatus.SUCCEEDED): EventType.CAPTURED,
-    (OperationKind.CAPTURE, OperationStatus.DECLINED): EventType.CAPTURE_DECLINED,
-    (OperationKind.CAPTURE, OperationStatus.FAILED): EventType.CAPTURE_FAILED,
-    (OperationKind.REFUND, OperationStatus.SUCCEEDED): EventType.REFUNDED,
-    (OperationKind.REFUND, OperationStatus.DECLINED): EventType.REFUND_DECLINED,
-    (OperationKind.REFUND, OperationStatus.FAILED): EventType.REFUND_FAILED,
+    _K.AUTHORIZE: (EventType.AUTHORIZED, EventType.DECLINED, EventType.FAILED),
+    _K.CAPTURE: (EventType.CAPTURED, EventType.CAPTURE_DECLINED, EventType.CAPTURE_FAILED),
+    _K.VOID: (EventType.VOIDED, EventType.VOID_DECLINED, EventType.VOID_FAILED),
+    _K.EXPIRY: (EventType.EXPIRED, EventType.EXPIRY_DECLINED, EventType.EXPIRY_FAILED),
+    _K.REFUND: (EventType.REFUNDED, EventType.REFUND_DECLINED, EventType.REFUND_FAILED),
+    _K.PAYOUT: (EventType.PAID_OUT, EventType.PAYOUT_DECLINED, EventType.PAYOUT_FAILED),
+    _K.CHARGEBACK: (EventType.CHARGEBACK_OPENED,),
+    _K.CHARGEBACK_REVERSAL: (EventType.CHARGEBACK_WON,),
+    _K.UNDO_AUTHORIZE: (EventType.LATE_AUTHORIZATION_VOIDED, *[EventType.LATE_AUTHORIZATION_KEPT] * 2),
+    _K.UNDO_CAPTURE: (EventType.LATE_CAPTURE_REFUNDED, *[EventType.LATE_CAPTURE_KEPT] * 2),
 }
 
 
@@ -32,19 +36,19 @@ def carry(operation: Operation) -> dict[str, str]:
         return context_headers()
 
 
-def tell(payment: Payment, operation: Operation, now: datetime) -> Event:
+def tell(subject: Subject, operation: Operation, now: datetime) -> Event:
     """Return the event of a settled operation; raises InvariantViolation for one that is not settled."""
-    kind = _TYPES.get((operation.kind, operation.status))
-    if kind is None:
+    kinds = dict(zip(_ENDS, _TYPES[operation.kind], strict=False))
+    if operation.status not in kinds:
         raise InvariantViolation(f"operation is not settled: {operation.id}")
     return Event(
         id=mint_id(now),
-        type=kind,
+        type=kinds[operation.status],
         at=now,
         operation_id=operation.id,
-        payment_id=payment.id,
-        merchant=payment.merchant,
-        provider=payment.provider,
-        currency=payment.currency,
+        payment_id=subject.id,
+        merchant=subject.merchant,
+        provider=subject.provider,
+        currency=subject.currency,
         amount_minor=operation.amount_minor,
     )

@@ -86,6 +86,9 @@ class BreakingProvider:
             # A straggler from before the circuit opened.
             return
         self._recent.append((now, healthy))
+        if healthy:
+            # One more of these opens nothing.
+            return
         failures = sum(not good for at, good in self._recent if now - at <= self._settings.window_seconds)
         if failures >= self._settings.calls * self._settings.failures_share:
             self._set(now + self._settings.open_seconds)

@@ -39,6 +39,7 @@ class MovementKind(StrEnum):
 
 
 _OWED: Final = (MovementKind.CAPTURE, MovementKind.CHARGEBACK_REVERSAL)
+CHARGEBACKS: Final = (MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
 
 
 @dataclass(frozen=True, slots=True)

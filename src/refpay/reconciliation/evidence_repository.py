@@ -8,7 +8,7 @@ from uuid import UUID
 from refpay.db.pool import Connection, Row
 from refpay.money import Currency
 from refpay.providers.reports import MovementKind, ReportLine
-from refpay.reconciliation.judging import Evidence
+from refpay.reconciliation.judging import Evidence, Known
 from refpay.reconciliation.model import Ours, Repair, Theirs
 
 _THEIRS = """
@@ -26,11 +26,24 @@ _OURS = """
     FROM payments.operation
     JOIN payments.payment ON payment.id = operation.payment_id
     LEFT JOIN ledger.entry ON entry.operation_id = operation.id
-         AND entry.kind = CASE operation.kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END
     LEFT JOIN ledger.line ON line.entry_id = entry.id
          AND line.account = 'provider_receivable:' || payment.provider
     WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
-      AND operation.kind IN ('capture', 'refund')
+      AND operation.kind IN ('capture', 'refund', 'undo_capture')
+"""
+_CHARGEBACKS = """
+    SELECT capture.provider_key::text AS key, operation.idempotency_key AS movement, operation.kind,
+           operation.amount_minor, payment.currency
+    FROM payments.operation JOIN payments.operation AS capture ON capture.id = operation.parent_id
+    JOIN payments.payment ON payment.id = operation.payment_id
+    WHERE capture.provider_key = ANY($2::uuid[]) AND payment.provider = $1
+      AND operation.kind IN ('chargeback', 'chargeback_reversal')
+"""
+_UNSETTLED = """
+    SELECT operation.provider_key::text AS key
+    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
+    WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
+      AND operation.status <> 'succeeded'
 """
 _REPAIRS = """
     SELECT movement, key, repair_key, amount_minor, currency FROM reconciliation.repair
@@ -39,7 +52,7 @@ _REPAIRS = """
 _UNREPORTED = """
     SELECT operation.provider_key::text AS key
     FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund')
+    WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund', 'undo_capture')
       AND payment.provider = $1 AND operation.settled_at >= $2 AND operation.settled_at < $3
       AND NOT EXISTS (
           SELECT FROM reconciliation.line
@@ -61,12 +74,29 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
         str(row["provider_key"]): _ours(row)
         for row in await connection.fetch(_OURS, provider, list(_identifiers(keys)))
     }
+    chargebacks: dict[str, set[Known]] = defaultdict(set)
+    for row in await connection.fetch(_CHARGEBACKS, provider, list(_identifiers(keys))):
+        kind, currency = MovementKind(row["kind"]), Currency(row["currency"])
+        chargebacks[row["key"]].add((row["movement"], kind, row["amount_minor"], currency))
     repaired = _repaired(repairs, theirs)
     by_repair_key = {repair.repair_key: repair for repair in repairs}
     return [
-        Evidence(key, theirs.get(key, ()), ours.get(key), repaired[key], by_repair_key.get(key))
+        Evidence(
+            key,
+            theirs.get(key, ()),
+            ours.get(key),
+            repaired[key],
+            by_repair_key.get(key),
+            frozenset(chargebacks[key]),
+        )
         for key in keys
     ]
+
+
+async def read_unsettled(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
+    """Return the keys of operations of ours that are not known to be done."""
+    rows = await connection.fetch(_UNSETTLED, provider, list(_identifiers(keys)))
+    return {row["key"] for row in rows}
 
 
 async def read_doubled_keys(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:

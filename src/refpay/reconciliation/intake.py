@@ -13,6 +13,7 @@ from refpay.db.pool import Database
 from refpay.providers.reports import Report, ReportInvalid, ReportNotice, ReportReplayed, ReportSource
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.hearing import Hearing
 from refpay.reconciliation.model import ReportState
 from refpay.reconciliation.reports_repository import KnownReport
 
@@ -35,11 +36,14 @@ NOTHING_NEW: Final = Taken(None, RowCount())
 class Intake:
     """Takes reports of one provider in."""
 
-    def __init__(self, database: Database, source: ReportSource, *, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, source: ReportSource, *, rules: Rules, clock: Clock, hearing: Hearing
+    ) -> None:
         self._database = database
         self._source = source
         self._rules = rules
         self._clock = clock
+        self._hearing = hearing
 
     async def take(self, notice: ReportNotice, known: KnownReport | None, *, overdue: bool) -> Taken:
         """Take in what is announced, unless its revision in force was announced just so.
@@ -54,6 +58,8 @@ class Intake:
             return NOTHING_NEW
         try:
             report, digest = await self._fetch(notice)
+            # First of all, so that nothing shows as a break that is only news; again, if we die after it.
+            await self._hearing.hear(report.lines)
             return await self._apply(notice, report, digest, overdue=overdue)
         except ReportInvalid as problem:
             return await self._refuse(notice, problem)
@@ -69,6 +75,7 @@ class Intake:
             raise ReportReplayed(f"served under {notice.sequence}, and says that it is {report.sequence}")
         if (report.start, report.end) != (notice.start, notice.end):
             raise ReportInvalid("the report's period is not the announced one")
+        _require_period(notice, report)
         return report, digest
 
     async def _digest_now(self, sequence: int) -> str | None:
@@ -84,7 +91,6 @@ class Intake:
             other = await stored.find_elsewhere(connection, provider, report)
             if other is not None:
                 raise ReportReplayed(f"served under {notice.sequence}, and report {other} has the same lines")
-            _require_period(notice, report)
             known = (await stored.read_known(connection, provider, [notice.sequence])).get(notice.sequence)
             before = 0 if known is None else known.revision
             state = _judge_lateness(notice, known, overdue=overdue, now=now)

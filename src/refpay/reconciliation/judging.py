@@ -1,13 +1,13 @@
 """Compares what is reported under one key with what we have: pure, so that every rule can be tried."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from refpay.money import MAXIMUM_MINOR
-from refpay.providers.reports import MovementKind
+from refpay.money import MAXIMUM_MINOR, Currency
+from refpay.providers.reports import CHARGEBACKS, MovementKind
 from refpay.reconciliation.fees import ExpectedFee
 from refpay.reconciliation.model import (
     FINAL_WITHOUT_EFFECT,
@@ -20,13 +20,16 @@ from refpay.reconciliation.model import (
     Theirs,
 )
 
+# A chargeback or its reversal: their name of it, which of the two, amount and currency.
+Known = tuple[str, MovementKind, int, Currency]
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known of one key: its lines in force, our operation, and the repairs round it.
 
     `repaired` are movements that a reported refund has taken back; `repairs` is what the key itself
-    takes back, if it is such a refund's.
+    takes back, if it is such a refund's. `chargebacks` are those of the capture that we know of.
     """
 
     key: str
@@ -34,6 +37,7 @@ class Evidence:
     ours: Ours | None = None
     repaired: frozenset[str] = frozenset()
     repairs: Repair | None = None
+    chargebacks: frozenset[Known] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,14 @@ class Judge:
     def judge(self, evidence: Evidence) -> Judgement:
         """Return what differs: at most one break a line, or one for the line that is missing."""
         ours = evidence.ours
-        if not evidence.theirs:
-            return Judgement(self._missing(evidence.key, ours))
+        moved = [one for one in evidence.theirs if one.line.kind not in CHARGEBACKS]
+        found = list(_unknown_chargebacks(evidence))
+        if not moved:
+            return Judgement((*self._missing(evidence.key, ours), *found))
         if ours is not None and self._is_in_flight(ours):
             return Judgement(awaiting=True)
-        first, *extra = _order(evidence.theirs, ours)
-        found = self._compare(first, evidence)
-        return Judgement((*found, *_doubled(evidence, first, extra)))
+        first, *extra = _order(moved, ours)
+        return Judgement((*self._compare(first, evidence), *_doubled(evidence, first, extra), *found))
 
     def _missing(self, key: str, ours: Ours | None) -> Sequence[Break]:
         if ours is None or not ours.posted or self.horizon is None or ours.settled_at is None:
@@ -80,7 +85,8 @@ class Judge:
             if evidence.repairs is not None and evidence.repairs.is_done_by(line):
                 return ()
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
-        if ours.status != "succeeded":
+        # What came too late is in suspense, until it is given back.
+        if ours.status != "succeeded" and ours.posted_minor is None:
             return (_break(theirs, BreakClass.STATUS, line.amount_minor, ours),)
         if ours.posted_minor is None:
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor, ours),)
@@ -98,6 +104,20 @@ class Judge:
         if line.fee_minor != expected:
             return (_break(theirs, BreakClass.FEE, abs(line.fee_minor - expected), ours),)
         return ()
+
+
+def _unknown_chargebacks(evidence: Evidence) -> Iterator[Break]:
+    seen: Counter[str] = Counter()
+    for theirs in evidence.theirs:
+        line = theirs.line
+        if line.kind not in CHARGEBACKS:
+            continue
+        if (line.movement, line.kind, line.amount_minor, line.currency) not in evidence.chargebacks:
+            occurrence = seen[line.movement]
+            seen[line.movement] += 1
+            yield _break(
+                theirs, BreakClass.MISSING_OURS, line.amount_minor, evidence.ours, occurrence=occurrence
+            )
 
 
 def _order(theirs: Sequence[Theirs], ours: Ours | None) -> Sequence[Theirs]:

@@ -19,6 +19,8 @@ from refpay.reconciliation.breaks_repository import (
     read_sums,
 )
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.evidence_repository import read_evidence
+from refpay.reconciliation.hearing import Hearing, Take, take_nothing
 from refpay.reconciliation.intake import Intake
 from refpay.reconciliation.model import Progress
 from refpay.reconciliation.reports_repository import KnownReport
@@ -63,7 +65,14 @@ class Reconciler:
     """Reconciles with one provider, round by round; all that it must not forget is in the database."""
 
     def __init__(
-        self, database: Database, source: ReportSource, *, rules: Rules, tally: Tally, clock: Clock
+        self,
+        database: Database,
+        source: ReportSource,
+        *,
+        rules: Rules,
+        tally: Tally,
+        clock: Clock,
+        take: Take = take_nothing,
     ) -> None:
         self.provider = source.name
         self._database = database
@@ -71,7 +80,8 @@ class Reconciler:
         self._rules = rules
         self._tally = tally
         self._clock = clock
-        self._intake = Intake(database, source, rules=rules, clock=clock)
+        self._hearing = Hearing(database, source.name, take)
+        self._intake = Intake(database, source, rules=rules, clock=clock, hearing=self._hearing)
         self._silent = False
         self._asked_at: datetime | None = None
         # Where the next round goes on looking at what is known already.
@@ -151,7 +161,7 @@ class Reconciler:
             self._tally.count_report(self.provider, taken.result)
 
     async def _look_again(self) -> None:
-        """Compare again what is open or awaited: our own side may have moved since."""
+        """Compare again what is open or awaited: our own side may have moved since, or moves now."""
         async with self._database.transaction() as connection:
             provider, limit = self.provider, _KEYS_AT_ONCE
             broken = await read_open_keys(connection, provider, after=self._open, limit=limit)
@@ -160,6 +170,9 @@ class Reconciler:
             self._awaited = awaited[-1] if len(awaited) == limit else ""
             if not broken and not awaited:
                 return
+            evidence = await read_evidence(connection, provider, broken)
+        await self._hearing.hear([theirs.line for one in evidence for theirs in one.theirs])
+        async with self._database.transaction() as connection:
             progress = await stored.lock_progress(connection, provider)
             comparison = Comparison(connection, provider, self._rules, self._clock.now(), progress.horizon)
             rows = await comparison.compare({*broken, *awaited})

@@ -13,19 +13,19 @@ _FINDINGS_MOST: Final = 10_000
 _SHOWN_MOST: Final = 20
 _BLOCKED_SHOWN_MOST: Final = 200
 
-_BLOCKED = "SELECT blocked FROM risk.card_range WHERE card_range = $1"
-# One trip. What was judged when the range was unblocked is not held against it again.
+# One trip for all. What was judged when a range was unblocked is not held against it again.
 _BLOCKED_AND_RECENT = """
     SELECT coalesce(known.blocked, false) AS blocked, recent.answered, recent.declined
-    FROM (VALUES ($1::text)) AS asked (card_range)
+    FROM unnest($1::text[], $2::boolean[]) WITH ORDINALITY AS asked (card_range, small, place)
     LEFT JOIN risk.card_range AS known ON known.card_range = asked.card_range
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE answered) AS answered, count(*) FILTER (WHERE declined) AS declined
         FROM (SELECT answered, declined, amount_minor FROM risk.small_authorization AS small
-              WHERE small.card_range = asked.card_range
-                AND small.at > greatest($2::timestamptz, known.changed_at)
-              ORDER BY small.at DESC LIMIT $4) AS newest
-        WHERE newest.amount_minor <= $3) AS recent
+              WHERE asked.small AND small.card_range = asked.card_range
+                AND small.at > greatest($3::timestamptz, known.changed_at)
+              ORDER BY small.at DESC LIMIT $5) AS newest
+        WHERE newest.amount_minor <= $4) AS recent
+    ORDER BY asked.place
 """
 _RECORD = "INSERT INTO risk.finding (operation_id, at, card_range, rule, blocked) VALUES ($1, $2, $3, $4, $5)"
 _READ = "SELECT card_range, blocked, changed_by, changed_at, reason FROM risk.card_range"
@@ -55,23 +55,24 @@ _READ_BUSIEST = """
 """
 
 
-async def is_blocked(connection: Connection, card_range: str, *, seconds: float) -> bool:
-    """Return whether a range is blocked; raises TimeoutError after so many seconds."""
-    return bool(await connection.fetchval(_BLOCKED, card_range, timeout=seconds))
-
-
 async def read_recent(
-    connection: Connection, card_range: str, *, since: datetime, at_most_minor: int, seconds: float
-) -> tuple[bool, Recent]:
-    """Return whether a range is blocked, and what was said to its newest small authorizations.
+    connection: Connection,
+    asked: Sequence[tuple[str, bool]],
+    *,
+    since: datetime,
+    at_most_minor: int,
+    seconds: float,
+) -> Sequence[tuple[bool, Recent]]:
+    """Return of each range whether it is blocked, and what was said to its newest small authorizations.
 
-    At most `NEWEST_MOST` are looked at, whatever happens in the range.
+    The second is read where it is asked for, at most `NEWEST_MOST` whatever happens in the range, and
+    nothing otherwise. Raises TimeoutError after so many seconds.
     """
-    row = await connection.fetchrow(
-        _BLOCKED_AND_RECENT, card_range, since, at_most_minor, NEWEST_MOST, timeout=seconds
+    ranges, wanted = [card_range for card_range, _ in asked], [small for _, small in asked]
+    rows = await connection.fetch(
+        _BLOCKED_AND_RECENT, ranges, wanted, since, at_most_minor, NEWEST_MOST, timeout=seconds
     )
-    assert row is not None, "VALUES has a row"  # noqa: S101 narrows the type
-    return row["blocked"], Recent(row["answered"], row["declined"])
+    return [(row["blocked"], Recent(row["answered"], row["declined"])) for row in rows]
 
 
 async def record_finding(connection: Connection, attempt: Attempt, assessment: Assessment) -> None:

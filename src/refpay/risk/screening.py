@@ -1,7 +1,8 @@
 """Assesses an authorization in its first transaction, within a time of its own."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 import asyncpg
 
@@ -14,7 +15,7 @@ from refpay.settings import RiskSettings
 
 # Long against a read of few rows, short against what a shopper waits.
 _ANSWER_SECONDS: Final = 1.0
-_TOO_LATE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+TOO_LATE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 
 
 class Screening:
@@ -31,25 +32,40 @@ class Screening:
         amount may go without an assessment, RiskUnavailable that it may not.
         """
         try:
-            return await self._assess(connection, attempt)
-        except _TOO_LATE as problem:
-            most = self._settings.fail_open_max_minor
-            if attempt.amount_minor > most:
-                raise RiskUnavailable(
-                    f"risk did not answer, and amount_minor is over {most}: {attempt.amount_minor}"
-                ) from problem
-            raise RiskSilent("risk did not answer within its time") from problem
+            return (await self.screen_all(connection, [attempt]))[0]
+        except TOO_LATE as problem:
+            self.go_without(attempt, problem)
 
-    async def _assess(self, connection: Connection, attempt: Attempt) -> Assessment:
+    async def screen_all(self, connection: Connection, attempts: Sequence[Attempt]) -> Sequence[Assessment]:
+        """Say it of several at the same instant; raises one of TOO_LATE, and the transaction is lost."""
         settings = self._settings
-        if attempt.amount_minor > settings.small_amount_minor:
-            blocked = await repository.is_blocked(connection, attempt.card_range, seconds=_ANSWER_SECONDS)
-            return assess(blocked=blocked, recent=None, settings=settings)
-        blocked, recent = await repository.read_recent(
+        asked = [(one.card_range, one.amount_minor <= settings.small_amount_minor) for one in attempts]
+        seen = await repository.read_recent(
             connection,
-            attempt.card_range,
-            since=attempt.at - self._window,
+            asked,
+            since=attempts[0].at - self._window,
             at_most_minor=settings.small_amount_minor,
             seconds=_ANSWER_SECONDS,
         )
-        return assess(blocked=blocked, recent=recent, settings=settings)
+        return [
+            assess(blocked=blocked, recent=recent if small else None, settings=settings)
+            for (_, small), (blocked, recent) in zip(asked, seen, strict=True)
+        ]
+
+    def silent(self) -> "Screening":
+        """Return what stands for risk when it has just kept silent: nobody is asked again."""
+        return _SilentScreening(self._settings)
+
+    def go_without(self, attempt: Attempt, problem: BaseException) -> NoReturn:
+        """Raise RiskSilent for an amount that goes on without an assessment, RiskUnavailable for another."""
+        most = self._settings.fail_open_max_minor
+        if attempt.amount_minor > most:
+            raise RiskUnavailable(
+                f"risk did not answer, and amount_minor is over {most}: {attempt.amount_minor}"
+            ) from problem
+        raise RiskSilent("risk did not answer within its time") from problem
+
+
+class _SilentScreening(Screening):
+    async def screen(self, connection: Connection, attempt: Attempt) -> Assessment:  # noqa: ARG002
+        self.go_without(attempt, TimeoutError())

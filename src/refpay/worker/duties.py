@@ -12,13 +12,14 @@ from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.signing import forget_nonces
 from refpay.ledger.acknowledged import AcknowledgementReader
-from refpay.ledger.journal import open_journal
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
 from refpay.operations.durable_settings import DurableSettings
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
+from refpay.payments.upkeep import Upkeep
+from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
@@ -28,6 +29,7 @@ from refpay.worker.messages import open_messages
 from refpay.worker.reconciling import open_reconciliation
 
 _CHARGE_SECONDS: Final = 1.0
+_UPKEEP_SECONDS: Final = 1.0
 # With what is deleted at once, it keeps up with 2000 signed requests a second.
 _FORGET_SECONDS: Final = 5.0
 
@@ -42,6 +44,7 @@ class Parts:
     measures: Measures
     clock: Clock
     costs: CostModel
+    settler: Settler
 
 
 Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
@@ -51,13 +54,30 @@ Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
 async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Ask the providers about every operation that has no outcome."""
     clock, interval = parts.clock, parts.settings.settle_interval_seconds
-    folder = parts.settings.acknowledgements_folder
-    async with open_journal(folder, service="refpay-worker", clock=clock) as journal:
-        settler = Settler(parts.database, measures=parts.measures, clock=clock, journal=journal)
-        resolver = Resolver(
-            parts.database, parts.providers, settler=settler, clock=clock, pause_seconds=interval
-        )
-        yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
+    resolver = Resolver(
+        parts.database,
+        parts.providers,
+        settler=parts.settler,
+        clock=clock,
+        pause_seconds=interval,
+        attempt_seconds=parts.settings.provider_timeout_seconds,
+    )
+    yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
+
+
+@asynccontextmanager
+async def keep_up(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Let old authorizations expire, and drop the answers of old idempotency keys."""
+    upkeep = Upkeep(
+        parts.database,
+        parts.clock,
+        authorization_lifetime=timedelta(seconds=parts.settings.authorization_lifetime_seconds),
+        key_retention=timedelta(seconds=parts.settings.key_retention_seconds),
+    )
+    yield (
+        Loop("expire", upkeep.expire, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
+        Loop("reap", upkeep.reap, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
+    )
 
 
 @asynccontextmanager
@@ -123,7 +143,12 @@ async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Compare our ledger with the providers' settlement reports, and show where they differ."""
     async with open_reconciliation(
-        parts.settings, parts.database, parts.measures, parts.clock, parts.costs
+        parts.settings,
+        parts.database,
+        parts.measures,
+        parts.clock,
+        parts.costs,
+        take=Webhooks(parts.settler, clock=parts.clock).apply_line,
     ) as loops:
         yield loops
 
@@ -140,6 +165,7 @@ async def forget_old_nonces(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 
 DUTIES: Final[Sequence[Duty]] = (
     settle_unresolved,
+    keep_up,
     check_integrity,
     charge_capacity,
     probe_durability,

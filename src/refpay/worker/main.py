@@ -9,8 +9,10 @@ from typing import Final
 from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
+from refpay.ledger.journal import open_journal
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.operations.durable_settings import require_durable
+from refpay.payments.settler import Settler
 from refpay.providers.registry import open_attempts
 from refpay.runtime import App, end_tasks, listen, serve
 from refpay.settings import Settings, read_settings
@@ -38,7 +40,11 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
             providers = await stack.enter_async_context(
                 open_attempts(settings, measures=measures, clock=clock)
             )
-            parts = Parts(settings, database, providers, measures, clock, costs)
+            journal = await stack.enter_async_context(
+                open_journal(settings.acknowledgements_folder, service="refpay-worker", clock=clock)
+            )
+            settler = Settler(database, measures=measures, clock=clock, journal=journal)
+            parts = Parts(settings, database, providers, measures, clock, costs, settler)
             loops = [loop for duty in DUTIES for loop in await stack.enter_async_context(duty(parts))]
             await stack.enter_async_context(_running(loops))
             yield health_app(measures.recorder, loops)

@@ -14,6 +14,7 @@ from refpay.money import Currency
 from refpay.providers.registry import open_reports
 from refpay.reconciliation.comparing import Rules
 from refpay.reconciliation.fees import agreed_fees
+from refpay.reconciliation.hearing import Take
 from refpay.reconciliation.model import BreakClass
 from refpay.reconciliation.rounds import Reconciler, Standing
 from refpay.settings import Settings
@@ -24,7 +25,7 @@ _CHECK: Final = "settlement_matched"
 
 @asynccontextmanager
 async def open_reconciliation(
-    settings: Settings, database: Database, measures: Measures, clock: Clock, costs: CostModel
+    settings: Settings, database: Database, measures: Measures, clock: Clock, costs: CostModel, *, take: Take
 ) -> AsyncIterator[Sequence[Loop]]:
     """Yield one loop a provider: a provider that is stuck must not hold the others up."""
     rules = Rules(
@@ -35,7 +36,11 @@ async def open_reconciliation(
     gauges = ReconciliationGauges(measures.recorder, providers=names)
     async with open_reports(settings) as sources:
         rounds = [
-            _Rounds(Reconciler(database, source, rules=rules, tally=measures, clock=clock), gauges, clock)
+            _Rounds(
+                Reconciler(database, source, rules=rules, tally=measures, clock=clock, take=take),
+                gauges,
+                clock,
+            )
             for source in sources
         ]
         interval = settings.reconcile_interval_seconds

@@ -41,6 +41,13 @@ FEES = {
     "south": (120, {"EUR": 15, "USD": 16, "JPY": 24, "KWD": 50}),
 }
 PROVIDERS = ("north", "south")
+SUMS = {
+    "capture": "captured",
+    "refund": "refunded",
+    "chargeback": "charged_back",
+    "chargeback_reversal": "reversed",
+}
+FLAGS = {"capture": "S", "refund": "R", "chargeback": "B", "chargeback_reversal": "W"}
 RULES_GRACE = timedelta(seconds=2)
 SETTLE_DEADLINE = timedelta(seconds=8)
 
@@ -145,7 +152,7 @@ class FakeAcquirer:
                 row.currency, dict.fromkeys(("lines", "captured", "refunded", "fees"), 0)
             )
             sums["lines"] += 1
-            sums["captured" if row.kind == "capture" else "refunded"] += row.amount
+            sums[SUMS[row.kind]] = sums.get(SUMS[row.kind], 0) + row.amount
             sums["fees"] += row.fee
         lines = [
             {
@@ -170,17 +177,21 @@ class FakeAcquirer:
         writer.writerow(["H", sequence, period["from"], period["to"]])
         sums: dict[str, list[int]] = {}
         for row in rows:
-            flag = "S" if row.kind == "capture" else "R"
+            flag = FLAGS[row.kind]
             amount, fee = major(row.amount, row.currency), major(row.fee, row.currency)
             writer.writerow(
                 ["D", row.key, row.reference, row.movement, flag, amount, row.currency, fee, instant(row.at)]
             )
-            total = sums.setdefault(row.currency, [0, 0, 0, 0])
+            total = sums.setdefault(row.currency, [0, 0, 0, 0, 0, 0])
             total[0] += 1
-            total[1 if flag == "S" else 2] += row.amount
-            total[3] += row.fee
-        for currency, total in sums.items():
-            writer.writerow(["C", currency, total[0], *(major(value, currency) for value in total[1:])])
+            total[list(FLAGS.values()).index(flag) + 1] += row.amount
+            total[5] += row.fee
+        for currency, (count, captured, refunded, _, _, fees) in sums.items():
+            stated = (captured, refunded, fees)
+            writer.writerow(["C", currency, count, *(major(value, currency) for value in stated)])
+        for currency, (_, _, _, back, won, _) in sums.items():
+            if back or won:
+                writer.writerow(["B", currency, major(back, currency), major(won, currency)])
         writer.writerow(["T", len(rows)])
         return text.getvalue().encode()
 

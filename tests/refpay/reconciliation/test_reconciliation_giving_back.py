@@ -13,6 +13,7 @@ from refpay.operations.duplicates import Duplicates
 from refpay.operations.duplicates_repository import insert_repair, read_open
 from refpay.operations.settlements_repository import lock_provider
 from refpay.payments.claims import Command
+from refpay.payments.intents import Deadlines
 from refpay.providers.port import Answer, Call, CallKind, Verdict
 
 from .bench import Op, Row, at, capture
@@ -25,6 +26,7 @@ WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND
 NAMELESS = (
     "UPDATE payments.operation SET status = 'succeeded', settled_at = $2, settled_by = 'api' WHERE id = $1"
 )
+PROMISED = {"north": Deadlines(*[timedelta(seconds=5)] * 3)}
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Recorded:
 async def pull(bench: "Bench", key: str) -> list[Call]:
     """Pull the lever for north; return what was sent."""
     north = Recorded()
-    duplicates = Duplicates(bench.database, {"north": north}, bench.clock, timedelta(seconds=5))
+    duplicates = Duplicates(bench.database, {"north": north}, bench.clock, PROMISED)
     command = Command(Principal("operator", frozenset()), key, bytes(32), "correlation", "live")
     reply = await duplicates.refund(command, "north", reason="a test")
     if reply.answer.status == 202:

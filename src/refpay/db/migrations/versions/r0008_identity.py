@@ -5,7 +5,7 @@ from alembic import op
 from refpay.db.upgrade import run_script
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

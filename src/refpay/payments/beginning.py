@@ -1,0 +1,102 @@
+"""How an operation begins: written down and audited first; and the call that carries it out."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.repository import record
+from refpay.db.pool import Connection
+from refpay.errors import InvariantViolation
+from refpay.ids import mint_id
+from refpay.money import Money
+from refpay.payments import repository
+from refpay.payments.lifecycle import LIFE_CYCLE
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Payout, Subject
+from refpay.providers.port import Call
+
+WORKER: Final = "worker"
+# What we begin ourselves is sent at once, and again until the provider has said something definitive.
+_OWN_SETTLES: Final = timedelta(minutes=1)
+
+
+async def begin(connection: Connection, operation: Operation, subject: Subject) -> None:
+    """Write a new operation and its audit record inside the caller's transaction."""
+    await repository.insert_operation(connection, operation)
+    await record(connection, begun(operation, subject))
+
+
+def own_operation(
+    kind: OperationKind,
+    payment: Payment,
+    amount_minor: int,
+    *,
+    parent: Operation,
+    parent_reference: str | None,
+    now: datetime,
+    correlation_id: str,
+    principal: str = WORKER,
+    name: str = "",
+) -> Operation:
+    """Return an operation that no merchant began; the worker takes it at once, whoever wrote it down.
+
+    `name` is what a provider calls it, if it began it.
+    """
+    operation_id = mint_id(now)
+    return Operation(
+        id=operation_id,
+        payment_id=payment.id,
+        kind=kind,
+        status=OperationStatus.STARTED,
+        amount_minor=amount_minor,
+        provider_key=mint_id(now),
+        provider_reference=None,
+        decline_code=None,
+        principal=principal,
+        idempotency_key=name or str(operation_id),
+        correlation_id=correlation_id,
+        created_at=now,
+        call_deadline=now,
+        settle_after=now + _OWN_SETTLES,
+        next_query_at=now,
+        query_attempts=0,
+        lease_until=now,
+        parent_id=parent.id,
+        parent_reference=parent_reference,
+    )
+
+
+def call_of(subject: Subject, operation: Operation, *, deadline: datetime, card_token: str = "") -> Call:
+    """Return the call that carries an operation out: the same however often it is made."""
+    kind = LIFE_CYCLE[operation.kind].call
+    if kind is None:
+        raise InvariantViolation(f"providers begin it, nobody calls them for it: {operation.kind}")
+    return Call(
+        kind=kind,
+        key=operation.provider_key,
+        deadline=deadline,
+        reference=subject.merchant_reference,
+        money=Money(operation.amount_minor, subject.currency),
+        card_token=card_token,
+        parent=operation.parent_reference or "",
+        beneficiary=subject.merchant if isinstance(subject, Payout) else "",
+    )
+
+
+def begun(operation: Operation, subject: Subject) -> AuditEvent:
+    """Return the audit record of an operation that begins."""
+    return AuditEvent(
+        at=operation.created_at,
+        actor=operation.principal,
+        action=f"{operation.kind}.begun",
+        subject_kind=SubjectKind.OPERATION,
+        subject_id=str(operation.id),
+        before=None,
+        after={
+            "payment": None if operation.payment_id is None else str(operation.payment_id),
+            "provider": subject.provider,
+            "status": operation.status,
+            "amount_minor": operation.amount_minor,
+            "currency": subject.currency,
+        },
+        correlation_id=operation.correlation_id,
+    )

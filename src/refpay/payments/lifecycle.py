@@ -1,0 +1,239 @@
+"""The life cycle of money in one table; whatever plans or settles goes through it.
+
+The database's constraints say the same, and a test compares the two. `docs/guides/life-cycle.md` shows it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from refpay.errors import InvariantViolation
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
+from refpay.providers.port import CallKind
+
+_P: Final = PaymentStatus
+_K: Final = OperationKind
+
+
+class Beginner(StrEnum):
+    """Who begins an operation; only a merchant's has an idempotency key."""
+
+    MERCHANT = "merchant"
+    WORKER = "worker"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kind of operation.
+
+    `moves` says in which statuses it may begin and where it leads when it is done; what is not done leaves
+    the payment as it was, but for an authorization. While one of `waits_for` is unresolved it may not begin.
+    Its amount is added to `adds` (or taken off `takes_off`) when done, and kept in `reserves` until then.
+    """
+
+    begun_by: Beginner
+    call: CallKind | None
+    moves: Mapping[PaymentStatus, frozenset[PaymentStatus]] = field(default_factory=dict)
+    waits_for: frozenset[OperationKind] = frozenset()
+    reserves: str | None = None
+    adds: str | None = None
+    takes_off: str | None = None
+    undone_by: OperationKind | None = None
+
+
+def _to(*statuses: PaymentStatus) -> frozenset[PaymentStatus]:
+    return frozenset(statuses)
+
+
+def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentStatus]]:
+    return {status: _to(status) for status in statuses}
+
+
+_AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
+_RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
+
+LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
+    _K.AUTHORIZE: Step(
+        Beginner.MERCHANT,
+        CallKind.AUTHORIZE,
+        moves={_P.AUTHORIZING: _to(_P.AUTHORIZED), _P.INDETERMINATE: _to(_P.AUTHORIZED)},
+        undone_by=_K.UNDO_AUTHORIZE,
+    ),
+    _K.CAPTURE: Step(
+        Beginner.MERCHANT,
+        CallKind.CAPTURE,
+        moves={
+            _P.AUTHORIZED: _to(_P.CAPTURED),
+            _P.CAPTURED: _to(_P.CAPTURED),
+            _P.REFUNDED: _to(_P.CAPTURED),
+            _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
+        },
+        waits_for=_RELEASES,
+        reserves="capture_reserved_minor",
+        adds="captured_minor",
+        undone_by=_K.UNDO_CAPTURE,
+    ),
+    _K.VOID: Step(
+        Beginner.MERCHANT,
+        CallKind.VOID,
+        moves={_P.AUTHORIZED: _to(_P.VOIDED), **_AFTER_CAPTURE},
+        waits_for=_RELEASES | {_K.CAPTURE},
+        adds="released_minor",
+    ),
+    _K.EXPIRY: Step(
+        Beginner.WORKER,
+        CallKind.VOID,
+        moves={_P.AUTHORIZED: _to(_P.EXPIRED), **_AFTER_CAPTURE},
+        waits_for=_RELEASES | {_K.CAPTURE},
+        adds="released_minor",
+    ),
+    _K.REFUND: Step(
+        Beginner.MERCHANT,
+        CallKind.REFUND,
+        moves={
+            _P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED),
+            _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
+        },
+        reserves="refund_reserved_minor",
+        adds="refunded_minor",
+    ),
+    _K.PAYOUT: Step(Beginner.MERCHANT, CallKind.PAYOUT),
+    _K.CHARGEBACK: Step(
+        Beginner.PROVIDER,
+        None,
+        moves=dict.fromkeys(_AFTER_CAPTURE, _to(_P.CHARGED_BACK)),
+        adds="charged_back_minor",
+    ),
+    _K.CHARGEBACK_REVERSAL: Step(
+        Beginner.PROVIDER,
+        None,
+        moves={_P.CHARGED_BACK: frozenset(_AFTER_CAPTURE)},
+        takes_off="charged_back_minor",
+    ),
+    _K.UNDO_AUTHORIZE: Step(Beginner.WORKER, CallKind.VOID, moves=_stays(_P.DECLINED, _P.FAILED)),
+    _K.UNDO_CAPTURE: Step(
+        Beginner.WORKER,
+        CallKind.REFUND,
+        moves={**_stays(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
+    ),
+}
+
+# What an authorization that is not done leads to.
+NOT_AUTHORIZED: Final = _to(_P.INDETERMINATE, _P.DECLINED, _P.FAILED)
+
+# What the amounts of a payment are in each status.
+SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
+    **dict.fromkeys((_P.AUTHORIZING, *NOT_AUTHORIZED), lambda p: p.captured_minor == p.released_minor == 0),
+    _P.AUTHORIZED: lambda p: p.captured_minor == p.released_minor == 0,
+    _P.VOIDED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
+    _P.EXPIRED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
+    _P.CAPTURED: lambda p: p.refunded_minor < p.captured_minor and p.charged_back_minor == 0,
+    _P.REFUNDED: lambda p: 0 < p.refunded_minor == p.captured_minor and p.charged_back_minor == 0,
+    _P.CHARGED_BACK: lambda p: p.charged_back_minor > 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One step of the saga: what ends it, what takes it back, who does that, and until when."""
+
+    kind: OperationKind
+    definitive: str
+    compensation: str
+    runs: str
+    deadline: str
+
+
+_ANSWER: Final = "answer, query, webhook"
+_REPORTED: Final = f"{_ANSWER}, settlement report"
+_PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
+_BREAK: Final = "none by machine; a reconciliation break for people"
+SAGA: Final = (
+    Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
+    Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
+    Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
+    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew after an hour", "worker", "until it is definitive"),
+    Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
+    Leg(_K.PAYOUT, _ANSWER, _BREAK, "worker", _PROMISE),
+    Leg(
+        _K.CHARGEBACK,
+        "webhook, settlement report",
+        "chargeback_reversal, by the provider",
+        "provider",
+        "none",
+    ),
+    Leg(_K.CHARGEBACK_REVERSAL, "webhook, settlement report", "a new chargeback", "provider", "none"),
+    Leg(
+        _K.UNDO_AUTHORIZE,
+        _ANSWER,
+        "none: it takes back, and is sent until it is",
+        "worker",
+        "until it is definitive",
+    ),
+    Leg(
+        _K.UNDO_CAPTURE,
+        _REPORTED,
+        "none: it takes back, and is sent until it is",
+        "worker",
+        "until it is definitive",
+    ),
+)
+
+
+def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
+    """Yield every change of status that some step makes."""
+    for source in LIFE_CYCLE[_K.AUTHORIZE].moves:
+        yield from ((source, target) for target in NOT_AUTHORIZED if target is not source)
+    for step in LIFE_CYCLE.values():
+        for source, targets in step.moves.items():
+            yield from ((source, target) for target in targets if target is not source)
+
+
+def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment:
+    """Return the payment with an amount set aside for an operation that begins."""
+    return _add(payment, LIFE_CYCLE[kind].reserves, amount_minor)
+
+
+def move(payment: Payment, operation: Operation) -> Payment:
+    """Return the payment after an operation took its new status; raises InvariantViolation if it may not."""
+    step = LIFE_CYCLE[operation.kind]
+    done = operation.status is OperationStatus.SUCCEEDED
+    after = payment
+    if operation.status.final:
+        after = _add(after, step.reserves, -operation.amount_minor)
+    if done:
+        after = _add(_add(after, step.adds, operation.amount_minor), step.takes_off, -operation.amount_minor)
+    after = replace(after, status=_status(after, operation))
+    allowed = step.moves.get(payment.status, frozenset()) if done else _to(payment.status)
+    if operation.kind is _K.AUTHORIZE and not done and payment.status in step.moves:
+        allowed = NOT_AUTHORIZED
+    if after.status not in allowed or not SHAPES[after.status](after):
+        raise InvariantViolation(
+            f"{operation.kind} {operation.status} leads from {payment.status} to {after.status}, "
+            f"which the life cycle does not allow: {operation.id}"
+        )
+    return after
+
+
+def _status(after: Payment, operation: Operation) -> PaymentStatus:
+    if operation.kind is _K.AUTHORIZE:
+        done = operation.status is OperationStatus.SUCCEEDED
+        return _P.AUTHORIZED if done else PaymentStatus(operation.status.value)
+    if operation.status is not OperationStatus.SUCCEEDED:
+        return after.status
+    if after.charged_back_minor:
+        return _P.CHARGED_BACK
+    if after.captured_minor:
+        return _P.REFUNDED if after.refunded_minor == after.captured_minor else _P.CAPTURED
+    if operation.kind in _RELEASES:
+        return _P.VOIDED if operation.kind is _K.VOID else _P.EXPIRED
+    return after.status
+
+
+def _add(payment: Payment, name: str | None, amount_minor: int) -> Payment:
+    if name is None:
+        return payment
+    changed: dict[str, Any] = {name: getattr(payment, name) + amount_minor}
+    return replace(payment, **changed)

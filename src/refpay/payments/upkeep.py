@@ -1,0 +1,64 @@
+"""What age alone brings about: old holds expire, and old answers are no longer kept."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from refpay.clock import Clock
+from refpay.db.pool import Database
+from refpay.payments import claims_repository, repository
+from refpay.payments.beginning import begin, own_operation
+from refpay.payments.intents import find_authorization
+from refpay.payments.model import OperationKind
+
+_BATCH: Final = 64
+_KEYS: Final = 500
+# A provider that refused to release a hold is asked anew after so long.
+_EXPIRE_AGAIN: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The worker's; any number of workers may do it at once."""
+
+    database: Database
+    clock: Clock
+    authorization_lifetime: timedelta
+    key_retention: timedelta
+
+    async def expire(self) -> int:
+        """Begin the release of what is left of old authorizations; return how many."""
+        begun = 0
+        while True:
+            now = self.clock.now()
+            async with self.database.transaction() as connection:
+                payments = await repository.lock_expired(
+                    connection,
+                    before=now - self.authorization_lifetime,
+                    tried_before=now - _EXPIRE_AGAIN,
+                    limit=_BATCH,
+                )
+                for payment in payments:
+                    operations = await repository.read_operations(connection, payment.id)
+                    held = find_authorization(operations)
+                    expiry = own_operation(
+                        OperationKind.EXPIRY,
+                        payment,
+                        payment.held_minor,
+                        parent=held,
+                        parent_reference=held.provider_reference,
+                        now=now,
+                        correlation_id=held.correlation_id,
+                    )
+                    await begin(connection, expiry, payment)
+            begun += len(payments)
+            if len(payments) < _BATCH:
+                return begun
+
+    async def reap(self) -> int:
+        """Drop answers whose retention is over; return how many. A key itself stays, and refuses."""
+        now = self.clock.now()
+        async with self.database.transaction() as connection:
+            return await claims_repository.reap(
+                connection, now, claimed_before=now - self.key_retention, limit=_KEYS
+            )

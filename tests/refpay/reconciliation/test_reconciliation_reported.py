@@ -1,0 +1,120 @@
+"""What a settlement report is the first to say: how an operation ended, and that a capture was taken back."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import refpay
+from moneypath.telemetry import Catalogue, setup
+from refpay.measures import WORKER_METRICS, Measures
+from refpay.payments.settler import Settler
+from refpay.payments.webhooks import Webhooks
+from refpay.reconciliation.rounds import Reconciler
+
+from .bench import Op, Row, at, capture
+
+if TYPE_CHECKING:
+    from .bench import Bench
+
+
+def listen(bench: "Bench") -> None:
+    """Hand what reports say to the payments, as the worker does."""
+    catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
+    measures = Measures(setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS))
+    settler = Settler(bench.database, measures=measures, clock=bench.clock)
+    for name, source in bench.sources.items():
+        bench.reconcilers[name] = Reconciler(
+            bench.database,
+            source,
+            rules=bench.rules,
+            tally=bench.tally,
+            clock=bench.clock,
+            take=Webhooks(settler, clock=bench.clock).apply_line,
+        )
+
+
+def taken_back(op: Op, movement: str, *, won: bool = False, amount: int = 400) -> Row:
+    """Return the line of a chargeback of a capture, or of its reversal."""
+    kind = "chargeback_reversal" if won else "chargeback"
+    return replace(op.row(), kind=kind, movement=movement, amount=amount, fee=0)
+
+
+@pytest.mark.parametrize("provider", ["north", "south"])
+async def test_a_reported_chargeback_is_taken_and_matches(bench: "Bench", provider: str) -> None:
+    """Nobody told of it before: no break, the merchant bears it once, and what is won comes back."""
+    listen(bench)
+    charge = capture(provider)
+    await bench.have(charge)
+    bench.acquirers[provider].publish(0, [charge.row(), taken_back(charge, "cb-1")])
+    await bench.round(21)
+    await bench.round(22)
+    assert await bench.breaks() == []
+    query = "SELECT status, charged_back_minor FROM payments.payment"
+    assert await bench.book.rows(query) == [{"status": "charged_back", "charged_back_minor": 400}]
+    assert await bench.watermark(provider) == 10
+    later = taken_back(charge, "cb-1", won=True)
+    bench.acquirers[provider].publish(1, [replace(later, at=at(15))])
+    await bench.round(31)
+    assert await bench.breaks() == []
+    assert await bench.book.rows(query) == [{"status": "captured", "charged_back_minor": 0}]
+    entries = await bench.book.rows(
+        "SELECT kind FROM ledger.entry WHERE kind LIKE 'charge%' ORDER BY posted_at, id"
+    )
+    assert [row["kind"] for row in entries] == ["chargeback", "chargeback_reversal"]
+
+
+async def test_a_chargeback_that_does_not_fit_is_a_break(bench: "Bench") -> None:
+    """More than was captured, and one of nothing of ours: each shows, and is applied to nobody."""
+    listen(bench)
+    charge, stranger = capture(), capture(second=6)
+    await bench.have(charge)
+    rows = [charge.row(), taken_back(charge, "cb-1", amount=1001), taken_back(stranger, "cb-2")]
+    bench.north.publish(0, rows)
+    await bench.round(21)
+    await bench.round(22)
+    assert await bench.breaks() == [("missing_ours", "EUR", 400), ("missing_ours", "EUR", 1001)]
+    assert await bench.book.rows("SELECT 1 FROM payments.payment WHERE charged_back_minor > 0") == []
+
+
+async def test_a_report_settles_what_nobody_answered(bench: "Bench") -> None:
+    """The line is the provider's word: the operation is settled before it is compared, and matches."""
+    listen(bench)
+    silent = capture(second=5)
+    await bench.begin(silent)
+    connection = await bench.book.connect("postgres")
+    try:
+        await connection.execute(
+            "SET session_replication_role = replica; UPDATE payments.payment SET status = 'authorized',"
+            " captured_minor = 0, capture_reserved_minor = amount_minor"
+        )
+    finally:
+        await connection.close()
+    claim = (
+        "INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)"
+        " SELECT principal, idempotency_key, sha256('x'), id, created_at FROM payments.operation"
+    )
+    await bench.book.rows(claim)
+    bench.north.publish(0, [silent.row()])
+    await bench.round(21)
+    rows = await bench.book.rows("SELECT status, settled_by FROM payments.operation")
+    assert rows == [{"status": "succeeded", "settled_by": "provider:north"}]
+    assert await bench.breaks() == []
+
+
+async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench") -> None:
+    """Its money stands in suspense, which agrees with the report, and its refund is on its way."""
+    listen(bench)
+    late = capture(second=5)
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    bench.north.publish(0, [late.row()])
+    await bench.round(21)
+    await bench.round(22)
+    assert await bench.breaks() == []
+    rows = await bench.book.rows("SELECT kind, status FROM payments.operation ORDER BY created_at")
+    assert [(row["kind"], row["status"]) for row in rows] == [
+        ("capture", "failed"),
+        ("undo_capture", "started"),
+    ]

@@ -1,0 +1,644 @@
+"""Each way that money goes: captures in parts, voids, expiry, payouts, chargebacks, what comes too late."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+import refpay
+from moneypath.telemetry import Catalogue, setup
+from refpay.db.pool import Database
+from refpay.errors import InvariantViolation, RefpayError
+from refpay.identity.principals import Principal
+from refpay.measures import API_METRICS, Measures
+from refpay.money import MAXIMUM_MINOR, Currency, Money
+from refpay.payments.approvals import require_approval
+from refpay.payments.claims import Command, Reply, fingerprint
+from refpay.payments.errors import EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
+from refpay.payments.intents import Deadlines
+from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.resolving import Resolver
+from refpay.payments.service import Payments
+from refpay.payments.settler import Settler
+from refpay.payments.upkeep import Upkeep
+from refpay.payments.webhooks import Webhooks, read_event
+from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.providers.reports import MovementKind, ReportLine
+
+from .faulty import DyingDatabase, Fate, FaultyProvider, ProcessDied, VirtualClock
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book
+
+    from refpay.settings import Settings
+
+DEADLINES = dict.fromkeys(
+    ("north", "south"), Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+)
+SHOP = Principal("shop", frozenset())
+
+
+@dataclass
+class Bench:
+    """The service on a real database, with providers that do as they are told."""
+
+    database: DyingDatabase
+    clock: VirtualClock
+    providers: dict[str, FaultyProvider]
+    payments: Payments
+    resolver: Resolver
+    webhooks: Webhooks
+    upkeep: Upkeep
+    measures: Measures
+
+    def command(self, key: str | None = None) -> Command:
+        """Return a command of the shop, under a key of its own unless one is given."""
+        key = key or uuid4().hex
+        return Command(SHOP, key, fingerprint("POST", "/", key), "correlation", "live")
+
+    def meet(self, fate: Fate) -> None:
+        """Give both providers a fate."""
+        for provider in self.providers.values():
+            provider.fate = fate
+
+    async def authorized(self, amount: int = 1000, currency: Currency = Currency.EUR) -> UUID:
+        """Return the id of a new authorized payment."""
+        order = Order(uuid4().hex, Money(amount, currency), "tok_411111_00ff")
+        reply = await self.payments.authorize(self.command(), order)
+        assert reply.answer.status == 201
+        return UUID(json.loads(reply.answer.body)["id"])
+
+    async def captured(self, *parts: int) -> UUID:
+        """Return the id of a payment that was captured in these parts."""
+        payment_id = await self.authorized(sum(parts))
+        for part in parts:
+            assert (await self.payments.capture(self.command(), payment_id, part)).answer.status == 200
+            self.clock.at += timedelta(milliseconds=1)
+        return payment_id
+
+    async def rows(self, query: str, *arguments: object) -> list[Any]:
+        """Read from the database."""
+        async with self.database.transaction() as connection:
+            return list(await connection.fetch(query, *arguments))
+
+    async def payment(self, payment_id: UUID) -> dict[str, Any]:
+        """Return a payment's row."""
+        return dict((await self.rows("SELECT * FROM payments.payment WHERE id = $1", payment_id))[0])
+
+    async def operations(self, kind: str) -> list[dict[str, Any]]:
+        """Return the operations of a kind, oldest first."""
+        query = "SELECT * FROM payments.operation WHERE kind = $1 ORDER BY created_at, id"
+        return [dict(row) for row in await self.rows(query, kind)]
+
+    async def balance(self, account: str) -> int:
+        """Return an account's balance, debit positive."""
+        query = "SELECT coalesce(sum(amount_minor), 0) AS n FROM ledger.line WHERE account = $1"
+        return int((await self.rows(query, account))[0]["n"])
+
+    async def actions(self, like: str) -> list[str]:
+        """Return what was put on record."""
+        query = "SELECT action FROM audit.event WHERE action LIKE $1 ORDER BY seq"
+        return [row["action"] for row in await self.rows(query, like)]
+
+    async def work(self, seconds: float = 10) -> None:
+        """Let time pass and the worker run."""
+        self.clock.at += timedelta(seconds=seconds)
+        await self.resolver.run_once()
+
+    async def event(self, operation: dict[str, Any], **changed: object) -> tuple[str, dict[str, Any]]:
+        """Return what its provider tells of an operation that it did."""
+        query = "SELECT provider, currency FROM payments.payment WHERE id = $1"
+        [row] = await self.rows(query, operation["payment_id"])
+        call = {"expiry": "void"}.get(operation["kind"], operation["kind"])
+        content = {
+            "event": str(uuid4()),
+            "type": "operation",
+            "key": str(operation["provider_key"]),
+            "kind": call,
+            "status": "done",
+            "id": f"ref-{operation['provider_key']}",
+            "decline_code": None,
+            "amount": operation["amount_minor"],
+            "currency": row["currency"],
+            **changed,
+        }
+        return row["provider"], content
+
+    async def tell(self, operation: dict[str, Any], **changed: object) -> None:
+        """Let its provider tell of an operation."""
+        provider, content = await self.event(operation, **changed)
+        await self.webhooks.apply(provider, read_event(content))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bench(settings: "Settings") -> AsyncIterator[Bench]:
+    """Wire the service without HTTP."""
+    catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
+    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    database = await DyingDatabase.connect(settings.database, most_connections=10)
+    clock = VirtualClock()
+    providers = {name: FaultyProvider(name) for name in ("north", "south")}
+    settler = Settler(database, measures=measures, clock=clock)
+    yield Bench(
+        database,
+        clock,
+        providers,
+        Payments(
+            database,
+            providers,
+            deadlines=DEADLINES,
+            measures=measures,
+            clock=clock,
+            approve=require_approval(5000),
+        ),
+        Resolver(database, providers, settler=settler, clock=clock, pause_seconds=1),
+        Webhooks(settler, clock=clock),
+        Upkeep(database, clock, timedelta(days=7), timedelta(days=30)),
+        measures,
+    )
+    await database.close()
+
+
+def codes(answers: list[Reply | RefpayError]) -> list[str]:
+    """Return what became of requests sent at once."""
+    return [
+        one.code if isinstance(one, RefpayError) else "done" if one.answer.status < 300 else "refused"
+        for one in answers
+    ]
+
+
+async def test_an_authorization_is_captured_in_parts(bench: Bench) -> None:
+    """Each part is posted and releases its part of the hold; more than is left is refused."""
+    payment_id = await bench.captured(300, 500)
+    again = await bench.authorized(1000)
+    assert again != payment_id
+    for part, status in ((700, 200), (301, 409), (300, 200), (1, 409)):
+        reply = await bench.payments.capture(bench.command(), again, part)
+        assert reply.answer.status == status
+    assert (await bench.payment(again))["captured_minor"] == 1000
+    assert await bench.balance("merchant_payable:shop") == -1800
+    assert await bench.balance("hold_payable:shop") == 0
+
+
+async def test_captures_at_once_never_exceed_the_authorization(bench: Bench) -> None:
+    """Ten captures of three tenths: three are done, whatever the order; nothing stays set aside."""
+    payment_id = await bench.authorized(1000)
+    answers = await asyncio.gather(
+        *(bench.payments.capture(bench.command(), payment_id, 300) for _ in range(10)), return_exceptions=True
+    )
+    assert codes(answers).count("done") == 3  # type: ignore[arg-type]
+    row = await bench.payment(payment_id)
+    assert (row["captured_minor"], row["capture_reserved_minor"], row["status"]) == (900, 0, "captured")
+    assert sum(len(provider.book) for provider in bench.providers.values()) == 4
+    # It was never even asked for more.
+    assert not any(provider.refused for provider in bench.providers.values())
+
+
+async def test_a_capture_that_failed_gives_its_part_back(bench: Bench) -> None:
+    """Refused or declined, what it had set aside can be captured again."""
+    payment_id = await bench.authorized(1000)
+    for fate in (Fate.REFUSED, Fate.DECLINED):
+        bench.meet(fate)
+        assert (await bench.payments.capture(bench.command(), payment_id, 1000)).answer.status in (502, 402)
+    bench.meet(Fate.DONE)
+    assert (await bench.payments.capture(bench.command(), payment_id, None)).answer.status == 200
+
+
+async def test_refunds_at_once_never_exceed_their_captures(bench: Bench) -> None:
+    """Of two captures, each refund is of one of them, and together never more than either."""
+    payment_id = await bench.captured(600, 400)
+    answers = await asyncio.gather(
+        *(bench.payments.refund(bench.command(), payment_id, 250) for _ in range(10)), return_exceptions=True
+    )
+    # Twice of the first and once of the second; 250 are left, and no single capture has them.
+    assert codes(answers).count("done") == 3  # type: ignore[arg-type]
+    parents = [row["parent_id"] for row in await bench.operations("refund")]
+    first, second = [row["id"] for row in await bench.operations("capture")]
+    assert (parents.count(first), parents.count(second)) == (2, 1)
+    for part in (100, 150):
+        assert (await bench.payments.refund(bench.command(), payment_id, part)).answer.status == 201
+    assert (await bench.payment(payment_id))["status"] == "refunded"
+    assert await bench.balance("merchant_payable:shop") == 0
+
+
+@pytest.mark.parametrize(("captured", "status"), [(0, "voided"), (400, "captured")])
+async def test_a_void_releases_what_is_left(bench: Bench, captured: int, status: str) -> None:
+    """All of the hold or the rest of it; afterwards nothing can be captured or voided."""
+    payment_id = await bench.authorized(1000)
+    if captured:
+        await bench.payments.capture(bench.command(), payment_id, captured)
+    assert (await bench.payments.void(bench.command(), payment_id)).answer.status == 200
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["released_minor"]) == (status, 1000 - captured)
+    assert await bench.balance("hold_receivable:" + row["provider"]) == 0
+    for again in (
+        bench.payments.void(bench.command(), payment_id),
+        bench.payments.capture(bench.command(), payment_id, None),
+    ):
+        assert b"payment_state_refused" in (await again).answer.body
+
+
+async def test_a_void_and_a_capture_at_once_are_one_of_them(bench: Bench) -> None:
+    """Whoever is first; the other is told to come again, and then that it is too late."""
+    payment_id = await bench.authorized(1000)
+    answers = await asyncio.gather(
+        bench.payments.void(bench.command(), payment_id),
+        bench.payments.capture(bench.command(), payment_id, 1000),
+        return_exceptions=True,
+    )
+    # Who comes while the first is on its way may ask again; who comes after it is too late.
+    second = (set(codes(answers)) - {"done"}).pop()  # type: ignore[arg-type]
+    assert second in ("operation_in_flight", "refused")
+    row = await bench.payment(payment_id)
+    assert row["captured_minor"] + row["released_minor"] == 1000
+
+
+async def test_old_holds_expire_and_new_ones_do_not(bench: Bench) -> None:
+    """By the same path: written down, sent under one key until it is done, told and audited."""
+    old = await bench.authorized(1000)
+    bench.clock.at += timedelta(days=8)
+    young = await bench.authorized(500)
+    assert (await bench.upkeep.expire(), await bench.upkeep.expire()) == (1, 0)
+    with pytest.raises(OperationInFlight):
+        await bench.payments.capture(bench.command(), old, None)
+    bench.meet(Fate.SILENT_AFTER)
+    await bench.work()
+    assert [row["status"] for row in await bench.operations("expiry")] == ["started"]
+    bench.meet(Fate.DONE)
+    await bench.work()
+    assert ((await bench.payment(old))["status"], (await bench.payment(young))["status"]) == (
+        "expired",
+        "authorized",
+    )
+    [expiry] = await bench.operations("expiry")
+    assert sum(provider.calls[expiry["provider_key"]] for provider in bench.providers.values()) == 2
+    assert await bench.balance("hold_payable:shop") == -500
+    types = [row["type"] for row in await bench.rows("SELECT type FROM outbox.event ORDER BY seq")]
+    assert types[-1] == "payment.expired"
+    assert await bench.actions("expiry.%") == ["expiry.begun", "expiry.succeeded"]
+
+
+async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
+    """Ten at once of four tenths: two are paid; refunds on their way count, and other currencies do not."""
+    payment_id = await bench.captured(1000)
+    await bench.authorized(9000, Currency.JPY)
+    order = PayoutOrder("weekly", Money(400, Currency.EUR))
+    answers = await asyncio.gather(*(bench.payments.payout(bench.command(), order) for _ in range(10)))
+    assert codes(list(answers)).count("done") == 2
+    assert await bench.balance("merchant_payable:shop") == -200
+    bench.meet(Fate.SILENT_BEFORE)
+    assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202
+    bench.meet(Fate.DONE)
+    for amount, currency, status in ((51, "EUR", 409), (1, "JPY", 409), (50, "EUR", 201)):
+        wanted = PayoutOrder("rest", Money(amount, Currency(currency)))
+        assert (await bench.payments.payout(bench.command(), wanted)).answer.status == status
+    calls = [one for provider in bench.providers.values() for one in provider.book.values()]
+    assert sum(one.amount for one in calls if one.kind is CallKind.PAYOUT) == 850
+
+
+async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> None:
+    """Nothing is claimed, so the same key may succeed once it is approved; under the limit one is enough."""
+    await bench.captured(9000)
+    for amount, code in ((5001, "approval_needed"), (5000, "done")):
+        request = bench.payments.payout(bench.command("same"), PayoutOrder("p", Money(amount, Currency.EUR)))
+        assert codes(await asyncio.gather(request, return_exceptions=True)) == [code]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("silent", [Fate.SILENT_AFTER, Fate.SILENT_BEFORE])
+async def test_a_payout_of_unknown_outcome_is_found_out(bench: Bench, silent: Fate) -> None:
+    """It is taken from what may be paid until then, and told under its key."""
+    await bench.captured(1000)
+    bench.meet(silent)
+    order = PayoutOrder("weekly", Money(1000, Currency.EUR))
+    assert (await bench.payments.payout(bench.command("weekly"), order)).answer.status == 202
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    bench.meet(Fate.DONE)
+    await bench.work()
+    again = await bench.payments.payout(bench.command("weekly"), order)
+    paid = silent is Fate.SILENT_AFTER
+    assert (again.replayed, again.answer.status) == (True, 201 if paid else 502)
+    assert await bench.balance("merchant_payable:shop") == (0 if paid else -1000)
+
+
+async def test_a_chargeback_is_taken_once_and_won_back_once(bench: Bench) -> None:
+    """By its name with the provider, however often and in whatever order it is told, by whichever way."""
+    payment_id = await bench.captured(600, 400)
+    capture = (await bench.operations("capture"))[0]
+    opened = {"type": "chargeback.opened", "movement": "cb-1", "amount": 500}
+    provider, content = await bench.event(capture, **opened)
+    for _ in range(2):
+        await bench.webhooks.apply(provider, read_event(content))
+        await bench.tell(capture, **opened)
+    line = ReportLine(
+        str(capture["provider_key"]), "cb-1", "order", MovementKind.CHARGEBACK, 500, Currency.EUR, 0,
+        bench.clock.now(),
+    )  # fmt: skip
+    await bench.webhooks.apply_line(provider, line)
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["charged_back_minor"]) == ("charged_back", 500)
+    assert await bench.balance("merchant_payable:shop") == -500
+    refused = await bench.payments.refund(bench.command(), payment_id, 401)
+    assert refused.answer.status == 409
+    for _ in range(2):
+        await bench.tell(capture, **{**opened, "type": "chargeback.won"})
+        await bench.tell(capture, **opened)
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["charged_back_minor"]) == ("captured", 0)
+    assert await bench.balance("merchant_payable:shop") == -1000
+    types = [row["type"] for row in await bench.rows("SELECT type FROM outbox.event ORDER BY seq")]
+    assert types[-2:] == ["payment.chargeback_opened", "payment.chargeback_won"]
+
+
+async def test_a_chargeback_that_does_not_fit_is_on_record_alone(bench: Bench) -> None:
+    """More than the capture, another currency, of a refund, of nothing of ours."""
+    payment_id = await bench.captured(1000)
+    await bench.payments.refund(bench.command(), payment_id, 100)
+    [capture], [refund] = await bench.operations("capture"), await bench.operations("refund")
+    told = {"type": "chargeback.opened", "movement": "cb"}
+    await bench.tell(capture, **told, amount=1001)
+    await bench.tell(capture, **told, currency="JPY")
+    await bench.tell(refund, **told)
+    await bench.tell(capture, **told, key=str(uuid4()))
+    assert (await bench.payment(payment_id))["charged_back_minor"] == 0
+    assert await bench.actions("%.contradicted") == ["chargeback.contradicted"] * 3
+    assert await bench.actions("event.unmatched") == ["event.unmatched"]
+
+
+async def test_a_chargeback_waits_for_the_end_of_its_capture(bench: Bench) -> None:
+    """The provider is told to tell it again, and then it is taken."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.SILENT_AFTER)
+    await bench.payments.capture(bench.command(), payment_id, None)
+    [capture] = await bench.operations("capture")
+    told = {"event": str(uuid4()), "type": "chargeback.opened", "movement": "cb"}
+    with pytest.raises(OperationInFlight):
+        await bench.tell(capture, **told)
+    await bench.tell(capture)
+    await bench.tell(capture, **told)
+    assert (await bench.payment(payment_id))["status"] == "charged_back"
+
+
+@pytest.mark.parametrize("way", ["query", "webhook", "report"])
+async def test_whatever_comes_first_settles_it_once(bench: Bench, way: str) -> None:
+    """The two that come later change nothing."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.SILENT_AFTER)
+    command = bench.command("capture")
+    assert (await bench.payments.capture(command, payment_id, None)).answer.status == 202
+    bench.meet(Fate.DONE)
+    [capture] = await bench.operations("capture")
+    provider, content = await bench.event(capture)
+    line = ReportLine(
+        str(capture["provider_key"]), content["id"], "order", MovementKind.CAPTURE, 1000, Currency.EUR, 0,
+        bench.clock.now(),
+    )  # fmt: skip
+    ways: dict[str, Callable[[], Awaitable[None]]] = {
+        "query": bench.work,
+        "webhook": lambda: bench.webhooks.apply(provider, read_event(content)),
+        "report": lambda: bench.webhooks.apply_line(provider, line),
+    }
+    await ways.pop(way)()
+    [settled] = await bench.operations("capture")
+    assert settled["settled_by"] == ("worker" if way == "query" else f"provider:{provider}")
+    for later in ways.values():
+        await later()
+    assert await bench.operations("capture") == [settled]
+    assert await bench.balance("merchant_payable:shop") == -1000
+    assert await bench.actions("capture.%") == ["capture.begun", "capture.indeterminate", "capture.succeeded"]
+    assert (await bench.payments.capture(command, payment_id, None)).replayed
+
+
+async def test_a_message_about_other_money_is_not_believed(bench: Bench) -> None:
+    """Another amount, currency or kind is a contradiction; another provider's word about it is nothing."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.SILENT_AFTER)
+    await bench.payments.capture(bench.command(), payment_id, None)
+    [capture] = await bench.operations("capture")
+    for changed in ({"amount": 999}, {"currency": "JPY"}, {"kind": "refund"}):
+        provider, content = await bench.event(capture, **changed)
+        for _ in range(2):
+            await bench.webhooks.apply(provider, read_event(content))
+    provider, content = await bench.event(capture)
+    stranger = "south" if provider == "north" else "north"
+    await bench.webhooks.apply(stranger, read_event({**content, "event": str(uuid4())}))
+    [still] = await bench.operations("capture")
+    assert still["status"] == "indeterminate"
+    assert await bench.actions("%.contradicted") == ["capture.contradicted"] * 3
+    assert await bench.actions("event.unmatched") == ["event.unmatched"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"amount": 0}, {"amount": -1}, {"amount": MAXIMUM_MINOR + 1}, {"amount": 1.0}, {"amount": True},
+        {"currency": "XXX"}, {"key": "no-uuid"}, {"event": 7}, {"type": "other"}, {"status": "maybe"},
+        {"kind": "query"}, {"id": ""}, {"type": "chargeback.opened"}, {"id": "a b"},
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused(changed: dict[str, object]) -> None:
+    """A message of another form names the key that is wrong."""
+    good: dict[str, object] = {
+        "event": str(uuid4()), "type": "operation", "key": str(uuid4()), "kind": "capture", "status": "done",
+        "id": "ref", "decline_code": None, "amount": MAXIMUM_MINOR, "currency": "KWD",
+    }  # fmt: skip
+    assert read_event(good).money == Money(MAXIMUM_MINOR, Currency.KWD)
+    with pytest.raises(EventInvalid, match="allowed"):
+        read_event({**good, **changed})
+
+
+@pytest.mark.parametrize("amount", [0, -1, MAXIMUM_MINOR + 1])
+def test_amounts_out_of_range_are_no_money(amount: int) -> None:
+    """In each currency; the largest and the smallest are."""
+    for currency in Currency:
+        assert Money(1, currency) != Money(MAXIMUM_MINOR, currency)
+        with pytest.raises(InvariantViolation, match="allowed"):
+            Money(amount, currency)
+
+
+async def test_the_largest_amounts_go_the_whole_way(bench: Bench) -> None:
+    """In currencies of 0, 2 and 3 decimals: in parts, given back, never past 63 bits."""
+    for currency in (Currency.JPY, Currency.EUR, Currency.KWD):
+        payment_id = await bench.authorized(MAXIMUM_MINOR, currency)
+        for part in (MAXIMUM_MINOR - 1, 1):
+            assert (await bench.payments.capture(bench.command(), payment_id, part)).answer.status == 200
+        for part, status in ((MAXIMUM_MINOR, 409), (MAXIMUM_MINOR - 1, 201), (1, 201)):
+            reply = await bench.payments.refund(bench.command(), payment_id, part)
+            assert reply.answer.status == status
+        assert (await bench.payment(payment_id))["status"] == "refunded"
+
+
+async def test_a_late_authorization_is_voided_once(bench: Bench) -> None:
+    """Answered as failed, done after all: voided by the worker, once, however often it is told."""
+    bench.meet(Fate.LATE)
+    order = Order("late", Money(1000, Currency.EUR), "tok_411111_00ff")
+    assert (await bench.payments.authorize(bench.command("late"), order)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    failed = await bench.payments.authorize(bench.command("late"), order)
+    assert failed.answer.status == 502
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("authorize")
+    for _ in range(3):
+        await bench.tell(late)
+    bench.meet(Fate.SILENT_AFTER)
+    await bench.work()
+    bench.meet(Fate.DONE)
+    await bench.work()
+    await bench.tell(late)
+    [undo] = await bench.operations("undo_authorize")
+    assert (undo["status"], undo["parent_id"]) == ("succeeded", late["id"])
+    voids = [one for p in bench.providers.values() for one in p.book.values() if one.kind is CallKind.VOID]
+    assert [one.amount for one in voids] == [1000]
+    assert await bench.actions("authorize.contradicted") == ["authorize.contradicted"]
+    again = await bench.payments.authorize(bench.command("late"), order)
+    assert (again.replayed, again.answer) == (True, failed.answer)
+    assert await bench.rows("SELECT 1 FROM ledger.entry") == []
+
+
+async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
+    """Its money stands in suspense until then; the payment stays what its merchant was told."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command("late"), payment_id, 600)
+    bench.meet(Fate.DONE)
+    await bench.work()
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("capture")
+    await bench.tell(late)
+    name = (await bench.payment(payment_id))["provider"]
+    assert await bench.balance(f"suspense:{name}") == -600
+    await bench.work()
+    await bench.tell(late)
+    [undo] = await bench.operations("undo_capture")
+    assert undo["status"] == "succeeded"
+    assert await bench.balance(f"suspense:{name}") == await bench.balance(f"provider_receivable:{name}") == 0
+    assert (await bench.payment(payment_id))["status"] == "authorized"
+    refunds = [
+        one for p in bench.providers.values() for one in p.book.values() if one.kind is CallKind.REFUND
+    ]
+    assert [one.amount for one in refunds] == [600]
+
+
+async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:
+    """At whichever statement it died: after the lease the retry goes on under the same provider key."""
+    deaths = 0
+    while await dies_and_goes_on(bench, deaths):
+        deaths += 1
+    # Both transactions were cut at each of their statements, before and after both commits.
+    assert deaths >= 10
+
+
+async def dies_and_goes_on(bench: Bench, fuse: int) -> bool:
+    """Let a process die at a statement, if there are so many; retry five times at once."""
+    order = Order(f"order-{fuse}", Money(700, Currency.KWD), "tok_411111_00ff")
+    command = bench.command(f"key-{fuse}")
+    bench.database.fuse, died = fuse, False
+    try:
+        await bench.payments.authorize(command, order)
+    except ProcessDied:
+        died = True
+    bench.database.fuse = None
+    query = "SELECT * FROM payments.operation WHERE idempotency_key = $1"
+    written = await bench.rows(query, command.key)
+    if written and written[0]["status"] == "started":
+        with pytest.raises(KeyInFlight):
+            await bench.payments.authorize(command, order)
+        bench.clock.at += timedelta(seconds=6)
+    answers = await asyncio.gather(
+        *(bench.payments.authorize(command, order) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(one, Reply | KeyInFlight) for one in answers)
+    told = {one.answer for one in answers if isinstance(one, Reply)}
+    assert [one.status for one in told] == [201]
+    [done] = await bench.rows(query, command.key)
+    assert done["provider_key"] in {key for provider in bench.providers.values() for key in provider.book}
+    assert sum(len(provider.book) for provider in bench.providers.values()) == fuse + 1
+    assert not written or written[0]["provider_key"] == done["provider_key"]
+    return died
+
+
+async def test_retry_and_worker_never_go_on_at_once(bench: Bench) -> None:
+    """While the worker asks, a retry waits; what the worker heard counts no more once a retry has it."""
+    order = Order("order", Money(700, Currency.EUR), "tok_411111_00ff")
+    bench.meet(Fate.DIED_BEFORE)
+    with pytest.raises(ProcessDied):
+        await bench.payments.authorize(bench.command("key"), order)
+    bench.clock.at += timedelta(seconds=8)
+    told: list[Any] = []
+
+    async def unknown_after_a_pause(call: Call) -> Answer:
+        assert call.kind is CallKind.QUERY
+        with pytest.raises(KeyInFlight):
+            await bench.payments.authorize(bench.command("key"), order)
+        # The worker's process stands still for so long that its lease runs out; a retry goes on.
+        bench.clock.at += timedelta(seconds=30)
+        for provider in bench.providers.values():
+            del provider.perform
+        bench.meet(Fate.DONE)
+        told.append(await bench.payments.authorize(bench.command("key"), order))
+        return Answer(Verdict.UNKNOWN_KEY)
+
+    for provider in bench.providers.values():
+        provider.perform = unknown_after_a_pause  # type: ignore[method-assign]
+    assert await bench.resolver.run_once() == 0
+    assert [one.answer.status for one in told] == [201]
+    [row] = await bench.operations("authorize")
+    assert row["status"] == "succeeded"
+    assert await bench.actions("%.contradicted") == []
+    assert await bench.actions("authorize.taken_over") == ["authorize.taken_over"]
+
+
+async def test_keys_expire_by_state(bench: Bench, book: "Book") -> None:
+    """An old answered key is reaped and then refuses for good; an unfinished one never is, however old."""
+    payment_id = await bench.captured(1000)
+    assert (await bench.payments.refund(bench.command("old"), payment_id, 400)).answer.status == 201
+    assert (await bench.payments.refund(bench.command("refused"), payment_id, 601)).answer.status == 409
+    bench.meet(Fate.SILENT_BEFORE)
+    assert (await bench.payments.refund(bench.command("open"), payment_id, 300)).answer.status == 202
+    bench.meet(Fate.DONE)
+    assert await bench.upkeep.reap() == 0
+    bench.clock.at += timedelta(days=31)
+    assert await bench.upkeep.reap() == 4
+    for key, amount in (("old", 400), ("refused", 601)):
+        with pytest.raises(KeyExpired):
+            await bench.payments.refund(bench.command(key), payment_id, amount)
+    assert (await bench.payments.refund(bench.command("open"), payment_id, 300)).answer.status == 202
+    unfinished = (
+        "UPDATE payments.idempotency_key SET reaped_at = now(), response_body = NULL WHERE key = 'open'"
+    )
+    with pytest.raises(Exception, match="reaped_when_answered"):
+        await book.rows(unfinished)
+    assert (await bench.payment(payment_id))["refunded_minor"] == 400
+
+
+async def test_two_hundred_retries_at_once_are_one(bench: Bench, settings: "Settings") -> None:
+    """Until each has its answer: one charge, one provider call, the same bytes two hundred times."""
+    order = Order("order", Money(700, Currency.JPY), "tok_411111_00ff")
+    second = await Database.connect(settings.database, most_connections=10)
+    other = Payments(second, bench.providers, deadlines=DEADLINES, measures=bench.measures, clock=bench.clock)
+
+    async def insist(payments: Payments) -> Reply:
+        while True:
+            try:
+                return await payments.authorize(bench.command("same"), order)
+            except KeyInFlight:
+                await asyncio.sleep(0.01)
+
+    try:
+        replies = await asyncio.gather(*(insist((bench.payments, other)[turn % 2]) for turn in range(200)))
+    finally:
+        await second.close()
+    assert {one.answer for one in replies} == {replies[0].answer}
+    assert sum(not one.replayed for one in replies) == 1
+    assert replies[0].answer.status == 201
+    assert sum(sum(provider.calls.values()) for provider in bench.providers.values()) == 1
+    assert len(await bench.operations("authorize")) == 1
