@@ -53,7 +53,7 @@ def _call(kind: CallKind, parent: str = "") -> Call:
 
 
 def _entry(kind: EntryKind = EntryKind.POSTING) -> Entry:
-    return Entry(uuid4(), kind, uuid4(), uuid4(), NOW, "EUR", ())
+    return Entry(uuid4(), kind, uuid4(), uuid4(), NOW, ())
 
 
 async def _posted(losing: Any, count: int, kind: EntryKind = EntryKind.POSTING) -> None:

@@ -27,8 +27,8 @@ class Acknowledgement:
     @classmethod
     def of(cls, entry: Entry) -> Self:
         """Return the acknowledgement of an entry."""
-        lines = sorted((line.account, line.amount_minor) for line in entry.lines)
-        text = ";".join(f"{account} {entry.currency} {amount}" for account, amount in lines)
+        lines = sorted((line.account, line.currency.value, line.amount_minor) for line in entry.lines)
+        text = ";".join(f"{account} {currency} {amount}" for account, currency, amount in lines)
         return cls(entry.operation_id, entry.kind.value, text)
 
     @classmethod

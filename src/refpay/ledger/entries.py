@@ -1,19 +1,49 @@
-"""Which lines an entry has; debit positive."""
+"""Which lines an entry has; debit positive, zero in each currency by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
-from refpay.money import Money
+from refpay.money import Currency, Money
 
 
 class EntryKind(StrEnum):
     """What an entry records."""
 
+    HOLD = "hold"
+    RELEASE = "release"
     POSTING = "posting"
     REVERSAL = "reversal"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
+    FEE = "fee"
+    FX = "fx"
+    SUSPENSE = "suspense"
+    SUSPENSE_RELEASE = "suspense_release"
+
+
+class Account(StrEnum):
+    """The classes of accounts; each is kept per provider, merchant or currency."""
+
+    PROVIDER_RECEIVABLE = "provider_receivable"
+    MERCHANT_PAYABLE = "merchant_payable"
+    # Holds are promises, not money: no posted account ever stands against one of these two.
+    HOLD_RECEIVABLE = "hold_receivable"
+    HOLD_PAYABLE = "hold_payable"
+    PROVIDER_FEES = "provider_fees"
+    MERCHANT_FEES = "merchant_fees"
+    PAYOUT_CLEARING = "payout_clearing"
+    CHARGEBACK_LOSSES = "chargeback_losses"
+    FX_POSITION = "fx_position"
+    SUSPENSE = "suspense"
+
+    def of(self, owner: str) -> str:
+        """Return the account's name: `merchant_payable:shop`."""
+        return f"{self}:{owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,53 +51,158 @@ class Line:
     """One leg; the amount is signed and never 0."""
 
     account: str
+    currency: Currency
     amount_minor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A balanced set of lines in one currency, for exactly one operation."""
+    """A balanced set of lines for exactly one operation; an account appears once a currency."""
 
     id: UUID
     kind: EntryKind
     operation_id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     posted_at: datetime
-    currency: str
     lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money that a provider moved for a merchant."""
+    """Money moved for a merchant at a provider; what is no payment's (a payout) has no `payment_id`."""
 
     operation_id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     provider: str
     merchant: str
     money: Money
 
 
-def capture_entry(movement: Movement, now: datetime) -> Entry:
-    """Return the posting of a capture: the provider owes us, we owe the merchant."""
-    return _entry(EntryKind.POSTING, movement, movement.money.amount_minor, now)
+def hold_entry(movement: Movement, now: datetime) -> Entry:
+    """Return the hold of an authorization: what may be captured, apart from what is posted."""
+    return _entry(EntryKind.HOLD, movement, now, _pair(*_hold(movement), movement.money))
+
+
+def release_entry(movement: Movement, now: datetime) -> Entry:
+    """Return the release of what is left of a hold, by a void or when it expired."""
+    return _entry(EntryKind.RELEASE, movement, now, _pair(*_hold(movement)[::-1], movement.money))
+
+
+def capture_entry(movement: Movement, now: datetime, *, release_minor: int = 0) -> Entry:
+    """Return the posting of a capture: the provider owes us, we owe the merchant.
+
+    `release_minor` of the hold end with it: what is captured, or all that is left if no more may be; 0 for
+    what was never held.
+    """
+    lines = _pair(_receivable(movement), _payable(movement), movement.money)
+    if release_minor:
+        lines += _pair(*_hold(movement)[::-1], replace(movement.money, amount_minor=release_minor))
+    return _entry(EntryKind.POSTING, movement, now, lines)
 
 
 def refund_entry(movement: Movement, now: datetime) -> Entry:
     """Return the reversal of what was refunded."""
-    return _entry(EntryKind.REVERSAL, movement, -movement.money.amount_minor, now)
+    lines = _pair(_payable(movement), _receivable(movement), movement.money)
+    return _entry(EntryKind.REVERSAL, movement, now, lines)
 
 
-def _entry(kind: EntryKind, movement: Movement, receivable_minor: int, now: datetime) -> Entry:
-    return Entry(
-        id=mint_id(now),
-        kind=kind,
-        operation_id=movement.operation_id,
-        payment_id=movement.payment_id,
-        posted_at=now,
-        currency=movement.money.currency,
-        lines=(
-            Line(f"provider_receivable:{movement.provider}", receivable_minor),
-            Line(f"merchant_payable:{movement.merchant}", -receivable_minor),
-        ),
+def payout_entry(movement: Movement, now: datetime) -> Entry:
+    """Return the payout to a merchant: we owe it less, and the provider is to clear the transfer."""
+    clearing = Account.PAYOUT_CLEARING.of(movement.provider)
+    return _entry(EntryKind.PAYOUT, movement, now, _pair(_payable(movement), clearing, movement.money))
+
+
+def chargeback_entry(
+    movement: Movement, now: datetime, *, borne_by: Account = Account.MERCHANT_PAYABLE
+) -> Entry:
+    """Return what a chargeback takes back: from the merchant, or borne by us as CHARGEBACK_LOSSES."""
+    lines = _pair(_bearer(movement, borne_by), _receivable(movement), movement.money)
+    return _entry(EntryKind.CHARGEBACK, movement, now, lines)
+
+
+def chargeback_won_entry(
+    movement: Movement, now: datetime, *, borne_by: Account = Account.MERCHANT_PAYABLE
+) -> Entry:
+    """Return the reversal of a chargeback that was won; `borne_by` as when it was opened."""
+    lines = _pair(_receivable(movement), _bearer(movement, borne_by), movement.money)
+    return _entry(EntryKind.CHARGEBACK_REVERSAL, movement, now, lines)
+
+
+def fee_entry(movement: Movement, now: datetime, *, account: Account) -> Entry:
+    """Return a fee: PROVIDER_FEES takes it from what the provider owes us, MERCHANT_FEES from what we owe.
+
+    Raises InvariantViolation for any other account.
+    """
+    match account:
+        case Account.PROVIDER_FEES:
+            lines = _pair(account.of(movement.provider), _receivable(movement), movement.money)
+        case Account.MERCHANT_FEES:
+            lines = _pair(_payable(movement), account.of(movement.merchant), movement.money)
+        case _:
+            raise InvariantViolation(
+                f"no account of fees: {account}, allowed: {Account.PROVIDER_FEES}, {Account.MERCHANT_FEES}"
+            )
+    return _entry(EntryKind.FEE, movement, now, lines)
+
+
+def fx_entry(movement: Movement, now: datetime, *, bought: Money) -> Entry:
+    """Return an exchange: the merchant is owed `bought` instead of the movement's money.
+
+    Each currency is zero by itself against our position in it. Raises InvariantViolation within one currency.
+    """
+    sold, payable = movement.money, _payable(movement)
+    if sold.currency is bought.currency:
+        raise InvariantViolation(f"nothing to exchange: both sides are {sold.currency}")
+    lines = _pair(payable, Account.FX_POSITION.of(sold.currency), sold)
+    lines += _pair(Account.FX_POSITION.of(bought.currency), payable, bought)
+    return _entry(EntryKind.FX, movement, now, lines)
+
+
+def suspense_entry(movement: Movement, now: datetime, *, received: bool = True) -> Entry:
+    """Return money that a provider moved and nobody can explain yet; it took it if not `received`."""
+    receivable, suspense = _receivable(movement), Account.SUSPENSE.of(movement.provider)
+    debit, credit = (receivable, suspense) if received else (suspense, receivable)
+    return _entry(EntryKind.SUSPENSE, movement, now, _pair(debit, credit, movement.money))
+
+
+def suspense_release_entry(movement: Movement, now: datetime, *, received: bool = True) -> Entry:
+    """Return its explanation: it was the merchant's all along; `received` as in `suspense_entry`."""
+    suspense, payable = Account.SUSPENSE.of(movement.provider), _payable(movement)
+    debit, credit = (suspense, payable) if received else (payable, suspense)
+    return _entry(EntryKind.SUSPENSE_RELEASE, movement, now, _pair(debit, credit, movement.money))
+
+
+def _receivable(movement: Movement) -> str:
+    return Account.PROVIDER_RECEIVABLE.of(movement.provider)
+
+
+def _payable(movement: Movement) -> str:
+    return Account.MERCHANT_PAYABLE.of(movement.merchant)
+
+
+def _bearer(movement: Movement, borne_by: Account) -> str:
+    match borne_by:
+        case Account.MERCHANT_PAYABLE:
+            return _payable(movement)
+        case Account.CHARGEBACK_LOSSES:
+            return borne_by.of(movement.provider)
+        case _:
+            raise InvariantViolation(
+                f"no bearer of chargebacks: {borne_by}, allowed: {Account.MERCHANT_PAYABLE},"
+                f" {Account.CHARGEBACK_LOSSES}"
+            )
+
+
+def _hold(movement: Movement) -> tuple[str, str]:
+    return Account.HOLD_RECEIVABLE.of(movement.provider), Account.HOLD_PAYABLE.of(movement.merchant)
+
+
+def _pair(debit: str, credit: str, money: Money) -> tuple[Line, ...]:
+    return (
+        Line(debit, money.currency, money.amount_minor),
+        Line(credit, money.currency, -money.amount_minor),
     )
+
+
+def _entry(kind: EntryKind, movement: Movement, now: datetime, lines: tuple[Line, ...]) -> Entry:
+    return Entry(mint_id(now), kind, movement.operation_id, movement.payment_id, now, lines)

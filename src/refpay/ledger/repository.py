@@ -13,7 +13,7 @@ _INSERT_ENTRY = """
 # One statement for all lines: the database checks the balance of each statement.
 _INSERT_LINES = """
     INSERT INTO ledger.line (entry_id, account, currency, amount_minor)
-    SELECT $1, account, $2, amount_minor FROM unnest($3::text[], $4::bigint[]) AS leg (account, amount_minor)
+    SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[])
 """
 _ENTRIES_OF = "SELECT operation_id, id FROM ledger.entry WHERE operation_id = ANY ($1::uuid[])"
 # Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
@@ -23,7 +23,7 @@ _MISSING = """
     WHERE asked.lines IS DISTINCT FROM (
         SELECT string_agg(
             line.account || ' ' || line.currency || ' ' || line.amount_minor, ';'
-            ORDER BY line.account COLLATE "C", line.amount_minor)
+            ORDER BY line.account COLLATE "C", line.currency COLLATE "C", line.amount_minor)
         FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
         WHERE entry.operation_id = asked.operation_id AND entry.kind = asked.kind)
     ORDER BY asked.place
@@ -38,8 +38,8 @@ async def post(connection: Connection, entry: Entry) -> None:
     await connection.execute(
         _INSERT_LINES,
         entry.id,
-        entry.currency,
         [line.account for line in entry.lines],
+        [line.currency for line in entry.lines],
         [line.amount_minor for line in entry.lines],
     )
 
