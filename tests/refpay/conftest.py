@@ -147,12 +147,15 @@ class Book:
         """Change what nobody may change: as superuser, with every trigger off and every constraint gone."""
         connection = await self.connect("postgres")
         try:
-            for table in ("ledger.entry", "ledger.posted", "ledger.seal", "payments.operation"):
+            tables = ("ledger.entry", "ledger.posted", "ledger.seal", "payments.operation")
+            for table in tables:
                 await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
             for constraint in ("lines_balanced", "lines_whole", "dated_by_id"):
                 await connection.execute(f"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS {constraint}")
             for statement in statements:
                 await connection.execute(statement)
+            for table in tables:
+                await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
         finally:
             await connection.close()
 

@@ -110,8 +110,7 @@ async def test_what_the_worker_settled_is_read_back_too(
         "UPDATE ledger.entry SET accounts[1] = 'provider_receivable:elsewhere'",
         "UPDATE ledger.entry SET kind = 'reversal'",
         "UPDATE ledger.entry SET operation_id = gen_random_uuid()",
-        "UPDATE ledger.entry SET accounts = accounts || 'fee:more'::text, currencies = currencies || 'EUR'::text,"
-        " amounts_minor = amounts_minor || 1::bigint",
+        "UPDATE ledger.entry SET accounts[3] = 'fee:more', currencies[3] = 'EUR', amounts_minor[3] = 1",
     ],
 )
 @pytest.mark.parametrize("seen_before", [False, True])

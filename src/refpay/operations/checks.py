@@ -34,6 +34,8 @@ CHECKS: Final[dict[str, tuple[Reason, ...]]] = {
 STRETCH_ROWS: Final = 4_000
 SWEEP_SECONDS: Final = 0.1
 RUSH_SECONDS: Final = 1.0
+# However large the books are, a sweep takes no more rounds.
+SWEEP_ROUNDS: Final = 300
 # Older by so much than the settle deadline, a stretch is closed: what changes there is late, or a hand in it.
 _MARGIN: Final = timedelta(seconds=5)
 
@@ -55,9 +57,9 @@ class Checks:
     """Reads the books in stretches of ids; the worker's, one process at a time.
 
     Every round reads the open stretch at the end, each stretch in which something is wrong, what was settled
-    late, and as many others as fit into SWEEP_SECONDS: so the whole book again and again. When the server has
-    counted a change where nothing ever changes, all of it is due at once, RUSH_SECONDS a round. Nothing is
-    said before everything was read once.
+    late, and as many others as fit into SWEEP_SECONDS: so the whole book again and again, in at most
+    SWEEP_ROUNDS. When the server has counted a change where nothing ever changes, all of it is due at once,
+    RUSH_SECONDS a round. Nothing is said before everything was read once.
     """
 
     def __init__(
@@ -122,14 +124,17 @@ class Checks:
 
     async def _hurry(self, posted_before: datetime) -> None:
         until = self._clock.monotonic() + RUSH_SECONDS
-        while self._due and not (self._complete and self._clock.monotonic() >= until):
+        while self._due:
             await self._read(min(self._due), posted_before)
+            if self._complete and self._clock.monotonic() >= until:
+                return
         self._complete = True
 
     async def _sweep(self, posted_before: datetime) -> None:
         until = self._clock.monotonic() + self._sweep_seconds
-        for _ in range(len(self._starts)):
-            if self._clock.monotonic() >= until:
+        least = -(-len(self._starts) // SWEEP_ROUNDS)
+        for count in range(len(self._starts)):
+            if count >= least and self._clock.monotonic() >= until:
                 return
             self._next = (self._next + 1) % len(self._starts)
             await self._read(self._next, posted_before)

@@ -40,7 +40,14 @@ class Suspicion:
 # Each of these is true of one row by itself, found by few look-ups. OFFSET 0 keeps the planner from turning
 # the look-ups of a stretch into a join with the whole book. $1 is the instant before which a capture should
 # have been posted and a posting explained.
-_UNBALANCED: Final = "NOT ledger.lines_balanced(entry.currencies, entry.amounts_minor)"
+# As a CASE, or the planner would prove from the constraint that no row can be unbalanced, and read none.
+_UNBALANCED: Final = """
+    CASE WHEN ledger.lines_balanced(entry.currencies, entry.amounts_minor) THEN 0 ELSE 1 END = 1
+"""
+_OPERATION: Final = """
+    (SELECT * FROM payments.operation WHERE id >= $2 AND id < $3 OFFSET 0) AS operation
+    CROSS JOIN LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment
+"""
 _ENTRY_OF: Final = """
     SELECT FROM ledger.posted
     JOIN ledger.entry ON entry.id = posted.entry_id AND entry.operation_id = operation.id
@@ -85,8 +92,7 @@ WITH unbalanced AS (
 ), unposted AS (
     SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units,
            ({_DUPLICATE}) OR EXISTS ({_ENTRY_OF.format(condition=_UNBALANCED)}) AS counted_before
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE operation.id >= $2 AND operation.id < $3 AND {_UNPOSTED}
+    FROM {_OPERATION} WHERE {_UNPOSTED}
 ), unexplained AS (
     SELECT split_part(leg.account, ':', 2) AS provider, leg.currency, abs(leg.minor) AS minor_units,
            {_UNBALANCED} AS counted_before
@@ -143,7 +149,8 @@ FROM found GROUP BY reason, provider, currency
 _LATE: Final = f"""
 WITH late AS (
     SELECT operation.id, payment.merchant, payment.merchant_reference, ({_UNPOSTED}) AS unposted
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
+    FROM payments.operation
+    CROSS JOIN LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment
     WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund')
       AND operation.settled_at >= $2
 )
