@@ -150,8 +150,7 @@ class Book:
             tables = ("ledger.entry", "ledger.posted", "ledger.seal", "payments.operation")
             for table in tables:
                 await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
-            for constraint in ("lines_balanced", "lines_whole", "dated_by_id"):
-                await connection.execute(f"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS {constraint}")
+            await connection.execute("ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS entry_holds")
             for statement in statements:
                 await connection.execute(statement)
             for table in tables:

@@ -56,7 +56,7 @@ class Sealer:
         async with self._database.transaction() as connection:
             stray = await connection.fetchval("SELECT ledger.make_partitions($1, $2)", now, _MONTHS_AHEAD)
         if stray:
-            _LOG.error("ledger_partition_missing", entries=stray, hint="python -m refpay.ledger rehome")
+            _LOG.error("ledger_month_missing", entries=stray, table="ledger.entry_default")
         self._prepared = now
 
 
