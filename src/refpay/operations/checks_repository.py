@@ -44,10 +44,9 @@ class Suspicion:
 _UNBALANCED: Final = """
     CASE WHEN ledger.lines_balanced(entry.currencies, entry.amounts_minor) THEN 0 ELSE 1 END = 1
 """
-_OPERATION: Final = """
-    (SELECT * FROM payments.operation WHERE id >= $2 AND id < $3 OFFSET 0) AS operation
-    CROSS JOIN LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment
-"""
+_PAYMENT: Final = (
+    "LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment"
+)
 _ENTRY_OF: Final = """
     SELECT FROM ledger.posted
     JOIN ledger.entry ON entry.id = posted.entry_id AND entry.operation_id = operation.id
@@ -69,9 +68,9 @@ _POSTS: Final = """
 """
 _UNPOSTED: Final = f"""
     operation.kind IN ('capture', 'refund') AND operation.status = 'succeeded' AND operation.created_at <= $1
-    AND NOT EXISTS ({_ENTRY_OF.format(condition=_POSTS)})
-    AND NOT EXISTS (SELECT FROM ledger.posted
-                    WHERE posted.operation_id = operation.id AND ledger.is_archived(posted.entry_id) OFFSET 0)
+    AND CASE WHEN EXISTS ({_ENTRY_OF.format(condition=_POSTS)}) THEN false
+        ELSE NOT EXISTS (SELECT FROM ledger.posted WHERE posted.operation_id = operation.id
+                         AND ledger.is_archived(posted.entry_id) OFFSET 0) END
 """
 _UNEXPLAINED: Final = """
     entry.kind IN ('posting', 'reversal') AND entry.posted_at <= $1 AND NOT EXISTS (
@@ -79,7 +78,8 @@ _UNEXPLAINED: Final = """
         WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
           AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END OFFSET 0)
 """
-# $2 and $3 are the first id of the stretch and the first one after it.
+# $2 and $3 are the first id of the stretch and the first one after it. Most operations were posted within
+# their own stretch, which one join tells; only the others are looked up.
 _STRETCH: Final = f"""
 WITH unbalanced AS (
     SELECT coalesce(leg.currency, '') AS currency, abs(sum(leg.minor)) AS minor_units
@@ -89,10 +89,26 @@ WITH unbalanced AS (
 ), duplicate AS (
     SELECT payment.provider, payment.currency, payment.captured_minor AS minor_units
     FROM payments.payment WHERE payment.id >= $2 AND payment.id < $3 AND {_DUPLICATE}
+), near AS MATERIALIZED (
+    SELECT entry.operation_id, entry.kind, leg.account, leg.currency, abs(leg.minor) AS minor_units
+    FROM ledger.entry,
+         unnest(entry.accounts, entry.currencies, entry.amounts_minor) AS leg (account, currency, minor)
+    WHERE entry.id >= $2 AND entry.id < $3 AND leg.account LIKE 'provider_receivable:%'
+), suspect AS MATERIALIZED (
+    SELECT operation.id
+    FROM (SELECT * FROM payments.operation WHERE id >= $2 AND id < $3
+          AND kind IN ('capture', 'refund') AND status = 'succeeded' OFFSET 0) AS operation, {_PAYMENT}
+    WHERE NOT EXISTS (
+        SELECT FROM near
+        WHERE near.operation_id = operation.id AND near.minor_units = operation.amount_minor
+          AND near.kind = CASE operation.kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END
+          AND near.account = 'provider_receivable:' || payment.provider AND near.currency = payment.currency)
 ), unposted AS (
     SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units,
            ({_DUPLICATE}) OR EXISTS ({_ENTRY_OF.format(condition=_UNBALANCED)}) AS counted_before
-    FROM {_OPERATION} WHERE {_UNPOSTED}
+    FROM suspect, LATERAL (SELECT * FROM payments.operation WHERE id = suspect.id OFFSET 0) AS operation,
+         {_PAYMENT}
+    WHERE {_UNPOSTED}
 ), unexplained AS (
     SELECT split_part(leg.account, ':', 2) AS provider, leg.currency, abs(leg.minor) AS minor_units,
            {_UNBALANCED} AS counted_before
@@ -149,8 +165,7 @@ FROM found GROUP BY reason, provider, currency
 _LATE: Final = f"""
 WITH late AS (
     SELECT operation.id, payment.merchant, payment.merchant_reference, ({_UNPOSTED}) AS unposted
-    FROM payments.operation
-    CROSS JOIN LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment
+    FROM payments.operation, {_PAYMENT}
     WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund')
       AND operation.settled_at >= $2
 )

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from refpay.clock import SystemClock
 from refpay.ids import mint_id
@@ -232,6 +233,32 @@ async def test_the_watch_finds_tampering_and_sees_it_mended(
     await ledger.post(capture(5, 9))
     await ledger.seal()
     assert [(await watch.run_once()).findings for _ in range(4)] == [0, 0, 0, 0]
+
+
+async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:
+    """Once it has grown and once a minute; `verify` takes what was told as it stands there."""
+
+    class Clock(SystemClock):
+        time = at(0)
+
+        def now(self) -> Any:
+            return self.time
+
+    clock = Clock()
+    sealer = Sealer(ledger.database, clock=clock)
+    with capture_logs() as logs:
+        await sealer.run_once()
+        for minutes in (0, 0.5, 2, 4):
+            await ledger.post(capture(1, minutes))
+            clock.time = at(minutes)
+            await sealer.run_once()
+        clock.time = at(9)
+        await sealer.run_once()
+    heads = [one["head"] for one in logs if one["event"] == "ledger_sealed"]
+    assert [head.partition(":")[0] for head in heads] == ["1", "3", "4"]
+    for head in heads:
+        assert (await ledger.verify(expected=head)).findings == []
+    assert (await ledger.verify(expected=heads[0].replace("1:", "2:"))).findings != []
 
 
 async def test_the_sealer_makes_the_coming_months(ledger: Ledger) -> None:
