@@ -208,16 +208,13 @@ async def _delete_one_entry(live: Live) -> str:
     )
     try:
         async with connection.transaction():
-            for table in ("ledger.line", "ledger.entry"):
-                await connection.execute(f"alter table {table} disable trigger all")
+            await connection.execute("alter table ledger.entry disable trigger all")
             row = await connection.fetchrow(
                 "select entry_id, merchant_reference from oracle.ledger_lines order by posted_at limit 1"
             )
             assert row is not None
-            await connection.execute("delete from ledger.line where entry_id = $1", row["entry_id"])
             await connection.execute("delete from ledger.entry where id = $1", row["entry_id"])
-            for table in ("ledger.line", "ledger.entry"):
-                await connection.execute(f"alter table {table} enable trigger all")
+            await connection.execute("alter table ledger.entry enable trigger all")
         return str(row["merchant_reference"])
     finally:
         await connection.close()

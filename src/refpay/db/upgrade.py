@@ -7,6 +7,7 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from asyncpg import PostgresError
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -36,31 +37,35 @@ def upgrade(settings: DatabaseSettings) -> None:
     """
     try:
         asyncio.run(upgrade_schema(settings))
-    except (OSError, SQLAlchemyError) as problem:
-        reason = str(problem.orig) if isinstance(problem, DBAPIError) else type(problem).__name__
+    except (OSError, SQLAlchemyError, PostgresError) as problem:
+        # What a script raises comes from the driver as it is, and then it is a sentence of ours.
+        reason = type(problem).__name__
+        if isinstance(problem, DBAPIError | PostgresError):
+            reason = str(getattr(problem, "orig", problem))
         raise StartRefused(
             f"database cannot be upgraded: {settings.url} ({reason.splitlines()[0]})"
         ) from problem
 
 
-async def upgrade_schema(settings: DatabaseSettings) -> None:
+async def upgrade_schema(settings: DatabaseSettings, revision: str = "head") -> None:
+    """Run every revision up to one; raises OSError, SQLAlchemyError or PostgresError."""
     url = make_url(settings.url).set(drivername="postgresql+asyncpg", password=settings.password)
     engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 5, "command_timeout": 120})
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_run_revisions)
+            await connection.run_sync(_run_revisions, revision)
             await connection.commit()
     finally:
         await engine.dispose()
 
 
-def _run_revisions(connection: Connection) -> None:
+def _run_revisions(connection: Connection, revision: str) -> None:
     config = Config()
     # ConfigParser reads `%` as interpolation, and a path may hold one.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def main(arguments: list[str]) -> None:

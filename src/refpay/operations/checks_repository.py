@@ -1,11 +1,16 @@
-"""The integrity checks, in one statement and so of one instant."""
+"""The integrity checks: of a stretch of the books by its ids, and of what is open, each of one instant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+from uuid import UUID
 
 from refpay.db.pool import Connection
+
+FIRST_ID: Final = UUID(int=0)
+END_ID: Final = UUID(int=2**128 - 1)
 
 
 class Reason(StrEnum):
@@ -32,94 +37,196 @@ class Suspicion:
     oldest: datetime | None
 
 
-# $1 is now, $2 the instant before which a capture should have been posted and a posting explained.
-_SUSPICIONS = """
+# Each of these is true of one row by itself, found by few look-ups. OFFSET 0 keeps the planner from turning
+# the look-ups of a stretch into a join with the whole book. $1 is the instant before which a capture should
+# have been posted and a posting explained.
+# As a CASE, or the planner would prove from the constraint that no row can be unbalanced, and read none.
+_UNBALANCED: Final = """
+    CASE WHEN ledger.lines_balanced(entry.currencies, entry.amounts_minor) THEN 0 ELSE 1 END = 1
+"""
+_PAYMENT: Final = (
+    "LATERAL (SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment"
+)
+_ENTRY_OF: Final = """
+    SELECT FROM ledger.posted
+    JOIN ledger.entry ON entry.id = posted.entry_id AND entry.operation_id = operation.id
+    WHERE posted.operation_id = operation.id AND {condition} OFFSET 0
+"""
+_DUPLICATE: Final = """
+    payment.captured_minor > 0 AND EXISTS (
+        SELECT FROM payments.payment AS earlier
+        WHERE earlier.merchant = payment.merchant AND earlier.merchant_reference = payment.merchant_reference
+          AND earlier.captured_minor > 0
+          AND (earlier.created_at, earlier.id) < (payment.created_at, payment.id) OFFSET 0)
+"""
+_POSTS: Final = """
+    entry.kind = CASE operation.kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END AND EXISTS (
+        SELECT FROM unnest(entry.accounts, entry.currencies, entry.amounts_minor)
+                    AS leg (account, currency, minor)
+        WHERE leg.account = 'provider_receivable:' || payment.provider AND leg.currency = payment.currency
+          AND abs(leg.minor) = operation.amount_minor)
+"""
+_UNPOSTED: Final = f"""
+    operation.kind IN ('capture', 'refund') AND operation.status = 'succeeded' AND operation.created_at <= $1
+    AND CASE WHEN EXISTS ({_ENTRY_OF.format(condition=_POSTS)}) THEN false
+        ELSE NOT EXISTS (SELECT FROM ledger.posted WHERE posted.operation_id = operation.id
+                         AND ledger.is_archived(posted.entry_id) OFFSET 0) END
+"""
+_UNEXPLAINED: Final = """
+    entry.kind IN ('posting', 'reversal') AND entry.posted_at <= $1 AND NOT EXISTS (
+        SELECT FROM payments.operation
+        WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
+          AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END OFFSET 0)
+"""
+# $2 and $3 are the first id of the stretch and the first one after it. Most operations were posted within
+# their own stretch, which one join tells; only the others are looked up.
+_STRETCH: Final = f"""
 WITH unbalanced AS (
-    SELECT entry_id, currency, abs(sum(amount_minor)) AS minor_units
-    FROM ledger.line GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0
-), charged AS (
-    SELECT id, provider, currency, captured_minor,
-           row_number() OVER (PARTITION BY merchant, merchant_reference ORDER BY created_at, id) AS place
-    FROM payments.payment WHERE captured_minor > 0
+    SELECT coalesce(leg.currency, '') AS currency, abs(sum(leg.minor)) AS minor_units
+    FROM ledger.entry, unnest(entry.currencies, entry.amounts_minor) AS leg (currency, minor)
+    WHERE entry.id >= $2 AND entry.id < $3 AND {_UNBALANCED}
+    GROUP BY entry.id, leg.currency HAVING sum(leg.minor) <> 0
 ), duplicate AS (
-    SELECT id, provider, currency, captured_minor AS minor_units FROM charged WHERE place > 1
+    SELECT payment.provider, payment.currency, payment.captured_minor AS minor_units
+    FROM payments.payment WHERE payment.id >= $2 AND payment.id < $3 AND {_DUPLICATE}
+), near AS MATERIALIZED (
+    SELECT entry.operation_id, entry.kind, leg.account, leg.currency, abs(leg.minor) AS minor_units
+    FROM ledger.entry,
+         unnest(entry.accounts, entry.currencies, entry.amounts_minor) AS leg (account, currency, minor)
+    WHERE entry.id >= $2 AND entry.id < $3 AND leg.account LIKE 'provider_receivable:%'
+), suspect AS MATERIALIZED (
+    SELECT operation.id
+    FROM (SELECT * FROM payments.operation WHERE id >= $2 AND id < $3
+          AND kind IN ('capture', 'refund') AND status = 'succeeded' OFFSET 0) AS operation, {_PAYMENT}
+    WHERE NOT EXISTS (
+        SELECT FROM near
+        WHERE near.operation_id = operation.id AND near.minor_units = operation.amount_minor
+          AND near.kind = CASE operation.kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END
+          AND near.account = 'provider_receivable:' || payment.provider AND near.currency = payment.currency)
 ), unposted AS (
-    SELECT operation.id AS operation_id, payment.provider, payment.currency,
-           operation.amount_minor AS minor_units,
-           EXISTS (SELECT FROM duplicate WHERE duplicate.id = payment.id)
-           OR EXISTS (SELECT FROM ledger.entry JOIN unbalanced ON unbalanced.entry_id = entry.id
-                      WHERE entry.operation_id = operation.id) AS counted_before
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE operation.kind IN ('capture', 'refund') AND operation.status = 'succeeded'
-      AND operation.created_at <= $2
-      AND NOT EXISTS (
-          SELECT FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
-          WHERE entry.operation_id = operation.id
-            AND entry.kind = CASE operation.kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END
-            AND line.account = 'provider_receivable:' || payment.provider
-            AND line.currency = payment.currency AND abs(line.amount_minor) = operation.amount_minor)
+    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units,
+           ({_DUPLICATE}) OR EXISTS ({_ENTRY_OF.format(condition=_UNBALANCED)}) AS counted_before
+    FROM suspect, LATERAL (SELECT * FROM payments.operation WHERE id = suspect.id OFFSET 0) AS operation,
+         {_PAYMENT}
+    WHERE {_UNPOSTED}
 ), unexplained AS (
-    SELECT entry.operation_id, split_part(line.account, ':', 2) AS provider, line.currency,
-           abs(line.amount_minor) AS minor_units,
-           EXISTS (SELECT FROM unbalanced WHERE unbalanced.entry_id = entry.id) AS counted_before
-    FROM ledger.entry JOIN ledger.line ON line.entry_id = entry.id
-    WHERE entry.kind IN ('posting', 'reversal') AND line.account LIKE 'provider_receivable:%'
-      AND entry.posted_at <= $2
-      AND NOT EXISTS (
-          SELECT FROM payments.operation
-          WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
-            AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END)
-), reported_twice AS (
-    SELECT provider, currency, value_minor AS minor_units FROM reconciliation.break
-    WHERE closed_at IS NULL AND class = 'duplicate'
-), broken AS (
+    SELECT split_part(leg.account, ':', 2) AS provider, leg.currency, abs(leg.minor) AS minor_units,
+           {_UNBALANCED} AS counted_before
+    FROM ledger.entry,
+         unnest(entry.accounts, entry.currencies, entry.amounts_minor) AS leg (account, currency, minor)
+    WHERE entry.id >= $2 AND entry.id < $3 AND leg.account LIKE 'provider_receivable:%' AND {_UNEXPLAINED}
+), found AS (
+    SELECT 'ledger_imbalance' AS reason, NULL AS provider, currency, minor_units, false AS counted_before
+    FROM unbalanced
+    UNION ALL
+    SELECT 'duplicate_charge', provider, currency, minor_units, false FROM duplicate
+    UNION ALL
+    SELECT 'capture_without_posting', provider, currency, minor_units, counted_before FROM unposted
+    UNION ALL
+    SELECT 'posting_without_capture', provider, currency, minor_units, counted_before FROM unexplained
+)
+SELECT reason, provider, currency, count(*) AS findings, sum(minor_units) AS minor_units,
+       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0) AS at_risk, NULL::timestamptz AS oldest
+FROM found GROUP BY reason, provider, currency
+"""  # noqa: S608 - fragments of our own
+# $2 is now. All of it stands in indexes of what is open.
+_OPEN: Final = f"""
+WITH broken AS (
     SELECT found.operation_id, found.provider, found.currency, found.value_minor AS minor_units,
-           found.first_seen,
-           EXISTS (SELECT FROM unposted WHERE unposted.operation_id = found.operation_id)
-           OR EXISTS (SELECT FROM unexplained WHERE unexplained.operation_id = found.operation_id)
-           OR EXISTS (SELECT FROM payments.operation JOIN duplicate ON duplicate.id = operation.payment_id
-                      WHERE operation.id = found.operation_id)
-           OR EXISTS (SELECT FROM ledger.entry JOIN unbalanced ON unbalanced.entry_id = entry.id
-                      WHERE entry.operation_id = found.operation_id) AS counted_before
-    FROM reconciliation.break AS found WHERE found.closed_at IS NULL AND found.class <> 'duplicate'
+           found.first_seen, found.class,
+           EXISTS (SELECT FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
+                   WHERE operation.id = found.operation_id AND (({_DUPLICATE}) OR {_UNPOSTED}) OFFSET 0)
+           OR EXISTS (SELECT FROM ledger.posted JOIN ledger.entry ON entry.id = posted.entry_id
+                      WHERE posted.operation_id = found.operation_id
+                        AND ({_UNBALANCED} OR {_UNEXPLAINED}) OFFSET 0) AS counted_before
+    FROM reconciliation.break AS found WHERE found.closed_at IS NULL
 ), unresolved AS (
     SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at,
-           EXISTS (SELECT FROM broken WHERE broken.operation_id = operation.id) AS counted_before
+           EXISTS (SELECT FROM broken
+                   WHERE broken.operation_id = operation.id AND broken.class <> 'duplicate') AS counted_before
     FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
     WHERE operation.status = 'indeterminate'
-       OR (operation.status = 'started' AND operation.call_deadline <= $1)
+       OR (operation.status = 'started' AND operation.call_deadline <= $2)
+), found AS (
+    SELECT 'duplicate_charge' AS reason, provider, currency, minor_units, false AS counted_before,
+           NULL::timestamptz AS since
+    FROM broken WHERE class = 'duplicate'
+    UNION ALL
+    SELECT 'reconciliation_break', provider, currency, minor_units, counted_before, first_seen
+    FROM broken WHERE class <> 'duplicate'
+    UNION ALL
+    SELECT 'indeterminate', provider, currency, minor_units, counted_before, created_at FROM unresolved
 )
-SELECT 'ledger_imbalance' AS reason, NULL AS provider, currency, count(*) AS findings,
-       sum(minor_units) AS minor_units, sum(minor_units) AS at_risk, NULL::timestamptz AS oldest
-FROM unbalanced GROUP BY currency
+SELECT reason, provider, currency, count(*) AS findings, sum(minor_units) AS minor_units,
+       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0) AS at_risk, min(since) AS oldest
+FROM found GROUP BY reason, provider, currency
+"""  # noqa: S608 - fragments of our own
+# What was settled since $2 and is wrong: its operation, its payment, and those that share its reference.
+_LATE: Final = f"""
+WITH late AS (
+    SELECT operation.id, payment.merchant, payment.merchant_reference, ({_UNPOSTED}) AS unposted
+    FROM payments.operation, {_PAYMENT}
+    WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund')
+      AND operation.settled_at >= $2
+)
+SELECT id FROM late WHERE unposted
 UNION ALL
-SELECT 'duplicate_charge', provider, currency, count(*), sum(minor_units), sum(minor_units), NULL
-FROM (SELECT provider, currency, minor_units FROM duplicate
-      UNION ALL SELECT provider, currency, minor_units FROM reported_twice) AS twice
-GROUP BY provider, currency
-UNION ALL
-SELECT 'capture_without_posting', provider, currency, count(*), sum(minor_units),
-       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), NULL
-FROM unposted GROUP BY provider, currency
-UNION ALL
-SELECT 'posting_without_capture', provider, currency, count(*), sum(minor_units),
-       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), NULL
-FROM unexplained GROUP BY provider, currency
-UNION ALL
-SELECT 'reconciliation_break', provider, currency, count(*), sum(minor_units),
-       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), min(first_seen)
-FROM broken GROUP BY provider, currency
-UNION ALL
-SELECT 'indeterminate', provider, currency, count(*), sum(minor_units),
-       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0), min(created_at)
-FROM unresolved GROUP BY provider, currency
+SELECT payment.id FROM late JOIN LATERAL (
+    SELECT * FROM payments.payment
+    WHERE payment.merchant = late.merchant AND payment.merchant_reference = late.merchant_reference
+      AND payment.captured_minor > 0 OFFSET 0) AS payment ON true
+WHERE {_DUPLICATE}
+LIMIT 1000
+"""  # noqa: S608 - fragments of our own
+# Where a stretch that begins at $1 has so many rows in one of the books; none before $2 if it has fewer.
+_WINDOW: Final = "WHERE id > $1 AND id < $2 ORDER BY id OFFSET $3 LIMIT 1"
+_BOUNDARY: Final = f"""
+    SELECT least(
+        (SELECT id FROM payments.operation {_WINDOW}),
+        (SELECT id FROM payments.payment {_WINDOW}),
+        (SELECT id FROM ledger.entry {_WINDOW}))
+"""  # noqa: S608 - fragments of our own
+# The ledger is append-only, so whatever was updated or deleted there, and every partition that is another one
+# than before, is somebody's hand. The server counts it, also what was rolled back.
+_TOUCHED: Final = """
+    SELECT coalesce(string_agg(concat_ws(' ', place.oid, place.relfilenode, stats.n_tup_upd, stats.n_tup_del),
+                               ',' ORDER BY place.oid), '')
+    FROM pg_class AS place JOIN pg_stat_user_tables AS stats ON stats.relid = place.oid
+    WHERE place.relnamespace = 'ledger'::regnamespace AND place.relkind = 'r'
+      AND (place.relname LIKE 'entry%' OR place.relname = 'posted')
 """
 
 
-async def read_suspicions(
-    connection: Connection, *, now: datetime, posted_before: datetime
+async def read_stretch(
+    connection: Connection, first: UUID, end: UUID, *, posted_before: datetime
 ) -> Sequence[Suspicion]:
-    """Return everything that does not add up at this instant; nothing means all is well."""
+    """Return what does not add up among the rows whose ids are `first` or more and less than `end`."""
+    return await _read(connection, _STRETCH, posted_before, first, end)
+
+
+async def read_open(connection: Connection, *, now: datetime, posted_before: datetime) -> Sequence[Suspicion]:
+    """Return what is open and has not come to its end: breaks, and operations without an outcome."""
+    return await _read(connection, _OPEN, posted_before, now)
+
+
+async def read_late(connection: Connection, *, since: datetime, posted_before: datetime) -> Sequence[UUID]:
+    """Return the ids of suspicious rows, however old, that were settled since."""
+    return [row[0] for row in await connection.fetch(_LATE, posted_before, since)]
+
+
+async def find_boundary(connection: Connection, first: UUID, before: UUID, *, rows: int) -> UUID | None:
+    """Return where a stretch from `first` on that holds so many rows of a table ends, if `before` some id."""
+    boundary: UUID | None = await connection.fetchval(_BOUNDARY, first, before, rows)
+    return boundary
+
+
+async def read_touched(connection: Connection) -> str:
+    """Return what changes when somebody changes or deletes what the ledger only ever appends."""
+    touched: str = await connection.fetchval(_TOUCHED)
+    return touched
+
+
+async def _read(connection: Connection, query: str, *arguments: object) -> Sequence[Suspicion]:
     return [
         Suspicion(
             reason=Reason(row["reason"]),
@@ -130,5 +237,5 @@ async def read_suspicions(
             at_risk_minor_units=int(row["at_risk"]),
             oldest=row["oldest"],
         )
-        for row in await connection.fetch(_SUSPICIONS, now, posted_before)
+        for row in await connection.fetch(query, *arguments)
     ]

@@ -25,8 +25,8 @@ _OURS = """
            coalesce(line.currency, payment.currency) AS currency
     FROM payments.operation
     JOIN payments.payment ON payment.id = operation.payment_id
-    LEFT JOIN ledger.entry ON entry.operation_id = operation.id
-    LEFT JOIN ledger.line ON line.entry_id = entry.id
+    LEFT JOIN ledger.posted ON posted.operation_id = operation.id
+    LEFT JOIN ledger.line ON line.entry_id = posted.entry_id
          AND line.account = 'provider_receivable:' || payment.provider
     WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
       AND operation.kind IN ('capture', 'refund', 'undo_capture')

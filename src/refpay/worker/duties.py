@@ -12,6 +12,7 @@ from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.signing import forget_nonces
 from refpay.ledger.acknowledged import AcknowledgementReader
+from refpay.ledger.sealing import ChainWatch, Sealer
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
@@ -23,7 +24,7 @@ from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
-from refpay.worker.gauges import Gauges, show_probe, show_settings
+from refpay.worker.gauges import Gauges, show_chain, show_probe, show_settings
 from refpay.worker.loops import Loop
 from refpay.worker.messages import open_messages
 from refpay.worker.reconciling import open_reconciliation
@@ -133,6 +134,22 @@ async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 
 
 @asynccontextmanager
+async def seal_ledger(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Seal what was posted, make the coming months, and verify the chain piece by piece."""
+    sealer = Sealer(parts.database, clock=parts.clock)
+    chain = ChainWatch(parts.database, clock=parts.clock)
+    interval = parts.settings.check_interval_seconds
+
+    async def watch() -> None:
+        show_chain(parts.measures.recorder, await chain.run_once())
+
+    yield (
+        Loop("seal", sealer.run_once, interval_seconds=interval, clock=parts.clock),
+        Loop("chain", watch, interval_seconds=interval, clock=parts.clock),
+    )
+
+
+@asynccontextmanager
 async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Publish the outbox, consume the events, replay what was set aside."""
     async with open_messages(parts.settings, parts.database, parts.measures, parts.clock) as loops:
@@ -170,6 +187,7 @@ DUTIES: Final[Sequence[Duty]] = (
     charge_capacity,
     probe_durability,
     watch_settings,
+    seal_ledger,
     carry_messages,
     reconcile,
     forget_old_nonces,

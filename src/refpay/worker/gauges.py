@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from moneypath.telemetry import Recorder
+from refpay.ledger import sealing
+from refpay.ledger.sealing import ChainRound
 from refpay.money import Currency
 from refpay.operations import durability, durable_settings
 from refpay.operations.checks import CHECKS, Findings
@@ -119,6 +121,14 @@ def show_settings(recorder: Recorder, result: SettingsRound) -> None:
 def _show_check(recorder: Recorder, check: str, violations: int, at: datetime) -> None:
     recorder.gauge("moneypath_check_violations").set(violations, check=check)
     recorder.gauge("moneypath_check_last_success_timestamp_seconds").set(at.timestamp(), check=check)
+
+
+def show_chain(recorder: Recorder, result: ChainRound) -> None:
+    """Show what is known of the ledger's chain, once all of it was looked at and if anybody asked for it."""
+    if result.complete and is_declared(recorder, sealing.CHECK):
+        recorder.gauge("moneypath_check_violations").set(result.findings, check=sealing.CHECK)
+        at = recorder.gauge("moneypath_check_last_success_timestamp_seconds")
+        at.set(result.at.timestamp(), check=sealing.CHECK)
 
 
 def is_declared(recorder: Recorder, check: str) -> bool:

@@ -324,16 +324,13 @@ _SETTLE = """
     WHERE operation.id = given.id
 """
 _POST = """
-    INSERT INTO ledger.entry (id, kind, operation_id, payment_id, posted_at)
-    SELECT id, CASE kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END, id, id, settled
-    FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS given (id, kind, settled)
-"""
-_LINES = """
-    INSERT INTO ledger.line (entry_id, account, currency, amount_minor)
-    SELECT id, leg.account, currency, leg.sign * amount
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) AS given (id, provider, currency, amount),
-         LATERAL (VALUES ('provider_receivable:' || provider, 1), ('merchant_payable:shop', -1))
-                 AS leg (account, sign)
+    INSERT INTO ledger.entry (
+        id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
+    SELECT entry_id, CASE kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END, id, id, settled,
+           ARRAY['provider_receivable:' || provider, 'merchant_payable:shop'], ARRAY[currency, currency],
+           ARRAY[amount, -amount]
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
+         AS given (entry_id, id, kind, settled, provider, currency, amount)
 """
 
 
@@ -388,15 +385,16 @@ class Bench:
             )
             if status != "succeeded" or not posted:
                 return
-            ids = [one.id for one in operations]
-            kinds, instants = [one.kind for one in operations], [one.settled for one in operations]
-            await connection.execute(_POST, ids, kinds, instants)
-            signed = [one.amount if one.kind == "capture" else -one.amount for one in operations]
-            providers, currencies = (
+            await connection.execute(
+                _POST,
+                [mint_id(one.settled) for one in operations],
+                [one.id for one in operations],
+                [one.kind for one in operations],
+                [one.settled for one in operations],
                 [one.provider for one in operations],
                 [one.currency for one in operations],
+                [one.amount if one.kind == "capture" else -one.amount for one in operations],
             )
-            await connection.execute(_LINES, ids, providers, currencies, signed)
 
     async def have(self, *operations: Op) -> None:
         """Have operations that went well."""

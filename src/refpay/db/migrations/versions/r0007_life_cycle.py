@@ -5,14 +5,16 @@ from alembic import op
 from refpay.db.upgrade import run_script
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
+
+SCRIPTS = ("payments", "carried_over", "claims", "outbox", "reconciliation", "oracle", "privileges")
 
 
 def upgrade() -> None:
     """Widen payments and operations, and make room for payouts and what providers say by themselves."""
-    for name in ("payments", "claims", "ledger", "outbox", "reconciliation", "privileges"):
+    for name in SCRIPTS:
         run_script(op.get_bind(), f"0007/{name}.sql")
 
 

@@ -1,0 +1,253 @@
+"""What the database's own rules cost an entry, and what seals, checks and balances cost a book.
+
+Run `python benchmarks/ledger_book.py --book 100000`. A real server. The first table compares the schema
+before revision 0006, when lines were rows and triggers summed them, with the one of today, each with its
+rules and without: interleaved in one run, medians; trust the ratios.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import asyncpg
+
+from moneypath.stack import postgres
+from moneypath.stack.ports import PortBook
+from moneypath.stack.supervisor import Supervisor
+from refpay.clock import SystemClock
+from refpay.db.pool import Database
+from refpay.db.upgrade import upgrade_schema
+from refpay.ledger.repository import read_balances
+from refpay.ledger.sealing import SEALED_MOST
+from refpay.ledger.verifying import verify
+from refpay.operations.checks import Checks
+from refpay.settings import DatabaseSettings
+
+ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
+_BEFORE: Final = """
+    CREATE PROCEDURE public.post(times integer) LANGUAGE plpgsql AS $$
+    DECLARE entry_id uuid;
+    BEGIN
+        FOR i IN 1..times LOOP
+            entry_id := uuidv7();
+            INSERT INTO ledger.entry (id, kind, operation_id, payment_id, posted_at)
+            VALUES (entry_id, 'posting', gen_random_uuid(), gen_random_uuid(), clock_timestamp());
+            INSERT INTO ledger.line SELECT entry_id, * FROM unnest(
+                ARRAY['provider_receivable:north', 'merchant_payable:shop'], ARRAY['EUR', 'EUR'],
+                ARRAY[1000, -1000]::bigint[]);
+            COMMIT;
+        END LOOP;
+    END $$
+"""
+_TODAY: Final = """
+    CREATE PROCEDURE public.post(times integer) LANGUAGE plpgsql AS $$
+    BEGIN
+        FOR i IN 1..times LOOP
+            INSERT INTO ledger.entry (
+                id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
+            VALUES (uuidv7(), 'posting', gen_random_uuid(), gen_random_uuid(), clock_timestamp(),
+                ARRAY['provider_receivable:north', 'merchant_payable:shop'], ARRAY['EUR', 'EUR'],
+                ARRAY[1000, -1000]::bigint[]);
+            COMMIT;
+        END LOOP;
+    END $$
+"""
+_UNRULED_BEFORE: Final = """
+    ALTER TABLE ledger.line DISABLE TRIGGER lines_balanced;
+    ALTER TABLE ledger.entry DISABLE TRIGGER entry_complete;
+"""
+_UNRULED_TODAY: Final = """
+    ALTER TABLE ledger.entry DROP CONSTRAINT entry_holds;
+"""
+# Spread over the past, each payment authorized and captured; half a second apart.
+_BOOK: Final = """
+    CREATE TEMP TABLE made AS
+        SELECT i, clock_timestamp() - make_interval(secs => ago) AS at, 1000 + i % 777 AS amount,
+               uuidv7(make_interval(secs => -ago)) AS payment,
+               uuidv7(make_interval(secs => -ago)) AS authorized,
+               uuidv7(make_interval(secs => -ago)) AS captured,
+               uuidv7(make_interval(secs => -ago)) AS entry,
+               (ARRAY['EUR', 'USD', 'JPY', 'KWD'])[i % 4 + 1] AS currency,
+               (ARRAY['north', 'south'])[i % 2 + 1] AS provider
+        FROM (SELECT i, ($1 - i) * 0.5 + 120 AS ago FROM generate_series(1, $1) AS i) AS numbers
+"""
+_BOOK_ROWS: Final = """
+    INSERT INTO payments.payment (id, merchant, merchant_reference, status, amount_minor, currency,
+        card_range, provider, captured_minor, created_at)
+    SELECT payment, 'shop-' || i % 20, 'order-' || i, 'captured', amount, currency, '411111', provider,
+           amount, at
+    FROM made;
+    INSERT INTO payments.operation (id, payment_id, kind, status, amount_minor, provider_key, principal,
+        idempotency_key, correlation_id, created_at, call_deadline, settle_after, next_query_at, settled_at,
+        settled_by)
+    SELECT id, payment, kind, 'succeeded', amount, gen_random_uuid(), 'shop', 'k', 'c', at,
+           at + interval '7 seconds', at + interval '8 seconds', at, at + interval '1 second', 'api'
+    FROM made, LATERAL (VALUES (authorized, 'authorize'), (captured, 'capture')) AS done (id, kind);
+    INSERT INTO ledger.entry (
+        id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
+    SELECT entry, 'posting', captured, payment, at,
+           ARRAY['provider_receivable:' || provider, 'merchant_payable:shop-' || i % 20],
+           ARRAY[currency, currency], ARRAY[amount, -amount]
+    FROM made;
+    ANALYZE;
+"""
+
+
+class Server:
+    """A server that lives as long as the benchmark."""
+
+    def __init__(self, prepared: postgres.Postgres, passwords: dict[str, str]) -> None:
+        self._prepared = prepared
+        self._passwords = passwords
+
+    async def database(self, name: str, revision: str) -> None:
+        """Make a database at a revision."""
+        admin = await asyncpg.connect(self._prepared.admin_dsn)
+        await admin.execute(f"CREATE DATABASE {name} OWNER refpay_owner")
+        await admin.close()
+        await upgrade_schema(self.settings(name, "refpay_owner"), revision)
+
+    def settings(self, name: str, role: str) -> DatabaseSettings:
+        """Return how a role reaches a database."""
+        return DatabaseSettings(self._prepared.url(role, name), role, self._passwords[role])
+
+    async def superuser(self, name: str) -> Any:
+        """Connect as the one whom nothing holds."""
+        connection = await asyncpg.connect(self._prepared.dsn("postgres", name))
+        # The rules are measured and not the disk.
+        await connection.execute("SET synchronous_commit = off")
+        return connection
+
+
+async def compare_rules(server: Server, rounds: int, entries: int) -> list[str]:
+    """Return a line for each schema: processor time an entry, and the share of its rules."""
+    candidates = {
+        "before": ("0005", _BEFORE, ""),
+        "before, without": ("0005", _BEFORE, _UNRULED_BEFORE),
+        "today": ("head", _TODAY, ""),
+        "today, without": ("head", _TODAY, _UNRULED_TODAY),
+    }
+    connections = {}
+    for number, (name, (revision, procedure, change)) in enumerate(candidates.items()):
+        await server.database(f"rules_{number}", revision)
+        connections[name] = await server.superuser(f"rules_{number}")
+        await connections[name].execute(procedure + ";" + change)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds + 1):
+        for name, connection in connections.items():
+            begun = await _processor_seconds(connection)
+            await connection.execute(f"CALL public.post({entries})")
+            times[name].append(1e6 * (await _processor_seconds(connection) - begun) / entries)
+    # The first round warms up.
+    medians = {name: statistics.median(found[1:]) for name, found in times.items()}
+    for connection in connections.values():
+        await connection.close()
+    return [
+        f"{name}: {medians[name]:.0f} us an entry, its rules {_share(medians, name):.0%} of it"
+        for name in ("before", "today")
+    ]
+
+
+async def _processor_seconds(connection: Any) -> float:
+    """Return what the server's process has used, so that other work on the machine does not count."""
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _share(medians: dict[str, float], name: str) -> float:
+    return 1 - medians[f"{name}, without"] / medians[name]
+
+
+async def measure_book(server: Server, payments: int) -> list[str]:
+    """Return what a book of so many payments costs."""
+    await server.database("book", "head")
+    superuser = await server.superuser("book")
+    await superuser.execute("SET session_replication_role = replica")
+    await superuser.execute(_BOOK.replace("$1", str(payments)))
+    await superuser.execute(_BOOK_ROWS)
+    database = await Database.connect(server.settings("book", "refpay_app"), most_connections=2)
+    clock = SystemClock()
+    checks = Checks(database, clock=clock, settle_deadline=timedelta(seconds=12))
+    first = await _timed(checks.run_once)
+    later = [await _timed(checks.run_once) for _ in range(9)]
+
+    async def seal() -> None:
+        async with database.transaction() as connection:
+            await connection.fetchval("SELECT ledger.seal_entries($1, $2)", clock.now(), SEALED_MOST)
+
+    async def balance() -> None:
+        async with database.transaction() as connection:
+            await read_balances(connection, ["merchant_payable:shop-1"])
+
+    async def as_of() -> None:
+        async with database.transaction() as connection:
+            await read_balances(
+                connection, ["merchant_payable:shop-1"], as_of=clock.now() - timedelta(hours=1)
+            )
+
+    async def whole() -> None:
+        async with superuser.transaction(isolation="repeatable_read", readonly=True):
+            report = await verify(superuser)
+        if report.findings or report.entries != payments:
+            raise SystemExit(f"the book is not as it was made: {report.findings[:3]}")
+
+    sealing = [await _timed(seal) for _ in range(-(-payments // SEALED_MOST))]
+    lines = [
+        f"checks: everything {first:.0f} ms, a round {statistics.median(later):.0f} ms",
+        f"sealing: {1000 * payments / sum(sealing):.0f} entries/s, {max(sealing):.0f} ms the longest",
+        f"verify: {1000 * payments / await _timed(whole):.0f} entries/s",
+        f"balance: {statistics.median([await _timed(balance) for _ in range(9)]):.1f} ms now,"
+        f" {statistics.median([await _timed(as_of) for _ in range(9)]):.1f} ms as of an hour ago",
+    ]
+    await database.close()
+    await superuser.close()
+    return [f"{payments} payments: {line}" for line in lines]
+
+
+async def _timed(action: Callable[[], Awaitable[object]]) -> float:
+    begun = perf_counter()
+    await action()
+    return 1000 * (perf_counter() - begun)
+
+
+async def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--entries", type=int, default=3000, help="a round")
+    parser.add_argument("--book", type=int, action="append", help="payments; may come several times")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, PortBook({}) as ports:
+        passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
+        async with Supervisor(Path(folder)) as supervisor:
+            prepared = await postgres.prepare(
+                Path(folder) / "postgres",
+                ports.reserve("postgres"),
+                superuser_password=secrets.token_urlsafe(12),
+                roles=passwords,
+            )
+            await supervisor.start(prepared.spec)
+            server = Server(prepared, passwords)
+            if given.rounds:
+                sys.stdout.write("\n".join(await compare_rules(server, given.rounds, given.entries)) + "\n")
+            for payments in given.book or ():
+                sys.stdout.write("\n".join(await measure_book(server, payments)) + "\n")
+                admin = await server.superuser("postgres")
+                await admin.execute("DROP DATABASE book WITH (FORCE)")
+                await admin.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""The hash chain, recomputed by a program of its own: pure, over entries and seals in their order.
+
+It shares nothing with the database's `ledger.seal_entries` but the format: no bug can seal itself.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+GENESIS: Final = bytes(32)
+LEAF_BYTES: Final = 48
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Kind(StrEnum):
+    """What is wrong."""
+
+    ENTRY_DIFFERS = "entry_differs"
+    ENTRY_MISSING = "entry_missing"
+    ENTRY_ADDED = "entry_added"
+    SEAL_DIFFERS = "seal_differs"
+    SEAL_MISSING = "seal_missing"
+    SEAL_UNEXPECTED = "seal_unexpected"
+    BALANCE_DIFFERS = "balance_differs"
+    CURRENCY_UNBALANCED = "currency_unbalanced"
+    POSTED_DIFFERS = "posted_differs"
+    FILE_DIFFERS = "file_differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it was sealed; `subject` names the entry, seal, account or file."""
+
+    kind: Kind
+    subject: str
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry as it is stored, whatever it holds: what was tampered with need not be valid."""
+
+    written_in: int
+    id: UUID
+    kind: str
+    operation_id: UUID
+    payment_id: UUID | None
+    posted_at: datetime
+    accounts: Sequence[str | None]
+    currencies: Sequence[str | None]
+    amounts_minor: Sequence[int | None]
+
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """Return where it stands in the order of sealing."""
+        return self.written_in, self.id.bytes
+
+    def leaf(self) -> bytes:
+        """Return its id and digest, as a seal keeps them; the text is that of SQL's `ledger.entry_text`."""
+        lines = " ".join(
+            json.dumps(list(part), separators=(",", ":"), ensure_ascii=False)
+            for part in (self.accounts, self.currencies, self.amounts_minor)
+        )
+        microseconds = (self.posted_at - _EPOCH) // timedelta(microseconds=1)
+        head = (self.written_in, self.id, self.kind, self.operation_id, self.payment_id or "-", microseconds)
+        text = f"{' '.join(map(str, head))} {lines}"
+        return self.id.bytes + hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What closed a run of entries."""
+
+    seq: int
+    entries: int
+    through_in: int
+    through_id: UUID
+    leaves: bytes
+    previous: bytes
+    digest: bytes
+
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """Return the place of its last entry."""
+        return self.through_in, self.through_id.bytes
+
+    def computed(self) -> bytes:
+        """Return the digest that it has to have."""
+        inner = hashlib.sha256(self.leaves).digest()
+        return hashlib.sha256(self.previous + self.seq.to_bytes(8, "big", signed=True) + inner).digest()
+
+    def leaf_list(self) -> list[bytes]:
+        """Return id and digest of each entry, in order."""
+        return [self.leaves[i : i + LEAF_BYTES] for i in range(0, len(self.leaves), LEAF_BYTES)]
+
+    def count_in(self, ranges: Sequence[tuple[UUID, UUID]]) -> int:
+        """Return how many of its entries lie in ranges of ids, the second of each excluded."""
+        return sum(_lies_in(leaf, ranges) for leaf in self.leaf_list()) if ranges else 0
+
+
+def check_link(seal: Seal, *, seq: int, previous: bytes) -> list[Finding]:
+    """Return what is wrong with a seal by itself, when `seq` and `previous` are what has to come next."""
+    if seal.seq != seq:
+        return [Finding(Kind.SEAL_MISSING, str(seq), seq)]
+    whole = len(seal.leaves) == LEAF_BYTES * seal.entries and seal.entries > 0
+    # Its last leaf says where it ends, so that the end cannot be moved apart from the leaves.
+    closed = seal.leaves[-LEAF_BYTES:][:16] == seal.through_id.bytes
+    if whole and closed and seal.previous == previous and seal.digest == seal.computed():
+        return []
+    return [Finding(Kind.SEAL_DIFFERS, str(seal.seq), seal.seq)]
+
+
+def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, UUID]] = ()) -> list[Finding]:
+    """Compare a seal with the leaves of the entries that are there, first difference first.
+
+    What is missing is no finding where it lies in a range of ids `elsewhere`, the second id excluded.
+    """
+    if b"".join(run) == seal.leaves:
+        return []
+    there = {leaf[:16]: leaf for leaf in run}
+    sealed = seal.leaf_list()
+    findings = []
+    for leaf in sealed:
+        found, entry_id = there.get(leaf[:16]), UUID(bytes=leaf[:16])
+        if found is None:
+            if not _lies_in(leaf, elsewhere):
+                findings.append(Finding(Kind.ENTRY_MISSING, str(entry_id), seal.seq))
+        elif found != leaf:
+            findings.append(Finding(Kind.ENTRY_DIFFERS, str(entry_id), seal.seq))
+    known = {leaf[:16] for leaf in sealed}
+    findings += [
+        Finding(Kind.ENTRY_ADDED, str(UUID(bytes=leaf[:16])), seal.seq)
+        for leaf in run
+        if leaf[:16] not in known
+    ]
+    return findings
+
+
+def _lies_in(leaf: bytes, ranges: Sequence[tuple[UUID, UUID]]) -> bool:
+    return any(first.bytes <= leaf[:16] < end.bytes for first, end in ranges)

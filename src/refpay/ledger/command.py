@@ -1,0 +1,182 @@
+"""Verify the ledger's chain, move old months to cold storage and back, and read what is there."""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from refpay.clock import SystemClock
+from refpay.errors import StartRefused
+from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
+from refpay.ledger.cold import read_month
+from refpay.ledger.reading import read_archives, stream_book
+from refpay.ledger.verifying import Balances, Report, verify
+from refpay.settings import read_database
+
+_COMMAND_SECONDS: Final = 600.0
+_MONTH: Final = re.compile(r"entry_[0-9]{4}_[0-9]{2}")
+_HEAD: Final = re.compile(r"[0-9]+:[0-9a-f]{64}")
+_EPILOG: Final = """\
+examples:
+  python -m refpay.ledger verify --json
+  python -m refpay.ledger verify --folder /cold --expect 1204:5d41...   (a head that was printed before)
+  python -m refpay.ledger archive --folder /cold --keep-months 24
+  python -m refpay.ledger read --folder /cold --month entry_2024_03 --payment 018e...
+  python -m refpay.ledger balances --folder /cold --as-of 2024-03-31T23:59:59Z --account suspense:north
+  python -m refpay.ledger restore --folder /cold --month entry_2024_03
+
+REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER say where the database is. archive and restore speak to it as
+its owner. Exit status: 0 all is well, 1 verify found something, 2 it could not be done.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; raises RefpayError with one sentence."""
+    given = _parser().parse_args(arguments)
+    if given.command in ("archive", "restore"):
+        settings = read_database(os.environ, user="refpay_owner", secret="refpay_owner_password")  # noqa: S106
+    else:
+        settings = read_database(os.environ, user=None, secret="refpay_app_password")  # noqa: S106 a file's name
+    folder = getattr(given, "folder", None)
+    if folder is not None and not folder.is_dir():
+        raise StartRefused(f"--folder is not a folder: {folder}")
+    try:
+        return asyncio.run(_run(given, settings.url, settings.password))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+        # Of a database's error its class alone: its text may quote a row.
+        raise StartRefused(f"{given.command} failed: {settings.url} ({type(problem).__name__})") from problem
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m refpay.ledger",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("verify", help="recompute the chain, the balances and what was posted")
+    check.add_argument("--expect", type=_head, help="SEAL:DIGEST of an earlier report: has to be there still")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    archive = commands.add_parser("archive", help="move old months to cold storage")
+    archive.add_argument("--keep-months", type=_months, default=KEPT_MONTHS, help="whole months that stay")
+    restore = commands.add_parser("restore", help="put a month back")
+    read = commands.add_parser("read", help="print the entries of a month in cold storage as JSON lines")
+    read.add_argument("--payment", help="only those of a payment")
+    balances = commands.add_parser("balances", help="add up the whole book, cold storage included")
+    balances.add_argument("--as-of", type=_instant, help="an instant: only what was posted until then")
+    balances.add_argument("--account", action="append", help="only this account; may come several times")
+    for command in (check, balances):
+        command.add_argument("--folder", type=Path, help="cold storage, if anything is there")
+    for command in (archive, restore, read):
+        command.add_argument("--folder", type=Path, required=True, help="cold storage")
+    for command in (restore, read):
+        command.add_argument("--month", type=_month, required=True, help="as in entry_2024_03")
+    return parser
+
+
+async def _run(given: argparse.Namespace, url: str, password: str) -> int:
+    now = SystemClock().now()
+    async with _connect(url, password) as connection:
+        match given.command:
+            case "archive":
+                left = await archive_months(connection, given.folder, now=now, kept_months=given.keep_months)
+                for one in left:
+                    _say(f"{one.name}: {one.entries} entries, sha256 {one.digest.hex()}")
+            case "restore":
+                one = await restore_month(connection, given.folder, given.month, now=now)
+                _say(f"{one.name}: {one.entries} entries are back")
+            case "read":
+                one = await find_archive(connection, given.month)
+                # Twice: nothing is known of the first entry before the last one was read.
+                for _ in read_month(one.file(given.folder), expected=one.digest):
+                    pass
+                for entry in read_month(one.file(given.folder), expected=one.digest):
+                    if given.payment in (None, str(entry.payment_id)):
+                        _say(json.dumps(asdict(entry), default=str))
+            case "balances":
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    await _balances(connection, given)
+            case _:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    report = await verify(connection, folder=given.folder, expected=given.expect)
+                _say(json.dumps(asdict(report)) if given.json else _describe(report))
+                return 1 if report.findings else 0
+    return 0
+
+
+async def _balances(connection: Any, given: argparse.Namespace) -> None:
+    archives, totals = await read_archives(connection), Balances()
+    if archives and given.folder is None:
+        raise StartRefused(f"{len(archives)} months are in cold storage: say where with --folder")
+    async for entry in stream_book(connection, archives, given.folder):
+        if given.as_of is None or entry.posted_at <= given.as_of:
+            totals.add(entry)
+    for (account, currency), minor in sorted(totals.totals.items(), key=str):
+        if given.account is None or account in given.account:
+            _say(f"{account} {currency} {minor}")
+
+
+@asynccontextmanager
+async def _connect(url: str, password: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(
+        url,
+        password=password,
+        timeout=5,
+        command_timeout=_COMMAND_SECONDS,
+        server_settings={"lock_timeout": "3000"},
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _describe(report: Report) -> str:
+    found = [
+        f"{one.kind.value} {one.subject}" + (f" (seal {one.seq})" if one.seq else "")
+        for one in report.findings
+    ]
+    looked = (
+        f"{report.seals} seals, {report.entries} entries as sealed, {report.unsealed} not sealed yet,"
+        f" {report.unseen} in cold storage and not looked at"
+    )
+    return "\n".join([*(found or ["nothing found"]), looked, f"head {report.head}"])
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+
+
+def _months(text: str) -> int:
+    months = int(text)
+    if not 1 <= months <= 1200:
+        raise argparse.ArgumentTypeError("allowed: 1 to 1200")
+    return months
+
+
+def _month(text: str) -> str:
+    if not _MONTH.fullmatch(text):
+        raise argparse.ArgumentTypeError("not a month, as in entry_2024_03")
+    return text
+
+
+def _head(text: str) -> str:
+    if not _HEAD.fullmatch(text):
+        raise argparse.ArgumentTypeError("not a head, as in 12: and 64 hexadecimal digits")
+    return text

@@ -1,0 +1,124 @@
+"""What the worker does for the ledger, off the path of payments: months ahead, seals, a watch over them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from refpay.clock import Clock
+from refpay.db.pool import Connection, Database
+from refpay.ledger.chain import GENESIS, Finding, Seal, check_link, check_run
+from refpay.ledger.reading import FIRST, read_archives, stream_live, stream_seals
+
+CHECK: Final = "ledger_chain"
+SEALED_MOST: Final = 2_000
+_SEALS_A_ROUND: Final = 20
+_WATCHED_ENTRIES: Final = 2_000
+_FINDINGS_MOST: Final = 1_000
+_MONTHS_AHEAD: Final = 3
+_PARTITIONS_EVERY: Final = timedelta(hours=1)
+_TOLD_EVERY: Final = timedelta(minutes=1)
+_HEAD: Final = "SELECT seq || ':' || encode(digest, 'hex') FROM ledger.seal ORDER BY seq DESC LIMIT 1"
+
+_LOG: Final = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRound:
+    """What is known of the chain after a round; `complete` once every seal there is was looked at."""
+
+    at: datetime
+    findings: int
+    complete: bool
+
+
+class Sealer:
+    """Seals what was committed and makes the coming months; safe to run twice at once.
+
+    The head of the chain goes to the log once a minute in which it grew: outside the database, where `verify
+    --expect` finds it when somebody has made the whole chain anew.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._prepared: datetime | None = None
+        self._told: datetime | None = None
+        self._grown = False
+
+    async def run_once(self) -> int:
+        """Seal everything that can be sealed, within bounds; returns the entries sealed."""
+        now, sealed = self._clock.now(), 0
+        if self._prepared is None or abs(now - self._prepared) >= _PARTITIONS_EVERY:
+            await self._make_partitions(now)
+        for _ in range(_SEALS_A_ROUND):
+            async with self._database.transaction() as connection:
+                count = await connection.fetchval("SELECT ledger.seal_entries($1, $2)", now, SEALED_MOST)
+            sealed += count
+            if count < SEALED_MOST:
+                break
+        self._grown |= sealed > 0
+        if self._grown and (self._told is None or abs(now - self._told) >= _TOLD_EVERY):
+            async with self._database.transaction() as connection:
+                _LOG.info("ledger_sealed", head=await connection.fetchval(_HEAD))
+            self._told, self._grown = now, False
+        return sealed
+
+    async def _make_partitions(self, now: datetime) -> None:
+        async with self._database.transaction() as connection:
+            stray = await connection.fetchval("SELECT ledger.make_partitions($1, $2)", now, _MONTHS_AHEAD)
+        if stray:
+            _LOG.error("ledger_month_missing", entries=stray, table="ledger.entry_default")
+        self._prepared = now
+
+
+class ChainWatch:
+    """Verifies the chain from its root to its end, a stretch a round, again and again.
+
+    What was found stays found until the same seal is looked at again. `verify` does all of it at once, and
+    balances and cold storage besides.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._last: Seal | None = None
+        self._complete = False
+        self._found: dict[int, list[Finding]] = {}
+
+    async def run_once(self) -> ChainRound:
+        """Look at the next stretch; raises DatabaseUnavailable."""
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            # One instant: a month that leaves for cold storage meanwhile would look missing.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if not await self._look(connection):
+                self._last, self._complete = None, True
+        return ChainRound(now, sum(map(len, self._found.values())), self._complete)
+
+    async def _look(self, connection: Connection) -> bool:
+        """Return whether there may be more after this stretch."""
+        elsewhere = tuple((one.first_id, one.end_id) for one in await read_archives(connection))
+        seen = 0
+        async for seal in stream_seals(connection, first=self._last.seq + 1 if self._last else 1):
+            last = self._last
+            findings = check_link(
+                seal, seq=last.seq + 1 if last else 1, previous=last.digest if last else GENESIS
+            )
+            entries = stream_live(connection, after=last.place if last else FIRST, through=seal.place)
+            run = [entry.leaf() async for entry in entries]
+            self._note(seal.seq, findings + check_run(seal, run, elsewhere))
+            self._last = seal
+            seen += max(seal.entries, len(run), 1)
+            if seen >= _WATCHED_ENTRIES:
+                return True
+        return False
+
+    def _note(self, seq: int, findings: list[Finding]) -> None:
+        before = self._found.pop(seq, [])
+        for one in findings:
+            if one not in before:
+                _LOG.error("ledger_chain_broken", kind=one.kind.value, subject=one.subject, seal=one.seq)
+        if findings:
+            self._found[seq] = findings[:_FINDINGS_MOST]

@@ -1,0 +1,116 @@
+"""`verify`: recomputes the chain over everything there is, and what follows from it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from refpay.ledger.chain import GENESIS, Finding, Kind, StoredEntry, check_link, check_run
+from refpay.ledger.cold import ColdFileDamaged
+from refpay.ledger.reading import read_archives, stream_book, stream_seals
+
+# More of them tell nothing more.
+FINDINGS_MOST: Final = 100
+
+_BALANCES: Final = "SELECT account, currency, balance_minor FROM ledger.balance"
+# Either without the other; what is in cold storage has no live entry.
+_POSTED: Final = """
+    SELECT coalesce(entry.id, posted.entry_id)::text
+    FROM ledger.entry FULL JOIN ledger.posted
+         ON posted.entry_id = entry.id AND posted.operation_id = entry.operation_id
+    WHERE entry.id IS NULL AND NOT ledger.is_archived(posted.entry_id) OR posted.entry_id IS NULL
+    ORDER BY 1 LIMIT $1
+"""
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at; no findings means that every entry is as it was sealed."""
+
+    seals: int = 0
+    entries: int = 0
+    # In no seal yet, so nothing can be said of them.
+    unsealed: int = 0
+    # In cold storage, and that was not looked at.
+    unseen: int = 0
+    head: str = f"0:{GENESIS.hex()}"
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, findings: list[Finding]) -> None:
+        """Take findings, up to a bound."""
+        self.findings += findings[: FINDINGS_MOST - len(self.findings)]
+
+
+async def verify(connection: Any, *, folder: Path | None = None, expected: str | None = None) -> Report:
+    """Verify the whole book as of one instant; the connection has to be in a repeatable-read transaction.
+
+    `folder` is cold storage: without it what has gone there is taken on the word of its seals. `expected` is
+    the `head` of an earlier report, kept elsewhere: it finds a chain that was cut or rewritten.
+    """
+    report, balances = Report(), Balances()
+    try:
+        await _walk(report, connection, folder, balances, expected)
+    except ColdFileDamaged as problem:
+        report.add([Finding(Kind.FILE_DIFFERS, problem.detail)])
+        return report
+    if not report.unseen:
+        known = {(row[0], row[1]): int(row[2]) for row in await connection.fetch(_BALANCES)}
+        report.add([Finding(Kind.BALANCE_DIFFERS, name) for name in balances.differing(known)])
+        report.add([Finding(Kind.CURRENCY_UNBALANCED, currency) for currency in balances.unbalanced()])
+    rows = await connection.fetch(_POSTED, FINDINGS_MOST)
+    report.add([Finding(Kind.POSTED_DIFFERS, row[0]) for row in rows])
+    return report
+
+
+async def _walk(
+    report: Report, connection: Any, folder: Path | None, balances: "Balances", expected: str | None
+) -> None:
+    archives = await read_archives(connection)
+    elsewhere = () if folder is not None else tuple((one.first_id, one.end_id) for one in archives)
+    entries = stream_book(connection, archives, folder)
+    waiting = await anext(entries, None)
+    previous, heads = GENESIS, {report.head}
+    async for seal in stream_seals(connection):
+        report.add(check_link(seal, seq=report.seals + 1, previous=previous))
+        run = []
+        while waiting is not None and waiting.place <= seal.place:
+            run.append(waiting.leaf())
+            balances.add(waiting)
+            waiting = await anext(entries, None)
+        report.add(check_run(seal, run, elsewhere))
+        report.entries += len(run)
+        report.unseen += seal.count_in(elsewhere)
+        report.seals, previous = seal.seq, seal.digest
+        report.head = f"{seal.seq}:{seal.digest.hex()}"
+        heads.add(report.head)
+    if expected is not None and expected not in heads:
+        report.add([Finding(Kind.SEAL_UNEXPECTED, expected)])
+    while waiting is not None:
+        report.unsealed += 1
+        waiting = await anext(entries, None)
+
+
+class Balances:
+    """What entries come to, by account and currency; whatever they hold, tampered ones included."""
+
+    def __init__(self) -> None:
+        self.totals: dict[tuple[str | None, str | None], int] = defaultdict(int)
+
+    def add(self, entry: StoredEntry) -> None:
+        """Add the lines of an entry."""
+        lines = zip(entry.accounts, entry.currencies, entry.amounts_minor, strict=False)
+        for account, currency, amount_minor in lines:
+            self.totals[account, currency] += amount_minor or 0
+
+    def differing(self, known: Mapping[tuple[str | None, str | None], int]) -> list[str]:
+        """Return the accounts of which something else is known."""
+        keys = {*self.totals, *known}
+        return sorted(f"{a} {c}" for a, c in keys if self.totals.get((a, c), 0) != known.get((a, c), 0))
+
+    def unbalanced(self) -> list[str]:
+        """Return the currencies in which everything together is not 0."""
+        sums: dict[str, int] = defaultdict(int)
+        for (_, currency), total in self.totals.items():
+            sums[str(currency)] += total
+        return sorted(currency for currency, total in sums.items() if total)

@@ -1,0 +1,284 @@
+"""The chain of seals: nothing is left out, and every way of tampering is found and named."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from refpay.clock import SystemClock
+from refpay.ids import mint_id
+from refpay.ledger import sealing
+from refpay.ledger.chain import GENESIS
+from refpay.ledger.repository import post
+from refpay.ledger.sealing import ChainWatch, Sealer
+
+from .books import Ledger, at, capture
+
+EXAMPLES = settings().max_examples // 12
+SLOW = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Between two seals of three entries each, in the middle of which each tampering lies.
+VICTIM: Final = "(SELECT id FROM ledger.entry ORDER BY written_in, id OFFSET 1 LIMIT 1)"
+LAST: Final = "(SELECT id FROM ledger.entry ORDER BY written_in DESC, id DESC LIMIT 1)"
+
+
+async def sealed(ledger: Ledger) -> list[str]:
+    """Post six entries, seal them by threes, and return their ids in order."""
+    entries = [capture(100 + n, n) for n in range(6)]
+    for entry in entries:
+        await ledger.post(entry)
+    assert [await ledger.seal(3) for _ in range(3)] == [3, 3, 0]
+    return [str(entry.id) for entry in entries]
+
+
+async def test_what_is_as_it_was_sealed_has_no_findings(ledger: Ledger) -> None:
+    """The positive twin of every tampering, with what is not sealed yet beside it."""
+    assert (await ledger.verify()).head == f"0:{GENESIS.hex()}"
+    await sealed(ledger)
+    await ledger.post(capture(5, 30))
+    report = await ledger.verify()
+    assert (report.seals, report.entries, report.unsealed, report.findings) == (2, 6, 1, [])
+    assert (await ledger.verify(expected=report.head)).findings == []
+    assert await ledger.seal() == 1
+    assert (await ledger.verify(expected=report.head)).findings == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE ledger.entry SET amounts_minor = '{7,-7}' WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET accounts[2] = 'suspense:thief' WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET currencies = '{USD,USD}' WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET kind = 'reversal' WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET operation_id = gen_random_uuid() WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET payment_id = NULL, kind = 'fee' WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET posted_at = posted_at + '1 us'::interval WHERE id = {victim}",
+         "entry_differs"),
+        ("UPDATE ledger.entry SET accounts = '{}', currencies = '{}', amounts_minor = '{}'"
+         " WHERE id = {victim}", "entry_differs"),
+        ("UPDATE ledger.entry SET accounts[1] = NULL WHERE id = {victim}", "entry_differs"),
+        ("DELETE FROM ledger.entry WHERE id = {victim}", "entry_missing"),
+        ("UPDATE ledger.entry SET written_in = '99999999' WHERE id = {victim}", "entry_missing"),
+    ],
+)  # fmt: skip
+async def test_a_tampered_entry_is_named(ledger: Ledger, statement: str, kind: str) -> None:
+    """Any column of one entry, or all of it: the first finding is of that entry and its seal."""
+    ids = await sealed(ledger)
+    await ledger.book.tamper(statement.replace("{victim}", VICTIM))
+    finding = (await ledger.verify()).findings[0]
+    assert (finding.kind, finding.subject, finding.seq) == (kind, ids[1], 1)
+
+
+async def test_an_added_entry_is_named(ledger: Ledger) -> None:
+    """Inserted where it would have been, with the triggers off."""
+    await sealed(ledger)
+    added = capture(1, 3)
+    await ledger.book.tamper(
+        "INSERT INTO ledger.entry SELECT '" + str(added.id) + "', kind, gen_random_uuid(), payment_id,"
+        f" '{added.posted_at.isoformat()}', written_in, accounts, currencies, amounts_minor"
+        f" FROM ledger.entry WHERE id = {VICTIM}"
+    )
+    assert (await ledger.found())[0] == ("entry_added", str(added.id))
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "subject"),
+    [
+        ("DELETE FROM ledger.seal WHERE seq = 1", "seal_missing", "1"),
+        ("UPDATE ledger.seal SET leaves = set_byte(leaves, 20, 255 - get_byte(leaves, 20)) WHERE seq = 1",
+         "seal_differs", "1"),
+        ("UPDATE ledger.seal SET digest = sha256(digest) WHERE seq = 1", "seal_differs", "1"),
+        ("UPDATE ledger.seal SET through_id = (SELECT min(id::text)::uuid FROM ledger.entry) WHERE seq = 2",
+         "seal_differs", "2"),
+        ("UPDATE ledger.seal SET through_in = '99999999' WHERE seq = 1", "entry_added", None),
+        ("UPDATE ledger.balance SET balance_minor = balance_minor + 1 WHERE account LIKE 'merchant%'",
+         "balance_differs", "merchant_payable:shop EUR"),
+        ("INSERT INTO ledger.balance VALUES ('fee:x', 'EUR', 9, 1)", "balance_differs", "fee:x EUR"),
+        ("DELETE FROM ledger.posted WHERE entry_id = " + LAST, "posted_differs", None),
+        ("INSERT INTO ledger.posted VALUES (gen_random_uuid(), gen_random_uuid())", "posted_differs", None),
+    ],
+)  # fmt: skip
+async def test_tampering_beside_the_entries_is_named(
+    ledger: Ledger, statement: str, kind: str, subject: str | None
+) -> None:
+    """Seals, balances, and what says that an operation was posted."""
+    await sealed(ledger)
+    await ledger.book.tamper(statement)
+    found = await ledger.found()
+    assert found[0][0] == kind
+    assert subject in (None, found[0][1])
+
+
+async def test_a_chain_that_was_made_anew_differs_from_what_was_kept(ledger: Ledger) -> None:
+    """Who rewrites entries, seals and balances alike is found by a head that was kept elsewhere."""
+    await sealed(ledger)
+    head = (await ledger.verify()).head
+    await ledger.book.tamper(
+        f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
+        "DELETE FROM ledger.balance; DELETE FROM ledger.seal",
+        *("SELECT ledger.seal_entries('2026-01-01', 3)",) * 2,
+    )
+    assert await ledger.found() == []
+    assert [one.kind for one in (await ledger.verify(expected=head)).findings] == ["seal_unexpected"]
+
+
+async def test_a_chain_that_was_cut_differs_from_what_was_kept(ledger: Ledger) -> None:
+    """The last seal and its entries gone, without a trace in the database."""
+    ids = await sealed(ledger)
+    head = (await ledger.verify()).head
+    gone = ", ".join(f"'{one}'" for one in ids[3:])
+    await ledger.book.tamper(
+        f"DELETE FROM ledger.entry WHERE id IN ({gone})",
+        f"DELETE FROM ledger.posted WHERE entry_id IN ({gone})",
+        "DELETE FROM ledger.balance; DELETE FROM ledger.seal",
+        "SELECT ledger.seal_entries('2026-01-01', 3)",
+    )
+    assert await ledger.found() == []
+    assert [one.kind for one in (await ledger.verify(expected=head)).findings] == ["seal_unexpected"]
+
+
+async def test_a_late_commit_is_sealed_and_nothing_behind_it_is_first(ledger: Ledger) -> None:
+    """A transaction that began first and commits last: until then nothing after it is sealed."""
+    early, late = capture(1, 0), capture(2, 0)
+    slow = await ledger.book.connect()
+    try:
+        transaction = slow.transaction()
+        await transaction.start()
+        await post(slow, early)  # type: ignore[arg-type]
+        await ledger.post(late)
+        assert await ledger.seal() == 0
+        await transaction.commit()
+    finally:
+        await slow.close()
+    assert await ledger.seal() == 2
+    report = await ledger.verify()
+    assert (report.entries, report.unsealed, report.findings) == (2, 0, [])
+
+
+async def test_two_sealers_do_not_seal_twice(ledger: Ledger) -> None:
+    """At the same instant, over and over."""
+    sealers = [Sealer(ledger.database, clock=SystemClock()) for _ in range(3)]
+    for n in range(5):
+        await ledger.post(*(capture(1 + n, m) for m in range(4)))
+        await asyncio.gather(*(sealer.run_once() for sealer in sealers))
+    report = await ledger.verify()
+    assert (report.entries, report.findings) == (20, [])
+
+
+async def test_a_cluster_whose_transactions_begin_anew_is_refused(ledger: Ledger) -> None:
+    """A dump that was restored elsewhere: what is written now would lie before the last seal."""
+    await sealed(ledger)
+    await ledger.book.tamper("UPDATE ledger.seal SET through_in = '999999999999' WHERE seq = 2")
+    await ledger.post(capture())
+    with pytest.raises(
+        asyncpg.ObjectNotInPrerequisiteStateError, match="transactions are numbered behind seal 2"
+    ):
+        await ledger.seal()
+
+
+@SLOW
+@given(data=st.data())
+async def test_any_history_is_sealed_whole(
+    make_ledger: Callable[[], AbstractAsyncContextManager[Ledger]], data: st.DataObject
+) -> None:
+    """Whatever is posted, rolled back and sealed in whatever runs: every entry once, balances theirs."""
+    steps = data.draw(st.lists(st.sampled_from(("post", "roll back", "seal")), min_size=1, max_size=12))
+    posted = 0
+    async with make_ledger() as ledger:
+        for step in steps:
+            amounts = data.draw(st.lists(st.integers(1, 2**63 - 1), min_size=1, max_size=5))
+            entries = [capture(amount, data.draw(st.integers(-90, 90))) for amount in amounts]
+            if step == "seal":
+                await ledger.seal(data.draw(st.integers(1, 4)))
+                continue
+            if step == "roll back":
+                with pytest.raises(asyncpg.UniqueViolationError):
+                    await ledger.post(*entries, entries[0])
+                continue
+            await ledger.post(*entries)
+            posted += len(entries)
+        report = await ledger.verify()
+        assert (report.entries + report.unsealed, report.findings) == (posted, [])
+        while await ledger.seal(3):
+            pass
+        report = await ledger.verify()
+        assert (report.entries, report.unsealed, report.findings) == (posted, 0, [])
+        if posted:
+            await ledger.book.tamper("UPDATE ledger.entry SET kind = 'fee' WHERE id = " + LAST)
+            assert (await ledger.found())[0][0] == "entry_differs"
+
+
+async def test_the_watch_finds_tampering_and_sees_it_mended(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stretch a round: complete at the end, and what is wrong stays so until it is looked at again."""
+    monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
+    await sealed(ledger)
+    watch = ChainWatch(ledger.database, clock=SystemClock())
+    rounds = [await watch.run_once() for _ in range(3)]
+    assert [(one.findings, one.complete) for one in rounds] == [(0, False), (0, False), (0, True)]
+    await ledger.book.tamper(
+        "CREATE TABLE public.kept AS SELECT * FROM ledger.entry",
+        f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
+    )
+    assert [(await watch.run_once()).findings for _ in range(3)] == [1, 1, 1]
+    await ledger.book.tamper("DELETE FROM ledger.entry", "INSERT INTO ledger.entry SELECT * FROM public.kept")
+    assert [(await watch.run_once()).findings for _ in range(3)] == [0, 0, 0]
+    await ledger.post(capture(5, 9))
+    await ledger.seal()
+    assert [(await watch.run_once()).findings for _ in range(4)] == [0, 0, 0, 0]
+
+
+async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:
+    """Once it has grown and once a minute; `verify` takes what was told as it stands there."""
+
+    class Clock(SystemClock):
+        time = at(0)
+
+        def now(self) -> Any:
+            return self.time
+
+    clock = Clock()
+    sealer = Sealer(ledger.database, clock=clock)
+    with capture_logs() as logs:
+        await sealer.run_once()
+        for minutes in (0, 0.5, 2, 4):
+            await ledger.post(capture(1, minutes))
+            clock.time = at(minutes)
+            await sealer.run_once()
+        clock.time = at(9)
+        await sealer.run_once()
+    heads = [one["head"] for one in logs if one["event"] == "ledger_sealed"]
+    assert [head.partition(":")[0] for head in heads] == ["1", "3", "4"]
+    for head in heads:
+        assert (await ledger.verify(expected=head)).findings == []
+    assert (await ledger.verify(expected=heads[0].replace("1:", "2:"))).findings != []
+
+
+async def test_the_sealer_makes_the_coming_months(ledger: Ledger) -> None:
+    """Once an hour of its own clock, and beside what it seals."""
+
+    class Clock(SystemClock):
+        time = at(0)
+
+        def now(self) -> Any:
+            return self.time
+
+    clock = Clock()
+    sealer = Sealer(ledger.database, clock=clock)
+    assert await sealer.run_once() == 0
+    await ledger.post(capture(1, 0), capture(1, 120))
+    assert await ledger.partitions() == {"entry_2024_03": 1, "entry_2024_04": 1}
+    assert await sealer.run_once() == 2
+    clock.time = at(0) + timedelta(days=130)
+    await sealer.run_once()
+    late = capture(1, 130 * 24 * 60)
+    assert late.id >= mint_id(clock.time - timedelta(days=1))
+    await ledger.post(late)
+    assert "entry_2024_08" in await ledger.partitions()

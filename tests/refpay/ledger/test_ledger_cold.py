@@ -1,0 +1,197 @@
+"""Cold storage: a month leaves whole and proven, can be read and verified there, and comes back."""
+
+import asyncio
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from refpay.ledger import command
+from refpay.ledger.acknowledged import Acknowledgement
+from refpay.ledger.archiving import MonthKept
+from refpay.ledger.cold import ColdFileDamaged, read_month
+from refpay.ledger.repository import read_missing
+
+from .books import Ledger, at, capture
+
+LATER = at(60 * 24 * 40)
+MARCH = "entry_2024_03.jsonl.gz"
+
+
+async def two_months(ledger: Ledger, *, seal: bool = True) -> list[str]:
+    """Post across the end of March, in one seal; return the ids of March."""
+    await ledger.make_partitions(at(0))
+    entries = [capture(10 + n, n) for n in (0, 59, 61, 30, 62)]
+    for entry in entries:
+        await ledger.post(entry)
+    if seal:
+        assert await ledger.seal() == 5
+    return [str(entry.id) for entry in entries if entry.posted_at < at(60)]
+
+
+async def test_a_month_leaves_is_verified_and_comes_back(ledger: Ledger, tmp_path: Path) -> None:
+    """Only what is old enough; the chain holds over both; the rows are the same afterwards."""
+    march = await two_months(ledger)
+    before = await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id")
+    assert await ledger.archive(tmp_path, at(61)) == []
+    assert [(one.name, one.entries) for one in await ledger.archive(tmp_path, LATER)] == [
+        ("entry_2024_03", 3)
+    ]
+    assert await ledger.partitions() == {"entry_2024_04": 2}
+    assert [str(entry.id) for entry in read_month(tmp_path / MARCH)] == march
+    report = await ledger.verify(tmp_path)
+    assert (report.entries, report.unseen, report.findings) == (5, 0, [])
+    report = await ledger.verify()
+    assert (report.entries, report.unseen, report.findings) == (2, 3, [])
+    await ledger.restore(tmp_path, "entry_2024_03")
+    assert await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id") == before
+    report = await ledger.verify()
+    assert (report.entries, report.unseen, report.findings) == (5, 0, [])
+    # And again, as if it had never been back.
+    assert len(await ledger.archive(tmp_path, LATER)) == 1
+    assert (await ledger.verify(tmp_path)).findings == []
+
+
+async def test_a_month_that_is_away_is_not_made_anew_and_takes_nothing(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Its operations are posted, its acknowledgements not missing, and what comes late lies in default."""
+    await ledger.make_partitions(at(0))
+    entry = capture(9, 5)
+    await ledger.post(entry)
+    await ledger.seal()
+    await ledger.archive(tmp_path, LATER)
+    again = capture(9, 6)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await ledger.post(replace(again, operation_id=entry.operation_id))
+    async with ledger.database.transaction() as connection:
+        assert await read_missing(connection, [Acknowledgement.of(entry), Acknowledgement.of(again)]) == [
+            Acknowledgement.of(again)
+        ]
+    await ledger.make_partitions(at(0))
+    await ledger.post(again)
+    assert await ledger.partitions() == {"entry_default": 1}
+    with pytest.raises(asyncpg.CheckViolationError):
+        await ledger.restore(tmp_path, "entry_2024_03")
+    assert await ledger.partitions() == {"entry_default": 1}
+
+
+async def test_what_is_not_sealed_stays(ledger: Ledger, tmp_path: Path) -> None:
+    """Nothing could prove it afterwards."""
+    await two_months(ledger, seal=False)
+    with pytest.raises(MonthKept, match="3 are not"):
+        await ledger.archive(tmp_path, LATER)
+    assert len(await ledger.book.rows("SELECT 1 FROM ledger.entry")) == 5
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger.entry SET amounts_minor = '{1,-1}' WHERE id = {one}",
+        "DELETE FROM ledger.entry WHERE id = {one}",
+        "INSERT INTO ledger.entry SELECT (left(id::text, 35) || 'z')::uuid, kind, gen_random_uuid(),"
+        " payment_id, posted_at, written_in, accounts, currencies, amounts_minor"
+        " FROM ledger.entry WHERE id = {one}",
+    ],
+)
+async def test_what_differs_from_its_seal_stays(ledger: Ledger, tmp_path: Path, statement: str) -> None:
+    """A hand in the books is not tidied away: the month stays, and verify names the entry."""
+    one = f"'{(await two_months(ledger))[1]}'"
+    last = "0" if one.endswith("f'") else "f"
+    await ledger.book.tamper(statement.replace("{one}", one).replace("'z'", f"'{last}'"))
+    with pytest.raises(MonthKept, match="run verify"):
+        await ledger.archive(tmp_path, LATER)
+    assert "entry_2024_03" in await ledger.partitions()
+    assert (await ledger.found()) != []
+
+
+def _edit(file: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    file.write_bytes(gzip.compress(b"".join(change(lines))))
+
+
+def _forge(lines: list[bytes]) -> list[bytes]:
+    """Change an entry, and the trailer with it."""
+    lines[1] = lines[1].replace(b"north", b"south")
+    digest = hashlib.sha256(b"".join(lines[1:-1])).hexdigest()
+    return [*lines[:-1], json.dumps({"entries": len(lines) - 2, "sha256": digest}).encode()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [*lines[:1], *lines[2:]],
+        lambda lines: lines[:-1],
+        lambda lines: [lines[0], lines[1].replace(b"north", b"south"), *lines[2:]],
+        lambda lines: [*lines[:2], *lines[1:]],
+        lambda lines: [lines[0].replace(b"2024_03", b"2024_02"), *lines[1:]],
+        lambda lines: [*lines[:-1], b"{}"],
+        lambda lines: lines[:0],
+        _forge,
+    ],
+)
+async def test_a_damaged_file_is_found_and_not_restored(
+    ledger: Ledger, tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    """Less, more, other, cut off, another month's, and forged with its own digest made anew."""
+    await two_months(ledger)
+    await ledger.archive(tmp_path, LATER)
+    _edit(tmp_path / MARCH, change)
+    assert [kind for kind, _ in await ledger.found(tmp_path)] == ["file_differs"]
+    with pytest.raises(ColdFileDamaged):
+        await ledger.restore(tmp_path, "entry_2024_03")
+    assert await ledger.partitions() == {"entry_2024_04": 2}
+
+
+async def test_bytes_that_are_no_gzip_are_damage(ledger: Ledger, tmp_path: Path) -> None:
+    """Cut in its middle, flipped, or gone."""
+    await two_months(ledger)
+    await ledger.archive(tmp_path, LATER)
+    whole = (tmp_path / MARCH).read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:40] + b"\xff\xff\xff" + whole[43:], b""):
+        (tmp_path / MARCH).write_bytes(content)
+        assert [kind for kind, _ in await ledger.found(tmp_path)] == ["file_differs"]
+    (tmp_path / MARCH).unlink()
+    assert [kind for kind, _ in await ledger.found(tmp_path)] == ["file_differs"]
+
+
+async def test_the_commands_say_what_they_did(
+    ledger: Ledger,
+    tmp_path: Path,
+    secrets_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """archive, read, balances, verify and restore, each by its command line; 1 for a finding."""
+    monkeypatch.setenv("REFPAY_DATABASE_URL", ledger.book.url("refpay_app"))
+    monkeypatch.setenv("REFPAY_SECRETS_FOLDER", str(secrets_folder))
+    march = await two_months(ledger)
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        # It has a loop of its own.
+        status = await asyncio.to_thread(command.main, arguments)
+        return status, capsys.readouterr().out
+
+    cold = ("--folder", str(tmp_path))
+    month = ("--month", "entry_2024_03")
+    assert "entry_2024_03: 3 entries" in (await run("archive", *cold, "--keep-months", "1"))[1]
+    lines = (await run("read", *cold, *month))[1].splitlines()
+    assert [json.loads(line)["id"] for line in lines] == march
+    balances = await run(
+        "balances", *cold, "--as-of", at(60).isoformat(), "--account", "merchant_payable:shop"
+    )
+    assert balances == (0, "merchant_payable:shop EUR -119\n")
+    status, text = await run("verify", *cold, "--json")
+    report = json.loads(text)
+    assert (status, report["entries"], report["findings"]) == (0, 5, [])
+    assert (await run("verify", "--expect", report["head"]))[0] == 0
+    assert "3 entries are back" in (await run("restore", *cold, *month))[1]
+    await ledger.book.tamper(f"DELETE FROM ledger.entry WHERE id = '{march[0]}'")
+    status, text = await run("verify")
+    assert status == 1
+    assert f"entry_missing {march[0]} (seal 1)" in text
