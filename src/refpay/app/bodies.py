@@ -10,6 +10,7 @@ from refpay.app.cursors import PATTERN
 from refpay.audit.events import SubjectKind
 from refpay.money import MAXIMUM_MINOR
 from refpay.payments.model import PaymentStatus
+from refpay.payments.webhooks import EventKind
 
 MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 AmountMinor = Annotated[
@@ -36,10 +37,40 @@ class CaptureBody(_Body):
     amount_minor: AmountMinor | None = None
 
 
+class VoidBody(_Body):
+    """Nothing: what is left of an authorization is released as a whole."""
+
+
 class RefundBody(_Body):
     """A refund of a part of what was captured, or of all."""
 
     amount_minor: AmountMinor
+
+
+class PayoutBody(_Body):
+    """A payout of what the merchant is owed."""
+
+    merchant_reference: MerchantReference
+    amount_minor: AmountMinor
+    currency: Literal["EUR", "USD", "JPY", "KWD"]
+
+
+Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+
+
+class EventBody(_Body):
+    """What a provider tells of an operation, by its `key`, or of a chargeback of that capture, its `movement`."""
+
+    event: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    type: EventKind
+    key: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    kind: Literal["authorize", "capture", "refund", "void", "payout"] | None = None
+    status: Literal["done", "declined", "refused"] | None = None
+    id: Name | None = None
+    decline_code: str | None = None
+    amount: AmountMinor
+    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    movement: Name | None = None
 
 
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -103,7 +134,18 @@ class AuditQuery(_PageQuery):
     """Which audit records."""
 
     subject_kind: SubjectKind | None = None
-    subject_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    subject_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
     actor: Annotated[str | None, Field(min_length=1, max_length=128)] = None
     at_from: Instant | None = None
     at_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+
+
+class BalancesQuery(NoQuery):
+    """Which balances, and of when."""
+
+    as_of: Annotated[
+        Instant | None, Field(description="Of all that was posted until then; now if absent.")
+    ] = None
+    account: Annotated[str | None, Field(min_length=1, max_length=256, description="This one alone.")] = None
+    limit: Annotated[int, Field(ge=1, le=100, description="Accounts of a page.")] = 50
+    after: Annotated[str, Field(max_length=256, description="`next` of the page before.")] = ""

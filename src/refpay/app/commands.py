@@ -36,7 +36,7 @@ async def read_demand(endpoint: Endpoint[G], services: Services, request: Reques
     principal = authenticate(endpoint, services, request)
     traffic = _read_traffic(request, principal) if endpoint.keyed else "live"
     key = _read_key(request) if endpoint.keyed else ""
-    content = _parse(request, await request.body()) if endpoint.changes_state else _parse_query(request)
+    content = parse_body(request, await request.body()) if endpoint.changes_state else _parse_query(request)
     refuse_card_data(content, "body" if endpoint.changes_state else "query")
     try:
         given = endpoint.takes.model_validate(content)
@@ -84,7 +84,8 @@ def _read_key(request: Request) -> str:
     return given[0]
 
 
-def _parse(request: Request, raw: bytes) -> dict[str, Any]:
+def parse_body(request: Request, raw: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body; raises MediaTypeRefused or RequestMalformed."""
     if not raw:
         return {}
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

@@ -26,10 +26,10 @@ from refpay.app.errors import (
 from refpay.app.services import Services
 from refpay.db.errors import DatabaseUnavailable
 from refpay.errors import InvariantViolation, RefpayError
-from refpay.identity.errors import CredentialRefused, ScopeMissing
+from refpay.identity.errors import CredentialRefused, ScopeMissing, SignatureRefused, SignatureReplayed
 from refpay.identity.principals import Scope
 from refpay.payments.claims import Command, Reply
-from refpay.payments.errors import KeyReused
+from refpay.payments.errors import KeyExpired, KeyReused
 
 G = TypeVar("G", bound=BaseModel)
 Problem = type[RefpayError]
@@ -161,9 +161,11 @@ def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
         yield from (RateLimited, DatabaseUnavailable)
     if endpoint.auth is Auth.BEARER:
         yield CredentialRefused
+    if endpoint.auth is Auth.SIGNATURE:
+        yield from (SignatureRefused, SignatureReplayed)
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
-    if endpoint.changes_state and endpoint.auth is Auth.BEARER:
+    if endpoint.changes_state and endpoint.auth in (Auth.BEARER, Auth.SIGNATURE):
         yield from (RequestMalformed, MediaTypeRefused)
     if endpoint.keyed:
-        yield from (IdempotencyKeyMissing, IdempotencyKeyInvalid, KeyReused, TrafficInvalid)
+        yield from (IdempotencyKeyMissing, IdempotencyKeyInvalid, KeyReused, KeyExpired, TrafficInvalid)

@@ -22,7 +22,9 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.identity.principals import Principals
+from refpay.identity.signing import SignatureVerifier
 from refpay.identity.token_desk import TokenDesk
+from refpay.ledger.balances import Balances
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.approving import Approving
@@ -35,6 +37,7 @@ from refpay.operations.settlements import Settlements
 from refpay.payments.approvals import require_approval
 from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
+from refpay.payments.webhooks import Webhooks
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
 from refpay.runtime import App, listen, serve
@@ -76,7 +79,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 clock=clock,
                 journal=journal,
                 screening=Screening(settings.risk),
-                approve=require_approval(settings.payout_alone_max_minor),
+                approve=require_approval(database, settings.payout_alone_max_minor),
             )
             services = Services(
                 description=json.dumps(describe(SERVED)).encode(),
@@ -87,6 +90,14 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 rates=Rates(settings.rates, clock.monotonic),
                 payments=payments,
                 listing=Listing(database),
+                balances=Balances(database),
+                webhooks=Webhooks(payments.settler, clock=clock),
+                verifiers={
+                    name: SignatureVerifier(
+                        name, settings.secrets_folder / f"webhook_{name}.json", database, clock
+                    )
+                    for name in providers
+                },
                 trail=Trail(database),
                 routing=Routing(database, clock=clock),
                 card_ranges=CardRanges(database, settings.risk, clock=clock),

@@ -4,18 +4,27 @@ import json
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.app.bodies import AuthorizeBody, CaptureBody, NoQuery, PaymentsQuery, RefundBody
+from refpay.app.bodies import (
+    AuthorizeBody,
+    CaptureBody,
+    NoQuery,
+    PaymentsQuery,
+    PayoutBody,
+    RefundBody,
+    VoidBody,
+)
 from refpay.app.contract import Demand, Endpoint, Problems, Routes
 from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.app.services import Services
-from refpay.app.views import PaymentsView, PaymentView
+from refpay.app.views import PaymentsView, PaymentView, PayoutView
 from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
 from refpay.payments.answers import describe_payment
 from refpay.payments.claims import Reply
 from refpay.payments.errors import (
     AmountExceeded,
+    ApprovalNeeded,
     KeyInFlight,
     OperationInFlight,
     Overloaded,
@@ -25,7 +34,7 @@ from refpay.payments.errors import (
     StateRefused,
 )
 from refpay.payments.listing import Filter
-from refpay.payments.model import Order
+from refpay.payments.model import Order, PayoutOrder
 from refpay.providers.errors import CircuitOpened, NoProviderAvailable, ProviderRefused
 from refpay.risk.errors import RiskBlocked, RiskUnavailable
 
@@ -42,7 +51,7 @@ _FOLLOWING: Final[Problems] = (
 
 
 def _audited(kind: str) -> tuple[str, ...]:
-    outcomes = ("begun", "succeeded", "declined", "failed", "indeterminate", "contradicted")
+    outcomes = ("begun", "taken_over", "succeeded", "declined", "failed", "indeterminate", "contradicted")
     return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed")
 
 
@@ -79,9 +88,26 @@ async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
     )
 )
 async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
-    """Capture an authorization, all of it if no amount is given."""
+    """Capture a part of an authorization, all that is left of it if no amount is given."""
     payment_id = _read_id(demand)
     return await services.payments.capture(demand.command, payment_id, demand.given.amount_minor)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payments/{payment_id}/void",
+        VoidBody,
+        {200: PaymentView, 202: PaymentView},
+        scopes=(Scope.PAYMENTS_VOID,),
+        audit=_audited("void"),
+        problems=_FOLLOWING,
+        measured_as="void",
+    )
+)
+async def void(services: Services, demand: Demand[VoidBody]) -> Reply:
+    """Release all that is left of an authorization."""
+    return await services.payments.void(demand.command, _read_id(demand))
 
 
 @routes.serve(
@@ -99,6 +125,25 @@ async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
 async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
     """Refund a part of what was captured; refunds together never exceed it."""
     return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/payouts",
+        PayoutBody,
+        {201: PayoutView, 202: PayoutView},
+        scopes=(Scope.PAYOUTS_CREATE,),
+        audit=(*_audited("payout")[:-1], "approval.requested", "approval.used"),
+        problems=(*_CALLING, NoProviderAvailable, AmountExceeded, ApprovalNeeded, ProviderDeclined),
+        measured_as="payout",
+    )
+)
+async def pay_out(services: Services, demand: Demand[PayoutBody]) -> Reply:
+    """Pay the merchant a part of what it is owed. 403 `approval_needed`: ask again once it is approved."""
+    body = demand.given
+    money = Money(body.amount_minor, Currency(body.currency))
+    return await services.payments.payout(demand.command, PayoutOrder(body.merchant_reference, money))
 
 
 @routes.serve(

@@ -7,7 +7,6 @@ from refpay.app.contract import Problem
 from refpay.app.endpoints import SERVED
 from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
 from refpay.errors import StartRefused
-from refpay.identity.errors import SignatureRefused, SignatureReplayed
 from refpay.providers.errors import ProviderSilent
 from refpay.providers.reports import ReportInvalid, ReportReplayed
 from refpay.risk.errors import RiskSilent
@@ -18,8 +17,6 @@ NEVER_ANSWERED: Final[Mapping[Problem, str]] = {
     StartRefused: "said on stderr, and nothing is served",
     ProviderSilent: "becomes an outcome that is not known yet, 202",
     RiskSilent: "the authorization goes on without an assessment",
-    SignatureRefused: "no endpoint takes signed requests yet",
-    SignatureReplayed: "no endpoint takes signed requests yet",
     ReportInvalid: "met by the worker alone",
     ReportReplayed: "met by the worker alone",
 }

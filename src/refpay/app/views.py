@@ -63,6 +63,8 @@ class ListedPaymentView(_View):
     currency: Currency
     captured_minor: int
     refunded_minor: int
+    released_minor: int
+    charged_back_minor: int
     provider: Provider
     created_at: datetime
 
@@ -73,10 +75,38 @@ class PaymentView(ListedPaymentView):
     operations: list[OperationView]
 
 
+class PayoutView(_View):
+    """Money on its way to a merchant, or there; the amount is in minor units of its currency."""
+
+    id: UUID
+    merchant_reference: str
+    status: OperationStatus
+    amount_minor: int
+    currency: Currency
+    provider: Provider
+    created_at: datetime
+
+
 class PaymentsView(_View):
     """A page, newest first; without `next` it is the last, and a short one may still have a next."""
 
     payments: list[ListedPaymentView]
+    next: str | None
+
+
+class BalanceView(_View):
+    """What an account comes to in a currency, in minor units, debit positive."""
+
+    account: str
+    currency: Currency
+    balance_minor: int
+
+
+class BalancesView(_View):
+    """A page in the order of accounts; without `next` it is the last."""
+
+    as_of: datetime | None
+    balances: list[BalanceView]
     next: str | None
 
 

@@ -12,6 +12,7 @@ class SubjectKind(StrEnum):
     """What can change."""
 
     PAYMENT = "payment"
+    PAYOUT = "payout"
     OPERATION = "operation"
     PROVIDER = "provider"
     CARD_RANGE = "card_range"

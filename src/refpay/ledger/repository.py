@@ -51,6 +51,18 @@ _BALANCES: Final = """
     )
     SELECT account, currency, sum(balance_minor) AS balance_minor FROM part GROUP BY account, currency
 """
+_ACCOUNTS: Final = """
+    SELECT account FROM (
+        (SELECT DISTINCT account FROM ledger.balance WHERE account > $1 ORDER BY account LIMIT $2)
+        UNION
+        SELECT account FROM ledger.line
+        WHERE (written_in, entry_id) > (
+              coalesce((SELECT through_in FROM ledger.seal ORDER BY seq DESC LIMIT 1), '0'),
+              coalesce((SELECT through_id FROM ledger.seal ORDER BY seq DESC LIMIT 1),
+                       '00000000-0000-0000-0000-000000000000'))
+          AND account > $1) AS known
+    ORDER BY account LIMIT $2
+"""
 _ARCHIVED: Final = """
     SELECT name FROM ledger.archive
     WHERE restored_at IS NULL AND end_id > ledger.first_id($1) ORDER BY name LIMIT 1
@@ -88,6 +100,11 @@ async def read_missing(connection: Connection, asked: Sequence[Acknowledgement])
         [one.lines for one in asked],
     )
     return [asked[row["place"] - 1] for row in rows]
+
+
+async def read_accounts(connection: Connection, *, after: str, limit: int) -> list[str]:
+    """Return the names of accounts that were ever moved, in their order."""
+    return [row["account"] for row in await connection.fetch(_ACCOUNTS, after, limit)]
 
 
 async def read_balances(

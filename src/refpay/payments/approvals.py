@@ -1,20 +1,52 @@
 """Where a second person's word is needed before money leaves."""
 
 from datetime import datetime
+from typing import Final
 
-from refpay.db.pool import Connection
+from refpay.audit.events import SubjectKind
+from refpay.db.pool import Connection, Database
+from refpay.identity import approvals
+from refpay.identity.approvals import Asker, Wish
 from refpay.payments.claims import Command
 from refpay.payments.errors import ApprovalNeeded
 from refpay.payments.intents import Approve
 from refpay.payments.model import PayoutOrder
 
+PAYOUT_ALONE_MINOR: Final = 1_000_000
 
-def require_approval(above_minor: int) -> Approve:
-    """Return what refuses payouts over a limit in minor units, for nobody else has approved them."""
 
-    async def approve(_connection: Connection, _command: Command, order: PayoutOrder, _now: datetime) -> None:
+def require_approval(database: Database, above_minor: int) -> Approve:
+    """Return what refuses payouts over a limit in minor units until a second person has approved them.
+
+    An approval is used up in the payout's own transaction. What is asked for has to outlast the refusal, so
+    it is written in another one, of `database`.
+    """
+
+    async def approve(connection: Connection, command: Command, order: PayoutOrder, now: datetime) -> None:
         amount = order.money.amount_minor
-        if amount > above_minor:
-            raise ApprovalNeeded(f"amount_minor is {amount}, allowed alone: {above_minor}")
+        if amount <= above_minor:
+            return
+        asker, wish = Asker(command.principal.name, command.correlation_id, now), _wish(command, order)
+        found = await approvals.find_open(connection, wish, asker)
+        if found is not None and await approvals.use(connection, found, wish, asker):
+            return
+        if found is None or not found.awaits(wish):
+            async with database.transaction() as own:
+                found = await approvals.ask(own, wish, asker, reason=f"payout {order.merchant_reference}")
+        raise ApprovalNeeded(
+            f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
+            f" {found.id}"
+        )
 
     return approve
+
+
+def _wish(command: Command, order: PayoutOrder) -> Wish:
+    content = {
+        "merchant_reference": order.merchant_reference,
+        "amount_minor": order.money.amount_minor,
+        "currency": order.money.currency,
+    }
+    # The merchant and its reference name a payout before it is there.
+    subject = f"{command.principal.name}/{order.merchant_reference}"
+    return Wish("payouts.create", SubjectKind.PAYOUT, subject, content)

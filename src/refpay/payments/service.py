@@ -17,7 +17,7 @@ from refpay.ledger.journal import Journal
 from refpay.measures import Measures
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, refusal_answer, subject_body
-from refpay.payments.approvals import require_approval
+from refpay.payments.approvals import PAYOUT_ALONE_MINOR, require_approval
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import KeyExpired, KeyInFlight, KeyReused, Overloaded, PaymentUnknown
 from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding, judge
@@ -36,7 +36,6 @@ from refpay.settings import RiskSettings, Settings
 IN_FLIGHT_MAXIMUM: Final = 512
 _LOG: Final = structlog.get_logger()
 _SCREENING: Final = Screening(RiskSettings())
-_ALONE: Final = require_approval(1_000_000)
 
 Plan = Callable[[Planner], Awaitable[Intent]]
 
@@ -85,7 +84,7 @@ class Payments:
         clock: Clock,
         journal: Journal | None = None,
         screening: Screening = _SCREENING,
-        approve: Approve = _ALONE,
+        approve: Approve | None = None,
     ) -> None:
         self._database = database
         self._screening = screening
@@ -93,7 +92,7 @@ class Payments:
         self._quick = QuickBeginning(
             database, providers, deadlines=deadlines, screening=screening, clock=clock
         )
-        self._approve = approve
+        self._approve = approve or require_approval(database, PAYOUT_ALONE_MINOR)
         self._providers = providers
         self._deadlines = deadlines
         self._measures = measures

@@ -9,7 +9,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-SCRIPTS = ("payments", "carried_over", "claims", "outbox", "reconciliation", "oracle", "privileges")
+SCRIPTS = ("payments", "carried_over", "claims", "audit", "outbox", "reconciliation", "oracle", "privileges")
 
 
 def upgrade() -> None:

@@ -1,0 +1,68 @@
+"""What providers tell by themselves, signed; each event changes something once, however often it comes."""
+
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+from moneypath.telemetry import correlation
+from refpay.app.bodies import EventBody
+from refpay.app.card_data import refuse_card_data
+from refpay.app.commands import parse_body
+from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Routes, Waived
+from refpay.app.identity_routes import read_signed
+from refpay.app.services import Services
+from refpay.identity.errors import SignatureRefused
+from refpay.identity.principals import Principal
+from refpay.operations.routing import ProviderUnknown
+from refpay.payments.claims import Command
+from refpay.payments.errors import EventInvalid, OperationInFlight
+from refpay.payments.model import OperationKind
+from refpay.payments.webhooks import read_event
+
+routes: Final = Routes()
+# What a provider's word may do to operations, and to those that it begins.
+_ENDS: Final = ("begun", "succeeded", "declined", "failed", "contradicted")
+
+
+async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Request) -> Demand[Any]:
+    """Return what a provider has signed; raises whatever keeps it from being taken."""
+    provider = request.path_params["provider"]
+    verifier = services.verifiers.get(provider)
+    if verifier is None:
+        services.rates.take_stranger()
+        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(services.verifiers))}")
+    try:
+        body = await read_signed(request, verifier)
+    except SignatureRefused:
+        services.rates.take_stranger()
+        raise
+    sender = f"provider:{provider}"
+    services.rates.take(sender)
+    content = parse_body(request, body)
+    refuse_card_data(content, "body")
+    nobody = Command(Principal(sender, frozenset()), "", b"", correlation.current() or "", "live")
+    return Demand(nobody, request.path_params, content)
+
+
+@routes.serve(
+    Endpoint(
+        "POST",
+        "/v1/webhooks/{provider}",
+        EventBody,
+        {204: None},
+        auth=Auth.SIGNATURE,
+        scopes=Waived("a provider's key is good for its own events and nothing else"),
+        idempotency=Idempotency.EVENT_ID,
+        audit=(
+            *(f"{kind}.{end}" for kind in OperationKind for end in _ENDS),
+            "payment.changed",
+            "event.unmatched",
+        ),
+        problems=(ProviderUnknown, EventInvalid, OperationInFlight),
+    ),
+    read=read_webhook,
+)
+async def take_event(services: Services, demand: Demand[Any]) -> Response:
+    """Take a provider's event, in whatever order and however often it comes."""
+    await services.webhooks.apply(demand.path["provider"], read_event(demand.given))
+    return Response(status_code=204)
