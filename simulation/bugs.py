@@ -11,9 +11,9 @@ from refpay.db.errors import CommitOutcomeUnknown
 from refpay.ids import mint_id
 from refpay.ledger import entries
 from refpay.ledger import repository as ledger_repository
-from refpay.payments import claims_repository, intents, repository, service, settling
+from refpay.payments import claims_repository, intents, quick, repository, service, settling
 from refpay.payments.findings import NOT_DONE
-from refpay.payments.model import OperationStatus
+from refpay.payments.model import OperationKind, OperationStatus
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.providers.errors import ProviderSilent
@@ -97,15 +97,14 @@ def silence_means_unknown() -> list[Swap]:
 @bug
 def judged_while_it_is_sent() -> list[Swap]:
     """The worker asks, and believes "there is no such key", while the request may still be on its way."""
-    plan = intents.Planner.__init__
+    intend = intents.Draft.intent
 
-    def hasty(
-        self: Any, connection: Any, command: Any, number: Any, now: Any, deadlines: Any, *rest: Any
-    ) -> None:
-        soon = replace(deadlines, call=timedelta(milliseconds=1), settle=timedelta(milliseconds=2))
-        plan(self, connection, command, number, now, soon, *rest)
+    def hasty(self: intents.Draft, *rest: Any, **options: Any) -> intents.Intent:
+        found = intend(self, *rest, **options)
+        soon = dict.fromkeys(("lease_until", "call_deadline", "settle_after", "next_query_at"), self.now)
+        return replace(found, operation=replace(found.operation, **soon))
 
-    return [(intents.Planner, "__init__", hasty)]
+    return [(intents.Draft, "intent", hasty)]
 
 
 @bug
@@ -117,7 +116,7 @@ def check_then_act() -> list[Swap]:
 @bug
 def refund_is_not_reserved() -> list[Swap]:
     """Two refunds on their way do not know of each other."""
-    return [(intents, "_reserve", lambda payment, _amount: payment)]
+    return [(intents, "reserve", lambda payment, _kind, _amount: payment)]
 
 
 @bug
@@ -129,7 +128,11 @@ def reservation_is_kept() -> list[Swap]:
         moved = move(payment, operation)
         if operation.status is OperationStatus.SUCCEEDED:
             return moved
-        return replace(moved, refund_reserved_minor=payment.refund_reserved_minor)
+        return replace(
+            moved,
+            refund_reserved_minor=payment.refund_reserved_minor,
+            capture_reserved_minor=payment.capture_reserved_minor,
+        )
 
     return [(settling, "move", kept)]
 
@@ -139,16 +142,16 @@ def one_leg() -> list[Swap]:
     """An entry is posted with one of its lines."""
     post = ledger_repository.post
 
-    async def halved(connection: Any, entry: Any) -> None:
-        await post(connection, replace(entry, lines=entry.lines[:1]))
+    async def halved(connection: Any, *posted: Any) -> None:
+        await post(connection, *(replace(one, lines=one.lines[:1]) for one in posted))
 
-    return [(settling, "post", halved)]
+    return [(settling, "post", halved), (quick, "post", halved)]
 
 
 @bug
 def no_entry() -> list[Swap]:
     """Money moves and nothing is posted."""
-    return [(settling, "post", _nothing)]
+    return [(settling, "post", _nothing), (quick, "post", _nothing)]
 
 
 @bug
@@ -156,14 +159,13 @@ def float_amounts() -> list[Swap]:
     """Amounts go through a float on their way to the ledger."""
     post = ledger_repository.post
 
-    async def rounded(connection: Any, entry: Any) -> None:
-        lines = tuple(
-            replace(line, amount_minor=max(-(2**63), min(2**63 - 1, int(float(line.amount_minor)))))
-            for line in entry.lines
-        )
-        await post(connection, replace(entry, lines=lines))
+    def through_float(line: Any) -> Any:
+        return replace(line, amount_minor=max(-(2**63), min(2**63 - 1, int(float(line.amount_minor)))))
 
-    return [(settling, "post", rounded)]
+    async def rounded(connection: Any, *posted: Any) -> None:
+        await post(connection, *(replace(one, lines=tuple(map(through_float, one.lines))) for one in posted))
+
+    return [(settling, "post", rounded), (quick, "post", rounded)]
 
 
 @bug
@@ -173,7 +175,7 @@ def refund_adds() -> list[Swap]:
     def added(movement: Any, now: Any) -> Any:
         return replace(entries.capture_entry(movement, now), kind=entries.EntryKind.REVERSAL)
 
-    return [(settling, "refund_entry", added)]
+    return [(settling, "_ENTRIES", {**settling._ENTRIES, OperationKind.REFUND: added})]
 
 
 @bug
@@ -181,10 +183,16 @@ def one_currency() -> list[Swap]:
     """Everything is posted in euros."""
     post = ledger_repository.post
 
-    async def in_euros(connection: Any, entry: Any) -> None:
-        await post(connection, replace(entry, currency="EUR"))
+    async def in_euros(connection: Any, *posted: Any) -> None:
+        await post(
+            connection,
+            *(
+                replace(one, lines=tuple(replace(line, currency="EUR") for line in one.lines))
+                for one in posted
+            ),
+        )
 
-    return [(settling, "post", in_euros)]
+    return [(settling, "post", in_euros), (quick, "post", in_euros)]
 
 
 @bug
@@ -196,7 +204,11 @@ def fingerprint_is_skipped() -> list[Swap]:
         found = await claim(connection, command, **rest)
         return found and replace(found, fingerprint=command.fingerprint)
 
-    return [(claims_repository, "claim", trusting)]
+    async def trusting_all(connection: Any, commands: Any) -> Any:
+        found = await claims_repository.read_claims(connection, commands)
+        return {place: replace(one, fingerprint=commands[place].fingerprint) for place, one in found.items()}
+
+    return [(claims_repository, "claim", trusting), (quick, "read_claims", trusting_all)]
 
 
 @bug
@@ -247,7 +259,7 @@ def settled_twice() -> list[Swap]:
 @bug
 def lost_commit_is_done_anew() -> list[Swap]:
     """A COMMIT that was not answered is taken for one that did not happen."""
-    begin = Payments._begin_once
+    begin = Payments._begin
 
     async def anew(self: Payments, command: Any, *rest: Any) -> Any:
         try:
@@ -255,14 +267,14 @@ def lost_commit_is_done_anew() -> list[Swap]:
         except CommitOutcomeUnknown:
             return await begin(self, replace(command, key=f"{command.key}-anew"), *rest)
 
-    return [(Payments, "_begin_once", anew)]
+    return [(Payments, "_begin", anew)]
 
 
 @bug
 def started_is_forgotten() -> list[Swap]:
     """Nobody asks about what was begun by a process that died."""
-    due = repository._DUE.replace("'started', 'indeterminate'", "'indeterminate'")
-    return [(repository, "_DUE", due)]
+    due = repository._TAKE_DUE.replace("'started', 'indeterminate'", "'indeterminate'")
+    return [(repository, "_TAKE_DUE", due)]
 
 
 @bug
@@ -279,12 +291,12 @@ def sent_after_the_deadline() -> list[Swap]:
 @bug
 def asks_about_another_key() -> list[Swap]:
     """The worker asks the provider by our id and not by the provider's key."""
-    ask = Resolver._ask
+    find_out = Resolver._find_out
 
     async def confused(self: Resolver, operation: Any) -> Any:
-        return await ask(self, replace(operation, provider_key=operation.id))
+        return await find_out(self, replace(operation, provider_key=operation.id))
 
-    return [(Resolver, "_ask", confused)]
+    return [(Resolver, "_find_out", confused)]
 
 
 @bug

@@ -18,6 +18,8 @@ from refpay.payments.service import Payments
 from simulation.world import Process, Unreachable, World
 
 _ATTEMPTS_MOST: Final = 60
+# A client that is gone leaves what it began to the worker.
+_GIVES_UP: Final = 0.1
 # Small, beyond what a float holds exactly, and the edges.
 _AMOUNTS: Final = (1, 2, 999, 10_00, 2**53 + 1, 2**62 + 3, MAXIMUM_MINOR)
 _ACCEPTED: Final = 202
@@ -66,7 +68,8 @@ class Merchant:
         payment = next((one for one in map(_payment_of, answers) if one is not None), None)
         if payment is None:
             return
-        await asyncio.gather(*(self._capture(payment, amount) for _ in range(draw.choice((1, 1, 2)))))
+        captures = [self._capture(payment, amount) for _ in range(draw.choice((0, 1, 1, 2, 3)))]
+        await asyncio.gather(*captures, *([self._void(payment)] if draw.random() < 0.25 else []))
         await asyncio.gather(*(self._refund(payment, amount) for _ in range(draw.choice((0, 1, 2, 3)))))
 
     async def _capture(self, payment: UUID, amount: int) -> None:
@@ -77,6 +80,12 @@ class Merchant:
 
         key = self._key("capture")
         await asyncio.gather(*(self.ask(key, capture) for _ in range(self.world.random.choice((1, 1, 2)))))
+
+    async def _void(self, payment: UUID) -> None:
+        async def void(payments: Payments, command: Command) -> Any:
+            return await payments.void(command, payment)
+
+        await self.ask(self._key("void"), void)
 
     async def _refund(self, payment: UUID, amount: int) -> None:
         part = self.world.random.choice((max(1, amount // 3), max(1, amount // 2), amount))
@@ -98,16 +107,18 @@ class Merchant:
         await self._ask_once(key, authorize, "something else")
 
     async def ask(self, key: str, send: Send) -> StoredAnswer | None:
-        """Ask until there is an answer for good; the same key always gets the same one."""
+        """Ask until there is an answer for good, or be gone; the same key always gets the same answer."""
         self.asked[key] = send
-        for attempt in range(_ATTEMPTS_MOST):
+        attempts = 1 if self.world.chance(_GIVES_UP) else _ATTEMPTS_MOST
+        for attempt in range(attempts):
             await self.world.turn(f"client: {key}")
             answer = await self._ask_once(key, send, key)
             if answer is not None:
                 self._keep(key, answer)
                 return answer
             await asyncio.sleep(self.world.random.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
-        self.world.fail(f"{key} has no answer after {_ATTEMPTS_MOST} attempts")
+        if attempts == _ATTEMPTS_MOST:
+            self.world.fail(f"{key} has no answer after {_ATTEMPTS_MOST} attempts")
         return None
 
     async def _ask_once(self, key: str, send: Send, body: str) -> StoredAnswer | None:

@@ -1,8 +1,10 @@
 """One history: boots the processes, lets the merchants shop in bad weather, heals, and compares the books."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -17,6 +19,7 @@ from refpay.payments.intents import Deadlines
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
+from refpay.payments.upkeep import Upkeep
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
 from simulation.clients import Merchant
@@ -26,9 +29,14 @@ from simulation.pool import Connections, SimulatedPool
 from simulation.provider import Book, SimulatedProvider
 from simulation.world import Process, Violation, World
 
-_DEADLINES: Final = Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
-_SETTLE_SECONDS: Final = 0.5
 _PROVIDERS: Final = ("north", "south")
+_DEADLINES: Final = dict.fromkeys(
+    _PROVIDERS, Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+)
+_SETTLE_SECONDS: Final = 0.5
+# Less than a clock may jump, more than any history lasts without.
+_LIFETIME: Final = timedelta(minutes=30)
+_RETENTION: Final = timedelta(days=365)
 # Virtual: far more than the longest pause between two questions to a provider.
 _CONVERGE_SECONDS: Final = 120
 _LOOK_SECONDS: Final = 5
@@ -53,10 +61,10 @@ class _Clock:
 
 
 class _Ids:
-    """Stands for `secrets` where ids are minted: the same seed, the same ids."""
+    """Stands for `os` where ids are minted: the same seed, the same ids."""
 
     def __init__(self, seed: int) -> None:
-        self.randbits = Random(seed ^ 0x5EED).getrandbits  # noqa: S311
+        self.urandom = Random(seed ^ 0x5EED).randbytes  # noqa: S311
 
 
 class Simulator:
@@ -75,7 +83,7 @@ class Simulator:
         loop = self._loop
         loop.run_until_complete(self._connections.fill(4))
         world = World(seed, loop, self._oracle)
-        vars(refpay.ids)["secrets"] = _Ids(seed)
+        vars(refpay.ids)["os"] = _Ids(seed)
         history = loop.create_task(self._live(world))
         with world.running(history.cancel):
             try:
@@ -96,9 +104,10 @@ class Simulator:
 
         def boot_api(process: Process) -> None:
             providers = {book.name: self._resilient(book, process, clock) for book in books}
-            memory["payments"] = Payments(
+            payments = memory["payments"] = Payments(
                 self._database(process), providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
             )
+            process.on_kill.append(partial(_end_batches, payments))
 
         def boot_worker(process: Process) -> None:
             database = self._database(process)
@@ -109,7 +118,9 @@ class Simulator:
             resolver = Resolver(
                 database, providers, settler=settler, clock=clock, pause_seconds=_SETTLE_SECONDS
             )
-            process.spawn(_repeat(world, resolver))
+            upkeep = Upkeep(database, clock, _LIFETIME, _RETENTION)
+            process.spawn(_repeat(world, resolver.run_once))
+            process.spawn(_repeat(world, upkeep.expire))
 
         api, worker = Process(world, "api", boot_api), Process(world, "worker", boot_worker)
         name = f"merchant-{world.seed}"
@@ -124,8 +135,11 @@ class Simulator:
             await asyncio.sleep(_LOOK_SECONDS)
             if not self._oracle.unresolved(name):
                 break
+        # Before anybody asks again: what was begun has its end although its client has gone.
+        self._oracle.check(world, name, books, ended=True)
         await merchant.ask_all_again()
         self._oracle.check(world, name, books, ended=True)
+        self._oracle.retire(name)
 
     def _database(self, process: Process) -> Database:
         return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]
@@ -166,10 +180,17 @@ class _Closed:
         """Take every call."""
 
 
-async def _repeat(world: World, resolver: Resolver) -> None:
+def _end_batches(payments: Payments) -> None:
+    """Batches belong to no request, and so to no task that dies with the process."""
+    for batcher in (payments._quick._batcher, payments.settler._quick._batcher):
+        for task in (*batcher._tasks,):
+            task.cancel()
+
+
+async def _repeat(world: World, once: Callable[[], Awaitable[object]]) -> None:
     while True:
         try:
-            await resolver.run_once()
+            await once()
         except Exception as problem:  # noqa: BLE001 - the worker's loop outlives a round; the oracle sees what it left
             world.note(f"worker: a round failed: {type(problem).__name__}")
         await asyncio.sleep(_SETTLE_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
+from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.providers.port import CallKind
 from simulation.provider import Book, Effect
 from simulation.world import World
@@ -14,12 +15,8 @@ from simulation.world import World
 _OPERATIONS: Final = """
     SELECT operation.id, operation.payment_id, operation.kind, operation.status, operation.amount_minor,
            operation.provider_key, payment.provider, payment.currency, payment.merchant_reference,
-           claimed.response_status AS answered,
-           (SELECT count(*) FROM ledger.entry WHERE entry.operation_id = operation.id
-                AND entry.kind IN ('posting', 'reversal')) AS entries,
-           (SELECT coalesce(sum(line.amount_minor), 0) FROM ledger.entry JOIN ledger.line
-                ON line.entry_id = entry.id AND line.account = 'merchant_payable:' || payment.merchant
-                AND line.currency = payment.currency WHERE entry.operation_id = operation.id) AS owed,
+           claimed.key AS claim, claimed.response_status AS answered, posted.kind AS posted,
+           coalesce(posted.owed, 0) AS owed, coalesce(posted.held, 0) AS held,
            (SELECT count(*) FROM audit.event WHERE subject_kind = 'operation'
                 AND subject_id = operation.id::text AND action = operation.kind || '.begun') AS begun,
            (SELECT count(*) FROM audit.event WHERE subject_kind = 'operation'
@@ -29,18 +26,37 @@ _OPERATIONS: Final = """
            (SELECT count(*) FROM outbox.event WHERE event.operation_id = operation.id) AS told
     FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
     LEFT JOIN payments.idempotency_key AS claimed ON claimed.operation_id = operation.id
+    LEFT JOIN LATERAL (
+        SELECT string_agg(DISTINCT line.kind, '+') AS kind,
+               sum(line.amount_minor) FILTER (WHERE line.account = 'merchant_payable:' || payment.merchant
+                   AND line.currency = payment.currency) AS owed,
+               sum(line.amount_minor) FILTER (WHERE line.account = 'hold_receivable:' || payment.provider
+                   AND line.currency = payment.currency) AS held
+        FROM ledger.posted JOIN ledger.line ON line.entry_id = posted.entry_id
+        WHERE posted.operation_id = operation.id AND line.operation_id = operation.id) AS posted ON true
     WHERE payment.merchant = %(merchant)s
 """
 _PAYMENTS: Final = """
-    SELECT id, status, amount_minor, captured_minor, refunded_minor, refund_reserved_minor
+    SELECT id, status, amount_minor, captured_minor, capture_reserved_minor, refunded_minor,
+           refund_reserved_minor, released_minor
     FROM payments.payment WHERE merchant = %(merchant)s
 """
 _UNBALANCED: Final = """
-    SELECT entry.id FROM payments.payment JOIN ledger.entry ON entry.payment_id = payment.id
-    JOIN ledger.line ON line.entry_id = entry.id WHERE payment.merchant = %(merchant)s
-    GROUP BY entry.id, line.currency HAVING sum(line.amount_minor) <> 0
+    SELECT line.entry_id AS id
+    FROM payments.payment JOIN payments.operation ON operation.payment_id = payment.id
+    JOIN ledger.posted ON posted.operation_id = operation.id
+    JOIN ledger.line ON line.entry_id = posted.entry_id WHERE payment.merchant = %(merchant)s
+    GROUP BY line.entry_id, line.currency HAVING sum(line.amount_minor) <> 0
 """
 _FINAL: Final = ("succeeded", "declined", "failed")
+# What is posted for what is done.
+_POSTED: Final = {
+    "authorize": "hold",
+    "capture": "posting",
+    "void": "release",
+    "expiry": "release",
+    "refund": "reversal",
+}
 
 
 class Oracle:
@@ -71,6 +87,13 @@ class Oracle:
         """Return whether an operation has no end yet."""
         return any(row["status"] not in _FINAL for row in self._rows(_OPERATIONS, {"merchant": merchant}))
 
+    def retire(self, merchant: str) -> None:
+        """Let no later history's worker take what is still held for old enough to expire."""
+        with self._connection.transaction():
+            self._connection.execute("SET LOCAL session_replication_role = replica")
+            query = "UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = %s"
+            self._connection.execute(query, (merchant,))
+
     def _rows(self, query: str, values: Any) -> list[dict[str, Any]]:
         return self._connection.execute(query, values).fetchall()
 
@@ -94,32 +117,41 @@ def _payments(payments: list[dict[str, Any]], operations: list[dict[str, Any]]) 
     sums: Counter[tuple[Any, str]] = Counter()
     for row in operations:
         sums[row["payment_id"], "owed"] -= int(row["owed"])
+        sums[row["payment_id"], "held"] += int(row["held"])
         if row["status"] == "succeeded":
             sums[row["payment_id"], row["kind"]] += row["amount_minor"]
         elif row["status"] not in _FINAL:
             sums[row["payment_id"], f"open {row['kind']}"] += row["amount_minor"]
     for row in payments:
         number, captured, refunded = row["id"], row["captured_minor"], row["refunded_minor"]
-        if captured != sums[number, "capture"] or refunded != sums[number, "refund"]:
-            yield f"payment's amounts are not its operations': {number}"
-        if row["refund_reserved_minor"] != sums[number, "open refund"]:
-            yield f"payment reserves what no refund is under way for: {number}"
-        if sums[number, "owed"] != captured - refunded:
-            yield f"payment's ledger is not what was captured and refunded: {number}"
-        if not 0 <= refunded + row["refund_reserved_minor"] <= captured <= row["amount_minor"]:
-            yield f"payment's amounts exceed what was allowed: {number}"
+        capturing, refunding = row["capture_reserved_minor"], row["refund_reserved_minor"]
+        released, held = row["released_minor"], sums[number, "authorize"] - captured - row["released_minor"]
+        broken = {
+            "amounts are not its operations'": (captured, refunded)
+            != (sums[number, "capture"], sums[number, "refund"]),
+            "reserve is not what is under way": (capturing, refunding)
+            != (sums[number, "open capture"], sums[number, "open refund"]),
+            "release is not its operations'": released != sums[number, "void"] + sums[number, "expiry"],
+            "ledger is not what was captured and refunded": sums[number, "owed"] != captured - refunded,
+            "hold is not what is left of it": sums[number, "held"] != held,
+            "amounts exceed what was allowed": not 0 <= refunded + refunding <= captured
+            or captured + capturing + released > row["amount_minor"],
+        }
+        yield from (f"payment's {text}: {number}" for text, is_so in broken.items() if is_so)
 
 
 def _operation(row: dict[str, Any], *, ended: bool) -> Iterator[str]:
     name, final = f"{row['kind']} {row['id']}", row["status"] in _FINAL
-    moved = row["status"] == "succeeded" and row["kind"] in ("capture", "refund")
-    if row["entries"] != moved:
-        yield f"{name} is {row['status']} and has {row['entries']} entries"
+    posted = _POSTED.get(row["kind"]) if row["status"] == "succeeded" else None
+    if row["posted"] != posted:
+        yield f"{name} is {row['status']} and is posted as {row['posted']}"
     if row["begun"] != 1 or row["ended"] != final:
         yield f"{name} is {row['status']} and has {row['begun']}+{row['ended']} audit records"
     if row["told"] != final:
         yield f"{name} is {row['status']} and has {row['told']} events"
-    if (row["answered"] is not None) != final:
+    if row["claim"] is None and row["kind"] != "expiry":
+        yield f"{name} has no key"
+    if row["claim"] is not None and (row["answered"] is not None) != final:
         yield f"{name} is {row['status']} and its stored answer is {row['answered']}"
     if ended and not final:
         yield f"{name} has no end"
@@ -135,8 +167,8 @@ def _against_books(operations: list[dict[str, Any]], books: Iterable[Book], *, e
         for reference, sums in per_order.items():
             if sums[CallKind.REFUND] > sums[CallKind.CAPTURE]:
                 yield f"{book.name} refunded more than it captured: {reference}"
-            if sums[CallKind.CAPTURE] > sums[CallKind.AUTHORIZE]:
-                yield f"{book.name} captured more than it authorized: {reference}"
+            if sums[CallKind.CAPTURE] + sums[CallKind.VOID] > sums[CallKind.AUTHORIZE]:
+                yield f"{book.name} captured and released more than it authorized: {reference}"
     did = {(book.name, key) for book in books for key in book.done}
     for (provider, key), row in known.items():
         if row["status"] == "succeeded" and (provider, key) not in did:
@@ -147,7 +179,7 @@ def _effect(book: Book, effect: Effect, row: dict[str, Any] | None, *, ended: bo
     if row is None:
         yield f"{book.name} did a {effect.kind} under a key that is no operation's"
         return
-    ours = (row["kind"], row["amount_minor"], row["currency"], row["merchant_reference"])
+    ours = (LIFE_CYCLE[row["kind"]].call, row["amount_minor"], row["currency"], row["merchant_reference"])
     if ours != (effect.kind, effect.amount_minor, effect.currency, effect.reference):
         yield f"{book.name} did {effect}, and {row['id']} is {ours}"
     if row["status"] in ("declined", "failed") or (ended and row["status"] != "succeeded"):

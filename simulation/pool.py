@@ -126,7 +126,8 @@ class SimulatedConnection:
         self._clean = False
         text = " ".join(query.split())
         self.wrote |= text.startswith(("INSERT", "UPDATE", "DELETE", "WITH"))
-        may_wait = text not in _NEVER_WAIT and (not text.startswith("SELECT") or " FOR " in text)
+        waits = not text.startswith("SELECT") or " FOR " in text or "advisory" in text
+        may_wait = text not in _NEVER_WAIT and waits
         locking = self._backend if may_wait else None
         await self._world.turn(f"{self._process.name}: {text[:90]}", self._process, self._number, locking)
         self._process.check(self._life)

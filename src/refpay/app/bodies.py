@@ -59,7 +59,7 @@ Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 
 class EventBody(_Body):
-    """What a provider tells of an operation, by its `key`, or of a chargeback of that capture, its `movement`."""
+    """What a provider tells of the operation of `key`, or of the chargeback `movement` of that capture."""
 
     event: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
     type: EventKind

@@ -7,6 +7,8 @@ from refpay.app.contract import Problem
 from refpay.app.endpoints import SERVED
 from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
 from refpay.errors import StartRefused
+from refpay.ledger.archiving import MonthKept
+from refpay.ledger.cold import ColdFileDamaged
 from refpay.providers.errors import ProviderSilent
 from refpay.providers.reports import ReportInvalid, ReportReplayed
 from refpay.risk.errors import RiskSilent
@@ -17,6 +19,8 @@ NEVER_ANSWERED: Final[Mapping[Problem, str]] = {
     StartRefused: "said on stderr, and nothing is served",
     ProviderSilent: "becomes an outcome that is not known yet, 202",
     RiskSilent: "the authorization goes on without an assessment",
+    ColdFileDamaged: "met by the ledger's command alone",
+    MonthKept: "met by the ledger's command alone",
     ReportInvalid: "met by the worker alone",
     ReportReplayed: "met by the worker alone",
 }
