@@ -104,7 +104,7 @@ class World:
             lose_commit=draw.choice((0.0, 0.02, 0.1)),
             stall=draw.choice((0.0, 0.005)),
             jump=draw.choice((0.0, 0.0, 0.01)),
-            provider=draw.choice((0.0, 0.2, 0.5)),
+            provider=draw.choice((0.0, 0.2, 0.5, 0.8)),
             steps=draw.choice((100, 300, 600)),
         )
         self._begun = self.loop.time()

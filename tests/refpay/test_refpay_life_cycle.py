@@ -16,6 +16,7 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.db.pool import Database
 from refpay.errors import InvariantViolation, RefpayError
+from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
@@ -156,7 +157,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             deadlines=DEADLINES,
             measures=measures,
             clock=clock,
-            approve=require_approval(5000),
+            approve=require_approval(database, 5000),
         ),
         Resolver(database, providers, settler=settler, clock=clock, pause_seconds=1),
         Webhooks(settler, clock=clock),
@@ -304,11 +305,33 @@ async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
 
 
 async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> None:
-    """Nothing is claimed, so the same key may succeed once it is approved; under the limit one is enough."""
-    await bench.captured(9000)
-    for amount, code in ((5001, "approval_needed"), (5000, "done")):
-        request = bench.payments.payout(bench.command("same"), PayoutOrder("p", Money(amount, Currency.EUR)))
-        assert codes(await asyncio.gather(request, return_exceptions=True)) == [code]  # type: ignore[arg-type]
+    """Under the limit one is enough; over it the same key succeeds once exactly this is approved, and once."""
+    await bench.captured(20_000)
+
+    async def ask(key: str, amount: int) -> str:
+        order = PayoutOrder("p", Money(amount, Currency.EUR))
+        request = bench.payments.payout(bench.command(key), order)
+        return codes(await asyncio.gather(request, return_exceptions=True))[0]  # type: ignore[arg-type]
+
+    assert [await ask("under", 5000), await ask("over", 5001), await ask("over", 5001)] == [
+        "done",
+        "approval_needed",
+        "approval_needed",
+    ]
+    [pending] = await bench.rows("SELECT id, content FROM identity.approval")
+    assert json.loads(pending["content"]) == {
+        "merchant_reference": "p",
+        "amount_minor": 5001,
+        "currency": "EUR",
+    }
+    async with bench.database.transaction() as connection:
+        second = Asker("treasurer", "correlation", bench.clock.now())
+        await decide(connection, pending["id"], second, agreed=True, reason="due")
+    assert await ask("other", 5002) == "approval_needed"
+    assert [await ask("over", 5001), await ask("over", 5001)] == ["done", "done"]
+    assert await ask("again", 5001) == "approval_needed"
+    assert await bench.balance("merchant_payable:shop") == -(20_000 - 5000 - 5001)
+    assert (await bench.actions("approval.%"))[-2:] == ["approval.used", "approval.requested"]
 
 
 @pytest.mark.parametrize("silent", [Fate.SILENT_AFTER, Fate.SILENT_BEFORE])

@@ -22,8 +22,9 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 STATUSES = ("captured", "declined", "failed", "authorized")
 _INSERT = """
     INSERT INTO payments.payment (
-        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
-    VALUES ($1, $2, $3, $4, 5, 'EUR', '411111', 'north', $5)
+        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at,
+        captured_minor)
+    VALUES ($1, $2, $3, $4, 5, 'EUR', '411111', 'north', $5, CASE $4 WHEN 'captured' THEN 5 ELSE 0 END)
 """
 
 _EVENTS = """
