@@ -305,7 +305,7 @@ async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
 
 
 async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> None:
-    """Under the limit one is enough; over it the same key succeeds once exactly this is approved, and once."""
+    """Under the limit one is enough; over it exactly this has to be approved, and is done once."""
     await bench.captured(20_000)
 
     async def ask(key: str, amount: int) -> str:

@@ -27,9 +27,10 @@ class Balances:
     ) -> BalancesPage:
         """Return one account's balances, or those of the next accounts; raises HistoryArchived."""
         async with self.database.transaction() as connection:
-            accounts = [account]
             if account is None:
                 accounts = await read_accounts(connection, after=after, limit=limit + 1)
-            shown = [one for one in accounts[:limit] if one is not None]
+            else:
+                accounts = [account]
+            shown = accounts[:limit]
             balances = await read_balances(connection, shown, as_of=as_of)
         return BalancesPage(balances, shown[-1] if len(accounts) > limit else None)
