@@ -19,7 +19,7 @@ from simulation.world import Process, Unreachable, World
 
 _ATTEMPTS_MOST: Final = 60
 # A client that is gone leaves what it began to the worker.
-_GIVES_UP: Final = 0.1
+_GIVES_UP: Final = 0.25
 # Small, beyond what a float holds exactly, and the edges.
 _AMOUNTS: Final = (1, 2, 999, 10_00, 2**53 + 1, 2**62 + 3, MAXIMUM_MINOR)
 _ACCEPTED: Final = 202

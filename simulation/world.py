@@ -102,7 +102,7 @@ class World:
             kill=draw.choice((0.0, 0.003, 0.01, 0.03)),
             lose_connection=draw.choice((0.0, 0.0, 0.01)),
             lose_commit=draw.choice((0.0, 0.02, 0.1)),
-            stall=draw.choice((0.0, 0.005)),
+            stall=draw.choice((0.0, 0.005, 0.02)),
             jump=draw.choice((0.0, 0.0, 0.01)),
             provider=draw.choice((0.0, 0.2, 0.5, 0.8)),
             steps=draw.choice((100, 300, 600)),

@@ -41,7 +41,10 @@ from refpay.settings import DatabaseSettings, Settings, read_settings
 from refpay.worker.main import open_worker
 
 TOKENS = {
-    "shop": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
+    "shop": (
+        *("payments:authorize", "payments:capture", "payments:void", "payments:refund", "payments:read"),
+        "payouts:create",
+    ),
     "rival": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
     "authorizer": ("payments:authorize",),
     "capturer": ("payments:capture",),
@@ -55,7 +58,7 @@ TOKENS = {
     "replayer": ("operations:replay",),
     "approver": ("approvals:decide",),
     "canary": ("payments:authorize", "traffic:canary"),
-    "auditor": ("audit:read",),
+    "auditor": ("audit:read", "ledger:read"),
     "everybody": tuple(Scope),
     "nobody": (),
 }

@@ -42,6 +42,7 @@ ORDER: dict[str, Any] = {
     "currency": "EUR",
     "card_token": "tok_411111_00ff",
 }
+PAYOUT: dict[str, Any] = {"merchant_reference": "payout-access", "amount_minor": 5, "currency": "EUR"}
 DOORS: list[tuple[str, str, Any, Scope]] = [
     ("POST", "/v1/payments", ORDER, Scope.PAYMENTS_AUTHORIZE),
     ("POST", f"/v1/payments/{SOME_ID}/capture", {}, Scope.PAYMENTS_CAPTURE),
@@ -63,9 +64,15 @@ DOORS: list[tuple[str, str, Any, Scope]] = [
     ("POST", f"/v1/approvals/{SOME_ID}/refuse", {"reason": "test"}, Scope.APPROVALS_DECIDE),
     ("GET", "/v1/payments", None, Scope.PAYMENTS_READ),
     ("GET", "/v1/audit", None, Scope.AUDIT_READ),
+    ("POST", f"/v1/payments/{SOME_ID}/void", {}, Scope.PAYMENTS_VOID),
+    ("POST", "/v1/payouts", PAYOUT, Scope.PAYOUTS_CREATE),
+    ("GET", "/v1/ledger/balances", None, Scope.LEDGER_READ),
 ]
-# What opens without a bearer token: to everybody, or to a client's secret.
-OPEN = {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/.well-known/jwks.json", "/v1/oauth/token"}
+# What opens without a bearer token: to everybody, to a client's secret, or to a signature.
+OPEN = {
+    *("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/.well-known/jwks.json", "/v1/oauth/token"),
+    "/v1/webhooks/{provider}",
+}
 
 
 @pytest.mark.parametrize(("method", "path", "body", "needed"), DOORS)

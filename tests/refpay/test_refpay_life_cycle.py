@@ -30,6 +30,7 @@ from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
 from refpay.payments.upkeep import Upkeep
 from refpay.payments.webhooks import Webhooks, read_event
+from refpay.providers.errors import ProviderRefused
 from refpay.providers.port import Answer, Call, CallKind, Verdict
 from refpay.providers.reports import MovementKind, ReportLine
 
@@ -558,6 +559,26 @@ async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:
         deaths += 1
     # Both transactions were cut at each of their statements, before and after both commits.
     assert deaths >= 10
+
+
+async def test_a_refusal_says_nothing_about_what_a_dead_process_sent(bench: Bench) -> None:
+    """It was done, and whoever goes on is refused at the door: not failed, but not known until it is asked."""
+    order, command = Order("order", Money(700, Currency.EUR), "tok_411111_00ff"), bench.command("key")
+    bench.meet(Fate.DIED_AFTER)
+    with pytest.raises(ProcessDied):
+        await bench.payments.authorize(command, order)
+
+    async def refuse(_call: Call) -> Answer:
+        raise ProviderRefused("503")
+
+    bench.meet(Fate.DONE)
+    for provider in bench.providers.values():
+        provider.answer = refuse
+    bench.clock.at += timedelta(seconds=6)
+    assert (await bench.payments.authorize(command, order)).answer.status == 202
+    await bench.work()
+    again = await bench.payments.authorize(command, order)
+    assert (again.replayed, again.answer.status) == (True, 201)
 
 
 async def dies_and_goes_on(bench: Bench, fuse: int) -> bool:

@@ -274,7 +274,8 @@ class Payments:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            return NOT_DONE
+            # What a dead process sent may have been done: a refusal of this call proves nothing about that one.
+            return NOT_KNOWN if intent.resumed else NOT_DONE
         except ProviderSilent:
             return NOT_KNOWN
         if answer.verdict is Verdict.UNKNOWN_KEY:

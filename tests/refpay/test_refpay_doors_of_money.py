@@ -1,0 +1,131 @@
+"""Voids, payouts, balances and signed events over HTTP."""
+
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from refpay.identity.signing import sign
+
+if TYPE_CHECKING:
+    from tests.refpay.conftest import Book, Client
+
+
+def signed(provider: str, body: bytes, *, nonce: str | None = None) -> dict[str, str]:
+    """Return the headers of an event that a provider sends now."""
+    parts = {"timestamp": str(int(time.time())), "nonce": nonce or uuid4().hex}
+    secret = hashlib.sha256(provider.encode()).digest()
+    target = f"/v1/webhooks/{provider}"
+    return {
+        "X_Signature_Key": f"{provider}-1",
+        "X_Signature_Timestamp": parts["timestamp"],
+        "X_Signature_Nonce": parts["nonce"],
+        "X_Signature": sign(secret, method="POST", target=target, body=body, **parts),
+    }
+
+
+async def tell(api: "Client", provider: str, content: Any, **changed: str) -> Any:
+    """Send a signed event."""
+    body = json.dumps(content).encode()
+    headers = signed(provider, body) | changed
+    return await api.send("POST", f"/v1/webhooks/{provider}", body, by=None, **headers)
+
+
+async def test_a_void_releases_what_is_left(api: "Client") -> None:
+    """A part was captured, the rest is given back, and the payment says so."""
+    payment = (await api.authorize()).body
+    path = f"/v1/payments/{payment['id']}"
+    assert (await api.post(f"{path}/capture", {"amount_minor": 300})).status == 200
+    voided = await api.post(f"{path}/void", by="everybody")
+    assert (voided.status, voided.body["code"]) == (404, "payment_unknown")
+    voided = await api.post(f"{path}/void")
+    assert (voided.status, voided.body["released_minor"], voided.body["status"]) == (200, 700, "captured")
+    assert (await api.post(f"{path}/capture")).status == 409
+
+
+async def test_a_payout_takes_what_is_owed_and_no_more(api: "Client", book: "Book") -> None:
+    """The balances tell it, of any instant."""
+    await api.captured()
+    wanted = {"merchant_reference": "weekly", "amount_minor": 600, "currency": "EUR"}
+    paid = await api.post("/v1/payouts", wanted, key="weekly")
+    assert (paid.status, paid.body["status"]) == (201, "succeeded")
+    assert (await api.post("/v1/payouts", wanted, key="weekly")).headers["Idempotency-Replayed"] == "true"
+    assert (await api.post("/v1/payouts", wanted)).body["code"] == "amount_exceeded"
+    known = (await api.get("/v1/ledger/balances", by="auditor")).body
+    assert {(row["account"], row["balance_minor"]) for row in known["balances"]} >= {
+        ("merchant_payable:shop", -400)
+    }
+    first = (await api.get("/v1/ledger/balances?limit=1", by="auditor")).body
+    assert first["next"] == first["balances"][0]["account"]
+    rest = (await api.get(f"/v1/ledger/balances?after={first['next']}", by="auditor")).body
+    assert first["balances"] + rest["balances"] == known["balances"]
+    before = "as_of=2020-01-01T00:00:00Z"
+    assert (await api.get(f"/v1/ledger/balances?{before}", by="auditor")).body["balances"] == []
+    one = (await api.get("/v1/ledger/balances?account=merchant_payable:shop", by="auditor")).body
+    assert [row["balance_minor"] for row in one["balances"]] == [-400]
+    rows = await book.rows(
+        "SELECT provider, merchant_reference FROM oracle.ledger_lines WHERE entry_kind = 'payout'",
+        role="refpay_oracle",
+    )
+    assert {row["merchant_reference"] for row in rows} == {"weekly"}
+    assert {row["provider"] for row in rows} == {paid.body["provider"]}
+
+
+async def test_a_large_payout_waits_for_a_second_person(api: "Client") -> None:
+    """The same request, sent again once it is approved, is carried out."""
+    await api.captured(amount_minor=3_000_000)
+    wanted = {"merchant_reference": "large", "amount_minor": 2_000_000, "currency": "EUR"}
+    refused = await api.post("/v1/payouts", wanted, key="large")
+    assert (refused.status, refused.body["code"]) == (403, "approval_needed")
+    [pending] = (await api.get("/v1/approvals", by="approver")).body["approvals"]
+    path = f"/v1/approvals/{pending['approval_id']}/approve"
+    assert (await api.post(path, {"reason": "due"}, by="approver")).status == 200
+    assert (await api.post("/v1/payouts", wanted, key="large")).status == 201
+
+
+async def test_a_signed_event_is_taken_once(api: "Client", book: "Book") -> None:
+    """A chargeback is booked, its event again changes nothing, and the same request again is refused."""
+    payment = await api.captured()
+    [capture] = await book.rows("SELECT provider_key FROM payments.operation WHERE kind = 'capture'")
+    event = {
+        "event": str(uuid4()),
+        "type": "chargeback.opened",
+        "key": str(capture["provider_key"]),
+        "amount": 400,
+        "currency": "EUR",
+        "movement": "cb-1",
+    }
+    body = json.dumps(event).encode()
+    headers = signed(payment["provider"], body)
+    path = f"/v1/webhooks/{payment['provider']}"
+    assert (await api.send("POST", path, body, by=None, **headers)).status == 204
+    replayed = await api.send("POST", path, body, by=None, **headers)
+    assert (replayed.status, replayed.body["code"]) == (403, "signature_replayed")
+    assert (await tell(api, payment["provider"], event)).status == 204
+    told = (await api.get(f"/v1/payments/{payment['id']}")).body
+    assert (told["status"], told["charged_back_minor"]) == ("charged_back", 400)
+
+
+@pytest.mark.parametrize(
+    ("content", "changed", "status", "code"),
+    [
+        ({}, {"X_Signature": "v1=" + "0" * 64}, 401, "signature_refused"),
+        ({}, {"X_Signature_Key": "south-1"}, 401, "signature_refused"),
+        ({}, {}, 422, "event_invalid"),
+        ({"type": "operation", "key": "4111111111111111"}, {}, 422, "card_data_refused"),
+    ],
+)
+async def test_what_is_no_event_of_the_provider_is_refused(
+    api: "Client", content: Any, changed: dict[str, str], status: int, code: str
+) -> None:
+    """By its signature first, and then by what it says."""
+    answer = await tell(api, "north", content, **changed)
+    assert (answer.status, answer.body["code"]) == (status, code)
+
+
+async def test_nobody_else_has_webhooks(api: "Client") -> None:
+    """Whatever it is signed with."""
+    assert (await tell(api, "east", {})).status == 404
