@@ -562,7 +562,7 @@ async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:
 
 
 async def test_a_refusal_says_nothing_about_what_a_dead_process_sent(bench: Bench) -> None:
-    """It was done, and whoever goes on is refused at the door: not failed, but not known until it is asked."""
+    """It was done, and whoever goes on is refused: that is not known, and not failed, until it is asked."""
     order, command = Order("order", Money(700, Currency.EUR), "tok_411111_00ff"), bench.command("key")
     bench.meet(Fate.DIED_AFTER)
     with pytest.raises(ProcessDied):

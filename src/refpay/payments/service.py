@@ -274,7 +274,7 @@ class Payments:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            # What a dead process sent may have been done: a refusal of this call proves nothing about that one.
+            # What a dead process sent may have been done, and this refusal proves nothing about that.
             return NOT_KNOWN if intent.resumed else NOT_DONE
         except ProviderSilent:
             return NOT_KNOWN
