@@ -142,6 +142,25 @@ async def _at_0005(server: "Postgres", secrets_folder: Path, book_type: Any) -> 
         await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+_UNDER_WAY = """
+    WITH paid AS (
+        INSERT INTO payments.payment (
+            id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
+            created_at)
+        VALUES (gen_random_uuid(), 'shop', 'order', 'authorized', 1000, 'EUR', '411111', 'north', $1)
+        RETURNING id)
+    INSERT INTO payments.operation (
+        id, payment_id, kind, status, amount_minor, provider_key, provider_reference, principal,
+        idempotency_key, correlation_id, created_at, call_deadline, settle_after, next_query_at, settled_at,
+        settled_by)
+    SELECT gen_random_uuid(), paid.id, kind, status, amount, gen_random_uuid(), reference, 'shop', kind, 'c',
+           $1, $1, $1 + interval '1 s', $1, CASE WHEN reference IS NOT NULL THEN $1 END,
+           CASE WHEN reference IS NOT NULL THEN 'shop' END
+    FROM paid, (VALUES ('authorize', 'succeeded', 1000, 'ref-1'), ('capture', 'started', 400, NULL))
+               AS given (kind, status, amount, reference)
+"""
+
+
 async def _administer(server: "Postgres", statement: str) -> None:
     admin = await asyncpg.connect(server.admin_dsn, timeout=5)
     try:
@@ -194,6 +213,30 @@ async def test_a_database_with_entries_is_upgraded(
             with pytest.raises(asyncpg.UniqueViolationError):
                 await ledger.post(replace(capture(1, 1), operation_id=posted[0][1]))  # type: ignore[arg-type]
             await ledger.post(capture(1, 1))
+            assert await ledger.seal() == 1
+            assert await ledger.found() == []
+
+
+async def test_what_is_under_way_goes_on_after_the_upgrade(
+    server: "Postgres", secrets_folder: Path, book: "Book"
+) -> None:
+    """What is held is held in the ledger too, and a capture on its way has its part set aside."""
+    async with _at_0005(server, secrets_folder, type(book)) as (old, settings):
+        connection = await old.connect("postgres")
+        try:
+            await connection.execute(_UNDER_WAY, at(0))
+        finally:
+            await connection.close()
+        await upgrade_schema(settings)
+        held = "SELECT account, sum(amount_minor)::bigint AS minor FROM ledger.line GROUP BY 1 ORDER BY 1"
+        assert [tuple(row.values()) for row in await old.rows(held)] == [
+            ("hold_payable:shop", -1000),
+            ("hold_receivable:north", 1000),
+        ]
+        assert await old.rows("SELECT capture_reserved_minor FROM payments.payment") == [
+            {"capture_reserved_minor": 400}
+        ]
+        async with open_ledger(old, secrets_folder) as ledger:
             assert await ledger.seal() == 1
             assert await ledger.found() == []
 
