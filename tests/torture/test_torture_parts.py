@@ -1,17 +1,21 @@
 """What the torture draws, sends, counts and says, each part by itself."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from torture.__main__ import main
 from torture.books import Telling
 from torture.client import Tail, add_up
-from torture.course import Plan, Result
+from torture.course import BROKEN_PROMISE, PROJECT, Plan, Result
 from torture.errors import TortureFailed
 from torture.report import classify, render, to_document
 from torture.schedule import KILLS, Form, Process, draw
@@ -26,6 +30,7 @@ from moneypath.oracle import (
     RowCounts,
     Verdict,
 )
+from moneypath.workflows.live import Build
 
 ENOUGH = RowCounts(200, 100, 150, 100, 100, 100)
 TOLD = Telling(settled=9, by_worker=1, untold=0, unlogged=0, notifications=9, entries=9, breaks=0)
@@ -190,8 +195,6 @@ def test_a_run_without_findings_is_whole() -> None:
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_whatever_is_wrong_is_a_finding(spoil: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty run, a spared process and a missing kill are findings as much as a discrepancy is."""
-    from rich.console import Console
-
     change, said = SPOILT[spoil]
     result = change(_result())
     assert not result.whole
@@ -204,8 +207,35 @@ def test_whatever_is_wrong_is_a_finding(spoil: str, capsys: pytest.CaptureFixtur
 
 def test_the_command_repeats_the_plan() -> None:
     """Only what differs from the defaults is said."""
-    from moneypath.workflows.live import Build
-
     plan = Plan(3, 4, (Process.NATS,), Build("loadtests.badbuilds.slower", folder=Path()))
     expected = "--kills 3 --seed 4 --process nats --build loadtests.badbuilds.slower"
     assert plan.command == f"python -m torture {expected}"
+
+
+def test_the_load_test_says_what_the_torture_listens_for() -> None:
+    """A stored answer that is not repeated shows in its log by these words."""
+    assert BROKEN_PROMISE in (PROJECT / "loadtests" / "checkout.py").read_text(encoding="utf-8")
+
+
+def test_what_is_tortured_is_not_imported() -> None:
+    """What imports the service cannot test it."""
+    files = [*(PROJECT / "torture").glob("*.py")]
+    assert len(files) > 5
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"(from|import) (refpay|acquirers|simulation)", text), file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--kills", "0"), "0 is not in the range"),
+        (("--process", "pager"), "'pager' is not one of 'refpay-api', 'refpay-worker', 'postgres', 'nats'"),
+        (("--seed", "-1"), "-1 is not in the range"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_starts_nothing(arguments: tuple[str, ...], said: str) -> None:
+    """The exit code is 2, and what is allowed is said."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
