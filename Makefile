@@ -4,9 +4,10 @@ RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 BUILD ?= refpay.app
 RUNS ?= 1
+KILLS ?= 100
 SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lock
+.PHONY: help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -27,6 +28,9 @@ gate: setup  ## May this build be released? One verdict (BUILD=module that repla
 
 prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
 	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
+
+torture: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
+	@$(RUN) torture --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
 
 test: setup  ## Run every test, those against real servers included; the whole stacks one after the other
 	@$(RUN) pytest -m "not live and not proof" -n auto --maxprocesses 4

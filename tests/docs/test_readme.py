@@ -22,6 +22,7 @@ ELSEWHERE = {
     "make drill DRILL=drills/drill-017-card-testing.yaml": ".ci/run",
     "make simulate SEEDS=200": ".ci/run",
     "make gate": "tests/live/test_gate_live.py",
+    "make torture": "tests/live/test_torture_live.py",
 }
 
 
@@ -63,6 +64,7 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
             "make demo KEEP=1": '"--keep"',
             "moneypath drill verify <folder>": "drill.verify(",
             "make gate": "run_gate(",
+            "make torture": "torture(plan",
         }[command] in text
 
 
