@@ -3,11 +3,12 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 BUILD ?= refpay.app
+SEEDS ?= 10000
 RUNS ?= 1
 KILLS ?= 100
 SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
+.PHONY: simulate help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -45,6 +46,10 @@ prove: setup  ## Run the slow proofs: every drill must fail when its alert, rout
 
 explore: setup  ## Run the property tests with new random examples, five times as many
 	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q
+
+simulate: setup  ## Seeded histories of crashes and faults on a real PostgreSQL, then every planted bug (SEEDS=n)
+	@$(RUN) simulation run --seeds "$(SEEDS)"
+	@$(RUN) simulation bugs
 
 check: setup  ## Lint, types, import contracts, dead code, generated files, runbooks
 	@$(RUN) ruff check .
