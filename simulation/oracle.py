@@ -40,6 +40,7 @@ _UNBALANCED: Final = """
     JOIN ledger.line ON line.entry_id = entry.id WHERE payment.merchant = %(merchant)s
     GROUP BY entry.id, line.currency HAVING sum(line.amount_minor) <> 0
 """
+_GONE_MILLISECONDS: Final = 10_000
 _FINAL: Final = ("succeeded", "declined", "failed")
 
 
@@ -63,9 +64,12 @@ class Oracle:
 
     def wait_gone(self, backends: set[int]) -> None:
         """Return once the backends are gone, and with them their transactions."""
-        query = "SELECT count(pg_terminate_backend(pid)) AS left FROM pg_stat_activity WHERE pid = ANY (%s)"
-        while backends and self._rows(query, (list(backends),))[0]["left"]:
-            pass
+        query = "SELECT pid, pg_terminate_backend(pid, %s) AS gone FROM pg_stat_activity WHERE pid = ANY (%s)"
+        left = [
+            row["pid"] for row in self._rows(query, (_GONE_MILLISECONDS, list(backends))) if not row["gone"]
+        ]
+        if left:
+            raise RuntimeError(f"backends do not end: {left}")
 
     def unresolved(self, merchant: str) -> bool:
         """Return whether an operation has no end yet."""
@@ -129,6 +133,10 @@ def _against_books(operations: list[dict[str, Any]], books: Iterable[Book], *, e
     known = {(row["provider"], row["provider_key"]): row for row in operations}
     for book in books:
         per_order: dict[str, Counter[CallKind]] = defaultdict(Counter)
+        charged = Counter(one.reference for one in book.done.values() if one.kind is CallKind.AUTHORIZE)
+        yield from (
+            f"{book.name} authorized {reference} twice" for reference in charged if charged[reference] > 1
+        )
         for key, effect in book.done.items():
             per_order[effect.reference][effect.kind] += effect.amount_minor
             yield from _effect(book, effect, known.get((book.name, key)), ended=ended)

@@ -68,6 +68,20 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
         }[command] in text
 
 
+@pytest.mark.parametrize("command", [command for command in _commands() if command.startswith("make ")])
+def test_make_knows_every_target_of_the_readme(command: str) -> None:
+    """A target that is shown, and even listed to be run, may still not be there."""
+    dry = subprocess.run(
+        ["make", "-n", *shlex.split(command)[1:]],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert dry.returncode == 0, dry.stderr
+
+
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_every_link_of_the_readme_leads_somewhere(target: str) -> None:
     """Files, folders and pictures are there."""
