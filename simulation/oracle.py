@@ -1,5 +1,6 @@
 """What must hold after each COMMIT, and in the end; read from outside, as the database has it."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -40,7 +41,7 @@ _UNBALANCED: Final = """
     JOIN ledger.line ON line.entry_id = entry.id WHERE payment.merchant = %(merchant)s
     GROUP BY entry.id, line.currency HAVING sum(line.amount_minor) <> 0
 """
-_GONE_MILLISECONDS: Final = 10_000
+_GONE_SECONDS: Final = 10
 _FINAL: Final = ("succeeded", "declined", "failed")
 
 
@@ -65,11 +66,15 @@ class Oracle:
     def wait_gone(self, backends: set[int]) -> None:
         """Return once the backends are gone, and with them their transactions."""
         query = "SELECT pid, pg_terminate_backend(pid, %s) AS gone FROM pg_stat_activity WHERE pid = ANY (%s)"
-        left = [
-            row["pid"] for row in self._rows(query, (_GONE_MILLISECONDS, list(backends))) if not row["gone"]
-        ]
-        if left:
-            raise RuntimeError(f"backends do not end: {left}")
+        until = time.monotonic() + _GONE_SECONDS
+        while left := [
+            row["pid"]
+            for row in self._rows(query, (_GONE_SECONDS * 1000, list(backends)))
+            # Also of one that ended by itself between being listed and being told to.
+            if not row["gone"]
+        ]:
+            if time.monotonic() > until:
+                raise RuntimeError(f"backends do not end: {left}")
 
     def unresolved(self, merchant: str) -> bool:
         """Return whether an operation has no end yet."""
