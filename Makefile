@@ -3,10 +3,12 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
 BUILD ?= refpay.app
+SEEDS ?= 10000
 RUNS ?= 1
+KILLS ?= 100
 SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py benchmarks/refpay_authorize_%.py,$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lock
+.PHONY: simulate help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
 
 help:  ## Say what there is
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -28,6 +30,9 @@ gate: setup  ## May this build be released? One verdict (BUILD=module that repla
 prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
 	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
 
+torture: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
+	@$(RUN) torture --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
+
 test: setup  ## Run every test, those against real servers included; the whole stacks one after the other
 	@$(RUN) pytest -m "not live and not proof" -n auto --maxprocesses 4
 	@$(RUN) pytest -m "live and not proof"
@@ -41,6 +46,10 @@ prove: setup  ## Run the slow proofs: every drill must fail when its alert, rout
 
 explore: setup  ## Run the property tests with new random examples, five times as many
 	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q
+
+simulate: setup  ## Seeded histories of crashes and faults on a real PostgreSQL, then every planted bug (SEEDS=n)
+	@$(RUN) simulation run --seeds "$(SEEDS)"
+	@$(RUN) simulation bugs
 
 check: setup  ## Lint, types, import contracts, dead code, generated files, runbooks
 	@$(RUN) ruff check .

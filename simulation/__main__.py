@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from simulation.bugs import BUGS
+from simulation.bugs import BUGS, is_misplanted
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
 
@@ -135,11 +135,12 @@ async def _hunt(names: tuple[str, ...], jobs: int, *, as_json: bool) -> int:
 
 
 async def _find(server: Server, name: str, jobs: int) -> Found | None:
+    """Return the first history that a bug breaks; one planted wrongly breaks all, and proves nothing."""
     try:
         async with asyncio.timeout(BUG_SECONDS):
             async for found in run_seeds(server, range(1, _BUG_SEEDS), jobs=jobs, bug=name):
                 if found.violation is not None:
-                    return found
+                    return None if is_misplanted(found.violation) else found
     except TimeoutError:
         return None
     return None

@@ -1,5 +1,6 @@
 """Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +35,15 @@ class Bug:
     def planted(self) -> AbstractContextManager[None]:
         """Make the mistake for as long as the block lasts."""
         return _swapped(self.make())
+
+
+# What Python says of a patch that no longer fits the code; it breaks no promise of the service.
+_MISFIT: Final = re.compile(r": (?:Type|Attribute|Name|Key|Index|Import)Error: ")
+
+
+def is_misplanted(violation: str) -> bool:
+    """Return whether what was found is the bug's own mistake and not the one that it is to make."""
+    return _MISFIT.search(violation) is not None
 
 
 @contextmanager

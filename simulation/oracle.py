@@ -1,5 +1,6 @@
 """What must hold after each COMMIT, and in the end; read from outside, as the database has it."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -48,6 +49,7 @@ _UNBALANCED: Final = """
     JOIN ledger.line ON line.entry_id = posted.entry_id WHERE payment.merchant = %(merchant)s
     GROUP BY line.entry_id, line.currency HAVING sum(line.amount_minor) <> 0
 """
+_GONE_SECONDS: Final = 10
 _FINAL: Final = ("succeeded", "declined", "failed")
 # What is posted for what is done.
 _POSTED: Final = {
@@ -79,9 +81,16 @@ class Oracle:
 
     def wait_gone(self, backends: set[int]) -> None:
         """Return once the backends are gone, and with them their transactions."""
-        query = "SELECT count(pg_terminate_backend(pid)) AS left FROM pg_stat_activity WHERE pid = ANY (%s)"
-        while backends and self._rows(query, (list(backends),))[0]["left"]:
-            pass
+        query = "SELECT pid, pg_terminate_backend(pid, %s) AS gone FROM pg_stat_activity WHERE pid = ANY (%s)"
+        until = time.monotonic() + _GONE_SECONDS
+        while left := [
+            row["pid"]
+            for row in self._rows(query, (_GONE_SECONDS * 1000, list(backends)))
+            # Also of one that ended by itself between being listed and being told to.
+            if not row["gone"]
+        ]:
+            if time.monotonic() > until:
+                raise RuntimeError(f"backends do not end: {left}")
 
     def unresolved(self, merchant: str) -> bool:
         """Return whether an operation has no end yet."""
@@ -161,6 +170,10 @@ def _against_books(operations: list[dict[str, Any]], books: Iterable[Book], *, e
     known = {(row["provider"], row["provider_key"]): row for row in operations}
     for book in books:
         per_order: dict[str, Counter[CallKind]] = defaultdict(Counter)
+        charged = Counter(one.reference for one in book.done.values() if one.kind is CallKind.AUTHORIZE)
+        yield from (
+            f"{book.name} authorized {reference} twice" for reference in charged if charged[reference] > 1
+        )
         for key, effect in book.done.items():
             per_order[effect.reference][effect.kind] += effect.amount_minor
             yield from _effect(book, effect, known.get((book.name, key)), ended=ended)

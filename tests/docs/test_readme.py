@@ -22,6 +22,7 @@ ELSEWHERE = {
     "make drill DRILL=drills/drill-017-card-testing.yaml": ".ci/run",
     "make simulate SEEDS=200": ".ci/run",
     "make gate": "tests/live/test_gate_live.py",
+    "make torture": "tests/live/test_torture_live.py",
 }
 
 
@@ -63,7 +64,22 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
             "make demo KEEP=1": '"--keep"',
             "moneypath drill verify <folder>": "drill.verify(",
             "make gate": "run_gate(",
+            "make torture": "torture(plan",
         }[command] in text
+
+
+@pytest.mark.parametrize("command", [command for command in _commands() if command.startswith("make ")])
+def test_make_knows_every_target_of_the_readme(command: str) -> None:
+    """A target that is shown, and even listed to be run, may still not be there."""
+    dry = subprocess.run(
+        ["make", "-n", *shlex.split(command)[1:]],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert dry.returncode == 0, dry.stderr
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))

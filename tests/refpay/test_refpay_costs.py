@@ -289,9 +289,8 @@ async def test_a_capture_that_the_worker_settles_costs_there(
 
 async def test_an_idle_worker_charges_its_capacity(worker: "Client") -> None:
     """Nothing is paid, and it costs; each component has a price of its own."""
-    async with asyncio.timeout(20):
-        while not await micro_units(worker, "database", "none"):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    for component in ("compute", "messaging", "telemetry"):
-        assert await micro_units(worker, component, "none") > 0
+    async with asyncio.timeout(30):
+        for component in ("database", "compute", "messaging", "telemetry"):
+            while not await micro_units(worker, component, "none"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
     assert await micro_units(worker, "provider_fee", "none") == 0

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from simulation.bugs import BUGS
+from simulation.bugs import BUGS, is_misplanted
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
 
@@ -47,4 +47,15 @@ async def test_promises_are_kept_while_everything_happens(server: Server) -> Non
 async def test_a_bug_on_purpose_is_found(server: Server, name: str) -> None:
     """A mutation of the service breaks a promise within a few histories; `make simulate` tries every one."""
     found = await _run(server, range(1, 200), bug=name)
-    assert found[-1].violation, f"not found in {len(found)} histories: {BUGS[name].what}"
+    violation = found[-1].violation
+    assert violation, f"not found in {len(found)} histories: {BUGS[name].what}"
+    assert not is_misplanted(violation)
+
+
+async def test_a_bug_that_no_longer_fits_the_code_is_not_found() -> None:
+    """A patch that calls what is not there any more breaks every history, whatever the service does."""
+    assert is_misplanted(
+        "merchant-1-refund-3: TypeError: move() takes 1 positional argument but 2 were given"
+    )
+    assert not is_misplanted("merchant-1-refund-3: UniqueViolationError: duplicate key value")
+    assert not is_misplanted("payment reserves what no refund is under way for: 019b7824")

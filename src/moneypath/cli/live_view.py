@@ -43,7 +43,7 @@ WAITING_FOR: Final[Mapping[str, str]] = {
 def addresses(where: Endpoints) -> dict[str, str]:
     """Return what there is to look at in a browser; Debian's Alertmanager has no pages of its own."""
     return {
-        "payment service": f"{where.refpay}/openapi.json",
+        "payment service": f"{where.refpay}/v1/openapi.json",
         "its metrics": f"{where.refpay}/metrics",
         "Prometheus": f"{where.prometheus}/",
         "Alertmanager": f"{where.alertmanager}/api/v2/alerts",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import asyncpg
+
 from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
@@ -125,6 +127,13 @@ class Duplicates:
         return answer.verdict is Verdict.DONE
 
     async def _store(self, command: Command, answer: StoredAnswer) -> Reply:
+        try:
+            return await self._store_once(command, answer)
+        except asyncpg.RestrictViolationError:
+            # The same request, sent twice at once, stored its answer in between: it is there now.
+            return await self._store_once(command, answer)
+
+    async def _store_once(self, command: Command, answer: StoredAnswer) -> Reply:
         async with self.database.transaction() as connection:
             claim = await claims_repository.claim(
                 connection, command, operation_id=None, now=self.clock.now()

@@ -244,7 +244,8 @@ class Span:
         `failed` and `indeterminate` are kept whatever was sampled.
         """
         if outcome is not None:
-            self.outcome = outcome if isinstance(outcome, str) else repr(outcome)
+            # As a plain text: one with ways of its own could raise where the span ends.
+            self.outcome = str.__str__(outcome) if isinstance(outcome, str) else repr(outcome)
         if fault_domain is not None:
             self.set(FAULT_DOMAIN, fault_domain)
         if status_code is not None:
