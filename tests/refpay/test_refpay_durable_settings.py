@@ -193,6 +193,21 @@ async def test_what_waits_for_our_own_disk_is_safe(durability_server: Server, va
         pass
 
 
+async def test_another_word_for_on_is_safe(durability_server: Server) -> None:
+    """A role's value is kept as it was written down; and another role's is nobody's business."""
+    server = durability_server
+    async with server.running():
+        await server.administer(
+            "ALTER ROLE refpay_app SET synchronous_commit = 'YES'",
+            "ALTER ROLE refpay_oracle SET synchronous_commit = off",
+        )
+        try:
+            async with open_app(server.settings()):
+                pass
+        finally:
+            await server.administer("ALTER ROLE refpay_app RESET ALL", "ALTER ROLE refpay_oracle RESET ALL")
+
+
 async def test_the_process_says_it_in_one_sentence(durability_server: Server) -> None:
     """Exit code 2, one line on stderr, all that is wrong in it."""
     server = durability_server

@@ -13,7 +13,22 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+# What a session that begins now would have: the most specific value wins, in the order of PostgreSQL.
+_OVERRIDES: Final = """
+    SELECT setting FROM pg_catalog.pg_db_role_setting, unnest(setconfig) AS setting
+    WHERE setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
+      AND setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+    ORDER BY setrole <> 0, setdatabase <> 0
+"""
+_ON: Final = dict.fromkeys(("true", "yes", "1"), "on")
+_SETTINGS: Final = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)"
+
+
 async def read_settings(connection: Connection) -> Mapping[str, str]:
-    """Return them as this session has them, whatever its role, its database and the server say."""
-    query = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)"
-    return {row["name"]: row["setting"] for row in await connection.fetch(query, list(NEEDED))}
+    """Return them as they are for this session or, where that is unsafe, for one that begins now."""
+    names = list(NEEDED)
+    found = {row["name"]: row["setting"] for row in await connection.fetch(_SETTINGS, names)}
+    overrides = [row["setting"].partition("=") for row in await connection.fetch(_OVERRIDES)]
+    # Kept as it was written down.
+    newest = {name: _ON.get(value.lower(), value.lower()) for name, _, value in overrides if name in NEEDED}
+    return found | {name: value for name, value in newest.items() if value not in NEEDED[name]}

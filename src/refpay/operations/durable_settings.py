@@ -1,7 +1,6 @@
 """Looks whether PostgreSQL and JetStream keep what they acknowledge: at the start, and all the time."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -76,22 +75,6 @@ async def require_durable(database: Database, settings: Settings) -> None:
         _LOG.warning("durability_unsafe", settings=unsafe)
 
 
-class DurableSettings:
-    """Looks again and again, each time as a new session: a server may be reloaded, replaced or demoted."""
-
-    def __init__(
-        self,
-        open_database: Callable[[], AbstractAsyncContextManager[Database]],
-        messaging: MessagingSettings | None,
-        *,
-        clock: Clock,
-    ) -> None:
-        self._open_database = open_database
-        self._messaging = messaging
-        self._clock = clock
-
-    async def run_once(self) -> SettingsRound:
-        """Look once; raises DatabaseUnavailable."""
-        now = self._clock.now()
-        async with self._open_database() as database:
-            return SettingsRound(now, await read_settings(database, self._messaging))
+async def look(database: Database, messaging: MessagingSettings | None, *, clock: Clock) -> SettingsRound:
+    """Look again: a server may be reloaded, replaced or demoted. Raises DatabaseUnavailable."""
+    return SettingsRound(clock.now(), await read_settings(database, messaging))

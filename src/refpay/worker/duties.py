@@ -16,7 +16,7 @@ from refpay.ledger.sealing import ChainWatch, Sealer
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
-from refpay.operations.durable_settings import DurableSettings
+from refpay.operations.durable_settings import look
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.payments.upkeep import Upkeep
@@ -124,13 +124,12 @@ async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 @asynccontextmanager
 async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Look whether PostgreSQL and JetStream still keep what they acknowledge, and show it."""
-    settings = parts.settings
-    watch = DurableSettings(open_anew(settings.database), settings.messaging, clock=parts.clock)
+    settings, clock = parts.settings, parts.clock
 
-    async def look() -> None:
-        show_settings(parts.measures.recorder, await watch.run_once())
+    async def watch() -> None:
+        show_settings(parts.measures.recorder, await look(parts.database, settings.messaging, clock=clock))
 
-    yield (Loop("settings", look, interval_seconds=settings.check_interval_seconds, clock=parts.clock),)
+    yield (Loop("settings", watch, interval_seconds=settings.check_interval_seconds, clock=clock),)
 
 
 @asynccontextmanager
