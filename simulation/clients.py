@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Final
 from uuid import UUID
 
@@ -109,14 +110,17 @@ class Merchant:
     async def ask(self, key: str, send: Send) -> StoredAnswer | None:
         """Ask until there is an answer for good, or be gone; the same key always gets the same answer."""
         self.asked[key] = send
+        # Drawn here, once: the calls that a death ends together end in whatever order.
+        number = self.world.number()
+        draw = Random(f"{self.world.seed} {number}")  # noqa: S311 - a schedule, not a secret
         attempts = 1 if self.world.chance(_GIVES_UP) else _ATTEMPTS_MOST
         for attempt in range(attempts):
-            await self.world.turn(f"client: {key}")
+            await self.world.turn(f"client: {key}", number=number)
             answer = await self._ask_once(key, send, key)
             if answer is not None:
                 self._keep(key, answer)
                 return answer
-            await asyncio.sleep(self.world.random.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
+            await asyncio.sleep(draw.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
         if attempts == _ATTEMPTS_MOST:
             self.world.fail(f"{key} has no answer after {_ATTEMPTS_MOST} attempts")
         return None

@@ -18,6 +18,7 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[])
     order = json.loads(sys.stdin.readline())
     loop = VirtualLoop()
+    loop.selector.shaken = order["shaken"]
     with ExitStack() as stack:
         if order["bug"]:
             stack.enter_context(BUGS[order["bug"]].planted())

@@ -2,11 +2,15 @@
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable
+from random import SystemRandom
 from typing import Any, Final
 
 # How long PostgreSQL may think about a statement before anybody asks whether it waits for a lock.
 _PATIENCE_SECONDS: Final = 0.002
+_SHAKEN_SHARE: Final = 0.1
+_SHAKEN_SECONDS: Final = 0.01
 
 
 class _Selector(selectors.DefaultSelector):
@@ -17,18 +21,30 @@ class _Selector(selectors.DefaultSelector):
         self.on_quiet: Callable[[], None] = _nothing
         self.on_slow: Callable[[], None] = _nothing
         self.in_flight: set[int] = set()
+        self.shaken = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
-            return super().select(0)
+            return self._look(0)
         if self.in_flight:
-            events = super().select(_PATIENCE_SECONDS)
+            events = self._look(_PATIENCE_SECONDS)
             if not events:
                 self.on_slow()
             return events
-        events = super().select(0)
+        events = self._look(0)
         if not events:
             self.on_quiet()
+        return events
+
+    def _look(self, timeout: float) -> list[tuple[selectors.SelectorKey, int]]:
+        if not self.shaken:
+            return super().select(timeout)
+        # As on a machine with other things to do: answers come late, several at once and in another order.
+        draw = SystemRandom()
+        if self.in_flight and draw.random() < _SHAKEN_SHARE:
+            time.sleep(draw.random() * _SHAKEN_SECONDS)
+        events = super().select(timeout)
+        draw.shuffle(events)
         return events
 
 

@@ -191,9 +191,14 @@ class SimulatedTransaction:
     async def commit(self) -> None:
         """Commit, in two steps: what the server did may never be told."""
         connection, world = self._connection, self._connection.world
-        if world.chance(world.weather.lose_commit / 2):
-            connection.lose("before COMMIT arrived")
-        await connection.step("COMMIT", self._real.commit)
+
+        async def arrive() -> None:
+            # Drawn when its turn has come: two that one COMMIT sets free get here in whatever order.
+            if world.chance(world.weather.lose_commit / 2):
+                connection.lose("before COMMIT arrived")
+            await self._real.commit()
+
+        await connection.step("COMMIT", arrive)
         if connection.wrote:
             world.committed()
         if world.chance(world.weather.lose_commit / 2):

@@ -27,16 +27,26 @@ class Found:
 
 
 async def run_seeds(
-    server: Server, seeds: range, *, jobs: int, bug: str | None = None, trace: bool = False
+    server: Server,
+    seeds: range,
+    *,
+    jobs: int,
+    bug: str | None = None,
+    trace: bool = False,
+    shaken: bool = False,
 ) -> AsyncIterator[Found]:
-    """Yield what becomes of seeds, in the order in which they end; a violation ends its job alone."""
+    """Yield what becomes of seeds, in the order in which they end; a violation ends its job alone.
+
+    `shaken` has the server's answers come late and in another order, which must make no difference.
+    """
+    order = {"bug": bug, "trace": trace, "shaken": shaken}
     chunks = _chunks(seeds, max(1, min(CHUNK, -(-len(seeds) // jobs))))
     ended: asyncio.Queue[Found | BaseException | None] = asyncio.Queue()
 
     async def work(number: int) -> None:
         try:
             for chunk in chunks:
-                await _run_chunk(server, f"simulation_{number}", chunk, ended, bug=bug, trace=trace)
+                await _run_chunk(server, f"simulation_{number}", chunk, ended, order)
         except BaseException as problem:  # noqa: BLE001 - raised again by whoever reads
             ended.put_nowait(problem)
         ended.put_nowait(None)
@@ -64,12 +74,12 @@ def _chunks(seeds: range, size: int) -> Iterator[range]:
 
 
 async def _run_chunk(
-    server: Server, name: str, chunk: range, ended: "asyncio.Queue[Any]", *, bug: str | None, trace: bool
+    server: Server, name: str, chunk: range, ended: "asyncio.Queue[Any]", order: dict[str, Any]
 ) -> None:
     left = list(chunk)
     while left:
         dsn, monitor_dsn = await server.make_database(name)
-        order = {"dsn": dsn, "monitor_dsn": monitor_dsn, "bug": bug, "trace": trace}
+        told_job = order | {"dsn": dsn, "monitor_dsn": monitor_dsn}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "simulation.job"),
             stdin=asyncio.subprocess.PIPE,
@@ -79,7 +89,7 @@ async def _run_chunk(
         )
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - narrows the types
         try:
-            process.stdin.write("\n".join((json.dumps(order), *map(str, left), "")).encode())
+            process.stdin.write("\n".join((json.dumps(told_job), *map(str, left), "")).encode())
             process.stdin.close()
             before = len(left)
             async for line in process.stdout:

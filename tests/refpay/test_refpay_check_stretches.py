@@ -66,8 +66,9 @@ async def found(checks: Checks) -> dict[str, tuple[int, int]]:
     return result
 
 
+POSTINGS = " WHERE kind = 'posting'"
+FIRST = f"{POSTINGS} AND id = (SELECT min(id::text)::uuid FROM ledger.entry{POSTINGS})"
 UNBALANCE = "UPDATE ledger.entry SET amounts_minor[2] = amounts_minor[2] + 7"
-FIRST = " WHERE id = (SELECT min(id::text)::uuid FROM ledger.entry)"
 DUPLICATE = (
     "DROP INDEX payments.payment_live_reference; UPDATE payments.payment SET merchant_reference = 'twice'"
 )
@@ -78,17 +79,17 @@ DUPLICATE = (
     [
         ("SELECT 1", {}),
         (UNBALANCE + FIRST, {Reason.LEDGER_IMBALANCE: (1, 7)}),
-        (UNBALANCE, {Reason.LEDGER_IMBALANCE: (5, 35)}),
+        (UNBALANCE + POSTINGS, {Reason.LEDGER_IMBALANCE: (5, 35)}),
         ("DELETE FROM ledger.entry" + FIRST, {Reason.CAPTURE_WITHOUT_POSTING: (1, 1000)}),
         ("DELETE FROM ledger.entry", {Reason.CAPTURE_WITHOUT_POSTING: (5, 5000)}),
         ("TRUNCATE ledger.entry", {Reason.CAPTURE_WITHOUT_POSTING: (5, 5000)}),
         (
-            "UPDATE ledger.entry SET amounts_minor = '{9,-9}'" + FIRST,
+            "UPDATE ledger.entry SET amounts_minor[:2] = '{9,-9}'" + FIRST,
             {Reason.CAPTURE_WITHOUT_POSTING: (1, 1000)},
         ),
         (
             # Counted once: an amount is at risk under the first reason that fits.
-            "UPDATE ledger.entry SET amounts_minor = '{9,-8}'" + FIRST,
+            "UPDATE ledger.entry SET amounts_minor[:2] = '{9,-8}'" + FIRST,
             {Reason.LEDGER_IMBALANCE: (1, 1), Reason.CAPTURE_WITHOUT_POSTING: (1, 0)},
         ),
         (
@@ -191,7 +192,7 @@ async def test_the_data_are_read_and_not_the_constraint(
     """Who puts the constraint back over what he changed convinces the planner, and not the check."""
     await api.captured()
     await book.tamper(
-        UNBALANCE,
+        UNBALANCE + POSTINGS,
         "ALTER TABLE ledger.entry ADD CONSTRAINT lines_balanced"
         " CHECK (ledger.lines_balanced(currencies, amounts_minor)) NOT VALID",
         "UPDATE pg_catalog.pg_constraint SET convalidated = true WHERE conname = 'lines_balanced'",
@@ -208,7 +209,7 @@ async def test_a_rush_is_bounded_a_round(
     checks = make_checks(database)
     await found(checks)
     monkeypatch.setattr(rounds, "RUSH_SECONDS", 2.5)
-    await book.tamper(UNBALANCE)
+    await book.tamper(UNBALANCE + POSTINGS)
     results = [(await found(checks)).get("ledger_imbalance", (0, 0))[0] for _ in range(6)]
     assert results == sorted(results)
     assert results[0] < 8

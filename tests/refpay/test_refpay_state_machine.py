@@ -90,7 +90,12 @@ class LifeCycle(RuleBasedStateMachine):
             raise
 
     async def _end_tasks(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        # Not the pool's own: one that is ended before it began would never give its connection back.
+        tasks = {
+            task
+            for task in asyncio.all_tasks() - {asyncio.current_task()}
+            if not getattr(task.get_coro(), "__qualname__", "").startswith("Pool")
+        }
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -47,7 +47,7 @@ class Signed:
 
     timestamp: str
     method: str = "POST"
-    target: str = "/v1/webhooks/north?a=1"
+    target: str = "/v1/hooks/north?a=1"
     body: bytes = b'{"event":1}'
     key: str = "n1"
     nonce: str = NONCE
@@ -138,11 +138,11 @@ async def test_of_many_at_once_one_is_accepted(door: Door) -> None:
 def test_the_signed_text_is_the_contract() -> None:
     """Written out by hand, as any other language would."""
     digest = hashlib.sha256(b"{}").hexdigest()
-    text = f"v1\nPOST\n/v1/webhooks/north?x=%20y\n1763812800\nnonce-nonce-nonce\n{digest}"
+    text = f"v1\nPOST\n/v1/hooks/north?x=%20y\n1763812800\nnonce-nonce-nonce\n{digest}"
     made = sign(
         b"k",
         method="POST",
-        target="/v1/webhooks/north?x=%20y",
+        target="/v1/hooks/north?x=%20y",
         timestamp="1763812800",
         nonce="nonce-nonce-nonce",
         body=b"{}",
@@ -158,9 +158,9 @@ def test_the_signed_text_is_the_contract() -> None:
     "changed",
     [
         {"method": "PUT"},
-        {"target": "/v1/webhooks/south?a=1"},
-        {"target": "/v1/webhooks/north?a=2"},
-        {"target": "/v1/webhooks/north"},
+        {"target": "/v1/hooks/south?a=1"},
+        {"target": "/v1/hooks/north?a=2"},
+        {"target": "/v1/hooks/north"},
         {"body": b'{"event":2}'},
         {"body": b""},
         {"nonce": "another-nonce-of-it"},
@@ -275,17 +275,17 @@ async def test_over_http_the_path_counts_as_it_was_sent(
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     answer_failures(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
 
-    @app.post("/v1/webhooks/{provider}")
+    @app.post("/v1/hooks/{provider}")
     async def hook(request: Request, provider: str) -> Response:
         assert provider == "no rth"
         return Response(await read_signed(request, door.verifier))
 
-    sent = door.request(target="/v1/webhooks/no%20rth?b=%41&a").signed()
+    sent = door.request(target="/v1/hooks/no%20rth?b=%41&a").signed()
     names = ("X-Signature-Key", "X-Signature-Timestamp", "X-Signature-Nonce", "X-Signature")
     headers = {name.replace("-", "_"): sent.headers(name)[0] for name in names}
     async with serve(app) as client:
         statuses = []
-        for target in ("/v1/webhooks/no%20rth?b=A&a", sent.target, sent.target):
+        for target in ("/v1/hooks/no%20rth?b=A&a", sent.target, sent.target):
             answer = await client.send("POST", URL(target, encoded=True), sent.body, by=None, **headers)
             statuses.append(answer.status)
         assert statuses == [401, 200, 403]
