@@ -12,7 +12,7 @@ from refpay.db.errors import CommitOutcomeUnknown
 from refpay.ids import mint_id
 from refpay.ledger import entries
 from refpay.ledger import repository as ledger_repository
-from refpay.payments import claims_repository, intents, quick, repository, service, settling
+from refpay.payments import claims_repository, intents, lifecycle, quick, repository, service, settling
 from refpay.payments.findings import NOT_DONE
 from refpay.payments.model import OperationKind, OperationStatus
 from refpay.payments.resolving import Resolver
@@ -112,7 +112,7 @@ def judged_while_it_is_sent() -> list[Swap]:
     def hasty(self: intents.Draft, *rest: Any, **options: Any) -> intents.Intent:
         found = intend(self, *rest, **options)
         sent, judged = (self.now + timedelta(milliseconds=after) for after in (1, 2))
-        soon = {"lease_until": sent, "call_deadline": sent, "settle_after": judged, "next_query_at": judged}
+        soon: dict[str, Any] = {"lease_until": sent, "call_deadline": sent, "settle_after": judged, "next_query_at": judged}
         return replace(found, operation=replace(found.operation, **soon))
 
     return [(intents.Draft, "intent", hasty)]
@@ -133,7 +133,7 @@ def refund_is_not_reserved() -> list[Swap]:
 @bug
 def reservation_is_kept() -> list[Swap]:
     """A refund that failed keeps its share of what may be refunded."""
-    move = settling.move
+    move = lifecycle.move
 
     def kept(payment: Any, operation: Any) -> Any:
         moved = move(payment, operation)

@@ -66,7 +66,8 @@ async def test_a_one_sided_correction_cannot_hide(worker: "Client", api: "Client
     for _ in range(2):
         await api.captured()
     await book.tamper(
-        "WITH two AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM ledger.entry WHERE kind = 'posting')"
+        "WITH two AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM ledger.entry"
+        " WHERE kind = 'posting')"
         " UPDATE ledger.entry SET amounts_minor[2] = amounts_minor[2]"
         " + CASE n WHEN 1 THEN 100 ELSE -100 END FROM two WHERE two.id = entry.id",
     )
