@@ -112,7 +112,12 @@ def judged_while_it_is_sent() -> list[Swap]:
     def hasty(self: intents.Draft, *rest: Any, **options: Any) -> intents.Intent:
         found = intend(self, *rest, **options)
         sent, judged = (self.now + timedelta(milliseconds=after) for after in (1, 2))
-        soon: dict[str, Any] = {"lease_until": sent, "call_deadline": sent, "settle_after": judged, "next_query_at": judged}
+        soon: dict[str, Any] = {
+            "lease_until": sent,
+            "call_deadline": sent,
+            "settle_after": judged,
+            "next_query_at": judged,
+        }
         return replace(found, operation=replace(found.operation, **soon))
 
     return [(intents.Draft, "intent", hasty)]
