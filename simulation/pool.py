@@ -1,5 +1,6 @@
 """Connections for refpay's own Database whose statements wait for their turn, break and die by schedule."""
 
+import itertools
 from typing import Any, Final
 
 import asyncpg
@@ -8,8 +9,6 @@ from simulation.loop import VirtualLoop
 from simulation.world import Process, World
 
 _CONNECT_SECONDS: Final = 10
-# Stands for a backend that has no number yet.
-_CONNECTING: Final = 0
 _NEVER_WAIT: Final = ("COMMIT", "ROLLBACK", "COMMIT is answered")
 
 
@@ -20,6 +19,8 @@ class Connections:
         self._loop = loop
         self._dsn = dsn
         self._free: list[asyncpg.Connection[asyncpg.Record]] = []
+        # Stand for backends that have no number yet.
+        self._connecting = itertools.count(-1, -1)
 
     async def take(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Return a connection that is in no transaction."""
@@ -31,12 +32,12 @@ class Connections:
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         # Nobody has a turn meanwhile: how long connecting takes must make no difference.
-        in_flight = self._loop.selector.in_flight
-        in_flight.add(_CONNECTING)
+        in_flight, marker = self._loop.selector.in_flight, next(self._connecting)
+        in_flight.add(marker)
         try:
             return await asyncpg.connect(self._dsn, timeout=_CONNECT_SECONDS)
         finally:
-            in_flight.discard(_CONNECTING)
+            in_flight.discard(marker)
 
     def put(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Take a clean connection back."""
@@ -62,8 +63,10 @@ class SimulatedPool:
 
     async def acquire(self, *, timeout: float) -> "SimulatedConnection":  # noqa: ARG002, ASYNC109 - asyncpg's signature
         """Return a connection."""
+        # Drawn first: of two that have to connect, either may be there first.
+        number = self._process.world.number()
         real = await self._connections.take()
-        return SimulatedConnection(self._process, self._connections, real)
+        return SimulatedConnection(self._process, self._connections, real, number)
 
     async def release(self, connection: "SimulatedConnection") -> None:
         """Take it back."""
@@ -80,14 +83,18 @@ class SimulatedConnection:
     """One connection; each statement is a step of the schedule."""
 
     def __init__(
-        self, process: Process, connections: Connections, real: "asyncpg.Connection[asyncpg.Record]"
+        self,
+        process: Process,
+        connections: Connections,
+        real: "asyncpg.Connection[asyncpg.Record]",
+        number: int,
     ) -> None:
         self._process, self._world, self._life = process, process.world, process.life
         self._connections, self._real = connections, real
         self._backend: int = real.get_server_pid()
         self._clean = True
         self.wrote = False
-        self._number = self._world.number()
+        self._number = number
         process.backends.add(self._backend)
         process.on_kill.append(real.terminate)
 
