@@ -128,20 +128,21 @@ def chargeback_won_entry(
     return _entry(EntryKind.CHARGEBACK_REVERSAL, movement, now, lines)
 
 
-def fee_entry(movement: Movement, now: datetime, *, account: Account) -> Entry:
+def fee_entry(movement: Movement, now: datetime, *, account: Account, returned: bool = False) -> Entry:
     """Return a fee: PROVIDER_FEES takes it from what the provider owes us, MERCHANT_FEES from what we owe.
 
-    Raises InvariantViolation for any other account.
+    One that is `returned` goes the other way. Raises InvariantViolation for any other account.
     """
     match account:
         case Account.PROVIDER_FEES:
-            lines = _pair(account.of(movement.provider), _receivable(movement), movement.money)
+            sides = (account.of(movement.provider), _receivable(movement))
         case Account.MERCHANT_FEES:
-            lines = _pair(_payable(movement), account.of(movement.merchant), movement.money)
+            sides = (_payable(movement), account.of(movement.merchant))
         case _:
             raise InvariantViolation(
                 f"no account of fees: {account}, allowed: {Account.PROVIDER_FEES}, {Account.MERCHANT_FEES}"
             )
+    lines = _pair(*(sides[::-1] if returned else sides), movement.money)
     return _entry(EntryKind.FEE, movement, now, lines)
 
 

@@ -10,9 +10,11 @@ import structlog
 
 from refpay.clock import Clock
 from refpay.db.pool import Database
+from refpay.ledger.repository import post
 from refpay.providers.reports import Report, ReportInvalid, ReportNotice, ReportReplayed, ReportSource
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.fees import fee_entries
 from refpay.reconciliation.hearing import Hearing
 from refpay.reconciliation.model import ReportState
 from refpay.reconciliation.reports_repository import KnownReport
@@ -108,6 +110,8 @@ class Intake:
                 await stored.insert_revision(
                     connection, provider, report, revision=revision, digest=digest, now=now
                 )
+                booked = await stored.read_fees(connection, provider, notice.sequence, before)
+                await post(connection, *fee_entries(provider, report, booked, revision=revision, now=now))
             comparison = Comparison(connection, provider, self._rules, now, progress.horizon)
             rows = await comparison.compare(keys, fresh=None if same else notice.sequence)
         if same:

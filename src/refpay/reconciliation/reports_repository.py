@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from refpay.db.pool import Connection, Row
+from refpay.money import Currency
 from refpay.providers.reports import Report, ReportLine, ReportNotice
 from refpay.reconciliation.model import Progress, ReportState
 
@@ -56,6 +57,10 @@ _LINES = """
 _KEYS = """
     SELECT DISTINCT key FROM reconciliation.line WHERE provider = $1 AND sequence = $2 AND revision = $3
 """
+_FEES = """
+    SELECT currency, sum(fee_minor) AS fee_minor FROM reconciliation.line
+    WHERE provider = $1 AND sequence = $2 AND revision = $3 GROUP BY currency
+"""
 _ELSEWHERE = """
     SELECT revision.sequence
     FROM reconciliation.revision
@@ -77,6 +82,14 @@ class KnownReport:
     revision: int
     digest: str | None
     refused_digest: str | None
+
+
+async def read_fees(
+    connection: Connection, provider: str, sequence: int, revision: int
+) -> Mapping[Currency, int]:
+    """Return what a revision of a report charges, by currency."""
+    rows = await connection.fetch(_FEES, provider, sequence, revision)
+    return {Currency(row["currency"]): int(row["fee_minor"]) for row in rows}
 
 
 async def lock_progress(connection: Connection, provider: str) -> Progress:

@@ -44,6 +44,7 @@ MAKERS: tuple[tuple[Make, dict[str, Any], EntryKind], ...] = (
     (chargeback_won_entry, {}, EntryKind.CHARGEBACK_REVERSAL),
     (fee_entry, {"account": Account.PROVIDER_FEES}, EntryKind.FEE),
     (fee_entry, {"account": Account.MERCHANT_FEES}, EntryKind.FEE),
+    (fee_entry, {"account": Account.PROVIDER_FEES, "returned": True}, EntryKind.FEE),
     (fx_entry, {"bought": Money(31, Currency.KWD)}, EntryKind.FX),
     (suspense_entry, {}, EntryKind.SUSPENSE),
     (suspense_entry, {"received": False}, EntryKind.SUSPENSE),
@@ -138,6 +139,10 @@ def test_what_takes_back_takes_back_everything(opened: Make, closed: Make) -> No
         (
             fee_entry(movement(5), NOW, account=Account.MERCHANT_FEES),
             {"merchant_payable:shop EUR": 5, "merchant_fees:shop EUR": -5},
+        ),
+        (
+            fee_entry(movement(5), NOW, account=Account.PROVIDER_FEES, returned=True),
+            {"provider_fees:north EUR": -5, "provider_receivable:north EUR": 5},
         ),
         (
             fx_entry(movement(500), NOW, bought=Money(160, Currency.KWD)),
