@@ -262,6 +262,15 @@ async def test_a_void_and_a_capture_at_once_are_one_of_them(bench: Bench) -> Non
     assert row["captured_minor"] + row["released_minor"] == 1000
 
 
+async def test_a_row_that_cannot_be_stops_no_other_from_expiring(bench: Bench, book: "Book") -> None:
+    """A payment whose authorization somebody deleted: there is nothing to release, and the others go on."""
+    broken, whole = await bench.authorized(), await bench.authorized()
+    await book.tamper(f"DELETE FROM payments.operation WHERE payment_id = '{broken}'")  # noqa: S608 - our id
+    bench.clock.at += timedelta(days=8)
+    assert await bench.upkeep.expire() == 1
+    assert [one["payment_id"] for one in await bench.operations("expiry")] == [whole]
+
+
 async def test_old_holds_expire_and_new_ones_do_not(bench: Bench) -> None:
     """By the same path: written down, sent under one key until it is done, told and audited."""
     old = await bench.authorized(1000)

@@ -376,10 +376,10 @@ class LifeCycle(RuleBasedStateMachine):
         assert {key: money for key, money in ours.items() if key not in begun_by_them} == done
 
 
-def test_the_books_agree_whatever_happens(shared_book: "Book", secrets_folder: Path) -> None:
+def test_the_books_agree_whatever_happens(book: "Book", secrets_folder: Path) -> None:
     """Every history ends with both books equal, the ledger at zero, and every answer kept."""
     LifeCycle.database_settings = DatabaseSettings(
-        shared_book.url("refpay_app"), "refpay_app", read_secret(secrets_folder, "refpay_app_password")
+        book.url("refpay_app"), "refpay_app", read_secret(secrets_folder, "refpay_app_password")
     )
     run_state_machine_as_test(
         LifeCycle,

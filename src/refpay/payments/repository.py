@@ -94,6 +94,8 @@ _LOCK_EXPIRED = f"""
           SELECT FROM payments.operation
           WHERE payment_id = payment.id AND (status IN ('started', 'indeterminate')
                 OR kind = 'expiry' AND created_at > $2))
+      AND EXISTS (SELECT FROM payments.operation
+                  WHERE payment_id = payment.id AND kind = 'authorize' AND status = 'succeeded')
       AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
