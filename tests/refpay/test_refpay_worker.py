@@ -120,6 +120,27 @@ async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Clie
     assert await worker.metric("moneypath_duplicate_charge_minor_units", currency="EUR") == 1000
 
 
+async def test_an_unresolved_payout_is_money_at_risk(
+    live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
+) -> None:
+    """Although it is no payment's."""
+    await api.captured()
+    for acquirer in acquirers.values():
+        await acquirer.inject(kind="drop")
+    wanted = {"merchant_reference": "weekly", "amount_minor": 400, "currency": "EUR"}
+    paid = await api.post("/v1/payouts", wanted)
+    assert paid.status == 202
+    async with open_worker(live_settings) as app, serve(app) as worker:
+        await settle_down(worker)
+        provider = paid.body["provider"]
+        assert await worker.metric("moneypath_indeterminate_payments", provider=provider) == 1
+        at_risk = "moneypath_money_at_risk_minor_units"
+        assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 400
+        while await worker.metric("moneypath_indeterminate_payments", provider=provider):
+            await settle_down(worker)
+        assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 0
+
+
 async def test_unresolved_money_shows_with_its_age(
     live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
 ) -> None:
