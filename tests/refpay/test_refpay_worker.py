@@ -107,6 +107,25 @@ async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Cli
     assert await worker.metric("moneypath_captures_without_posting", provider=payment["provider"]) == 0
 
 
+async def test_an_entry_that_is_not_as_it_was_sealed_shows(
+    worker: "Client", api: "Client", book: "Book"
+) -> None:
+    """Balanced and explained, so that the chain alone can tell; and 0 before that."""
+    await api.captured()
+    while not await book.rows("SELECT FROM ledger.seal HAVING sum(entries) = 2"):
+        await settle_down(worker)
+    await settle_down(worker)
+    assert await worker.metric("moneypath_ledger_chain_breaks") == 0
+    assert await worker.metric("moneypath_check_violations", check="ledger_chain") == 0
+    await book.tamper(
+        "UPDATE ledger.entry SET payment_id = gen_random_uuid() WHERE kind = 'posting'",
+    )
+    while not await worker.metric("moneypath_ledger_chain_breaks"):
+        await settle_down(worker)
+    assert await worker.metric("moneypath_check_violations", check="ledger_chain") == 1
+    assert await worker.metric("moneypath_check_violations", check="ledger_balance") == 0
+
+
 async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Client", book: "Book") -> None:
     """Should the unique index ever be gone."""
     for _ in range(2):
