@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Final, Protocol
 
 from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
@@ -31,6 +32,8 @@ API_METRICS: Final = (
     "http_server_request_duration_seconds",
     "moneypath_requests_limited_total",
     "moneypath_card_data_refusals_total",
+    "moneypath_webhooks_total",
+    "moneypath_webhook_last_timestamp_seconds",
 )
 # Gauges that are read from the database have this one exporter.
 WORKER_METRICS: Final = (
@@ -50,6 +53,7 @@ WORKER_METRICS: Final = (
     "moneypath_check_violations",
     "moneypath_ledger_probe_total",
     "moneypath_ledger_missing_writes",
+    "moneypath_ledger_chain_breaks",
     "moneypath_durability_unsafe",
     "moneypath_reconciliation_watermark_timestamp_seconds",
     "moneypath_reconciliation_rows_total",
@@ -143,10 +147,16 @@ class Measures:
         self._limited = recorder.counter(limited) if limited in held else None
         cards = "moneypath_card_data_refusals_total"
         self._cards = recorder.counter(cards) if cards in held else None
-        self._rows, self._reports = (
+        self._rows, self._reports, self._webhooks = (
             recorder.counter(name) if name in held else None
-            for name in ("moneypath_reconciliation_rows_total", "moneypath_settlement_files_total")
+            for name in (
+                "moneypath_reconciliation_rows_total",
+                "moneypath_settlement_files_total",
+                "moneypath_webhooks_total",
+            )
         )
+        last = "moneypath_webhook_last_timestamp_seconds"
+        self._last_webhook = recorder.gauge(last) if last in held else None
 
     def now(self) -> float:
         """Return the instant of an arrival, for `since`."""
@@ -191,6 +201,13 @@ class Measures:
         """Count a request that was refused because a card number stood in it."""
         if self._cards is not None:
             self._cards.inc(place=place)
+
+    def count_webhook(self, provider: str, result: str, *, at: datetime | None = None) -> None:
+        """Count what became of a provider's notification; `at` is when it came, if it was the provider's."""
+        if self._webhooks is not None:
+            self._webhooks.inc(provider=provider, result=result)
+        if self._last_webhook is not None and at is not None:
+            self._last_webhook.set(at.timestamp(), provider=provider)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

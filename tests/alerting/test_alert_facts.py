@@ -115,6 +115,8 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathCaptureCheckStale": (LEDGER, BLACKOUT, "495", "11"),
     "MoneyPathLedgerWriteMissing": (LEDGER, "ledger-imbalance", "15", "3"),
     "MoneyPathLedgerProbeStale": (LEDGER, BLACKOUT, "495", "11"),
+    "MoneyPathLedgerChainBroken": (LEDGER, "ledger-imbalance", "15", "3"),
+    "MoneyPathLedgerChainCheckStale": (LEDGER, BLACKOUT, "495", "11"),
     "MoneyPathDurabilityUnsafe": (("eng", "ops"), "durability-unsafe", "15", "3"),
     "MoneyPathDurabilityCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathDoubleCharge": (EVERYBODY, "double-charge", "15", "3"),

@@ -173,6 +173,8 @@ def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:
         "collector": {8889},
         "api": {8080}, "worker": {8081}, "north": {8082}, "south": {8083}, "pager": {8084},
     }  # fmt: skip
+    for name in ("north", "south"):
+        assert f"--webhook-url=http://api:8080/v1/webhooks/{name}" in services[name]["command"]
     for name in ("north", "south", "pager"):
         assert f"--port={next(iter(listens[name]))}" in services[name]["command"]
     prometheus = yaml.safe_load((ROOT / "compose/prometheus.yml").read_text(encoding="utf-8"))

@@ -92,9 +92,9 @@ async def test_a_fault_is_sent_with_its_scope_and_ended_when_the_block_ends(tmp_
         async with _leases(control, ended) as leases:
             await leases.begin(_steps()[0])
         assert target.ended == ["f1"]
-    assert ended == ["north-refuses at north"]
+    assert ended == ["north-tells-nothing at north"]
     told = target.begun[0]
-    assert (told["kind"], told["rate"], told["seed"], told["lease_seconds"]) == ("refuse", 0.2, 7, 0.3)
+    assert (told["kind"], told["rate"], told["seed"], told["lease_seconds"]) == ("webhook_lost", 0.3, 7, 0.3)
     assert told["scope"]["card_ranges"] == ["411111"]
 
 
@@ -107,7 +107,7 @@ async def test_a_fault_ends_when_the_block_is_left_by_an_exception(tmp_path: Pat
                 for step in _steps():
                     await leases.begin(step)
                 raise RuntimeError("drill broke")
-        assert target.ended == ["f1", "f2"]
+        assert target.ended == ["f1", "f2", "f3"]
 
 
 async def test_leases_are_renewed_while_the_drill_lives(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_hits_are_those_of_this_drill(tmp_path: Path) -> None:
         assert await leases.hits() == 0
         for step in _steps():
             await leases.begin(step)
-        assert await leases.hits() == 6
+        assert await leases.hits() == 9
 
 
 async def test_a_fault_tells_only_the_parameters_that_it_has(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What the live tests share: a stack of real servers in a folder of its own, and silent onlookers."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from moneypath.incidents.events import Event
+from moneypath.stack import secrets
 from moneypath.workflows.demo import Viewer
 from moneypath.workflows.live import Live
 
@@ -37,3 +40,15 @@ def make_viewer() -> MakeViewer:
         return Viewer(announce=lambda _: None, ready=ready, event=event)
 
     return make
+
+
+@asynccontextmanager
+async def superuser(live: Live) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Yield a connection to the stack's database that may read and lock everything."""
+    password = secrets.read(live.endpoints.run_folder / "secrets" / "database", "postgres")
+    port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]
+    connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/refpay")
+    try:
+        yield connection
+    finally:
+        await connection.close()

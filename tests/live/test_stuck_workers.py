@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-import asyncpg
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -27,10 +26,9 @@ from moneypath.drills.scenario import Load
 from moneypath.incidents.paging import Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.runbooks.prometheus import prometheus_query
-from moneypath.stack import secrets
 from moneypath.workflows.live import Live, LiveSettings, running
 
-from .conftest import PROJECT
+from .conftest import PROJECT, superuser
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,20 +58,9 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 @asynccontextmanager
-async def _superuser(live: Live) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    password = secrets.read(live.endpoints.run_folder / "secrets" / "database", "postgres")
-    port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]
-    connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/refpay")
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
 async def reconciliation_waits(live: Live) -> AsyncIterator[float]:
     """Hold the row that reconciling with one of the two providers has to lock; the service waits for it."""
-    async with _superuser(live) as connection, _superuser(live) as onlooker, connection.transaction():
+    async with superuser(live) as connection, superuser(live) as onlooker, connection.transaction():
         began = time.time()
         await connection.execute("SELECT FROM reconciliation.progress WHERE provider = 'north' FOR UPDATE")
 

@@ -3,15 +3,29 @@
 import hashlib
 import json
 import time
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from refpay.clock import SystemClock
+from refpay.db.pool import Database
 from refpay.identity.signing import sign
+from refpay.operations.checks import Checks
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book, Client
+
+    from refpay.settings import Settings
+
+
+class AnHourOn(SystemClock):
+    """By this clock everything is old."""
+
+    def now(self) -> datetime:
+        """Return an hour from now."""
+        return super().now() + timedelta(hours=1)
 
 
 def signed(provider: str, body: bytes, *, nonce: str | None = None) -> dict[str, str]:
@@ -107,6 +121,36 @@ async def test_a_signed_event_is_taken_once(api: "Client", book: "Book") -> None
     assert (await tell(api, payment["provider"], event)).status == 204
     told = (await api.get(f"/v1/payments/{payment['id']}")).body
     assert (told["status"], told["charged_back_minor"]) == ("charged_back", 400)
+    stranger = event | {"event": str(uuid4()), "key": str(uuid4())}
+    assert (await tell(api, payment["provider"], stranger)).status == 204
+    for result in ("applied", "duplicate", "unknown_payment", "bad_signature"):
+        counted = await api.metric("moneypath_webhooks_total", provider=payment["provider"], result=result)
+        assert counted == 1, result
+    last = await api.metric("moneypath_webhook_last_timestamp_seconds", provider=payment["provider"])
+    assert 0 <= time.time() - last < 60
+
+
+async def test_payouts_and_chargebacks_are_explained_by_themselves(
+    api: "Client", book: "Book", live_settings: "Settings"
+) -> None:
+    """No check takes their entries for postings without a capture, however old they are."""
+    payment = await api.captured()
+    wanted = {"merchant_reference": "weekly", "amount_minor": 400, "currency": "EUR"}
+    assert (await api.post("/v1/payouts", wanted)).status == 201
+    [capture] = await book.rows("SELECT provider_key FROM payments.operation WHERE kind = 'capture'")
+    told = {"key": str(capture["provider_key"]), "amount": 600, "currency": "EUR", "movement": "cb-1"}
+    for kind in ("chargeback.opened", "chargeback.won"):
+        event = {"event": str(uuid4()), "type": kind, **told}
+        assert (await tell(api, payment["provider"], event)).status == 204
+    rows = await book.rows("SELECT kind FROM ledger.entry ORDER BY id")
+    kinds = [row["kind"] for row in rows]
+    assert kinds == ["hold", "posting", "payout", "chargeback", "chargeback_reversal"]
+    database = await Database.connect(live_settings.database, most_connections=2)
+    try:
+        checks = Checks(database, clock=AnHourOn(), settle_deadline=timedelta(seconds=2))
+        assert not (await checks.run_once()).suspicions
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             approve=require_approval(database, 5000),
         ),
         Resolver(database, providers, settler=settler, clock=clock, pause_seconds=1),
-        Webhooks(settler, clock=clock),
+        Webhooks(settler, measures=measures, clock=clock),
         Upkeep(database, clock, timedelta(days=7), timedelta(days=30)),
         measures,
     )

@@ -73,7 +73,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.resolver = Resolver(
             self.database, self.providers, settler=settler, clock=self.clock, pause_seconds=1
         )
-        self.webhooks = Webhooks(settler, clock=self.clock)
+        self.webhooks = Webhooks(settler, measures=measures, clock=self.clock)
         self.upkeep = Upkeep(
             self.database, self.clock, authorization_lifetime=LIFETIME, key_retention=timedelta(days=3650)
         )

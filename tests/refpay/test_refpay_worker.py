@@ -107,6 +107,25 @@ async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Cli
     assert await worker.metric("moneypath_captures_without_posting", provider=payment["provider"]) == 0
 
 
+async def test_an_entry_that_is_not_as_it_was_sealed_shows(
+    worker: "Client", api: "Client", book: "Book"
+) -> None:
+    """Balanced and explained, so that the chain alone can tell; and 0 before that."""
+    await api.captured()
+    while not await book.rows("SELECT FROM ledger.seal HAVING sum(entries) = 2"):
+        await settle_down(worker)
+    await settle_down(worker)
+    assert await worker.metric("moneypath_ledger_chain_breaks") == 0
+    assert await worker.metric("moneypath_check_violations", check="ledger_chain") == 0
+    await book.tamper(
+        "UPDATE ledger.entry SET payment_id = gen_random_uuid() WHERE kind = 'posting'",
+    )
+    while not await worker.metric("moneypath_ledger_chain_breaks"):
+        await settle_down(worker)
+    assert await worker.metric("moneypath_check_violations", check="ledger_chain") == 1
+    assert await worker.metric("moneypath_check_violations", check="ledger_balance") == 0
+
+
 async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Client", book: "Book") -> None:
     """Should the unique index ever be gone."""
     for _ in range(2):
@@ -118,6 +137,27 @@ async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Clie
     await settle_down(worker)
     assert await worker.metric("moneypath_duplicate_charges") == 1
     assert await worker.metric("moneypath_duplicate_charge_minor_units", currency="EUR") == 1000
+
+
+async def test_an_unresolved_payout_is_money_at_risk(
+    live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
+) -> None:
+    """Although it is no payment's."""
+    await api.captured()
+    for acquirer in acquirers.values():
+        await acquirer.inject(kind="drop")
+    wanted = {"merchant_reference": "weekly", "amount_minor": 400, "currency": "EUR"}
+    paid = await api.post("/v1/payouts", wanted)
+    assert paid.status == 202
+    async with open_worker(live_settings) as app, serve(app) as worker:
+        await settle_down(worker)
+        provider = paid.body["provider"]
+        assert await worker.metric("moneypath_indeterminate_payments", provider=provider) == 1
+        at_risk = "moneypath_money_at_risk_minor_units"
+        assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 400
+        while await worker.metric("moneypath_indeterminate_payments", provider=provider):
+            await settle_down(worker)
+        assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 0
 
 
 async def test_unresolved_money_shows_with_its_age(

@@ -29,6 +29,7 @@ FaultName = Literal[
     "provider.misstate",
     "provider.withhold",
     "provider.truncate",
+    "provider.webhook_lost",
     "traffic.card_testing",
 ]
 _SCOPE: Final = frozenset({"card_ranges", "currencies", "operations"})
@@ -53,6 +54,7 @@ _KEYS: Final[Mapping[str, _Keys]] = {
     "provider.misstate": _Keys(frozenset({"rate", "what"}), frozenset({"card_ranges", "currencies"})),
     "provider.withhold": _Keys(frozenset()),
     "provider.truncate": _Keys(frozenset()),
+    "provider.webhook_lost": _OPERATION,
     "traffic.card_testing": _Keys(frozenset({"card_ranges", "per_second"})),
 }
 

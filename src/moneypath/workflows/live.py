@@ -112,6 +112,8 @@ class _House:
         self._settings, self._credentials = settings, credentials
         self._ports, self._supervisor, self._announce = ports, supervisor, announce
         self._folder = settings.run_folder
+        # Known before anything listens there: acquirers tell the payment service what happened.
+        self._api_port = ports.reserve("refpay-api")
 
     async def build(self) -> Live:
         path = self._settings.path
@@ -178,6 +180,7 @@ class _House:
             "--book", str(self._folder / f"{name}.sqlite3"),
             "--secrets-folder", str(self._credentials.acquirer(name)),
             "--settlement-period-seconds", str(SETTLEMENT_PERIOD_SECONDS),
+            "--webhook-url", f"http://127.0.0.1:{self._api_port}/v1/webhooks/{name}",
             *_fee_flags(self._settings.path, name),
         )  # fmt: skip
         return await self._python(f"acquirer-{name}", command, port, ready="/readyz")
@@ -196,7 +199,7 @@ class _House:
     ) -> tuple[str, str]:
         acknowledgements = self._folder / "acknowledgements"
         acknowledgements.mkdir(mode=0o700, exist_ok=True)
-        port, worker_port = self._ports.reserve("refpay-api"), self._ports.reserve("refpay-worker")
+        port, worker_port = self._api_port, self._ports.reserve("refpay-worker")
         environment = {
             "REFPAY_LISTEN_PORT": str(port),
             "REFPAY_WORKER_PORT": str(worker_port),

@@ -1,4 +1,4 @@
-"""Tokens for clients, keys for verifiers, approvals by second persons, and the door of signed requests."""
+"""Tokens for clients, keys for verifiers, and approvals by second persons."""
 
 import json
 from typing import Any, Final
@@ -24,7 +24,6 @@ from refpay.identity.errors import (
     TokenRequestInvalid,
 )
 from refpay.identity.principals import Scope
-from refpay.identity.signing import SignatureVerifier
 from refpay.payments.claims import Command, Reply
 from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
@@ -145,14 +144,3 @@ async def _decide(services: Services, demand: Demand[ReasonBody], *, agreed: boo
     except ValueError as problem:
         raise ApprovalUnknown("there is no such approval: the id is not a UUID") from problem
     return await services.approving.decide(demand.command, found, agreed=agreed, reason=demand.given.reason)
-
-
-async def read_signed(request: Request, verifier: SignatureVerifier) -> bytes:
-    """Return the body of a signed request; raises SignatureRefused or SignatureReplayed."""
-    body = await request.body()
-    query = request.scope["query_string"]
-    target = request.scope["raw_path"] + (b"?" + query if query else b"")
-    await verifier.verify(
-        request.headers.getlist, method=request.method, target=target.decode("latin-1"), body=body
-    )
-    return body

@@ -91,10 +91,11 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 payments=payments,
                 listing=Listing(database),
                 balances=Balances(database),
-                webhooks=Webhooks(payments.settler, clock=clock),
+                webhooks=Webhooks(payments.settler, measures=measures, clock=clock),
                 verifiers={
+                    # Of payments, too: what providers tell must not use up what levers need.
                     name: SignatureVerifier(
-                        name, settings.secrets_folder / f"webhook_{name}.json", database, clock
+                        name, settings.secrets_folder / f"webhook_{name}.json", own, clock
                     )
                     for name in providers
                 },

@@ -9,10 +9,10 @@ from refpay.app.bodies import EventBody
 from refpay.app.card_data import refuse_card_data
 from refpay.app.commands import parse_body
 from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Routes, Waived
-from refpay.app.identity_routes import read_signed
 from refpay.app.services import Services
-from refpay.identity.errors import SignatureRefused
+from refpay.identity.errors import SignatureRefused, SignatureReplayed
 from refpay.identity.principals import Principal
+from refpay.identity.signing import SignatureVerifier
 from refpay.operations.routing import ProviderUnknown
 from refpay.payments.claims import Command
 from refpay.payments.errors import EventInvalid, OperationInFlight
@@ -33,7 +33,8 @@ async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Re
         raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(services.verifiers))}")
     try:
         body = await read_signed(request, verifier)
-    except SignatureRefused:
+    except (SignatureRefused, SignatureReplayed):
+        services.measures.count_webhook(provider, "bad_signature")
         services.rates.take_stranger()
         raise
     sender = f"provider:{provider}"
@@ -66,3 +67,14 @@ async def take_event(services: Services, demand: Demand[Any]) -> Response:
     """Take a provider's event, in whatever order and however often it comes."""
     await services.webhooks.apply(demand.path["provider"], read_event(demand.given))
     return Response(status_code=204)
+
+
+async def read_signed(request: Request, verifier: SignatureVerifier) -> bytes:
+    """Return the body of a signed request; raises SignatureRefused or SignatureReplayed."""
+    body = await request.body()
+    query = request.scope["query_string"]
+    target = request.scope["raw_path"] + (b"?" + query if query else b"")
+    await verifier.verify(
+        request.headers.getlist, method=request.method, target=target.decode("latin-1"), body=body
+    )
+    return body

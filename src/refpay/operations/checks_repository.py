@@ -141,10 +141,13 @@ WITH broken AS (
                         AND ({_UNBALANCED} OR {_UNEXPLAINED}) OFFSET 0) AS counted_before
     FROM reconciliation.break AS found WHERE found.closed_at IS NULL
 ), unresolved AS (
-    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at,
+    SELECT subject.provider, subject.currency, operation.amount_minor AS minor_units, operation.created_at,
            EXISTS (SELECT FROM broken
                    WHERE broken.operation_id = operation.id AND broken.class <> 'duplicate') AS counted_before
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
+    FROM payments.operation, LATERAL (
+        SELECT provider, currency FROM payments.payment WHERE payment.id = operation.payment_id
+        UNION ALL
+        SELECT provider, currency FROM payments.payout WHERE payout.id = operation.id) AS subject
     WHERE operation.status = 'indeterminate'
        OR (operation.status = 'started' AND operation.call_deadline <= $2)
 ), found AS (

@@ -12,6 +12,7 @@ from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection
+from refpay.measures import Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 from refpay.payments import repository
 from refpay.payments.chargebacks import take_chargeback
@@ -77,8 +78,9 @@ def read_event(content: Mapping[str, Any]) -> ProviderEvent:
 class Webhooks:
     """The door for what providers say without being asked; the order of messages does not matter."""
 
-    def __init__(self, settler: Settler, *, clock: Clock) -> None:
+    def __init__(self, settler: Settler, *, measures: Measures, clock: Clock) -> None:
         self._settler = settler
+        self._measures = measures
         self._clock = clock
 
     async def apply(self, provider: str, event: ProviderEvent) -> None:
@@ -88,13 +90,7 @@ class Webhooks:
         the provider sends it again.
         """
         now = self._clock.now()
-
-        async def take(connection: Connection) -> Sequence[Settlement]:
-            if not await repository.insert_event(connection, provider, event.id, event.kind, now):
-                return ()
-            return await self._take(connection, provider, event, now)
-
-        await self._settler.run(take, ledger_kind(event.call, event.finding))
+        self._measures.count_webhook(provider, await self._apply(provider, event, now), at=now)
 
     async def apply_line(self, provider: str, line: ReportLine) -> None:
         """Take a movement of a settlement report, once by what it says."""
@@ -115,15 +111,31 @@ class Webhooks:
             movement=line.movement,
         )
 
-        await self.apply(provider, event)
+        await self._apply(provider, event, self._clock.now())
+
+    async def _apply(self, provider: str, event: ProviderEvent, now: datetime) -> str:
+        """Return what became of it, as its series calls that."""
+        result = "duplicate"
+
+        async def take(connection: Connection) -> Sequence[Settlement]:
+            nonlocal result
+            if not await repository.insert_event(connection, provider, event.id, event.kind, now):
+                return ()
+            settlements = await self._take(connection, provider, event, now)
+            result = "unknown_payment" if settlements is None else "applied"
+            return settlements or ()
+
+        await self._settler.run(take, ledger_kind(event.call, event.finding))
+        return result
 
     async def _take(
         self, connection: Connection, provider: str, event: ProviderEvent, now: datetime
-    ) -> Sequence[Settlement]:
+    ) -> Sequence[Settlement] | None:
+        """Return what came of it; None if it is about no operation of ours."""
         operation = await repository.find_operation(connection, provider, event.key)
         if operation is None:
             await record(connection, _unmatched(provider, event, now))
-            return ()
+            return None
         if event.finding is None:
             return await take_chargeback(
                 connection,
@@ -138,6 +150,9 @@ class Webhooks:
         told = (event.call, event.money)
         if told != (LIFE_CYCLE[operation.kind].call, Money(operation.amount_minor, subject.currency)):
             await record(connection, _contradicted(provider, operation, event, now))
+            return None
+        if operation.status.final and operation.status is event.finding.status:
+            # As it nearly always is: no lock for what its answer has told already.
             return ()
         return [await settle(connection, operation, event.finding, now=now, actor=f"provider:{provider}")]
 

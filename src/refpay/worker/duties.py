@@ -164,7 +164,7 @@ async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         parts.measures,
         parts.clock,
         parts.costs,
-        take=Webhooks(parts.settler, clock=parts.clock).apply_line,
+        take=Webhooks(parts.settler, measures=parts.measures, clock=parts.clock).apply_line,
     ) as loops:
         yield loops
 

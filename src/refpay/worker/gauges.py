@@ -124,11 +124,12 @@ def _show_check(recorder: Recorder, check: str, violations: int, at: datetime) -
 
 
 def show_chain(recorder: Recorder, result: ChainRound) -> None:
-    """Show what is known of the ledger's chain, once all of it was looked at and if anybody asked for it."""
+    """Show what was found in the ledger's chain; that nothing is, once all of it was looked at."""
+    if not (result.complete or result.findings):
+        return
+    recorder.gauge("moneypath_ledger_chain_breaks").set(result.findings)
     if result.complete and is_declared(recorder, sealing.CHECK):
-        recorder.gauge("moneypath_check_violations").set(result.findings, check=sealing.CHECK)
-        at = recorder.gauge("moneypath_check_last_success_timestamp_seconds")
-        at.set(result.at.timestamp(), check=sealing.CHECK)
+        _show_check(recorder, sealing.CHECK, result.findings, result.at)
 
 
 def is_declared(recorder: Recorder, check: str) -> bool:

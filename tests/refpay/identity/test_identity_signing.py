@@ -16,8 +16,8 @@ from yarl import URL
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from refpay.app.identity_routes import read_signed
 from refpay.app.responses import answer_failures
+from refpay.app.webhook_routes import read_signed
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import RefpayError, StartRefused

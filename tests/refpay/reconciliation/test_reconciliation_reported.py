@@ -31,7 +31,7 @@ def listen(bench: "Bench") -> None:
             rules=bench.rules,
             tally=bench.tally,
             clock=bench.clock,
-            take=Webhooks(settler, clock=bench.clock).apply_line,
+            take=Webhooks(settler, measures=measures, clock=bench.clock).apply_line,
         )
 
 

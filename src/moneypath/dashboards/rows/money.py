@@ -71,6 +71,7 @@ def _findings() -> Panel:
         "postings without capture": f"sum(max by (provider) ({uncaptured}))",
         "duplicate charges": "max(moneypath_duplicate_charges)",
         "writes not read back": "max(moneypath_ledger_missing_writes)",
+        "breaks of the ledger's chain": "max(moneypath_ledger_chain_breaks)",
         "unsafe durability settings": "sum(max by (setting) (moneypath_durability_unsafe))",
     }
     return Panel(
@@ -89,6 +90,7 @@ def _findings() -> Panel:
             "MoneyPathCaptureUnposted",
             "MoneyPathDoubleCharge",
             "MoneyPathLedgerWriteMissing",
+            "MoneyPathLedgerChainBroken",
             "MoneyPathDurabilityUnsafe",
         ),
     )

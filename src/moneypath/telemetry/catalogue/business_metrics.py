@@ -40,6 +40,10 @@ def _durability_metrics() -> Iterator[MetricSpec]:
         help="Acknowledged ledger writes that the probe's last round did not find; has to be 0.",
     )
     yield gauge(
+        name="moneypath_ledger_chain_breaks",
+        help="Places where the ledger is not as it was sealed, entries and seals; has to be 0.",
+    )
+    yield gauge(
         name="moneypath_durability_unsafe",
         help="1 while the setting lets a power cut take back what was acknowledged, 0 while it does not.",
         labels={"setting": values(DurabilitySetting)},
