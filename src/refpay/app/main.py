@@ -37,14 +37,17 @@ from refpay.operations.settlements import Settlements
 from refpay.payments.approvals import require_approval
 from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
+from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
 from refpay.runtime import App, listen, serve
 from refpay.settings import Settings, read_settings
 
-# Payments have connections of their own: a lever has to work when they use up theirs.
+# Payments have connections of their own: a lever has to work when they use up theirs. So have webhooks, which
+# are as many as calls: no buyer waits for what a provider says again.
 _PAYMENT_CONNECTIONS: Final = 8
+_WEBHOOK_CONNECTIONS: Final = 3
 _CONNECTIONS: Final = 4
 
 
@@ -65,6 +68,8 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         await require_durable(database, settings)
         own = await Database.connect(settings.database, most_connections=_PAYMENT_CONNECTIONS, by_key=True)
         stack.push_async_callback(own.close)
+        told = await Database.connect(settings.database, most_connections=_WEBHOOK_CONNECTIONS, by_key=True)
+        stack.push_async_callback(told.close)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as attempts,
             open_journal(settings.acknowledgements_folder, service="refpay-api", clock=clock) as journal,
@@ -91,11 +96,14 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 payments=payments,
                 listing=Listing(database),
                 balances=Balances(database),
-                webhooks=Webhooks(payments.settler, measures=measures, clock=clock),
+                webhooks=Webhooks(
+                    Settler(told, measures=measures, clock=clock, journal=journal),
+                    measures=measures,
+                    clock=clock,
+                ),
                 verifiers={
-                    # Of payments, too: what providers tell must not use up what levers need.
                     name: SignatureVerifier(
-                        name, settings.secrets_folder / f"webhook_{name}.json", own, clock
+                        name, settings.secrets_folder / f"webhook_{name}.json", told, clock
                     )
                     for name in providers
                 },
