@@ -1,5 +1,6 @@
 """Voids, payouts, balances and signed events over HTTP."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -128,6 +129,29 @@ async def test_a_signed_event_is_taken_once(api: "Client", book: "Book") -> None
         assert counted == 1, result
     last = await api.metric("moneypath_webhook_last_timestamp_seconds", provider=payment["provider"])
     assert 0 <= time.time() - last < 60
+
+
+async def test_no_payment_waits_for_webhooks(api: "Client", book: "Book") -> None:
+    """More of them than payments have connections wait for a lock, and money moves meanwhile."""
+    payment = await api.captured()
+    [capture] = await book.rows("SELECT provider_key FROM payments.operation WHERE kind = 'capture'")
+    told = {"type": "chargeback.opened", "key": str(capture["provider_key"]), "amount": 10, "currency": "EUR"}
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%webhook_event%'"
+    holder = await book.connect("postgres")
+    try:
+        lock = holder.transaction()
+        await lock.start()
+        await holder.execute("LOCK TABLE payments.webhook_event IN EXCLUSIVE MODE")
+        events = [{"event": str(uuid4()), "movement": f"cb-{number}", **told} for number in range(12)]
+        tellings = [asyncio.create_task(tell(api, payment["provider"], event)) for event in events]
+        while not await book.rows(waiting, role="postgres"):  # noqa: ASYNC110 - another server's state
+            await asyncio.sleep(0.01)
+        await api.captured()
+        assert not any(telling.done() for telling in tellings)
+        await lock.rollback()
+        assert {(await telling).status for telling in tellings} == {204}
+    finally:
+        await holder.close()
 
 
 async def test_payouts_and_chargebacks_are_explained_by_themselves(
