@@ -9,7 +9,8 @@ class RefpayError(Exception):
 
     `detail` reads "what: which" and never holds a secret, a token or card data. A `retryable`
     refusal is never stored under an idempotency key: the same key may succeed later. `errors` name
-    each key of a request that was wrong, and what is allowed.
+    each key of a request that was wrong, and what is allowed. A kind of failure says at the head of its class
+    what sets it apart from its base; whoever says when to come again may come again.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -19,20 +20,32 @@ class RefpayError(Exception):
     retry_after_seconds: int | None = None
     errors: Sequence[dict[str, str]] = ()
 
+    def __init_subclass__(
+        cls,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        """Set what the class says of itself, and leave the rest to its base."""
+        cls.code = code or cls.code
+        cls.status = status or cls.status
+        cls.retryable = bool(retryable or retry_after_seconds or cls.retryable)
+        cls.retry_after_seconds = retry_after_seconds or cls.retry_after_seconds
+
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
 
 
-class InvariantViolation(RefpayError):
+class InvariantViolation(RefpayError, code="invariant_violation"):
     """Something that cannot be true is true: a bug, or a hand in the database."""
 
-    code = "invariant_violation"
     title = "An invariant is broken"
 
 
-class StartRefused(RefpayError):
+class StartRefused(RefpayError, code="start_refused"):
     """The process cannot start as it is set up; the detail says what to change."""
 
-    code = "start_refused"
     title = "The service cannot start"

@@ -3,14 +3,10 @@
 from refpay.errors import RefpayError
 
 
-class DatabaseUnavailable(RefpayError):
+class DatabaseUnavailable(RefpayError, code="database_unavailable", status=503, retry_after_seconds=1):
     """Nothing was committed; the same request may be sent again."""
 
-    code = "database_unavailable"
     title = "The database is not reachable"
-    status = 503
-    retryable = True
-    retry_after_seconds = 1
 
 
 class CommitOutcomeUnknown(DatabaseUnavailable):

@@ -3,99 +3,73 @@
 from refpay.errors import RefpayError
 
 
-class CredentialRefused(RefpayError):
+class CredentialRefused(RefpayError, code="credential_refused", status=401):
     """No token, or one that is not accepted; why is not said."""
 
-    code = "credential_refused"
     title = "Authentication is needed"
-    status = 401
 
 
-class ScopeMissing(RefpayError):
+class ScopeMissing(RefpayError, code="scope_missing", status=403):
     """The caller is known, and not entitled to this."""
 
-    code = "scope_missing"
     title = "The token's scopes do not allow this"
-    status = 403
 
 
-class SignatureRefused(RefpayError):
+class SignatureRefused(RefpayError, code="signature_refused", status=401):
     """A signed request whose signature is missing, wrong, or of another time; which is not said."""
 
-    code = "signature_refused"
     title = "The request's signature is not accepted"
-    status = 401
 
 
-class SignatureReplayed(RefpayError):
+class SignatureReplayed(RefpayError, code="signature_replayed", status=403):
     """A rightly signed request that was here before."""
 
-    code = "signature_replayed"
     title = "The signed request was sent before"
-    status = 403
 
 
-class TokenRequestInvalid(RefpayError):
+class TokenRequestInvalid(RefpayError, code="invalid_request", status=400):
     """A token request that is not one; codes of these four are those of RFC 6749, section 5.2."""
 
-    code = "invalid_request"
     title = "The token request is malformed"
-    status = 400
 
 
-class ClientRefused(RefpayError):
+class ClientRefused(RefpayError, code="invalid_client", status=401):
     """An unknown client or a wrong secret; which of the two is not said."""
 
-    code = "invalid_client"
     title = "The client is not accepted"
-    status = 401
 
 
-class GrantUnsupported(RefpayError):
+class GrantUnsupported(RefpayError, code="unsupported_grant_type", status=400):
     """Another grant than client credentials."""
 
-    code = "unsupported_grant_type"
     title = "The grant type is not supported"
-    status = 400
 
 
-class ScopeRefused(RefpayError):
+class ScopeRefused(RefpayError, code="invalid_scope", status=400):
     """Scopes that are unknown, not the client's, or never together in one token."""
 
-    code = "invalid_scope"
     title = "The scopes cannot be granted"
-    status = 400
 
 
-class TokenRateExceeded(RefpayError):
+class TokenRateExceeded(RefpayError, code="token_rate_exceeded", status=429, retry_after_seconds=1):
     """More token requests than anybody needs who keeps a token until it runs out."""
 
-    code = "token_rate_exceeded"
     title = "Too many token requests: keep a token until it runs out"
-    status = 429
-    retryable = True
-    retry_after_seconds = 1
 
 
-class ApprovalUnknown(RefpayError):
+class ApprovalUnknown(RefpayError, code="approval_unknown", status=404):
     """There is no such approval."""
 
-    code = "approval_unknown"
     title = "There is no such approval"
-    status = 404
 
 
-class ApprovalRefused(RefpayError):
+class ApprovalRefused(RefpayError, code="approval_refused", status=409):
     """An approval that this principal cannot decide, or not any more."""
 
-    code = "approval_refused"
     title = "The approval cannot be decided"
-    status = 409
 
 
-class SecondPersonNeeded(ApprovalRefused):
+class SecondPersonNeeded(ApprovalRefused, code="second_person_needed", status=403):
     """Whoever asks for something cannot agree to it too."""
 
-    code = "second_person_needed"
     title = "Another person has to decide"
-    status = 403

@@ -51,12 +51,10 @@ _COLUMNS: Final = (
 )
 
 
-class MonthKept(RefpayError):
+class MonthKept(RefpayError, code="month_kept", status=409):
     """A month cannot leave the live ledger, or cannot come back to it."""
 
-    code = "month_kept"
     title = "The month stays where it is"
-    status = 409
 
 
 async def archive_months(

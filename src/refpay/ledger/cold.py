@@ -21,10 +21,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LINE_MAXIMUM_BYTES: Final = 64 * 1024
 
 
-class ColdFileDamaged(RefpayError):
+class ColdFileDamaged(RefpayError, code="cold_file_damaged"):
     """A file of cold storage is not what was written."""
 
-    code = "cold_file_damaged"
     title = "A file of cold storage is damaged"
 
 

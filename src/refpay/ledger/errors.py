@@ -3,9 +3,7 @@
 from refpay.errors import RefpayError
 
 
-class HistoryArchived(RefpayError):
+class HistoryArchived(RefpayError, code="history_archived", status=410):
     """The live ledger no longer reaches back so far; `python -m refpay.ledger read` does."""
 
-    code = "history_archived"
     title = "The ledger of that time is in cold storage"
-    status = 410

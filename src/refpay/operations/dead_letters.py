@@ -25,12 +25,10 @@ _REQUESTS_SHOWN: Final = 50
 _ACCEPTED: Final = 202
 
 
-class QueueUnknown(RefpayError):
+class QueueUnknown(RefpayError, code="queue_unknown", status=404):
     """There is no such queue."""
 
-    code = "queue_unknown"
     title = "There is no such queue"
-    status = 404
 
 
 class DeadLetters:
@@ -104,14 +102,10 @@ async def _join(connection: Connection, command: Command, queue: str) -> Reply:
     return Reply(answer)
 
 
-class ReplayBegan(RefpayError):
+class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seconds=1):
     """The request that would have covered this one began a moment ago."""
 
-    code = "replay_began"
     title = "A replay of this queue has just begun"
-    status = 503
-    retryable = True
-    retry_after_seconds = 1
 
 
 async def _read(connection: Connection, request_id: UUID | None) -> ReplayRequest:

@@ -38,13 +38,10 @@ DUPLICATES_MAXIMUM: Final = 100
 _AT_ONCE: Final = 8
 
 
-class DuplicatesLeft(RefpayError):
+class DuplicatesLeft(RefpayError, code="duplicates_left", status=502, retryable=True):
     """A provider did not confirm every refund; asking again sends the same ones."""
 
-    code = "duplicates_left"
     title = "Not every double charge could be given back"
-    status = 502
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True)

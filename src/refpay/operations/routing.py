@@ -16,20 +16,16 @@ from refpay.providers.routing import Route
 from refpay.providers.routing_repository import lock_routes, read_routes, write_route
 
 
-class ProviderUnknown(RefpayError):
+class ProviderUnknown(RefpayError, code="provider_unknown", status=404):
     """There is no such provider."""
 
-    code = "provider_unknown"
     title = "There is no such provider"
-    status = 404
 
 
-class LastActiveProvider(RefpayError):
+class LastActiveProvider(RefpayError, code="last_active_provider", status=409):
     """Draining the last active provider would stop all payments."""
 
-    code = "last_active_provider"
     title = "The last active provider cannot be drained"
-    status = 409
 
 
 class Routing:

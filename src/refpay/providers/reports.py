@@ -14,18 +14,15 @@ NOTICES_MAXIMUM: Final = 200
 REPORT_MAXIMUM_BYTES: Final = 20_000_000
 
 
-class ReportInvalid(RefpayError):
+class ReportInvalid(RefpayError, code="report_invalid", status=502):
     """A report that cannot be used; nothing of it is taken over."""
 
-    code = "report_invalid"
     title = "The settlement report cannot be used"
-    status = 502
 
 
-class ReportReplayed(ReportInvalid):
+class ReportReplayed(ReportInvalid, code="report_replayed"):
     """Served under one number, and the content belongs to another."""
 
-    code = "report_replayed"
     title = "The settlement report is another one's"
 
 

@@ -4,48 +4,35 @@ from refpay.errors import RefpayError
 from refpay.risk.model import Assessment
 
 
-class RiskBlocked(RefpayError):
+class RiskBlocked(RefpayError, code="risk_blocked", status=403):
     """The card's range is blocked; which rule or person did it is not the caller's to know."""
 
-    code = "risk_blocked"
     title = "The authorization was blocked"
-    status = 403
 
     def __init__(self, assessment: Assessment) -> None:
         super().__init__("the authorization was blocked by risk: the provider was not asked")
         self.assessment = assessment
 
 
-class RiskUnavailable(RefpayError):
+class RiskUnavailable(RefpayError, code="risk_unavailable", status=503, retry_after_seconds=1):
     """Risk did not answer in time, and the amount is too large to go without."""
 
-    code = "risk_unavailable"
     title = "The authorization could not be assessed"
-    status = 503
-    retryable = True
-    retry_after_seconds = 1
 
 
-class RiskSilent(RefpayError):
+class RiskSilent(RefpayError, code="risk_silent", status=503, retryable=True):
     """Risk did not answer in time; the amount is small enough to go without."""
 
-    code = "risk_silent"
     title = "The authorization was not assessed"
-    status = 503
-    retryable = True
 
 
-class CardRangeInvalid(RefpayError):
+class CardRangeInvalid(RefpayError, code="card_range_invalid", status=422):
     """Neither a card range nor the word that stands for one."""
 
-    code = "card_range_invalid"
     title = "There is no such card range"
-    status = 422
 
 
-class NoSuchRange(RefpayError):
+class NoSuchRange(RefpayError, code="no_busiest_range", status=409):
     """The word `busiest` fits no range at the moment."""
 
-    code = "no_busiest_range"
     title = "No card range is the busiest"
-    status = 409
