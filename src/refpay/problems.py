@@ -1,8 +1,8 @@
 """Errors as problem+json (RFC 9457): a stable code, a sentence, never a stack trace."""
 
-import json
 from typing import Final
 
+from refpay.encoding import encode
 from refpay.errors import RefpayError
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -20,4 +20,4 @@ def describe_error(error: RefpayError, correlation_id: str) -> bytes:
     }
     if error.errors:
         content["errors"] = list(error.errors)
-    return json.dumps(content, separators=(",", ":")).encode()
+    return encode(content)

@@ -1,6 +1,5 @@
 """The audit trail, for those who may read all of it."""
 
-import json
 from typing import Final
 
 from refpay.app.bodies import AuditQuery
@@ -10,6 +9,7 @@ from refpay.app.errors import CursorInvalid, RequestInvalid
 from refpay.app.services import Services
 from refpay.app.views import AuditView
 from refpay.audit.trail import Filter
+from refpay.encoding import encode
 from refpay.identity.principals import Scope
 
 routes: Final = Routes()
@@ -37,6 +37,4 @@ async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
     after = read_cursor(query.cursor, listing)
     wanted = Filter(subject, query.actor, query.at_from, query.at_to)
     page = await services.trail.read(wanted, after=after, limit=query.limit)
-    return json.dumps(
-        {"events": page.events, "next": page.after and make_cursor(page.after, listing)}
-    ).encode()
+    return encode({"events": page.events, "next": page.after and make_cursor(page.after, listing)})

@@ -1,12 +1,12 @@
 """The ledger's balances, for those who may read all of them."""
 
-import json
 from typing import Final
 
 from refpay.app.bodies import BalancesQuery
 from refpay.app.contract import Demand, Endpoint, Routes
 from refpay.app.services import Services
 from refpay.app.views import BalancesView
+from refpay.encoding import encode
 from refpay.identity.principals import Scope
 from refpay.ledger.errors import HistoryArchived
 
@@ -31,5 +31,4 @@ async def list_balances(services: Services, demand: Demand[BalancesQuery]) -> by
         {"account": account, "currency": currency, "balance_minor": minor}
         for (account, currency), minor in sorted(page.balances.items())
     ]
-    as_of = query.as_of and query.as_of.isoformat()
-    return json.dumps({"as_of": as_of, "balances": shown, "next": page.after}).encode()
+    return encode({"as_of": query.as_of, "balances": shown, "next": page.after})

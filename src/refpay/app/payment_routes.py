@@ -1,6 +1,5 @@
 """The endpoints that move money, and the one that reads."""
 
-import json
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.app.services import Services
 from refpay.app.views import PaymentsView, PaymentView, PayoutView
+from refpay.encoding import encode
 from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
 from refpay.payments.answers import describe_payment
@@ -164,7 +164,7 @@ async def list_payments(services: Services, demand: Demand[PaymentsQuery]) -> by
     after = read_cursor(query.cursor, listing)
     page = await services.listing.read(merchant, wanted, after=after, limit=query.limit)
     shown = [describe_payment(payment) for payment in page.payments]
-    return json.dumps({"payments": shown, "next": page.after and make_cursor(page.after, listing)}).encode()
+    return encode({"payments": shown, "next": page.after and make_cursor(page.after, listing)})
 
 
 @routes.serve(

@@ -73,8 +73,6 @@ class Trail:
         events = [
             {
                 **row,
-                "id": str(row["id"]),
-                "at": row["at"].isoformat(),
                 "before": row["before"] and json.loads(row["before"]),
                 "after": json.loads(row["after"]),
             }

@@ -150,7 +150,7 @@ async def read_pending(connection: Connection, now: datetime) -> Sequence[Approv
 def describe(approval: Approval) -> dict[str, object]:
     """Return an approval as plain values: all that whoever agrees has to see."""
     return {
-        "approval_id": str(approval.id),
+        "approval_id": approval.id,
         "status": approval.status,
         "action": approval.wish.action,
         "subject_kind": approval.wish.subject_kind,
@@ -158,7 +158,7 @@ def describe(approval: Approval) -> dict[str, object]:
         "content": approval.wish.content,
         "reason": approval.reason,
         "requested_by": approval.requested_by,
-        "expires_at": approval.expires_at.isoformat(),
+        "expires_at": approval.expires_at,
         "decided_by": approval.decided_by,
     }
 

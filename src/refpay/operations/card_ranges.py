@@ -1,6 +1,5 @@
 """The risk lever: block a card range for new authorizations, or unblock it; audited, undoable."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,9 +9,10 @@ from typing import Final
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
-from refpay.operations.once import pull_once
+from refpay.encoding import encode
 from refpay.payments.admission import range_changed
 from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.payments.once import pull_once
 from refpay.risk import repository
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 from refpay.risk.model import Activity, CardRange
@@ -37,12 +37,12 @@ class CardRanges:
         async with self._database.transaction() as connection:
             blocked = await repository.read_blocked(connection)
             busiest = await self._read_busiest(connection, now)
-        return _dump(
+        return encode(
             {
                 "window_seconds": self._settings.window_seconds,
                 "autoblock": self._settings.autoblock,
-                "blocked": [_describe(known) for known in blocked],
-                "busiest": [asdict(activity) for activity in busiest],
+                "blocked": blocked,
+                "busiest": busiest,
             }
         )
 
@@ -86,18 +86,10 @@ class CardRanges:
 async def _change(connection: Connection, after: CardRange, correlation_id: str) -> StoredAnswer:
     before = await repository.lock_range(connection, after.card_range)
     if before is None and not after.blocked:
-        return StoredAnswer(200, _dump({"card_range": after.card_range, "blocked": False, "changed": False}))
+        return StoredAnswer.of(200, {"card_range": after.card_range, "blocked": False, "changed": False})
     if not await repository.write_range(connection, after):
         # It is so already; without a row before, somebody else blocked it a moment ago.
         known = before or await repository.lock_range(connection, after.card_range) or after
-        return StoredAnswer(200, _dump({**_describe(known), "changed": False}))
+        return StoredAnswer.of(200, {**asdict(known), "changed": False})
     await record(connection, range_changed(after, correlation_id, before=before))
-    return StoredAnswer(200, _dump({**_describe(after), "changed": True}))
-
-
-def _describe(known: CardRange) -> dict[str, object]:
-    return {**asdict(known), "changed_at": known.changed_at.isoformat()}
-
-
-def _dump(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+    return StoredAnswer.of(200, {**asdict(after), "changed": True})

@@ -3,22 +3,19 @@
 The request is written down; the worker carries it out, because the API does not speak to NATS.
 """
 
-import json
-from datetime import datetime
 from typing import Final
-from uuid import UUID
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
+from refpay.encoding import encode
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.ids import mint_id
 from refpay.outbox import replay_repository
 from refpay.outbox.replay_repository import ReplayRequest
-from refpay.payments import claims_repository
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
-from refpay.payments.errors import KeyReused
+from refpay.payments.once import claim_key, store_answer
 
 QUEUES: Final = ("notifications", "compliance_log")
 _REQUESTS_SHOWN: Final = 50
@@ -43,16 +40,8 @@ class DeadLetters:
         async with self._database.transaction() as connection:
             depths = await replay_repository.read_depths(connection)
             requests = await replay_repository.read_newest(connection, limit=_REQUESTS_SHOWN)
-        letters = [
-            {
-                "queue": seen.queue,
-                "reason": seen.reason,
-                "depth": seen.depth,
-                "observed_at": seen.observed_at.isoformat(),
-            }
-            for seen in depths
-        ]
-        return _dump({"dead_letters": letters, "replays": [_describe(request) for request in requests]})
+        replays = [_describe(request) for request in requests]
+        return encode({"dead_letters": depths, "replays": replays})
 
     async def replay(self, command: Command, queue: str, *, reason: str) -> Reply:
         """Ask for a replay: 202 while it is not done, 200 with the same key when it is.
@@ -72,21 +61,21 @@ class DeadLetters:
             correlation_id=command.correlation_id,
         )
         async with self._database.transaction() as connection:
-            claim = await claims_repository.claim(connection, command, operation_id=request.id, now=now)
+            claim = await claim_key(connection, command, now=now, stands_for=request.id)
             if claim is not None:
-                return await _answer_again(connection, command, claim)
+                return claim.replay_to(command) or await _answer_again(connection, claim)
             if not await replay_repository.insert(connection, request):
                 return await _join(connection, command, queue)
-            await record(connection, _requested(request, now))
+            facts = {"replay": str(request.id), "reason": reason}
+            action = "dead_letters.replay_requested"
+            await record(connection, command.audit(action, SubjectKind.QUEUE, queue, after=facts, now=now))
         return Reply(_answer(request))
 
 
-async def _answer_again(connection: Connection, command: Command, claim: Claim) -> Reply:
-    if claim.fingerprint != command.fingerprint:
-        raise KeyReused("the idempotency key was used for another request: mint a new one")
-    if claim.answer is not None:
-        return Reply(claim.answer, replayed=True)
-    request = await _read(connection, claim.operation_id)
+async def _answer_again(connection: Connection, claim: Claim) -> Reply:
+    request = claim.operation_id and await replay_repository.read(connection, claim.operation_id)
+    if not request:
+        raise InvariantViolation("an idempotency key of a replay stands for nothing")
     return Reply(_answer(request), replayed=True)
 
 
@@ -95,11 +84,8 @@ async def _join(connection: Connection, command: Command, queue: str) -> Reply:
     if waiting is None:
         # It began between the two statements; then a new request has to be made, with a key that is free.
         raise ReplayBegan(f"a replay of {queue} has just begun: ask again with the same key")
-    answer = StoredAnswer(200, _dump({**_describe(waiting), "changed": False}))
-    await claims_repository.store(
-        connection, principal=command.principal.name, key=command.key, answer=answer
-    )
-    return Reply(answer)
+    answer = StoredAnswer.of(200, {**_describe(waiting), "changed": False})
+    return await store_answer(connection, command, answer)
 
 
 class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seconds=1):
@@ -108,41 +94,21 @@ class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seco
     title = "A replay of this queue has just begun"
 
 
-async def _read(connection: Connection, request_id: UUID | None) -> ReplayRequest:
-    request = None if request_id is None else await replay_repository.read(connection, request_id)
-    if request is None:
-        raise InvariantViolation("an idempotency key of a replay stands for nothing")
-    return request
-
-
 def _answer(request: ReplayRequest) -> StoredAnswer:
     status = _ACCEPTED if request.finished_at is None else 200
-    return StoredAnswer(status, _dump({**_describe(request), "changed": True}))
+    return StoredAnswer.of(status, {**_describe(request), "changed": True})
 
 
-def _requested(request: ReplayRequest, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=request.requested_by,
-        action="dead_letters.replay_requested",
-        subject_kind=SubjectKind.QUEUE,
-        subject_id=request.queue,
-        before=None,
-        after={"replay": str(request.id), "reason": request.reason},
-        correlation_id=request.correlation_id,
-    )
-
-
-def _describe(request: ReplayRequest) -> dict[str, str | int | None]:
+def _describe(request: ReplayRequest) -> dict[str, object]:
     return {
-        "id": str(request.id),
+        "id": request.id,
         "queue": request.queue,
         "state": _state(request),
         "requested_by": request.requested_by,
-        "requested_at": request.requested_at.isoformat(),
+        "requested_at": request.requested_at,
         "reason": request.reason,
-        "begun_at": None if request.begun_at is None else request.begun_at.isoformat(),
-        "finished_at": None if request.finished_at is None else request.finished_at.isoformat(),
+        "begun_at": request.begun_at,
+        "finished_at": request.finished_at,
         "found": request.found,
         "see": "/v1/operations/dead-letters",
     }
@@ -152,7 +118,3 @@ def _state(request: ReplayRequest) -> str:
     if request.finished_at is not None:
         return "done"
     return "requested" if request.begun_at is None else "running"
-
-
-def _dump(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()

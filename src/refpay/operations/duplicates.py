@@ -4,7 +4,6 @@ It moves money, so a second person approves the refunds that it orders.
 """
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
@@ -26,10 +25,9 @@ from refpay.operations import duplicates_repository
 from refpay.operations.duplicates_repository import Duplicate
 from refpay.operations.routing import ProviderUnknown
 from refpay.operations.settlements_repository import lock_provider
-from refpay.payments import claims_repository
-from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
-from refpay.payments.errors import KeyReused
+from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.intents import Deadlines
+from refpay.payments.once import claim_key, store_answer
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Call, CallKind, Provider, Verdict
 
@@ -63,9 +61,9 @@ class Duplicates:
         """
         now = self.clock.now()
         async with self.database.transaction() as connection:
-            claim = await claims_repository.claim(connection, command, operation_id=None, now=now)
-            if claim is not None and (answer := _answered(claim, command)) is not None:
-                return Reply(answer, replayed=True)
+            claim = await claim_key(connection, command, now=now)
+            if claim is not None and (replay := claim.replay_to(command)) is not None:
+                return replay
             duplicates = await self._plan(connection, command, provider, reason=reason, now=now)
         if isinstance(duplicates, Approval):
             return Reply(_await_approval(provider, duplicates))
@@ -132,16 +130,11 @@ class Duplicates:
 
     async def _store_once(self, command: Command, answer: StoredAnswer) -> Reply:
         async with self.database.transaction() as connection:
-            claim = await claims_repository.claim(
-                connection, command, operation_id=None, now=self.clock.now()
-            )
-            if claim is not None and claim.answer is not None:
+            claim = await claim_key(connection, command, now=self.clock.now())
+            if claim is not None and (replay := claim.replay_to(command)) is not None:
                 # The same request, sent twice at once: whoever stored first has answered both.
-                return Reply(claim.answer, replayed=True)
-            await claims_repository.store(
-                connection, principal=command.principal.name, key=command.key, answer=answer
-            )
-        return Reply(answer)
+                return replay
+            return await store_answer(connection, command, answer)
 
 
 async def _approved(
@@ -169,33 +162,19 @@ def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
 
 
 def _await_approval(provider: str, approval: Approval) -> StoredAnswer:
-    content = {"provider": provider, "awaits": "approval", "approval_id": str(approval.id), "changed": False}
-    return StoredAnswer(202, json.dumps(content, separators=(",", ":")).encode())
-
-
-def _answered(claim: Claim, command: Command) -> StoredAnswer | None:
-    if claim.fingerprint != command.fingerprint:
-        raise KeyReused("the idempotency key was used for another request: mint a new one")
-    return claim.answer
+    content = {"provider": provider, "awaits": "approval", "approval_id": approval.id, "changed": False}
+    return StoredAnswer.of(202, content)
 
 
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=command.principal.name,
-        action="duplicate.repair_ordered",
-        subject_kind=SubjectKind.PROVIDER,
-        subject_id=provider,
-        before=None,
-        after={
-            "movement": duplicate.movement,
-            "repair_key": str(duplicate.required_key),
-            "amount_minor": duplicate.amount_minor,
-            "currency": duplicate.currency,
-            "reason": reason,
-        },
-        correlation_id=command.correlation_id,
-    )
+    facts: Facts = {
+        "movement": duplicate.movement,
+        "repair_key": str(duplicate.required_key),
+        "amount_minor": duplicate.amount_minor,
+        "currency": duplicate.currency,
+        "reason": reason,
+    }
+    return command.audit("duplicate.repair_ordered", SubjectKind.PROVIDER, provider, after=facts, now=now)
 
 
 def _describe(provider: str, duplicates: Sequence[Duplicate]) -> StoredAnswer:
@@ -208,4 +187,4 @@ def _describe(provider: str, duplicates: Sequence[Duplicate]) -> StoredAnswer:
         "minor_units": dict(sorted(money.items())),
         "changed": bool(duplicates),
     }
-    return StoredAnswer(200, json.dumps(content, separators=(",", ":")).encode())
+    return StoredAnswer.of(200, content)

@@ -1,17 +1,17 @@
 """The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
+from refpay.encoding import encode
 from refpay.errors import RefpayError
-from refpay.operations.once import pull_once
 from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.payments.once import pull_once
 from refpay.providers.routing import Route
 from refpay.providers.routing_repository import lock_routes, read_routes, write_route
 
@@ -39,7 +39,7 @@ class Routing:
         """Return every provider's routing as JSON."""
         async with self._database.transaction() as connection:
             routes = await read_routes(connection)
-        return _dump({"providers": [_describe(route) for route in routes]})
+        return encode({"providers": [_describe(route) for route in routes]})
 
     async def change(self, command: Command, provider: str, *, active: bool, reason: str) -> Reply:
         """Drain or restore a provider for new payments; changes nothing if it is so already.
@@ -66,25 +66,23 @@ class Routing:
         routes = await lock_routes(connection)
         before = _find(routes, provider)
         if before.active == active:
-            return StoredAnswer(200, _dump({**_describe(before), "changed": False}))
+            return StoredAnswer.of(200, {**_describe(before), "changed": False})
         if not active and not any(route.active for route in routes if route.provider != provider):
             raise LastActiveProvider(f"no other provider is active: {provider} stays active")
         after = replace(
             before, active=active, changed_by=command.principal.name, changed_at=now, reason=reason
         )
         await write_route(connection, after)
-        event = AuditEvent(
-            at=now,
-            actor=command.principal.name,
-            action="provider.restored" if active else "provider.drained",
-            subject_kind=SubjectKind.PROVIDER,
-            subject_id=provider,
+        event = command.audit(
+            "provider.restored" if active else "provider.drained",
+            SubjectKind.PROVIDER,
+            provider,
             before={"routing_active": before.active, "reason": before.reason},
             after={"routing_active": after.active, "reason": after.reason},
-            correlation_id=command.correlation_id,
+            now=now,
         )
         await record(connection, event)
-        return StoredAnswer(200, _dump({**_describe(after), "changed": True}))
+        return StoredAnswer.of(200, {**_describe(after), "changed": True})
 
 
 def _find(routes: Sequence[Route], provider: str) -> Route:
@@ -96,15 +94,11 @@ def _find(routes: Sequence[Route], provider: str) -> Route:
     )
 
 
-def _describe(route: Route) -> dict[str, str | bool | None]:
+def _describe(route: Route) -> dict[str, object]:
     return {
         "provider": route.provider,
         "routing_active": route.active,
         "changed_by": route.changed_by,
-        "changed_at": None if route.changed_at is None else route.changed_at.isoformat(),
+        "changed_at": route.changed_at,
         "reason": route.reason,
     }
-
-
-def _dump(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()

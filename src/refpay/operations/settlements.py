@@ -1,20 +1,17 @@
 """The settlement lever: fetch doubtful reports again; and what people are shown of reconciliation."""
 
-import json
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
-from refpay.db.pool import Connection, Database, Row
-from refpay.errors import InvariantViolation
+from refpay.db.pool import Connection, Database
+from refpay.encoding import encode
 from refpay.operations import settlements_repository
 from refpay.operations.routing import ProviderUnknown
-from refpay.payments import claims_repository
 from refpay.payments.claims import Command, Reply, StoredAnswer
-from refpay.payments.errors import KeyReused
+from refpay.payments.once import pull_once
 from refpay.settings import PROVIDER_NAMES
 
 _BREAKS_SHOWN: Final = 100
@@ -33,13 +30,8 @@ class Settlements:
             providers = await settlements_repository.read_providers(connection)
             sums = await settlements_repository.read_break_sums(connection)
             newest = await settlements_repository.read_newest_breaks(connection, limit=_BREAKS_SHOWN)
-        return _dump(
-            {
-                "providers": [_describe(row) for row in providers],
-                "open_breaks": [_describe(row) for row in sums],
-                "newest_breaks": [_describe(row) for row in newest],
-            }
-        )
+        content = {"providers": providers, "open_breaks": sums, "newest_breaks": newest}
+        return encode({name: [dict(row) for row in rows] for name, rows in content.items()})
 
     async def refetch(self, command: Command, provider: str, *, reason: str) -> Reply:
         """Have doubtful reports of a provider fetched again; changes nothing if there are none.
@@ -47,50 +39,21 @@ class Settlements:
         Raises ProviderUnknown or KeyReused.
         """
         now = self._clock.now()
-        async with self._database.transaction() as connection:
-            claim = await claims_repository.claim(connection, command, operation_id=None, now=now)
-            if claim is not None:
-                if claim.fingerprint != command.fingerprint:
-                    raise KeyReused("the idempotency key was used for another request: mint a new one")
-                if claim.answer is None:
-                    raise InvariantViolation("a refetch is claimed and not answered")
-                return Reply(claim.answer, replayed=True)
-            answer = await self._refetch(connection, command, provider, reason=reason, now=now)
-            await claims_repository.store(
-                connection, principal=command.principal.name, key=command.key, answer=answer
-            )
-        return Reply(answer)
 
-    async def _refetch(
-        self, connection: Connection, command: Command, provider: str, *, reason: str, now: datetime
-    ) -> StoredAnswer:
-        if not await settlements_repository.lock_provider(connection, provider):
-            raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(PROVIDER_NAMES)}")
-        reports = await settlements_repository.forget_digests(connection, provider)
-        if reports:
-            event = AuditEvent(
-                at=now,
-                actor=command.principal.name,
-                action="settlement.refetched",
-                subject_kind=SubjectKind.PROVIDER,
-                subject_id=provider,
-                before=None,
-                after={"reports": reports, "reason": reason},
-                correlation_id=command.correlation_id,
-            )
-            await record(connection, event)
-        return StoredAnswer(200, _dump({"provider": provider, "reports": reports, "changed": reports > 0}))
+        async def pull(connection: Connection) -> StoredAnswer:
+            return await _refetch(connection, command, provider, reason=reason, now=now)
+
+        return await pull_once(self._database, command, pull, now=now)
 
 
-def _describe(row: Row) -> dict[str, object]:
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value
-
-
-def _dump(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+async def _refetch(
+    connection: Connection, command: Command, provider: str, *, reason: str, now: datetime
+) -> StoredAnswer:
+    if not await settlements_repository.lock_provider(connection, provider):
+        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(PROVIDER_NAMES)}")
+    reports = await settlements_repository.forget_digests(connection, provider)
+    if reports:
+        facts: Facts = {"reports": reports, "reason": reason}
+        event = command.audit("settlement.refetched", SubjectKind.PROVIDER, provider, after=facts, now=now)
+        await record(connection, event)
+    return StoredAnswer.of(200, {"provider": provider, "reports": reports, "changed": reports > 0})

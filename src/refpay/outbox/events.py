@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from refpay.encoding import encode_text
+
 SCHEMA_VERSION: Final = 1
 BODY_MAXIMUM_BYTES: Final = 8192
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class EventType(StrEnum):
@@ -70,17 +71,17 @@ class Event:
         """Return the JSON that is stored, published and sealed."""
         content = {
             "schema": SCHEMA_VERSION,
-            "id": str(self.id),
+            "id": self.id,
             "type": self.type.value,
-            "at": self.at.isoformat(),
-            "operation_id": str(self.operation_id),
-            "payment_id": str(self.payment_id),
+            "at": self.at,
+            "operation_id": self.operation_id,
+            "payment_id": self.payment_id,
             "merchant": self.merchant,
             "provider": self.provider,
             "currency": self.currency,
             "amount_minor": self.amount_minor,
         }
-        return _ENCODE(content)
+        return encode_text(content)
 
 
 def decode(raw: bytes) -> Event:

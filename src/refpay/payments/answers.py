@@ -1,9 +1,9 @@
 """What a caller is told: a payment as JSON, or a problem."""
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
+from refpay.encoding import encode
 from refpay.errors import RefpayError
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.errors import ProviderDeclined
@@ -13,8 +13,6 @@ from refpay.providers.errors import ProviderRefused
 
 # The others change what is there already.
 _CREATES: Final = (OperationKind.AUTHORIZE, OperationKind.REFUND, OperationKind.PAYOUT)
-# Made once: `json.dumps` makes one for every call that is not its usual one.
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 ACCEPTED: Final = 202
 
 
@@ -36,7 +34,7 @@ def subject_body(subject: Subject, operations: Sequence[Operation]) -> bytes:
         content["operations"] = [_describe(operation) for operation in operations]
     else:
         content = _head(subject, operations[-1].status)
-    return _ENCODE(content).encode()
+    return encode(content)
 
 
 def _head(subject: Subject, status: str) -> dict[str, object]:

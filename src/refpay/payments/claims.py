@@ -3,9 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, Self
 from uuid import UUID
 
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
+from refpay.encoding import encode
 from refpay.identity.principals import Principal
 from refpay.payments.errors import KeyReused
 
@@ -22,6 +25,20 @@ class Command:
     correlation_id: str
     traffic: str
 
+    def audit(
+        self,
+        action: str,
+        kind: SubjectKind,
+        subject_id: str,
+        *,
+        before: Facts | None = None,
+        after: Facts,
+        now: datetime,
+    ) -> AuditEvent:
+        """Return the audit record of what it changed."""
+        name = self.principal.name
+        return AuditEvent(now, name, action, kind, subject_id, before, after, self.correlation_id)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
@@ -29,6 +46,11 @@ class StoredAnswer:
 
     status: int
     body: bytes
+
+    @classmethod
+    def of(cls, status: int, content: object) -> Self:
+        """Return the answer that says this as JSON."""
+        return cls(status, encode(content))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""The door to idempotency keys for what is no payment: a lever is pulled once for each key."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
+
+from refpay.db.pool import Connection, Database
+from refpay.errors import InvariantViolation, RefpayError
+from refpay.payments import claims_repository
+from refpay.payments.answers import refusal_answer
+from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
+
+
+async def pull_once(
+    database: Database,
+    command: Command,
+    pull: Callable[[Connection], Awaitable[StoredAnswer]],
+    *,
+    now: datetime,
+    answered: type[RefpayError] | tuple[()] = (),
+) -> Reply:
+    """Return the lever's answer, or the stored one of an earlier pull with this key.
+
+    All of it is one transaction, answer and audit record included. A refusal of type `answered` is an answer
+    and stored; any other leaves the key free. Raises KeyReused.
+    """
+    async with database.transaction() as connection:
+        claim = await claim_key(connection, command, now=now)
+        if claim is not None:
+            replay = claim.replay_to(command)
+            if replay is None:
+                raise InvariantViolation("a lever is claimed and not answered")
+            return replay
+        try:
+            answer = await pull(connection)
+        except answered as refusal:
+            answer = refusal_answer(refusal, command.correlation_id)
+        return await store_answer(connection, command, answer)
+
+
+async def claim_key(
+    connection: Connection, command: Command, *, now: datetime, stands_for: UUID | None = None
+) -> Claim | None:
+    """Claim a key if this transaction commits, or return its earlier claim; raises KeyExpired."""
+    return await claims_repository.claim(connection, command, operation_id=stands_for, now=now)
+
+
+async def store_answer(connection: Connection, command: Command, answer: StoredAnswer) -> Reply:
+    """Store the definitive answer of a claimed key and return it; the database refuses a second one."""
+    name = command.principal.name
+    await claims_repository.store(connection, principal=name, key=command.key, answer=answer)
+    return Reply(answer)
