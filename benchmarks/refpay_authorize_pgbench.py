@@ -17,7 +17,7 @@ from refpay.outbox import repository as outbox
 from refpay.payments import batch_repository as batches
 from refpay.payments import claims_repository as claims
 from refpay.payments import repository as payments
-from refpay.providers import routing_repository as routing
+from refpay.providers import routing
 from refpay.risk import repository as risk
 
 CLIENTS = 32

@@ -7,8 +7,7 @@ from refpay.app.contract import Problem
 from refpay.app.endpoints import SERVED
 from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
 from refpay.errors import StartRefused
-from refpay.ledger.archiving import MonthKept
-from refpay.ledger.cold import ColdFileDamaged
+from refpay.ledger.errors import ColdFileDamaged, MonthKept
 from refpay.providers.errors import ProviderSilent
 from refpay.providers.reports import ReportInvalid, ReportReplayed
 from refpay.risk.errors import RiskSilent

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from refpay.errors import RefpayError
 from refpay.ledger.chain import LEAF_BYTES, StoredEntry
 from refpay.ledger.cold import SUFFIX, read_month, write_month
+from refpay.ledger.errors import MonthKept
 from refpay.ledger.reading import Archive, read_archives, stream_live
 
 KEPT_MONTHS: Final = 24
@@ -49,12 +49,6 @@ _COLUMNS: Final = (
     *("id", "kind", "operation_id", "payment_id", "posted_at", "written_in"),
     *("accounts", "currencies", "amounts_minor"),
 )
-
-
-class MonthKept(RefpayError, code="month_kept", status=409):
-    """A month cannot leave the live ledger, or cannot come back to it."""
-
-    title = "The month stays where it is"
 
 
 async def archive_months(

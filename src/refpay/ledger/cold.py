@@ -12,19 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.errors import RefpayError
 from refpay.ledger.chain import StoredEntry
+from refpay.ledger.errors import ColdFileDamaged
 
 SUFFIX: Final = ".jsonl.gz"
 _FORMAT: Final = "refpay-ledger-1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LINE_MAXIMUM_BYTES: Final = 64 * 1024
-
-
-class ColdFileDamaged(RefpayError, code="cold_file_damaged"):
-    """A file of cold storage is not what was written."""
-
-    title = "A file of cold storage is damaged"
 
 
 @dataclass(frozen=True, slots=True)

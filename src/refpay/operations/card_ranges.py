@@ -6,16 +6,14 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Final
 
-from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
 from refpay.encoding import encode
-from refpay.payments.admission import range_changed
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.once import pull_once
-from refpay.risk import repository
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 from refpay.risk.model import Activity, CardRange
+from refpay.risk.ranges import change_range, read_blocked, read_busiest
 from refpay.settings import RiskSettings
 
 BUSIEST: Final = "busiest"
@@ -35,7 +33,7 @@ class CardRanges:
         """Return the blocked ranges and the busiest ones of the window as JSON; a bounded number."""
         now = self._clock.now()
         async with self._database.transaction() as connection:
-            blocked = await repository.read_blocked(connection)
+            blocked = await read_blocked(connection)
             busiest = await self._read_busiest(connection, now)
         return encode(
             {
@@ -72,7 +70,7 @@ class CardRanges:
         return busiest[0].card_range
 
     async def _choose_to_unblock(self, connection: Connection, now: datetime) -> str:
-        blocked = [known.card_range for known in await repository.read_blocked(connection)]
+        blocked = [known.card_range for known in await read_blocked(connection)]
         if not blocked:
             raise NoSuchRange("no card range is blocked")
         busiest = [activity.card_range for activity in await self._read_busiest(connection, now)]
@@ -80,16 +78,10 @@ class CardRanges:
 
     async def _read_busiest(self, connection: Connection, now: datetime) -> Sequence[Activity]:
         small = self._settings.small_amount_minor
-        return await repository.read_busiest(connection, since=now - self._window, at_most_minor=small)
+        return await read_busiest(connection, since=now - self._window, at_most_minor=small)
 
 
-async def _change(connection: Connection, after: CardRange, correlation_id: str) -> StoredAnswer:
-    before = await repository.lock_range(connection, after.card_range)
-    if before is None and not after.blocked:
-        return StoredAnswer.of(200, {"card_range": after.card_range, "blocked": False, "changed": False})
-    if not await repository.write_range(connection, after):
-        # It is so already; without a row before, somebody else blocked it a moment ago.
-        known = before or await repository.lock_range(connection, after.card_range) or after
-        return StoredAnswer.of(200, {**asdict(known), "changed": False})
-    await record(connection, range_changed(after, correlation_id, before=before))
-    return StoredAnswer.of(200, {**asdict(after), "changed": True})
+async def _change(connection: Connection, wanted: CardRange, correlation_id: str) -> StoredAnswer:
+    known, changed = await change_range(connection, wanted, correlation_id)
+    facts = {"card_range": wanted.card_range, "blocked": False} if known is None else asdict(known)
+    return StoredAnswer.of(200, {**facts, "changed": changed})

@@ -21,8 +21,9 @@ from refpay.operations.checks_repository import (
     read_stretch,
     read_touched,
 )
-from refpay.providers.routing import Route
-from refpay.providers.routing_repository import read_routes
+from refpay.providers.routing import Route, read_routes
+
+__all__ = ["CHECKS", "Checks", "Findings", "Reason", "Suspicion"]
 
 # Which reasons break which check. Indeterminate money is no violation: it is on its way. What differs
 # from a settlement report breaks `settlement_matched`, whose last success only a reconciling round can tell.

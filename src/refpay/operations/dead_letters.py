@@ -12,8 +12,8 @@ from refpay.db.pool import Connection, Database
 from refpay.encoding import encode
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.ids import mint_id
-from refpay.outbox import replay_repository
-from refpay.outbox.replay_repository import ReplayRequest
+from refpay.outbox import replay_requests
+from refpay.outbox.replay_requests import ReplayRequest
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.once import claim_key, store_answer
 
@@ -38,8 +38,8 @@ class DeadLetters:
     async def read(self) -> bytes:
         """Return what the worker last saw, by queue and reason, and the latest requests, as JSON."""
         async with self._database.transaction() as connection:
-            depths = await replay_repository.read_depths(connection)
-            requests = await replay_repository.read_newest(connection, limit=_REQUESTS_SHOWN)
+            depths = await replay_requests.read_depths(connection)
+            requests = await replay_requests.read_newest(connection, limit=_REQUESTS_SHOWN)
         replays = [_describe(request) for request in requests]
         return encode({"dead_letters": depths, "replays": replays})
 
@@ -64,7 +64,7 @@ class DeadLetters:
             claim = await claim_key(connection, command, now=now, stands_for=request.id)
             if claim is not None:
                 return claim.replay_to(command) or await _answer_again(connection, claim)
-            if not await replay_repository.insert(connection, request):
+            if not await replay_requests.insert(connection, request):
                 return await _join(connection, command, queue)
             facts = {"replay": str(request.id), "reason": reason}
             action = "dead_letters.replay_requested"
@@ -73,14 +73,14 @@ class DeadLetters:
 
 
 async def _answer_again(connection: Connection, claim: Claim) -> Reply:
-    request = claim.operation_id and await replay_repository.read(connection, claim.operation_id)
+    request = claim.operation_id and await replay_requests.read(connection, claim.operation_id)
     if not request:
         raise InvariantViolation("an idempotency key of a replay stands for nothing")
     return Reply(_answer(request), replayed=True)
 
 
 async def _join(connection: Connection, command: Command, queue: str) -> Reply:
-    waiting = await replay_repository.read_waiting(connection, queue)
+    waiting = await replay_requests.read_waiting(connection, queue)
     if waiting is None:
         # It began between the two statements; then a new request has to be made, with a key that is free.
         raise ReplayBegan(f"a replay of {queue} has just begun: ask again with the same key")

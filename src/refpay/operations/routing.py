@@ -12,8 +12,7 @@ from refpay.encoding import encode
 from refpay.errors import RefpayError
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.once import pull_once
-from refpay.providers.routing import Route
-from refpay.providers.routing_repository import lock_routes, read_routes, write_route
+from refpay.providers.routing import Route, lock_routes, read_routes, write_route
 
 
 class ProviderUnknown(RefpayError, code="provider_unknown", status=404):

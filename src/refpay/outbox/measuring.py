@@ -9,7 +9,7 @@ from moneypath.telemetry.integrations.nats import read_backlog
 from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
-from refpay.outbox import dead_letters, replay_repository, repository
+from refpay.outbox import dead_letters, replay_requests, repository
 from refpay.outbox.link import Link
 from refpay.outbox.streams import EVENTS, MESSAGING_ERRORS, Queue
 
@@ -78,4 +78,4 @@ class Measuring:
             self._gauges.show(queue, backlog)
         self._gauges.show_dead(depths)
         async with self._database.transaction() as connection:
-            await replay_repository.show_depths(connection, depths, self._clock.now())
+            await replay_requests.show_depths(connection, depths, self._clock.now())

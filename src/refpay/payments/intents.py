@@ -13,7 +13,6 @@ from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.ledger.repository import read_balances
 from refpay.payments import repository
-from refpay.payments.admission import note_suspicious, refuse_blocked
 from refpay.payments.beginning import begin, call_of
 from refpay.payments.claims import Command
 from refpay.payments.errors import (
@@ -37,10 +36,9 @@ from refpay.payments.model import (
 )
 from refpay.providers.port import Call
 from refpay.providers.registry import CallableProvider
-from refpay.providers.routing import Route, choose_provider
-from refpay.providers.routing_repository import read_routes
+from refpay.providers.routing import Route, choose_provider, read_routes
 from refpay.risk.model import Assessment, Attempt
-from refpay.risk.rules import HARMLESS
+from refpay.risk.ranges import note_suspicious, refuse_blocked
 from refpay.risk.screening import Screening
 
 _WITHOUT_EFFECT: Final = (OperationStatus.DECLINED, OperationStatus.FAILED)
@@ -254,7 +252,7 @@ class Planner(Draft):
     async def _screen(self, attempt: Attempt) -> Assessment:
         """Return what risk says, whatever the provider would be; raises RiskBlocked."""
         if self.screening is None:
-            return HARMLESS
+            return Assessment()
         assessment = await self.screening.screen(self.connection, attempt)
         await refuse_blocked(self.connection, attempt, assessment, correlation_id=self.command.correlation_id)
         return assessment

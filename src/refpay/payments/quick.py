@@ -18,7 +18,6 @@ from refpay.errors import InvariantViolation, RefpayError
 from refpay.ids import mint_id
 from refpay.ledger.repository import post
 from refpay.payments import batch_repository
-from refpay.payments.admission import note_suspicious
 from refpay.payments.batching import Batcher
 from refpay.payments.claims import Claim, Command, Reply
 from refpay.payments.claims_repository import read_claims
@@ -27,9 +26,10 @@ from refpay.payments.intents import Deadlines, Draft, Intent
 from refpay.payments.model import Order
 from refpay.payments.settling import Change
 from refpay.providers.registry import CallableProvider
-from refpay.providers.routing_repository import read_routes
+from refpay.providers.routing import read_routes
 from refpay.risk.errors import RiskSilent
 from refpay.risk.model import Attempt
+from refpay.risk.ranges import note_suspicious
 from refpay.risk.screening import TOO_LATE, Screening
 
 # More at once would save little; each call holds its rows until its end.

@@ -1,11 +1,19 @@
-"""Which providers take new payments; a lever for people, never for code."""
+"""Which providers take new payments: the table, a lever for people and never for code, and the choice."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from refpay.db.pool import Connection
 from refpay.providers.errors import NoProviderAvailable
+
+_READ = "SELECT provider, active, changed_by, changed_at, reason FROM routing.provider ORDER BY provider"
+# In one order, so that two changes at once queue up instead of deadlocking.
+_LOCK = f"{_READ} FOR UPDATE"
+_WRITE = """
+    UPDATE routing.provider SET active = $2, changed_by = $3, changed_at = $4, reason = $5 WHERE provider = $1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +37,20 @@ def choose_provider(routes: Sequence[Route], *, merchant: str, merchant_referenc
         raise NoProviderAvailable("no provider is active: every one is drained")
     digest = hashlib.sha256(f"{merchant}\0{merchant_reference}".encode()).digest()
     return active[int.from_bytes(digest[:8], "big") % len(active)]
+
+
+async def read_routes(connection: Connection) -> Sequence[Route]:
+    """Return every provider's routing."""
+    return [Route(**row) for row in await connection.fetch(_READ)]
+
+
+async def lock_routes(connection: Connection) -> Sequence[Route]:
+    """Return every provider's routing; nobody else changes any until this transaction ends."""
+    return [Route(**row) for row in await connection.fetch(_LOCK)]
+
+
+async def write_route(connection: Connection, route: Route) -> None:
+    """Change a provider's routing."""
+    await connection.execute(
+        _WRITE, route.provider, route.active, route.changed_by, route.changed_at, route.reason
+    )

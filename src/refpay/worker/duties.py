@@ -13,21 +13,21 @@ from refpay.db.pool import Database
 from refpay.identity.signing import forget_nonces
 from refpay.ledger.acknowledged import AcknowledgementReader
 from refpay.ledger.sealing import ChainWatch, Sealer
+from refpay.loops import Loop
 from refpay.measures import Measures
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, open_anew
 from refpay.operations.durable_settings import look
+from refpay.outbox.duty import open_messages
 from refpay.payments.resolving import Resolver
 from refpay.payments.settler import Settler
 from refpay.payments.upkeep import Upkeep
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
+from refpay.reconciliation.duty import open_reconciliation
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
 from refpay.worker.gauges import Gauges, show_chain, show_probe, show_settings
-from refpay.worker.loops import Loop
-from refpay.worker.messages import open_messages
-from refpay.worker.reconciling import open_reconciliation
 
 _CHARGE_SECONDS: Final = 1.0
 _UPKEEP_SECONDS: Final = 1.0

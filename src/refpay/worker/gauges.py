@@ -8,8 +8,7 @@ from refpay.ledger import sealing
 from refpay.ledger.sealing import ChainRound
 from refpay.money import Currency
 from refpay.operations import durability, durable_settings
-from refpay.operations.checks import CHECKS, Findings
-from refpay.operations.checks_repository import Reason, Suspicion
+from refpay.operations.checks import CHECKS, Findings, Reason, Suspicion
 from refpay.operations.durability import ProbeRound
 from refpay.operations.durable_settings import SettingsRound
 

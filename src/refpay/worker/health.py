@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from moneypath.telemetry import Recorder
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
+from refpay.loops import Loop
 from refpay.runtime import App
-from refpay.worker.loops import Loop
 
 _READY_WITHIN_SECONDS: Final = 10.0
 

@@ -10,6 +10,7 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ledger.journal import open_journal
+from refpay.loops import Loop
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.operations.durable_settings import require_durable
 from refpay.payments.settler import Settler
@@ -18,7 +19,6 @@ from refpay.runtime import App, end_tasks, listen, serve
 from refpay.settings import Settings, read_settings
 from refpay.worker.duties import DUTIES, Parts
 from refpay.worker.health import health_app
-from refpay.worker.loops import Loop
 
 _CONNECTIONS: Final = 10
 

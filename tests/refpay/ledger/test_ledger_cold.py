@@ -13,8 +13,8 @@ import pytest
 
 from refpay.ledger import command
 from refpay.ledger.acknowledged import Acknowledgement
-from refpay.ledger.archiving import MonthKept
-from refpay.ledger.cold import ColdFileDamaged, read_month
+from refpay.ledger.cold import read_month
+from refpay.ledger.errors import ColdFileDamaged, MonthKept
 from refpay.ledger.repository import read_missing
 
 from .books import Ledger, at, capture

@@ -9,6 +9,7 @@ from moneypath.telemetry import Recorder
 from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
+from refpay.loops import Loop
 from refpay.measures import Measures
 from refpay.money import Currency
 from refpay.providers.registry import open_reports
@@ -18,7 +19,6 @@ from refpay.reconciliation.hearing import Take
 from refpay.reconciliation.model import BreakClass
 from refpay.reconciliation.rounds import Reconciler, Standing
 from refpay.settings import Settings
-from refpay.worker.loops import Loop
 
 _CHECK: Final = "settlement_matched"
 

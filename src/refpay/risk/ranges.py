@@ -1,13 +1,15 @@
-"""Puts what risk says into effect, on record and audited, in the first transaction of an authorization."""
+"""Puts into effect what risk or a person says: on record and audited, in the caller's transaction."""
 
 from typing import Final
 
 from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
-from refpay.risk import repository
 from refpay.risk.errors import RiskBlocked
 from refpay.risk.model import Assessment, Attempt, CardRange
+from refpay.risk.repository import lock_range, read_blocked, read_busiest, record_finding, write_range
+
+__all__ = ["change_range", "note_suspicious", "read_blocked", "read_busiest", "refuse_blocked"]
 
 # Who blocked a range when nobody did.
 ACTOR: Final = "risk"
@@ -19,23 +21,36 @@ async def refuse_blocked(
     """Raise RiskBlocked, a definitive answer, for what is blocked; what is not goes on."""
     if not assessment.blocked:
         return
-    await repository.record_finding(connection, attempt, assessment)
+    await record_finding(connection, attempt, assessment)
     if assessment.newly_blocked is not None:
         changed = CardRange(attempt.card_range, True, ACTOR, attempt.at, assessment.newly_blocked)
         # Of several at once the first one blocks the range; the others find it blocked.
-        if await repository.write_range(connection, changed):
-            await record(connection, range_changed(changed, correlation_id))
+        if await write_range(connection, changed):
+            await record(connection, _audit(changed, correlation_id))
     raise RiskBlocked(assessment)
 
 
 async def note_suspicious(connection: Connection, attempt: Attempt, assessment: Assessment) -> None:
     """Put on record that a rule found an authorization suspicious, if one did."""
     if assessment.rule is not None:
-        await repository.record_finding(connection, attempt, assessment)
+        await record_finding(connection, attempt, assessment)
 
 
-def range_changed(after: CardRange, correlation_id: str, *, before: CardRange | None = None) -> AuditEvent:
-    """Return the audit record of a range that was blocked or unblocked."""
+async def change_range(
+    connection: Connection, wanted: CardRange, correlation_id: str
+) -> tuple[CardRange | None, bool]:
+    """Block or unblock a range; return how it stands, None if never blocked, and whether that is new."""
+    before = await lock_range(connection, wanted.card_range)
+    if before is None and not wanted.blocked:
+        return None, False
+    if not await write_range(connection, wanted):
+        # It is so already; without a row before, somebody else blocked it a moment ago.
+        return before or await lock_range(connection, wanted.card_range) or wanted, False
+    await record(connection, _audit(wanted, correlation_id, before=before))
+    return wanted, True
+
+
+def _audit(after: CardRange, correlation_id: str, *, before: CardRange | None = None) -> AuditEvent:
     return AuditEvent(
         at=after.changed_at,
         actor=after.changed_by,

@@ -14,6 +14,7 @@ from moneypath.telemetry.integrations.messages import Consumer as ObservedConsum
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
+from refpay.loops import Loop
 from refpay.measures import Measures
 from refpay.outbox.consuming import Consumer
 from refpay.outbox.effects import EFFECTS
@@ -23,7 +24,6 @@ from refpay.outbox.relay import Pruner, Relay
 from refpay.outbox.replaying import Replayer
 from refpay.outbox.streams import Queue
 from refpay.settings import MessagingSettings, Settings
-from refpay.worker.loops import Loop
 
 # A consumer waits inside its fetch, for messages; this is only to look for a connection.
 _CONSUME_INTERVAL_SECONDS: Final = 0.02
