@@ -1,6 +1,7 @@
 """Tokens for clients, keys for verifiers, and approvals by second persons."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from fastapi import Request, Response
 from moneypath.telemetry import correlation
 from refpay.app.bodies import NoQuery, ReasonBody, TokenForm
 from refpay.app.commands import NOBODY
-from refpay.app.contract import Auth, Demand, Endpoint, Routes, Waived
+from refpay.app.contract import Auth, Demand, Endpoint, Handler, Routes, Waived
 from refpay.app.services import Services
 from refpay.app.views import ApprovalsView, ApprovalView, KeysView, TokenView
 from refpay.errors import RefpayError
@@ -106,33 +107,26 @@ async def show_approvals(services: Services, _demand: Demand[NoQuery]) -> bytes:
     return await services.approving.read()
 
 
-@routes.serve(
-    Endpoint(
+def _decision(word: str, audited: str) -> Callable[[Handler[ReasonBody]], Handler[ReasonBody]]:
+    endpoint = Endpoint(
         "POST",
-        "/v1/approvals/{approval_id}/approve",
+        f"/v1/approvals/{{approval_id}}/{word}",
         ReasonBody,
         {200: ApprovalView},
         scopes=_DECIDE,
-        audit=("approval.approved",),
+        audit=(audited,),
         problems=(ApprovalUnknown, ApprovalRefused, SecondPersonNeeded),
     )
-)
+    return routes.serve(endpoint)
+
+
+@_decision("approve", "approval.approved")
 async def approve(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Agree to what somebody else asked for."""
     return await _decide(services, demand, agreed=True)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/approvals/{approval_id}/refuse",
-        ReasonBody,
-        {200: ApprovalView},
-        scopes=_DECIDE,
-        audit=("approval.refused",),
-        problems=(ApprovalUnknown, ApprovalRefused, SecondPersonNeeded),
-    )
-)
+@_decision("refuse", "approval.refused")
 async def refuse(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Refuse what somebody else asked for."""
     return await _decide(services, demand, agreed=False)

@@ -1,9 +1,12 @@
 """The operations levers, with scopes of their own."""
 
+from collections.abc import Callable
 from typing import Final
 
+from pydantic import BaseModel
+
 from refpay.app.bodies import NoQuery, ReasonBody
-from refpay.app.contract import Demand, Endpoint, Routes
+from refpay.app.contract import Demand, Endpoint, Handler, Problem, Routes
 from refpay.app.services import Services
 from refpay.app.views import (
     CardRangeChangeView,
@@ -25,25 +28,39 @@ from refpay.payments.claims import Reply
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 
 routes: Final = Routes()
-_READ: Final = (Scope.OPERATIONS_READ,)
+_ROUTE, _RISK = Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK
+_NO_RANGE: Final = (CardRangeInvalid, NoSuchRange)
 
 
-@routes.serve(Endpoint("GET", "/v1/operations/providers", NoQuery, {200: RoutesView}, scopes=_READ))
+def _reading(path: str, view: type[BaseModel]) -> Callable[[Handler[NoQuery]], Handler[NoQuery]]:
+    endpoint = Endpoint(
+        "GET", f"/v1/operations/{path}", NoQuery, {200: view}, scopes=(Scope.OPERATIONS_READ,)
+    )
+    return routes.serve(endpoint)
+
+
+def _lever(
+    path: str, scope: Scope, audited: str, view: type[BaseModel], *problems: Problem
+) -> Callable[[Handler[ReasonBody]], Handler[ReasonBody]]:
+    path, answers = f"/v1/operations/{path}", {200: view}
+    return routes.serve(
+        Endpoint("POST", path, ReasonBody, answers, scopes=(scope,), audit=(audited,), problems=problems)
+    )
+
+
+@_reading("providers", RoutesView)
 async def show_routing(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read every provider's routing."""
     return await services.routing.read()
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/providers/{provider}/drain",
-        ReasonBody,
-        {200: RouteChangeView},
-        scopes=(Scope.OPERATIONS_ROUTE,),
-        audit=("provider.drained",),
-        problems=(ProviderUnknown, LastActiveProvider),
-    )
+@_lever(
+    "providers/{provider}/drain",
+    _ROUTE,
+    "provider.drained",
+    RouteChangeView,
+    ProviderUnknown,
+    LastActiveProvider,
 )
 async def drain(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give a provider no new payments."""
@@ -51,64 +68,34 @@ async def drain(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.routing.change(demand.command, provider, active=False, reason=reason)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/providers/{provider}/restore",
-        ReasonBody,
-        {200: RouteChangeView},
-        scopes=(Scope.OPERATIONS_ROUTE,),
-        audit=("provider.restored",),
-        problems=(ProviderUnknown,),
-    )
-)
+@_lever("providers/{provider}/restore", _ROUTE, "provider.restored", RouteChangeView, ProviderUnknown)
 async def restore(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give a provider new payments again."""
     provider, reason = demand.path["provider"], demand.given.reason
     return await services.routing.change(demand.command, provider, active=True, reason=reason)
 
 
-@routes.serve(Endpoint("GET", "/v1/operations/risk", NoQuery, {200: RiskView}, scopes=_READ))
+@_reading("risk", RiskView)
 async def show_risk(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read which card ranges are blocked, and which are busiest."""
     return await services.card_ranges.read()
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/risk/ranges/{card_range}/block",
-        ReasonBody,
-        {200: CardRangeChangeView},
-        scopes=(Scope.OPERATIONS_RISK,),
-        audit=("card_range.blocked",),
-        problems=(CardRangeInvalid, NoSuchRange),
-    )
-)
+@_lever("risk/ranges/{card_range}/block", _RISK, "card_range.blocked", CardRangeChangeView, *_NO_RANGE)
 async def block(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Block a card range for new authorizations; `busiest` is the one with the most signals."""
     named, reason = demand.path["card_range"], demand.given.reason
     return await services.card_ranges.change(demand.command, named, blocked=True, reason=reason)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/risk/ranges/{card_range}/unblock",
-        ReasonBody,
-        {200: CardRangeChangeView},
-        scopes=(Scope.OPERATIONS_RISK,),
-        audit=("card_range.unblocked",),
-        problems=(CardRangeInvalid, NoSuchRange),
-    )
-)
+@_lever("risk/ranges/{card_range}/unblock", _RISK, "card_range.unblocked", CardRangeChangeView, *_NO_RANGE)
 async def unblock(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Let a card range pay again; `busiest` is the busiest of the blocked ones."""
     named, reason = demand.path["card_range"], demand.given.reason
     return await services.card_ranges.change(demand.command, named, blocked=False, reason=reason)
 
 
-@routes.serve(Endpoint("GET", "/v1/operations/dead-letters", NoQuery, {200: SetAsideView}, scopes=_READ))
+@_reading("dead-letters", SetAsideView)
 async def show_dead_letters(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read what is set aside, and the latest requests to move it back."""
     return await services.dead_letters.read()
@@ -131,25 +118,13 @@ async def replay(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.dead_letters.replay(demand.command, queue, reason=reason)
 
 
-@routes.serve(
-    Endpoint("GET", "/v1/operations/reconciliation", NoQuery, {200: ReconciliationView}, scopes=_READ)
-)
+@_reading("reconciliation", ReconciliationView)
 async def show_reconciliation(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read how far reconciliation is, and what does not agree."""
     return await services.settlements.read()
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/settlements/{provider}/refetch",
-        ReasonBody,
-        {200: RefetchView},
-        scopes=(Scope.OPERATIONS_ROUTE,),
-        audit=("settlement.refetched",),
-        problems=(ProviderUnknown,),
-    )
-)
+@_lever("settlements/{provider}/refetch", _ROUTE, "settlement.refetched", RefetchView, ProviderUnknown)
 async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Have doubtful settlement reports of a provider fetched again."""
     provider, reason = demand.path["provider"], demand.given.reason

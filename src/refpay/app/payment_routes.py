@@ -1,5 +1,6 @@
 """The endpoints that move money, and the one that reads."""
 
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from refpay.app.bodies import (
     RefundBody,
     VoidBody,
 )
-from refpay.app.contract import Demand, Endpoint, Problems, Routes
+from refpay.app.contract import Demand, Endpoint, G, Handler, Problems, Routes
 from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.app.services import Services
@@ -52,20 +53,34 @@ _FOLLOWING: Final[Problems] = (
 
 def _audited(kind: str) -> tuple[str, ...]:
     outcomes = ("begun", "taken_over", "succeeded", "declined", "failed", "indeterminate", "contradicted")
-    return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed")
+    blocked = ("card_range.blocked",) if kind == "authorize" else ()
+    return (*(f"{kind}.{outcome}" for outcome in outcomes), "payment.changed", *blocked)
 
 
-@routes.serve(
-    Endpoint(
+def _moving(
+    path: str, takes: type[G], status: int, scope: Scope, kind: str, problems: Problems
+) -> Callable[[Handler[G]], Handler[G]]:
+    """Declare an endpoint that moves a payment: done, or 202 while its outcome is not known."""
+    endpoint = Endpoint(
         "POST",
-        "/v1/payments",
-        AuthorizeBody,
-        {201: PaymentView, 202: PaymentView},
-        scopes=(Scope.PAYMENTS_AUTHORIZE,),
-        audit=(*_audited("authorize"), "card_range.blocked"),
-        problems=(*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
-        measured_as="authorize",
+        path,
+        takes,
+        {status: PaymentView, 202: PaymentView},
+        scopes=(scope,),
+        audit=_audited(kind),
+        problems=problems,
+        measured_as=kind,
     )
+    return routes.serve(endpoint)
+
+
+@_moving(
+    "/v1/payments",
+    AuthorizeBody,
+    201,
+    Scope.PAYMENTS_AUTHORIZE,
+    "authorize",
+    (*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
 )
 async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
     """Authorize a new charge. 202: the outcome is not known yet; ask again with the same key, or read."""
@@ -75,53 +90,20 @@ async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
     return await services.payments.authorize(demand.command, order)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/payments/{payment_id}/capture",
-        CaptureBody,
-        {200: PaymentView, 202: PaymentView},
-        scopes=(Scope.PAYMENTS_CAPTURE,),
-        audit=_audited("capture"),
-        problems=_FOLLOWING,
-        measured_as="capture",
-    )
-)
+@_moving("/v1/payments/{payment_id}/capture", CaptureBody, 200, Scope.PAYMENTS_CAPTURE, "capture", _FOLLOWING)
 async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
     """Capture a part of an authorization, all that is left of it if no amount is given."""
     payment_id = _read_id(demand)
     return await services.payments.capture(demand.command, payment_id, demand.given.amount_minor)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/payments/{payment_id}/void",
-        VoidBody,
-        {200: PaymentView, 202: PaymentView},
-        scopes=(Scope.PAYMENTS_VOID,),
-        audit=_audited("void"),
-        problems=_FOLLOWING,
-        measured_as="void",
-    )
-)
+@_moving("/v1/payments/{payment_id}/void", VoidBody, 200, Scope.PAYMENTS_VOID, "void", _FOLLOWING)
 async def void(services: Services, demand: Demand[VoidBody]) -> Reply:
     """Release all that is left of an authorization."""
     return await services.payments.void(demand.command, _read_id(demand))
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/payments/{payment_id}/refunds",
-        RefundBody,
-        {201: PaymentView, 202: PaymentView},
-        scopes=(Scope.PAYMENTS_REFUND,),
-        audit=_audited("refund"),
-        problems=_FOLLOWING,
-        measured_as="refund",
-    )
-)
+@_moving("/v1/payments/{payment_id}/refunds", RefundBody, 201, Scope.PAYMENTS_REFUND, "refund", _FOLLOWING)
 async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
     """Refund a part of what was captured; refunds together never exceed it."""
     return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
