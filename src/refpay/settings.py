@@ -3,8 +3,8 @@
 import ipaddress
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +20,20 @@ DEADLINE_SLACK_SECONDS: Final = 1.0
 _ALLOW_UNSAFE: Final = "REFPAY_ALLOW_UNSAFE_DURABILITY"
 _NATS_MONITORING_PORT: Final = 8222
 _SECRET_MAXIMUM_BYTES: Final = 64 * 1024
+
+
+def _whole(name: str, default: int, least: int, most: int) -> Any:
+    """Declare a field: a whole number of this variable, within bounds."""
+    return _declare(default, lambda read: read.integer(name, default, least, most))
+
+
+def _seconds(name: str, default: float, least: float, most: float) -> Any:
+    """Declare a field: seconds of this variable, within bounds."""
+    return _declare(default, lambda read: read.seconds(name, default, least, most))
+
+
+def _declare(default: object, read: "Callable[[_Reader], object]") -> Any:
+    return field(default=default, metadata={"read": read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +71,13 @@ class RiskSettings:
     goes on without an assessment when risk does not answer in time; larger ones are refused for the moment.
     """
 
-    window_seconds: int = 60
-    small_amount_minor: int = 500
-    answered_least: int = 20
-    declined_percent: int = 50
+    window_seconds: int = _whole("REFPAY_RISK_WINDOW_SECONDS", 60, 1, 3600)
+    # The bounds are those of the index and of the newest rows that are looked at.
+    small_amount_minor: int = _whole("REFPAY_RISK_SMALL_AMOUNT_MINOR", 500, 1, 1000)
+    answered_least: int = _whole("REFPAY_RISK_ANSWERED_LEAST", 20, 2, 200)
+    declined_percent: int = _whole("REFPAY_RISK_DECLINED_PERCENT", 50, 1, 100)
     autoblock: bool = False
-    fail_open_max_minor: int = 5000
+    fail_open_max_minor: int = _whole("REFPAY_RISK_FAIL_OPEN_MAX_MINOR", 5000, 0, 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +87,12 @@ class RateSettings:
     `strangers_per_second` is for all whose credentials are refused together.
     """
 
-    principal_per_second: int = 1_000
-    whole_per_second: int = 4_000
-    strangers_per_second: int = 100
+    principal_per_second: int = _whole("REFPAY_RATE_PRINCIPAL_PER_SECOND", 1_000, 1, 1_000_000)
+    whole_per_second: int = _whole("REFPAY_RATE_WHOLE_PER_SECOND", 4_000, 1, 1_000_000)
+    strangers_per_second: int = _whole("REFPAY_RATE_STRANGERS_PER_SECOND", 100, 1, 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagingSettings:
     """Where NATS is, as whom to speak to it, and how patient to be with a message."""
 
@@ -86,39 +101,41 @@ class MessagingSettings:
     user: str
     password: str = field(repr=False)
     allow_unsafe: bool
-    ack_wait_seconds: float
-    in_flight_maximum: int
-    attempts_maximum: int
-    redelivery_seconds: float
-    relay_interval_seconds: float
-    outbox_retention_seconds: float
+    ack_wait_seconds: float = _seconds("REFPAY_ACK_WAIT_SECONDS", 10, 0.5, 300)
+    in_flight_maximum: int = _whole("REFPAY_DELIVERIES_IN_FLIGHT", 256, 1, 4096)
+    attempts_maximum: int = _whole("REFPAY_DELIVERY_ATTEMPTS", 6, 1, 100)
+    redelivery_seconds: float = _seconds("REFPAY_REDELIVERY_SECONDS", 0.5, 0.01, 60)
+    relay_interval_seconds: float = _seconds("REFPAY_RELAY_INTERVAL_SECONDS", 0.1, 0.01, 10)
+    outbox_retention_seconds: float = _seconds("REFPAY_OUTBOX_RETENTION_SECONDS", 86400, 0.01, 2592000)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that the API and the worker can be told."""
 
     listen_host: str
-    listen_port: int
-    worker_port: int
+    listen_port: int = _whole("REFPAY_LISTEN_PORT", 8080, 0, 65535)
+    worker_port: int = _whole("REFPAY_WORKER_PORT", 8081, 0, 65535)
     database: DatabaseSettings
     providers: tuple[ProviderSettings, ...]
     secrets_folder: Path
     catalogue_file: Path
     costs_file: Path
     acknowledgements_folder: Path
-    settle_interval_seconds: float
-    check_interval_seconds: float
-    authorization_lifetime_seconds: float
-    key_retention_seconds: float
+    settle_interval_seconds: float = _seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60)
+    check_interval_seconds: float = _seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60)
+    authorization_lifetime_seconds: float = _seconds(
+        "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
+    )
+    key_retention_seconds: float = _seconds("REFPAY_KEY_RETENTION_SECONDS", 30 * 86400, 1, 3650 * 86400)
     # Payouts over it need a second person's approval; in minor units of whatever currency.
-    payout_alone_max_minor: int
+    payout_alone_max_minor: int = _whole("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1)
     risk: RiskSettings
     rates: RateSettings
     # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
     messaging: MessagingSettings | None
-    reconcile_interval_seconds: float
-    report_timeout_seconds: float
+    reconcile_interval_seconds: float = _seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60)
+    report_timeout_seconds: float = _seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60)
     # Where an OpenTelemetry collector takes spans over HTTP; absent: no tracing.
     otlp_url: str | None
     # Start, and page, although PostgreSQL or JetStream may lose what it acknowledges.
@@ -162,30 +179,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     folder = read.folder("REFPAY_SECRETS_FOLDER")
     settings = Settings(
         listen_host=read.address("REFPAY_LISTEN_HOST", LOOPBACK),
-        listen_port=read.integer("REFPAY_LISTEN_PORT", 8080, 0, 65535),
-        worker_port=read.integer("REFPAY_WORKER_PORT", 8081, 0, 65535),
         database=read_database(environment, user=None, secret="refpay_app_password"),  # noqa: S106 a file's name
         providers=tuple(_read_provider(read, folder, name) for name in PROVIDER_NAMES),
         secrets_folder=folder,
         catalogue_file=_own_file(environment, "REFPAY_CATALOGUE_FILE", "catalogue.json"),
         costs_file=_own_file(environment, "REFPAY_COSTS_FILE", "costs.json"),
         acknowledgements_folder=read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"),
-        settle_interval_seconds=read.seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60),
-        check_interval_seconds=read.seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60),
-        authorization_lifetime_seconds=read.seconds(
-            "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
+        risk=RiskSettings(
+            autoblock=read.flag("REFPAY_RISK_AUTOBLOCK", default=False), **read.declared(RiskSettings)
         ),
-        key_retention_seconds=read.seconds("REFPAY_KEY_RETENTION_SECONDS", 30 * 86400, 1, 3650 * 86400),
-        payout_alone_max_minor=read.integer("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1),
-        risk=_read_risk(read),
-        rates=_read_rates(read),
+        rates=RateSettings(**read.declared(RateSettings)),
         messaging=_read_messaging(read, environment, folder),
-        reconcile_interval_seconds=read.seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60),
-        report_timeout_seconds=read.seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60),
-        otlp_url=read.url("REFPAY_OTLP_URL", ("http", "https"))
-        if environment.get("REFPAY_OTLP_URL")
-        else None,
+        otlp_url=read.optional_url("REFPAY_OTLP_URL", ("http", "https")),
         allow_unsafe_durability=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
+        **read.declared(Settings),
     )
     for provider in settings.providers:
         budget = provider.call_budget_seconds + DEADLINE_SLACK_SECONDS
@@ -215,30 +222,6 @@ def _read_provider(read: "_Reader", folder: Path, name: str) -> ProviderSettings
     )
 
 
-def _read_risk(read: "_Reader") -> RiskSettings:
-    usual = RiskSettings()
-    return RiskSettings(
-        window_seconds=read.integer("REFPAY_RISK_WINDOW_SECONDS", usual.window_seconds, 1, 3600),
-        # The bounds are those of the index and of the newest rows that are looked at.
-        small_amount_minor=read.integer("REFPAY_RISK_SMALL_AMOUNT_MINOR", usual.small_amount_minor, 1, 1000),
-        answered_least=read.integer("REFPAY_RISK_ANSWERED_LEAST", usual.answered_least, 2, 200),
-        declined_percent=read.integer("REFPAY_RISK_DECLINED_PERCENT", usual.declined_percent, 1, 100),
-        autoblock=read.flag("REFPAY_RISK_AUTOBLOCK", usual.autoblock),
-        fail_open_max_minor=read.integer(
-            "REFPAY_RISK_FAIL_OPEN_MAX_MINOR", usual.fail_open_max_minor, 0, 2**63 - 1
-        ),
-    )
-
-
-def _read_rates(read: "_Reader") -> RateSettings:
-    usual, most = RateSettings(), 1_000_000
-    return RateSettings(
-        read.integer("REFPAY_RATE_PRINCIPAL_PER_SECOND", usual.principal_per_second, 1, most),
-        read.integer("REFPAY_RATE_WHOLE_PER_SECOND", usual.whole_per_second, 1, most),
-        read.integer("REFPAY_RATE_STRANGERS_PER_SECOND", usual.strangers_per_second, 1, most),
-    )
-
-
 def _read_messaging(
     read: "_Reader", environment: Mapping[str, str], folder: Path
 ) -> MessagingSettings | None:
@@ -258,12 +241,7 @@ def _read_messaging(
         user="refpay",
         password=read_secret(folder, "nats_password"),
         allow_unsafe=read.integer(_ALLOW_UNSAFE, 0, 0, 1) == 1,
-        ack_wait_seconds=read.seconds("REFPAY_ACK_WAIT_SECONDS", 10, 0.5, 300),
-        in_flight_maximum=read.integer("REFPAY_DELIVERIES_IN_FLIGHT", 256, 1, 4096),
-        attempts_maximum=read.integer("REFPAY_DELIVERY_ATTEMPTS", 6, 1, 100),
-        redelivery_seconds=read.seconds("REFPAY_REDELIVERY_SECONDS", 0.5, 0.01, 60),
-        relay_interval_seconds=read.seconds("REFPAY_RELAY_INTERVAL_SECONDS", 0.1, 0.01, 10),
-        outbox_retention_seconds=read.seconds("REFPAY_OUTBOX_RETENTION_SECONDS", 86400, 0.01, 2592000),
+        **read.declared(MessagingSettings),
     )
 
 
@@ -327,6 +305,10 @@ def _read_bounded(file: Path) -> str:
 class _Reader:
     environment: Mapping[str, str]
 
+    def declared(self, kind: type[Any]) -> dict[str, Any]:
+        """Return the fields of a class that declare where they are read from."""
+        return {one.name: one.metadata["read"](self) for one in fields(kind) if "read" in one.metadata}
+
     def text(self, name: str) -> str:
         value = self.environment.get(name, "").strip()
         if not value:
@@ -368,7 +350,7 @@ class _Reader:
             raise StartRefused(f"{name} is {value[:40]!r}, allowed: a whole number from {least} to {most}")
         return int(value)
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, *, default: bool) -> bool:
         value = self.environment.get(name, "").strip() or str(default).lower()
         if value not in ("true", "false"):
             raise StartRefused(f"{name} is {value[:40]!r}, allowed: true, false")
