@@ -29,10 +29,13 @@ class RefpayError(Exception):
         retry_after_seconds: int | None = None,
     ) -> None:
         """Set what the class says of itself, and leave the rest to its base."""
-        cls.code = code or cls.code
-        cls.status = status or cls.status
-        cls.retryable = bool(retryable or retry_after_seconds or cls.retryable)
-        cls.retry_after_seconds = retry_after_seconds or cls.retry_after_seconds
+        if code is not None:
+            cls.code = code
+        if status is not None:
+            cls.status = status
+        if retryable or retry_after_seconds is not None:
+            cls.retryable = True
+            cls.retry_after_seconds = retry_after_seconds
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -70,6 +70,8 @@ WORKER_METRICS: Final = (
     "moneypath_cost_micro_units_total",
 )
 
+_MICRO_UNITS: Final = "moneypath_cost_micro_units_total"
+
 
 class PaymentHandle(Protocol):
     """One payment operation being timed; finished exactly once."""
@@ -118,45 +120,10 @@ class Measures:
         self.recorder = recorder
         self.tracer = recorder.tracer
         self._costs = costs
-        held = set(recorder.metrics)
-        self._results = recorder.counter("moneypath_authorization_results_total")
-        self._attempts = recorder.counter("moneypath_provider_attempts_total")
+        self._held = frozenset(recorder.metrics)
         self._attempt_seconds = recorder.histogram("moneypath_provider_request_duration_seconds")
-        self._micro_units = recorder.counter("moneypath_cost_micro_units_total")
-        self._keys = (
-            recorder.counter("moneypath_idempotency_results_total")
-            if "moneypath_idempotency_results_total" in held
-            else None
-        )
-        self._decisions = (
-            recorder.counter("moneypath_risk_decisions_total")
-            if "moneypath_risk_decisions_total" in held
-            else None
-        )
-        self._signals = (
-            recorder.counter("moneypath_risk_signals_total")
-            if "moneypath_risk_signals_total" in held
-            else None
-        )
-        self._circuits = (
-            recorder.gauge("moneypath_provider_circuit_open")
-            if "moneypath_provider_circuit_open" in held
-            else None
-        )
-        limited = "moneypath_requests_limited_total"
-        self._limited = recorder.counter(limited) if limited in held else None
-        cards = "moneypath_card_data_refusals_total"
-        self._cards = recorder.counter(cards) if cards in held else None
-        self._rows, self._reports, self._webhooks = (
-            recorder.counter(name) if name in held else None
-            for name in (
-                "moneypath_reconciliation_rows_total",
-                "moneypath_settlement_files_total",
-                "moneypath_webhooks_total",
-            )
-        )
-        last = "moneypath_webhook_last_timestamp_seconds"
-        self._last_webhook = recorder.gauge(last) if last in held else None
+        circuits = "moneypath_provider_circuit_open"
+        self._circuits = recorder.gauge(circuits) if circuits in self._held else None
 
     def now(self) -> float:
         """Return the instant of an arrival, for `since`."""
@@ -178,41 +145,39 @@ class Measures:
 
     def count_key(self, operation: str, result: str) -> None:
         """Count what an idempotency key turned out to be."""
-        if self._keys is not None:
-            self._keys.inc(operation=operation, result=result)
+        self._count("moneypath_idempotency_results_total", operation=operation, result=result)
 
     def count_authorization(self, *, provider: str, scheme: str, currency: str, result: str) -> None:
         """Count a definitive authorization result."""
-        self._results.inc(provider=provider, method="card", scheme=scheme, currency=currency, result=result)
+        labels = {"provider": provider, "scheme": scheme, "currency": currency, "result": result}
+        self._count("moneypath_authorization_results_total", method=METHOD, **labels)
 
     def count_risk(self, *, blocked: bool, rule: str | None) -> None:
         """Count what risk decided about an authorization, and the signal if a rule gave one."""
-        if self._decisions is not None:
-            self._decisions.inc(decision="blocked" if blocked else "allowed")
-        if self._signals is not None and rule is not None:
-            self._signals.inc(rule=rule)
+        self._count("moneypath_risk_decisions_total", decision="blocked" if blocked else "allowed")
+        if rule is not None:
+            self._count("moneypath_risk_signals_total", rule=rule)
 
     def count_limited(self, limit: str) -> None:
         """Count a request refused because a share of the rate was used up."""
-        if self._limited is not None:
-            self._limited.inc(limit=limit)
+        self._count("moneypath_requests_limited_total", limit=limit)
 
     def count_card_data(self, place: str) -> None:
         """Count a request that was refused because a card number stood in it."""
-        if self._cards is not None:
-            self._cards.inc(place=place)
+        self._count("moneypath_card_data_refusals_total", place=place)
 
     def count_webhook(self, provider: str, result: str, *, at: datetime | None = None) -> None:
         """Count what became of a provider's notification; `at` is when it came, if it was the provider's."""
-        if self._webhooks is not None:
-            self._webhooks.inc(provider=provider, result=result)
-        if self._last_webhook is not None and at is not None:
-            self._last_webhook.set(at.timestamp(), provider=provider)
+        self._count("moneypath_webhooks_total", provider=provider, result=result)
+        last = "moneypath_webhook_last_timestamp_seconds"
+        if at is not None and last in self._held:
+            self.recorder.gauge(last).set(at.timestamp(), provider=provider)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""
-        self._attempts.inc(provider=provider, operation=operation, outcome=outcome)
-        self._attempt_seconds.observe(seconds, provider=provider, operation=operation, outcome=outcome)
+        labels = {"provider": provider, "operation": operation, "outcome": outcome}
+        self._count("moneypath_provider_attempts_total", **labels)
+        self._attempt_seconds.observe(seconds, **labels)
 
     def ledger_write(
         self, kind: LedgerKind | None, outcomes: Mapping[type[BaseException], LedgerOutcome]
@@ -225,11 +190,11 @@ class Measures:
         if self._costs is not None:
             fee = self._costs.fee_minor(provider, METHOD, currency, amount_minor)
             micro_units = self._costs.to_micro_units(currency, fee)
-            self._micro_units.inc(micro_units, component="provider_fee", provider=provider)
+            self._count(_MICRO_UNITS, micro_units, component="provider_fee", provider=provider)
 
     def count_capacity(self, *, component: str, micro_units: int) -> None:
         """Count what provisioned capacity cost in the time that passed."""
-        self._micro_units.inc(micro_units, component=component, provider="none")
+        self._count(_MICRO_UNITS, micro_units, component=component, provider="none")
 
     def set_circuit(self, provider: str, *, opened: bool) -> None:
         """Say whether calls to a provider fail fast."""
@@ -238,11 +203,14 @@ class Measures:
 
     def count_rows(self, provider: str, *, matched: int, broken: int) -> None:
         """Count rows of which ledger and settlement report agree, and those of which they do not."""
-        if self._rows is not None:
-            self._rows.inc(matched, provider=provider, result="matched")
-            self._rows.inc(broken, provider=provider, result="broken")
+        rows = "moneypath_reconciliation_rows_total"
+        self._count(rows, matched, provider=provider, result="matched")
+        self._count(rows, broken, provider=provider, result="broken")
 
     def count_report(self, provider: str, state: str) -> None:
         """Count what became of a settlement report."""
-        if self._reports is not None:
-            self._reports.inc(provider=provider, result=state)
+        self._count("moneypath_settlement_files_total", provider=provider, result=state)
+
+    def _count(self, name: str, amount: int = 1, **labels: str) -> None:
+        if name in self._held:
+            self.recorder.counter(name).inc(amount, **labels)
