@@ -149,8 +149,8 @@ class Measures:
 
     def count_authorization(self, *, provider: str, scheme: str, currency: str, result: str) -> None:
         """Count a definitive authorization result."""
-        labels = {"provider": provider, "scheme": scheme, "currency": currency, "result": result}
-        self._count("moneypath_authorization_results_total", method=METHOD, **labels)
+        name = "moneypath_authorization_results_total"
+        self._count(name, provider=provider, method=METHOD, scheme=scheme, currency=currency, result=result)
 
     def count_risk(self, *, blocked: bool, rule: str | None) -> None:
         """Count what risk decided about an authorization, and the signal if a rule gave one."""
@@ -175,9 +175,9 @@ class Measures:
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""
-        labels = {"provider": provider, "operation": operation, "outcome": outcome}
-        self._count("moneypath_provider_attempts_total", **labels)
-        self._attempt_seconds.observe(seconds, **labels)
+        name = "moneypath_provider_attempts_total"
+        self._count(name, provider=provider, operation=operation, outcome=outcome)
+        self._attempt_seconds.observe(seconds, provider=provider, operation=operation, outcome=outcome)
 
     def ledger_write(
         self, kind: LedgerKind | None, outcomes: Mapping[type[BaseException], LedgerOutcome]
