@@ -122,7 +122,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert taken(limits, "busy", 5) == 0
     for number in range(100):
         limits.take(f"more-{number}")
-    assert len(limits._full_at) <= 4
+    assert len(limits._own) <= 4
 
 
 async def test_the_api_says_429_and_counts_it(

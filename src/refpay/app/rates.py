@@ -4,52 +4,51 @@ from collections.abc import Callable
 from typing import Final
 
 from refpay.app.errors import RateLimited
+from refpay.buckets import Bucket
 from refpay.settings import RateSettings
 
 # Principals are a closed set; this bounds the memory whatever becomes of that.
 _NAMES_MAXIMUM: Final = 4096
-_BURST_SECONDS: Final = 1.0
 
 
 class Rates:
-    """Token buckets of one process, each kept as the instant at which it would be full again.
-
-    That is the generic cell rate algorithm (ITU-T I.371, annex A): one number a bucket, and no refilling.
-    """
+    """The buckets of one process; a second's worth may come at once."""
 
     def __init__(self, settings: RateSettings, clock: Callable[[], float]) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._full_at: dict[str, float] = {}
-        self._whole_full_at = self._strangers_full_at = clock()
+        self._settings, self._clock = settings, clock
+        self._own: dict[str, Bucket] = {}
+        self._whole = self._bucket(settings.whole_per_second)
+        self._strangers = self._bucket(settings.strangers_per_second)
 
     def take(self, principal: str) -> None:
         """Take one request of a principal; raises RateLimited, and then nothing is taken of anybody."""
-        now = self._clock()
-        own = self._full_at.get(principal, now)
-        own = _next(own, now, self._settings.principal_per_second, "principal")
-        self._whole_full_at = _next(self._whole_full_at, now, self._settings.whole_per_second, "whole")
-        if principal not in self._full_at and len(self._full_at) >= _NAMES_MAXIMUM:
-            self._forget(now)
-        self._full_at[principal] = own
+        own = self._own.get(principal)
+        if own is None:
+            own = self._bucket(self._settings.principal_per_second)
+        _take(principal=own, whole=self._whole)
+        if principal not in self._own and len(self._own) >= _NAMES_MAXIMUM:
+            self._forget()
+        self._own[principal] = own
 
     def take_stranger(self) -> None:
         """Take one request of somebody unknown: those must not use up what is for the others."""
-        rate = self._settings.strangers_per_second
-        self._strangers_full_at = _next(self._strangers_full_at, self._clock(), rate, "strangers")
+        _take(strangers=self._strangers)
 
-    def _forget(self, now: float) -> None:
+    def _bucket(self, per_second: int) -> Bucket:
+        return Bucket(per_second, per_second, self._clock)
+
+    def _forget(self) -> None:
         """Forget full buckets, which are as good as new ones; if there is none, the oldest."""
-        self._full_at = {name: at for name, at in self._full_at.items() if at > now}
-        while len(self._full_at) >= _NAMES_MAXIMUM:
-            del self._full_at[next(iter(self._full_at))]
+        now = self._clock()
+        self._own = {name: bucket for name, bucket in self._own.items() if bucket.full_at > now}
+        while len(self._own) >= _NAMES_MAXIMUM:
+            del self._own[next(iter(self._own))]
 
 
-def _next(full_at: float, now: float, per_second: int, limit: str) -> float:
-    wait = full_at - now + 1 / per_second - _BURST_SECONDS
-    # A rate of one a second has a burst of one; the sum of floats must not take it away.
-    if wait > 1e-9:
-        raise RateLimited(
-            f"too many requests, allowed: {per_second} a second ({limit})", limit, wait_seconds=wait
-        )
-    return max(full_at, now) + 1 / per_second
+def _take(**buckets: Bucket) -> None:
+    for limit, bucket in buckets.items():
+        if wait := bucket.wait_seconds():
+            said = f"too many requests, allowed: {bucket.per_second} a second ({limit})"
+            raise RateLimited(said, limit, wait_seconds=wait)
+    for bucket in buckets.values():
+        bucket.take()

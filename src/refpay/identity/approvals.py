@@ -12,12 +12,37 @@ from uuid import UUID
 from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection, Row
-from refpay.identity import approvals_repository as repository
 from refpay.identity.errors import ApprovalRefused, ApprovalUnknown, SecondPersonNeeded
 from refpay.ids import mint_id
 
 LIFETIME: Final = timedelta(minutes=15)
 SHOWN_MAXIMUM: Final = 100
+
+# An approved one first, then the newest.
+_LOCK_OPEN: Final = """
+    SELECT * FROM identity.approval
+    WHERE action = $1 AND subject_kind = $2 AND subject_id = $3 AND requested_by = $4
+      AND status IN ('pending', 'approved') AND expires_at > $5
+      AND ($6::bytea IS NULL OR fingerprint = $6 AND status = 'pending')
+    ORDER BY status, requested_at DESC, id DESC LIMIT 1 FOR UPDATE
+"""
+_LOCK: Final = "SELECT * FROM identity.approval WHERE id = $1 FOR UPDATE"
+_PENDING: Final = """
+    SELECT * FROM identity.approval WHERE status = 'pending' AND expires_at > $1
+    ORDER BY requested_at, id LIMIT $2
+"""
+_INSERT: Final = """
+    INSERT INTO identity.approval (id, action, subject_kind, subject_id, content, fingerprint, reason,
+                                   requested_by, requested_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_USE: Final = """
+    UPDATE identity.approval SET status = 'used', used_at = $2
+    WHERE id = $1 AND status = 'approved' AND expires_at > $2 RETURNING true
+"""
+_DECIDE: Final = """
+    UPDATE identity.approval SET status = $2, decided_by = $3, decided_at = $4 WHERE id = $1
+"""
 
 
 class Status(StrEnum):
@@ -78,15 +103,8 @@ async def find_open(
 
     With `pending` only one that waits and has this fingerprint. Locked until the end of the transaction.
     """
-    row = await repository.lock_open(
-        connection,
-        wish.action,
-        wish.subject_kind,
-        wish.subject_id,
-        requested_by=asker.name,
-        now=asker.now,
-        pending=pending,
-    )
+    subject = (wish.subject_kind, wish.subject_id)
+    row = await connection.fetchrow(_LOCK_OPEN, wish.action, *subject, asker.name, asker.now, pending)
     return None if row is None else _read(row)
 
 
@@ -98,7 +116,11 @@ async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) 
     approval = Approval(
         mint_id(asker.now), wish, reason, asker.name, expires_at, Status.PENDING, decided_by=None
     )
-    await repository.insert(connection, approval, fingerprint=wish.fingerprint, now=asker.now)
+    await connection.execute(
+        _INSERT,
+        *(approval.id, wish.action, wish.subject_kind, wish.subject_id, json.dumps(wish.content)),
+        *(wish.fingerprint, reason, asker.name, asker.now, expires_at),
+    )
     await record(connection, _audit(approval, asker, "approval.requested", None, reason))
     return approval
 
@@ -111,7 +133,7 @@ async def use(connection: Connection, approval: Approval, wish: Wish, asker: Ask
     fits = approval.status is Status.APPROVED and approval.wish.fingerprint == wish.fingerprint
     if not fits or approval.requested_by != asker.name:
         return False
-    if not await repository.mark_used(connection, approval.id, now=asker.now):
+    if not await connection.fetchval(_USE, approval.id, asker.now):
         return False
     await record(connection, _audit(approval, asker, "approval.used", Status.APPROVED, approval.reason))
     return True
@@ -124,7 +146,7 @@ async def decide(
 
     Raises ApprovalUnknown, SecondPersonNeeded or ApprovalRefused.
     """
-    row = await repository.lock(connection, approval_id)
+    row = await connection.fetchrow(_LOCK, approval_id)
     if row is None:
         raise ApprovalUnknown("there is no such approval")
     approval = _read(row)
@@ -135,16 +157,16 @@ async def decide(
     if decider.now >= approval.expires_at:
         raise ApprovalRefused("the approval has run out: let it be asked for again")
     status = Status.APPROVED if agreed else Status.REFUSED
-    await repository.mark_decided(connection, approval_id, status, decided_by=decider.name, now=decider.now)
+    await connection.execute(_DECIDE, approval_id, status, decider.name, decider.now)
     await record(connection, _audit(approval, decider, f"approval.{status}", Status.PENDING, reason))
-    row = await repository.lock(connection, approval_id)
+    row = await connection.fetchrow(_LOCK, approval_id)
     assert row is not None, "it is locked, and nobody can delete it"  # noqa: S101 narrows the type
     return _read(row)
 
 
 async def read_pending(connection: Connection, now: datetime) -> Sequence[Approval]:
     """Return what waits for a second person, the oldest first, at most SHOWN_MAXIMUM."""
-    return [_read(row) for row in await repository.read_pending(connection, now, limit=SHOWN_MAXIMUM)]
+    return [_read(row) for row in await connection.fetch(_PENDING, now, SHOWN_MAXIMUM)]
 
 
 def describe(approval: Approval) -> dict[str, object]:

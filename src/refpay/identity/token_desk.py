@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 
+from refpay.buckets import Bucket
 from refpay.clock import Clock
 from refpay.identity import tokens
 from refpay.identity.clients import Client
@@ -44,23 +45,6 @@ class Grant:
         }
 
 
-class Allowance:
-    """A token bucket: so many a second, and so many at once."""
-
-    def __init__(self, per_second: float, burst: float, clock: Clock) -> None:
-        self._per_second, self._burst, self._clock = per_second, burst, clock
-        self._left, self._at = burst, clock.monotonic()
-
-    def take(self) -> None:
-        """Take one; raises TokenRateExceeded when there is none."""
-        now = self._clock.monotonic()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            raise TokenRateExceeded("too many token requests: keep a token until it runs out")
-        self._left -= 1
-
-
 class TokenDesk:
     """Issues tokens; refusals and grants draw on different allowances.
 
@@ -70,8 +54,8 @@ class TokenDesk:
     def __init__(self, principals: Principals, clock: Clock) -> None:
         """Issue what `principals` accept: keys and clients are theirs."""
         self._keys, self._clients, self._clock = principals.keys, principals.clients, clock
-        self._refusals, self._grants = Allowance(*_OF_ALL, clock), Allowance(*_OF_ALL, clock)
-        self._grants_of: dict[str, Allowance] = {}
+        self._refusals, self._grants = Bucket(*_OF_ALL, clock.monotonic), Bucket(*_OF_ALL, clock.monotonic)
+        self._grants_of: dict[str, Bucket] = {}
 
     def grant(self, authorization: str | None, media_type: str, body: bytes) -> Grant:
         """Answer a token request: the client by HTTP Basic or in the form, never both.
@@ -84,10 +68,11 @@ class TokenDesk:
             name, secret = _read_client(authorization, form)
             client = self._clients.get().authenticate(name, secret)
         except (ClientRefused, TokenRequestInvalid):
-            self._refusals.take()
+            _take(self._refusals)
             raise
-        self._allowance(client.name).take()
-        self._grants.take()
+        # Only of clients that have proved who they are, so at most as many as there are.
+        _take(self._grants_of.setdefault(client.name, Bucket(*_OF_A_CLIENT, self._clock.monotonic)))
+        _take(self._grants)
         if form.get("grant_type") != "client_credentials":
             raise GrantUnsupported("grant_type: allowed: client_credentials")
         scopes = _choose(client, form.get("scope"))
@@ -97,9 +82,11 @@ class TokenDesk:
         """Return the public keys, for whoever else verifies our tokens."""
         return self._keys.get().jwks()
 
-    def _allowance(self, name: str) -> Allowance:
-        # Only of clients that have proved who they are, so at most as many as there are.
-        return self._grants_of.setdefault(name, Allowance(*_OF_A_CLIENT, self._clock))
+
+def _take(bucket: Bucket) -> None:
+    if bucket.wait_seconds():
+        raise TokenRateExceeded("too many token requests: keep a token until it runs out")
+    bucket.take()
 
 
 def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:

@@ -170,8 +170,6 @@ def test_all_clients_together_are_bounded(house: "House", secrets: Mapping[str, 
     ]
     house.put("clients.json", content)
     house.clock.advance(1)
-    for name in names[:6]:
-        house.desk._allowance(name)
     for _ in range(200):
         house.desk._grants.take()
     assert refusal(house, basic("shop", secrets["shop"])) == "token_rate_exceeded"
