@@ -4,42 +4,76 @@ Cost per transaction is all cost over all captured payments: the fees of the pay
 provisioned capacity for the time that passed, idle or not. A capture that is refunded later keeps its fee.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.money import EXPONENTS, Currency
 from refpay.settings import PROVIDER_NAMES
 
 METHOD: Final = "card"
-_VERSION: Final = 1
 _MAXIMUM_BYTES: Final = 256 * 1024
-_COMPONENTS: Final = ("compute", "database", "messaging", "telemetry")
-_BASIS_POINTS_MAXIMUM: Final = 10_000
 _MICRO_UNITS: Final = 1_000_000
-_WHOLE_MAXIMUM: Final = 10**12
-_TEXT_MAXIMUM: Final = 20
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Fee:
-    """What a provider takes for one captured payment; `fixed_minor` is in the payment's currency."""
+def _each_currency(values: dict[str, T]) -> dict[str, T]:
+    """Return one value for each currency of this service; the declaration may know more of them."""
+    missing = [currency.value for currency in Currency if currency.value not in values]
+    if missing:
+        raise ValueError(f"is missing: {', '.join(missing)}")
+    return {currency.value: values[currency.value] for currency in Currency}
 
-    basis_points: int
-    fixed_minor: Mapping[str, int]
+
+def _above_zero(decimal: str) -> str:
+    if not Fraction(decimal):
+        raise ValueError("allowed: above 0")
+    return decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Provisioned:
+_Text = Annotated[str, Field(min_length=1)]
+_Whole = Annotated[int, Field(ge=0, le=10**12)]
+_Decimal = Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(\.[0-9]+)?$"), AfterValidator(_above_zero)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Provisioned(_Strict):
     """Capacity that is paid for by the hour, in micro-units of the reporting currency."""
 
-    component: str
-    title: str
-    micro_units_per_hour: int
+    component: Literal["compute", "database", "messaging", "telemetry"]
+    title: _Text
+    micro_units_per_hour: _Whole
+
+
+class Fee(_Strict):
+    """What a provider takes for one captured payment; `fixed_minor` is in the payment's currency."""
+
+    provider: _Text
+    method: _Text
+    basis_points: Annotated[int, Field(ge=0, le=10_000)]
+    fixed_minor: Annotated[dict[str, _Whole], AfterValidator(_each_currency)]
+
+
+class _Rates(_Strict):
+    as_of: _Text
+    to_reporting: Annotated[dict[str, _Decimal], AfterValidator(_each_currency)]
+
+
+class _File(_Strict):
+    version: Literal[1]
+    reporting_currency: _Text
+    provider_fees: Annotated[list[Fee], Field(min_length=1)]
+    provisioned: Annotated[list[Provisioned], Field(min_length=1)]
+    rates: _Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +94,24 @@ class CostModel:
         currency of this service that has no fee or no rate.
         """
         try:
-            return cls._of(_parse(file))
-        except _Unusable as problem:
-            raise StartRefused(
-                f"costs file is not usable: {file}: {problem}; it is generated: run `moneypath generate`"
-            ) from problem
+            return cls._of(_File.model_validate_json(_read(file)))
+        except ValueError as problem:
+            said = f"{_say(problem)}; it is generated: run `moneypath generate`"
+            raise StartRefused(f"costs file is not usable: {file}: {said}") from problem
 
     @classmethod
-    def _of(cls, content: object) -> Self:
-        top = _keyed(content, "", ("version", "reporting_currency", "provider_fees", "provisioned", "rates"))
-        if _whole(top["version"], "version", _VERSION) != _VERSION:
-            raise _Unusable(f"version is {top['version']}, allowed: {_VERSION}")
-        fees: dict[tuple[str, str], Fee] = {}
-        for index, entry in enumerate(_items(top["provider_fees"], "provider_fees")):
-            pair, fee = _fee(entry, f"provider_fees[{index}]")
-            if pair in fees:
-                raise _Unusable(f"provider_fees[{index}]: {' '.join(pair)} stands twice")
-            fees[pair] = fee
+    def _of(cls, content: _File) -> Self:
+        fees = {(fee.provider, fee.method): fee for fee in content.provider_fees}
+        if len(fees) < len(content.provider_fees):
+            raise ValueError("provider_fees: a provider has two fees for one method")
         for provider in PROVIDER_NAMES:
             if (provider, METHOD) not in fees:
-                raise _Unusable(f"provider_fees: no fee of provider {provider} for method {METHOD}")
-        provisioned = tuple(
-            _provisioned(entry, f"provisioned[{index}]")
-            for index, entry in enumerate(_items(top["provisioned"], "provisioned"))
-        )
-        rates = _keyed(top["rates"], "rates", ("as_of", "to_reporting"))
-        _text(rates["as_of"], "rates.as_of")
-        worth = _by_currency(rates["to_reporting"], "rates.to_reporting")
-        return cls(
-            reporting_currency=_text(top["reporting_currency"], "reporting_currency"),
-            fees=fees,
-            provisioned=provisioned,
-            rates={code: _rate(value, code) for code, value in worth.items()},
-        )
+                raise ValueError(f"provider_fees: no fee of provider {provider} for method {METHOD}")
+        rates = {
+            code: Fraction(worth) * Fraction(_MICRO_UNITS, 10 ** EXPONENTS[Currency(code)])
+            for code, worth in content.rates.to_reporting.items()
+        }
+        return cls(content.reporting_currency, fees, tuple(content.provisioned), rates)
 
     def fee_minor(self, provider: str, method: str, currency: str, amount_minor: int) -> int:
         """Return the fee of a captured payment in minor units: fixed, plus basis points rounded half up.
@@ -113,88 +132,20 @@ class CostModel:
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
-class _Unusable(Exception):
-    """Which key, and what is wrong with it."""
-
-
-def _parse(file: Path) -> object:
+def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             content = stream.read(_MAXIMUM_BYTES + 1)
     except OSError as problem:
-        raise _Unusable(f"cannot be read ({problem.strerror})") from problem
+        raise ValueError(f"cannot be read ({problem.strerror})") from problem
     if len(content) > _MAXIMUM_BYTES:
-        raise _Unusable(f"is too large, allowed: {_MAXIMUM_BYTES} bytes")
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as problem:
-        raise _Unusable("is not JSON") from problem
+        raise ValueError(f"is too large, allowed: {_MAXIMUM_BYTES} bytes")
+    return content
 
 
-def _fee(entry: object, at: str) -> tuple[tuple[str, str], Fee]:
-    keyed = _keyed(entry, at, ("provider", "method", "basis_points", "fixed_minor"))
-    fixed = _by_currency(keyed["fixed_minor"], f"{at}.fixed_minor")
-    fee = Fee(
-        _whole(keyed["basis_points"], f"{at}.basis_points", _BASIS_POINTS_MAXIMUM),
-        {code: _whole(value, f"{at}.fixed_minor.{code}", _WHOLE_MAXIMUM) for code, value in fixed.items()},
-    )
-    return (_text(keyed["provider"], f"{at}.provider"), _text(keyed["method"], f"{at}.method")), fee
-
-
-def _provisioned(entry: object, at: str) -> Provisioned:
-    keyed = _keyed(entry, at, ("component", "title", "micro_units_per_hour"))
-    component = _text(keyed["component"], f"{at}.component")
-    if component not in _COMPONENTS:
-        raise _Unusable(f"{at}.component is {component!r}, allowed: {', '.join(_COMPONENTS)}")
-    price = _whole(keyed["micro_units_per_hour"], f"{at}.micro_units_per_hour", _WHOLE_MAXIMUM)
-    return Provisioned(component, _text(keyed["title"], f"{at}.title"), price)
-
-
-def _rate(value: object, code: str) -> Fraction:
-    text = _text(value, f"rates.to_reporting.{code}")
-    whole, _, decimals = text.partition(".")
-    if len(text) > _TEXT_MAXIMUM or not (whole + decimals).isdecimal() or not text.isascii():
-        raise _Unusable(f"rates.to_reporting.{code} is {text[:_TEXT_MAXIMUM]!r}, allowed: a decimal as text")
-    rate = Fraction(f"{whole}.{decimals or 0}")
-    if rate <= 0:
-        raise _Unusable(f"rates.to_reporting.{code} is {text!r}, allowed: above 0")
-    return rate * Fraction(_MICRO_UNITS, 10 ** EXPONENTS[Currency(code)])
-
-
-def _by_currency(value: object, at: str) -> dict[str, Any]:
-    """Return one value for each currency of this service; the declaration may know more of them."""
-    if not isinstance(value, dict):
-        raise _Unusable(f"{at} is not an object")
-    for currency in Currency:
-        if currency.value not in value:
-            raise _Unusable(f"{at}.{currency} is missing, needed: {', '.join(Currency)}")
-    return {currency.value: value[currency.value] for currency in Currency}
-
-
-def _keyed(value: object, at: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _Unusable(f"{at or 'content'} is not an object")
-    wrong = set(value) ^ set(keys)
-    if wrong:
-        key = min(wrong)
-        what = "is unknown" if key in value else "is missing"
-        raise _Unusable(f"{at}{'.' if at else ''}{key} {what}, needed: {', '.join(keys)}")
-    return value
-
-
-def _items(value: object, at: str) -> list[object]:
-    if not isinstance(value, list) or not value:
-        raise _Unusable(f"{at} is not a list with at least one item")
-    return value
-
-
-def _text(value: object, at: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Unusable(f"{at} is not text")
-    return value
-
-
-def _whole(value: object, at: str, most: int) -> int:
-    if type(value) is not int or not 0 <= value <= most:
-        raise _Unusable(f"{at} is not a whole number from 0 to {most}")
-    return value
+def _say(problem: ValueError) -> str:
+    if not isinstance(problem, ValidationError):
+        return str(problem)
+    first = problem.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    return f"{place[1:] or 'content'}: {first['msg']}"

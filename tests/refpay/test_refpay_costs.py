@@ -110,26 +110,42 @@ def write(folder: Path, content: Any) -> Path:
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (("version",), 2, "version is not a whole number from 0 to 1"),
-        (("version",), 0, "version is 0, allowed: 1"),
-        (("provider_fees",), [], "provider_fees is not a list with at least one item"),
-        (("provider_fees", 0, "basis_points"), 1.4, "provider_fees[0].basis_points is not a whole number"),
-        (("provider_fees", 0, "basis_points"), True, "provider_fees[0].basis_points is not a whole number"),
-        (("provider_fees", 0, "fixed_minor", "EUR"), -1, "provider_fees[0].fixed_minor.EUR is not a whole"),
-        (("provider_fees", 0, "fixed_minor"), {"EUR": 1}, "provider_fees[0].fixed_minor.USD is missing"),
-        (("provider_fees", 1, "provider"), "north", "provider_fees[1]: north card stands twice"),
+        (("version",), 2, "version: Input should be 1"),
+        (("version",), 0, "version: Input should be 1"),
+        (("provider_fees",), [], "provider_fees: List should have at least 1 item"),
+        (
+            ("provider_fees", 0, "basis_points"),
+            1.4,
+            "provider_fees[0].basis_points: Input should be a valid integer",
+        ),
+        (
+            ("provider_fees", 0, "basis_points"),
+            True,
+            "provider_fees[0].basis_points: Input should be a valid integer",
+        ),
+        (
+            ("provider_fees", 0, "fixed_minor", "EUR"),
+            -1,
+            "provider_fees[0].fixed_minor.EUR: Input should be greater",
+        ),
+        (
+            ("provider_fees", 0, "fixed_minor"),
+            {"EUR": 1},
+            "provider_fees[0].fixed_minor: Value error, is missing: USD",
+        ),
+        (("provider_fees", 1, "provider"), "north", "provider_fees: a provider has two fees"),
         (("provider_fees", 1, "provider"), "west", "no fee of provider south for method card"),
-        (("provisioned", 0, "component"), "coffee", "provisioned[0].component is 'coffee', allowed: compute"),
+        (("provisioned", 0, "component"), "coffee", "provisioned[0].component: Input should be 'compute'"),
         (
             ("provisioned", 0, "micro_units_per_hour"),
             "1",
-            "provisioned[0].micro_units_per_hour is not a whole",
+            "provisioned[0].micro_units_per_hour: Input should be a valid integer",
         ),
-        (("rates", "to_reporting", "USD"), 0.92, "rates.to_reporting.USD is not text"),
-        (("rates", "to_reporting", "USD"), "1e3", "rates.to_reporting.USD is '1e3', allowed: a decimal"),
-        (("rates", "to_reporting", "USD"), "0.0", "rates.to_reporting.USD is '0.0', allowed: above 0"),
-        (("rates", "to_reporting"), [], "rates.to_reporting is not an object"),
-        (("discount",), 1, "discount is unknown, needed: version"),
+        (("rates", "to_reporting", "USD"), 0.92, "rates.to_reporting.USD: Input should be a valid string"),
+        (("rates", "to_reporting", "USD"), "1e3", "rates.to_reporting.USD: String should match pattern"),
+        (("rates", "to_reporting", "USD"), "0.0", "rates.to_reporting.USD: Value error, allowed: above 0"),
+        (("rates", "to_reporting"), [], "rates.to_reporting: Input should be an object"),
+        (("discount",), 1, "discount: Extra inputs are not permitted"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(
@@ -150,7 +166,7 @@ def test_a_wrong_file_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("{", "is not JSON"), ("[" * 10_000, "is not JSON"), ("[]", "not an")]
+    ("content", "said"), [("{", "Invalid JSON"), ("[" * 10_000, "Invalid JSON"), ("[]", "an object")]
 )
 def test_a_file_that_is_no_object_is_refused(tmp_path: Path, content: str, said: str) -> None:
     """Broken, absurdly deep, or something else."""
@@ -187,7 +203,10 @@ class FakeClock(SystemClock):
 def meter(clock: FakeClock, *prices: int) -> tuple[CapacityMeter, Callable[[], float]]:
     """Return a meter of compute at these prices an hour, and what reads its counter."""
     recorder = setup(Catalogue.load(CATALOGUE), service="refpay-worker", metrics=WORKER_METRICS)
-    provisioned = [Provisioned("compute", f"machine {index}", price) for index, price in enumerate(prices)]
+    provisioned = [
+        Provisioned(component="compute", title=f"machine {index}", micro_units_per_hour=price)
+        for index, price in enumerate(prices)
+    ]
     made = CapacityMeter(provisioned, measures=Measures(recorder), clock=clock)
 
     def charged() -> float:
