@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import asyncpg
@@ -172,6 +173,11 @@ class Database:
                 f"database schema is {revision or 'missing'}, needed: {SCHEMA_REVISION}; "
                 "run `python -m refpay.db upgrade` first"
             )
+
+
+def columns(things: Sequence[Any], kind: type[Any]) -> list[list[Any]]:
+    """Return the fields of dataclasses as one list a field, in the order of `kind`: what `unnest` takes."""
+    return [[getattr(one, field.name) for one in things] for field in fields(kind)]
 
 
 async def _commit(transaction: Any) -> None:

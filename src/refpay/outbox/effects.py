@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from refpay.db.pool import Connection
+from refpay.db.pool import Connection, columns
 from refpay.outbox.events import Event
 from refpay.outbox.streams import Queue
 
@@ -12,10 +12,10 @@ Effect = Callable[[Connection, Sequence[Event], datetime], Awaitable[None]]
 
 _NOTIFY: Final = """
     INSERT INTO messages.notification (
-        event_id, operation_id, payment_id, merchant, type, provider, currency, amount_minor, at, written_at)
+        event_id, type, at, operation_id, payment_id, merchant, provider, currency, amount_minor, written_at)
     SELECT event.*, $10::timestamptz FROM unnest(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-        $9::timestamptz[]) AS event
+        $1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+        $9::bigint[]) AS event
     ON CONFLICT (event_id) DO NOTHING
 """
 # The database numbers, chains and seals.
@@ -29,19 +29,7 @@ _LOG: Final = """
 
 async def notify(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """Write what each merchant is to be told."""
-    await connection.execute(
-        _NOTIFY,
-        [event.id for event in events],
-        [event.operation_id for event in events],
-        [event.payment_id for event in events],
-        [event.merchant for event in events],
-        [event.type.value for event in events],
-        [event.provider for event in events],
-        [event.currency for event in events],
-        [event.amount_minor for event in events],
-        [event.at for event in events],
-        now,
-    )
+    await connection.execute(_NOTIFY, *columns(events, Event), now)
 
 
 async def log_for_compliance(connection: Connection, events: Sequence[Event], now: datetime) -> None:

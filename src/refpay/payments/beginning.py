@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
@@ -84,19 +84,20 @@ def call_of(subject: Subject, operation: Operation, *, deadline: datetime, card_
 
 def begun(operation: Operation, subject: Subject) -> AuditEvent:
     """Return the audit record of an operation that begins."""
-    return AuditEvent(
-        at=operation.created_at,
-        actor=operation.principal,
-        action=f"{operation.kind}.begun",
-        subject_kind=SubjectKind.OPERATION,
-        subject_id=str(operation.id),
-        before=None,
-        after={
-            "payment": None if operation.payment_id is None else str(operation.payment_id),
-            "provider": subject.provider,
-            "status": operation.status,
-            "amount_minor": operation.amount_minor,
-            "currency": subject.currency,
-        },
-        correlation_id=operation.correlation_id,
-    )
+    facts: Facts = {
+        "payment": None if operation.payment_id is None else str(operation.payment_id),
+        "provider": subject.provider,
+        "status": operation.status,
+        "amount_minor": operation.amount_minor,
+        "currency": subject.currency,
+    }
+    return operation_record(operation, "begun", operation.principal, operation.created_at, after=facts)
+
+
+def operation_record(
+    operation: Operation, what: str, actor: str, at: datetime, *, before: Facts | None = None, after: Facts
+) -> AuditEvent:
+    """Return an audit record of an operation, named after its kind: `capture.begun`."""
+    action, subject_id = f"{operation.kind}.{what}", str(operation.id)
+    kind, correlation_id = SubjectKind.OPERATION, operation.correlation_id
+    return AuditEvent(at, actor, action, kind, subject_id, before, after, correlation_id)

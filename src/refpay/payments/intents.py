@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
@@ -244,7 +244,15 @@ class Planner(Draft):
         )
         if taken is None:
             return None
-        await record(self.connection, self._taken_over(operation, taken))
+        event = self.command.audit(
+            f"{taken.kind}.taken_over",
+            SubjectKind.OPERATION,
+            str(taken.id),
+            before={"lease_until": operation.lease_until.isoformat()},
+            after={"lease_until": taken.lease_until.isoformat(), "turn": taken.query_attempts},
+            now=self.now,
+        )
+        await record(self.connection, event)
         deadline = self.now + deadlines.last_send
         call = call_of(subject, taken, deadline=deadline, card_token=card_token)
         return Intent(subject, taken, call, resumed=True)
@@ -286,18 +294,6 @@ class Planner(Draft):
         intent = self.intent(subject, kind, amount_minor, parent=parent)
         await begin(self.connection, intent.operation, subject)
         return intent
-
-    def _taken_over(self, before: Operation, taken: Operation) -> AuditEvent:
-        return AuditEvent(
-            at=self.now,
-            actor=self.command.principal.name,
-            action=f"{taken.kind}.taken_over",
-            subject_kind=SubjectKind.OPERATION,
-            subject_id=str(taken.id),
-            before={"lease_until": before.lease_until.isoformat()},
-            after={"lease_until": taken.lease_until.isoformat(), "turn": taken.query_attempts},
-            correlation_id=self.command.correlation_id,
-        )
 
 
 def refundable(operations: Sequence[Operation]) -> dict[UUID, int]:

@@ -1,6 +1,7 @@
 """Reads and writes payments and operations."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime
 from operator import itemgetter
 from typing import Final
@@ -233,16 +234,7 @@ async def wait_for_operations(connection: Connection, operation_ids: Sequence[UU
 
 async def insert_payout(connection: Connection, payout: Payout) -> None:
     """Write a new payout; its operation follows in the same transaction."""
-    await connection.execute(
-        _INSERT_PAYOUT,
-        payout.id,
-        payout.merchant,
-        payout.merchant_reference,
-        payout.amount_minor,
-        payout.currency,
-        payout.provider,
-        payout.created_at,
-    )
+    await connection.execute(_INSERT_PAYOUT, *astuple(payout))
 
 
 async def lock_payouts(connection: Connection, merchant: str, currency: str) -> None:
@@ -261,7 +253,7 @@ async def read_subject(connection: Connection, operation: Operation, *, lock: bo
     if operation.payment_id is not None:
         found = await (lock_payment if lock else read_payment)(connection, operation.payment_id)
     elif (row := await connection.fetchrow(_PAYOUT, operation.id)) is not None:
-        found = Payout(**{**dict(row), "currency": Currency(row["currency"])})
+        found = Payout(**{**row, "currency": Currency(row["currency"])})
         if lock:
             await lock_payouts(connection, found.merchant, found.currency)
     if found is None:
@@ -318,14 +310,10 @@ async def lock_expired(
 
 def make_payment(row: Row) -> Payment:
     """Return the payment of a row of SELECT_PAYMENT."""
-    fields = dict(row)
-    fields["status"] = PaymentStatus(fields["status"])
-    fields["currency"] = Currency(fields["currency"])
-    return Payment(**fields)
+    read = {"status": PaymentStatus(row["status"]), "currency": Currency(row["currency"])}
+    return Payment(**{**row, **read})
 
 
 def _operation(row: Row) -> Operation:
-    fields = dict(row)
-    fields["kind"] = OperationKind(fields["kind"])
-    fields["status"] = OperationStatus(fields["status"])
-    return Operation(**fields)
+    read = {"kind": OperationKind(row["kind"]), "status": OperationStatus(row["status"])}
+    return Operation(**{**row, **read})

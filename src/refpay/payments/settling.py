@@ -28,7 +28,7 @@ from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
-from refpay.payments.beginning import begin, own_operation
+from refpay.payments.beginning import begin, operation_record, own_operation
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
 from refpay.payments.lifecycle import LIFE_CYCLE, Beginner, move
@@ -223,20 +223,13 @@ async def _read_operations(connection: Connection, operation: Operation) -> Sequ
 
 
 def _change(operation: Operation, after: Operation, now: datetime, actor: str) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=actor,
-        action=f"{operation.kind}.{after.status}",
-        subject_kind=SubjectKind.OPERATION,
-        subject_id=str(operation.id),
-        before={"status": operation.status},
-        after={
-            "status": after.status,
-            "provider_reference": after.provider_reference,
-            "decline_code": after.decline_code,
-        },
-        correlation_id=operation.correlation_id,
-    )
+    facts: Facts = {
+        "status": after.status,
+        "provider_reference": after.provider_reference,
+        "decline_code": after.decline_code,
+    }
+    before: Facts = {"status": operation.status}
+    return operation_record(operation, after.status, actor, now, before=before, after=facts)
 
 
 def _payment_change(

@@ -1,11 +1,11 @@
 """Keeps reports, their revisions and lines, and how far we are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Final
 
-from refpay.db.pool import Connection, Row
+from refpay.db.pool import Connection, Row, columns
 from refpay.money import Currency
 from refpay.providers.reports import Report, ReportLine, ReportNotice
 from refpay.reconciliation.model import Progress, ReportState
@@ -108,14 +108,7 @@ async def read_progress(connection: Connection, provider: str) -> Progress:
 
 async def write_progress(connection: Connection, provider: str, progress: Progress) -> None:
     """Write how far we are."""
-    await connection.execute(
-        _WRITE_PROGRESS,
-        provider,
-        progress.run_sequence,
-        progress.horizon,
-        progress.watermark,
-        progress.next_due,
-    )
+    await connection.execute(_WRITE_PROGRESS, provider, *astuple(progress))
 
 
 async def read_newest(connection: Connection, provider: str) -> int | None:
@@ -212,19 +205,8 @@ async def find_elsewhere(connection: Connection, provider: str, report: Report) 
 async def _insert_lines(
     connection: Connection, revision: tuple[str, int, int], start: int, lines: Sequence[ReportLine]
 ) -> None:
-    await connection.execute(
-        _LINES,
-        *revision,
-        list(range(start, start + len(lines))),
-        [line.key for line in lines],
-        [line.movement for line in lines],
-        [line.reference for line in lines],
-        [line.kind for line in lines],
-        [line.amount_minor for line in lines],
-        [line.currency for line in lines],
-        [line.fee_minor for line in lines],
-        [line.at for line in lines],
-    )
+    places = list(range(start, start + len(lines)))
+    await connection.execute(_LINES, *revision, places, *columns(lines, ReportLine))
 
 
 def _known(row: Row) -> KnownReport:
