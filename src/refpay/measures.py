@@ -214,3 +214,12 @@ class Measures:
     def _count(self, name: str, amount: int = 1, **labels: str) -> None:
         if name in self._held:
             self.recorder.counter(name).inc(amount, **labels)
+
+
+def show_check(recorder: Recorder, check: str, violations: int, at: datetime) -> None:
+    """Show how an integrity check that succeeded at an instant ended, if the money path declares it."""
+    found = recorder.gauge("moneypath_check_violations")
+    if check in found.spec.labels["check"]:
+        found.set(violations, check=check)
+        succeeded = recorder.gauge("moneypath_check_last_success_timestamp_seconds")
+        succeeded.set(at.timestamp(), check=check)

@@ -24,7 +24,7 @@ from refpay.money import Currency, Money
 from refpay.operations import duplicates_repository
 from refpay.operations.duplicates_repository import Duplicate
 from refpay.operations.routing import ProviderUnknown
-from refpay.operations.settlements_repository import lock_provider
+from refpay.operations.settlements import lock_provider
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.intents import Deadlines
 from refpay.payments.once import claim_key, store_answer

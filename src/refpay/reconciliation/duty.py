@@ -10,7 +10,7 @@ from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.loops import Loop
-from refpay.measures import Measures
+from refpay.measures import Measures, show_check
 from refpay.money import Currency
 from refpay.providers.registry import open_reports
 from refpay.reconciliation.comparing import Rules
@@ -72,7 +72,6 @@ class ReconciliationGauges:
         self._providers = tuple(providers)
         self._breaks: dict[str, int] = {}
         self._succeeded: dict[str, datetime] = {}
-        self._checked = _CHECK in recorder.gauge("moneypath_check_violations").spec.labels["check"]
 
     def show(self, provider: str, standing: Standing) -> None:
         """Set every gauge of one provider."""
@@ -97,10 +96,9 @@ class ReconciliationGauges:
     def stamp(self, provider: str, begun_at: datetime) -> None:
         """Note a round that went well: the check is as old as the provider that is furthest behind."""
         self._succeeded[provider] = begun_at
-        if self._checked and len(self._succeeded) == len(self._providers):
-            self._set("moneypath_check_violations", sum(self._breaks.values()), check=_CHECK)
+        if len(self._succeeded) == len(self._providers):
             oldest = min(self._succeeded.values())
-            self._set("moneypath_check_last_success_timestamp_seconds", oldest.timestamp(), check=_CHECK)
+            show_check(self._recorder, _CHECK, sum(self._breaks.values()), oldest)
 
     def _set(self, name: str, value: float, **labels: str) -> None:
         self._recorder.gauge(name).set(value, **labels)

@@ -1,7 +1,7 @@
 """What the worker does all the time. Each duty is one room's business, wired here and run as loops."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,6 +47,10 @@ class Parts:
     costs: CostModel
     settler: Settler
 
+    def loop(self, name: str, action: Callable[[], Awaitable[object]], every_seconds: float) -> Loop:
+        """Return what runs an action again and again."""
+        return Loop(name, action, interval_seconds=every_seconds, clock=self.clock)
+
 
 Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
 
@@ -54,16 +58,16 @@ Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
 @asynccontextmanager
 async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Ask the providers about every operation that has no outcome."""
-    clock, interval = parts.clock, parts.settings.settle_interval_seconds
+    interval = parts.settings.settle_interval_seconds
     resolver = Resolver(
         parts.database,
         parts.providers,
         settler=parts.settler,
-        clock=clock,
+        clock=parts.clock,
         pause_seconds=interval,
         attempt_seconds=parts.settings.provider_timeout_seconds,
     )
-    yield (Loop("settle", resolver.run_once, interval_seconds=interval, clock=clock),)
+    yield (parts.loop("settle", resolver.run_once, interval),)
 
 
 @asynccontextmanager
@@ -76,8 +80,8 @@ async def keep_up(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         key_retention=timedelta(seconds=parts.settings.key_retention_seconds),
     )
     yield (
-        Loop("expire", upkeep.expire, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
-        Loop("reap", upkeep.reap, interval_seconds=_UPKEEP_SECONDS, clock=parts.clock),
+        parts.loop("expire", upkeep.expire, _UPKEEP_SECONDS),
+        parts.loop("reap", upkeep.reap, _UPKEEP_SECONDS),
     )
 
 
@@ -91,7 +95,7 @@ async def check_integrity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async def check() -> None:
         gauges.show(await checks.run_once())
 
-    yield (Loop("check", check, interval_seconds=parts.settings.check_interval_seconds, clock=parts.clock),)
+    yield (parts.loop("check", check, parts.settings.check_interval_seconds),)
 
 
 @asynccontextmanager
@@ -102,7 +106,7 @@ async def charge_capacity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async def charge() -> None:
         meter.charge()
 
-    yield (Loop("charge", charge, interval_seconds=_CHARGE_SECONDS, clock=parts.clock),)
+    yield (parts.loop("charge", charge, _CHARGE_SECONDS),)
 
 
 @asynccontextmanager
@@ -118,7 +122,7 @@ async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async def look() -> None:
         show_probe(parts.measures.recorder, await probe.run_once())
 
-    yield (Loop("probe", look, interval_seconds=parts.settings.check_interval_seconds, clock=parts.clock),)
+    yield (parts.loop("probe", look, parts.settings.check_interval_seconds),)
 
 
 @asynccontextmanager
@@ -129,7 +133,7 @@ async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async def watch() -> None:
         show_settings(parts.measures.recorder, await look(parts.database, settings.messaging, clock=clock))
 
-    yield (Loop("settings", watch, interval_seconds=settings.check_interval_seconds, clock=clock),)
+    yield (parts.loop("settings", watch, settings.check_interval_seconds),)
 
 
 @asynccontextmanager
@@ -143,8 +147,8 @@ async def seal_ledger(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         show_chain(parts.measures.recorder, await chain.run_once())
 
     yield (
-        Loop("seal", sealer.run_once, interval_seconds=interval, clock=parts.clock),
-        Loop("chain", watch, interval_seconds=interval, clock=parts.clock),
+        parts.loop("seal", sealer.run_once, interval),
+        parts.loop("chain", watch, interval),
     )
 
 
@@ -176,7 +180,7 @@ async def forget_old_nonces(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     async def forget() -> None:
         await forget_nonces(parts.database, parts.clock)
 
-    yield (Loop("forget", forget, interval_seconds=_FORGET_SECONDS, clock=parts.clock),)
+    yield (parts.loop("forget", forget, _FORGET_SECONDS),)
 
 
 DUTIES: Final[Sequence[Duty]] = (

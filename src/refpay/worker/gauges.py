@@ -1,11 +1,11 @@
 """Puts findings into gauges; what is known to be nothing is 0, what is not known is absent."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from moneypath.telemetry import Recorder
 from refpay.ledger import sealing
 from refpay.ledger.sealing import ChainRound
+from refpay.measures import show_check
 from refpay.money import Currency
 from refpay.operations import durability, durable_settings
 from refpay.operations.checks import CHECKS, Findings, Reason, Suspicion
@@ -19,7 +19,6 @@ class Gauges:
     def __init__(self, recorder: Recorder, *, providers: Iterable[str]) -> None:
         self._recorder = recorder
         self._providers = tuple(providers)
-        self._checks = [check for check in CHECKS if is_declared(recorder, check)]
 
     def show(self, findings: Findings) -> None:
         """Set every gauge from one run of the checks."""
@@ -30,9 +29,8 @@ class Gauges:
         self._show_duplicates(findings)
         self._show_risk(findings)
         # Last: that a check succeeded is only said with its results on show.
-        for check in self._checks:
-            self._set("moneypath_check_violations", findings.violations(check), check=check)
-            self._set("moneypath_check_last_success_timestamp_seconds", findings.at.timestamp(), check=check)
+        for check in CHECKS:
+            show_check(self._recorder, check, findings.violations(check), findings.at)
 
     def _set(self, name: str, value: float, **labels: str) -> None:
         self._recorder.gauge(name).set(value, **labels)
@@ -101,8 +99,7 @@ def show_probe(recorder: Recorder, result: ProbeRound) -> None:
     counter.inc(result.found, result="found")
     counter.inc(result.missing, result="missing")
     recorder.gauge("moneypath_ledger_missing_writes").set(result.missing)
-    if is_declared(recorder, durability.CHECK):
-        _show_check(recorder, durability.CHECK, result.missing, result.at)
+    show_check(recorder, durability.CHECK, result.missing, result.at)
 
 
 def show_settings(recorder: Recorder, result: SettingsRound) -> None:
@@ -113,13 +110,7 @@ def show_settings(recorder: Recorder, result: SettingsRound) -> None:
             gauge.clear(setting=setting.name)
         else:
             gauge.set(int(setting.unsafe), setting=setting.name)
-    if is_declared(recorder, durable_settings.CHECK):
-        _show_check(recorder, durable_settings.CHECK, sum(one.unsafe for one in result.settings), result.at)
-
-
-def _show_check(recorder: Recorder, check: str, violations: int, at: datetime) -> None:
-    recorder.gauge("moneypath_check_violations").set(violations, check=check)
-    recorder.gauge("moneypath_check_last_success_timestamp_seconds").set(at.timestamp(), check=check)
+    show_check(recorder, durable_settings.CHECK, sum(one.unsafe for one in result.settings), result.at)
 
 
 def show_chain(recorder: Recorder, result: ChainRound) -> None:
@@ -127,13 +118,8 @@ def show_chain(recorder: Recorder, result: ChainRound) -> None:
     if not (result.complete or result.findings):
         return
     recorder.gauge("moneypath_ledger_chain_breaks").set(result.findings)
-    if result.complete and is_declared(recorder, sealing.CHECK):
-        _show_check(recorder, sealing.CHECK, result.findings, result.at)
-
-
-def is_declared(recorder: Recorder, check: str) -> bool:
-    """Return whether the money path declares a check; what it does not know has no series."""
-    return check in recorder.gauge("moneypath_check_violations").spec.labels["check"]
+    if result.complete:
+        show_check(recorder, sealing.CHECK, result.findings, result.at)
 
 
 def _of(findings: Findings, reason: Reason) -> list[Suspicion]:

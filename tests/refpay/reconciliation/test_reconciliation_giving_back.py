@@ -11,7 +11,7 @@ from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
 from refpay.operations.duplicates_repository import insert_repair, read_open
-from refpay.operations.settlements_repository import lock_provider
+from refpay.operations.settlements import lock_provider
 from refpay.payments.claims import Command
 from refpay.payments.intents import Deadlines
 from refpay.providers.port import Answer, Call, CallKind, Verdict
