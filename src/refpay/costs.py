@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.money import EXPONENTS, Currency
-from refpay.settings import PROVIDER_NAMES
+from refpay.settings import PROVIDER_NAMES, read_bounded
 
 METHOD: Final = "card"
 _MAXIMUM_BYTES: Final = 256 * 1024
@@ -93,8 +93,9 @@ class CostModel:
         Raises StartRefused with one sentence that names file and key, also for a provider, method or
         currency of this service that has no fee or no rate.
         """
+        text = read_bounded(file, "costs file", _MAXIMUM_BYTES)
         try:
-            return cls._of(_File.model_validate_json(_read(file)))
+            return cls._of(_File.model_validate_json(text))
         except ValueError as problem:
             said = f"{_say(problem)}; it is generated: run `moneypath generate`"
             raise StartRefused(f"costs file is not usable: {file}: {said}") from problem
@@ -130,17 +131,6 @@ class CostModel:
             raise InvariantViolation(f"no exchange rate: {currency}")
         exact = minor_units * rate
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_MAXIMUM_BYTES + 1)
-    except OSError as problem:
-        raise ValueError(f"cannot be read ({problem.strerror})") from problem
-    if len(content) > _MAXIMUM_BYTES:
-        raise ValueError(f"is too large, allowed: {_MAXIMUM_BYTES} bytes")
-    return content
 
 
 def _say(problem: ValueError) -> str:

@@ -268,7 +268,7 @@ def read_database(environment: Mapping[str, str], *, user: str | None, secret: s
 def read_secret(folder: Path, name: str) -> str:
     """Return a secret's text without surrounding blanks; never part of any error."""
     file = folder / name
-    text = _read_bounded(file).strip()
+    text = _read_secret(file).strip()
     if not text:
         raise StartRefused(f"secret file is empty: {file}")
     return text
@@ -277,7 +277,7 @@ def read_secret(folder: Path, name: str) -> str:
 def read_secret_json(file: Path) -> Any:
     """Return the parsed JSON of a secret file."""
     try:
-        return json.loads(_read_bounded(file))
+        return json.loads(_read_secret(file))
     except ValueError as problem:
         # The decoder's message would quote the file.
         raise StartRefused(f"secret file is not JSON: {file}") from problem
@@ -287,18 +287,23 @@ def _own_file(environment: Mapping[str, str], name: str, default: str) -> Path:
     return Path(environment.get(name) or Path(__file__).with_name(default))
 
 
-def _read_bounded(file: Path) -> str:
+def read_bounded(file: Path, what: str, most_bytes: int) -> str:
+    """Return a file's text; raises StartRefused, which says what file it is and never what it holds."""
     try:
         with file.open("rb") as stream:
-            content = stream.read(_SECRET_MAXIMUM_BYTES + 1)
+            content = stream.read(most_bytes + 1)
     except OSError as problem:
-        raise StartRefused(f"secret file cannot be read: {file} ({problem.strerror})") from problem
-    if len(content) > _SECRET_MAXIMUM_BYTES:
-        raise StartRefused(f"secret file is too large: {file}, allowed: {_SECRET_MAXIMUM_BYTES} bytes")
+        raise StartRefused(f"{what} cannot be read: {file} ({problem.strerror})") from problem
+    if len(content) > most_bytes:
+        raise StartRefused(f"{what} is too large: {file}, allowed: {most_bytes} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as problem:
-        raise StartRefused(f"secret file is not UTF-8: {file}") from problem
+        raise StartRefused(f"{what} is not UTF-8: {file}") from problem
+
+
+def _read_secret(file: Path) -> str:
+    return read_bounded(file, "secret file", _SECRET_MAXIMUM_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

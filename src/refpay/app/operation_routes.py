@@ -5,21 +5,10 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from refpay.app import views
 from refpay.app.bodies import NoQuery, ReasonBody
 from refpay.app.contract import Demand, Endpoint, Handler, Problem, Routes
 from refpay.app.services import Services
-from refpay.app.views import (
-    CardRangeChangeView,
-    ReconciliationView,
-    RefetchView,
-    RepairAwaitsView,
-    RepairView,
-    ReplayChangeView,
-    RiskView,
-    RouteChangeView,
-    RoutesView,
-    SetAsideView,
-)
 from refpay.identity.principals import Scope
 from refpay.operations.dead_letters import QueueUnknown, ReplayBegan
 from refpay.operations.duplicates import DuplicatesLeft
@@ -48,7 +37,7 @@ def _lever(
     )
 
 
-@_reading("providers", RoutesView)
+@_reading("providers", views.RoutesView)
 async def show_routing(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read every provider's routing."""
     return await services.routing.read()
@@ -58,7 +47,7 @@ async def show_routing(services: Services, _demand: Demand[NoQuery]) -> bytes:
     "providers/{provider}/drain",
     _ROUTE,
     "provider.drained",
-    RouteChangeView,
+    views.RouteChangeView,
     ProviderUnknown,
     LastActiveProvider,
 )
@@ -68,34 +57,36 @@ async def drain(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.routing.change(demand.command, provider, active=False, reason=reason)
 
 
-@_lever("providers/{provider}/restore", _ROUTE, "provider.restored", RouteChangeView, ProviderUnknown)
+@_lever("providers/{provider}/restore", _ROUTE, "provider.restored", views.RouteChangeView, ProviderUnknown)
 async def restore(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give a provider new payments again."""
     provider, reason = demand.path["provider"], demand.given.reason
     return await services.routing.change(demand.command, provider, active=True, reason=reason)
 
 
-@_reading("risk", RiskView)
+@_reading("risk", views.RiskView)
 async def show_risk(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read which card ranges are blocked, and which are busiest."""
     return await services.card_ranges.read()
 
 
-@_lever("risk/ranges/{card_range}/block", _RISK, "card_range.blocked", CardRangeChangeView, *_NO_RANGE)
+@_lever("risk/ranges/{card_range}/block", _RISK, "card_range.blocked", views.CardRangeChangeView, *_NO_RANGE)
 async def block(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Block a card range for new authorizations; `busiest` is the one with the most signals."""
     named, reason = demand.path["card_range"], demand.given.reason
     return await services.card_ranges.change(demand.command, named, blocked=True, reason=reason)
 
 
-@_lever("risk/ranges/{card_range}/unblock", _RISK, "card_range.unblocked", CardRangeChangeView, *_NO_RANGE)
+@_lever(
+    "risk/ranges/{card_range}/unblock", _RISK, "card_range.unblocked", views.CardRangeChangeView, *_NO_RANGE
+)
 async def unblock(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Let a card range pay again; `busiest` is the busiest of the blocked ones."""
     named, reason = demand.path["card_range"], demand.given.reason
     return await services.card_ranges.change(demand.command, named, blocked=False, reason=reason)
 
 
-@_reading("dead-letters", SetAsideView)
+@_reading("dead-letters", views.SetAsideView)
 async def show_dead_letters(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read what is set aside, and the latest requests to move it back."""
     return await services.dead_letters.read()
@@ -106,7 +97,7 @@ async def show_dead_letters(services: Services, _demand: Demand[NoQuery]) -> byt
         "POST",
         "/v1/operations/dead-letters/{queue}/replay",
         ReasonBody,
-        {200: ReplayChangeView, 202: ReplayChangeView},
+        {200: views.ReplayChangeView, 202: views.ReplayChangeView},
         scopes=(Scope.OPERATIONS_REPLAY,),
         audit=("dead_letters.replay_requested",),
         problems=(QueueUnknown, ReplayBegan),
@@ -118,13 +109,13 @@ async def replay(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.dead_letters.replay(demand.command, queue, reason=reason)
 
 
-@_reading("reconciliation", ReconciliationView)
+@_reading("reconciliation", views.ReconciliationView)
 async def show_reconciliation(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read how far reconciliation is, and what does not agree."""
     return await services.settlements.read()
 
 
-@_lever("settlements/{provider}/refetch", _ROUTE, "settlement.refetched", RefetchView, ProviderUnknown)
+@_lever("settlements/{provider}/refetch", _ROUTE, "settlement.refetched", views.RefetchView, ProviderUnknown)
 async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Have doubtful settlement reports of a provider fetched again."""
     provider, reason = demand.path["provider"], demand.given.reason
@@ -136,7 +127,7 @@ async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
         "POST",
         "/v1/operations/duplicates/{provider}/refund",
         ReasonBody,
-        {200: RepairView, 202: RepairAwaitsView},
+        {200: views.RepairView, 202: views.RepairAwaitsView},
         scopes=(Scope.OPERATIONS_REPAIR,),
         audit=("duplicate.repair_ordered", "approval.requested", "approval.used"),
         problems=(ProviderUnknown, DuplicatesLeft),

@@ -4,15 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.app.bodies import (
-    AuthorizeBody,
-    CaptureBody,
-    NoQuery,
-    PaymentsQuery,
-    PayoutBody,
-    RefundBody,
-    VoidBody,
-)
+from refpay.app import bodies
 from refpay.app.contract import Demand, Endpoint, G, Handler, Problems, Routes
 from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
@@ -76,13 +68,13 @@ def _moving(
 
 @_moving(
     "/v1/payments",
-    AuthorizeBody,
+    bodies.AuthorizeBody,
     201,
     Scope.PAYMENTS_AUTHORIZE,
     "authorize",
     (*_CALLING, NoProviderAvailable, ReferenceInUse, RiskBlocked, RiskUnavailable),
 )
-async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
+async def authorize(services: Services, demand: Demand[bodies.AuthorizeBody]) -> Reply:
     """Authorize a new charge. 202: the outcome is not known yet; ask again with the same key, or read."""
     body = demand.given
     money = Money(body.amount_minor, Currency(body.currency))
@@ -90,21 +82,30 @@ async def authorize(services: Services, demand: Demand[AuthorizeBody]) -> Reply:
     return await services.payments.authorize(demand.command, order)
 
 
-@_moving("/v1/payments/{payment_id}/capture", CaptureBody, 200, Scope.PAYMENTS_CAPTURE, "capture", _FOLLOWING)
-async def capture(services: Services, demand: Demand[CaptureBody]) -> Reply:
+@_moving(
+    "/v1/payments/{payment_id}/capture",
+    bodies.CaptureBody,
+    200,
+    Scope.PAYMENTS_CAPTURE,
+    "capture",
+    _FOLLOWING,
+)
+async def capture(services: Services, demand: Demand[bodies.CaptureBody]) -> Reply:
     """Capture a part of an authorization, all that is left of it if no amount is given."""
     payment_id = _read_id(demand)
     return await services.payments.capture(demand.command, payment_id, demand.given.amount_minor)
 
 
-@_moving("/v1/payments/{payment_id}/void", VoidBody, 200, Scope.PAYMENTS_VOID, "void", _FOLLOWING)
-async def void(services: Services, demand: Demand[VoidBody]) -> Reply:
+@_moving("/v1/payments/{payment_id}/void", bodies.VoidBody, 200, Scope.PAYMENTS_VOID, "void", _FOLLOWING)
+async def void(services: Services, demand: Demand[bodies.VoidBody]) -> Reply:
     """Release all that is left of an authorization."""
     return await services.payments.void(demand.command, _read_id(demand))
 
 
-@_moving("/v1/payments/{payment_id}/refunds", RefundBody, 201, Scope.PAYMENTS_REFUND, "refund", _FOLLOWING)
-async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
+@_moving(
+    "/v1/payments/{payment_id}/refunds", bodies.RefundBody, 201, Scope.PAYMENTS_REFUND, "refund", _FOLLOWING
+)
+async def refund(services: Services, demand: Demand[bodies.RefundBody]) -> Reply:
     """Refund a part of what was captured; refunds together never exceed it."""
     return await services.payments.refund(demand.command, _read_id(demand), demand.given.amount_minor)
 
@@ -113,7 +114,7 @@ async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
     Endpoint(
         "POST",
         "/v1/payouts",
-        PayoutBody,
+        bodies.PayoutBody,
         {201: PayoutView, 202: PayoutView},
         scopes=(Scope.PAYOUTS_CREATE,),
         audit=(*_audited("payout")[:-1], "approval.requested", "approval.used"),
@@ -121,7 +122,7 @@ async def refund(services: Services, demand: Demand[RefundBody]) -> Reply:
         measured_as="payout",
     )
 )
-async def pay_out(services: Services, demand: Demand[PayoutBody]) -> Reply:
+async def pay_out(services: Services, demand: Demand[bodies.PayoutBody]) -> Reply:
     """Pay the merchant a part of what it is owed. 403 `approval_needed`: ask again once it is approved."""
     body = demand.given
     money = Money(body.amount_minor, Currency(body.currency))
@@ -132,13 +133,13 @@ async def pay_out(services: Services, demand: Demand[PayoutBody]) -> Reply:
     Endpoint(
         "GET",
         "/v1/payments",
-        PaymentsQuery,
+        bodies.PaymentsQuery,
         {200: PaymentsView},
         scopes=(Scope.PAYMENTS_READ,),
         problems=(CursorInvalid,),
     )
 )
-async def list_payments(services: Services, demand: Demand[PaymentsQuery]) -> bytes:
+async def list_payments(services: Services, demand: Demand[bodies.PaymentsQuery]) -> bytes:
     """List the caller's own payments, newest first."""
     query, merchant = demand.given, demand.command.principal.name
     listing = query.listing(merchant)
@@ -153,13 +154,13 @@ async def list_payments(services: Services, demand: Demand[PaymentsQuery]) -> by
     Endpoint(
         "GET",
         "/v1/payments/{payment_id}",
-        NoQuery,
+        bodies.NoQuery,
         {200: PaymentView},
         scopes=(Scope.PAYMENTS_READ,),
         problems=(PaymentUnknown,),
     )
 )
-async def show_payment(services: Services, demand: Demand[NoQuery]) -> bytes:
+async def show_payment(services: Services, demand: Demand[bodies.NoQuery]) -> bytes:
     """Read a payment; a merchant sees its own, an operator every one."""
     return await services.payments.read(demand.command.principal, _read_id(demand))
 

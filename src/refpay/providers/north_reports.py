@@ -4,16 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refpay.providers.report_parts import (
-    ReportAccess,
-    Totals,
-    read_count,
-    read_currency,
-    read_instant,
-    read_label,
-    read_notices,
-    require_totals,
-)
+from refpay.providers import report_parts as parts
 from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
 
 _PATH = "/v1/settlement-reports"
@@ -22,14 +13,14 @@ _PATH = "/v1/settlement-reports"
 class NorthReports:
     """Reads the reports of acquirers of dialect north."""
 
-    def __init__(self, name: str, access: ReportAccess) -> None:
+    def __init__(self, name: str, access: parts.ReportAccess) -> None:
         self.name = name
         self._access = access
 
     async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
         """Return what is announced."""
         found = await self._access.listing(f"{_PATH}?after={after}&limit={limit}", "reports")
-        return read_notices(found, after=after, limit=limit, sequence="sequence", digest="digest")
+        return parts.read_notices(found, after=after, limit=limit, sequence="sequence", digest="digest")
 
     async def fetch(self, sequence: int) -> bytes:
         """Return a report as it is served."""
@@ -40,30 +31,32 @@ class NorthReports:
         try:
             content = json.loads(body)
             report = Report(
-                sequence=read_count(content["sequence"]),
-                start=read_instant(content["from"]),
-                end=read_instant(content["to"]),
+                sequence=parts.read_count(content["sequence"]),
+                start=parts.read_instant(content["from"]),
+                end=parts.read_instant(content["to"]),
                 lines=[_read_line(line) for line in content["lines"]],
             )
-            totals = {read_currency(code): _read_totals(sums) for code, sums in content["totals"].items()}
+            totals = {
+                parts.read_currency(code): _read_totals(sums) for code, sums in content["totals"].items()
+            }
         except (ValueError, RecursionError) as problem:
             raise ReportInvalid("the report is not JSON") from problem
         except (TypeError, KeyError, AttributeError) as problem:
             raise ReportInvalid("the report lacks what was agreed on") from problem
-        require_totals(report.lines, totals)
+        parts.require_totals(report.lines, totals)
         return report
 
 
 def _read_line(line: Mapping[str, Any]) -> ReportLine:
     return ReportLine(
-        key=read_label(line["key"], "key"),
-        movement=read_label(line["id"], "id"),
-        reference=read_label(line["reference"], "reference"),
+        key=parts.read_label(line["key"], "key"),
+        movement=parts.read_label(line["id"], "id"),
+        reference=parts.read_label(line["reference"], "reference"),
         kind=_read_kind(line["kind"]),
-        amount_minor=read_count(line["amount"], least=1),
-        currency=read_currency(line["currency"]),
-        fee_minor=read_count(line["fee"]),
-        at=read_instant(line["at"]),
+        amount_minor=parts.read_count(line["amount"], least=1),
+        currency=parts.read_currency(line["currency"]),
+        fee_minor=parts.read_count(line["fee"]),
+        at=parts.read_instant(line["at"]),
     )
 
 
@@ -73,9 +66,9 @@ def _read_kind(value: object) -> MovementKind:
     return MovementKind(value)
 
 
-def _read_totals(sums: Mapping[str, Any]) -> Totals:
-    return Totals(
-        lines=read_count(sums["lines"]),
+def _read_totals(sums: Mapping[str, Any]) -> parts.Totals:
+    return parts.Totals(
+        lines=parts.read_count(sums["lines"]),
         captured_minor=_read_sum(sums["captured"]),
         refunded_minor=_read_sum(sums["refunded"]),
         fees_minor=_read_sum(sums["fees"]),

@@ -6,17 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from refpay.money import Currency, read_major
-from refpay.providers.report_parts import (
-    ReportAccess,
-    Totals,
-    read_count,
-    read_currency,
-    read_digits,
-    read_instant,
-    read_label,
-    read_notices,
-    require_totals,
-)
+from refpay.providers import report_parts as parts
 from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
 
 _PATH: Final = "/gateway/settlement-files"
@@ -35,14 +25,14 @@ _ORDER: Final = "HDCBT"
 class SouthReports:
     """Reads the files of acquirers of dialect south."""
 
-    def __init__(self, name: str, access: ReportAccess) -> None:
+    def __init__(self, name: str, access: parts.ReportAccess) -> None:
         self.name = name
         self._access = access
 
     async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
         """Return what is announced."""
         found = await self._access.listing(f"{_PATH}?after={after}&limit={limit}", "files")
-        return read_notices(found, after=after, limit=limit, sequence="number", digest="sha256")
+        return parts.read_notices(found, after=after, limit=limit, sequence="number", digest="sha256")
 
     async def fetch(self, sequence: int) -> bytes:
         """Return a file as it is served."""
@@ -56,7 +46,7 @@ class SouthReports:
             raise ReportInvalid("the file does not begin with one head and end with one trailer")
         head = heads[0]
         lines = [_read_line(record) for record in _only(records, "D")]
-        if read_digits(trailers[0][1]) != len(lines):
+        if parts.read_digits(trailers[0][1]) != len(lines):
             raise ReportInvalid("the trailer states another number of lines")
         chargebacks = _by_currency(records, "B")
         totals = {
@@ -65,8 +55,10 @@ class SouthReports:
         }
         if chargebacks:
             raise ReportInvalid("a currency has a control record of chargebacks alone")
-        require_totals(lines, totals)
-        return Report(read_digits(head[1]), read_instant(head[2]), read_instant(head[3]), lines)
+        parts.require_totals(lines, totals)
+        return Report(
+            parts.read_digits(head[1]), parts.read_instant(head[2]), parts.read_instant(head[3]), lines
+        )
 
 
 def _records(body: bytes) -> Iterator[list[str]]:
@@ -89,31 +81,33 @@ def _only(records: Sequence[list[str]], kind: str) -> list[list[str]]:
 
 def _by_currency(records: Sequence[list[str]], kind: str) -> dict[Currency, list[str]]:
     controls = _only(records, kind)
-    found = {read_currency(record[1]): record for record in controls}
+    found = {parts.read_currency(record[1]): record for record in controls}
     if len(found) < len(controls):
         raise ReportInvalid("a currency has two control records")
     return found
 
 
 def _read_line(record: Sequence[str]) -> ReportLine:
-    currency = read_currency(record[6])
+    currency = parts.read_currency(record[6])
     if record[4] not in _KINDS:
         raise ReportInvalid("a line has a kind that was not agreed on")
     return ReportLine(
-        key=read_label(record[1], "transactionRef"),
-        movement=read_label(record[3], "settlementId"),
-        reference=read_label(record[2], "orderRef"),
+        key=parts.read_label(record[1], "transactionRef"),
+        movement=parts.read_label(record[3], "settlementId"),
+        reference=parts.read_label(record[2], "orderRef"),
         kind=_KINDS[record[4]],
-        amount_minor=read_count(_read_amount(record[5], currency), least=1),
+        amount_minor=parts.read_count(_read_amount(record[5], currency), least=1),
         currency=currency,
-        fee_minor=read_count(_read_amount(record[7], currency)),
-        at=read_instant(record[8]),
+        fee_minor=parts.read_count(_read_amount(record[7], currency)),
+        at=parts.read_instant(record[8]),
     )
 
 
-def _read_totals(record: Sequence[str], chargebacks: Sequence[str] | None, currency: Currency) -> Totals:
+def _read_totals(
+    record: Sequence[str], chargebacks: Sequence[str] | None, currency: Currency
+) -> parts.Totals:
     texts = (*record[3:6], *(chargebacks[2:4] if chargebacks else ()))
-    return Totals(read_digits(record[2]), *(_read_amount(text, currency) for text in texts))
+    return parts.Totals(parts.read_digits(record[2]), *(_read_amount(text, currency) for text in texts))
 
 
 def _read_amount(text: str, currency: Currency) -> int:
