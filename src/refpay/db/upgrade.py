@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from asyncpg import PostgresError
 from sqlalchemy import Connection, make_url, text
@@ -17,6 +17,15 @@ from refpay.errors import StartRefused
 from refpay.settings import DatabaseSettings, read_database
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+
+def run_scripts(folder: str, *names: str) -> None:
+    """Run the SQL scripts of a revision, in the order in which they refer to each other.
+
+    There is no way back, for what is known of money is not taken back: restore a backup.
+    """
+    for name in names:
+        run_script(op.get_bind(), f"{folder}/{name}.sql")
 
 
 def run_script(connection: Connection, name: str) -> None:

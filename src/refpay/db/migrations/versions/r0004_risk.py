@@ -1,24 +1,11 @@
 """What risk remembers and which card ranges are blocked."""
 
-from alembic import op
-
-from refpay.db.upgrade import run_script
+from refpay.db.upgrade import run_scripts
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
-
-# In the order in which they refer to each other.
-SCRIPTS = ("risk.sql", "audit.sql", "privileges.sql")
 
 
 def upgrade() -> None:
     """Create everything."""
-    for script in SCRIPTS:
-        run_script(op.get_bind(), f"0004/{script}")
-
-
-def downgrade() -> None:
-    """Refuse: what is known of money is not taken back."""
-    raise NotImplementedError("restore a backup instead of downgrading")
+    run_scripts("0004", "risk", "audit", "privileges")
