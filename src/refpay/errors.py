@@ -7,10 +7,12 @@ from typing import ClassVar
 class RefpayError(Exception):
     """An expected failure that a caller or an operator can act on.
 
-    `detail` reads "what: which" and never holds a secret, a token or card data. A `retryable`
-    refusal is never stored under an idempotency key: the same key may succeed later. `errors` name
-    each key of a request that was wrong, and what is allowed. A kind of failure says at the head of its class
-    what sets it apart from its base; whoever says when to come again may come again.
+    `detail` reads "what: which" and never holds a secret, a token or card data. A `retryable` refusal is
+    never stored under an idempotency key: the same key may succeed later. `errors` name each key of a
+    request that was wrong, and what is allowed.
+
+    A kind of failure says at the head of its class what sets it apart from its base, and the first line of
+    its docstring is the title that callers read. Whoever says when to come again may come again.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -31,6 +33,7 @@ class RefpayError(Exception):
         """Set what the class says of itself, and leave the rest to its base."""
         if code is not None:
             cls.code = code
+            cls.title = (cls.__doc__ or "").partition("\n")[0].removesuffix(".")
         if status is not None:
             cls.status = status
         if retryable or retry_after_seconds is not None:
@@ -43,12 +46,12 @@ class RefpayError(Exception):
 
 
 class InvariantViolation(RefpayError, code="invariant_violation"):
-    """Something that cannot be true is true: a bug, or a hand in the database."""
+    """An invariant is broken."""
 
-    title = "An invariant is broken"
+    # Something that cannot be true is true: a bug, or a hand in the database.
 
 
 class StartRefused(RefpayError, code="start_refused"):
-    """The process cannot start as it is set up; the detail says what to change."""
+    """The service cannot start."""
 
-    title = "The service cannot start"
+    # As it is set up; the detail says what to change.

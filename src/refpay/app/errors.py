@@ -8,15 +8,13 @@ from refpay.errors import RefpayError
 
 
 class RequestMalformed(RefpayError, code="request_malformed", status=400):
-    """The body is not the JSON object that it should be."""
-
-    title = "The request's body is not a JSON object"
+    """The request's body is not a JSON object."""
 
 
 class RequestInvalid(RefpayError, code="request_invalid", status=422):
-    """Keys are missing, unknown or have a wrong value; their names are said, never their values."""
+    """The request has wrong keys or values."""
 
-    title = "The request has wrong keys or values"
+    # Their names are said, never their values.
 
     def __init__(self, detail: str, errors: Sequence[dict[str, str]]) -> None:
         super().__init__(detail)
@@ -33,9 +31,9 @@ class CardPlace(StrEnum):
 
 
 class CardDataRefused(RefpayError, code="card_data_refused", status=422):
-    """A card number stands where only tokens may; the detail names the place and never the number."""
+    """Card numbers are not accepted anywhere: send a token."""
 
-    title = "Card numbers are not accepted anywhere: send a token"
+    # The detail names the place and never the number.
 
     def __init__(self, detail: str, place: CardPlace = CardPlace.BODY) -> None:
         super().__init__(detail)
@@ -43,63 +41,47 @@ class CardDataRefused(RefpayError, code="card_data_refused", status=422):
 
 
 class TrafficInvalid(RefpayError, code="traffic_invalid", status=422):
-    """The header X-Traffic has a value that is not known."""
-
-    title = "The header X-Traffic is not known"
+    """The header X-Traffic is not known."""
 
 
 class IdempotencyKeyMissing(RefpayError, code="idempotency_key_missing", status=400):
-    """A state change without an idempotency key."""
-
-    title = "State changes need an idempotency key"
+    """State changes need an idempotency key."""
 
 
 class IdempotencyKeyInvalid(RefpayError, code="idempotency_key_invalid", status=400):
-    """An idempotency key that is too long or not visible ASCII, or two of them."""
+    """The idempotency key is not usable."""
 
-    title = "The idempotency key is not usable"
+    # Too long or not visible ASCII, or two of them.
 
 
 class RequestTooLarge(RefpayError, code="request_too_large", status=413):
-    """More bytes than are read."""
-
-    title = "The request is too large"
+    """The request is too large."""
 
 
 class RequestTimedOut(RefpayError, code="request_timed_out", status=408):
-    """The body did not arrive in time."""
-
-    title = "The request's body did not arrive in time"
+    """The request's body did not arrive in time."""
 
 
 class MediaTypeRefused(RefpayError, code="media_type_refused", status=415):
-    """A body that is not JSON."""
-
-    title = "The request's body has to be application/json"
+    """The request's body has to be application/json."""
 
 
 class RouteUnknown(RefpayError, code="route_unknown", status=404):
-    """Nothing is served under this path."""
-
-    title = "There is no such path"
+    """There is no such path."""
 
 
 class MethodRefused(RefpayError, code="method_refused", status=405):
-    """The path is served, and not by this method."""
-
-    title = "The path has no such method"
+    """The path has no such method."""
 
 
 class RequestRefused(RefpayError, code="request_refused", status=400):
-    """What is not a request that could be understood."""
-
-    title = "The request is refused"
+    """The request is refused."""
 
 
 class RateLimited(RefpayError, code="rate_limited", status=429, retry_after_seconds=1):
-    """More requests than one caller, or all of them together, may send."""
+    """Too many requests."""
 
-    title = "Too many requests"
+    # More requests than one caller, or all of them together, may send.
 
     def __init__(self, detail: str, limit: str, *, wait_seconds: float) -> None:
         super().__init__(detail)
@@ -108,6 +90,4 @@ class RateLimited(RefpayError, code="rate_limited", status=429, retry_after_seco
 
 
 class CursorInvalid(RefpayError, code="cursor_invalid", status=400):
-    """A cursor that did not come from this very listing."""
-
-    title = "The cursor does not belong to this listing"
+    """The cursor does not belong to this listing."""

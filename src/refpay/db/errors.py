@@ -4,9 +4,9 @@ from refpay.errors import RefpayError
 
 
 class DatabaseUnavailable(RefpayError, code="database_unavailable", status=503, retry_after_seconds=1):
-    """Nothing was committed; the same request may be sent again."""
+    """The database is not reachable."""
 
-    title = "The database is not reachable"
+    # Nothing was committed; the same request may be sent again.
 
 
 class CommitOutcomeUnknown(DatabaseUnavailable):

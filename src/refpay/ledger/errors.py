@@ -4,18 +4,16 @@ from refpay.errors import RefpayError
 
 
 class HistoryArchived(RefpayError, code="history_archived", status=410):
-    """The live ledger no longer reaches back so far; `python -m refpay.ledger read` does."""
+    """The ledger of that time is in cold storage."""
 
-    title = "The ledger of that time is in cold storage"
+    # The live ledger no longer reaches back so far; `python -m refpay.ledger read` does.
 
 
 class MonthKept(RefpayError, code="month_kept", status=409):
-    """A month cannot leave the live ledger, or cannot come back to it."""
+    """The month stays where it is."""
 
-    title = "The month stays where it is"
+    # A month cannot leave the live ledger, or cannot come back to it.
 
 
 class ColdFileDamaged(RefpayError, code="cold_file_damaged"):
-    """A file of cold storage is not what was written."""
-
-    title = "A file of cold storage is damaged"
+    """A file of cold storage is damaged."""

@@ -25,8 +25,6 @@ _ACCEPTED: Final = 202
 class QueueUnknown(RefpayError, code="queue_unknown", status=404):
     """There is no such queue."""
 
-    title = "There is no such queue"
-
 
 class DeadLetters:
     """The door to what was set aside."""
@@ -89,9 +87,9 @@ async def _join(connection: Connection, command: Command, queue: str) -> Reply:
 
 
 class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seconds=1):
-    """The request that would have covered this one began a moment ago."""
+    """A replay of this queue has just begun."""
 
-    title = "A replay of this queue has just begun"
+    # The request that would have covered this one began a moment ago.
 
 
 def _answer(request: ReplayRequest) -> StoredAnswer:

@@ -37,9 +37,9 @@ _AT_ONCE: Final = 8
 
 
 class DuplicatesLeft(RefpayError, code="duplicates_left", status=502, retryable=True):
-    """A provider did not confirm every refund; asking again sends the same ones."""
+    """Not every double charge could be given back."""
 
-    title = "Not every double charge could be given back"
+    # A provider did not confirm every refund; asking again sends the same ones.
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,11 @@ from refpay.providers.routing import Route, lock_routes, read_routes, write_rout
 class ProviderUnknown(RefpayError, code="provider_unknown", status=404):
     """There is no such provider."""
 
-    title = "There is no such provider"
-
 
 class LastActiveProvider(RefpayError, code="last_active_provider", status=409):
-    """Draining the last active provider would stop all payments."""
+    """The last active provider cannot be drained."""
 
-    title = "The last active provider cannot be drained"
+    # Draining the last active provider would stop all payments.
 
 
 class Routing:

@@ -4,72 +4,58 @@ from refpay.errors import RefpayError
 
 
 class PaymentUnknown(RefpayError, code="payment_unknown", status=404):
-    """There is no such payment, or it is somebody else's."""
+    """There is no such payment."""
 
-    title = "There is no such payment"
+    # Or it is somebody else's.
 
 
 class ReferenceInUse(RefpayError, code="merchant_reference_in_use", status=409):
-    """Another live charge has this merchant reference."""
-
-    title = "The merchant reference belongs to another live charge"
+    """The merchant reference belongs to another live charge."""
 
 
 class StateRefused(RefpayError, code="payment_state_refused", status=409):
     """The payment's state does not allow this."""
 
-    title = "The payment's state does not allow this"
-
 
 class AmountExceeded(RefpayError, code="amount_exceeded", status=409):
-    """More than what is left to capture, to refund or to pay out."""
+    """The amount is more than what is left."""
 
-    title = "The amount is more than what is left"
+    # More than what is left to capture, to refund or to pay out.
 
 
 class OperationInFlight(RefpayError, code="operation_in_flight", status=409, retry_after_seconds=1):
-    """Another operation on the payment has to end first."""
-
-    title = "Another operation on this payment has not ended"
+    """Another operation on this payment has not ended."""
 
 
 class KeyReused(RefpayError, code="idempotency_key_reused", status=409):
-    """The idempotency key was used for another request."""
-
-    title = "The idempotency key belongs to another request"
+    """The idempotency key belongs to another request."""
 
 
 class KeyInFlight(RefpayError, code="idempotency_in_flight", status=409, retry_after_seconds=1):
-    """The first request with this key is still being worked on."""
-
-    title = "The first request with this idempotency key has not ended"
+    """The first request with this idempotency key has not ended."""
 
 
 class KeyExpired(RefpayError, code="idempotency_key_expired", status=410):
-    """The idempotency key was answered long ago; what it stood for is not done again."""
+    """The idempotency key was answered long ago, and its answer is no longer kept."""
 
-    title = "The idempotency key was answered long ago, and its answer is no longer kept"
+    # What it stood for is not done again.
 
 
 class ApprovalNeeded(RefpayError, code="approval_needed", status=403, retryable=True):
-    """A second person has to approve this first; the same key may succeed afterwards."""
+    """A second person has to approve this."""
 
-    title = "A second person has to approve this"
+    # The same key may succeed afterwards.
 
 
 class EventInvalid(RefpayError, code="event_invalid", status=422):
-    """A provider's message that is not of the agreed form."""
-
-    title = "The event is not of the agreed form"
+    """The event is not of the agreed form."""
 
 
 class ProviderDeclined(RefpayError, code="provider_declined", status=402):
-    """The provider said no to a capture or a refund, for good."""
-
-    title = "The provider declined"
+    """The provider declined."""
 
 
 class Overloaded(RefpayError, code="overloaded", status=429, retry_after_seconds=1):
-    """More operations are in flight than are served at once."""
+    """Too many operations are in flight."""
 
-    title = "Too many operations are in flight"
+    # More operations are in flight than are served at once.

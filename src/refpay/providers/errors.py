@@ -8,12 +8,10 @@ class ProviderError(RefpayError, status=502):
 
 
 class ProviderRefused(ProviderError, code="provider_failed"):
-    """The call had no effect: refused before anything happened, or never sent.
+    """The provider could not do this; nothing was moved.
 
-    `again` says whether the same key may be sent again at once.
+    Refused before anything happened, or never sent; `again`: the same key may be sent again at once.
     """
-
-    title = "The provider could not do this; nothing was moved"
 
     def __init__(self, detail: str, *, again: bool = True) -> None:
         super().__init__(detail)
@@ -21,15 +19,15 @@ class ProviderRefused(ProviderError, code="provider_failed"):
 
 
 class ProviderSilent(ProviderError, code="provider_silent"):
-    """The call may or may not have had an effect: sent, and no answer that can be trusted."""
+    """The provider did not answer."""
 
-    title = "The provider did not answer"
+    # The call may or may not have had an effect: sent, and no answer that can be trusted.
 
 
 class CircuitOpened(ProviderRefused, code="provider_circuit_open", status=503, retry_after_seconds=1):
-    """Not sent: the provider failed too often just now."""
+    """The provider is failing; nothing was sent."""
 
-    title = "The provider is failing; nothing was sent"
+    # It failed too often just now.
 
     def __init__(self, provider: str) -> None:
         super().__init__(f"provider is failing, calls are not sent: {provider}")
@@ -37,6 +35,6 @@ class CircuitOpened(ProviderRefused, code="provider_circuit_open", status=503, r
 
 
 class NoProviderAvailable(RefpayError, code="no_provider_available", status=503, retry_after_seconds=5):
-    """Every provider is drained."""
+    """No provider takes payments at the moment."""
 
-    title = "No provider takes payments at the moment"
+    # Every provider is drained.

@@ -15,15 +15,15 @@ REPORT_MAXIMUM_BYTES: Final = 20_000_000
 
 
 class ReportInvalid(RefpayError, code="report_invalid", status=502):
-    """A report that cannot be used; nothing of it is taken over."""
+    """The settlement report cannot be used."""
 
-    title = "The settlement report cannot be used"
+    # Nothing of it is taken over.
 
 
 class ReportReplayed(ReportInvalid, code="report_replayed"):
-    """Served under one number, and the content belongs to another."""
+    """The settlement report is another one's."""
 
-    title = "The settlement report is another one's"
+    # Served under one number, and the content belongs to another.
 
 
 class MovementKind(StrEnum):

@@ -5,9 +5,9 @@ from refpay.risk.model import Assessment
 
 
 class RiskBlocked(RefpayError, code="risk_blocked", status=403):
-    """The card's range is blocked; which rule or person did it is not the caller's to know."""
+    """The authorization was blocked."""
 
-    title = "The authorization was blocked"
+    # Which rule or person did it is not the caller's to know.
 
     def __init__(self, assessment: Assessment) -> None:
         super().__init__("the authorization was blocked by risk: the provider was not asked")
@@ -15,24 +15,24 @@ class RiskBlocked(RefpayError, code="risk_blocked", status=403):
 
 
 class RiskUnavailable(RefpayError, code="risk_unavailable", status=503, retry_after_seconds=1):
-    """Risk did not answer in time, and the amount is too large to go without."""
+    """The authorization could not be assessed."""
 
-    title = "The authorization could not be assessed"
+    # Risk did not answer in time, and the amount is too large to go without.
 
 
 class RiskSilent(RefpayError, code="risk_silent", status=503, retryable=True):
-    """Risk did not answer in time; the amount is small enough to go without."""
+    """The authorization was not assessed."""
 
-    title = "The authorization was not assessed"
+    # Risk did not answer in time; the amount is small enough to go without.
 
 
 class CardRangeInvalid(RefpayError, code="card_range_invalid", status=422):
-    """Neither a card range nor the word that stands for one."""
+    """There is no such card range."""
 
-    title = "There is no such card range"
+    # Neither a card range nor the word that stands for one.
 
 
 class NoSuchRange(RefpayError, code="no_busiest_range", status=409):
-    """The word `busiest` fits no range at the moment."""
+    """No card range is the busiest."""
 
-    title = "No card range is the busiest"
+    # The word `busiest` fits no range at the moment.
