@@ -1,7 +1,6 @@
 """The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from refpay.audit.events import SubjectKind
@@ -46,40 +45,30 @@ class Routing:
         now = self._clock.now()
 
         async def pull(connection: Connection) -> StoredAnswer:
-            return await self._change(connection, command, provider, active=active, reason=reason, now=now)
+            wanted = Route(provider, active, command.principal.name, now, reason)
+            return await _change(connection, command, wanted, now)
 
         return await pull_once(self._database, command, pull, now=now, answered=LastActiveProvider)
 
-    async def _change(
-        self,
-        connection: Connection,
-        command: Command,
-        provider: str,
-        *,
-        active: bool,
-        reason: str,
-        now: datetime,
-    ) -> StoredAnswer:
-        routes = await lock_routes(connection)
-        before = _find(routes, provider)
-        if before.active == active:
-            return StoredAnswer.of(200, {**_describe(before), "changed": False})
-        if not active and not any(route.active for route in routes if route.provider != provider):
-            raise LastActiveProvider(f"no other provider is active: {provider} stays active")
-        after = replace(
-            before, active=active, changed_by=command.principal.name, changed_at=now, reason=reason
-        )
-        await write_route(connection, after)
-        event = command.audit(
-            "provider.restored" if active else "provider.drained",
-            SubjectKind.PROVIDER,
-            provider,
-            before={"routing_active": before.active, "reason": before.reason},
-            after={"routing_active": after.active, "reason": after.reason},
-            now=now,
-        )
-        await record(connection, event)
-        return StoredAnswer.of(200, {**_describe(after), "changed": True})
+
+async def _change(connection: Connection, command: Command, after: Route, now: datetime) -> StoredAnswer:
+    routes = await lock_routes(connection)
+    before = _find(routes, after.provider)
+    if before.active == after.active:
+        return StoredAnswer.of(200, {**_describe(before), "changed": False})
+    if not after.active and not any(one.active for one in routes if one.provider != after.provider):
+        raise LastActiveProvider(f"no other provider is active: {after.provider} stays active")
+    await write_route(connection, after)
+    event = command.audit(
+        "provider.restored" if after.active else "provider.drained",
+        SubjectKind.PROVIDER,
+        after.provider,
+        before={"routing_active": before.active, "reason": before.reason},
+        after={"routing_active": after.active, "reason": after.reason},
+        now=now,
+    )
+    await record(connection, event)
+    return StoredAnswer.of(200, {**_describe(after), "changed": True})
 
 
 def _find(routes: Sequence[Route], provider: str) -> Route:
