@@ -673,6 +673,22 @@ async def test_keys_expire_by_state(bench: Bench, book: "Book") -> None:
     assert (await bench.payment(payment_id))["refunded_minor"] == 400
 
 
+async def test_events_are_forgotten_by_age(bench: Bench) -> None:
+    """What a provider told a month ago is deleted, later ones are not; told again, it changes nothing."""
+    await bench.captured(1000)
+    [capture] = await bench.operations("capture")
+    old, young = str(uuid4()), str(uuid4())
+    await bench.tell(capture, event=old)
+    bench.clock.at += timedelta(days=20)
+    await bench.tell(capture, event=young)
+    bench.clock.at += timedelta(days=11)
+    await bench.upkeep.reap()
+    assert [str(row[0]) for row in await bench.rows("SELECT event_id FROM payments.webhook_event")] == [young]
+    await bench.tell(capture, event=old)
+    assert await bench.actions("capture.%") == ["capture.begun", "capture.succeeded"]
+    assert await bench.balance("merchant_payable:shop") == -1000
+
+
 async def test_two_hundred_retries_at_once_are_one(bench: Bench, settings: "Settings") -> None:
     """Until each has its answer: one charge, one provider call, the same bytes two hundred times."""
     order = Order("order", Money(700, Currency.JPY), "tok_411111_00ff")

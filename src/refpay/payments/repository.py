@@ -118,6 +118,11 @@ _INSERT_EVENT = """
     INSERT INTO payments.webhook_event (provider, event_id, type, received_at) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING event_id
 """
+_DELETE_EVENTS = """
+    DELETE FROM payments.webhook_event WHERE (provider, event_id) IN (
+        SELECT provider, event_id FROM payments.webhook_event
+        WHERE received_at < $1 ORDER BY received_at LIMIT $2)
+"""
 _FIND = f"""
     {_OPERATION} WHERE provider_key = $2 AND coalesce(
         (SELECT provider FROM payments.payment WHERE id = payment_id),
@@ -272,6 +277,11 @@ async def insert_event(
 ) -> bool:
     """Note a provider's message; False if it was taken before."""
     return await connection.fetchval(_INSERT_EVENT, provider, event_id, kind, now) is not None
+
+
+async def delete_events(connection: Connection, *, before: datetime, limit: int) -> None:
+    """Delete messages that were taken before an instant, the oldest first."""
+    await connection.execute(_DELETE_EVENTS, before, limit)
 
 
 async def take_due(

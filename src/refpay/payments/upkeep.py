@@ -13,6 +13,7 @@ from refpay.payments.model import OperationKind
 
 _BATCH: Final = 64
 _KEYS: Final = 500
+_EVENTS: Final = 10_000
 # A provider that refused to release a hold is asked anew after so long.
 _EXPIRE_AGAIN: Final = timedelta(hours=1)
 
@@ -56,9 +57,12 @@ class Upkeep:
                 return begun
 
     async def reap(self) -> int:
-        """Drop answers whose retention is over; return how many. A key itself stays, and refuses."""
+        """Drop answers whose retention is over; return how many. A key itself stays, and refuses.
+
+        Providers' events go with them: one that comes again after that is judged by its operation's row.
+        """
         now = self.clock.now()
+        before = now - self.key_retention
         async with self.database.transaction() as connection:
-            return await claims_repository.reap(
-                connection, now, claimed_before=now - self.key_retention, limit=_KEYS
-            )
+            await repository.delete_events(connection, before=before, limit=_EVENTS)
+            return await claims_repository.reap(connection, now, claimed_before=before, limit=_KEYS)

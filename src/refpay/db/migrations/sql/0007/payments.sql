@@ -99,3 +99,4 @@ CREATE TABLE payments.webhook_event (
     received_at timestamptz NOT NULL,
     PRIMARY KEY (provider, event_id)
 );
+CREATE INDEX webhook_event_received ON payments.webhook_event (received_at);
