@@ -20,9 +20,10 @@ from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
+from refpay.payments import intents, repository
 from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
-from refpay.payments.errors import EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
+from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Order, PayoutOrder
 from refpay.payments.resolving import Resolver
@@ -344,6 +345,79 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     assert (await bench.actions("approval.%"))[-2:] == ["approval.used", "approval.requested"]
 
 
+async def test_a_refund_that_ends_while_a_payout_is_planned_is_not_paid_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what is owed and what is on its way out nothing falls through: it may count twice, never not."""
+    payment_id = await bench.captured(1000)
+    bench.meet(Fate.SILENT_AFTER)
+    assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202
+    bench.meet(Fate.DONE)
+    looked: list[str] = []
+
+    def look(module: Any, name: str) -> None:
+        read = getattr(module, name)
+
+        async def and_settle(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            if not looked:
+                await bench.work()
+            looked.append(name)
+            return found
+
+        monkeypatch.setattr(module, name, and_settle)
+
+    look(intents, "read_balances")
+    look(repository, "read_promised")
+    order = PayoutOrder("all", Money(1000, Currency.EUR))
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert len(looked) == 2
+    assert [row["status"] for row in await bench.operations("refund")] == ["succeeded"]
+    assert await bench.balance("merchant_payable:shop") == -850
+
+
+async def test_payouts_that_have_to_be_approved_need_no_second_connection(
+    bench: Bench, settings: "Settings"
+) -> None:
+    """With every connection taken by one of them, each is put to a second person all the same."""
+    await bench.captured(20_000)
+    database = await DyingDatabase.connect(settings.database, most_connections=1)
+    try:
+        payments = Payments(
+            database,
+            bench.providers,
+            deadlines=DEADLINES,
+            measures=bench.measures,
+            clock=bench.clock,
+            approve=require_approval(database, 5000),
+        )
+        orders = [PayoutOrder(f"p-{amount}", Money(amount, Currency.EUR)) for amount in (6000, 7000)]
+        requests = [payments.payout(bench.command(), order) for order in orders]
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        assert codes(answers) == ["approval_needed"] * 2  # type: ignore[arg-type]
+    finally:
+        await database.close()
+    assert len(await bench.rows("SELECT 1 FROM identity.approval WHERE status = 'pending'")) == 2
+
+
+async def test_an_approval_is_used_up_by_a_payout_alone(bench: Bench) -> None:
+    """One that is not covered when it is asked for again leaves the word of the second person standing."""
+    payment_id = await bench.captured(6000)
+    order = PayoutOrder("p", Money(6000, Currency.EUR))
+    with pytest.raises(ApprovalNeeded):
+        await bench.payments.payout(bench.command(), order)
+    [pending] = await bench.rows("SELECT id FROM identity.approval")
+    async with bench.database.transaction() as connection:
+        second = Asker("treasurer", "correlation", bench.clock.now())
+        await decide(connection, pending["id"], second, agreed=True, reason="due")
+    await bench.payments.refund(bench.command(), payment_id, 1)
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert [row["status"] for row in await bench.rows("SELECT status FROM identity.approval")] == ["approved"]
+    await bench.captured(1)
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 201
+    assert [row["status"] for row in await bench.rows("SELECT status FROM identity.approval")] == ["used"]
+
+
 @pytest.mark.parametrize("silent", [Fate.SILENT_AFTER, Fate.SILENT_BEFORE])
 async def test_a_payout_of_unknown_outcome_is_found_out(bench: Bench, silent: Fate) -> None:
     """It is taken from what may be paid until then, and told under its key."""
@@ -559,6 +633,49 @@ async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
         one for p in bench.providers.values() for one in p.book.values() if one.kind is CallKind.REFUND
     ]
     assert [one.amount for one in refunds] == [600]
+
+
+@pytest.mark.parametrize("kind", ["authorize", "refund", "payout"])
+async def test_an_owner_who_wakes_up_late_decides_nothing(bench: Bench, kind: str) -> None:
+    """Paused before it sent, it finds its time over; by then a retry has taken over and is sending."""
+    payment_id, command = await bench.captured(1000), bench.command(kind)
+    sent, answered = asyncio.Event(), asyncio.Event()
+    order = Order("late", Money(400, Currency.EUR), "tok_411111_00ff")
+
+    async def ask() -> Reply:
+        match kind:
+            case "authorize":
+                return await bench.payments.authorize(command, order)
+            case "refund":
+                return await bench.payments.refund(command, payment_id, 400)
+            case _:
+                return await bench.payments.payout(command, PayoutOrder("late", order.money))
+
+    def answer(how: Callable[[Call], Awaitable[Answer]]) -> None:
+        for provider in bench.providers.values():
+            provider.answer = how
+
+    async def wake_up_late(_call: Call) -> Answer:
+        answer(do_slowly)
+        bench.clock.at += timedelta(seconds=7)
+        retries.append(asyncio.create_task(ask()))
+        await sent.wait()
+        raise ProviderRefused("the time to call the provider was over before it was called")
+
+    async def do_slowly(call: Call) -> Answer:
+        sent.set()
+        await answered.wait()
+        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+
+    retries: list[asyncio.Task[Reply]] = []
+    answer(wake_up_late)
+    assert (await ask()).answer.status == 202
+    answered.set()
+    assert (await retries[0]).answer.status == 201
+    assert (await ask()).answer.status == 201
+    assert [row["status"] for row in await bench.operations(kind)][-1] == "succeeded"
+    assert await bench.actions("%.contradicted") == []
+    assert await bench.balance("merchant_payable:shop") == (-1000 if kind == "authorize" else -600)
 
 
 async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:

@@ -1,5 +1,7 @@
 """Why a payment operation is refused."""
 
+from collections.abc import Awaitable, Callable
+
 from refpay.errors import RefpayError
 
 
@@ -78,6 +80,17 @@ class ApprovalNeeded(RefpayError):
     title = "A second person has to approve this"
     status = 403
     retryable = True
+
+
+class ApprovalUnasked(Exception):
+    """A second person is to be asked first, by `ask`, which says so: once the transaction is over.
+
+    One that waited for a connection while it holds another would, with enough of its like, wait for itself.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[ApprovalNeeded]]) -> None:
+        super().__init__()
+        self.ask = ask
 
 
 class EventInvalid(RefpayError):
