@@ -348,7 +348,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
 async def test_a_refund_that_ends_while_a_payout_is_planned_is_not_paid_out(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between what is owed and what is on its way out nothing falls through: it may count twice, never not."""
+    """Nothing falls between what is owed and what is on its way: it may count twice, never not at all."""
     payment_id = await bench.captured(1000)
     bench.meet(Fate.SILENT_AFTER)
     assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202

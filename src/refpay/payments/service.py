@@ -284,7 +284,7 @@ class Payments:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            # What a dead process sent may have been done, and this refusal proves nothing about that; nor about
+            # What a dead process sent may have been done, and this refusal proves nothing about that; nor of
             # what another one sends, should it have taken over from us meanwhile.
             turn = intent.operation.query_attempts
             return NOT_KNOWN if intent.resumed else replace(NOT_DONE, turn=turn)
