@@ -26,6 +26,7 @@ from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.repository import OPERATIONS_MAXIMUM
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
@@ -177,6 +178,11 @@ def codes(answers: list[Reply | RefpayError]) -> list[str]:
     ]
 
 
+async def refuse(_call: Call) -> Answer:
+    """Refuse for good whatever is asked."""
+    return Answer(Verdict.REFUSED)
+
+
 async def test_an_authorization_is_captured_in_parts(bench: Bench) -> None:
     """Each part is posted and releases its part of the hold; more than is left is refused."""
     payment_id = await bench.captured(300, 500)
@@ -295,6 +301,23 @@ async def test_old_holds_expire_and_new_ones_do_not(bench: Bench) -> None:
     types = [row["type"] for row in await bench.rows("SELECT type FROM outbox.event ORDER BY seq")]
     assert types[-1] == "payment.expired"
     assert await bench.actions("expiry.%") == ["expiry.begun", "expiry.succeeded"]
+
+
+async def test_a_hold_that_is_never_released_leaves_room_for_refunds(bench: Bench) -> None:
+    """A provider may refuse for days: what may be done with what was captured is not used up by it."""
+    payment_id = await bench.authorized()
+    assert (await bench.payments.capture(bench.command(), payment_id, 400)).answer.status == 200
+    bench.clock.at += timedelta(days=8)
+    begun = 0
+    for provider in bench.providers.values():
+        provider.answer = refuse
+    for _ in range(OPERATIONS_MAXIMUM + 1):
+        begun += await bench.upkeep.expire()
+        await bench.work(3601)
+    for provider in bench.providers.values():
+        provider.answer = None
+    assert (await bench.payments.refund(bench.command(), payment_id, 400)).answer.status == 201
+    assert begun == len(await bench.operations("expiry")) < OPERATIONS_MAXIMUM // 2
 
 
 async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
@@ -608,6 +631,35 @@ async def test_a_late_authorization_is_voided_once(bench: Bench) -> None:
     again = await bench.payments.authorize(bench.command("late"), order)
     assert (again.replayed, again.answer) == (True, failed.answer)
     assert await bench.rows("SELECT 1 FROM ledger.entry") == []
+
+
+@pytest.mark.parametrize("late_minor", [600, 1000])
+async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_minor: int) -> None:
+    """What the capture took is not there to be captured or released again; the rest is, as always."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command("late"), payment_id, late_minor)
+    bench.meet(Fate.DONE)
+    await bench.work()
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("capture")
+    await bench.tell(late)
+    await bench.work()
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["released_minor"]) == (
+        "authorized" if late_minor < 1000 else "voided",
+        late_minor,
+    )
+    assert await bench.balance("hold_payable:shop") == late_minor - 1000
+    refused = await bench.payments.capture(bench.command(), payment_id, 1001 - late_minor)
+    assert refused.answer.status == 409
+    bench.clock.at += timedelta(days=8)
+    assert await bench.upkeep.expire() == (1 if late_minor < 1000 else 0)
+    await bench.work()
+    assert await bench.balance("hold_payable:shop") == 0
+    assert (await bench.payment(payment_id))["status"] == ("expired" if late_minor < 1000 else "voided")
+    assert not any(provider.refused for provider in bench.providers.values())
 
 
 async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:

@@ -126,7 +126,7 @@ NOT_AUTHORIZED: Final = _to(_P.INDETERMINATE, _P.DECLINED, _P.FAILED)
 # What the amounts of a payment are in each status.
 SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
     **dict.fromkeys((_P.AUTHORIZING, *NOT_AUTHORIZED), lambda p: p.captured_minor == p.released_minor == 0),
-    _P.AUTHORIZED: lambda p: p.captured_minor == p.released_minor == 0,
+    _P.AUTHORIZED: lambda p: p.captured_minor == 0 and p.released_minor < p.amount_minor,
     _P.VOIDED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
     _P.EXPIRED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
     _P.CAPTURED: lambda p: p.refunded_minor < p.captured_minor and p.charged_back_minor == 0,
@@ -154,7 +154,7 @@ SAGA: Final = (
     Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
     Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
     Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
-    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew after an hour", "worker", "until it is definitive"),
+    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew each hour, 24 times", "worker", "until it is definitive"),
     Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
     Leg(_K.PAYOUT, _ANSWER, _BREAK, "worker", _PROMISE),
     Leg(
@@ -194,6 +194,17 @@ def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
 def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment:
     """Return the payment with an amount set aside for an operation that begins."""
     return _add(payment, LIFE_CYCLE[kind].reserves, amount_minor)
+
+
+def use_up(payment: Payment, amount_minor: int) -> Payment:
+    """Return the payment without what a late capture took of its hold: nobody can capture or release that.
+
+    What is set aside for another capture stays: the provider refuses that one.
+    """
+    taken = min(amount_minor, payment.held_minor)
+    after = replace(payment, released_minor=payment.released_minor + taken)
+    gone = after.status is _P.AUTHORIZED and after.released_minor == after.amount_minor
+    return replace(after, status=_P.VOIDED) if gone else after
 
 
 def move(payment: Payment, operation: Operation) -> Payment:

@@ -21,6 +21,8 @@ from refpay.payments.model import (
 
 PAUSE_MOST_SECONDS: Final = 5.0
 OPERATIONS_MAXIMUM: Final = 100
+# Of those: a provider that refuses to release a hold must not leave no room for refunds.
+EXPIRIES_MAXIMUM: Final = 24
 
 SELECT_PAYMENT: Final = """
     SELECT id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
@@ -96,7 +98,8 @@ _LOCK_EXPIRED = f"""
                 OR kind = 'expiry' AND created_at > $2))
       AND EXISTS (SELECT FROM payments.operation
                   WHERE payment_id = payment.id AND kind = 'authorize' AND status = 'succeeded')
-      AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
+      AND (SELECT count(*) < $4 AND count(*) FILTER (WHERE kind = 'expiry') < $5
+           FROM payments.operation WHERE payment_id = payment.id)
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
@@ -310,10 +313,8 @@ async def lock_expired(
     connection: Connection, *, before: datetime, tried_before: datetime, limit: int
 ) -> Sequence[Payment]:
     """Return payments with an old hold, without an operation on its way, and lock them; nobody waits."""
-    return [
-        make_payment(row)
-        for row in await connection.fetch(_LOCK_EXPIRED, before, tried_before, limit, OPERATIONS_MAXIMUM)
-    ]
+    bounds = (before, tried_before, limit, OPERATIONS_MAXIMUM, EXPIRIES_MAXIMUM)
+    return [make_payment(row) for row in await connection.fetch(_LOCK_EXPIRED, *bounds)]
 
 
 def make_payment(row: Row) -> Payment:

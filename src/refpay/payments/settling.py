@@ -31,7 +31,7 @@ from refpay.payments.answers import operation_answer
 from refpay.payments.beginning import begin, own_operation
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
-from refpay.payments.lifecycle import LIFE_CYCLE, Beginner, move
+from refpay.payments.lifecycle import LIFE_CYCLE, Beginner, move, use_up
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
 from refpay.payments.telling import carry, tell
 
@@ -177,7 +177,8 @@ async def _undo(
 ) -> Entry | None:
     """Order the compensation of what a provider did although we had answered that it did not.
 
-    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back.
+    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back, and
+    what it took of the hold is gone: to release that too would be refused for ever.
     """
     kind = LIFE_CYCLE[late.kind].undone_by
     if kind is None:
@@ -194,7 +195,12 @@ async def _undo(
     await begin(connection, undo, payment)
     if kind is not OperationKind.UNDO_CAPTURE:
         return None
-    entry = suspense_entry(_movement(payment, late), now)
+    left = use_up(payment, late.amount_minor)
+    if left != payment:
+        await repository.update_payment(connection, left)
+        await record(connection, _payment_change(payment, left, late, now, undo.principal))
+    released = left.released_minor - payment.released_minor
+    entry = suspense_entry(_movement(payment, late), now, release_minor=released)
     await post(connection, entry)
     return entry
 
