@@ -154,7 +154,13 @@ SAGA: Final = (
     Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
     Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
     Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
-    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew each hour, 24 times", "worker", "until it is definitive"),
+    Leg(
+        _K.EXPIRY,
+        _ANSWER,
+        "none needed: asked for anew each hour, 24 times",
+        "worker",
+        "until it is definitive",
+    ),
     Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
     Leg(_K.PAYOUT, _ANSWER, _BREAK, "worker", _PROMISE),
     Leg(
