@@ -399,6 +399,36 @@ async def test_a_refund_that_ends_while_a_payout_is_planned_is_not_paid_out(
     assert await bench.balance("merchant_payable:shop") == -850
 
 
+async def test_a_long_history_of_payouts_costs_the_next_one_nothing(bench: Bench) -> None:
+    """What is on its way is looked up among what has not ended: never among all that was ever paid out."""
+    await bench.captured(1000)
+    await bench.rows(
+        """
+        WITH paid AS (
+            INSERT INTO payments.payout SELECT gen_random_uuid(), 'shop', 'old', 7, 'EUR', 'north', now()
+            FROM generate_series(1, 2000) RETURNING id)
+        INSERT INTO payments.operation (
+            id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
+            created_at, call_deadline, settle_after, next_query_at, settled_at, settled_by)
+        SELECT id, 'payout', 'succeeded', 7, gen_random_uuid(), 'shop', 'old', '-', now(), now(),
+               now() + interval '1 second', now(), now(), 'shop' FROM paid
+        """
+    )
+    bench.meet(Fate.SILENT_BEFORE)
+    await bench.payments.payout(bench.command(), PayoutOrder("open", Money(5, Currency.EUR)))
+    [row] = await bench.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {repository._PROMISED}", "shop", "EUR")
+    read, plans = 0, [json.loads(row[0])[0]["Plan"]]
+    while plans:
+        plan = plans.pop()
+        plans += plan.get("Plans", [])
+        if plan.get("Relation Name") in ("payout", "operation"):
+            gone = plan.get("Rows Removed by Filter", 0)
+            read += (plan["Actual Rows"] + gone) * plan["Actual Loops"]
+    assert read < 20
+    async with bench.database.transaction() as connection:
+        assert await repository.read_promised(connection, "shop", "EUR") == 5
+
+
 async def test_payouts_that_have_to_be_approved_need_no_second_connection(
     bench: Bench, settings: "Settings"
 ) -> None:

@@ -104,12 +104,15 @@ _LOCK_EXPIRED = f"""
 """  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
 _LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
+# Beginning with what has not ended, which OFFSET 0 holds the planner to: what was ever paid out only grows.
 _PROMISED = """
     SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
             WHERE merchant = $1 AND currency = $2 AND refund_reserved_minor > 0)
          + (SELECT coalesce(sum(payout.amount_minor), 0)
-            FROM payments.payout JOIN payments.operation ON operation.id = payout.id
-            WHERE merchant = $1 AND currency = $2 AND status IN ('started', 'indeterminate'))
+            FROM (SELECT id FROM payments.operation
+                  WHERE kind = 'payout' AND status IN ('started', 'indeterminate') OFFSET 0) AS unresolved,
+                 LATERAL (SELECT * FROM payments.payout WHERE id = unresolved.id OFFSET 0) AS payout
+            WHERE merchant = $1 AND currency = $2)
 """
 _INSERT_PAYOUT = """
     INSERT INTO payments.payout (

@@ -90,8 +90,6 @@ CREATE TABLE payments.payout (
     created_at         timestamptz NOT NULL
 );
 
-CREATE INDEX payout_of_merchant ON payments.payout (merchant, currency);
-
 -- Every message of a provider once, by its own id.
 CREATE TABLE payments.webhook_event (
     provider    text NOT NULL CHECK (provider IN ('north', 'south')),
