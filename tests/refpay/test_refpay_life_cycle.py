@@ -692,6 +692,49 @@ async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_m
     assert not any(provider.refused for provider in bench.providers.values())
 
 
+async def test_a_late_release_ends_the_hold_once(bench: Bench) -> None:
+    """To release it again would be refused for ever; what was captured of it stays."""
+    for captured, status in ((0, "voided"), (400, "captured")):
+        payment_id = await bench.authorized()
+        if captured:
+            await bench.payments.capture(bench.command(), payment_id, captured)
+        bench.meet(Fate.SILENT_BEFORE)
+        assert (await bench.payments.void(bench.command(), payment_id)).answer.status == 202
+        bench.meet(Fate.DONE)
+        await bench.work()
+        void = (await bench.operations("void"))[-1]
+        assert void["status"] == "failed"
+        for _ in range(2):
+            await bench.tell(void)
+        row = await bench.payment(payment_id)
+        assert (row["status"], row["released_minor"]) == (status, 1000 - captured)
+        assert await bench.balance("hold_payable:shop") == 0
+    assert await bench.actions("void.contradicted") == ["void.contradicted"] * 2
+
+
+async def test_a_late_payout_is_booked_once(bench: Bench) -> None:
+    """Its merchant has it: what is owed is less, and cannot be paid again."""
+    await bench.captured(1000)
+    order = PayoutOrder("late", Money(700, Currency.EUR))
+    bench.meet(Fate.SILENT_BEFORE)
+    assert (await bench.payments.payout(bench.command("late"), order)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    assert (await bench.payments.payout(bench.command("late"), order)).answer.status == 502
+    [row] = await bench.rows(
+        "SELECT provider, provider_key FROM payments.payout JOIN payments.operation USING (id)"
+    )
+    told = {
+        "type": "operation", "key": str(row["provider_key"]), "kind": "payout", "status": "done", "id": "ref",
+        "amount": 700, "currency": "EUR",
+    }  # fmt: skip
+    for _ in range(2):
+        await bench.webhooks.apply(row["provider"], read_event({**told, "event": str(uuid4())}))
+    assert await bench.balance("merchant_payable:shop") == -300
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await bench.actions("payout.contradicted") == ["payout.contradicted"]
+
+
 async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
     """Its money stands in suspense until then; the payment stays what its merchant was told."""
     payment_id = await bench.authorized()
