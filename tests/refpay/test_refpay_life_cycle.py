@@ -531,6 +531,19 @@ async def test_a_chargeback_that_does_not_fit_is_on_record_alone(bench: Bench) -
     assert await bench.actions("event.unmatched") == ["event.unmatched"]
 
 
+async def test_the_name_of_a_chargeback_is_of_one_capture(bench: Bench) -> None:
+    """Told of another one it is on record alone, and no failure that is told again and again."""
+    for _ in range(3):
+        await bench.captured(1000)
+    captures = await bench.operations("capture")
+    providers = {(await bench.event(capture))[0] for capture in captures}
+    for capture in captures:
+        await bench.tell(capture, type="chargeback.opened", movement="cb")
+    # At least two of them are of one provider; of each the first is taken.
+    assert await bench.balance("merchant_payable:shop") == (len(providers) - 3) * 1000
+    assert len(await bench.actions("chargeback.contradicted")) == 3 - len(providers)
+
+
 async def test_a_chargeback_waits_for_the_end_of_its_capture(bench: Bench) -> None:
     """The provider is told to tell it again, and then it is taken."""
     payment_id = await bench.authorized()

@@ -123,6 +123,12 @@ _INSERT_EVENT = """
     INSERT INTO payments.webhook_event (provider, event_id, type, received_at) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING event_id
 """
+# In the words of its index, which holds what providers begin.
+_NAMED = """
+    SELECT id FROM payments.operation
+    WHERE principal = $1 AND kind = $2 AND idempotency_key = $3
+      AND kind IN ('chargeback', 'chargeback_reversal')
+"""
 _FIND = f"""
     {_OPERATION} WHERE provider_key = $2 AND coalesce(
         (SELECT provider FROM payments.payment WHERE id = payment_id),
@@ -279,6 +285,11 @@ async def find_operation(connection: Connection, provider: str, key: UUID) -> Op
     """Return the operation that a provider knows by this key, if it is that provider's."""
     row = await connection.fetchrow(_FIND, provider, key)
     return None if row is None else _operation(row)
+
+
+async def is_named(connection: Connection, principal: str, kind: str, name: str) -> bool:
+    """Return whether a provider has begun an operation of this kind and name already."""
+    return await connection.fetchval(_NAMED, principal, kind, name) is not None
 
 
 async def insert_event(
