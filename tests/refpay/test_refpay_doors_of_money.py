@@ -89,6 +89,16 @@ async def test_a_payout_takes_what_is_owed_and_no_more(api: "Client", book: "Boo
     assert {row["provider"] for row in rows} == {paid.body["provider"]}
 
 
+@pytest.mark.parametrize(
+    "query", ["ledger/balances?account={}", "ledger/balances?after={}", "audit?actor={}"]
+)
+async def test_what_no_text_holds_is_not_looked_for(api: "Client", query: str) -> None:
+    """A zero octet is refused by its key, before the database refuses the question."""
+    refused = await api.get(f"/v1/{query.format('%00')}", by="auditor")
+    assert (refused.status, refused.body["code"]) == (422, "request_invalid")
+    assert (await api.get(f"/v1/{query.format('%01')}", by="auditor")).status == 200
+
+
 async def test_a_large_payout_waits_for_a_second_person(api: "Client") -> None:
     """The same request, sent again once it is approved, is carried out."""
     await api.captured(amount_minor=3_000_000)

@@ -20,11 +20,13 @@ from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
+from refpay.payments import intents, repository
 from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
-from refpay.payments.errors import EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
+from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.repository import OPERATIONS_MAXIMUM
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
@@ -176,6 +178,11 @@ def codes(answers: list[Reply | RefpayError]) -> list[str]:
     ]
 
 
+async def refuse(_call: Call) -> Answer:
+    """Refuse for good whatever is asked."""
+    return Answer(Verdict.REFUSED)
+
+
 async def test_an_authorization_is_captured_in_parts(bench: Bench) -> None:
     """Each part is posted and releases its part of the hold; more than is left is refused."""
     payment_id = await bench.captured(300, 500)
@@ -296,6 +303,23 @@ async def test_old_holds_expire_and_new_ones_do_not(bench: Bench) -> None:
     assert await bench.actions("expiry.%") == ["expiry.begun", "expiry.succeeded"]
 
 
+async def test_a_hold_that_is_never_released_leaves_room_for_refunds(bench: Bench) -> None:
+    """A provider may refuse for days: what may be done with what was captured is not used up by it."""
+    payment_id = await bench.authorized()
+    assert (await bench.payments.capture(bench.command(), payment_id, 400)).answer.status == 200
+    bench.clock.at += timedelta(days=8)
+    begun = 0
+    for provider in bench.providers.values():
+        provider.answer = refuse
+    for _ in range(OPERATIONS_MAXIMUM + 1):
+        begun += await bench.upkeep.expire()
+        await bench.work(3601)
+    for provider in bench.providers.values():
+        provider.answer = None
+    assert (await bench.payments.refund(bench.command(), payment_id, 400)).answer.status == 201
+    assert begun == len(await bench.operations("expiry")) < OPERATIONS_MAXIMUM // 2
+
+
 async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
     """Ten at once of four tenths: two are paid; refunds on their way count, and other currencies do not."""
     payment_id = await bench.captured(1000)
@@ -342,6 +366,109 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     assert await ask("again", 5001) == "approval_needed"
     assert await bench.balance("merchant_payable:shop") == -(20_000 - 5000 - 5001)
     assert (await bench.actions("approval.%"))[-2:] == ["approval.used", "approval.requested"]
+
+
+async def test_a_refund_that_ends_while_a_payout_is_planned_is_not_paid_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing falls between what is owed and what is on its way: it may count twice, never not at all."""
+    payment_id = await bench.captured(1000)
+    bench.meet(Fate.SILENT_AFTER)
+    assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202
+    bench.meet(Fate.DONE)
+    looked: list[str] = []
+
+    def look(module: Any, name: str) -> None:
+        read = getattr(module, name)
+
+        async def and_settle(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            if not looked:
+                await bench.work()
+            looked.append(name)
+            return found
+
+        monkeypatch.setattr(module, name, and_settle)
+
+    look(intents, "read_balances")
+    look(repository, "read_promised")
+    order = PayoutOrder("all", Money(1000, Currency.EUR))
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert len(looked) == 2
+    assert [row["status"] for row in await bench.operations("refund")] == ["succeeded"]
+    assert await bench.balance("merchant_payable:shop") == -850
+
+
+async def test_a_long_history_of_payouts_costs_the_next_one_nothing(bench: Bench) -> None:
+    """What is on its way is looked up among what has not ended: never among all that was ever paid out."""
+    await bench.captured(1000)
+    await bench.rows(
+        """
+        WITH paid AS (
+            INSERT INTO payments.payout SELECT gen_random_uuid(), 'shop', 'old', 7, 'EUR', 'north', now()
+            FROM generate_series(1, 2000) RETURNING id)
+        INSERT INTO payments.operation (
+            id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
+            created_at, call_deadline, settle_after, next_query_at, settled_at, settled_by)
+        SELECT id, 'payout', 'succeeded', 7, gen_random_uuid(), 'shop', 'old', '-', now(), now(),
+               now() + interval '1 second', now(), now(), 'shop' FROM paid
+        """
+    )
+    bench.meet(Fate.SILENT_BEFORE)
+    await bench.payments.payout(bench.command(), PayoutOrder("open", Money(5, Currency.EUR)))
+    [row] = await bench.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {repository._PROMISED}", "shop", "EUR")
+    read, plans = 0, [json.loads(row[0])[0]["Plan"]]
+    while plans:
+        plan = plans.pop()
+        plans += plan.get("Plans", [])
+        if plan.get("Relation Name") in ("payout", "operation"):
+            gone = plan.get("Rows Removed by Filter", 0)
+            read += (plan["Actual Rows"] + gone) * plan["Actual Loops"]
+    assert read < 20
+    async with bench.database.transaction() as connection:
+        assert await repository.read_promised(connection, "shop", "EUR") == 5
+
+
+async def test_payouts_that_have_to_be_approved_need_no_second_connection(
+    bench: Bench, settings: "Settings"
+) -> None:
+    """With every connection taken by one of them, each is put to a second person all the same."""
+    await bench.captured(20_000)
+    database = await DyingDatabase.connect(settings.database, most_connections=1)
+    try:
+        payments = Payments(
+            database,
+            bench.providers,
+            deadlines=DEADLINES,
+            measures=bench.measures,
+            clock=bench.clock,
+            approve=require_approval(database, 5000),
+        )
+        orders = [PayoutOrder(f"p-{amount}", Money(amount, Currency.EUR)) for amount in (6000, 7000)]
+        requests = [payments.payout(bench.command(), order) for order in orders]
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        assert codes(answers) == ["approval_needed"] * 2  # type: ignore[arg-type]
+    finally:
+        await database.close()
+    assert len(await bench.rows("SELECT 1 FROM identity.approval WHERE status = 'pending'")) == 2
+
+
+async def test_an_approval_is_used_up_by_a_payout_alone(bench: Bench) -> None:
+    """One that is not covered when it is asked for again leaves the word of the second person standing."""
+    payment_id = await bench.captured(6000)
+    order = PayoutOrder("p", Money(6000, Currency.EUR))
+    with pytest.raises(ApprovalNeeded):
+        await bench.payments.payout(bench.command(), order)
+    [pending] = await bench.rows("SELECT id FROM identity.approval")
+    async with bench.database.transaction() as connection:
+        second = Asker("treasurer", "correlation", bench.clock.now())
+        await decide(connection, pending["id"], second, agreed=True, reason="due")
+    await bench.payments.refund(bench.command(), payment_id, 1)
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert [row["status"] for row in await bench.rows("SELECT status FROM identity.approval")] == ["approved"]
+    await bench.captured(1)
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 201
+    assert [row["status"] for row in await bench.rows("SELECT status FROM identity.approval")] == ["used"]
 
 
 @pytest.mark.parametrize("silent", [Fate.SILENT_AFTER, Fate.SILENT_BEFORE])
@@ -402,6 +529,19 @@ async def test_a_chargeback_that_does_not_fit_is_on_record_alone(bench: Bench) -
     assert (await bench.payment(payment_id))["charged_back_minor"] == 0
     assert await bench.actions("%.contradicted") == ["chargeback.contradicted"] * 3
     assert await bench.actions("event.unmatched") == ["event.unmatched"]
+
+
+async def test_the_name_of_a_chargeback_is_of_one_capture(bench: Bench) -> None:
+    """Told of another one it is on record alone, and no failure that is told again and again."""
+    for _ in range(3):
+        await bench.captured(1000)
+    captures = await bench.operations("capture")
+    providers = {(await bench.event(capture))[0] for capture in captures}
+    for capture in captures:
+        await bench.tell(capture, type="chargeback.opened", movement="cb")
+    # At least two of them are of one provider; of each the first is taken.
+    assert await bench.balance("merchant_payable:shop") == (len(providers) - 3) * 1000
+    assert len(await bench.actions("chargeback.contradicted")) == 3 - len(providers)
 
 
 async def test_a_chargeback_waits_for_the_end_of_its_capture(bench: Bench) -> None:
@@ -536,6 +676,78 @@ async def test_a_late_authorization_is_voided_once(bench: Bench) -> None:
     assert await bench.rows("SELECT 1 FROM ledger.entry") == []
 
 
+@pytest.mark.parametrize("late_minor", [600, 1000])
+async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_minor: int) -> None:
+    """What the capture took is not there to be captured or released again; the rest is, as always."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command("late"), payment_id, late_minor)
+    bench.meet(Fate.DONE)
+    await bench.work()
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("capture")
+    await bench.tell(late)
+    await bench.work()
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["released_minor"]) == (
+        "authorized" if late_minor < 1000 else "voided",
+        late_minor,
+    )
+    assert await bench.balance("hold_payable:shop") == late_minor - 1000
+    refused = await bench.payments.capture(bench.command(), payment_id, 1001 - late_minor)
+    assert refused.answer.status == 409
+    bench.clock.at += timedelta(days=8)
+    assert await bench.upkeep.expire() == (1 if late_minor < 1000 else 0)
+    await bench.work()
+    assert await bench.balance("hold_payable:shop") == 0
+    assert (await bench.payment(payment_id))["status"] == ("expired" if late_minor < 1000 else "voided")
+    assert not any(provider.refused for provider in bench.providers.values())
+
+
+async def test_a_late_release_ends_the_hold_once(bench: Bench) -> None:
+    """To release it again would be refused for ever; what was captured of it stays."""
+    for captured, status in ((0, "voided"), (400, "captured")):
+        payment_id = await bench.authorized()
+        if captured:
+            await bench.payments.capture(bench.command(), payment_id, captured)
+        bench.meet(Fate.SILENT_BEFORE)
+        assert (await bench.payments.void(bench.command(), payment_id)).answer.status == 202
+        bench.meet(Fate.DONE)
+        await bench.work()
+        void = (await bench.operations("void"))[-1]
+        assert void["status"] == "failed"
+        for _ in range(2):
+            await bench.tell(void)
+        row = await bench.payment(payment_id)
+        assert (row["status"], row["released_minor"]) == (status, 1000 - captured)
+        assert await bench.balance("hold_payable:shop") == 0
+    assert await bench.actions("void.contradicted") == ["void.contradicted"] * 2
+
+
+async def test_a_late_payout_is_booked_once(bench: Bench) -> None:
+    """Its merchant has it: what is owed is less, and cannot be paid again."""
+    await bench.captured(1000)
+    order = PayoutOrder("late", Money(700, Currency.EUR))
+    bench.meet(Fate.SILENT_BEFORE)
+    assert (await bench.payments.payout(bench.command("late"), order)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    assert (await bench.payments.payout(bench.command("late"), order)).answer.status == 502
+    [row] = await bench.rows(
+        "SELECT provider, provider_key FROM payments.payout JOIN payments.operation USING (id)"
+    )
+    told = {
+        "type": "operation", "key": str(row["provider_key"]), "kind": "payout", "status": "done", "id": "ref",
+        "amount": 700, "currency": "EUR",
+    }  # fmt: skip
+    for _ in range(2):
+        await bench.webhooks.apply(row["provider"], read_event({**told, "event": str(uuid4())}))
+    assert await bench.balance("merchant_payable:shop") == -300
+    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await bench.actions("payout.contradicted") == ["payout.contradicted"]
+
+
 async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
     """Its money stands in suspense until then; the payment stays what its merchant was told."""
     payment_id = await bench.authorized()
@@ -559,6 +771,49 @@ async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
         one for p in bench.providers.values() for one in p.book.values() if one.kind is CallKind.REFUND
     ]
     assert [one.amount for one in refunds] == [600]
+
+
+@pytest.mark.parametrize("kind", ["authorize", "refund", "payout"])
+async def test_an_owner_who_wakes_up_late_decides_nothing(bench: Bench, kind: str) -> None:
+    """Paused before it sent, it finds its time over; by then a retry has taken over and is sending."""
+    payment_id, command = await bench.captured(1000), bench.command(kind)
+    sent, answered = asyncio.Event(), asyncio.Event()
+    order = Order("late", Money(400, Currency.EUR), "tok_411111_00ff")
+
+    async def ask() -> Reply:
+        match kind:
+            case "authorize":
+                return await bench.payments.authorize(command, order)
+            case "refund":
+                return await bench.payments.refund(command, payment_id, 400)
+            case _:
+                return await bench.payments.payout(command, PayoutOrder("late", order.money))
+
+    def answer(how: Callable[[Call], Awaitable[Answer]]) -> None:
+        for provider in bench.providers.values():
+            provider.answer = how
+
+    async def wake_up_late(_call: Call) -> Answer:
+        answer(do_slowly)
+        bench.clock.at += timedelta(seconds=7)
+        retries.append(asyncio.create_task(ask()))
+        await sent.wait()
+        raise ProviderRefused("the time to call the provider was over before it was called")
+
+    async def do_slowly(call: Call) -> Answer:
+        sent.set()
+        await answered.wait()
+        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+
+    retries: list[asyncio.Task[Reply]] = []
+    answer(wake_up_late)
+    assert (await ask()).answer.status == 202
+    answered.set()
+    assert (await retries[0]).answer.status == 201
+    assert (await ask()).answer.status == 201
+    assert [row["status"] for row in await bench.operations(kind)][-1] == "succeeded"
+    assert await bench.actions("%.contradicted") == []
+    assert await bench.balance("merchant_payable:shop") == (-1000 if kind == "authorize" else -600)
 
 
 async def test_a_retry_goes_on_where_a_process_died(bench: Bench) -> None:

@@ -56,6 +56,8 @@ class PayoutBody(_Body):
 
 
 Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+# What no text of the database holds is not looked for there.
+_TEXT: Final = r"^[^\x00]*$"
 
 
 class EventBody(_Body):
@@ -134,8 +136,8 @@ class AuditQuery(_PageQuery):
     """Which audit records."""
 
     subject_kind: SubjectKind | None = None
-    subject_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
-    actor: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    subject_id: Annotated[str | None, Field(min_length=1, max_length=256, pattern=_TEXT)] = None
+    actor: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_TEXT)] = None
     at_from: Instant | None = None
     at_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
 
@@ -146,6 +148,8 @@ class BalancesQuery(NoQuery):
     as_of: Annotated[
         Instant | None, Field(description="Of all that was posted until then; now if absent.")
     ] = None
-    account: Annotated[str | None, Field(min_length=1, max_length=256, description="This one alone.")] = None
+    account: Annotated[
+        str | None, Field(min_length=1, max_length=256, pattern=_TEXT, description="This one alone.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=100, description="Accounts of a page.")] = 50
-    after: Annotated[str, Field(max_length=256, description="`next` of the page before.")] = ""
+    after: Annotated[str, Field(max_length=256, pattern=_TEXT, description="`next` of the page before.")] = ""

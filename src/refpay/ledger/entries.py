@@ -159,11 +159,19 @@ def fx_entry(movement: Movement, now: datetime, *, bought: Money) -> Entry:
     return _entry(EntryKind.FX, movement, now, lines)
 
 
-def suspense_entry(movement: Movement, now: datetime, *, received: bool = True) -> Entry:
-    """Return money that a provider moved and nobody can explain yet; it took it if not `received`."""
+def suspense_entry(
+    movement: Movement, now: datetime, *, received: bool = True, release_minor: int = 0
+) -> Entry:
+    """Return money that a provider moved and nobody can explain yet; it took it if not `received`.
+
+    `release_minor` of a hold end with it.
+    """
     receivable, suspense = _receivable(movement), Account.SUSPENSE.of(movement.provider)
     debit, credit = (receivable, suspense) if received else (suspense, receivable)
-    return _entry(EntryKind.SUSPENSE, movement, now, _pair(debit, credit, movement.money))
+    lines = _pair(debit, credit, movement.money)
+    if release_minor:
+        lines += _pair(*_hold(movement)[::-1], replace(movement.money, amount_minor=release_minor))
+    return _entry(EntryKind.SUSPENSE, movement, now, lines)
 
 
 def suspense_release_entry(movement: Movement, now: datetime, *, received: bool = True) -> Entry:

@@ -8,7 +8,7 @@ from refpay.db.pool import Connection, Database
 from refpay.identity import approvals
 from refpay.identity.approvals import Asker, Wish
 from refpay.payments.claims import Command
-from refpay.payments.errors import ApprovalNeeded
+from refpay.payments.errors import ApprovalNeeded, ApprovalUnasked
 from refpay.payments.intents import Approve
 from refpay.payments.model import PayoutOrder
 
@@ -19,7 +19,7 @@ def require_approval(database: Database, above_minor: int) -> Approve:
     """Return what refuses payouts over a limit in minor units until a second person has approved them.
 
     An approval is used up in the payout's own transaction. What is asked for has to outlast the refusal, so
-    it is written in another one, of `database`.
+    it is written in another one, of `database`, when this one is over.
     """
 
     async def approve(connection: Connection, command: Command, order: PayoutOrder, now: datetime) -> None:
@@ -30,13 +30,16 @@ def require_approval(database: Database, above_minor: int) -> Approve:
         found = await approvals.find_open(connection, wish, asker)
         if found is not None and await approvals.use(connection, found, wish, asker):
             return
-        if found is None or not found.awaits(wish):
+
+        async def ask() -> ApprovalNeeded:
             async with database.transaction() as own:
-                found = await approvals.ask(own, wish, asker, reason=f"payout {order.merchant_reference}")
-        raise ApprovalNeeded(
-            f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
-            f" {found.id}"
-        )
+                asked = await approvals.ask(own, wish, asker, reason=f"payout {order.merchant_reference}")
+            return ApprovalNeeded(
+                f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
+                f" {asked.id}"
+            )
+
+        raise ApprovalUnasked(ask)
 
     return approve
 

@@ -43,7 +43,9 @@ async def take_chargeback(
         known = [] if payment is None else await repository.read_operations(connection, payment.id)
         if any((one.kind, one.idempotency_key) == (kind, movement) for one in known):
             continue
-        if payment is None or not _fits(kind, payment, capture, known, movement, money):
+        fits = payment is not None and _fits(kind, payment, capture, known, movement, money)
+        # It would be refused as a second one of its name, and told again and again.
+        if payment is None or not fits or await repository.is_named(connection, actor, kind, movement):
             await record(connection, _misfit(kind, capture, movement, money, actor, now))
             break
         operation = own_operation(

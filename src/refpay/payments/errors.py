@@ -1,5 +1,7 @@
 """Why a payment operation is refused."""
 
+from collections.abc import Awaitable, Callable
+
 from refpay.errors import RefpayError
 
 
@@ -49,6 +51,17 @@ class ApprovalNeeded(RefpayError, code="approval_needed", status=403, retryable=
 
 class EventInvalid(RefpayError, code="event_invalid", status=422):
     """The event is not of the agreed form."""
+
+
+class ApprovalUnasked(Exception):
+    """A second person is to be asked first, by `ask`, which says so: once the transaction is over.
+
+    One that waited for a connection while it holds another would, with enough of its like, wait for itself.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[ApprovalNeeded]]) -> None:
+        super().__init__()
+        self.ask = ask
 
 
 class ProviderDeclined(RefpayError, code="provider_declined", status=402):

@@ -211,13 +211,15 @@ class Planner(Draft):
     async def payout(self, order: PayoutOrder) -> Intent:
         """Plan a payout of what a merchant is owed; two at once are planned one after the other."""
         merchant, currency = self.command.principal.name, order.money.currency
-        await self.approve(self.connection, self.command, order, self.now)
-        provider = self.choose(await read_routes(self.connection), order.merchant_reference)
         await repository.lock_payouts(self.connection, merchant, currency)
+        # In this order: a refund that ends in between counts twice, and the other way round not at all.
+        promised = await repository.read_promised(self.connection, merchant, currency)
         account = f"merchant_payable:{merchant}"
         owed = -(await read_balances(self.connection, [account])).get((account, currency), 0)
-        left = owed - await repository.read_promised(self.connection, merchant, currency)
-        _require_left(order.money.amount_minor, left, "to pay out")
+        _require_left(order.money.amount_minor, owed - promised, "to pay out")
+        # Only now: a payout that is refused uses nobody's word up.
+        await self.approve(self.connection, self.command, order, self.now)
+        provider = self.choose(await read_routes(self.connection), order.merchant_reference)
         payout = Payout(
             id=self.operation_id,
             merchant=merchant,

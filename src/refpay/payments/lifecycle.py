@@ -52,7 +52,7 @@ def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentSta
 
 
 _AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
-_RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
+RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
 
 LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.AUTHORIZE: Step(
@@ -70,7 +70,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
             _P.REFUNDED: _to(_P.CAPTURED),
             _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
         },
-        waits_for=_RELEASES,
+        waits_for=RELEASES,
         reserves="capture_reserved_minor",
         adds="captured_minor",
         undone_by=_K.UNDO_CAPTURE,
@@ -79,14 +79,14 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         Beginner.MERCHANT,
         CallKind.VOID,
         moves={_P.AUTHORIZED: _to(_P.VOIDED), **_AFTER_CAPTURE},
-        waits_for=_RELEASES | {_K.CAPTURE},
+        waits_for=RELEASES | {_K.CAPTURE},
         adds="released_minor",
     ),
     _K.EXPIRY: Step(
         Beginner.WORKER,
         CallKind.VOID,
         moves={_P.AUTHORIZED: _to(_P.EXPIRED), **_AFTER_CAPTURE},
-        waits_for=_RELEASES | {_K.CAPTURE},
+        waits_for=RELEASES | {_K.CAPTURE},
         adds="released_minor",
     ),
     _K.REFUND: Step(
@@ -126,7 +126,7 @@ NOT_AUTHORIZED: Final = _to(_P.INDETERMINATE, _P.DECLINED, _P.FAILED)
 # What the amounts of a payment are in each status.
 SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
     **dict.fromkeys((_P.AUTHORIZING, *NOT_AUTHORIZED), lambda p: p.captured_minor == p.released_minor == 0),
-    _P.AUTHORIZED: lambda p: p.captured_minor == p.released_minor == 0,
+    _P.AUTHORIZED: lambda p: p.captured_minor == 0 and p.released_minor < p.amount_minor,
     _P.VOIDED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
     _P.EXPIRED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
     _P.CAPTURED: lambda p: p.refunded_minor < p.captured_minor and p.charged_back_minor == 0,
@@ -150,13 +150,20 @@ _ANSWER: Final = "answer, query, webhook"
 _REPORTED: Final = f"{_ANSWER}, settlement report"
 _PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
 _BREAK: Final = "none by machine; a reconciliation break for people"
+_BOOKED: Final = "none by machine; booked, if done after we said no, and on record for people"
 SAGA: Final = (
     Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
     Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
     Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
-    Leg(_K.EXPIRY, _ANSWER, "none needed: asked for anew after an hour", "worker", "until it is definitive"),
+    Leg(
+        _K.EXPIRY,
+        _ANSWER,
+        "none needed: asked for anew each hour, 24 times",
+        "worker",
+        "until it is definitive",
+    ),
     Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
-    Leg(_K.PAYOUT, _ANSWER, _BREAK, "worker", _PROMISE),
+    Leg(_K.PAYOUT, _ANSWER, _BOOKED, "worker", _PROMISE),
     Leg(
         _K.CHARGEBACK,
         "webhook, settlement report",
@@ -196,6 +203,18 @@ def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment
     return _add(payment, LIFE_CYCLE[kind].reserves, amount_minor)
 
 
+def use_up(payment: Payment, late: Operation) -> Payment:
+    """Return the payment without what came too late took of its hold: nobody can capture or release that.
+
+    What is set aside for another capture stays: the provider refuses that one.
+    """
+    taken = min(late.amount_minor, payment.held_minor)
+    after = replace(payment, released_minor=payment.released_minor + taken)
+    gone = after.status is _P.AUTHORIZED and after.released_minor == after.amount_minor
+    ended = _P.EXPIRED if late.kind is _K.EXPIRY else _P.VOIDED
+    return replace(after, status=ended) if gone else after
+
+
 def move(payment: Payment, operation: Operation) -> Payment:
     """Return the payment after an operation took its new status; raises InvariantViolation if it may not."""
     step = LIFE_CYCLE[operation.kind]
@@ -227,7 +246,7 @@ def _status(after: Payment, operation: Operation) -> PaymentStatus:
         return _P.CHARGED_BACK
     if after.captured_minor:
         return _P.REFUNDED if after.refunded_minor == after.captured_minor else _P.CAPTURED
-    if operation.kind in _RELEASES:
+    if operation.kind in RELEASES:
         return _P.VOIDED if operation.kind is _K.VOID else _P.EXPIRED
     return after.status
 

@@ -71,7 +71,7 @@ class Payment:
     # On their way: taken from what is left until they are known to have failed.
     capture_reserved_minor: int = 0
     refund_reserved_minor: int = 0
-    # What a void or an expiry gave back of the hold.
+    # What a void or an expiry gave back of the hold, and what a capture that came too late had taken of it.
     released_minor: int = 0
     charged_back_minor: int = 0
 

@@ -22,6 +22,8 @@ from refpay.payments.model import (
 
 PAUSE_MOST_SECONDS: Final = 5.0
 OPERATIONS_MAXIMUM: Final = 100
+# Of those: a provider that refuses to release a hold must not leave no room for refunds.
+EXPIRIES_MAXIMUM: Final = 24
 
 SELECT_PAYMENT: Final = """
     SELECT id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
@@ -97,17 +99,21 @@ _LOCK_EXPIRED = f"""
                 OR kind = 'expiry' AND created_at > $2))
       AND EXISTS (SELECT FROM payments.operation
                   WHERE payment_id = payment.id AND kind = 'authorize' AND status = 'succeeded')
-      AND (SELECT count(*) FROM payments.operation WHERE payment_id = payment.id) < $4
+      AND (SELECT count(*) < $4 AND count(*) FILTER (WHERE kind = 'expiry') < $5
+           FROM payments.operation WHERE payment_id = payment.id)
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
 _LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
+# Beginning with what has not ended, which OFFSET 0 holds the planner to: what was ever paid out only grows.
 _PROMISED = """
     SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
             WHERE merchant = $1 AND currency = $2 AND refund_reserved_minor > 0)
          + (SELECT coalesce(sum(payout.amount_minor), 0)
-            FROM payments.payout JOIN payments.operation ON operation.id = payout.id
-            WHERE merchant = $1 AND currency = $2 AND status IN ('started', 'indeterminate'))
+            FROM (SELECT id FROM payments.operation
+                  WHERE kind = 'payout' AND status IN ('started', 'indeterminate') OFFSET 0) AS unresolved,
+                 LATERAL (SELECT * FROM payments.payout WHERE id = unresolved.id OFFSET 0) AS payout
+            WHERE merchant = $1 AND currency = $2)
 """
 _INSERT_PAYOUT = """
     INSERT INTO payments.payout (
@@ -122,6 +128,12 @@ _DELETE_EVENTS = """
     DELETE FROM payments.webhook_event WHERE (provider, event_id) IN (
         SELECT provider, event_id FROM payments.webhook_event
         WHERE received_at < $1 ORDER BY received_at LIMIT $2)
+"""
+# In the words of its index, which holds what providers begin.
+_NAMED = """
+    SELECT id FROM payments.operation
+    WHERE principal = $1 AND kind = $2 AND idempotency_key = $3
+      AND kind IN ('chargeback', 'chargeback_reversal')
 """
 _FIND = f"""
     {_OPERATION} WHERE provider_key = $2 AND coalesce(
@@ -272,6 +284,11 @@ async def find_operation(connection: Connection, provider: str, key: UUID) -> Op
     return None if row is None else _operation(row)
 
 
+async def is_named(connection: Connection, principal: str, kind: str, name: str) -> bool:
+    """Return whether a provider has begun an operation of this kind and name already."""
+    return await connection.fetchval(_NAMED, principal, kind, name) is not None
+
+
 async def insert_event(
     connection: Connection, provider: str, event_id: UUID, kind: str, now: datetime
 ) -> bool:
@@ -312,10 +329,8 @@ async def lock_expired(
     connection: Connection, *, before: datetime, tried_before: datetime, limit: int
 ) -> Sequence[Payment]:
     """Return payments with an old hold, without an operation on its way, and lock them; nobody waits."""
-    return [
-        make_payment(row)
-        for row in await connection.fetch(_LOCK_EXPIRED, before, tried_before, limit, OPERATIONS_MAXIMUM)
-    ]
+    bounds = (before, tried_before, limit, OPERATIONS_MAXIMUM, EXPIRIES_MAXIMUM)
+    return [make_payment(row) for row in await connection.fetch(_LOCK_EXPIRED, *bounds)]
 
 
 def make_payment(row: Row) -> Payment:

@@ -1,7 +1,7 @@
 """What merchants ask for: claim and intend, call, settle; no transaction is open while calling."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -19,7 +19,14 @@ from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, refusal_answer, subject_body
 from refpay.payments.approvals import PAYOUT_ALONE_MINOR, require_approval
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
-from refpay.payments.errors import KeyExpired, KeyInFlight, KeyReused, Overloaded, PaymentUnknown
+from refpay.payments.errors import (
+    ApprovalUnasked,
+    KeyExpired,
+    KeyInFlight,
+    KeyReused,
+    Overloaded,
+    PaymentUnknown,
+)
 from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding, judge
 from refpay.payments.intents import Approve, Deadlines, Intent, Planner
 from refpay.payments.model import OperationKind, OperationStatus, Order, Payment, PayoutOrder
@@ -190,6 +197,8 @@ class Payments:
             # A statement that ran out of time takes its transaction with it, so all of it is done anew.
             _LOG.warning("authorization_not_assessed", problem=problem.detail)
             return await self._begin_once(command, wish, None)
+        except ApprovalUnasked as unasked:
+            raise await unasked.ask() from None
 
     async def _begin_once(
         self, command: Command, wish: _Wish, screening: Screening | None
@@ -267,15 +276,18 @@ class Payments:
                 # Whatever the provider said, it is not on record: that is what indeterminate means.
                 handle.finish("indeterminate", subject.provider)
                 return Reply(StoredAnswer(ACCEPTED, subject_body(subject, [operation])))
-            handle.finish(settlement.operation.status, subject.provider)
+            status = settlement.operation.status
+            handle.finish(status if status.final else "indeterminate", subject.provider)
             return Reply(settlement.answer)
 
     async def _call(self, intent: Intent) -> Finding:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            # What a dead process sent may have been done, and this refusal proves nothing about that.
-            return NOT_KNOWN if intent.resumed else NOT_DONE
+            # What a dead process sent may have been done, and this refusal proves nothing about that; nor of
+            # what another one sends, should it have taken over from us meanwhile.
+            turn = intent.operation.query_attempts
+            return NOT_KNOWN if intent.resumed else replace(NOT_DONE, turn=turn)
         except ProviderSilent:
             return NOT_KNOWN
         if answer.verdict is Verdict.UNKNOWN_KEY:

@@ -22,16 +22,16 @@ from refpay.ledger.entries import (
     release_entry,
     suspense_entry,
 )
-from refpay.ledger.repository import post
+from refpay.ledger.repository import post, read_entries_of
 from refpay.money import Money
 from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
-from refpay.payments.beginning import begin, operation_record, own_operation
+from refpay.payments.beginning import WORKER, begin, operation_record, own_operation
 from refpay.payments.claims import StoredAnswer
 from refpay.payments.findings import Finding
-from refpay.payments.lifecycle import LIFE_CYCLE, Beginner, move
+from refpay.payments.lifecycle import LIFE_CYCLE, RELEASES, Beginner, move, use_up
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
 from refpay.payments.telling import carry, tell
 
@@ -114,7 +114,8 @@ async def settle(
     """Apply a finding inside the caller's transaction: status, amounts, ledger, audit, event, stored answer.
 
     `known` is the operation as it was read at any time. One that is final already stays as it is, whoever
-    comes second; but what a provider did after all is taken back by an operation of our own.
+    comes second; but what a provider did after all is taken back by an operation of our own, or booked where
+    nothing takes it back.
     """
     subject = await repository.read_subject(connection, known, lock=True)
     operation = await repository.lock_operation(connection, known.id)
@@ -162,12 +163,22 @@ async def _keep(
         return settlement
     found = replace(_change(operation, operation, now, actor), action=f"{operation.kind}.contradicted")
     entry = None
-    if finding.status is OperationStatus.SUCCEEDED and isinstance(subject, Payment):
-        undone_by = LIFE_CYCLE[operation.kind].undone_by
-        siblings = await repository.read_operations(connection, subject.id)
-        if any(one.parent_id == operation.id and one.kind is undone_by for one in siblings):
+    if finding.status is OperationStatus.SUCCEEDED:
+        if await read_entries_of(connection, [operation.id]):
             return settlement
-        entry = await _undo(connection, subject, operation, finding, now)
+        if not isinstance(subject, Payment):
+            # It is paid, whatever we said: owed still, it would be paid again.
+            entry = payout_entry(_movement(subject, operation), now)
+            await post(connection, entry)
+        else:
+            undone_by = LIFE_CYCLE[operation.kind].undone_by
+            siblings = await repository.read_operations(connection, subject.id)
+            if any(one.parent_id == operation.id and one.kind is undone_by for one in siblings):
+                return settlement
+            if operation.kind not in RELEASES:
+                entry = await _undo(connection, subject, operation, finding, now)
+            elif all(one.status.final for one in siblings if one.kind in RELEASES):
+                entry = await _release(connection, subject, operation, now)
     await record(connection, replace(found, after={**found.after, "found": finding.status}))
     return replace(settlement, contradicted=True, entry=entry)
 
@@ -177,7 +188,8 @@ async def _undo(
 ) -> Entry | None:
     """Order the compensation of what a provider did although we had answered that it did not.
 
-    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back.
+    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back, and
+    what it took of the hold is gone: to release that too would be refused for ever.
     """
     kind = LIFE_CYCLE[late.kind].undone_by
     if kind is None:
@@ -194,9 +206,28 @@ async def _undo(
     await begin(connection, undo, payment)
     if kind is not OperationKind.UNDO_CAPTURE:
         return None
-    entry = suspense_entry(_movement(payment, late), now)
+    released = await _use_up(connection, payment, late, now)
+    entry = suspense_entry(_movement(payment, late), now, release_minor=released)
     await post(connection, entry)
     return entry
+
+
+async def _release(connection: Connection, payment: Payment, late: Operation, now: datetime) -> Entry | None:
+    """Release what a provider has released although we had answered that it did not."""
+    released = await _use_up(connection, payment, late, now)
+    if not released:
+        return None
+    entry = release_entry(_movement(payment, replace(late, amount_minor=released)), now)
+    await post(connection, entry)
+    return entry
+
+
+async def _use_up(connection: Connection, payment: Payment, late: Operation, now: datetime) -> int:
+    left = use_up(payment, late)
+    if left != payment:
+        await repository.update_payment(connection, left)
+        await record(connection, _payment_change(payment, left, late, now, WORKER))
+    return left.released_minor - payment.released_minor
 
 
 def _movement(subject: Subject, operation: Operation) -> Movement:

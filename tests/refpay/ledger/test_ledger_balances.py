@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,13 @@ async def test_an_instant_in_cold_storage_is_refused(ledger: Ledger, tmp_path: P
         await ledger.balances(SHOP, as_of=at(30))
     assert await ledger.balances(SHOP, as_of=at(60)) == {(SHOP, "EUR"): -1}
     assert await ledger.balances(SHOP) == {(SHOP, "EUR"): -3}
+
+
+@pytest.mark.parametrize("year", [1, 1960, 1969, 1970])
+async def test_before_there_was_a_ledger_nothing_had_moved(ledger: Ledger, year: int) -> None:
+    """Of an instant that no id can name the answer is not the one of now."""
+    await ledger.post(capture(1, 0))
+    await ledger.seal()
+    await ledger.post(capture(2, 1))
+    assert await ledger.balances(SHOP, as_of=datetime(year, 1, 1, tzinfo=UTC)) == {}
+    assert await ledger.balances(SHOP, as_of=datetime.max.replace(tzinfo=UTC)) == {(SHOP, "EUR"): -3}

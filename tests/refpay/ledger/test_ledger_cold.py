@@ -195,3 +195,14 @@ async def test_the_commands_say_what_they_did(
     status, text = await run("verify")
     assert status == 1
     assert f"entry_missing {march[0]} (seal 1)" in text
+
+
+async def test_whoever_keeps_more_months_than_there_were_archives_none(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A century of them ends before 1970, where no id is; nothing is older than that."""
+    await ledger.make_partitions(at(0))
+    await ledger.post(capture())
+    await ledger.seal()
+    assert await ledger.archive(tmp_path, at(60 * 24 * 40), kept_months=1200) == []
+    assert await ledger.partitions() == {"entry_2024_03": 1}

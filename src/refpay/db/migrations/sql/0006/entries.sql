@@ -5,11 +5,12 @@ ALTER TABLE ledger.entry RENAME TO entry_before;
 ALTER TABLE ledger.line RENAME TO line_before;
 ALTER TABLE ledger.entry_before RENAME CONSTRAINT entry_pkey TO entry_before_pkey;
 
--- A version 7 identifier that sorts before every other one of its millisecond.
+-- A version 7 identifier that sorts before every other one of its millisecond. Of an instant that none can name, of
+-- infinity too, the first or the last there is.
 CREATE FUNCTION ledger.first_id(at timestamptz) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = '' AS $$
-    SELECT (pg_catalog.lpad(pg_catalog.to_hex(pg_catalog.floor(
-        EXTRACT(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid
+    SELECT (pg_catalog.lpad(pg_catalog.to_hex(least(greatest(pg_catalog.floor(
+        EXTRACT(epoch FROM at) * 1000), 0), 281474976710655)::bigint), 12, '0') || '70008000000000000000')::uuid
 $$;
 
 -- Zero in each currency by itself, in one pass where there is one currency, as nearly always. As numeric, for two amounts

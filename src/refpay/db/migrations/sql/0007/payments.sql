@@ -1,7 +1,7 @@
 -- These constraints are lifecycle.LIFE_CYCLE in the database's words; a test compares the two.
 ALTER TABLE payments.payment
     ADD COLUMN capture_reserved_minor bigint NOT NULL DEFAULT 0,
-    -- What a void or an expiry gave back of the hold.
+    -- What a void or an expiry gave back of the hold, and what a capture that came too late had taken of it.
     ADD COLUMN released_minor bigint NOT NULL DEFAULT 0,
     ADD COLUMN charged_back_minor bigint NOT NULL DEFAULT 0,
     DROP CONSTRAINT payment_status_check,
@@ -16,6 +16,7 @@ ALTER TABLE payments.payment
         AND capture_reserved_minor <= amount_minor - captured_minor - released_minor),
     ADD CONSTRAINT charged_back_within_captured CHECK (charged_back_minor BETWEEN 0 AND captured_minor),
     ADD CONSTRAINT status_fits_amounts CHECK (CASE status
+        WHEN 'authorized' THEN captured_minor = 0 AND released_minor < amount_minor
         WHEN 'voided' THEN captured_minor = 0 AND released_minor = amount_minor
         WHEN 'expired' THEN captured_minor = 0 AND released_minor = amount_minor
         WHEN 'captured' THEN refunded_minor < captured_minor AND charged_back_minor = 0
@@ -88,8 +89,6 @@ CREATE TABLE payments.payout (
     provider           text NOT NULL CHECK (provider IN ('north', 'south')),
     created_at         timestamptz NOT NULL
 );
-
-CREATE INDEX payout_of_merchant ON payments.payout (merchant, currency);
 
 -- Every message of a provider once, by its own id.
 CREATE TABLE payments.webhook_event (
