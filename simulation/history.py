@@ -1,7 +1,7 @@
 """One history: boots the processes, lets the merchants shop in bad weather, heals, and compares the books."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
 from simulation.clients import Merchant
 from simulation.loop import VirtualLoop
-from simulation.oracle import Oracle
+from simulation.oracle import Monitor, Oracle
 from simulation.pool import Connections, SimulatedPool
 from simulation.provider import Book, SimulatedProvider
 from simulation.world import Process, Violation, World
@@ -34,6 +34,7 @@ _DEADLINES: Final = dict.fromkeys(
     _PROVIDERS, Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
 )
 _SETTLE_SECONDS: Final = 0.5
+_CONNECTIONS: Final = 8
 # Less than a clock may jump, more than any history lasts without.
 _LIFETIME: Final = timedelta(minutes=30)
 _RETENTION: Final = timedelta(days=365)
@@ -73,7 +74,7 @@ class Simulator:
     def __init__(self, loop: VirtualLoop, dsn: str, monitor_dsn: str) -> None:
         self._loop = loop
         self._connections = Connections(loop, dsn)
-        self._oracle = Oracle(monitor_dsn)
+        self._oracle, self._monitor = Oracle(loop, monitor_dsn), Monitor(monitor_dsn)
         catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
         costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
         self._measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS), costs)
@@ -81,8 +82,9 @@ class Simulator:
     def run(self, seed: int) -> Outcome:
         """Return how the history of a seed ends."""
         loop = self._loop
-        loop.run_until_complete(self._connections.fill(4))
-        world = World(seed, loop, self._oracle)
+        loop.run_until_complete(self._connections.settle(_CONNECTIONS))
+        loop.begin_anew()
+        world = World(seed, loop, self._monitor)
         vars(refpay.ids)["os"] = _Ids(seed)
         history = loop.create_task(self._live(world))
         with world.running(history.cancel):
@@ -131,15 +133,19 @@ class Simulator:
         worker.start()
         await asyncio.gather(*(merchant.shop() for _ in range(world.random.choice((1, 2, 2, 3)))))
         world.heal()
+        # Before anybody asks again: what was begun has its end although its client has gone.
+        await self._converge(world, name, books)
+        await merchant.ask_all_again()
+        # An old hold may have begun to expire meanwhile.
+        await self._converge(world, name, books)
+        await self._oracle.retire(name)
+
+    async def _converge(self, world: World, merchant: str, books: Sequence[Book]) -> None:
         for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
             await asyncio.sleep(_LOOK_SECONDS)
-            if not self._oracle.unresolved(name):
+            if not await self._oracle.is_unresolved(merchant):
                 break
-        # Before anybody asks again: what was begun has its end although its client has gone.
-        self._oracle.check(world, name, books, ended=True)
-        await merchant.ask_all_again()
-        self._oracle.check(world, name, books, ended=True)
-        self._oracle.retire(name)
+        await self._oracle.check(world, merchant, books, ended=True)
 
     def _database(self, process: Process) -> Database:
         return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]
@@ -153,17 +159,17 @@ class Simulator:
         """Let what is left of the history unwind."""
         for process in world.processes:
             process.end()
-        left = asyncio.all_tasks(self._loop)
+        left = asyncio.all_tasks(self._loop) - self._connections.tasks
         for task in left:
             task.cancel()
         if left:
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self._loop.selector.in_flight.clear()
 
     def close(self) -> None:
         """Close every connection."""
         self._loop.run_until_complete(self._connections.close())
-        self._oracle.close()
+        self._loop.run_until_complete(self._oracle.close())
+        self._monitor.close()
 
 
 def _attempts(book: Book, process: Process) -> TimedProvider:

@@ -21,13 +21,15 @@ class _Selector(selectors.DefaultSelector):
         self.on_quiet: Callable[[], None] = _nothing
         self.on_slow: Callable[[], None] = _nothing
         self.in_flight: set[int] = set()
+        # Who is known to wait for a lock, and for whom; true until a transaction ends.
+        self.waiting: dict[int, set[int]] = {}
         self.shaken = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
             return self._look(0)
         if self.in_flight:
-            events = self._look(_PATIENCE_SECONDS)
+            events = self._look(0 if self.in_flight <= self.waiting.keys() else _PATIENCE_SECONDS)
             if not events:
                 self.on_slow()
             return events
@@ -68,6 +70,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def advance(self, until: float) -> None:
         """Move the time, never back."""
         self._virtual = max(self._virtual, until)
+
+    def begin_anew(self) -> None:
+        """Set the time back to zero and forget every timer: no history knows of the one before."""
+        for handle in getattr(self, "_scheduled"):  # noqa: B009 - as above
+            handle.cancel()
+        self._virtual = 0.0
 
 
 def _nothing() -> None:
