@@ -581,6 +581,27 @@ async def test_a_refusal_says_nothing_about_what_a_dead_process_sent(bench: Benc
     assert (again.replayed, again.answer.status) == (True, 201)
 
 
+async def test_who_was_taken_for_dead_does_not_end_what_another_sends(bench: Bench) -> None:
+    """It slept past its time and comes back refused, while a retry's call is on its way: that one is done."""
+    order, command = Order("order", Money(700, Currency.EUR), "tok_411111_00ff"), bench.command("key")
+
+    async def sleep_and_be_refused(_call: Call) -> Answer:
+        for provider in bench.providers.values():
+            provider.answer = None
+        bench.clock.at += timedelta(seconds=6)
+        assert (await bench.payments.authorize(command, order)).answer.status == 202
+        raise ProviderRefused("the time to call the provider was over before it was called")
+
+    bench.meet(Fate.SILENT_AFTER)
+    for provider in bench.providers.values():
+        provider.answer = sleep_and_be_refused
+    assert (await bench.payments.authorize(command, order)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    again = await bench.payments.authorize(command, order)
+    assert (again.replayed, again.answer.status) == (True, 201)
+
+
 async def dies_and_goes_on(bench: Bench, fuse: int) -> bool:
     """Let a process die at a statement, if there are so many; retry five times at once."""
     order = Order(f"order-{fuse}", Money(700, Currency.KWD), "tok_411111_00ff")

@@ -1,7 +1,7 @@
 """What merchants ask for: claim and intend, call, settle; no transaction is open while calling."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -267,15 +267,22 @@ class Payments:
                 # Whatever the provider said, it is not on record: that is what indeterminate means.
                 handle.finish("indeterminate", subject.provider)
                 return Reply(StoredAnswer(ACCEPTED, subject_body(subject, [operation])))
-            handle.finish(settlement.operation.status, subject.provider)
+            # Whoever is at it now finds out how it ends.
+            outcome = settlement.operation.status
+            handle.finish(
+                "indeterminate" if outcome is OperationStatus.STARTED else outcome, subject.provider
+            )
             return Reply(settlement.answer)
 
     async def _call(self, intent: Intent) -> Finding:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            # What a dead process sent may have been done, and this refusal proves nothing about that.
-            return NOT_KNOWN if intent.resumed else NOT_DONE
+            # What a dead process sent may have been done, and this refusal proves nothing about that. Nor
+            # does it when we were taken for dead meanwhile, and somebody else is sending it.
+            if intent.resumed:
+                return NOT_KNOWN
+            return replace(NOT_DONE, turn=intent.operation.query_attempts)
         except ProviderSilent:
             return NOT_KNOWN
         if answer.verdict is Verdict.UNKNOWN_KEY:
