@@ -9,6 +9,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from refpay.db.errors import CommitOutcomeUnknown
+from refpay.identity import nonces_repository, signing
 from refpay.ids import mint_id
 from refpay.ledger import entries
 from refpay.ledger import repository as ledger_repository
@@ -313,6 +314,53 @@ def asks_about_another_key() -> list[Swap]:
         return await find_out(self, replace(operation, provider_key=operation.id))
 
     return [(Resolver, "_find_out", confused)]
+
+
+@bug
+def resumed_refusal_is_final() -> list[Swap]:
+    """Whoever goes on with what a dead process sent takes a refusal for the end of it."""
+    call = Payments._call
+
+    async def hasty(self: Payments, intent: intents.Intent) -> Any:
+        return await call(self, replace(intent, resumed=False))
+
+    return [(Payments, "_call", hasty)]
+
+
+@bug
+def taken_for_dead_ends_it() -> list[Swap]:
+    """A process that slept past its time ends what somebody else sends meanwhile."""
+    call = Payments._call
+
+    async def for_good(self: Payments, intent: intents.Intent) -> Any:
+        return replace(await call(self, intent), turn=None)
+
+    return [(Payments, "_call", for_good)]
+
+
+@bug
+def unfinished_key_is_reaped() -> list[Swap]:
+    """A key goes by its age alone, whether it was answered or not."""
+    reap = claims_repository._REAP.replace("AND response_status IS NOT NULL", "").replace(
+        "response_body = NULL", "response_body = NULL, response_status = coalesce(response_status, 410)"
+    )
+    return [(claims_repository, "_REAP", reap)]
+
+
+@bug
+def stale_timestamp_is_accepted() -> list[Swap]:
+    """A signed request counts however old it is."""
+    return [(signing, "WINDOW_SECONDS", 10**6)]
+
+
+@bug
+def nonce_is_not_kept() -> list[Swap]:
+    """A signed request counts as often as it is sent."""
+
+    async def insert(*_arguments: Any) -> bool:
+        return True
+
+    return [(nonces_repository, "insert", insert)]
 
 
 @bug

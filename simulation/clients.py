@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -14,11 +15,14 @@ from refpay.identity.principals import Principal
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 from refpay.payments.answers import refusal_answer
 from refpay.payments.claims import Command, StoredAnswer, fingerprint
+from refpay.payments.errors import KeyExpired
 from refpay.payments.model import Order
 from refpay.payments.service import Payments
 from simulation.world import Process, Unreachable, World
 
 _ATTEMPTS_MOST: Final = 60
+# For how long an answer is told again: less than a clock may jump, more than any history lasts without.
+RETENTION: Final = timedelta(minutes=30)
 # A client that is gone leaves what it began to the worker.
 _GIVES_UP: Final = 0.25
 # Small, beyond what a float holds exactly, and the edges.
@@ -38,6 +42,7 @@ class Merchant:
     name: str
     told: dict[str, StoredAnswer] = field(default_factory=dict)
     asked: dict[str, Send] = field(default_factory=dict)
+    _first_asked: dict[str, datetime] = field(default_factory=dict)
     # Which request was carried out under a key.
     _done: dict[str, str] = field(default_factory=dict)
     _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -110,6 +115,7 @@ class Merchant:
     async def ask(self, key: str, send: Send) -> StoredAnswer | None:
         """Ask until there is an answer for good, or be gone; the same key always gets the same answer."""
         self.asked[key] = send
+        self._first_asked.setdefault(key, self.world.now())
         # Drawn here, once: the calls that a death ends together end in whatever order.
         number = self.world.number()
         draw = Random(f"{self.world.seed} {number}")  # noqa: S311 - a schedule, not a secret
@@ -131,6 +137,11 @@ class Merchant:
             reply = await self.api.call(lambda: send(self.payments(), command))
         except Unreachable:
             return None
+        except KeyExpired as refusal:
+            if self.world.now() - self._first_asked[key] < RETENTION:
+                self.world.fail(f"the answer of {key} was forgotten before its time")
+            # It was told once and is kept here, or nobody is left who wants to hear it.
+            return self.told.get(key) or refusal_answer(refusal, key)
         except RefpayError as refusal:
             if refusal.status == 500:
                 self.world.fail(f"{key}: {refusal.code}: {refusal.detail}")

@@ -1,11 +1,16 @@
 """An event loop whose time stands still until it is moved, and that says when nothing is left to do."""
 
 import asyncio
+import heapq
+import itertools
 import selectors
 import time
 from collections.abc import Callable
+from contextvars import Context
 from random import SystemRandom
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple, Unpack
+
+Ts = TypeVarTuple("Ts")
 
 # How long PostgreSQL may think about a statement before anybody asks whether it waits for a lock.
 _PATIENCE_SECONDS: Final = 0.002
@@ -50,17 +55,42 @@ class _Selector(selectors.DefaultSelector):
         return events
 
 
+class _Timer(asyncio.TimerHandle):
+    """Fires in the order of its making among those of one time, whatever other timers there were."""
+
+    __slots__ = ("number",)
+    number: int
+
+    def __lt__(self, other: Any) -> bool:
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Timers fire when `advance` has moved the time to them, in no time at all."""
 
     def __init__(self) -> None:
         self._virtual = 0.0
+        self._timers = itertools.count()
         self.selector = _Selector()
         super().__init__(self.selector)
 
     def time(self) -> float:
         """Return the virtual seconds."""
         return self._virtual
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back at a virtual time."""
+        timer = _Timer(when, callback, args, self, context)
+        timer.number = next(self._timers)
+        heapq.heappush(getattr(self, "_scheduled"), timer)  # noqa: B009 - as asyncio's own does
+        setattr(timer, "_scheduled", True)  # noqa: B010
+        return timer
 
     def next_timer(self) -> float | None:
         """Return when the next timer fires that nobody cancelled."""

@@ -40,8 +40,11 @@ _UNRESOLVED: Final = """
     SELECT EXISTS (SELECT FROM payments.payment JOIN payments.operation ON operation.payment_id = payment.id
                    WHERE merchant = $1 AND operation.status IN ('started', 'indeterminate'))
 """
-# Let no later history's worker take what is still held for old enough to expire.
-_RETIRE: Final = "UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1"
+# Let no later history's worker take what is still held for old enough to expire, nor its keys.
+_RETIRE: Final = """
+    WITH kept AS (UPDATE payments.idempotency_key SET claimed_at = 'infinity' WHERE principal = $1)
+    UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1
+"""
 _GONE_SECONDS: Final = 10
 Row: TypeAlias = Any  # asyncpg.Record, a mapping by name
 _FINAL: Final = ("succeeded", "declined", "failed")

@@ -59,11 +59,11 @@ class Connections:
         It rolls back. A backend that is in the middle of no statement may as well serve somebody else then.
         """
         backend: int = connection.get_server_pid()
-        self._loop.selector.waiting.clear()
         if backend in self._loop.selector.in_flight:
             self._loop.selector.in_flight.discard(backend)
             connection.terminate()
             monitor.wait_gone({backend})
+            self._loop.selector.waiting.clear()
         else:
             task = self._loop.create_task(self._roll_back(connection, backend))
             self.tasks.add(task)
@@ -73,6 +73,7 @@ class Connections:
     async def _roll_back(self, connection: "asyncpg.Connection[asyncpg.Record]", backend: int) -> None:
         with self._in_flight(backend):
             await connection.execute("ROLLBACK")
+            self._loop.selector.waiting.clear()
         self._free.append(connection)
 
     @contextmanager
@@ -210,6 +211,11 @@ class SimulatedConnection:
         self._abandon()
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
+    async def end(self, how: str) -> None:
+        """End the transaction; from then on nobody is known to wait for it."""
+        await self._real.execute(how)
+        self._world.loop.selector.waiting.clear()
+
     def clean(self) -> None:
         """Note that no transaction is open."""
         self._clean = True
@@ -252,8 +258,7 @@ class SimulatedTransaction:
         connection, world = self._connection, self._connection.world
 
         async def arrive() -> None:
-            world.loop.selector.waiting.clear()
-            await connection._real.execute("COMMIT")
+            await connection.end("COMMIT")
             if connection.wrote:
                 await world.committed()
 
@@ -267,11 +272,7 @@ class SimulatedTransaction:
         """Roll back."""
         connection = self._connection
 
-        async def arrive() -> None:
-            connection.world.loop.selector.waiting.clear()
-            await connection._real.execute("ROLLBACK")
-
-        await connection.step("ROLLBACK", arrive)
+        await connection.step("ROLLBACK", lambda: connection.end("ROLLBACK"))
         connection.clean()
 
 

@@ -69,6 +69,7 @@ class Weather:
     stall: float = 0.0
     jump: float = 0.0
     provider: float = 0.0
+    webhooks: float = 0.0
     steps: int = 300
 
 
@@ -105,6 +106,7 @@ class World:
             stall=draw.choice((0.0, 0.005, 0.02)),
             jump=draw.choice((0.0, 0.0, 0.01)),
             provider=draw.choice((0.0, 0.2, 0.5, 0.8)),
+            webhooks=draw.choice((0.0, 0.0, 0.3)),
             steps=draw.choice((100, 300, 600)),
         )
         self._begun = self.loop.time()
