@@ -176,8 +176,10 @@ def float_amounts() -> list[Swap]:
     """Amounts go through a float on their way to the ledger."""
     post = ledger_repository.post
 
+    most = 2**63 - 1
+
     def through_float(line: Any) -> Any:
-        return replace(line, amount_minor=max(-(2**63), min(2**63 - 1, int(float(line.amount_minor)))))
+        return replace(line, amount_minor=max(-most, min(most, int(float(line.amount_minor)))))
 
     async def rounded(connection: Any, *posted: Any) -> None:
         await post(connection, *(replace(one, lines=tuple(map(through_float, one.lines))) for one in posted))
