@@ -1,12 +1,8 @@
 """Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Any
 
 from refpay.db.errors import CommitOutcomeUnknown
 from refpay.identity import nonces_repository, signing
@@ -22,49 +18,9 @@ from refpay.providers.errors import ProviderSilent
 from refpay.providers.port import Answer, CallKind, Verdict
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
+from simulation.planting import BUGS, Swap, bug
 
-Swap = tuple[Any, str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """One mistake: what it is, and how it is made."""
-
-    what: str
-    make: Callable[[], list[Swap]]
-
-    def planted(self) -> AbstractContextManager[None]:
-        """Make the mistake for as long as the block lasts."""
-        return _swapped(self.make())
-
-
-# What Python says of a patch that no longer fits the code; it breaks no promise of the service.
-_MISFIT: Final = re.compile(r": (?:Type|Attribute|Name|Key|Index|Import)Error: ")
-
-
-def is_misplanted(violation: str) -> bool:
-    """Return whether what was found is the bug's own mistake and not the one that it is to make."""
-    return _MISFIT.search(violation) is not None
-
-
-@contextmanager
-def _swapped(swaps: list[Swap]) -> Iterator[None]:
-    owner, name, value = swaps[0]
-    with patch.object(owner, name, value):
-        if swaps[1:]:
-            with _swapped(swaps[1:]):
-                yield
-        else:
-            yield
-
-
-BUGS: Final[dict[str, Bug]] = {}
-
-
-def bug(make: Callable[[], list[Swap]]) -> Callable[[], list[Swap]]:
-    """Register a bug under the name of its function; the docstring says what it is."""
-    BUGS[make.__name__.replace("_", "-")] = Bug((make.__doc__ or "").rstrip("."), make)
-    return make
+__all__ = ["BUGS"]
 
 
 async def _nothing(*_arguments: Any, **_options: Any) -> None:

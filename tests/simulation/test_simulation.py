@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from simulation.bugs import BUGS, is_misplanted
+from simulation.bugs import BUGS
+from simulation.planting import is_misplanted
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
 
