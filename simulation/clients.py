@@ -28,6 +28,7 @@ _GIVES_UP: Final = 0.25
 # Small, beyond what a float holds exactly, and the edges.
 _AMOUNTS: Final = (1, 2, 999, 10_00, 2**53 + 1, 2**62 + 3, MAXIMUM_MINOR)
 _ACCEPTED: Final = 202
+_FORGOTTEN: Final = StoredAnswer(410, b"")
 
 Send = Callable[[Payments, Command], Awaitable[Any]]
 
@@ -124,7 +125,8 @@ class Merchant:
             await self.world.turn(f"client: {key}", number=number)
             answer = await self._ask_once(key, send, key)
             if answer is not None:
-                self._keep(key, answer)
+                if answer != _FORGOTTEN:
+                    self._keep(key, answer)
                 return answer
             await asyncio.sleep(draw.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
         if attempts == _ATTEMPTS_MOST:
@@ -137,11 +139,11 @@ class Merchant:
             reply = await self.api.call(lambda: send(self.payments(), command))
         except Unreachable:
             return None
-        except KeyExpired as refusal:
+        except KeyExpired:
             if self.world.now() - self._first_asked[key] < RETENTION:
                 self.world.fail(f"the answer of {key} was forgotten before its time")
-            # It was told once and is kept here, or nobody is left who wants to hear it.
-            return self.told.get(key) or refusal_answer(refusal, key)
+            # Told to somebody once; that one may still be on its way to another who asked the same.
+            return _FORGOTTEN
         except RefpayError as refusal:
             if refusal.status == 500:
                 self.world.fail(f"{key}: {refusal.code}: {refusal.detail}")
