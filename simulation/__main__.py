@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import click
 
-from simulation.bugs import BUGS, is_misplanted
+from simulation.bugs import BUGS
+from simulation.planting import is_misplanted
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
 

@@ -1,14 +1,11 @@
 """Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Any
 
 from refpay.db.errors import CommitOutcomeUnknown
+from refpay.identity import nonces_repository, signing
 from refpay.ids import mint_id
 from refpay.ledger import entries
 from refpay.ledger import repository as ledger_repository
@@ -21,49 +18,9 @@ from refpay.providers.errors import ProviderSilent
 from refpay.providers.port import Answer, CallKind, Verdict
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
+from simulation.planting import BUGS, Swap, bug
 
-Swap = tuple[Any, str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """One mistake: what it is, and how it is made."""
-
-    what: str
-    make: Callable[[], list[Swap]]
-
-    def planted(self) -> AbstractContextManager[None]:
-        """Make the mistake for as long as the block lasts."""
-        return _swapped(self.make())
-
-
-# What Python says of a patch that no longer fits the code; it breaks no promise of the service.
-_MISFIT: Final = re.compile(r": (?:Type|Attribute|Name|Key|Index|Import)Error: ")
-
-
-def is_misplanted(violation: str) -> bool:
-    """Return whether what was found is the bug's own mistake and not the one that it is to make."""
-    return _MISFIT.search(violation) is not None
-
-
-@contextmanager
-def _swapped(swaps: list[Swap]) -> Iterator[None]:
-    owner, name, value = swaps[0]
-    with patch.object(owner, name, value):
-        if swaps[1:]:
-            with _swapped(swaps[1:]):
-                yield
-        else:
-            yield
-
-
-BUGS: Final[dict[str, Bug]] = {}
-
-
-def bug(make: Callable[[], list[Swap]]) -> Callable[[], list[Swap]]:
-    """Register a bug under the name of its function; the docstring says what it is."""
-    BUGS[make.__name__.replace("_", "-")] = Bug((make.__doc__ or "").rstrip("."), make)
-    return make
+__all__ = ["BUGS"]
 
 
 async def _nothing(*_arguments: Any, **_options: Any) -> None:
@@ -175,8 +132,10 @@ def float_amounts() -> list[Swap]:
     """Amounts go through a float on their way to the ledger."""
     post = ledger_repository.post
 
+    most = 2**63 - 1
+
     def through_float(line: Any) -> Any:
-        return replace(line, amount_minor=max(-(2**63), min(2**63 - 1, int(float(line.amount_minor)))))
+        return replace(line, amount_minor=max(-most, min(most, int(float(line.amount_minor)))))
 
     async def rounded(connection: Any, *posted: Any) -> None:
         await post(connection, *(replace(one, lines=tuple(map(through_float, one.lines))) for one in posted))
@@ -313,6 +272,53 @@ def asks_about_another_key() -> list[Swap]:
         return await find_out(self, replace(operation, provider_key=operation.id))
 
     return [(Resolver, "_find_out", confused)]
+
+
+@bug
+def resumed_refusal_is_final() -> list[Swap]:
+    """Whoever goes on with what a dead process sent takes a refusal for the end of it."""
+    call = Payments._call
+
+    async def hasty(self: Payments, intent: intents.Intent) -> Any:
+        return await call(self, replace(intent, resumed=False))
+
+    return [(Payments, "_call", hasty)]
+
+
+@bug
+def taken_for_dead_ends_it() -> list[Swap]:
+    """A process that slept past its time ends what somebody else sends meanwhile."""
+    call = Payments._call
+
+    async def for_good(self: Payments, intent: intents.Intent) -> Any:
+        return replace(await call(self, intent), turn=None)
+
+    return [(Payments, "_call", for_good)]
+
+
+@bug
+def unfinished_key_is_reaped() -> list[Swap]:
+    """A key goes by its age alone, whether it was answered or not."""
+    reap = claims_repository._REAP.replace("AND response_status IS NOT NULL", "").replace(
+        "response_body = NULL", "response_body = NULL, response_status = coalesce(response_status, 410)"
+    )
+    return [(claims_repository, "_REAP", reap)]
+
+
+@bug
+def stale_timestamp_is_accepted() -> list[Swap]:
+    """A signed request counts however old it is."""
+    return [(signing, "WINDOW_SECONDS", 10**6)]
+
+
+@bug
+def nonce_is_not_kept() -> list[Swap]:
+    """A signed request counts as often as it is sent."""
+
+    async def insert(*_arguments: Any) -> bool:
+        return True
+
+    return [(nonces_repository, "insert", insert)]
 
 
 @bug

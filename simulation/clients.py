@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -14,16 +15,20 @@ from refpay.identity.principals import Principal
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 from refpay.payments.answers import refusal_answer
 from refpay.payments.claims import Command, StoredAnswer, fingerprint
+from refpay.payments.errors import KeyExpired
 from refpay.payments.model import Order
 from refpay.payments.service import Payments
 from simulation.world import Process, Unreachable, World
 
 _ATTEMPTS_MOST: Final = 60
+# For how long an answer is told again: less than a clock may jump, more than any history lasts without.
+RETENTION: Final = timedelta(minutes=30)
 # A client that is gone leaves what it began to the worker.
 _GIVES_UP: Final = 0.25
 # Small, beyond what a float holds exactly, and the edges.
 _AMOUNTS: Final = (1, 2, 999, 10_00, 2**53 + 1, 2**62 + 3, MAXIMUM_MINOR)
 _ACCEPTED: Final = 202
+_FORGOTTEN: Final = StoredAnswer(410, b"")
 
 Send = Callable[[Payments, Command], Awaitable[Any]]
 
@@ -38,6 +43,7 @@ class Merchant:
     name: str
     told: dict[str, StoredAnswer] = field(default_factory=dict)
     asked: dict[str, Send] = field(default_factory=dict)
+    _first_asked: dict[str, datetime] = field(default_factory=dict)
     # Which request was carried out under a key.
     _done: dict[str, str] = field(default_factory=dict)
     _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -110,6 +116,7 @@ class Merchant:
     async def ask(self, key: str, send: Send) -> StoredAnswer | None:
         """Ask until there is an answer for good, or be gone; the same key always gets the same answer."""
         self.asked[key] = send
+        self._first_asked.setdefault(key, self.world.now())
         # Drawn here, once: the calls that a death ends together end in whatever order.
         number = self.world.number()
         draw = Random(f"{self.world.seed} {number}")  # noqa: S311 - a schedule, not a secret
@@ -118,7 +125,8 @@ class Merchant:
             await self.world.turn(f"client: {key}", number=number)
             answer = await self._ask_once(key, send, key)
             if answer is not None:
-                self._keep(key, answer)
+                if answer != _FORGOTTEN:
+                    self._keep(key, answer)
                 return answer
             await asyncio.sleep(draw.choice((0.05, 0.5, 3.0)) * (1 + attempt // 4))
         if attempts == _ATTEMPTS_MOST:
@@ -131,6 +139,11 @@ class Merchant:
             reply = await self.api.call(lambda: send(self.payments(), command))
         except Unreachable:
             return None
+        except KeyExpired:
+            if self.world.now() - self._first_asked[key] < RETENTION:
+                self.world.fail(f"the answer of {key} was forgotten before its time")
+            # Told to somebody once; that one may still be on its way to another who asked the same.
+            return _FORGOTTEN
         except RefpayError as refusal:
             if refusal.status == 500:
                 self.world.fail(f"{key}: {refusal.code}: {refusal.detail}")

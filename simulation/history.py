@@ -1,12 +1,14 @@
 """One history: boots the processes, lets the merchants shop in bad weather, heals, and compares the books."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import refpay
@@ -22,21 +24,23 @@ from refpay.payments.settler import Settler
 from refpay.payments.upkeep import Upkeep
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
-from simulation.clients import Merchant
+from simulation.clients import RETENTION, Merchant
 from simulation.loop import VirtualLoop
-from simulation.oracle import Oracle
+from simulation.oracle import Monitor, Oracle
 from simulation.pool import Connections, SimulatedPool
 from simulation.provider import Book, SimulatedProvider
+from simulation.webhooks import KEY_ID, SECRET, Door, Teller
 from simulation.world import Process, Violation, World
 
 _PROVIDERS: Final = ("north", "south")
 _DEADLINES: Final = dict.fromkeys(
-    _PROVIDERS, Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+    _PROVIDERS, Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=8))
 )
-_SETTLE_SECONDS: Final = 0.5
+_SETTLE_SECONDS: Final = 1.5
+_UPKEEP_SECONDS: Final = 4.0
+_CONNECTIONS: Final = 8
 # Less than a clock may jump, more than any history lasts without.
-_LIFETIME: Final = timedelta(minutes=30)
-_RETENTION: Final = timedelta(days=365)
+_LIFETIME: Final = RETENTION
 # Virtual: far more than the longest pause between two questions to a provider.
 _CONVERGE_SECONDS: Final = 120
 _LOOK_SECONDS: Final = 5
@@ -73,16 +77,20 @@ class Simulator:
     def __init__(self, loop: VirtualLoop, dsn: str, monitor_dsn: str) -> None:
         self._loop = loop
         self._connections = Connections(loop, dsn)
-        self._oracle = Oracle(monitor_dsn)
+        self._oracle, self._monitor = Oracle(loop, monitor_dsn), Monitor(monitor_dsn)
         catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
         costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
+        self._folder = TemporaryDirectory(prefix="simulation-")
+        self._keys = Path(self._folder.name) / "webhooks.json"
+        self._keys.write_text(json.dumps({"keys": {KEY_ID: SECRET.hex()}}))
         self._measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS), costs)
 
     def run(self, seed: int) -> Outcome:
         """Return how the history of a seed ends."""
         loop = self._loop
-        loop.run_until_complete(self._connections.fill(4))
-        world = World(seed, loop, self._oracle)
+        loop.run_until_complete(self._connections.settle(_CONNECTIONS))
+        loop.begin_anew()
+        world = World(seed, loop, self._monitor)
         vars(refpay.ids)["os"] = _Ids(seed)
         history = loop.create_task(self._live(world))
         with world.running(history.cancel):
@@ -107,6 +115,9 @@ class Simulator:
             payments = memory["payments"] = Payments(
                 self._database(process), providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
             )
+            memory["door"] = Door(
+                payments._database, payments.settler, measures=self._measures, clock=clock, keys=self._keys
+            )
             process.on_kill.append(partial(_end_batches, payments))
 
         def boot_worker(process: Process) -> None:
@@ -118,11 +129,15 @@ class Simulator:
             resolver = Resolver(
                 database, providers, settler=settler, clock=clock, pause_seconds=_SETTLE_SECONDS
             )
-            upkeep = Upkeep(database, clock, _LIFETIME, _RETENTION)
-            process.spawn(_repeat(world, resolver.run_once))
-            process.spawn(_repeat(world, upkeep.expire))
+            upkeep = Upkeep(database, clock, _LIFETIME, RETENTION)
+            process.spawn(_repeat(world, resolver.run_once, _SETTLE_SECONDS))
+            process.spawn(_repeat(world, upkeep.expire, _UPKEEP_SECONDS))
+            process.spawn(_repeat(world, upkeep.reap, _UPKEEP_SECONDS))
 
         api, worker = Process(world, "api", boot_api), Process(world, "worker", boot_worker)
+        teller = Teller(world, api, lambda: memory["door"])
+        for book in books:
+            book.on_act = teller.tell
         name = f"merchant-{world.seed}"
         merchant = Merchant(world, api, lambda: memory["payments"], name)
         world.on_commit.append(lambda: self._oracle.check(world, name, books))
@@ -131,15 +146,19 @@ class Simulator:
         worker.start()
         await asyncio.gather(*(merchant.shop() for _ in range(world.random.choice((1, 2, 2, 3)))))
         world.heal()
+        # Before anybody asks again: what was begun has its end although its client has gone.
+        await self._converge(world, name, books)
+        await merchant.ask_all_again()
+        # An old hold may have begun to expire meanwhile.
+        await self._converge(world, name, books)
+        await self._oracle.retire(name)
+
+    async def _converge(self, world: World, merchant: str, books: Sequence[Book]) -> None:
         for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
             await asyncio.sleep(_LOOK_SECONDS)
-            if not self._oracle.unresolved(name):
+            if not await self._oracle.is_unresolved(merchant):
                 break
-        # Before anybody asks again: what was begun has its end although its client has gone.
-        self._oracle.check(world, name, books, ended=True)
-        await merchant.ask_all_again()
-        self._oracle.check(world, name, books, ended=True)
-        self._oracle.retire(name)
+        await self._oracle.check(world, merchant, books, ended=True)
 
     def _database(self, process: Process) -> Database:
         return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]
@@ -153,17 +172,18 @@ class Simulator:
         """Let what is left of the history unwind."""
         for process in world.processes:
             process.end()
-        left = asyncio.all_tasks(self._loop)
+        left = asyncio.all_tasks(self._loop) - self._connections.tasks
         for task in left:
             task.cancel()
         if left:
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self._loop.selector.in_flight.clear()
 
     def close(self) -> None:
         """Close every connection."""
         self._loop.run_until_complete(self._connections.close())
-        self._oracle.close()
+        self._loop.run_until_complete(self._oracle.close())
+        self._monitor.close()
+        self._folder.cleanup()
 
 
 def _attempts(book: Book, process: Process) -> TimedProvider:
@@ -187,10 +207,10 @@ def _end_batches(payments: Payments) -> None:
             task.cancel()
 
 
-async def _repeat(world: World, once: Callable[[], Awaitable[object]]) -> None:
+async def _repeat(world: World, once: Callable[[], Awaitable[object]], seconds: float) -> None:
     while True:
         try:
             await once()
         except Exception as problem:  # noqa: BLE001 - the worker's loop outlives a round; the oracle sees what it left
             world.note(f"worker: a round failed: {type(problem).__name__}")
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(seconds)

@@ -33,6 +33,7 @@ def main() -> None:
             if outcome.violation:
                 # What it left behind would disturb the next ones.
                 os._exit(1)
+        simulator.close()
 
 
 if __name__ == "__main__":

@@ -3,53 +3,50 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+import asyncpg
 import psycopg
-from psycopg.rows import dict_row
 
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.providers.port import CallKind
+from simulation.loop import VirtualLoop
+from simulation.pool import SERVER_SETTINGS
 from simulation.provider import Book, Effect
 from simulation.world import World
 
-_OPERATIONS: Final = """
-    SELECT operation.id, operation.payment_id, operation.kind, operation.status, operation.amount_minor,
-           operation.provider_key, payment.provider, payment.currency, payment.merchant_reference,
-           claimed.key AS claim, claimed.response_status AS answered, posted.kind AS posted,
-           coalesce(posted.owed, 0) AS owed, coalesce(posted.held, 0) AS held,
-           (SELECT count(*) FROM audit.event WHERE subject_kind = 'operation'
-                AND subject_id = operation.id::text AND action = operation.kind || '.begun') AS begun,
-           (SELECT count(*) FROM audit.event WHERE subject_kind = 'operation'
-                AND subject_id = operation.id::text
-                AND action = ANY (ARRAY[operation.kind || '.succeeded', operation.kind || '.declined',
-                                        operation.kind || '.failed'])) AS ended,
+# All of a merchant's books in one look, and so of one instant: a row an operation.
+_BOOKS: Final = """
+    SELECT payment.id AS payment_id, payment.amount_minor AS allowed, captured_minor, capture_reserved_minor,
+           refunded_minor, refund_reserved_minor, released_minor, payment.merchant, payment.provider,
+           payment.currency, payment.merchant_reference, operation.id, operation.kind, operation.status,
+           operation.amount_minor, operation.provider_key, claimed.key AS claim,
+           claimed.response_status AS answered, entry.kind AS posted, entry.accounts, entry.currencies,
+           entry.amounts_minor AS amounts, audit.begun, audit.ended,
            (SELECT count(*) FROM outbox.event WHERE event.operation_id = operation.id) AS told
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
+    FROM payments.payment LEFT JOIN payments.operation ON operation.payment_id = payment.id
     LEFT JOIN payments.idempotency_key AS claimed ON claimed.operation_id = operation.id
-    LEFT JOIN LATERAL (
-        SELECT string_agg(DISTINCT line.kind, '+') AS kind,
-               sum(line.amount_minor) FILTER (WHERE line.account = 'merchant_payable:' || payment.merchant
-                   AND line.currency = payment.currency) AS owed,
-               sum(line.amount_minor) FILTER (WHERE line.account = 'hold_receivable:' || payment.provider
-                   AND line.currency = payment.currency) AS held
-        FROM ledger.posted JOIN ledger.line ON line.entry_id = posted.entry_id
-        WHERE posted.operation_id = operation.id AND line.operation_id = operation.id) AS posted ON true
-    WHERE payment.merchant = %(merchant)s
+    LEFT JOIN ledger.posted ON posted.operation_id = operation.id
+    LEFT JOIN ledger.entry ON entry.id = posted.entry_id AND entry.operation_id = operation.id
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE action = operation.kind || '.begun') AS begun,
+               count(*) FILTER (WHERE action IN (
+                   operation.kind || '.succeeded', operation.kind || '.declined', operation.kind || '.failed'
+               )) AS ended
+        FROM audit.event WHERE subject_kind = 'operation' AND subject_id = operation.id::text) AS audit
+    WHERE payment.merchant = $1 ORDER BY payment.id, operation.id
 """
-_PAYMENTS: Final = """
-    SELECT id, status, amount_minor, captured_minor, capture_reserved_minor, refunded_minor,
-           refund_reserved_minor, released_minor
-    FROM payments.payment WHERE merchant = %(merchant)s
+_UNRESOLVED: Final = """
+    SELECT EXISTS (SELECT FROM payments.payment JOIN payments.operation ON operation.payment_id = payment.id
+                   WHERE merchant = $1 AND operation.status IN ('started', 'indeterminate'))
 """
-_UNBALANCED: Final = """
-    SELECT line.entry_id AS id
-    FROM payments.payment JOIN payments.operation ON operation.payment_id = payment.id
-    JOIN ledger.posted ON posted.operation_id = operation.id
-    JOIN ledger.line ON line.entry_id = posted.entry_id WHERE payment.merchant = %(merchant)s
-    GROUP BY line.entry_id, line.currency HAVING sum(line.amount_minor) <> 0
+# Let no later history's worker take what is still held for old enough to expire, nor its keys.
+_RETIRE: Final = """
+    WITH kept AS (UPDATE payments.idempotency_key SET claimed_at = 'infinity' WHERE principal = $1)
+    UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1
 """
 _GONE_SECONDS: Final = 10
+Row: TypeAlias = Any  # asyncpg.Record, a mapping by name
 _FINAL: Final = ("succeeded", "declined", "failed")
 # What is posted for what is done.
 _POSTED: Final = {
@@ -61,11 +58,11 @@ _POSTED: Final = {
 }
 
 
-class Oracle:
-    """Compares the database with the providers' books for one history."""
+class Monitor:
+    """Looks at the server while the loop stands still."""
 
     def __init__(self, dsn: str) -> None:
-        self._connection = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+        self._connection = psycopg.connect(dsn, autocommit=True)
         self._connection.prepare_threshold = 1
 
     def close(self) -> None:
@@ -75,45 +72,62 @@ class Oracle:
     def blockers(self, backends: set[int]) -> dict[int, set[int]]:
         """Return which backends wait for a lock, and for whom."""
         # Not by pg_stat_activity: what has been granted its lock shows as waiting there until it wakes up.
-        query = "SELECT pid, pg_blocking_pids(pid) AS blockers FROM unnest(%s::int[]) AS pid"
-        found = self._rows(query, (list(backends),))
-        return {row["pid"]: set(row["blockers"]) for row in found if row["blockers"]}
+        query = "SELECT pid, pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
+        found = self._connection.execute(query, (list(backends),)).fetchall()
+        return {backend: set(blockers) for backend, blockers in found if blockers}
 
     def wait_gone(self, backends: set[int]) -> None:
         """Return once the backends are gone, and with them their transactions."""
-        query = "SELECT pid, pg_terminate_backend(pid, %s) AS gone FROM pg_stat_activity WHERE pid = ANY (%s)"
+        query = "SELECT pid, pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = ANY (%s)"
         until = time.monotonic() + _GONE_SECONDS
-        while left := [
-            row["pid"]
-            for row in self._rows(query, (_GONE_SECONDS * 1000, list(backends)))
-            # Also of one that ended by itself between being listed and being told to.
-            if not row["gone"]
-        ]:
+        values = (_GONE_SECONDS * 1000, list(backends))
+        # Also of one that ended by itself between being listed and being told to.
+        while left := [pid for pid, gone in self._connection.execute(query, values) if not gone]:
             if time.monotonic() > until:
                 raise RuntimeError(f"backends do not end: {left}")
 
-    def unresolved(self, merchant: str) -> bool:
+
+class Oracle:
+    """Compares the database with the providers' books for one history."""
+
+    def __init__(self, loop: VirtualLoop, dsn: str) -> None:
+        # As replica: what it tidies up between histories is no business of the tables' guards.
+        self._connection: asyncpg.Connection[asyncpg.Record] = loop.run_until_complete(
+            asyncpg.connect(
+                dsn,
+                max_cached_statement_lifetime=0,
+                server_settings={**SERVER_SETTINGS, "session_replication_role": "replica"},
+            )
+        )
+        self._loop, self._backend = loop, self._connection.get_server_pid()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def _fetch(self, query: str, merchant: str) -> "list[asyncpg.Record]":
+        # Nobody has a turn meanwhile.
+        self._loop.selector.in_flight.add(self._backend)
+        try:
+            return await self._connection.fetch(query, merchant)
+        finally:
+            self._loop.selector.in_flight.discard(self._backend)
+
+    async def is_unresolved(self, merchant: str) -> bool:
         """Return whether an operation has no end yet."""
-        return any(row["status"] not in _FINAL for row in self._rows(_OPERATIONS, {"merchant": merchant}))
+        return bool((await self._fetch(_UNRESOLVED, merchant))[0][0])
 
-    def retire(self, merchant: str) -> None:
-        """Let no later history's worker take what is still held for old enough to expire."""
-        with self._connection.transaction():
-            self._connection.execute("SET LOCAL session_replication_role = replica")
-            query = "UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = %s"
-            self._connection.execute(query, (merchant,))
+    async def retire(self, merchant: str) -> None:
+        """Let later histories know nothing of this one."""
+        await self._fetch(_RETIRE, merchant)
 
-    def _rows(self, query: str, values: Any) -> list[dict[str, Any]]:
-        return self._connection.execute(query, values).fetchall()
-
-    def check(self, world: World, merchant: str, books: Iterable[Book], *, ended: bool = False) -> None:
+    async def check(self, world: World, merchant: str, books: Iterable[Book], *, ended: bool = False) -> None:
         """Fail the history at the first promise that is broken."""
-        values = {"merchant": merchant}
-        operations = self._rows(_OPERATIONS, values)
-        books = list(books)
+        books, rows = list(books), await self._fetch(_BOOKS, merchant)
+        operations = [row for row in rows if row["id"] is not None]
         found = (
-            *_payments(self._rows(_PAYMENTS, values), operations),
-            *(f"entry is unbalanced: {row['id']}" for row in self._rows(_UNBALANCED, values)),
+            *_payments(rows),
+            *(text for row in operations for text in _entry(row)),
             *(text for row in operations for text in _operation(row, ended=ended)),
             *_against_books(operations, books, ended=ended),
         )
@@ -122,34 +136,52 @@ class Oracle:
             return
 
 
-def _payments(payments: list[dict[str, Any]], operations: list[dict[str, Any]]) -> Iterator[str]:
+def _lines(row: Row) -> Iterator[tuple[str, str, int]]:
+    if row["posted"] is not None:
+        yield from zip(row["accounts"], row["currencies"], row["amounts"], strict=True)
+
+
+def _entry(row: Row) -> Iterator[str]:
+    sums: Counter[str] = Counter()
+    for _, currency, amount_minor in _lines(row):
+        sums[currency] += amount_minor
+    if any(sums.values()):
+        yield f"entry of {row['kind']} {row['id']} is unbalanced"
+
+
+def _payments(rows: Iterable[Row]) -> Iterator[str]:
+    payments = {row["payment_id"]: row for row in rows}
     sums: Counter[tuple[Any, str]] = Counter()
-    for row in operations:
-        sums[row["payment_id"], "owed"] -= int(row["owed"])
-        sums[row["payment_id"], "held"] += int(row["held"])
+    for row in rows:
+        number = row["payment_id"]
+        for account, currency, amount_minor in _lines(row):
+            if currency == row["currency"]:
+                sums[number, account] += amount_minor
         if row["status"] == "succeeded":
-            sums[row["payment_id"], row["kind"]] += row["amount_minor"]
-        elif row["status"] not in _FINAL:
-            sums[row["payment_id"], f"open {row['kind']}"] += row["amount_minor"]
-    for row in payments:
-        number, captured, refunded = row["id"], row["captured_minor"], row["refunded_minor"]
+            sums[number, row["kind"]] += row["amount_minor"]
+        elif row["status"] not in _FINAL and row["id"] is not None:
+            sums[number, f"open {row['kind']}"] += row["amount_minor"]
+    for number, row in payments.items():
+        captured, refunded, released = row["captured_minor"], row["refunded_minor"], row["released_minor"]
         capturing, refunding = row["capture_reserved_minor"], row["refund_reserved_minor"]
-        released, held = row["released_minor"], sums[number, "authorize"] - captured - row["released_minor"]
+        owed, held = f"merchant_payable:{row['merchant']}", f"hold_receivable:{row['provider']}"
         broken = {
+            "operations are missing": row["id"] is None,
             "amounts are not its operations'": (captured, refunded)
             != (sums[number, "capture"], sums[number, "refund"]),
             "reserve is not what is under way": (capturing, refunding)
             != (sums[number, "open capture"], sums[number, "open refund"]),
             "release is not its operations'": released != sums[number, "void"] + sums[number, "expiry"],
-            "ledger is not what was captured and refunded": sums[number, "owed"] != captured - refunded,
-            "hold is not what is left of it": sums[number, "held"] != held,
+            "ledger is not what was captured and refunded": -sums[number, owed] != captured - refunded,
+            "hold is not what is left of it": sums[number, held]
+            != sums[number, "authorize"] - captured - released,
             "amounts exceed what was allowed": not 0 <= refunded + refunding <= captured
-            or captured + capturing + released > row["amount_minor"],
+            or captured + capturing + released > row["allowed"],
         }
         yield from (f"payment's {text}: {number}" for text, is_so in broken.items() if is_so)
 
 
-def _operation(row: dict[str, Any], *, ended: bool) -> Iterator[str]:
+def _operation(row: Row, *, ended: bool) -> Iterator[str]:
     name, final = f"{row['kind']} {row['id']}", row["status"] in _FINAL
     posted = _POSTED.get(row["kind"]) if row["status"] == "succeeded" else None
     if row["posted"] != posted:
@@ -166,7 +198,7 @@ def _operation(row: dict[str, Any], *, ended: bool) -> Iterator[str]:
         yield f"{name} has no end"
 
 
-def _against_books(operations: list[dict[str, Any]], books: Iterable[Book], *, ended: bool) -> Iterator[str]:
+def _against_books(operations: Iterable[Row], books: Iterable[Book], *, ended: bool) -> Iterator[str]:
     known = {(row["provider"], row["provider_key"]): row for row in operations}
     for book in books:
         per_order: dict[str, Counter[CallKind]] = defaultdict(Counter)
@@ -188,7 +220,7 @@ def _against_books(operations: list[dict[str, Any]], books: Iterable[Book], *, e
             yield f"{row['kind']} {row['id']} succeeded, and {provider} did nothing"
 
 
-def _effect(book: Book, effect: Effect, row: dict[str, Any] | None, *, ended: bool) -> Iterator[str]:
+def _effect(book: Book, effect: Effect, row: Row | None, *, ended: bool) -> Iterator[str]:
     if row is None:
         yield f"{book.name} did a {effect.kind} under a key that is no operation's"
         return

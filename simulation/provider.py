@@ -1,5 +1,6 @@
 """A provider with a book of its own, by key; the schedule decides what becomes of each call."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -10,7 +11,8 @@ from simulation.world import Process, World
 
 # A request may linger on its way, but less than what refpay waits before it believes "unknown key".
 LATE_SECONDS: Final = (0.05, 0.5, 0.9)
-_FATES: Final = ("refused", "declined", "lost", "unanswered", "late", "twice", "dies here")
+_FATES: Final = ("refused", "declined", "lost", "unanswered", "late", "twice", "dies here", "away")
+_AWAY_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Book:
     world: World
     done: dict[UUID, Effect] = field(default_factory=dict)
     declined: set[UUID] = field(default_factory=set)
+    away_until: float = 0.0
+    on_act: "Callable[[Book, Call], None]" = lambda _book, _call: None
     _on_their_way: list[Call] = field(default_factory=list)
 
     def act_late(self, call: Call, seconds: float) -> None:
@@ -61,6 +65,7 @@ class Book:
                 self.done[call.key] = Effect(
                     call.kind, money.amount_minor, money.currency.value, call.reference, call.parent
                 )
+            self.on_act(self, call)
         return self.tell(call.key)
 
     def tell(self, key: UUID) -> Answer:
@@ -97,6 +102,11 @@ class SimulatedProvider:
             raise
         self._process.check(self._life)
         fate = world.random.choice(_FATES) if world.chance(world.weather.provider) else "done"
+        if fate == "away":
+            book.away_until = world.loop.time() + _AWAY_SECONDS
+        if not world.healed and world.loop.time() < book.away_until:
+            # For everybody and for a while, so that a retry is refused too.
+            fate = "refused"
         if fate != "done":
             world.note(f"{who}: {fate}")
         if call.kind is CallKind.QUERY:

@@ -69,6 +69,7 @@ class Weather:
     stall: float = 0.0
     jump: float = 0.0
     provider: float = 0.0
+    webhooks: float = 0.0
     steps: int = 300
 
 
@@ -93,7 +94,7 @@ class World:
     _jumped: timedelta = timedelta()
     _stop: Callable[[], object] = lambda: None
     on_jump: list[Callable[[], None]] = field(default_factory=list)
-    on_commit: list[Callable[[], None]] = field(default_factory=list)
+    on_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a schedule, not a secret
@@ -105,6 +106,7 @@ class World:
             stall=draw.choice((0.0, 0.005, 0.02)),
             jump=draw.choice((0.0, 0.0, 0.01)),
             provider=draw.choice((0.0, 0.2, 0.5, 0.8)),
+            webhooks=draw.choice((0.0, 0.0, 0.3)),
             steps=draw.choice((100, 300, 600)),
         )
         self._begun = self.loop.time()
@@ -150,10 +152,10 @@ class World:
         for process in self.processes:
             process.start()
 
-    def committed(self) -> None:
+    async def committed(self) -> None:
         """Look at the books after a COMMIT."""
         for look in self.on_commit:
-            look()
+            await look()
 
     def note(self, text: str) -> None:
         """Write a line of the history."""
@@ -178,14 +180,14 @@ class World:
             selector.on_quiet = selector.on_slow = lambda: None
 
     def _step_if_all_wait(self) -> None:
-        in_flight = self.loop.selector.in_flight
-        blockers = self.monitor.blockers(in_flight)
-        self._slow += 1
+        selector = self.loop.selector
+        if not selector.in_flight <= selector.waiting.keys():
+            selector.waiting = self.monitor.blockers(selector.in_flight)
+            self._slow += 1
         if self._slow > _SLOW_MOST:
             self.fail("a statement neither ends nor waits for anybody who could go on")
-            return
-        if in_flight and blockers.keys() == in_flight:
-            self._step(set().union(*blockers.values()))
+        elif selector.in_flight <= selector.waiting.keys():
+            self._step(set().union(*(selector.waiting[backend] for backend in selector.in_flight)))
 
     def _step(self, blockers: set[int] | None = None) -> None:
         """Draw what comes next; with `blockers`, everything that was begun waits for them.
@@ -245,7 +247,6 @@ class Process:
         self.alive = self._ended = False
         self.stalled = False
         self.life = 0
-        self.backends: set[int] = set()
         self.on_kill: list[Callable[[], None]] = []
         self._boot = boot
         # In the order of their beginning; a set's order would differ from run to run.
@@ -266,15 +267,12 @@ class Process:
         self.world.note(f"{self.name} is KILLED")
         self.alive = False
         self.life += 1
-        backends, self.backends = self.backends, set()
         for abort in self.on_kill:
             abort()
         self.on_kill.clear()
         tasks, self._tasks = self._tasks, {}
         for task in tasks:
             task.cancel()
-        self.world.loop.selector.in_flight -= backends
-        self.world.monitor.wait_gone(backends)
         if comes_back:
             self.world.loop.call_later(self.world.random.choice((0.1, 2.0, 9.0)), self.start)
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from refpay.db.pool import Database
+from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
@@ -25,7 +25,7 @@ from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
 from refpay.payments.intents import Deadlines
-from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.model import Operation, Order, PayoutOrder
 from refpay.payments.repository import OPERATIONS_MAXIMUM
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
@@ -843,6 +843,31 @@ async def test_a_refusal_says_nothing_about_what_a_dead_process_sent(bench: Benc
     await bench.work()
     again = await bench.payments.authorize(command, order)
     assert (again.replayed, again.answer.status) == (True, 201)
+
+
+@pytest.mark.parametrize("days", [0, 400])
+async def test_an_end_between_two_statements_of_a_retry_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Settled after its claim was read it is replayed; if its answer was dropped as well, that is said."""
+    order, command = Order("order", Money(700, Currency.EUR), "tok_411111_00ff"), bench.command("key")
+    read = repository.read_operation
+
+    async def read_late(connection: Connection, operation_id: UUID) -> Operation | None:
+        await bench.work()
+        bench.clock.at += timedelta(days=days)
+        await bench.upkeep.reap()
+        return await read(connection, operation_id)
+
+    bench.meet(Fate.SILENT_AFTER)
+    assert (await bench.payments.authorize(command, order)).answer.status == 202
+    monkeypatch.setattr(repository, "read_operation", read_late)
+    if days:
+        with pytest.raises(KeyExpired):
+            await bench.payments.authorize(command, order)
+    else:
+        reply = await bench.payments.authorize(command, order)
+        assert (reply.replayed, reply.answer.status) == (True, 201)
 
 
 async def dies_and_goes_on(bench: Bench, fuse: int) -> bool:

@@ -240,11 +240,14 @@ class Payments:
         if not operation:
             raise InvariantViolation("an idempotency key stands for nothing")
         if operation.status.final:
-            # Settled between reading its claim and reading the operation.
-            answer = await claims_repository.read_answer(connection, operation.id)
-            if answer is None:
+            # Settled between reading its claim and reading the operation; if it was reaped too, this says so.
+            settled = await claims_repository.claim(
+                connection, planner.command, operation_id=operation.id, now=planner.now
+            )
+            replay = None if settled is None else settled.replay_to(planner.command)
+            if replay is None:
                 raise InvariantViolation(f"a final operation has no stored answer: {operation.id}")
-            return Reply(answer, replayed=True)
+            return replay
         if operation.status is OperationStatus.STARTED:
             held = planner.now < operation.lease_until
             intent = None if held else await planner.resume(operation, wish.card_token)
