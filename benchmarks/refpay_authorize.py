@@ -8,7 +8,6 @@ the many processes of pgbench get more of it than one of ours, and only "by CPU 
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import statistics
@@ -24,20 +23,15 @@ from typing import Any, Self
 import measuring
 from moneypath.stack import binaries, postgres
 from moneypath.stack.ports import PortBook
-from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
+from moneypath.workflows.credentials import mint
 from refpay.db.upgrade import upgrade_schema
 from refpay.settings import DatabaseSettings
 from refpay_authorize_pgbench import SCRIPTS, Pgbench
 
 HERE = Path(__file__).parent
-ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
-SECRETS = (
-    *(f"{role}_password" for role in ROLES),
-    *("superuser_password", "north_api_key", "south_api_key", "north_control_token", "south_control_token"),
-    *("nats_password", "token"),
-)
+PROVIDERS = ("north", "south")
 GOALS = {"rate": 0.5, "p99_ms": 25.0, "replays": 2.0}
 
 
@@ -108,7 +102,7 @@ class Bench:
 
     def __init__(self, supervisor: Supervisor, ports: PortBook, folder: Path) -> None:
         self._supervisor, self._ports, self._folder = supervisor, ports, folder
-        self.secrets = mint(folder / "secrets", SECRETS)
+        self._credentials = mint(folder / "secrets", providers=PROVIDERS, roles=())
         self.pids: dict[str, int] = {}
         self._database: postgres.Postgres | None = None
 
@@ -126,18 +120,15 @@ class Bench:
         prepared = await postgres.prepare(
             self._folder / "postgres",
             self._ports.reserve("postgres"),
-            superuser_password=self.secrets["superuser_password"],
-            roles={role: self.secrets[f"{role}_password"] for role in ROLES},
+            superuser_password=self._credentials.superuser,
+            roles=self._credentials.database,
         )
         await self._start(prepared.spec)
         owner = DatabaseSettings(
-            prepared.url("refpay_owner"), "refpay_owner", self.secrets["refpay_owner_password"]
+            prepared.url("refpay_owner"), "refpay_owner", self._credentials.database["refpay_owner"]
         )
         await upgrade_schema(owner)
         self._database = prepared
-        digest = hashlib.sha256(self.secrets["token"].encode()).hexdigest()
-        shop = {"name": "shop", "token_sha256": digest, "scopes": ["payments:authorize"]}
-        (self._folder / "secrets/tokens.json").write_text(json.dumps({"principals": [shop]}))
 
     async def _start(self, spec: ServerSpec) -> None:
         await self._supervisor.start(spec)
@@ -146,17 +137,13 @@ class Bench:
     async def start_acquirers(self) -> dict[str, str]:
         """Run both acquirers as they are; return their addresses."""
         urls = {}
-        for name in ("north", "south"):
+        for name in PROVIDERS:
             port = self._ports.reserve(name)
             urls[name] = f"http://127.0.0.1:{port}"
             command = (
                 *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
-                *(
-                    "--book",
-                    str(self._folder / f"{name}.db"),
-                    "--secrets-folder",
-                    str(self._folder / "secrets"),
-                ),
+                *("--book", str(self._folder / f"{name}.db")),
+                *("--secrets-folder", str(self._credentials.acquirer(name))),
                 *("--decline-rate", "0", "--latency-ms", "0"),
             )
             await self._start(
@@ -176,13 +163,13 @@ class Bench:
             **python_path(),
             "REFPAY_LISTEN_PORT": str(port),
             "REFPAY_DATABASE_URL": self._database.url("refpay_app"),
-            "REFPAY_SECRETS_FOLDER": str(self._folder / "secrets"),
+            "REFPAY_SECRETS_FOLDER": str(self._credentials.refpay),
+            # Counted, and never reached.
+            "REFPAY_RATE_PRINCIPAL_PER_SECOND": "1000000",
+            "REFPAY_RATE_WHOLE_PER_SECOND": "1000000",
             "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
             "REFPAY_NATS_URL": "nats://127.0.0.1:1",
-            **{
-                f"REFPAY_{each.upper()}_URL": acquirers.get(each, "http://127.0.0.1:1")
-                for each in ("north", "south")
-            },
+            **{f"REFPAY_{each.upper()}_URL": acquirers.get(each, "http://127.0.0.1:1") for each in PROVIDERS},
         }
         ready = http_ready(f"http://127.0.0.1:{port}/readyz")
         await self._start(
@@ -191,8 +178,9 @@ class Bench:
         return port
 
     def client(self, stack: ExitStack, run: str, port: int) -> Child:
-        """Return a client of an API process, or of whatever listens there."""
-        return Child(stack, f"--port={port}", f"--token={self.secrets['token']}", f"--run={run}")
+        """Return a client of an API process."""
+        file = self._credentials.clients / "checkout_client"
+        return Child(stack, f"--port={port}", f"--client-file={file}", f"--run={run}")
 
     def pgbench(self, name: str, script: str, start: int) -> Pgbench:
         """Return pgbench with a script, on the same database and as the same role."""
@@ -200,7 +188,7 @@ class Bench:
         return Pgbench(
             binaries.find("postgres").path,
             self._database.url("refpay_app"),
-            self.secrets["refpay_app_password"],
+            self._credentials.database["refpay_app"],
             script,
             self._folder / f"{name}.sql",
             start=start,
@@ -222,7 +210,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, list[dict[str, Any]]
             outside = await bench.start_api("outside", ("-m", "refpay.app"), urls)
             trivial = Child(stack, "--trivial")
             clients = {
-                "client alone": bench.client(stack, "t", int(trivial.read())),
+                "client alone": Child(stack, f"--port={int(trivial.read())}"),
                 "in process": bench.client(stack, "i", inside),
                 "over HTTP": bench.client(stack, "o", outside),
             }

@@ -10,17 +10,20 @@ import asyncio
 import json
 import sys
 from collections import deque
+from pathlib import Path
 from random import Random
 from time import perf_counter
 from typing import Any
 
 import uvloop
 
+from moneypath.stack.tokens import TokenSource
+
 CONNECTIONS = 32
 REMEMBERED = 4096
 RANGES = [str(number) for number in range(411111, 411151)]
 HEAD = (
-    "POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    "POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
     "Content-Type: application/json\r\nIdempotency-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
 )
 ORDER = (
@@ -33,11 +36,12 @@ TRIVIAL = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}"
 class Requests:
     """Makes requests, and remembers the last ones so that they can be sent again."""
 
-    def __init__(self, token: str, run: str) -> None:
-        self._token, self._run = token, run
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self.authorization = ""
         self._random = Random(1)  # noqa: S311 - orders, not secrets
         self._serial = 0
-        self.sent: deque[bytes] = deque(maxlen=REMEMBERED)
+        self.sent: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
 
     def new(self) -> bytes:
         """Return a request that nobody made before."""
@@ -46,15 +50,18 @@ class Requests:
         key = f"{self._run}-{self._serial}"
         amount, card = draw.randrange(100, 50_000), draw.getrandbits(64)
         body = ORDER.format(key=key, amount=amount, range=draw.choice(RANGES), card=card)
-        made = (HEAD.format(token=self._token, key=key, length=len(body)) + body).encode()
-        self.sent.append(made)
-        return made
+        self.sent.append((key, body))
+        return self._make(key, body)
 
     def again(self) -> bytes:
         """Return the oldest request that is remembered, and remember it as the newest."""
-        made = self.sent.popleft()
-        self.sent.append(made)
-        return made
+        key, body = self.sent.popleft()
+        self.sent.append((key, body))
+        return self._make(key, body)
+
+    def _make(self, key: str, body: str) -> bytes:
+        head = HEAD.format(authorization=self.authorization, key=key, length=len(body))
+        return (head + body).encode()
 
 
 class Connection(asyncio.Protocol):
@@ -97,8 +104,8 @@ class Tally:
     """What one round sends, and what came of it."""
 
     def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._make = requests.new
+        self.requests = requests
+        self._next = requests.new
         self._until = 0.0
         self._open = 0
         self._over = asyncio.Event()
@@ -114,7 +121,7 @@ class Tally:
             if self._open == 0:
                 self._over.set()
             return None
-        return self._make()
+        return self._next()
 
     def note(self, status: bytes, replayed: bool, seconds: float) -> None:
         """Note an answer."""
@@ -125,7 +132,7 @@ class Tally:
 
     async def round(self, kind: str, seconds: float, connections: list[Connection]) -> dict[str, object]:
         """Run one round on all connections."""
-        self._make = self._requests.new if kind == "new" else self._requests.again
+        self._next = self.requests.new if kind == "new" else self.requests.again
         self._statuses, self._replayed, self._seconds = {}, 0, []
         self._open = len(connections)
         self._over.clear()
@@ -148,16 +155,19 @@ class Tally:
         }
 
 
-async def send(port: int, token: str, run: str) -> None:
-    """Do what each line says."""
+async def send(port: int, client_file: Path | None, run: str) -> None:
+    """Do what each line says; a client's tokens are renewed between rounds."""
     loop = asyncio.get_running_loop()
-    tally = Tally(Requests(token, run))
+    tally = Tally(Requests(run))
+    tokens = client_file and TokenSource(f"http://127.0.0.1:{port}", client_file, "payments:authorize")
     connections = [
         (await loop.create_connection(lambda: Connection(tally), "127.0.0.1", port))[1]
         for _ in range(CONNECTIONS)
     ]
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         kind, seconds = line.split()
+        if tokens:
+            tally.requests.authorization = await tokens.header_soon()
         told = await tally.round(kind, float(seconds), connections)
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
@@ -186,11 +196,11 @@ def main() -> None:
     """Be the client, or the trivial server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int)
-    parser.add_argument("--token", default="")
+    parser.add_argument("--client-file", type=Path)
     parser.add_argument("--run", default="run")
     parser.add_argument("--trivial", action="store_true")
     given = parser.parse_args()
-    uvloop.run(answer_trivially() if given.trivial else send(given.port, given.token, given.run))
+    uvloop.run(answer_trivially() if given.trivial else send(given.port, given.client_file, given.run))
 
 
 if __name__ == "__main__":
