@@ -112,11 +112,12 @@ class Simulator:
 
         def boot_api(process: Process) -> None:
             providers = {book.name: self._resilient(book, process, clock) for book in books}
+            database = self._database(process)
             payments = memory["payments"] = Payments(
-                self._database(process), providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
+                database, providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
             )
             memory["door"] = Door(
-                payments._database, payments.settler, measures=self._measures, clock=clock, keys=self._keys
+                database, payments.settler, measures=self._measures, clock=clock, keys=self._keys
             )
             process.on_kill.append(partial(_end_batches, payments))
 
