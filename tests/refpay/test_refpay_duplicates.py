@@ -294,8 +294,12 @@ async def test_an_approval_of_what_has_changed_is_not_used(shop: Shop) -> None:
     await shop.charge_twice("north")
     assert (await shop.pull("north", key="one")).status == 202
     assert await shop.approve("north") == EXTRAS
-    close = """UPDATE reconciliation.break SET closed_at = now()
-               WHERE id = (SELECT id FROM reconciliation.break WHERE closed_at IS NULL ORDER BY id LIMIT 1)"""
+    close = """DO $$ BEGIN
+        LOCK TABLE reconciliation.break;  -- and from now on the worker opens none
+        REVOKE INSERT ON reconciliation.break FROM refpay_app;
+        UPDATE reconciliation.break SET closed_at = now()
+        WHERE id = (SELECT id FROM reconciliation.break WHERE closed_at IS NULL ORDER BY id LIMIT 1);
+    END $$"""
     await shop.book.rows(close, role="refpay_owner")
     asked = await shop.pull("north", key="one")
     assert asked.status == 202

@@ -13,14 +13,9 @@ from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.integrations import celery
 
 folder = Path(sys.argv[1])
-app = Celery("pool", broker="filesystem://", backend="cache+memory://")
+app = Celery("pool", broker="memory://", backend="cache+memory://")
 app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(folder / "messages"),
-        "data_folder_out": str(folder / "messages"),
-        "control_folder": str(folder / "control"),
-        "polling_interval": 0.05,
-    },
+    broker_transport_options={"polling_interval": 0.05},
     task_default_queue="payments",
     worker_hijack_root_logger=False,
     worker_lost_wait=0.1,
@@ -53,8 +48,6 @@ def tell(sender: object, **_: object) -> None:
 
 def main() -> None:
     """Publish both and work them off."""
-    (folder / "messages").mkdir()
-    (folder / "control").mkdir()
     app.task(name="die")(die)
     app.task(name="hang", time_limit=1)(hang)
     # After ours, so that what it writes has been counted.

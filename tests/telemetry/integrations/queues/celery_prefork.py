@@ -15,14 +15,9 @@ from moneypath.telemetry.integrations import celery
 
 TASKS = 24
 folder = Path(sys.argv[1])
-app = Celery("prefork", broker="filesystem://", backend="cache+memory://")
+app = Celery("prefork", broker="memory://", backend="cache+memory://")
 app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(folder / "messages"),
-        "data_folder_out": str(folder / "messages"),
-        "control_folder": str(folder / "control"),
-        "polling_interval": 0.02,
-    },
+    broker_transport_options={"polling_interval": 0.02},
     task_default_queue="payments",
     worker_hijack_root_logger=False,
     worker_lost_wait=0.1,
@@ -81,8 +76,6 @@ def watch() -> None:
 
 def main() -> None:
     """Publish, work it off, and look on."""
-    (folder / "messages").mkdir()
-    (folder / "control").mkdir()
     app.task(name="note")(note)
     app.task(name="die")(die)
     app.task(name="scrape")(scrape)
