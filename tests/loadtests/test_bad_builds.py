@@ -123,7 +123,11 @@ def test_a_part_that_is_not_there_any_more_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "build", ["slower", "loses_postings", "charges_twice_under_retry", "acknowledges_before_disk"]
+    "build",
+    [
+        *("slower", "loses_postings", "charges_twice_under_retry"),
+        *("acknowledges_before_disk", "acknowledges_before_disk_worker"),
+    ],
 )
 def test_a_bad_build_starts_as_the_service_does(build: str, tmp_path: Path) -> None:
     """Without settings it refuses with the service's own sentence, so its wiring has found every part."""
