@@ -6,7 +6,8 @@ BUILD ?= refpay.app
 SEEDS ?= 10000
 RUNS ?= 1
 KILLS ?= 100
-SCRIPTS := $(filter-out benchmarks/measuring.py benchmarks/telemetry_%.py benchmarks/refpay_authorize_%.py,$(wildcard benchmarks/*.py))
+HELPERS := $(addprefix benchmarks/,measuring.py fastapi_candidates.py telemetry_%.py refpay_authorize_%.py)
+SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
 .PHONY: simulate help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
 

@@ -5,14 +5,12 @@ before revision 0006, when lines were rows and triggers summed them, with the on
 rules and without: interleaved in one run, medians; trust the ratios.
 """
 
-import argparse
 import asyncio
 import os
 import secrets
 import statistics
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +18,7 @@ from typing import Any, Final
 
 import asyncpg
 
+import measuring
 from moneypath.stack import postgres
 from moneypath.stack.ports import PortBook
 from moneypath.stack.supervisor import Supervisor
@@ -108,13 +107,22 @@ class Server:
     def __init__(self, prepared: postgres.Postgres, passwords: dict[str, str]) -> None:
         self._prepared = prepared
         self._passwords = passwords
+        self._upgraded: set[str] = set()
+
+    async def administer(self, statement: str) -> None:
+        """Run one statement outside every database that is measured."""
+        admin = await asyncpg.connect(self._prepared.admin_dsn)
+        await admin.execute(statement)
+        await admin.close()
 
     async def database(self, name: str, revision: str) -> None:
-        """Make a database at a revision."""
-        admin = await asyncpg.connect(self._prepared.admin_dsn)
-        await admin.execute(f"CREATE DATABASE {name} OWNER refpay_owner")
-        await admin.close()
-        await upgrade_schema(self.settings(name, "refpay_owner"), revision)
+        """Make a database at a revision; only the first of each is upgraded to it."""
+        template = f"at_{revision}"
+        if template not in self._upgraded:
+            await self.administer(f"CREATE DATABASE {template} OWNER refpay_owner")
+            await upgrade_schema(self.settings(template, "refpay_owner"), revision)
+            self._upgraded.add(template)
+        await self.administer(f"CREATE DATABASE {name} TEMPLATE {template} OWNER refpay_owner")
 
     def settings(self, name: str, role: str) -> DatabaseSettings:
         """Return how a role reaches a database."""
@@ -128,8 +136,8 @@ class Server:
         return connection
 
 
-async def compare_rules(server: Server, rounds: int, entries: int) -> list[str]:
-    """Return a line for each schema: processor time an entry, and the share of its rules."""
+async def compare_rules(server: Server, rounds: int, entries: int) -> list[measuring.Row]:
+    """Return a row for each schema: processor time an entry, and the share of its rules."""
     candidates = {
         "before": ("0005", _BEFORE, ""),
         "before, without": ("0005", _BEFORE, _UNRULED_BEFORE),
@@ -152,7 +160,12 @@ async def compare_rules(server: Server, rounds: int, entries: int) -> list[str]:
     for connection in connections.values():
         await connection.close()
     return [
-        f"{name}: {medians[name]:.0f} us an entry, its rules {_share(medians, name):.0%} of it"
+        measuring.Row(
+            f"{name}: an entry",
+            medians[name],
+            "us CPU",
+            detail=f"its rules {_share(medians, name):.0%}",
+        )
         for name in ("before", "today")
     ]
 
@@ -168,7 +181,7 @@ def _share(medians: dict[str, float], name: str) -> float:
     return 1 - medians[f"{name}, without"] / medians[name]
 
 
-async def measure_book(server: Server, payments: int) -> list[str]:
+async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
     """Return what a book of so many payments costs."""
     await server.database("book", "head")
     superuser = await server.superuser("book")
@@ -202,16 +215,18 @@ async def measure_book(server: Server, payments: int) -> list[str]:
             raise SystemExit(f"the book is not as it was made: {report.findings[:3]}")
 
     sealing = [await _timed(seal) for _ in range(-(-payments // SEALED_MOST))]
-    lines = [
-        f"checks: everything {first:.0f} ms, a round {statistics.median(later):.0f} ms",
-        f"sealing: {1000 * payments / sum(sealing):.0f} entries/s, {max(sealing):.0f} ms the longest",
-        f"verify: {1000 * payments / await _timed(whole):.0f} entries/s",
-        f"balance: {statistics.median([await _timed(balance) for _ in range(9)]):.1f} ms now,"
-        f" {statistics.median([await _timed(as_of) for _ in range(9)]):.1f} ms as of an hour ago",
-    ]
+    measured = {
+        "checks, everything": (first, "ms"),
+        "checks, a round": (statistics.median(later), "ms"),
+        "sealing": (1000 * payments / sum(sealing), "entries/s"),
+        "sealing, the longest": (max(sealing), "ms"),
+        "verify": (1000 * payments / await _timed(whole), "entries/s"),
+        "balance now": (statistics.median([await _timed(balance) for _ in range(9)]), "ms"),
+        "balance as of an hour ago": (statistics.median([await _timed(as_of) for _ in range(9)]), "ms"),
+    }
     await database.close()
     await superuser.close()
-    return [f"{payments} payments: {line}" for line in lines]
+    return [measuring.Row(f"{payments} payments: {what}", *each) for what, each in measured.items()]
 
 
 async def _timed(action: Callable[[], Awaitable[object]]) -> float:
@@ -220,15 +235,8 @@ async def _timed(action: Callable[[], Awaitable[object]]) -> float:
     return 1000 * (perf_counter() - begun)
 
 
-async def main(arguments: Sequence[str]) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--entries", type=int, default=3000, help="a round")
-    parser.add_argument("--book", type=int, action="append", help="payments; may come several times")
-    given = parser.parse_args(arguments)
+async def measure(rounds: int, entries: int, books: list[int]) -> list[measuring.Row]:
+    """Return the rows of the rules and of each book."""
     with tempfile.TemporaryDirectory() as folder, PortBook({}) as ports:
         passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
         async with Supervisor(Path(folder)) as supervisor:
@@ -240,14 +248,22 @@ async def main(arguments: Sequence[str]) -> None:
             )
             await supervisor.start(prepared.spec)
             server = Server(prepared, passwords)
-            if given.rounds:
-                sys.stdout.write("\n".join(await compare_rules(server, given.rounds, given.entries)) + "\n")
-            for payments in given.book or ():
-                sys.stdout.write("\n".join(await measure_book(server, payments)) + "\n")
-                admin = await server.superuser("postgres")
-                await admin.execute("DROP DATABASE book WITH (FORCE)")
-                await admin.close()
+            rows = await compare_rules(server, rounds, entries) if rounds else []
+            for payments in books:
+                rows += await measure_book(server, payments)
+                await server.administer("DROP DATABASE book WITH (FORCE)")
+            return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = measuring.parser("What the ledger's rules and a book cost.", rounds=1, entries=500, book=[200])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--entries", type=int, default=3000, help="a round")
+    parser.add_argument("--book", type=int, action="append", help="payments; may come several times")
+    given = parser.parse_args()
+    measuring.tell(asyncio.run(measure(given.rounds, given.entries, given.book or [])), given.json)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    main()

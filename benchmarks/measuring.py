@@ -130,10 +130,20 @@ def read(file: Path) -> list[Row]:
     return [Row(**{name: value for name, value in row.items() if name != "is_met"}) for row in rows]
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """Return a command line with `--json FILE`, to be extended and read by the script."""
+class _Smoke(argparse.Action):
+    def __call__(self, parser: object, namespace: argparse.Namespace, *_: object) -> None:  # noqa: ARG002
+        vars(namespace).update(self.const)
+
+
+def parser(description: str, **smallest: object) -> argparse.ArgumentParser:
+    """Return a command line with `--json FILE` and `--smoke`, to be extended and read by the script.
+
+    `smallest` are the options of the least run that still does everything once.
+    """
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
+    told = "run as little as can be, to see that it runs: the numbers mean nothing"
+    made.add_argument("--smoke", action=_Smoke, nargs=0, const=smallest, default=argparse.SUPPRESS, help=told)
     return made
 
 

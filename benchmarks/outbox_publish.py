@@ -4,11 +4,9 @@ Run `python benchmarks/outbox_publish.py`. A real server with `sync_interval: al
 interleaved, round by round, and medians are compared: trust the ratios, not the rates.
 """
 
-import argparse
 import asyncio
 import itertools
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +14,7 @@ from uuid import UUID
 
 from nats.aio.client import Client
 
+import measuring
 from moneypath.stack import nats
 from moneypath.stack.ports import PortBook
 from moneypath.stack.supervisor import Supervisor
@@ -62,16 +61,17 @@ async def compare(folder: Path, rounds: int, number: int) -> dict[int, float]:
 
 def main() -> None:
     """Print the rates and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = measuring.parser("How many events a second reach JetStream.", rounds=1, events=16)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--events", type=int, default=1024, help="a round and candidate")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rates = asyncio.run(compare(Path(folder), given.rounds, given.events))
-    for in_flight, rate in rates.items():
-        sys.stdout.write(
-            f"{in_flight:>4} in flight: {rate:8.0f} events/s, {rate / rates[1]:.2f} x one at a time\n"
-        )
+    rows = [
+        measuring.Row(f"{in_flight} in flight", rate, "/s", detail=f"{rate / rates[1]:.2f} x one at a time")
+        for in_flight, rate in rates.items()
+    ]
+    measuring.tell(rows, given.json)
 
 
 if __name__ == "__main__":

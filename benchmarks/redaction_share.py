@@ -4,19 +4,16 @@ Run `python benchmarks/redaction_share.py`. The floor of a length is the share o
 it, times the one check digit in ten: no redaction that masks every card number can mask less.
 """
 
-import argparse
-import json
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import product
 from math import prod
-from pathlib import Path
 from random import Random
 
+import measuring
 from moneypath.telemetry.redaction import redact
 from moneypath.telemetry.redaction.issuers import PREFIXES, chance_share, usual_lengths
 
@@ -28,34 +25,14 @@ LONG_LENGTHS = (20, 24, 32)
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One kind of text: how many were drawn, which share changed, and which share has to, by chance."""
-
-    what: str
-    drawn: int
-    share: float
-    floor: float
-
-    @property
-    def ratio(self) -> float | None:
-        """Return how much more is masked than has to be; None where nothing has to be."""
-        return self.share / self.floor if self.floor else None
-
-    @property
-    def is_met(self) -> bool:
-        """Tell whether the goal is met: 1.2 x the floor, and nothing where the floor is nothing."""
-        return self.share <= GOAL * self.floor
-
-
-def numbers(length: int, bodies: int, random: Random) -> Iterator[str]:
+def numbers(length: int, bodies: int, step: int, random: Random) -> Iterator[str]:
     """Yield random digit strings, all first four and all last digits alike often.
 
     So stratified, chance leaves little: a plain draw of 12 digits would find a card number once in ten
     thousand.
     """
     rest = length - 5
-    for prefix, _ in product(range(PREFIXES), range(bodies)):
+    for prefix, _ in product(range(0, PREFIXES, step), range(bodies)):
         body = f"{prefix:04}{random.randrange(10**rest):0{rest}}"
         yield from (f"{body}{digit}" for digit in range(10))
 
@@ -77,13 +54,19 @@ def border_floor() -> float:
     return 1 - (1 - begins) * (1 - ends)
 
 
-def measure(what: str, texts: Iterator[str], floor: float) -> Row:
-    """Redact each text on its own and count those that changed."""
+def measure(what: str, texts: Iterator[str], floor: float) -> measuring.Row:
+    """Redact each text on its own; tell the changed ones as a multiple of those that have to be, by chance.
+
+    Where none has to be the share itself is told, and the goal is none.
+    """
     drawn = changed = 0
     for text in texts:
         drawn += 1
         changed += redact(text) != text
-    return Row(what, drawn, changed / drawn, floor)
+    share = changed / drawn
+    if not floor:
+        return measuring.Row(what, share, "masked", 0, f"{drawn} drawn")
+    return measuring.Row(what, share / floor, "x floor", GOAL, f"{drawn} drawn, {share:.4%} of {floor:.4%}")
 
 
 def harmless(count: int, random: Random) -> dict[str, Iterator[str]]:
@@ -106,42 +89,33 @@ def harmless(count: int, random: Random) -> dict[str, Iterator[str]]:
     }
 
 
-def rows(bodies: int) -> Iterator[Row]:
+def rows(bodies: int, step: int) -> Iterator[measuring.Row]:
     """Measure everything."""
     random = Random(SEED)  # noqa: S311 - drawn again alike
     for length in LENGTHS:
-        texts = (f"id {number} ok" for number in numbers(length, bodies, random))
+        texts = (f"id {number} ok" for number in numbers(length, bodies, step, random))
         yield measure(f"{length} digits", texts, chance_share(length))
     # Longer ones hold whole groups that are a card number, with another group beside it.
     for length in GROUPED_LENGTHS:
-        texts = (f"id {fours(number)} ok" for number in numbers(length, bodies, random))
+        texts = (f"id {fours(number)} ok" for number in numbers(length, bodies, step, random))
         yield measure(f"{length} digits, dashed by four", texts, chance_share(length))
     for length in LONG_LENGTHS:
-        texts = (f"id {number} ok" for number in numbers(length, bodies, random))
+        texts = (f"id {number} ok" for number in numbers(length, bodies, step, random))
         yield measure(f"{length} digits, at both ends", texts, border_floor())
-    for name, texts in harmless(bodies * 20_000, random).items():
+    for name, texts in harmless(bodies * 20_000 // step, random).items():
         yield measure(name, texts, 0)
 
 
 def main() -> int:
     """Measure and print; the exit code is 1 if a goal is missed."""
-    parser = argparse.ArgumentParser(description="Which share of harmless numbers is masked by chance.")
+    parser = measuring.parser("Which share of harmless numbers is masked by chance.", step=100)
     parser.add_argument("--bodies", type=int, default=1, help="random bodies for each first four digits")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
-    arguments = parser.parse_args()
-    lines = [f"{'drawn at random':32} {'count':>8} {'masked':>9} {'floor':>9} {'ratio':>6}  goal {GOAL}"]
-    measured = []
-    for row in rows(arguments.bodies):
-        ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-        met = "met" if row.is_met else "MISSED"
-        lines.append(f"{row.what:32} {row.drawn:8} {row.share:9.4%} {row.floor:9.4%} {ratio:>6}  {met}")
-        measured.append(row)
-    sys.stdout.write("\n".join([*lines, ""]))
-    if arguments.json is not None:
-        told = [{**asdict(row), "ratio": row.ratio, "goal": GOAL, "is_met": row.is_met} for row in measured]
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"rows": told}, indent=2) + "\n", encoding="utf-8")
-    return int(not all(row.is_met for row in measured))
+    parser.add_argument("--step", type=int, default=1, help="of the first four digits (default 1)")
+    given = parser.parse_args()
+    measured = list(rows(given.bodies, given.step))
+    measuring.tell(measured, given.json)
+    # The floor is that of all prefixes.
+    return int(given.step == 1 and not all(row.is_met for row in measured))
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, list[dict[str, Any]]
                 found.setdefault(candidate, []).append({**told, "cpu": processors.split()})
 
             for each in ("in process", "over HTTP"):
-                await asyncio.to_thread(clients[each].round, "new", 2)
+                await asyncio.to_thread(clients[each].round, "new", min(seconds, 2))
             for _ in range(rounds):
                 for each, pgbench in pgbenches.items():
                     processors.split()
@@ -295,7 +295,9 @@ def cpu(rounds: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = measuring.parser("How many authorizations a second one API process takes.")
+    parser = measuring.parser(
+        "How many authorizations a second one API process takes.", rounds=1, seconds=0.5
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=4, help="of each candidate in a round (default 4)")
     given = parser.parse_args()

@@ -6,10 +6,8 @@ candidates run interleaved, one authorization each in changing order, and median
 ratios, not the times.
 """
 
-import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +20,7 @@ from time import perf_counter
 
 import asyncpg
 
+import measuring
 import refpay
 from moneypath.stack import postgres
 from moneypath.stack.ports import PortBook
@@ -153,8 +152,8 @@ async def measure(candidates: Mapping[str, Authorize], rounds: int) -> dict[str,
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-async def compare(rounds: int) -> None:
-    """Measure and print."""
+async def compare(rounds: int) -> list[measuring.Row]:
+    """Return a row a candidate; the first is the yardstick."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         server = await stack.enter_async_context(open_server(folder))
@@ -178,18 +177,18 @@ async def compare(rounds: int) -> None:
             },
             rounds,
         )
-    sys.stdout.write(
-        f"one authorization, {rounds} rounds, median; 1.00 is {medians[yardstick] * 1e3:.2f} ms here\n"
-    )
-    for name, seconds in medians.items():
-        sys.stdout.write(f"  {seconds / medians[yardstick]:5.2f}  {name}\n")
+    return [
+        measuring.Row(name, seconds / medians[yardstick], "x without", detail=f"{seconds * 1e3:.2f} ms here")
+        for name, seconds in medians.items()
+    ]
 
 
 def main() -> None:
     """Read the command line, measure and print."""
-    parser = argparse.ArgumentParser(description="What asking risk costs an authorization.")
+    parser = measuring.parser("What asking risk costs an authorization.", rounds=1)
     parser.add_argument("--rounds", type=int, default=1000, help="authorizations of each kind (default 1000)")
-    asyncio.run(compare(parser.parse_args().rounds))
+    given = parser.parse_args()
+    measuring.tell(asyncio.run(compare(given.rounds)), given.json)
 
 
 if __name__ == "__main__":

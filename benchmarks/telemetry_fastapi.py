@@ -139,7 +139,9 @@ def rows(times: dict[str, dict[str, list[float]]]) -> Iterator[measuring.Row]:
 
 def main() -> None:
     """Measure and print."""
-    parser = measuring.parser("What one request through FastAPI costs, by instrumentation.")
+    parser = measuring.parser(
+        "What one request through FastAPI costs, by instrumentation.", repeats=1, rounds=10
+    )
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repetitions (default 15)")
     parser.add_argument("--rounds", type=int, default=2000, help="requests a repetition (default 2000)")
     parser.add_argument("--work", choices=CANDIDATES, help="be the process of one candidate")

@@ -156,7 +156,9 @@ def rows(rates: dict[str, list[float]], alone: list[float], scraped: list[float]
 
 def main() -> None:
     """Measure and print."""
-    parser = measuring.parser("What instrumentation and a scrape do to a FastAPI service under load.")
+    parser = measuring.parser(
+        "What instrumentation and a scrape do to a FastAPI service under load.", repeats=1, seconds=0.1
+    )
     parser.add_argument("--repeats", type=int, default=5, help="interleaved repetitions (default 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of load a repetition (default 1.5)")
     parser.add_argument("--serve", choices=[*CANDIDATES, SCRAPED], help="be the process of one service")

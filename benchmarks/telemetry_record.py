@@ -207,7 +207,7 @@ def in_threads(work: Callable[[], None]) -> None:
 
 def main() -> None:
     """Measure and tell."""
-    arguments = parser("What one record of the instrumentation costs.")
+    arguments = parser("What one record of the instrumentation costs.", repeats=1, rounds=100, records=1000)
     arguments.add_argument("--repeats", type=int, default=41, help="interleaved repetitions (default 41)")
     arguments.add_argument("--rounds", type=int, default=5000, help="records per repetition (default 5000)")
     arguments.add_argument("--records", type=int, default=1_000_000, help="records a thread (default 1e6)")

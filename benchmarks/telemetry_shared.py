@@ -189,7 +189,7 @@ def their_scrapes(folder: Path, *, series: int, dead: int) -> Row:
 
 def main() -> None:
     """Measure and print."""
-    arguments = parser("What sharing cells between workers costs.")
+    arguments = parser("What sharing cells between workers costs.", repeats=1, rounds=100, dead=2, theirs=1)
     arguments.add_argument("--repeats", type=int, default=25, help="interleaved repetitions (default 25)")
     arguments.add_argument("--rounds", type=int, default=20_000, help="records a repetition (default 20000)")
     arguments.add_argument("--dead", type=int, default=1000, help="workers that die (default 1000)")

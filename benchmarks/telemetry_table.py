@@ -1,8 +1,8 @@
 """The speed table of the instrumentation library: every `telemetry_*.py` beside this file, as one table.
 
 Run `python benchmarks/telemetry_table.py`. Each part runs in a process of its own, one after the other,
-and may fail without taking the others' rows with it; then the exit code is 1. A missed goal is
-printed, and no failure: a busy machine is no defect.
+and may fail, or make no row, without taking the others' rows with it; then the exit code is 1. A missed
+goal is printed, and no failure: a busy machine is no defect.
 """
 
 import subprocess
@@ -21,26 +21,29 @@ def parts() -> list[Path]:
     return sorted(script for script in HERE.glob("telemetry_*.py") if script != Path(__file__).resolve())
 
 
-def measure(script: Path, folder: Path) -> list[measuring.Row] | None:
+def measure(script: Path, folder: Path, options: tuple[str, ...]) -> list[measuring.Row] | None:
     """Run one script and return its rows, None if it failed."""
     file = folder / f"{script.stem}.json"
     # Its table is printed with the others' at the end; what it has to say beside it comes on stderr.
+    command = [sys.executable, *(f"-W{each}" for each in sys.warnoptions), str(script), *options]
     done = subprocess.run(  # noqa: S603 - a script of ours
-        [sys.executable, str(script), "--json", str(file)], check=False, stdout=subprocess.DEVNULL
+        [*command, "--json", str(file)], check=False, stdout=subprocess.DEVNULL
     )
-    if done.returncode or not file.exists():
-        sys.stderr.write(f"{script.name}: exit code {done.returncode}\n")
+    rows = measuring.read(file) if file.exists() else []
+    if done.returncode or not rows:
+        sys.stderr.write(f"{script.name}: exit code {done.returncode}, {len(rows)} rows\n")
         return None
-    return measuring.read(file)
+    return rows
 
 
 def main() -> int:
     """Measure, print, write."""
-    arguments = measuring.parser("The speed table of the instrumentation library.")
-    arguments.set_defaults(json=RESULTS)
-    file: Path = arguments.parse_args().json
+    arguments = measuring.parser("The speed table of the instrumentation library.", options=("--smoke",))
+    arguments.set_defaults(json=RESULTS, options=())
+    given = arguments.parse_args()
+    file: Path = given.json
     with tempfile.TemporaryDirectory() as folder:
-        measured = [measure(script, Path(folder)) for script in parts()]
+        measured = [measure(script, Path(folder), given.options) for script in parts()]
     measuring.tell([row for rows in measured if rows for row in rows], file)
     sys.stdout.write(f"written to {file}\n")
     return int(None in measured)

@@ -170,7 +170,7 @@ def rows(*, repeats: int, rounds: int) -> Iterable[Row]:
 
 def main() -> None:
     """Measure and print."""
-    arguments: argparse.ArgumentParser = parser("What spans cost.")
+    arguments: argparse.ArgumentParser = parser("What spans cost.", repeats=1, rounds=100)
     arguments.add_argument("--repeats", type=int, default=25, help="interleaved repetitions (default 25)")
     arguments.add_argument("--rounds", type=int, default=10_000, help="a repetition (default 10000)")
     chosen = arguments.parse_args()

@@ -18,7 +18,8 @@ from refpay.payments.claims import Command, StoredAnswer, fingerprint
 from refpay.payments.errors import KeyExpired
 from refpay.payments.model import Order
 from refpay.payments.service import Payments
-from simulation.world import Process, Unreachable, World
+from simulation.process import Process, Unreachable
+from simulation.world import World
 
 _ATTEMPTS_MOST: Final = 60
 # For how long an answer is told again: less than a clock may jump, more than any history lasts without.

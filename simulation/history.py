@@ -28,9 +28,10 @@ from simulation.clients import RETENTION, Merchant
 from simulation.loop import VirtualLoop
 from simulation.oracle import Monitor, Oracle
 from simulation.pool import Connections, SimulatedPool
+from simulation.process import Process
 from simulation.provider import Book, SimulatedProvider
 from simulation.webhooks import KEY_ID, SECRET, Door, Teller
-from simulation.world import Process, Violation, World
+from simulation.world import Violation, World
 
 _PROVIDERS: Final = ("north", "south")
 _DEADLINES: Final = dict.fromkeys(

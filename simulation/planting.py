@@ -49,3 +49,7 @@ def bug(make: Callable[[], list[Swap]]) -> Callable[[], list[Swap]]:
     """Register a bug under the name of its function; the docstring says what it is."""
     BUGS[make.__name__.replace("_", "-")] = Bug((make.__doc__ or "").rstrip("."), make)
     return make
+
+
+async def nothing(*_arguments: Any, **_options: Any) -> None:
+    """Take the place of what is left out."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 import asyncpg
 
 from simulation.loop import VirtualLoop
-from simulation.world import Monitor, Process, World
+from simulation.process import Process
+from simulation.world import Monitor, World
 
 _CONNECT_SECONDS: Final = 10
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "WITH")

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Answer, Call, CallKind, DeclineCode, Verdict
-from simulation.world import Process, World
+from simulation.process import Process
+from simulation.world import World
 
 # A request may linger on its way, but less than what refpay waits before it believes "unknown key".
 LATE_SECONDS: Final = (0.05, 0.5, 0.9)

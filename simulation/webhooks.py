@@ -19,8 +19,9 @@ from refpay.measures import Measures
 from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks, read_event
 from refpay.providers.port import Call, Verdict
+from simulation.process import Process, Unreachable
 from simulation.provider import Book
-from simulation.world import Process, Unreachable, World
+from simulation.world import World
 
 KEY_ID: Final = "simulated"
 SECRET: Final = bytes(range(32))

@@ -131,6 +131,7 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathIndeterminateUnresolved": (("ops", "eng"), "partial-provider-outage", "1815", "33"),
     "MoneyPathCostPerTransactionHigh": (("ops", "eng"), "cost-spike", "315", "8"),
     "MoneyPathApprovalDrop": (("eng", "ops", "support"), "approval-drop", "315", "8"),
+    "MoneyPathWebhooksRefused": (("eng", "ops"), "webhooks-refused", "315", "8"),
 }
 
 

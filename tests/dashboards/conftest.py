@@ -37,6 +37,7 @@ RECORDED: Mapping[str, tuple[str, float]] = {
     "path:cost_per_transaction:micro_units_rate5m": ("", 250_000),
     "path:authorization_approval:ratio_rate5m": ("", 0.95),
     "provider:authorization_approval:ratio_rate5m": ("provider", 0.95),
+    "provider:webhook_signatures:ratio_rate5m": ("provider", 0.95),
     "provider:authorization_bad:ratio_rate5m": ("provider", 0),
     "provider:reconciliation_lag:seconds": ("provider", 40),
     "moneypath_target_expected": ("job", 1),

@@ -64,6 +64,7 @@ def test_the_pages_are_there() -> None:
         "settlement-mismatch",
         "slow-authorizations",
         "telemetry-blackout",
+        "webhooks-refused",
     ]
 
 
@@ -139,6 +140,12 @@ def test_the_limits_of_the_pages_are_those_of_the_declaration() -> None:
     assert f"increase5m >= {cost.min_events}" in steps["cost-spike", "cost-is-back"].action[0]
     assert str(steps["approval-drop", "confirm-drop"].expect) == f"< {approval.limit}"
     assert f"increase5m >= {approval.min_events}" in steps["approval-drop", "approval-with-traffic"].action[0]
+    refused = guards["webhook_signatures"]
+    assert isinstance(refused, RatioGuard)
+    assert str(steps["webhooks-refused", "confirm-refused"].expect) == f"< {refused.limit}"
+    accepted = steps["webhooks-refused", "accepted-with-traffic"]
+    assert str(accepted.expect) == f">= {refused.limit}"
+    assert f"increase5m >= {refused.min_events}" in accepted.action[0]
     testing = guards["card_testing"]
     assert isinstance(testing, IncreaseGuard)
     assert str(steps["fraud-spike", "confirm-signals"].expect) == f">= {testing.at_least}"

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field
 
 from moneypath.path.parts import CurrencyCode, Declared, SnakeId, Title
 from moneypath.path.problems import Location, Misfit, suggest
-from moneypath.telemetry.catalogue.vocabulary import OPTIONAL_SLOTS, CostComponent
+from moneypath.telemetry.catalogue.slots import OPTIONAL_SLOTS
+from moneypath.telemetry.catalogue.vocabulary import CostComponent
 
 # Services read this file; they do not read the declaration.
 COSTS_FILE: Final = "src/refpay/costs.json"

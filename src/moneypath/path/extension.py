@@ -10,7 +10,8 @@ from moneypath.path.problems import Location, Misfit, repeated, suggest
 from moneypath.telemetry.catalogue import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.catalogue.catalogue import PREFIX
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
-from moneypath.telemetry.catalogue.vocabulary import OPTIONAL_SLOTS, Operation
+from moneypath.telemetry.catalogue.slots import OPTIONAL_SLOTS
+from moneypath.telemetry.catalogue.vocabulary import Operation
 from moneypath.telemetry.errors import CatalogueInvalid
 
 OPERATIONS: Final = tuple(operation.value for operation in Operation)

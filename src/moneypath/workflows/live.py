@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.alerting.timing import Scale
-from moneypath.errors import MoneypathError
 from moneypath.path.model import MoneyPath
 from moneypath.stack import nats, postgres
 from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
@@ -19,9 +18,9 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 from moneypath.workflows.credentials import Credentials, mint
+from moneypath.workflows.migrating import migrate
 from moneypath.workflows.watch import Watch, find_programs
 
-MIGRATION_SECONDS: Final = 60.0
 # Short, so that an unanswered authorization is settled while people still look on.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 SETTLE_DEADLINE_SECONDS: Final = 8.0
@@ -33,12 +32,6 @@ RECONCILE_INTERVAL_SECONDS: Final = 0.5
 FORGOTTEN: Final = ("secrets", "postgres", "nats", ENDPOINTS_FILE)
 
 Announce = Callable[[str], None]
-
-
-class MigrationFailed(MoneypathError):
-    """The payment service could not prepare its database."""
-
-    code = "migration_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +204,7 @@ class _House:
             "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
-        await _migrate(environment)
+        await migrate(environment)
         build = self._settings.build
         environment |= build.environment
         # The API writes the outbox and nothing else: it is not told where NATS is.
@@ -275,27 +268,3 @@ def _fee_flags(path: MoneyPath, provider: str) -> tuple[str, ...]:
 
 def _address(url: str) -> str:
     return url.removeprefix("http://")
-
-
-async def _migrate(environment: Mapping[str, str]) -> None:
-    """Bring the database's schema up to date, once, before anything uses it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "refpay.db", "upgrade",
-        env={**environment, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(MIGRATION_SECONDS):
-            output, _ = await process.communicate()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        raise
-    if process.returncode != 0:
-        last = output.decode(errors="replace").strip().splitlines()[-3:]
-        raise MigrationFailed(
-            f"database schema not brought up to date: {' / '.join(last) or process.returncode}",
-            hint="python -m refpay.db upgrade says more",
-        )

@@ -8,12 +8,14 @@ from moneypath.dashboards.model import Kind, Look, Panel, Query, Row
 
 MISMATCH = "MoneyPathSettlementMismatch"
 LATE = "MoneyPathSettlementLate"
+REFUSED = "MoneyPathWebhooksRefused"
 _AGREED = "ledger and settlement reports agree, so no difference is open"
 
 
 def reconciliation(limits: Limits) -> Row:
     """Return the row on reconciliation."""
-    return Row("Reconciliation", (_lag(limits), _breaks(), _reports(), _money(limits), _oldest(), _due()))
+    first = (_lag(limits), _breaks(), _reports(), _webhooks(limits))
+    return Row("Reconciliation", (*first, _money(limits), _oldest(), _due()))
 
 
 def _lag(limits: Limits) -> Panel:
@@ -23,7 +25,7 @@ def _lag(limits: Limits) -> Panel:
         "Age of the moment up to which everything is reconciled. A line that climbs as fast as the clock is "
         "a worker that is stuck or a report that does not come: compare with the reports beside.",
         (Query(f"provider:reconciliation_lag:seconds{{{PROVIDER}}}", "{{provider}}"),),
-        width=8,
+        width=6,
         unit="s",
         least=0,
         steps=at_most(limits.fires_at("MoneyPathReconciliationLag", Mark.AGE)),
@@ -40,7 +42,7 @@ def _breaks() -> Panel:
         "settle. `duplicate`: they settled twice, so a customer may be out of pocket. Many at once in one "
         "report is a bad report; few is bad money.",
         (Query(f"sum by (class) ({open_now})", "{{class}}"),),
-        width=8,
+        width=6,
         decimals=0,
         least=0,
         stacked=True,
@@ -57,7 +59,7 @@ def _reports() -> Panel:
         "fetched again; `late` came after it was due; `replayed` was corrected by the provider and read "
         "again.",
         (Query(f"sum by (result) (increase({files}[$__rate_interval]))", "{{result}}"),),
-        width=8,
+        width=6,
         least=0,
         stacked=True,
         watches=(LATE, MISMATCH),
@@ -66,6 +68,29 @@ def _reports() -> Panel:
             "late": Look(colour="orange"),
             "accepted": Look(colour="green"),
         },
+    )
+
+
+def _webhooks(limits: Limits) -> Panel:
+    def rate(only: str) -> str:
+        return f"sum by (provider) (rate(moneypath_webhooks_total{{{only}{PROVIDER}}}[5m]))"
+
+    ours = rate('result=~"applied|duplicate", ')
+    return Panel(
+        "Webhooks accepted",
+        Kind.TIMESERIES,
+        "Share of what came in a provider's name. Signed badly: a key that one side changed alone, a clock "
+        "that is off, or a forger. Signed well, but no payment of ours: the settlement report says it too.",
+        (
+            Query(f"provider:webhook_signatures:ratio_rate5m{{{PROVIDER}}}", "{{provider}} signed well"),
+            Query(f"{ours} / ({rate('')} > 0)", "{{provider}} about a payment of ours"),
+        ),
+        width=6,
+        unit="percentunit",
+        least=0,
+        most=1,
+        steps=at_least(limits.fires_at(REFUSED, Mark.FIXED)),
+        watches=(REFUSED,),
     )
 
 

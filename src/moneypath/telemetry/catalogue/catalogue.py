@@ -7,7 +7,7 @@ from pathlib import Path
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import (
+from moneypath.telemetry.catalogue.slots import (
     OPTIONAL_SLOTS,
     STARTING_CHECKS,
     STARTING_SCHEMES,

@@ -19,11 +19,11 @@ from moneypath.telemetry.tracing.finished import (
     Finished,
     SpanKind,
 )
+from moneypath.telemetry.tracing.texts import as_text, hexadecimal, text_of
 
 if TYPE_CHECKING:
     from moneypath.telemetry.tracing.tracer import Tracer
 
-ERROR_TEXT_LIMIT: Final = 32768
 _ILL: Final = frozenset({Outcome.FAILED, Outcome.INDETERMINATE})
 _SERVER: Final = SpanKind.SERVER
 _CONSUMER: Final = SpanKind.CONSUMER
@@ -45,19 +45,8 @@ class Span:
     # to be malformed, this span begins a trace.
     # `_local`: what a span of this process above it hands down, None if there is none.
     __slots__ = (
-        *(
-            "_begun",
-            "_below",
-            "_bits",
-            "_caller",
-            "_correlation_id",
-            "_ended",
-            "_ending",
-            "_error",
-            "_foreign",
-            "_given",
-        ),
-        *("_local", "_payment_id", "_token", "_tracer"),
+        *("_begun", "_below", "_bits", "_caller", "_correlation_id", "_ended", "_ending", "_error"),
+        *("_foreign", "_given", "_local", "_payment_id", "_token", "_tracer"),
         *("attributes", "details", "kind", "name", "outcome", "sampled"),
     )
 
@@ -159,7 +148,7 @@ class Span:
         ):
             self._ended = ended
             self._ending = ending
-            self._error = None if error is None else (type(error), _text_of(error))
+            self._error = None if error is None else (type(error), text_of(error))
             tracer.hand_over(self)
 
     def hand_down(self) -> "Local":
@@ -193,7 +182,7 @@ class Span:
         if self._local is None:
             parent = self._read_caller()
         else:
-            parent_id = _hexadecimal(self._local.parent_bits)
+            parent_id = hexadecimal(self._local.parent_bits)
             parent = Trace(trace.trace_id, parent_id, self.sampled, trace.state)
         ending, details = self._ending, self.details
         name, attributes = self.name, self.attributes or {}
@@ -260,7 +249,7 @@ class Span:
             # Quicker than formatting a number, and this is asked by every log line and call.
             return trace_with(caller, bits.to_bytes(8, "big").hex())
         root = self if self._local is None else self._local.root
-        return Trace(f"{(root or self)._number():048x}"[16:], _hexadecimal(bits), self.sampled)
+        return Trace(f"{(root or self)._number():048x}"[16:], hexadecimal(bits), self.sampled)
 
     @property
     def correlation_id(self) -> str:
@@ -297,20 +286,3 @@ class Local(NamedTuple):
     parent_bits: int
     root: Span | None
     request: Span | None
-
-
-def _hexadecimal(bits: int) -> str:
-    """Return a span id; a number of more than 64 bits has that of the trace below it."""
-    return f"{bits >> 128 if bits >> 64 else bits:016x}"
-
-
-def as_text(header: str | bytes | None) -> str | None:
-    """Return a header as text."""
-    return header.decode("latin-1") if isinstance(header, bytes) else header
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)[:ERROR_TEXT_LIMIT]
-    except Exception:  # noqa: BLE001 - an error that cannot be shown must not hide behind another one
-        return ""

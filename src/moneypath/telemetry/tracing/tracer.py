@@ -10,7 +10,8 @@ from moneypath.telemetry.correlation.trace import LENGTH, Trace, parse
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.tracing.courier import Courier, Sink
 from moneypath.telemetry.tracing.finished import Ending, FaultDomain, SpanKind
-from moneypath.telemetry.tracing.span import Span, as_text
+from moneypath.telemetry.tracing.span import Span
+from moneypath.telemetry.tracing.texts import as_text
 
 DEFAULT_RATIO: Final = 0.1
 DEFAULT_SLOW_SECONDS: Final = 2.0

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.telemetry.catalogue.vocabulary import OPTIONAL_SLOTS, DeadLetterReason, MessageOutcome
+from moneypath.telemetry.catalogue.slots import OPTIONAL_SLOTS
+from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason, MessageOutcome
 from moneypath.telemetry.integrations import messages
 
 ROOT = Path(__file__).parents[4]

@@ -1,4 +1,4 @@
-"""Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
+"""Bugs on purpose in how an operation goes: asked, claimed, sent, judged, settled, told."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,24 +7,16 @@ from typing import Any
 from refpay.db.errors import CommitOutcomeUnknown
 from refpay.identity import nonces_repository, signing
 from refpay.ids import mint_id
-from refpay.ledger import entries
-from refpay.ledger import repository as ledger_repository
 from refpay.payments import claims_repository, intents, lifecycle, quick, repository, service, settling
 from refpay.payments.findings import NOT_DONE
-from refpay.payments.model import OperationKind, OperationStatus
+from refpay.payments.model import OperationStatus
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.providers.errors import ProviderSilent
 from refpay.providers.port import Answer, CallKind, Verdict
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.timeout import TimedProvider
-from simulation.planting import BUGS, Swap, bug
-
-__all__ = ["BUGS"]
-
-
-async def _nothing(*_arguments: Any, **_options: Any) -> None:
-    return
+from simulation.planting import Swap, bug, nothing
 
 
 @bug
@@ -111,66 +103,6 @@ def reservation_is_kept() -> list[Swap]:
 
 
 @bug
-def one_leg() -> list[Swap]:
-    """An entry is posted with one of its lines."""
-    post = ledger_repository.post
-
-    async def halved(connection: Any, *posted: Any) -> None:
-        await post(connection, *(replace(one, lines=one.lines[:1]) for one in posted))
-
-    return [(settling, "post", halved), (quick, "post", halved)]
-
-
-@bug
-def no_entry() -> list[Swap]:
-    """Money moves and nothing is posted."""
-    return [(settling, "post", _nothing), (quick, "post", _nothing)]
-
-
-@bug
-def float_amounts() -> list[Swap]:
-    """Amounts go through a float on their way to the ledger."""
-    post = ledger_repository.post
-
-    most = 2**63 - 1
-
-    def through_float(line: Any) -> Any:
-        return replace(line, amount_minor=max(-most, min(most, int(float(line.amount_minor)))))
-
-    async def rounded(connection: Any, *posted: Any) -> None:
-        await post(connection, *(replace(one, lines=tuple(map(through_float, one.lines))) for one in posted))
-
-    return [(settling, "post", rounded), (quick, "post", rounded)]
-
-
-@bug
-def refund_adds() -> list[Swap]:
-    """A refund is posted with the sign of a capture."""
-
-    def added(movement: Any, now: Any) -> Any:
-        return replace(entries.capture_entry(movement, now), kind=entries.EntryKind.REVERSAL)
-
-    return [(settling, "_ENTRIES", {**settling._ENTRIES, OperationKind.REFUND: added})]
-
-
-@bug
-def one_currency() -> list[Swap]:
-    """Everything is posted in euros."""
-    post = ledger_repository.post
-
-    async def in_euros(connection: Any, *posted: Any) -> None:
-        await post(
-            connection,
-            *(
-                replace(one, lines=tuple(replace(line, currency="EUR") for line in one.lines))
-                for one in posted
-            ),
-        )
-
-    return [(settling, "post", in_euros), (quick, "post", in_euros)]
-
-
-@bug
 def fingerprint_is_skipped() -> list[Swap]:
     """A key that was used for another request answers this one too."""
     claim = claims_repository.claim
@@ -204,7 +136,7 @@ def claim_is_not_atomic() -> list[Swap]:
 @bug
 def answer_is_not_stored() -> list[Swap]:
     """What was answered is forgotten."""
-    return [(claims_repository, "store", _nothing)]
+    return [(claims_repository, "store", nothing)]
 
 
 @bug
@@ -324,10 +256,10 @@ def nonce_is_not_kept() -> list[Swap]:
 @bug
 def no_audit() -> list[Swap]:
     """An end is not put on record."""
-    return [(settling, "record", _nothing)]
+    return [(settling, "record", nothing)]
 
 
 @bug
 def no_event() -> list[Swap]:
     """Nobody is told."""
-    return [(settling, "append", _nothing)]
+    return [(settling, "append", nothing)]

@@ -1,0 +1,6 @@
+"""Bugs on purpose, of the kinds that charge customers twice: the simulation has to find each of them."""
+
+from simulation.bugs import operations, postings
+from simulation.planting import BUGS
+
+__all__ = ["BUGS", "operations", "postings"]
