@@ -71,11 +71,7 @@ class Trail:
                 if len(rows) <= limit:
                     end = await connection.fetchval(_LAST_SCANNED, upper, lower, SCANNED_MAXIMUM - 1)
         events = [
-            {
-                **row,
-                "before": row["before"] and json.loads(row["before"]),
-                "after": json.loads(row["after"]),
-            }
+            {**row, "before": row["before"] and json.loads(row["before"]), "after": json.loads(row["after"])}
             for row in rows[:limit]
         ]
         return Page(events, rows[limit - 1]["id"] if len(rows) > limit else end)

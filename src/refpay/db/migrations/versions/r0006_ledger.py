@@ -19,6 +19,5 @@ def upgrade() -> None:
     """Carry the entries over, and make room for those to come."""
     run_scripts("0006", *SCRIPTS)
     op.get_bind().execute(
-        text("SELECT ledger.make_partitions(:at, :ahead)"),
-        {"at": datetime.now(UTC), "ahead": _MONTHS_AHEAD},
+        text("SELECT ledger.make_partitions(:at, :ahead)"), {"at": datetime.now(UTC), "ahead": _MONTHS_AHEAD}
     )
