@@ -17,7 +17,7 @@ from jsonschema import ValidationError
 import refpay
 from refpay.app.bodies import CaptureBody
 from refpay.app.commands import NOBODY
-from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Routes, Waived
+from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
 from refpay.app.endpoints import SERVED
 from refpay.app.openapi import describe
 from refpay.app.problem_codes import NEVER_ANSWERED, answered
@@ -114,7 +114,12 @@ def test_nothing_is_served_that_is_not_described() -> None:
 
 async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Callable[[Any], Any]") -> None:
     """What its reader makes of a request is what it is handed, and the description names the model."""
-    routes = Routes()
+    seen = []
+
+    async def read(_endpoint: object, _services: object, request: Request) -> Demand[CaptureBody]:
+        command = Command(NOBODY, request.headers["x-event"], b"", "", "live")
+        return Demand(command, {}, CaptureBody(amount_minor=len(await request.body())))
+
     contract = Endpoint(
         "POST",
         "/v1/signed",
@@ -125,14 +130,10 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
         idempotency=Idempotency.EVENT_ID,
         audit=("signed.taken",),
         media_type="application/x-signed",
+        read=read,
     )
-    seen = []
 
-    async def read(_endpoint: object, _services: object, request: Request) -> Demand[CaptureBody]:
-        command = Command(NOBODY, request.headers["x-event"], b"", "", "live")
-        return Demand(command, {}, CaptureBody(amount_minor=len(await request.body())))
-
-    @routes.serve(contract, read=read)
+    @contract
     async def take(_services: object, demand: Demand[CaptureBody]) -> Response:
         """Take it."""
         seen.append((demand.command.key, demand.given.amount_minor))
@@ -140,11 +141,11 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
 
     assert contract.lacks() == []
     assert CredentialRefused not in contract.refusals()
-    operation = describe(routes.served)["paths"]["/v1/signed"]["post"]
+    operation = describe([take])["paths"]["/v1/signed"]["post"]
     assert operation["security"] == [{"signature": []}]
     assert list(operation["requestBody"]["content"]) == ["application/x-signed"]
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
-    app: Any = serve_endpoints(routes.served, Services(**{**parts, "measures": _Deaf()}))
+    app: Any = serve_endpoints([take], Services(**{**parts, "measures": _Deaf()}))
     async with serve(app) as client:
         answer = await client.send("POST", "/v1/signed", b"12345", by=None, X_Event="e-1")
     assert (answer.status, seen) == (204, [("e-1", 5)])

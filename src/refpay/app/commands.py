@@ -31,6 +31,12 @@ _ERRORS_MAXIMUM: Final = 20
 NOBODY: Final = Principal("nobody", frozenset())
 
 
+def hand_on(request: Request, given: Any) -> Demand[Any]:
+    """Return the demand of somebody who is not known by a token."""
+    command = Command(NOBODY, "", b"", correlation.current() or "", "live")
+    return Demand(command, request.path_params, given)
+
+
 async def read_demand(endpoint: Endpoint[G], services: Services, request: Request) -> Demand[G]:
     """Read a request as its endpoint declares it; identity first: strangers learn nothing about the rest."""
     principal = authenticate(endpoint, services, request)
@@ -126,12 +132,8 @@ def _parse_query(request: Request) -> dict[str, Any]:
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:
-    errors = [
-        _describe(error, model)
-        for error in problem.errors(include_url=False, include_context=True, include_input=False)[
-            :_ERRORS_MAXIMUM
-        ]
-    ]
+    found = problem.errors(include_url=False, include_input=False)[:_ERRORS_MAXIMUM]
+    errors = [_describe(error, model) for error in found]
     detail = "; ".join(f"{error['key']}: {error['problem']}" for error in errors)
     # The cause would carry the values.
     raise RequestInvalid(detail, errors) from None

@@ -1,24 +1,16 @@
-"""Every endpoint of the API."""
+"""Every endpoint of the API: what the modules of routes declare, in their order."""
 
 from typing import Final
 
 from refpay.app import (
-    audit_routes,
     house_routes,
     identity_routes,
-    ledger_routes,
     operation_routes,
     payment_routes,
+    record_routes,
     webhook_routes,
 )
 from refpay.app.contract import Served
 
-SERVED: Final[tuple[Served, ...]] = (
-    *payment_routes.routes.served,
-    *ledger_routes.routes.served,
-    *webhook_routes.routes.served,
-    *operation_routes.routes.served,
-    *audit_routes.routes.served,
-    *identity_routes.routes.served,
-    *house_routes.routes.served,
-)
+_MODULES = (payment_routes, webhook_routes, operation_routes, record_routes, identity_routes, house_routes)
+SERVED: Final = tuple(one for module in _MODULES for one in vars(module).values() if isinstance(one, Served))

@@ -3,31 +3,28 @@
 from typing import Final
 
 from refpay.app.bodies import NoQuery
-from refpay.app.contract import Auth, Demand, Endpoint, Routes, Waived
+from refpay.app.contract import Auth, Demand, Endpoint, Waived
 from refpay.app.services import Services
 from refpay.app.views import DescriptionView, StatusView
 from refpay.db.errors import DatabaseUnavailable
 
-routes: Final = Routes()
 _HOUSE: Final = Waived("it says nothing about anybody")
 
 
-@routes.serve(Endpoint("GET", "/healthz", NoQuery, {200: StatusView}, auth=Auth.NONE, scopes=_HOUSE))
+@Endpoint("GET", "/healthz", NoQuery, {200: StatusView}, auth=Auth.NONE, scopes=_HOUSE)
 async def healthz(_services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Say that the process answers."""
     return b'{"status":"alive"}'
 
 
-@routes.serve(
-    Endpoint(
-        "GET",
-        "/readyz",
-        NoQuery,
-        {200: StatusView},
-        auth=Auth.NONE,
-        scopes=_HOUSE,
-        problems=(DatabaseUnavailable,),
-    )
+@Endpoint(
+    "GET",
+    "/readyz",
+    NoQuery,
+    {200: StatusView},
+    auth=Auth.NONE,
+    scopes=_HOUSE,
+    problems=(DatabaseUnavailable,),
 )
 async def readyz(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Say that its database answers too."""
@@ -35,9 +32,7 @@ async def readyz(services: Services, _demand: Demand[NoQuery]) -> bytes:
     return b'{"status":"ready"}'
 
 
-@routes.serve(
-    Endpoint("GET", "/v1/openapi.json", NoQuery, {200: DescriptionView}, auth=Auth.NONE, scopes=_HOUSE)
-)
+@Endpoint("GET", "/v1/openapi.json", NoQuery, {200: DescriptionView}, auth=Auth.NONE, scopes=_HOUSE)
 async def show_description(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read this description."""
     return services.description

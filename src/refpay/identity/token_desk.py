@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -28,23 +27,6 @@ _OF_A_CLIENT: Final = (5.0, 30.0)
 _OF_ALL: Final = (50.0, 200.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A token and what it is good for."""
-
-    token: str
-    scopes: frozenset[Scope]
-
-    def content(self) -> dict[str, str | int]:
-        """Return the answer's fields."""
-        return {
-            "access_token": self.token,
-            "token_type": "Bearer",
-            "expires_in": tokens.LIFETIME_SECONDS,
-            "scope": " ".join(sorted(self.scopes)),
-        }
-
-
 class TokenDesk:
     """Issues tokens; refusals and grants draw on different allowances.
 
@@ -57,8 +39,8 @@ class TokenDesk:
         self._refusals, self._grants = Bucket(*_OF_ALL, clock.monotonic), Bucket(*_OF_ALL, clock.monotonic)
         self._grants_of: dict[str, Bucket] = {}
 
-    def grant(self, authorization: str | None, media_type: str, body: bytes) -> Grant:
-        """Answer a token request: the client by HTTP Basic or in the form, never both.
+    def grant(self, authorization: str | None, media_type: str, body: bytes) -> dict[str, str | int]:
+        """Return a token and what it is good for: the client by HTTP Basic or in the form, never both.
 
         Without a `scope` the token can only read. Raises one of the errors of RFC 6749, section 5.2, or
         TokenRateExceeded.
@@ -76,7 +58,12 @@ class TokenDesk:
         if form.get("grant_type") != "client_credentials":
             raise GrantUnsupported("grant_type: allowed: client_credentials")
         scopes = _choose(client, form.get("scope"))
-        return Grant(tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()), scopes)
+        return {
+            "access_token": tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()),
+            "token_type": "Bearer",
+            "expires_in": tokens.LIFETIME_SECONDS,
+            "scope": " ".join(sorted(scopes)),
+        }
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the public keys, for whoever else verifies our tokens."""

@@ -30,8 +30,7 @@ class DeadLetters:
     """The door to what was set aside."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
 
     async def read(self) -> bytes:
         """Return what the worker last saw, by queue and reason, and the latest requests, as JSON."""

@@ -28,8 +28,7 @@ class Routing:
     """The door to the routing table."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
 
     async def read(self) -> bytes:
         """Return every provider's routing as JSON."""
