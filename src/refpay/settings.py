@@ -1,7 +1,6 @@
 """Settings: read once from the environment and the secrets folder into frozen values."""
 
 import ipaddress
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -268,19 +267,10 @@ def read_database(environment: Mapping[str, str], *, user: str | None, secret: s
 def read_secret(folder: Path, name: str) -> str:
     """Return a secret's text without surrounding blanks; never part of any error."""
     file = folder / name
-    text = _read_secret(file).strip()
+    text = read_bounded(file, "secret file", _SECRET_MAXIMUM_BYTES).strip()
     if not text:
         raise StartRefused(f"secret file is empty: {file}")
     return text
-
-
-def read_secret_json(file: Path) -> Any:
-    """Return the parsed JSON of a secret file."""
-    try:
-        return json.loads(_read_secret(file))
-    except ValueError as problem:
-        # The decoder's message would quote the file.
-        raise StartRefused(f"secret file is not JSON: {file}") from problem
 
 
 def _own_file(environment: Mapping[str, str], name: str, default: str) -> Path:
@@ -300,10 +290,6 @@ def read_bounded(file: Path, what: str, most_bytes: int) -> str:
         return content.decode()
     except UnicodeDecodeError as problem:
         raise StartRefused(f"{what} is not UTF-8: {file}") from problem
-
-
-def _read_secret(file: Path) -> str:
-    return read_bounded(file, "secret file", _SECRET_MAXIMUM_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

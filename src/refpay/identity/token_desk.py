@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
 from refpay.buckets import Bucket
@@ -65,7 +65,7 @@ class TokenDesk:
             "scope": " ".join(sorted(scopes)),
         }
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return the public keys, for whoever else verifies our tokens."""
         return self._keys.get().jwks()
 
