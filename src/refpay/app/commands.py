@@ -99,8 +99,8 @@ def parse_body(request: Request, raw: bytes) -> dict[str, Any]:
         raise MediaTypeRefused("header Content-Type: allowed: application/json")
     try:
         content = _DECODE(raw.decode())
-    except (ValueError, RecursionError) as problem:
-        raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once") from problem
+    except (ValueError, RecursionError):
+        content = None
     if not isinstance(content, dict):
         raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once")
     return content
@@ -141,8 +141,6 @@ def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:
 
 def _describe(error: ErrorDetails, model: type[BaseModel]) -> dict[str, str]:
     key = ".".join(str(part)[:64] for part in error["loc"]) or "body"
-    if error["type"] == "extra_forbidden":
-        return {"key": key, "problem": f"unknown key, allowed: {', '.join(model.model_fields)}"}
-    if error["type"] == "missing":
-        return {"key": key, "problem": "is missing"}
-    return {"key": key, "problem": error["msg"][:200]}
+    unknown = f"unknown key, allowed: {', '.join(model.model_fields)}"
+    problems = {"extra_forbidden": unknown, "missing": "is missing"}
+    return {"key": key, "problem": problems.get(error["type"], error["msg"][:200])}

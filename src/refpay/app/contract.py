@@ -111,18 +111,6 @@ class Endpoint(Generic[G]):
         """Return every problem that it may answer: those of its own and those that its contract implies."""
         return tuple(dict.fromkeys((*_implied(self), *self.problems)))
 
-    def lacks(self) -> list[str]:
-        """Return which parts of the contract of a state change are not declared."""
-        parts = {
-            "auth": self.auth is not Auth.NONE,
-            "scopes": _is_said(self.scopes),
-            "idempotency": _is_said(self.idempotency),
-            "audit": _is_said(self.audit),
-            "answers": bool(self.answers),
-            "version": self.path.startswith("/v1/"),
-        }
-        return [part for part, said in parts.items() if self.changes_state and not said]
-
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -130,10 +118,6 @@ class Served:
 
     endpoint: Endpoint[Any]
     handle: Handler[Any]
-
-
-def _is_said(part: tuple[object, ...] | Idempotency | Waived) -> bool:
-    return bool(part.reason.strip() if isinstance(part, Waived) else part)
 
 
 def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:

@@ -27,21 +27,11 @@ class Scope(StrEnum):
 # What a token holds if its client asks for nothing in particular, as far as the client has it.
 READING: Final = frozenset({Scope.PAYMENTS_READ, Scope.OPERATIONS_READ, Scope.AUDIT_READ, Scope.LEDGER_READ})
 PAYING: Final = frozenset(
-    {
-        Scope.PAYMENTS_AUTHORIZE,
-        Scope.PAYMENTS_CAPTURE,
-        Scope.PAYMENTS_REFUND,
-        Scope.PAYMENTS_VOID,
-        Scope.PAYOUTS_CREATE,
-    }
+    {Scope.PAYMENTS_AUTHORIZE, Scope.PAYMENTS_CAPTURE, Scope.PAYMENTS_REFUND, Scope.PAYMENTS_VOID}
+    | {Scope.PAYOUTS_CREATE}
 )
 # Steering the service; never in one token with paying, not even on request.
 OPERATING: Final = frozenset(
-    {
-        Scope.OPERATIONS_ROUTE,
-        Scope.OPERATIONS_RISK,
-        Scope.OPERATIONS_REPLAY,
-        Scope.OPERATIONS_REPAIR,
-        Scope.APPROVALS_DECIDE,
-    }
+    {Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK, Scope.OPERATIONS_REPLAY, Scope.OPERATIONS_REPAIR}
+    | {Scope.APPROVALS_DECIDE}
 )

@@ -1,6 +1,7 @@
 """The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from refpay.audit.events import SubjectKind
@@ -71,19 +72,12 @@ async def _change(connection: Connection, command: Command, after: Route, now: d
 
 
 def _find(routes: Sequence[Route], provider: str) -> Route:
-    for route in routes:
-        if route.provider == provider:
-            return route
-    raise ProviderUnknown(
-        f"there is no such provider, allowed: {', '.join(route.provider for route in routes)}"
-    )
+    known = {route.provider: route for route in routes}
+    if provider not in known:
+        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(known)}")
+    return known[provider]
 
 
 def _describe(route: Route) -> dict[str, object]:
-    return {
-        "provider": route.provider,
-        "routing_active": route.active,
-        "changed_by": route.changed_by,
-        "changed_at": route.changed_at,
-        "reason": route.reason,
-    }
+    facts = asdict(route)
+    return facts | {"routing_active": facts.pop("active")}
