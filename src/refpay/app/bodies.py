@@ -16,6 +16,8 @@ MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 AmountMinor = Annotated[
     int, Field(ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
 ]
+_Currency = Literal["EUR", "USD", "JPY", "KWD"]
+Name = MerchantReference
 
 
 class _Body(BaseModel):
@@ -27,7 +29,7 @@ class AuthorizeBody(_Body):
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
     card_token: Annotated[str, Field(pattern=r"^tok_[45][0-9]{5}_[0-9a-f]{4,64}$")]
 
 
@@ -52,10 +54,9 @@ class PayoutBody(_Body):
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
 
 
-Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 # What no text of the database holds is not looked for there.
 _TEXT: Final = r"^[^\x00]*$"
 
@@ -71,7 +72,7 @@ class EventBody(_Body):
     id: Name | None = None
     decline_code: str | None = None
     amount: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
     movement: Name | None = None
 
 

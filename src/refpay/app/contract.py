@@ -74,15 +74,15 @@ class Endpoint(Generic[G]):
     """One method of one path; it decorates its handler, whose name and docstring are its own.
 
     `takes` is the body of a state change and the query of a reading. `scopes` are all needed. `answers` are
-    models by status, None where there is no body. `media_type` is that of the request's body. `measured_as`
-    is the payment operation that a refused request counts as. `read` reads its requests if they are not a
-    bearer's JSON: one with another auth model brings its own.
+    models or dataclasses by status, None where there is no body. `media_type` is that of the request's body.
+    `measured_as` is the payment operation that a refused request counts as. `read` reads its requests if they
+    are not a bearer's JSON: one with another auth model brings its own.
     """
 
     method: str
     path: str
     takes: type[G]
-    answers: Mapping[int, type[BaseModel] | None]
+    answers: Mapping[int, type[Any] | None]
     _: KW_ONLY
     scopes: tuple[Scope, ...] | Waived
     auth: Auth = Auth.BEARER

@@ -1,14 +1,29 @@
 """What machines of the house ask, so without a token."""
 
-from typing import Final
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from refpay.app.bodies import NoQuery
 from refpay.app.contract import Auth, Demand, Endpoint, Waived
 from refpay.app.services import Services
-from refpay.app.views import DescriptionView, StatusView
 from refpay.db.errors import DatabaseUnavailable
 
 _HOUSE: Final = Waived("it says nothing about anybody")
+
+
+class StatusView(BaseModel):
+    """How the process is."""
+
+    status: Literal["alive", "ready"]
+
+
+class DescriptionView(BaseModel):
+    """This description."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
 
 
 @Endpoint("GET", "/healthz", NoQuery, {200: StatusView}, auth=Auth.NONE, scopes=_HOUSE)

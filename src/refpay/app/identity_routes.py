@@ -10,9 +10,10 @@ from refpay.app.commands import hand_on
 from refpay.app.contract import Auth, Demand, Endpoint, Waived
 from refpay.app.responses import problem_response
 from refpay.app.services import Services
-from refpay.app.views import ApprovalsView, ApprovalView, KeysView, TokenView
+from refpay.app.views import ApprovalsView, KeysView, TokenView
 from refpay.errors import RefpayError
 from refpay.identity import errors
+from refpay.identity.approvals import Approval
 from refpay.identity.principals import Scope
 from refpay.payments.claims import Reply
 
@@ -79,7 +80,7 @@ def _decision(word: str, audited: str) -> Endpoint[ReasonBody]:
         "POST",
         f"/v1/approvals/{{approval_id}}/{word}",
         ReasonBody,
-        {200: ApprovalView},
+        {200: Approval},
         scopes=_DECIDE,
         audit=(audited,),
         problems=(errors.ApprovalUnknown, errors.ApprovalRefused, errors.SecondPersonNeeded),

@@ -47,7 +47,7 @@ _DECIDE: Final = """
 """
 
 
-class Status(StrEnum):
+class Stage(StrEnum):
     """How far an approval has come; there is no way back."""
 
     PENDING = "pending"
@@ -89,10 +89,10 @@ class Approval(Wish):
     reason: str
     requested_by: str
     expires_at: datetime
-    status: Status
+    status: Stage
     decided_by: str | None
 
-    def is_for(self, wish: Wish, status: Status) -> bool:
+    def is_for(self, wish: Wish, status: Stage) -> bool:
         """Return whether it has come so far, for exactly this."""
         return self.status == status and self.fingerprint == wish.fingerprint
 
@@ -116,7 +116,14 @@ async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) 
     said = (wish.action, wish.subject_kind, wish.subject_id)
     approval_id, expires_at = mint_id(asker.now), asker.now + LIFETIME
     approval = Approval(
-        *said, wish.content, approval_id, reason, asker.name, expires_at, Status.PENDING, decided_by=None
+        *said,
+        wish.content,
+        approval_id,
+        reason,
+        asker.name,
+        expires_at,
+        Stage.PENDING,
+        decided_by=None,
     )
     digest = wish.fingerprint
     await connection.execute(
@@ -132,11 +139,11 @@ async def use(connection: Connection, approval: Approval, wish: Wish, asker: Ask
 
     To be called in the transaction that orders what was approved.
     """
-    if not approval.is_for(wish, Status.APPROVED) or approval.requested_by != asker.name:
+    if not approval.is_for(wish, Stage.APPROVED) or approval.requested_by != asker.name:
         return False
     if not await connection.fetchval(_USE, approval.approval_id, asker.now):
         return False
-    await record(connection, _audit(approval, asker, "approval.used", Status.APPROVED, approval.reason))
+    await record(connection, _audit(approval, asker, "approval.used", Stage.APPROVED, approval.reason))
     return True
 
 
@@ -153,13 +160,13 @@ async def decide(
     approval = _read(row)
     if approval.requested_by == decider.name:
         raise SecondPersonNeeded("whoever asked for it cannot decide: another person has to")
-    if approval.status != Status.PENDING:
+    if approval.status != Stage.PENDING:
         raise ApprovalRefused(f"the approval is decided already: {approval.status}")
     if decider.now >= approval.expires_at:
         raise ApprovalRefused("the approval has run out: let it be asked for again")
-    status = Status.APPROVED if agreed else Status.REFUSED
+    status = Stage.APPROVED if agreed else Stage.REFUSED
     await connection.execute(_DECIDE, approval_id, status, decider.name, decider.now)
-    await record(connection, _audit(approval, decider, f"approval.{status}", Status.PENDING, reason))
+    await record(connection, _audit(approval, decider, f"approval.{status}", Stage.PENDING, reason))
     return replace(approval, status=status, decided_by=decider.name)
 
 
@@ -172,7 +179,7 @@ def _read(row: Row) -> Approval:
     return Approval(**{**row, "content": json.loads(row["content"])})
 
 
-def _audit(approval: Approval, actor: Asker, action: str, before: Status | None, reason: str) -> AuditEvent:
+def _audit(approval: Approval, actor: Asker, action: str, before: Stage | None, reason: str) -> AuditEvent:
     return AuditEvent(
         at=actor.now,
         actor=actor.name,

@@ -69,14 +69,11 @@ class SignatureVerifier:
         timestamp = _one(headers, TIMESTAMP_HEADER, _TIMESTAMP)
         nonce = _one(headers, NONCE_HEADER, _NONCE)
         secret = self._keys.get().get(key_id) or self._keys.get(fresh=True).get(key_id)
-        wanted = sign(
-            secret or _NO_SECRET, method=method, target=target, timestamp=timestamp, nonce=nonce, body=body
-        )
+        signed = {"method": method, "target": target, "timestamp": timestamp, "nonce": nonce}
+        wanted = sign(secret or _NO_SECRET, **signed, body=body).encode()
         given = headers(SIGNATURE_HEADER)
-        matches = hmac.compare_digest(
-            wanted.encode(), (given[0] if len(given) == 1 else "").encode("utf-8", "surrogatepass")
-        )
-        if secret is None or not matches:
+        offered = given[0].encode("utf-8", "surrogatepass") if len(given) == 1 else b""
+        if not hmac.compare_digest(wanted, offered) or secret is None:
             raise _refused()
         now, sent_at = self._clock.now(), datetime.fromtimestamp(int(timestamp), UTC)
         if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):

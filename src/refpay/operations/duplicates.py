@@ -151,7 +151,7 @@ async def _approved(
         same = [duplicate for duplicate in fresh if duplicate.movement in movements]
         if await approvals.use(connection, found, _wish(provider, same), asker):
             return same, None
-        if found.is_for(_wish(provider, same), approvals.Status.PENDING):
+        if found.is_for(_wish(provider, same), approvals.Stage.PENDING):
             return (), found
     return (), await approvals.ask(connection, wish, asker, reason=reason)
 

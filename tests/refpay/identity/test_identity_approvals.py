@@ -15,7 +15,7 @@ from refpay.audit.events import SubjectKind
 from refpay.db.pool import Database
 from refpay.errors import RefpayError
 from refpay.identity import approvals
-from refpay.identity.approvals import Approval, Asker, Status, Wish
+from refpay.identity.approvals import Approval, Asker, Stage, Wish
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
@@ -71,8 +71,8 @@ async def desk(settings: "Settings", make_clock: Callable[[], "HandClock"]) -> A
 async def test_another_person_approves_and_it_is_done_once(desk: Desk, book: "Book") -> None:
     """Asked, approved, used; each audited in its own transaction with who and what."""
     asked = await desk.ask()
-    assert (asked.status, await desk.use()) == (Status.PENDING, False)
-    assert await desk.decide(asked.approval_id) == Status.APPROVED
+    assert (asked.status, await desk.use()) == (Stage.PENDING, False)
+    assert await desk.decide(asked.approval_id) == Stage.APPROVED
     assert [await desk.use(), await desk.use()] == [True, False]
     rows = await book.rows("SELECT actor, action, after ->> 'fingerprint' AS f FROM audit.event ORDER BY seq")
     assert [(row["actor"], row["action"]) for row in rows] == [
@@ -89,7 +89,7 @@ async def test_nobody_approves_what_he_asked_for(desk: Desk) -> None:
     for agreed in (True, False):
         assert await desk.decide(asked.approval_id, by="ann", agreed=agreed) == "second_person_needed"
     assert await desk.use() is False
-    assert await desk.decide(asked.approval_id) == Status.APPROVED
+    assert await desk.decide(asked.approval_id) == Stage.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_nobody_approves_what_he_asked_for(desk: Desk) -> None:
 )
 async def test_what_was_approved_is_exactly_that(desk: Desk, changed: dict[str, Any]) -> None:
     """Another amount or currency needs another approval; the approved one is not lost by trying."""
-    assert await desk.decide((await desk.ask()).approval_id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert await desk.use(replace(WISH, **changed)) is False
     assert await desk.use() is True
 
@@ -118,14 +118,14 @@ async def test_what_was_approved_is_exactly_that(desk: Desk, changed: dict[str, 
 )
 async def test_an_approval_is_found_only_for_its_action_and_subject(desk: Desk, other: Wish) -> None:
     """And its fingerprint holds them too."""
-    assert await desk.decide((await desk.ask()).approval_id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert await desk.use(other) is False
     assert other.fingerprint != WISH.fingerprint
 
 
 async def test_an_approval_is_its_askers_alone(desk: Desk) -> None:
     """Neither the one who approved nor a third can use it."""
-    assert await desk.decide((await desk.ask()).approval_id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     for name in ("bob", "eve"):
         assert await desk.use(by=name) is False
 
@@ -133,7 +133,7 @@ async def test_an_approval_is_its_askers_alone(desk: Desk) -> None:
 async def test_a_refusal_is_final(desk: Desk) -> None:
     """It cannot be used nor approved afterwards; asked again, it is another one."""
     asked = await desk.ask()
-    assert await desk.decide(asked.approval_id, agreed=False) == Status.REFUSED
+    assert await desk.decide(asked.approval_id, agreed=False) == Stage.REFUSED
     assert await desk.use() is False
     assert await desk.decide(asked.approval_id, by="eve") == "approval_refused"
     assert (await desk.ask()).approval_id != asked.approval_id
@@ -147,7 +147,7 @@ async def test_an_approval_runs_out(desk: Desk) -> None:
     second = await desk.ask()
     assert second.approval_id != first.approval_id
     desk.clock.advance(approvals.LIFETIME.total_seconds() - 1)
-    assert await desk.decide(second.approval_id) == Status.APPROVED
+    assert await desk.decide(second.approval_id) == Stage.APPROVED
     desk.clock.advance(1)
     assert await desk.use() is False
 
@@ -162,7 +162,7 @@ async def test_asking_again_asks_for_nothing_more(desk: Desk, book: "Book") -> N
 
 async def test_of_two_uses_at_once_one_works(desk: Desk) -> None:
     """The row's lock decides."""
-    assert await desk.decide((await desk.ask()).approval_id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert sorted(await asyncio.gather(*(desk.use() for _ in range(4)))) == [False, False, False, True]
 
 
