@@ -1,13 +1,16 @@
 """The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from refpay.app.cursors import PATTERN
+from refpay.app.cursors import PATTERN, make_cursor, read_cursor
 from refpay.audit.events import SubjectKind
+from refpay.encoding import encode
 from refpay.money import MAXIMUM_MINOR
 from refpay.payments.model import PaymentStatus
 from refpay.payments.webhooks import EventKind
@@ -119,7 +122,15 @@ class _PageQuery(NoQuery):
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str | None, Field(pattern=PATTERN, description="`next` of the page before.")] = None
 
-    def listing(self, owner: str) -> dict[str, object]:
+    def after(self, owner: str) -> UUID | None:
+        """Return where to go on in a listing of this owner's; raises CursorInvalid."""
+        return read_cursor(self.cursor, self._listing(owner))
+
+    def page(self, owner: str, name: str, shown: Sequence[object], last: UUID | None) -> bytes:
+        """Return a page as JSON; `last` is after what the next one goes on, if there is more."""
+        return encode({name: shown, "next": last and make_cursor(last, self._listing(owner))})
+
+    def _listing(self, owner: str) -> dict[str, object]:
         """Return what a cursor is good for: whose listing, and by which filters."""
         return {"owner": owner, **self.model_dump(exclude={"limit", "cursor"})}
 

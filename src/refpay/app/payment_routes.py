@@ -5,11 +5,9 @@ from uuid import UUID
 
 from refpay.app import bodies
 from refpay.app.contract import Demand, Endpoint, G, Problems
-from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.app.services import Services
 from refpay.app.views import PaymentsView, PaymentView, PayoutView
-from refpay.encoding import encode
 from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
 from refpay.payments import errors
@@ -113,12 +111,9 @@ async def pay_out(services: Services, demand: Demand[bodies.PayoutBody]) -> Repl
 async def list_payments(services: Services, demand: Demand[bodies.PaymentsQuery]) -> bytes:
     """List the caller's own payments, newest first."""
     query, merchant = demand.given, demand.command.principal.name
-    listing = query.listing(merchant)
     wanted = Filter(query.status, query.merchant_reference, query.created_from, query.created_to)
-    after = read_cursor(query.cursor, listing)
-    page = await services.listing.read(merchant, wanted, after=after, limit=query.limit)
-    shown = [describe_payment(payment) for payment in page.payments]
-    return encode({"payments": shown, "next": page.after and make_cursor(page.after, listing)})
+    page = await services.listing.read(merchant, wanted, after=query.after(merchant), limit=query.limit)
+    return query.page(merchant, "payments", [describe_payment(one) for one in page.payments], page.after)
 
 
 @Endpoint(

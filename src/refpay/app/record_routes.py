@@ -2,7 +2,6 @@
 
 from refpay.app.bodies import AuditQuery, BalancesQuery
 from refpay.app.contract import Demand, Endpoint
-from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid, RequestInvalid
 from refpay.app.services import Services
 from refpay.app.views import AuditView, BalancesView
@@ -17,17 +16,16 @@ from refpay.ledger.errors import HistoryArchived
 )
 async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
     """List what was changed, by whom and when, newest first. A subject is asked for by kind and id."""
-    query = demand.given
+    query, reader = demand.given, demand.command.principal.name
     if (query.subject_kind is None) != (query.subject_id is None):
         lacking = "subject_kind" if query.subject_kind is None else "subject_id"
         problem = "is missing: a subject is its kind and its id"
         raise RequestInvalid(f"{lacking}: {problem}", [{"key": lacking, "problem": problem}])
     subject = (query.subject_kind, query.subject_id) if query.subject_kind and query.subject_id else None
-    listing = query.listing(demand.command.principal.name)
-    after = read_cursor(query.cursor, listing)
     wanted = Filter(subject, query.actor, query.at_from, query.at_to)
+    after = query.after(reader)
     events, last = await read_trail(services.database, wanted, after=after, limit=query.limit)
-    return encode({"events": events, "next": last and make_cursor(last, listing)})
+    return query.page(reader, "events", events, last)
 
 
 @Endpoint(

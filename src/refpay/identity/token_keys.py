@@ -1,6 +1,5 @@
 """The keys of access tokens: one signs, several verify, so that they can be rotated under load."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from jwt.algorithms import OKPAlgorithm
+from jwt.utils import base64url_decode, base64url_encode
 from pydantic import Field
 
 from refpay.errors import StartRefused
@@ -42,12 +42,12 @@ class TokenKeys:
         """
         found = _KeysFile.read(file)
         private = {
-            kid: Ed25519PrivateKey.from_private_bytes(_decode(half["private"]))
+            kid: Ed25519PrivateKey.from_private_bytes(base64url_decode(half["private"]))
             for kid, half in found.keys.items()
             if "private" in half
         }
         retired = {
-            kid: Ed25519PublicKey.from_public_bytes(_decode(half["public"]))
+            kid: Ed25519PublicKey.from_public_bytes(base64url_decode(half["public"]))
             for kid, half in found.keys.items()
             if "public" in half
         }
@@ -65,8 +65,4 @@ class TokenKeys:
 
 def encode(raw: bytes) -> str:
     """Return base64url without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(f"{text}=")
+    return base64url_encode(raw).decode()

@@ -1,13 +1,12 @@
 """Access tokens: JWTs of one algorithm, one issuer and one audience, for minutes (RFC 9068)."""
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import jwt
 
-from refpay.identity.scopes import Scope
+from refpay.identity.scopes import Principal, Scope
 from refpay.identity.token_keys import ALGORITHM, TokenKeys
 from refpay.ids import mint_id
 
@@ -35,15 +34,6 @@ class TokenRefused(Exception):
         self.unknown_key = unknown_key
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a token says; `expires_at` is Unix time."""
-
-    client: str
-    scopes: frozenset[Scope]
-    expires_at: float
-
-
 def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime) -> str:
     """Return a signed token of a client that lasts LIFETIME_SECONDS."""
     issued_at = math.floor(now.timestamp())
@@ -62,8 +52,11 @@ def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime)
     )
 
 
-def verify(token: str, keys: TokenKeys, now: float) -> Claims:
-    """Return what a token says if all of it is as we sign it; raises TokenRefused, which says nothing."""
+def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
+    """Return whose token it is and when it expires, in Unix time, if all of it is as we sign it.
+
+    Raises TokenRefused, which says nothing.
+    """
     try:
         header = jwt.get_unverified_header(token)
         kid = header.get("kid")
@@ -81,12 +74,11 @@ def verify(token: str, keys: TokenKeys, now: float) -> Claims:
         raise TokenRefused from None
 
 
-def _read(content: dict[str, Any], now: float) -> Claims:
+def _read(content: dict[str, Any], now: float) -> tuple[Principal, float]:
     issued_at, expires_at, scope = content["iat"], content["exp"], content["scope"]
     if not isinstance(scope, str):
         raise TokenRefused
     young = issued_at <= now + LEEWAY_SECONDS and expires_at - issued_at <= LIFETIME_SECONDS
     if not young or now >= expires_at + LEEWAY_SECONDS:
         raise TokenRefused
-    scopes = frozenset(map(Scope, scope.split()))
-    return Claims(content["sub"], scopes, expires_at)
+    return Principal(content["sub"], frozenset(map(Scope, scope.split()))), expires_at

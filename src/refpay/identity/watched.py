@@ -63,9 +63,8 @@ class Watched(Generic[T]):
         now = self._clock.monotonic()
         if fresh or now >= self._due:
             self._due = now + _EVERY_SECONDS
-            stamp = self._look()
-            if stamp != self._stamp:
-                self._stamp = stamp
+            before, self._stamp = self._stamp, self._look()
+            if before != self._stamp:
                 self._read_again()
         return self._value
 
