@@ -119,8 +119,8 @@ Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 
 
 class _PageQuery(NoQuery):
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
-    cursor: Annotated[str | None, Field(pattern=PATTERN, description="`next` of the page before.")] = None
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the page before.")
 
     def after(self, owner: str) -> UUID | None:
         """Return where to go on in a listing of this owner's; raises CursorInvalid."""
@@ -141,27 +141,25 @@ class PaymentsQuery(_PageQuery):
     status: PaymentStatus | None = None
     merchant_reference: MerchantReference | None = None
     created_from: Instant | None = None
-    created_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+    created_to: Instant | None = Field(None, description="Not itself part of the span.")
 
 
 class AuditQuery(_PageQuery):
     """Which audit records."""
 
     subject_kind: SubjectKind | None = None
-    subject_id: Annotated[str | None, Field(min_length=1, max_length=256, pattern=_TEXT)] = None
-    actor: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_TEXT)] = None
+    subject_id: str | None = Field(None, min_length=1, max_length=256, pattern=_TEXT)
+    actor: str | None = Field(None, min_length=1, max_length=128, pattern=_TEXT)
     at_from: Instant | None = None
-    at_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+    at_to: Instant | None = Field(None, description="Not itself part of the span.")
 
 
 class BalancesQuery(NoQuery):
     """Which balances, and of when."""
 
-    as_of: Annotated[
-        Instant | None, Field(description="Of all that was posted until then; now if absent.")
-    ] = None
-    account: Annotated[
-        str | None, Field(min_length=1, max_length=256, pattern=_TEXT, description="This one alone.")
-    ] = None
-    limit: Annotated[int, Field(ge=1, le=100, description="Accounts of a page.")] = 50
-    after: Annotated[str, Field(max_length=256, pattern=_TEXT, description="`next` of the page before.")] = ""
+    as_of: Instant | None = Field(None, description="Of all that was posted until then; now if absent.")
+    account: str | None = Field(
+        None, min_length=1, max_length=256, pattern=_TEXT, description="This one alone."
+    )
+    limit: int = Field(50, ge=1, le=100, description="Accounts of a page.")
+    after: str = Field("", max_length=256, pattern=_TEXT, description="`next` of the page before.")

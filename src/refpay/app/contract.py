@@ -134,10 +134,5 @@ def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     if endpoint.changes_state and endpoint.auth in (Auth.BEARER, Auth.SIGNATURE):
         yield from (errors.RequestMalformed, errors.MediaTypeRefused)
     if endpoint.keyed:
-        yield from (
-            errors.IdempotencyKeyMissing,
-            errors.IdempotencyKeyInvalid,
-            KeyReused,
-            KeyExpired,
-            errors.TrafficInvalid,
-        )
+        yield from (errors.IdempotencyKeyMissing, errors.IdempotencyKeyInvalid, errors.TrafficInvalid)
+        yield from (KeyReused, KeyExpired)

@@ -9,7 +9,7 @@ from refpay.identity.clients import CLIENTS_FILE, Clients
 from refpay.identity.errors import CredentialRefused
 from refpay.identity.scopes import Principal, Scope
 from refpay.identity.token_keys import KEYS_FILE, TokenKeys
-from refpay.identity.tokens import LEEWAY_SECONDS, TokenRefused, verify
+from refpay.identity.tokens import LEEWAY_SECONDS, KeyUnknown, TokenRefused, verify
 from refpay.identity.watched import Watched
 
 __all__ = ["Principal", "Principals", "Scope"]
@@ -60,10 +60,8 @@ class Principals:
         try:
             try:
                 principal, expires_at = verify(token, self.keys.get(), now)
-            except TokenRefused as problem:
+            except KeyUnknown:
                 # Another process may have begun to sign with a new key a moment ago.
-                if not problem.unknown_key:
-                    raise
                 principal, expires_at = verify(token, self.keys.get(fresh=True), now)
         except TokenRefused:
             # Neither the reason nor anything of the token: it tells a stranger how far he came.

@@ -8,15 +8,8 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from refpay.buckets import Bucket
 from refpay.clock import Clock
-from refpay.identity import tokens
+from refpay.identity import errors, tokens
 from refpay.identity.clients import Client
-from refpay.identity.errors import (
-    ClientRefused,
-    GrantUnsupported,
-    ScopeRefused,
-    TokenRateExceeded,
-    TokenRequestInvalid,
-)
 from refpay.identity.principals import Principals
 from refpay.identity.scopes import OPERATING, PAYING, READING, Scope
 
@@ -49,14 +42,14 @@ class TokenDesk:
             form = _read_form(media_type, body)
             name, secret = _read_client(authorization, form)
             client = self._clients.get().authenticate(name, secret)
-        except (ClientRefused, TokenRequestInvalid):
+        except (errors.ClientRefused, errors.TokenRequestInvalid):
             _take(self._refusals)
             raise
         # Only of clients that have proved who they are, so at most as many as there are.
         _take(self._grants_of.setdefault(client.name, Bucket(*_OF_A_CLIENT, self._clock.monotonic)))
         _take(self._grants)
         if form.get("grant_type") != "client_credentials":
-            raise GrantUnsupported("grant_type: allowed: client_credentials")
+            raise errors.GrantUnsupported("grant_type: allowed: client_credentials")
         scopes = _choose(client, form.get("scope"))
         return {
             "access_token": tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()),
@@ -72,13 +65,13 @@ class TokenDesk:
 
 def _take(bucket: Bucket) -> None:
     if bucket.wait_seconds():
-        raise TokenRateExceeded("too many token requests: keep a token until it runs out")
+        raise errors.TokenRateExceeded("too many token requests: keep a token until it runs out")
     bucket.take()
 
 
 def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:
     if media_type.partition(";")[0].strip().lower() != _FORM:
-        raise TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
+        raise errors.TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
     try:
         fields = parse_qsl(
             body.decode("ascii"),
@@ -89,27 +82,27 @@ def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:
         )
     except ValueError:
         # The cause would quote the secret.
-        raise TokenRequestInvalid("body: needed: a form of at most a few fields") from None
+        raise errors.TokenRequestInvalid("body: needed: a form of at most a few fields") from None
     form = dict(fields)
     if len(form) < len(fields):
-        raise TokenRequestInvalid("body: a field is there twice")
+        raise errors.TokenRequestInvalid("body: a field is there twice")
     return form
 
 
 def _read_client(authorization: str | None, form: Mapping[str, str]) -> tuple[str, str]:
     if authorization is None:
         if not form.get("client_id") or "client_secret" not in form:
-            raise ClientRefused("client id and secret are needed: by HTTP Basic, or in the form")
+            raise errors.ClientRefused("client id and secret are needed: by HTTP Basic, or in the form")
         return form["client_id"], form["client_secret"]
     if "client_id" in form or "client_secret" in form:
-        raise TokenRequestInvalid("client: allowed: HTTP Basic or the form's fields, not both")
+        raise errors.TokenRequestInvalid("client: allowed: HTTP Basic or the form's fields, not both")
     kind, _, credentials = authorization.partition(" ")
     try:
         name, colon, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         kind = colon = ""
     if kind.lower() != "basic" or not colon:
-        raise ClientRefused("header Authorization: needed: HTTP Basic with client id and secret")
+        raise errors.ClientRefused("header Authorization: needed: HTTP Basic with client id and secret")
     return unquote_plus(name), unquote_plus(secret)
 
 
@@ -120,11 +113,11 @@ def _choose(client: Client, asked: str | None) -> frozenset[Scope]:
         try:
             scopes = frozenset(map(Scope, asked.split()))
         except ValueError:
-            raise ScopeRefused("scope: a scope is not known, or not the client's") from None
+            raise errors.ScopeRefused("scope: a scope is not known, or not the client's") from None
     if not scopes:
-        raise ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
+        raise errors.ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
     if not scopes <= client.scopes:
-        raise ScopeRefused("scope: a scope is not known, or not the client's")
+        raise errors.ScopeRefused("scope: a scope is not known, or not the client's")
     if scopes & PAYING and scopes & OPERATING:
-        raise ScopeRefused("scope: paying and operating the service are never in one token")
+        raise errors.ScopeRefused("scope: paying and operating the service are never in one token")
     return scopes

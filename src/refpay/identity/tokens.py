@@ -27,11 +27,11 @@ _OPTIONS: Final[Any] = {
 
 
 class TokenRefused(Exception):
-    """Something is wrong with a token; `unknown_key`: it names a key that is not there (any more)."""
+    """Something is wrong with a token."""
 
-    def __init__(self, *, unknown_key: bool = False) -> None:
-        super().__init__()
-        self.unknown_key = unknown_key
+
+class KeyUnknown(TokenRefused):
+    """It names a key that is not there (any more)."""
 
 
 def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime) -> str:
@@ -62,7 +62,7 @@ def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
         kid = header.get("kid")
         key = keys.public.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise TokenRefused(unknown_key=True)
+            raise KeyUnknown
         if header.get("typ") != _TYPE:
             raise TokenRefused
         # The algorithm is ours, never the header's: a key of one kind is never used as one of another.
