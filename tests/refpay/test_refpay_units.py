@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refpay
+from refpay.db.pool import SCHEMA_REVISION
+from refpay.db.upgrade import REVISIONS
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.ids import mint_id
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency, Money
@@ -71,6 +73,15 @@ def test_fingerprints_tell_meaning_from_spelling() -> None:
         fingerprint("POST", "/a", {"x": 1}),
     ):
         assert other != same
+
+
+def test_every_script_of_the_schema_belongs_to_a_revision() -> None:
+    """What no revision runs would be missing in a database that is made anew."""
+    folders = sorted((Path(refpay.__file__).parent / "db" / "migrations" / "sql").iterdir())
+    assert list(REVISIONS) == [folder.name for folder in folders]
+    assert list(REVISIONS)[-1] == SCHEMA_REVISION
+    for folder in folders:
+        assert sorted(REVISIONS[folder.name].split()) == sorted(file.stem for file in folder.iterdir())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from refpay.settings import DatabaseSettings, read_database
 _SQL: Final = Path(__file__).parent / "migrations" / "sql"
 # What each revision runs, in the order in which the scripts refer to each other. There is no way back, for
 # what is known of money is not taken back: restore a backup.
-_REVISIONS: Final[Mapping[str, str]] = {
+REVISIONS: Final[Mapping[str, str]] = {
     "0001": "payments ledger routing audit oracle privileges",
     "0002": "outbox messages audit_subjects privileges",
     "0003": "reconciliation privileges",
@@ -61,7 +61,7 @@ async def _run_missing(connection: "asyncpg.Connection[asyncpg.Record]", revisio
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _UPGRADE_LOCK)
     await connection.execute(_TABLE)
     reached = await connection.fetchval("SELECT version_num FROM public.alembic_version") or ""
-    for number, names in _REVISIONS.items():
+    for number, names in REVISIONS.items():
         if not reached < number <= revision:
             continue
         for name in names.split():

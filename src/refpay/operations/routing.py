@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 
 from refpay.audit.events import SubjectKind
 from refpay.audit.repository import record
@@ -43,15 +44,11 @@ class Routing:
         Raises ProviderUnknown or KeyReused; the refusal to drain the last active one is an answer.
         """
         now = self._clock.now()
-
-        async def pull(connection: Connection) -> StoredAnswer:
-            wanted = Route(provider, active, command.principal.name, now, reason)
-            return await _change(connection, command, wanted, now)
-
+        pull = partial(_change, command, Route(provider, active, command.principal.name, now, reason), now)
         return await pull_once(self._database, command, pull, now=now, answered=LastActiveProvider)
 
 
-async def _change(connection: Connection, command: Command, after: Route, now: datetime) -> StoredAnswer:
+async def _change(command: Command, after: Route, now: datetime, connection: Connection) -> StoredAnswer:
     routes = await lock_routes(connection)
     before = _find(routes, after.provider)
     if before.active == after.active:
