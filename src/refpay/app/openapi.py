@@ -24,12 +24,8 @@ _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "approval_id": {"type": "string", "format": "uuid"},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
 }
-_CORRELATION: Final[Json] = {
-    "X-Correlation-ID": {
-        "description": "Names the request in our logs; a caller's own is taken over.",
-        "schema": {"type": "string"},
-    }
-}
+_NAMES: Final = "Names the request in our logs; a caller's own is taken over."
+_CORRELATION: Final[Json] = {"X-Correlation-ID": {"description": _NAMES, "schema": {"type": "string"}}}
 _RETRY_AFTER: Final[Json] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _KEY_PARAMETERS: Final[list[Json]] = [
     {
@@ -67,14 +63,12 @@ def describe(served: Sequence[Served]) -> Json:
         if not endpoint.changes_state:
             schemas.pop(endpoint.takes.__name__, None)
     used = {endpoint.auth for endpoint in endpoints}
+    security = {auth: scheme for auth, scheme in _SECURITY.items() if auth in used}
     return {
         "openapi": "3.1.0",
         "info": {"title": "refpay", "version": "1", "description": "The reference payment service."},
         "paths": dict(paths),
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {auth: scheme for auth, scheme in _SECURITY.items() if auth in used},
-        },
+        "components": {"schemas": schemas, "securitySchemes": security},
     }
 
 

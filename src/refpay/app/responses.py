@@ -27,13 +27,8 @@ def make_response(answer: Reply | Response | bytes) -> Response:
         return answer
     if isinstance(answer, bytes):
         return Response(answer, media_type=_JSON)
-    status = answer.answer.status
-    return Response(
-        answer.answer.body,
-        status_code=status,
-        media_type=PROBLEM_MEDIA_TYPE if status >= 400 else _JSON,
-        headers={"Idempotency-Replayed": "true"} if answer.replayed else None,
-    )
+    said, headers = answer.answer, {"Idempotency-Replayed": "true"} if answer.replayed else None
+    return Response(said.body, said.status, headers, PROBLEM_MEDIA_TYPE if said.status >= 400 else _JSON)
 
 
 def problem_response(problem: RefpayError, /, **more: str) -> Response:

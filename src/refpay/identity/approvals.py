@@ -116,14 +116,7 @@ async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) 
     said = (wish.action, wish.subject_kind, wish.subject_id)
     approval_id, expires_at = mint_id(asker.now), asker.now + LIFETIME
     approval = Approval(
-        *said,
-        wish.content,
-        approval_id,
-        reason,
-        asker.name,
-        expires_at,
-        Stage.PENDING,
-        decided_by=None,
+        *said, wish.content, approval_id, reason, asker.name, expires_at, Stage.PENDING, decided_by=None
     )
     digest = wish.fingerprint
     await connection.execute(
@@ -180,20 +173,15 @@ def _read(row: Row) -> Approval:
 
 
 def _audit(approval: Approval, actor: Asker, action: str, before: Stage | None, reason: str) -> AuditEvent:
-    return AuditEvent(
-        at=actor.now,
-        actor=actor.name,
-        action=action,
-        subject_kind=approval.subject_kind,
-        subject_id=approval.subject_id,
-        before=None if before is None else {"approval_id": str(approval.approval_id), "status": before},
-        after={
-            "approval_id": str(approval.approval_id),
-            "status": "pending" if before is None else action.partition(".")[2],
-            "wish": approval.action,
-            "fingerprint": approval.fingerprint.hex(),
-            "requested_by": approval.requested_by,
-            "reason": reason,
-        },
-        correlation_id=actor.correlation_id,
-    )
+    which = {"approval_id": str(approval.approval_id)}
+    after = {
+        **which,
+        "status": "pending" if before is None else action.partition(".")[2],
+        "wish": approval.action,
+        "fingerprint": approval.fingerprint.hex(),
+        "requested_by": approval.requested_by,
+        "reason": reason,
+    }
+    what = (actor.name, action, approval.subject_kind, approval.subject_id)
+    was = None if before is None else {**which, "status": before}
+    return AuditEvent(actor.now, *what, was, after, actor.correlation_id)

@@ -15,6 +15,7 @@ from refpay.identity.scopes import OPERATING, PAYING, READING, Scope
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _FIELDS_MAXIMUM: Final = 8
+_STRICTLY: Final[Any] = {"keep_blank_values": True, "strict_parsing": True, "errors": "strict"}
 # A client needs one in five minutes for each set of scopes and each of its processes.
 _OF_A_CLIENT: Final = (5.0, 30.0)
 _OF_ALL: Final = (50.0, 200.0)
@@ -73,13 +74,7 @@ def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:
     if media_type.partition(";")[0].strip().lower() != _FORM:
         raise errors.TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
     try:
-        fields = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_FIELDS_MAXIMUM,
-        )
+        fields = parse_qsl(body.decode("ascii"), max_num_fields=_FIELDS_MAXIMUM, **_STRICTLY)
     except ValueError:
         # The cause would quote the secret.
         raise errors.TokenRequestInvalid("body: needed: a form of at most a few fields") from None

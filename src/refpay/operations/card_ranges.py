@@ -32,14 +32,8 @@ class CardRanges:
         async with self._database.transaction() as connection:
             blocked = await read_blocked(connection)
             busiest = await self._read_busiest(connection, now)
-        return encode(
-            {
-                "window_seconds": self._settings.window_seconds,
-                "autoblock": self._settings.autoblock,
-                "blocked": blocked,
-                "busiest": busiest,
-            }
-        )
+        rules = {"window_seconds": self._settings.window_seconds, "autoblock": self._settings.autoblock}
+        return encode({**rules, "blocked": blocked, "busiest": busiest})
 
     async def change(self, command: Command, named: str, *, blocked: bool, reason: str) -> Reply:
         """Block or unblock a range; changes nothing if it is so already.

@@ -56,15 +56,10 @@ async def _change(command: Command, after: Route, now: datetime, connection: Con
     if not after.active and not any(one.active for one in routes if one.provider != after.provider):
         raise LastActiveProvider(f"no other provider is active: {after.provider} stays active")
     await write_route(connection, after)
-    event = command.audit(
-        "provider.restored" if after.active else "provider.drained",
-        SubjectKind.PROVIDER,
-        after.provider,
-        before={"routing_active": before.active, "reason": before.reason},
-        after={"routing_active": after.active, "reason": after.reason},
-        now=now,
-    )
-    await record(connection, event)
+    action = "provider.restored" if after.active else "provider.drained"
+    was, is_now = ({"routing_active": route.active, "reason": route.reason} for route in (before, after))
+    subject = (SubjectKind.PROVIDER, after.provider)
+    await record(connection, command.audit(action, *subject, before=was, after=is_now, now=now))
     return StoredAnswer.of(200, {**_describe(after), "changed": True})
 
 
