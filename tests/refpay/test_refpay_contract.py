@@ -226,6 +226,13 @@ def test_no_two_problems_share_a_code() -> None:
     assert all(problem.title and 400 <= problem.status < 600 for problem in saying)
 
 
+def test_a_problem_has_a_title_without_docstrings() -> None:
+    """`python -OO` leaves none; then the words of the code stand for it."""
+    said = "from refpay.identity.errors import ScopeMissing; print(ScopeMissing.title)"
+    found = subprocess.run((sys.executable, "-OO", "-c", said), capture_output=True, text=True, check=True)
+    assert found.stdout == "Scope missing\n"
+
+
 def test_every_problem_is_answered_somewhere_or_kept_at_home_for_a_reason() -> None:
     """A new error has to be declared by an endpoint, or be said never to be answered."""
     known = {*answered(), *(problem.code for problem in NEVER_ANSWERED)}
