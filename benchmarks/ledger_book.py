@@ -23,7 +23,7 @@ from moneypath.stack import postgres
 from moneypath.stack.ports import PortBook
 from moneypath.stack.supervisor import Supervisor
 from refpay.clock import SystemClock
-from refpay.db.pool import Database
+from refpay.db.pool import SCHEMA_REVISION, Database
 from refpay.db.upgrade import upgrade_schema
 from refpay.ledger.repository import read_balances
 from refpay.ledger.sealing import SEALED_MOST
@@ -141,8 +141,8 @@ async def compare_rules(server: Server, rounds: int, entries: int) -> list[measu
     candidates = {
         "before": ("0005", _BEFORE, ""),
         "before, without": ("0005", _BEFORE, _UNRULED_BEFORE),
-        "today": ("head", _TODAY, ""),
-        "today, without": ("head", _TODAY, _UNRULED_TODAY),
+        "today": (SCHEMA_REVISION, _TODAY, ""),
+        "today, without": (SCHEMA_REVISION, _TODAY, _UNRULED_TODAY),
     }
     connections = {}
     for number, (name, (revision, procedure, change)) in enumerate(candidates.items()):
@@ -183,7 +183,7 @@ def _share(medians: dict[str, float], name: str) -> float:
 
 async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
     """Return what a book of so many payments costs."""
-    await server.database("book", "head")
+    await server.database("book", SCHEMA_REVISION)
     superuser = await server.superuser("book")
     await superuser.execute("SET session_replication_role = replica")
     await superuser.execute(_BOOK.replace("$1", str(payments)))

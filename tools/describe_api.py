@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from refpay.app.contract import Auth, Served, Waived
-from refpay.app.endpoints import SERVED
-from refpay.app.problem_codes import answered
+from refpay.app.endpoints import SERVED, answered
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 _HEAD = """\

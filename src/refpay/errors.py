@@ -33,7 +33,8 @@ class RefpayError(Exception):
         """Set what the class says of itself, and leave the rest to its base."""
         if code is not None:
             cls.code = code
-            cls.title = (cls.__doc__ or "").partition("\n")[0].removesuffix(".")
+            said = cls.__doc__ or code.replace("_", " ").capitalize()  # `python -OO` has no docstrings
+            cls.title = said.partition("\n")[0].removesuffix(".")
         if status is not None:
             cls.status = status
         if retryable or retry_after_seconds is not None:

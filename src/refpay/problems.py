@@ -8,7 +8,7 @@ from refpay.errors import RefpayError
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
-def describe_error(error: RefpayError, correlation_id: str) -> bytes:
+def describe_error(error: RefpayError, correlation_id: str, /, **more: str) -> bytes:
     """Return the problem of an expected failure; `errors` name keys that were wrong, never their values."""
     content: dict[str, object] = {
         "type": f"urn:refpay:problem:{error.code}",
@@ -17,6 +17,7 @@ def describe_error(error: RefpayError, correlation_id: str) -> bytes:
         "code": error.code,
         "detail": error.detail,
         "correlation_id": correlation_id,
+        **more,
     }
     if error.errors:
         content["errors"] = list(error.errors)

@@ -40,12 +40,16 @@ def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
     logs.configure(service, sys.stderr)
     # What libraries say in passing is their affair.
     logging.getLogger().setLevel(logging.WARNING)
+    return run_command(lambda _arguments: uvloop.run(_await(main)))
+
+
+def run_command(main: Callable[[list[str]], int | None]) -> int:
+    """Run a command on its arguments; return its exit code. Why it cannot is one sentence on stderr."""
     try:
-        uvloop.run(_await(main))
+        return main(sys.argv[1:]) or 0
     except StartRefused as problem:
         sys.stderr.write(f"refpay: {problem.detail}\n")
         return _EXIT_REFUSED
-    return 0
 
 
 async def _await(main: Callable[[], Awaitable[None]]) -> None:

@@ -1,13 +1,16 @@
 """The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from refpay.app.cursors import PATTERN
+from refpay.app.cursors import PATTERN, make_cursor, read_cursor
 from refpay.audit.events import SubjectKind
+from refpay.encoding import encode
 from refpay.money import MAXIMUM_MINOR
 from refpay.payments.model import PaymentStatus
 from refpay.payments.webhooks import EventKind
@@ -16,6 +19,8 @@ MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 AmountMinor = Annotated[
     int, Field(ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
 ]
+_Currency = Literal["EUR", "USD", "JPY", "KWD"]
+Name = MerchantReference
 
 
 class _Body(BaseModel):
@@ -27,7 +32,7 @@ class AuthorizeBody(_Body):
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
     card_token: Annotated[str, Field(pattern=r"^tok_[45][0-9]{5}_[0-9a-f]{4,64}$")]
 
 
@@ -52,10 +57,9 @@ class PayoutBody(_Body):
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
 
 
-Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 # What no text of the database holds is not looked for there.
 _TEXT: Final = r"^[^\x00]*$"
 
@@ -71,7 +75,7 @@ class EventBody(_Body):
     id: Name | None = None
     decline_code: str | None = None
     amount: AmountMinor
-    currency: Literal["EUR", "USD", "JPY", "KWD"]
+    currency: _Currency
     movement: Name | None = None
 
 
@@ -115,10 +119,18 @@ Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 
 
 class _PageQuery(NoQuery):
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
-    cursor: Annotated[str | None, Field(pattern=PATTERN, description="`next` of the page before.")] = None
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the page before.")
 
-    def listing(self, owner: str) -> dict[str, object]:
+    def after(self, owner: str) -> UUID | None:
+        """Return where to go on in a listing of this owner's; raises CursorInvalid."""
+        return read_cursor(self.cursor, self._listing(owner))
+
+    def page(self, owner: str, name: str, shown: Sequence[object], last: UUID | None) -> bytes:
+        """Return a page as JSON; `last` is after what the next one goes on, if there is more."""
+        return encode({name: shown, "next": last and make_cursor(last, self._listing(owner))})
+
+    def _listing(self, owner: str) -> dict[str, object]:
         """Return what a cursor is good for: whose listing, and by which filters."""
         return {"owner": owner, **self.model_dump(exclude={"limit", "cursor"})}
 
@@ -129,27 +141,25 @@ class PaymentsQuery(_PageQuery):
     status: PaymentStatus | None = None
     merchant_reference: MerchantReference | None = None
     created_from: Instant | None = None
-    created_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+    created_to: Instant | None = Field(None, description="Not itself part of the span.")
 
 
 class AuditQuery(_PageQuery):
     """Which audit records."""
 
     subject_kind: SubjectKind | None = None
-    subject_id: Annotated[str | None, Field(min_length=1, max_length=256, pattern=_TEXT)] = None
-    actor: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_TEXT)] = None
+    subject_id: str | None = Field(None, min_length=1, max_length=256, pattern=_TEXT)
+    actor: str | None = Field(None, min_length=1, max_length=128, pattern=_TEXT)
     at_from: Instant | None = None
-    at_to: Annotated[Instant | None, Field(description="Not itself part of the span.")] = None
+    at_to: Instant | None = Field(None, description="Not itself part of the span.")
 
 
 class BalancesQuery(NoQuery):
     """Which balances, and of when."""
 
-    as_of: Annotated[
-        Instant | None, Field(description="Of all that was posted until then; now if absent.")
-    ] = None
-    account: Annotated[
-        str | None, Field(min_length=1, max_length=256, pattern=_TEXT, description="This one alone.")
-    ] = None
-    limit: Annotated[int, Field(ge=1, le=100, description="Accounts of a page.")] = 50
-    after: Annotated[str, Field(max_length=256, pattern=_TEXT, description="`next` of the page before.")] = ""
+    as_of: Instant | None = Field(None, description="Of all that was posted until then; now if absent.")
+    account: str | None = Field(
+        None, min_length=1, max_length=256, pattern=_TEXT, description="This one alone."
+    )
+    limit: int = Field(50, ge=1, le=100, description="Accounts of a page.")
+    after: str = Field("", max_length=256, pattern=_TEXT, description="`next` of the page before.")

@@ -9,16 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from moneypath.telemetry import correlation
+from refpay.app import errors
 from refpay.app.card_data import refuse_card_data
 from refpay.app.contract import Auth, Demand, Endpoint, G, Waived
-from refpay.app.errors import (
-    IdempotencyKeyInvalid,
-    IdempotencyKeyMissing,
-    MediaTypeRefused,
-    RequestInvalid,
-    RequestMalformed,
-    TrafficInvalid,
-)
 from refpay.app.services import Services
 from refpay.identity.errors import CredentialRefused
 from refpay.identity.principals import Principal, Scope
@@ -29,6 +22,12 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRAFFIC: Final = ("live", "canary", "drill")
 _ERRORS_MAXIMUM: Final = 20
 NOBODY: Final = Principal("nobody", frozenset())
+
+
+def hand_on(request: Request, given: Any) -> Demand[Any]:
+    """Return the demand of somebody who is not known by a token."""
+    command = Command(NOBODY, "", b"", correlation.current() or "", "live")
+    return Demand(command, request.path_params, given)
 
 
 async def read_demand(endpoint: Endpoint[G], services: Services, request: Request) -> Demand[G]:
@@ -67,7 +66,7 @@ def authenticate(endpoint: Endpoint[G], services: Services, request: Request) ->
 def _read_traffic(request: Request, principal: Principal) -> str:
     traffic = request.headers.get("x-traffic", "live")
     if traffic not in _TRAFFIC:
-        raise TrafficInvalid(f"header X-Traffic: allowed: {', '.join(_TRAFFIC)}")
+        raise errors.TrafficInvalid(f"header X-Traffic: allowed: {', '.join(_TRAFFIC)}")
     if traffic != "live":
         principal.require(Scope.TRAFFIC_CANARY)
     return traffic
@@ -76,9 +75,9 @@ def _read_traffic(request: Request, principal: Principal) -> str:
 def _read_key(request: Request) -> str:
     given = request.headers.getlist("idempotency-key")
     if not given:
-        raise IdempotencyKeyMissing("header Idempotency-Key is missing: mint one for each new request")
+        raise errors.IdempotencyKeyMissing("header Idempotency-Key is missing: mint one for each new request")
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
-        raise IdempotencyKeyInvalid(
+        raise errors.IdempotencyKeyInvalid(
             "header Idempotency-Key: allowed: once, 1 to 255 visible ASCII characters"
         )
     return given[0]
@@ -90,13 +89,13 @@ def parse_body(request: Request, raw: bytes) -> dict[str, Any]:
         return {}
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise MediaTypeRefused("header Content-Type: allowed: application/json")
+        raise errors.MediaTypeRefused("header Content-Type: allowed: application/json")
     try:
         content = _DECODE(raw.decode())
-    except (ValueError, RecursionError) as problem:
-        raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once") from problem
+    except (ValueError, RecursionError):
+        content = None
     if not isinstance(content, dict):
-        raise RequestMalformed("body: needed: one JSON object in UTF-8, each key once")
+        raise errors.RequestMalformed("body: needed: one JSON object in UTF-8, each key once")
     return content
 
 
@@ -120,27 +119,21 @@ def _parse_query(request: Request) -> dict[str, Any]:
     content: dict[str, Any] = dict(given)
     if len(given) > len(content):
         twice = sorted({name[:64] for name, _ in given if len(request.query_params.getlist(name)) > 1})
-        errors = [{"key": name, "problem": "is there twice, allowed: once"} for name in twice]
-        raise RequestInvalid("query: a parameter is there twice", errors)
+        wrong = [{"key": name, "problem": "is there twice, allowed: once"} for name in twice]
+        raise errors.RequestInvalid("query: a parameter is there twice", wrong)
     return content
 
 
 def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:
-    errors = [
-        _describe(error, model)
-        for error in problem.errors(include_url=False, include_context=True, include_input=False)[
-            :_ERRORS_MAXIMUM
-        ]
-    ]
-    detail = "; ".join(f"{error['key']}: {error['problem']}" for error in errors)
+    found = problem.errors(include_url=False, include_input=False)[:_ERRORS_MAXIMUM]
+    wrong = [_describe(error, model) for error in found]
+    detail = "; ".join(f"{one['key']}: {one['problem']}" for one in wrong)
     # The cause would carry the values.
-    raise RequestInvalid(detail, errors) from None
+    raise errors.RequestInvalid(detail, wrong) from None
 
 
 def _describe(error: ErrorDetails, model: type[BaseModel]) -> dict[str, str]:
     key = ".".join(str(part)[:64] for part in error["loc"]) or "body"
-    if error["type"] == "extra_forbidden":
-        return {"key": key, "problem": f"unknown key, allowed: {', '.join(model.model_fields)}"}
-    if error["type"] == "missing":
-        return {"key": key, "problem": "is missing"}
-    return {"key": key, "problem": error["msg"][:200]}
+    unknown = f"unknown key, allowed: {', '.join(model.model_fields)}"
+    problems = {"extra_forbidden": unknown, "missing": "is missing"}
+    return {"key": key, "problem": problems.get(error["type"], error["msg"][:200])}

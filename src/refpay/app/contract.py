@@ -7,22 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from refpay.app.errors import (
-    CardDataRefused,
-    IdempotencyKeyInvalid,
-    IdempotencyKeyMissing,
-    MediaTypeRefused,
-    RateLimited,
-    RequestInvalid,
-    RequestMalformed,
-    RequestTimedOut,
-    RequestTooLarge,
-    TrafficInvalid,
-)
+from refpay.app import errors
 from refpay.app.services import Services
 from refpay.db.errors import DatabaseUnavailable
 from refpay.errors import InvariantViolation, RefpayError
@@ -67,20 +57,32 @@ class Demand(Generic[G]):
     path: Mapping[str, str]
     given: G
 
+    def id(self, name: str, unknown: Problem) -> UUID:
+        """Return the id that stands in the path; what is no UUID is the id of nothing."""
+        try:
+            return UUID(self.path[name])
+        except ValueError as problem:
+            raise unknown(f"{unknown.title}: the id is not a UUID") from problem
+
+
+Handler = Callable[[Services, Demand[G]], Awaitable[Reply | Response | bytes]]
+Reader = Callable[["Endpoint[Any]", Services, Request], Awaitable[Demand[Any]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[G]):
-    """One method of one path; its handler's name and docstring are its own.
+    """One method of one path; it decorates its handler, whose name and docstring are its own.
 
     `takes` is the body of a state change and the query of a reading. `scopes` are all needed. `answers` are
-    models by status, None where there is no body. `media_type` is that of the request's body. `measured_as`
-    is the payment operation that a refused request counts as.
+    models or dataclasses by status, None where there is no body. `media_type` is that of the request's body.
+    `measured_as` is the payment operation that a refused request counts as. `read` reads its requests if they
+    are not a bearer's JSON: one with another auth model brings its own.
     """
 
     method: str
     path: str
     takes: type[G]
-    answers: Mapping[int, type[BaseModel] | None]
+    answers: Mapping[int, type[Any] | None]
     _: KW_ONLY
     scopes: tuple[Scope, ...] | Waived
     auth: Auth = Auth.BEARER
@@ -89,6 +91,11 @@ class Endpoint(Generic[G]):
     problems: Problems = ()
     measured_as: str | None = None
     media_type: str = "application/json"
+    read: Reader | None = None
+
+    def __call__(self, handle: Handler[G]) -> "Served":
+        """Have a function answer it."""
+        return Served(self, handle)
 
     @property
     def changes_state(self) -> bool:
@@ -104,61 +111,20 @@ class Endpoint(Generic[G]):
         """Return every problem that it may answer: those of its own and those that its contract implies."""
         return tuple(dict.fromkeys((*_implied(self), *self.problems)))
 
-    def lacks(self) -> list[str]:
-        """Return which parts of the contract of a state change are not declared."""
-        if not self.changes_state:
-            return []
-        parts = {
-            "auth": self.auth is not Auth.NONE,
-            "scopes": _is_said(self.scopes),
-            "idempotency": isinstance(self.idempotency, Idempotency) or _is_said(self.idempotency),
-            "audit": _is_said(self.audit),
-            "answers": bool(self.answers),
-            "version": self.path.startswith("/v1/"),
-        }
-        return [part for part, said in parts.items() if not said]
-
-
-Handler = Callable[[Services, Demand[G]], Awaitable[Reply | Response | bytes]]
-Reader = Callable[[Endpoint[Any], Services, Request], Awaitable[Demand[Any]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An endpoint, what answers it, and what reads its requests if that is not a bearer's JSON."""
+    """An endpoint, and what answers it."""
 
     endpoint: Endpoint[Any]
     handle: Handler[Any]
-    read: Reader | None = None
-
-
-class Routes:
-    """Collects the endpoints of one module."""
-
-    def __init__(self) -> None:
-        self.served: list[Served] = []
-
-    def serve(
-        self, endpoint: Endpoint[G], *, read: Reader | None = None
-    ) -> Callable[[Handler[G]], Handler[G]]:
-        """Have a function answer an endpoint; one with another auth model than bearer brings its reader."""
-
-        def add(handle: Handler[G]) -> Handler[G]:
-            self.served.append(Served(endpoint, handle, read))
-            return handle
-
-        return add
-
-
-def _is_said(part: tuple[object, ...] | Waived | None) -> bool:
-    return bool(part.reason.strip() if isinstance(part, Waived) else part)
 
 
 def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
-    yield from (RequestTooLarge, RequestTimedOut, RefpayError, InvariantViolation)
-    yield from (RequestInvalid, CardDataRefused)
+    yield from (errors.RequestTooLarge, errors.RequestTimedOut, RefpayError, InvariantViolation)
+    yield from (errors.RequestInvalid, errors.CardDataRefused)
     if endpoint.auth is not Auth.NONE:
-        yield from (RateLimited, DatabaseUnavailable)
+        yield from (errors.RateLimited, DatabaseUnavailable)
     if endpoint.auth is Auth.BEARER:
         yield CredentialRefused
     if endpoint.auth is Auth.SIGNATURE:
@@ -166,6 +132,7 @@ def _implied(endpoint: Endpoint[Any]) -> Iterator[Problem]:
     if endpoint.scopes and not isinstance(endpoint.scopes, Waived):
         yield ScopeMissing
     if endpoint.changes_state and endpoint.auth in (Auth.BEARER, Auth.SIGNATURE):
-        yield from (RequestMalformed, MediaTypeRefused)
+        yield from (errors.RequestMalformed, errors.MediaTypeRefused)
     if endpoint.keyed:
-        yield from (IdempotencyKeyMissing, IdempotencyKeyInvalid, KeyReused, KeyExpired, TrafficInvalid)
+        yield from (errors.IdempotencyKeyMissing, errors.IdempotencyKeyInvalid, errors.TrafficInvalid)
+        yield from (KeyReused, KeyExpired)

@@ -1,24 +1,25 @@
-"""Every endpoint of the API."""
+"""Every endpoint of the API: what the modules of routes declare, in their order."""
 
 from typing import Final
 
 from refpay.app import (
-    audit_routes,
     house_routes,
     identity_routes,
-    ledger_routes,
     operation_routes,
     payment_routes,
+    record_routes,
     webhook_routes,
 )
-from refpay.app.contract import Served
+from refpay.app.contract import Problem, Problems, Served
+from refpay.app.errors import MethodRefused, RequestRefused, RouteUnknown
 
-SERVED: Final[tuple[Served, ...]] = (
-    *payment_routes.routes.served,
-    *ledger_routes.routes.served,
-    *webhook_routes.routes.served,
-    *operation_routes.routes.served,
-    *audit_routes.routes.served,
-    *identity_routes.routes.served,
-    *house_routes.routes.served,
-)
+_MODULES = (payment_routes, webhook_routes, operation_routes, record_routes, identity_routes, house_routes)
+SERVED: Final = tuple(one for module in _MODULES for one in vars(module).values() if isinstance(one, Served))
+# Answered before any endpoint is found.
+_UNROUTED: Final[Problems] = (RouteUnknown, MethodRefused, RequestRefused)
+
+
+def answered() -> dict[str, Problem]:
+    """Return what callers can be answered, by code."""
+    problems = [*_UNROUTED, *(problem for one in SERVED for problem in one.endpoint.refusals())]
+    return {problem.code: problem for problem in sorted(problems, key=lambda problem: problem.code)}

@@ -4,14 +4,14 @@ import asyncio
 from typing import Final
 
 import structlog
+from starlette.responses import Response
 
-from moneypath.telemetry import correlation
 from refpay.app.card_data import refuse_card_data_around
 from refpay.app.commands import BODY_MAXIMUM_BYTES
 from refpay.app.errors import CardDataRefused, RequestTimedOut, RequestTooLarge
+from refpay.app.responses import problem_response, unexpected_failure
 from refpay.errors import RefpayError
 from refpay.measures import Measures
-from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 from refpay.runtime import App, Message, Receive, Scope, Send
 
 _LOG: Final = structlog.get_logger()
@@ -48,16 +48,11 @@ class Guard:
         except RefpayError as problem:
             if isinstance(problem, CardDataRefused):
                 self._measures.count_card_data(problem.place)
-            await _answer(problem, send)
+            await _closing(problem_response(problem))(scope, receive, send)
         except Exception:  # noqa: BLE001 - the server would answer with less and log with more
             _LOG.exception("request_failed", path=scope["path"][:200])
             if not begun:
-                await _answer(unexpected_failure(), send)
-
-
-def unexpected_failure() -> RefpayError:
-    """Return what a caller is told of a bug: nothing of it."""
-    return RefpayError("an unexpected failure; it is logged under the correlation id")
+                await _closing(unexpected_failure())(scope, receive, send)
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
@@ -83,25 +78,15 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    pending = True
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        nonlocal pending
-        if pending:
-            pending = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
+        return pending.pop() if pending else await receive()
 
     return replay
 
 
-async def _answer(problem: RefpayError, send: Send) -> None:
-    body = describe_error(problem, correlation.current() or "")
-    headers = [
-        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        # What is left of the request is not read.
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _closing(response: Response) -> Response:
+    # What is left of the request is not read.
+    response.headers["Connection"] = "close"
+    return response

@@ -1,123 +1,90 @@
 """Tokens for clients, keys for verifiers, and approvals by second persons."""
 
-import json
-from collections.abc import Callable
 from typing import Any, Final
-from uuid import UUID
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 
-from moneypath.telemetry import correlation
 from refpay.app.bodies import NoQuery, ReasonBody, TokenForm
-from refpay.app.commands import NOBODY
-from refpay.app.contract import Auth, Demand, Endpoint, Handler, Routes, Waived
+from refpay.app.commands import hand_on
+from refpay.app.contract import Auth, Demand, Endpoint, Waived
+from refpay.app.responses import problem_response
 from refpay.app.services import Services
-from refpay.app.views import ApprovalsView, ApprovalView, KeysView, TokenView
+from refpay.app.views import ApprovalsView, KeysView, TokenView
 from refpay.errors import RefpayError
-from refpay.identity.errors import (
-    ApprovalRefused,
-    ApprovalUnknown,
-    ClientRefused,
-    GrantUnsupported,
-    ScopeRefused,
-    SecondPersonNeeded,
-    TokenRateExceeded,
-    TokenRequestInvalid,
-)
+from refpay.identity import errors
+from refpay.identity.approvals import Approval
 from refpay.identity.principals import Scope
-from refpay.payments.claims import Command, Reply
-from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
+from refpay.payments.claims import Reply
 
-routes: Final = Routes()
 _DECIDE: Final = (Scope.APPROVALS_DECIDE,)
 
 
 async def read_raw(_endpoint: Endpoint[Any], _services: Services, request: Request) -> Demand[Any]:
-    """Hand the request on as it came: it says in a way of its own who asks, or nobody needs to know."""
-    nobody = Command(NOBODY, "", b"", correlation.current() or "", "live")
-    return Demand(nobody, request.path_params, request)
+    """Hand the request on as it came: it says in a way of its own who asks."""
+    return hand_on(request, request)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/oauth/token",
-        TokenForm,
-        {200: TokenView},
-        auth=Auth.CLIENT_CREDENTIALS,
-        scopes=Waived("it is where scopes come from"),
-        idempotency=Waived("nothing is stored: another token is as good"),
-        audit=Waived("what a token is used for is on record; a stranger could fill the disk with refusals"),
-        problems=(TokenRequestInvalid, ClientRefused, GrantUnsupported, ScopeRefused, TokenRateExceeded),
-        media_type="application/x-www-form-urlencoded",
+@Endpoint(
+    "POST",
+    "/v1/oauth/token",
+    TokenForm,
+    {200: TokenView},
+    auth=Auth.CLIENT_CREDENTIALS,
+    scopes=Waived("it is where scopes come from"),
+    idempotency=Waived("nothing is stored: another token is as good"),
+    audit=Waived("what a token is used for is on record; a stranger could fill the disk with refusals"),
+    problems=(
+        *(errors.TokenRequestInvalid, errors.ClientRefused, errors.GrantUnsupported),
+        *(errors.ScopeRefused, errors.TokenRateExceeded),
     ),
+    media_type="application/x-www-form-urlencoded",
     read=read_raw,
 )
 async def issue_token(services: Services, demand: Demand[Any]) -> Response:
     """Issue a token by client credentials."""
     request: Request = demand.given
     given = request.headers.getlist("authorization")
+    # Two of them are as good as none that is known.
+    basic, media_type = " ".join(given) if given else None, request.headers.get("content-type", "")
     try:
-        grant = services.tokens.grant(
-            # Two of them are as good as none that is known.
-            " ".join(given) if given else None,
-            request.headers.get("content-type", ""),
-            await request.body(),
-        )
+        response: Response = JSONResponse(services.tokens.grant(basic, media_type, await request.body()))
     except RefpayError as refusal:
-        return _refuse(refusal)
-    return Response(
-        json.dumps(grant.content()), media_type="application/json", headers={"Cache-Control": "no-store"}
-    )
+        # As everywhere, with the field that RFC 6749, section 5.2, wants beside.
+        response = problem_response(refusal, error=refusal.code)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-@routes.serve(
-    Endpoint(
-        "GET",
-        "/.well-known/jwks.json",
-        NoQuery,
-        {200: KeysView},
-        auth=Auth.NONE,
-        scopes=Waived("public keys are public"),
-    )
+@Endpoint(
+    "GET",
+    "/.well-known/jwks.json",
+    NoQuery,
+    {200: KeysView},
+    auth=Auth.NONE,
+    scopes=Waived("public keys are public"),
 )
 async def show_keys(services: Services, _demand: Demand[NoQuery]) -> Response:
     """Read the public keys of tokens."""
-    return Response(
-        json.dumps(services.tokens.jwks()),
-        media_type="application/json",
-        headers={"Cache-Control": "public, max-age=60"},
-    )
+    return JSONResponse(services.tokens.jwks(), headers={"Cache-Control": "public, max-age=60"})
 
 
-def _refuse(refusal: RefpayError) -> Response:
-    """Answer as everywhere, with the field that RFC 6749, section 5.2, wants beside."""
-    content = {**json.loads(describe_error(refusal, correlation.current() or "")), "error": refusal.code}
-    headers = {"Cache-Control": "no-store"}
-    if isinstance(refusal, ClientRefused):
-        headers["WWW-Authenticate"] = 'Basic realm="refpay"'
-    if refusal.retry_after_seconds is not None:
-        headers["Retry-After"] = str(refusal.retry_after_seconds)
-    return Response(json.dumps(content), refusal.status, headers, PROBLEM_MEDIA_TYPE)
-
-
-@routes.serve(Endpoint("GET", "/v1/approvals", NoQuery, {200: ApprovalsView}, scopes=_DECIDE))
+@Endpoint("GET", "/v1/approvals", NoQuery, {200: ApprovalsView}, scopes=_DECIDE)
 async def show_approvals(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read what waits for a second person."""
     return await services.approving.read()
 
 
-def _decision(word: str, audited: str) -> Callable[[Handler[ReasonBody]], Handler[ReasonBody]]:
-    endpoint = Endpoint(
+def _decision(word: str, audited: str) -> Endpoint[ReasonBody]:
+    return Endpoint(
         "POST",
         f"/v1/approvals/{{approval_id}}/{word}",
         ReasonBody,
-        {200: ApprovalView},
+        {200: Approval},
         scopes=_DECIDE,
         audit=(audited,),
-        problems=(ApprovalUnknown, ApprovalRefused, SecondPersonNeeded),
+        problems=(errors.ApprovalUnknown, errors.ApprovalRefused, errors.SecondPersonNeeded),
     )
-    return routes.serve(endpoint)
 
 
 @_decision("approve", "approval.approved")
@@ -133,8 +100,5 @@ async def refuse(services: Services, demand: Demand[ReasonBody]) -> Reply:
 
 
 async def _decide(services: Services, demand: Demand[ReasonBody], *, agreed: bool) -> Reply:
-    try:
-        found = UUID(demand.path["approval_id"])
-    except ValueError as problem:
-        raise ApprovalUnknown("there is no such approval: the id is not a UUID") from problem
-    return await services.approving.decide(demand.command, found, agreed=agreed, reason=demand.given.reason)
+    approval_id, reason = demand.id("approval_id", errors.ApprovalUnknown), demand.given.reason
+    return await services.approving.decide(demand.command, approval_id, agreed=agreed, reason=reason)

@@ -2,11 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
 from refpay.app.contract import Auth, Endpoint, Idempotency, Served, Waived
 from refpay.app.views import ProblemView
@@ -25,12 +24,8 @@ _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "approval_id": {"type": "string", "format": "uuid"},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
 }
-_CORRELATION: Final[Json] = {
-    "X-Correlation-ID": {
-        "description": "Names the request in our logs; a caller's own is taken over.",
-        "schema": {"type": "string"},
-    }
-}
+_NAMES: Final = "Names the request in our logs; a caller's own is taken over."
+_CORRELATION: Final[Json] = {"X-Correlation-ID": {"description": _NAMES, "schema": {"type": "string"}}}
 _RETRY_AFTER: Final[Json] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _KEY_PARAMETERS: Final[list[Json]] = [
     {
@@ -54,14 +49,12 @@ _SECURITY: Final[Mapping[Auth, Json]] = {
 }
 
 
-def describe(served: Iterable[Served]) -> Json:
+def describe(served: Sequence[Served]) -> Json:
     """Return the whole description as a JSON value."""
-    served = tuple(served)
     endpoints = [one.endpoint for one in served]
-    models: set[type[BaseModel]] = {ProblemView, *(endpoint.takes for endpoint in endpoints)}
+    models: set[type[Any]] = {ProblemView, *(endpoint.takes for endpoint in endpoints)}
     models.update(model for endpoint in endpoints for model in endpoint.answers.values() if model)
-    ordered = sorted(models, key=lambda model: model.__name__)
-    schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)[1]["$defs"]
+    schemas = _schemas(sorted(models, key=lambda model: model.__name__))
     paths: dict[str, Json] = defaultdict(dict)
     for one in served:
         paths[one.endpoint.path][one.endpoint.method.lower()] = _operation(one, schemas)
@@ -70,15 +63,23 @@ def describe(served: Iterable[Served]) -> Json:
         if not endpoint.changes_state:
             schemas.pop(endpoint.takes.__name__, None)
     used = {endpoint.auth for endpoint in endpoints}
+    security = {auth: scheme for auth, scheme in _SECURITY.items() if auth in used}
     return {
         "openapi": "3.1.0",
         "info": {"title": "refpay", "version": "1", "description": "The reference payment service."},
         "paths": dict(paths),
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {auth: scheme for auth, scheme in _SECURITY.items() if auth in used},
-        },
+        "components": {"schemas": schemas, "securitySchemes": security},
     }
+
+
+def _schemas(models: Iterable[type[Any]]) -> Json:
+    adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]]
+    adapters = [(model.__name__, "validation", TypeAdapter(model)) for model in models]
+    schemas: Json = TypeAdapter.json_schemas(adapters, ref_template=_REF)[1]["$defs"]
+    for schema in schemas.values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return schemas
 
 
 def _operation(served: Served, schemas: Json) -> Json:
@@ -100,10 +101,8 @@ def _operation(served: Served, schemas: Json) -> Json:
         contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
         schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
         required = any(field.is_required() for field in endpoint.takes.model_fields.values())
-        operation["requestBody"] = {
-            "required": required,
-            "content": {endpoint.media_type: {"schema": schema}},
-        }
+        content = {endpoint.media_type: {"schema": schema}}
+        operation["requestBody"] = {"required": required, "content": content}
     return operation
 
 
@@ -135,7 +134,7 @@ def _responses(endpoint: Endpoint[Any]) -> Json:
     return responses
 
 
-def _answer(endpoint: Endpoint[Any], model: type[BaseModel] | None) -> Json:
+def _answer(endpoint: Endpoint[Any], model: type[Any] | None) -> Json:
     headers = dict(_CORRELATION)
     if endpoint.keyed:
         replayed = {"type": "string", "enum": ["true"]}
@@ -158,8 +157,5 @@ def _refusal(status: int, problems: Iterable[type[RefpayError]]) -> Json:
         "properties": {"status": {"const": status}, "code": {"enum": sorted(codes)}},
     }
     description = "; ".join(f"`{code}`: {title}" for code, title in sorted(codes.items()))
-    return {
-        "description": description,
-        "headers": headers,
-        "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
-    }
+    content = {PROBLEM_MEDIA_TYPE: {"schema": schema}}
+    return {"description": description, "headers": headers, "content": content}

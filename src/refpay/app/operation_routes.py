@@ -1,13 +1,12 @@
 """The operations levers, with scopes of their own."""
 
-from collections.abc import Callable
 from typing import Final
 
 from pydantic import BaseModel
 
 from refpay.app import views
 from refpay.app.bodies import NoQuery, ReasonBody
-from refpay.app.contract import Demand, Endpoint, Handler, Problem, Routes
+from refpay.app.contract import Demand, Endpoint, Problem
 from refpay.app.services import Services
 from refpay.identity.principals import Scope
 from refpay.operations.dead_letters import QueueUnknown, ReplayBegan
@@ -16,25 +15,19 @@ from refpay.operations.routing import LastActiveProvider, ProviderUnknown
 from refpay.payments.claims import Reply
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 
-routes: Final = Routes()
 _ROUTE, _RISK = Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK
 _NO_RANGE: Final = (CardRangeInvalid, NoSuchRange)
 
 
-def _reading(path: str, view: type[BaseModel]) -> Callable[[Handler[NoQuery]], Handler[NoQuery]]:
-    endpoint = Endpoint(
-        "GET", f"/v1/operations/{path}", NoQuery, {200: view}, scopes=(Scope.OPERATIONS_READ,)
-    )
-    return routes.serve(endpoint)
+def _reading(path: str, view: type[BaseModel]) -> Endpoint[NoQuery]:
+    return Endpoint("GET", f"/v1/operations/{path}", NoQuery, {200: view}, scopes=(Scope.OPERATIONS_READ,))
 
 
 def _lever(
     path: str, scope: Scope, audited: str, view: type[BaseModel], *problems: Problem
-) -> Callable[[Handler[ReasonBody]], Handler[ReasonBody]]:
+) -> Endpoint[ReasonBody]:
     path, answers = f"/v1/operations/{path}", {200: view}
-    return routes.serve(
-        Endpoint("POST", path, ReasonBody, answers, scopes=(scope,), audit=(audited,), problems=problems)
-    )
+    return Endpoint("POST", path, ReasonBody, answers, scopes=(scope,), audit=(audited,), problems=problems)
 
 
 @_reading("providers", views.RoutesView)
@@ -92,16 +85,14 @@ async def show_dead_letters(services: Services, _demand: Demand[NoQuery]) -> byt
     return await services.dead_letters.read()
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/dead-letters/{queue}/replay",
-        ReasonBody,
-        {200: views.ReplayChangeView, 202: views.ReplayChangeView},
-        scopes=(Scope.OPERATIONS_REPLAY,),
-        audit=("dead_letters.replay_requested",),
-        problems=(QueueUnknown, ReplayBegan),
-    )
+@Endpoint(
+    "POST",
+    "/v1/operations/dead-letters/{queue}/replay",
+    ReasonBody,
+    {200: views.ReplayChangeView, 202: views.ReplayChangeView},
+    scopes=(Scope.OPERATIONS_REPLAY,),
+    audit=("dead_letters.replay_requested",),
+    problems=(QueueUnknown, ReplayBegan),
 )
 async def replay(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Have a queue's dead letters moved back. 202: not done; ask again with the same key, or read."""
@@ -122,16 +113,14 @@ async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.settlements.refetch(demand.command, provider, reason=reason)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/operations/duplicates/{provider}/refund",
-        ReasonBody,
-        {200: views.RepairView, 202: views.RepairAwaitsView},
-        scopes=(Scope.OPERATIONS_REPAIR,),
-        audit=("duplicate.repair_ordered", "approval.requested", "approval.used"),
-        problems=(ProviderUnknown, DuplicatesLeft),
-    )
+@Endpoint(
+    "POST",
+    "/v1/operations/duplicates/{provider}/refund",
+    ReasonBody,
+    {200: views.RepairView, 202: views.RepairAwaitsView},
+    scopes=(Scope.OPERATIONS_REPAIR,),
+    audit=("duplicate.repair_ordered", "approval.requested", "approval.used"),
+    problems=(ProviderUnknown, DuplicatesLeft),
 )
 async def refund_duplicates(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give back what a provider charged twice."""

@@ -35,7 +35,7 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
 
 
 def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    endpoint, measures, read = served.endpoint, services.measures, served.read or read_demand
+    endpoint, measures, read = served.endpoint, services.measures, served.endpoint.read or read_demand
 
     async def serve(request: Request) -> Response:
         since = measures.now()

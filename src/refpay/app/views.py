@@ -1,35 +1,30 @@
-"""What answers look like, for the description: the rooms write the bytes, the tests compare."""
+"""What answers look like, for the description, where no room has a type for it; the tests compare."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from refpay.audit.events import SubjectKind
+from refpay.identity.approvals import Approval
 from refpay.money import Currency
 from refpay.payments.model import OperationKind, OperationStatus, PaymentStatus
+from refpay.risk.model import Activity, CardRange
 
 Provider = Literal["north", "south"]
 Queue = Literal["notifications", "compliance_log"]
 BreakClass = Literal["missing_ours", "missing_theirs", "amount", "currency", "fee", "duplicate", "status"]
 
 
-NEVER = datetime.min
-
-
-class _View(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WrongKey(_View):
+class WrongKey(BaseModel):
     """A key of the request, and what is wrong with it."""
 
     key: str
     problem: str
 
 
-class ProblemView(_View):
+class ProblemView(BaseModel):
     """Why a request is refused (RFC 9457); `code` is stable, `detail` is for people."""
 
     type: str
@@ -43,7 +38,7 @@ class ProblemView(_View):
     error: str = ""
 
 
-class OperationView(_View):
+class OperationView(BaseModel):
     """One instruction to a provider."""
 
     id: UUID
@@ -53,20 +48,23 @@ class OperationView(_View):
     decline_code: str | None
 
 
-class ListedPaymentView(_View):
-    """A charge as it is listed; every amount is in minor units of its currency."""
-
+class _Head(BaseModel):
     id: UUID
     merchant_reference: str
-    status: PaymentStatus
     amount_minor: int
     currency: Currency
+    provider: Provider
+    created_at: datetime
+
+
+class ListedPaymentView(_Head):
+    """A charge as it is listed; every amount is in minor units of its currency."""
+
+    status: PaymentStatus
     captured_minor: int
     refunded_minor: int
     released_minor: int
     charged_back_minor: int
-    provider: Provider
-    created_at: datetime
 
 
 class PaymentView(ListedPaymentView):
@@ -75,26 +73,20 @@ class PaymentView(ListedPaymentView):
     operations: list[OperationView]
 
 
-class PayoutView(_View):
+class PayoutView(_Head):
     """Money on its way to a merchant, or there; the amount is in minor units of its currency."""
 
-    id: UUID
-    merchant_reference: str
     status: OperationStatus
-    amount_minor: int
-    currency: Currency
-    provider: Provider
-    created_at: datetime
 
 
-class PaymentsView(_View):
+class PaymentsView(BaseModel):
     """A page, newest first; without `next` it is the last, and a short one may still have a next."""
 
     payments: list[ListedPaymentView]
     next: str | None
 
 
-class BalanceView(_View):
+class BalanceView(BaseModel):
     """What an account comes to in a currency, in minor units, debit positive."""
 
     account: str
@@ -102,7 +94,7 @@ class BalanceView(_View):
     balance_minor: int
 
 
-class BalancesView(_View):
+class BalancesView(BaseModel):
     """A page in the order of accounts; without `next` it is the last."""
 
     as_of: datetime | None
@@ -110,7 +102,7 @@ class BalancesView(_View):
     next: str | None
 
 
-class AuditEventView(_View):
+class AuditEventView(BaseModel):
     """One change: who, what, when, before and after; `seq` is the order of writing."""
 
     id: UUID
@@ -125,14 +117,14 @@ class AuditEventView(_View):
     correlation_id: str
 
 
-class AuditView(_View):
+class AuditView(BaseModel):
     """A page, newest first; without `next` it is the last, and a short one may still have a next."""
 
     events: list[AuditEventView]
     next: str | None
 
 
-class TokenView(_View):
+class TokenView(BaseModel):
     """A token, and what it is good for."""
 
     access_token: str
@@ -141,7 +133,7 @@ class TokenView(_View):
     scope: str
 
 
-class KeyView(_View):
+class KeyView(BaseModel):
     """A public key (RFC 7517)."""
 
     model_config = ConfigDict(extra="allow")
@@ -150,34 +142,19 @@ class KeyView(_View):
     kid: str
 
 
-class KeysView(_View):
+class KeysView(BaseModel):
     """The keys that tokens are signed with."""
 
     keys: list[KeyView]
 
 
-class ApprovalView(_View):
-    """What one person asked for and another one decides."""
-
-    approval_id: UUID
-    status: str
-    action: str
-    subject_kind: SubjectKind
-    subject_id: str
-    content: dict[str, Any]
-    reason: str
-    requested_by: str
-    expires_at: datetime
-    decided_by: str | None
-
-
-class ApprovalsView(_View):
+class ApprovalsView(BaseModel):
     """What waits for a second person."""
 
-    approvals: list[ApprovalView]
+    approvals: list[Approval]
 
 
-class RouteView(_View):
+class RouteView(BaseModel):
     """Whether a provider gets new payments."""
 
     provider: Provider
@@ -187,7 +164,7 @@ class RouteView(_View):
     reason: str | None
 
 
-class RoutesView(_View):
+class RoutesView(BaseModel):
     """Every provider's routing."""
 
     providers: list[RouteView]
@@ -199,47 +176,27 @@ class RouteChangeView(RouteView):
     changed: bool
 
 
-class CardRangeView(_View):
-    """A card range that was ever blocked, and its last change."""
-
-    card_range: str
-    blocked: bool
-    changed_by: str
-    changed_at: datetime
-    reason: str
-
-
-class CardRangeChangeView(_View):
+class CardRangeChangeView(BaseModel):
     """A card range after the lever; who, when and why are absent for one that was never blocked."""
 
     card_range: str
     blocked: bool
     changed_by: str = ""
-    changed_at: datetime = NEVER
+    changed_at: datetime = datetime.min
     reason: str = ""
     changed: bool
 
 
-class ActivityView(_View):
-    """What happened in a card range within the window; authorizations are the small ones."""
-
-    card_range: str
-    signals: int
-    blocked: int
-    authorizations: int
-    declined: int
-
-
-class RiskView(_View):
+class RiskView(BaseModel):
     """What risk sees and blocks."""
 
     window_seconds: int
     autoblock: bool
-    blocked: list[CardRangeView]
-    busiest: list[ActivityView]
+    blocked: list[CardRange]
+    busiest: list[Activity]
 
 
-class DeadLettersView(_View):
+class DeadLettersView(BaseModel):
     """How many messages are set aside, by queue and reason."""
 
     queue: Queue
@@ -248,7 +205,7 @@ class DeadLettersView(_View):
     observed_at: datetime
 
 
-class ReplayView(_View):
+class ReplayView(BaseModel):
     """A request to move dead letters back."""
 
     id: UUID
@@ -269,14 +226,14 @@ class ReplayChangeView(ReplayView):
     changed: bool
 
 
-class SetAsideView(_View):
+class SetAsideView(BaseModel):
     """What is set aside, and the latest requests to move it back."""
 
     dead_letters: list[DeadLettersView]
     replays: list[ReplayView]
 
 
-class ProgressView(_View):
+class ProgressView(BaseModel):
     """How far reconciliation is with a provider."""
 
     provider: Provider
@@ -285,32 +242,31 @@ class ProgressView(_View):
     refused: int
 
 
-class BreakSumView(_View):
-    """Open breaks of one class and currency."""
-
+class _Break(BaseModel):
     provider: Provider
     class_: BreakClass = Field(alias="class")
     currency: str
-    breaks: int
     value_minor: int
+
+
+class BreakSumView(_Break):
+    """Open breaks of one class and currency."""
+
+    breaks: int
     oldest: datetime
 
 
-class BreakView(_View):
+class BreakView(_Break):
     """One open break; `movement` and `sequence` say where the settlement report has it."""
 
     id: UUID
-    provider: Provider
-    class_: BreakClass = Field(alias="class")
     key: str
     movement: str
     sequence: int | None
-    currency: str
-    value_minor: int
     first_seen: datetime
 
 
-class ReconciliationView(_View):
+class ReconciliationView(BaseModel):
     """How far reconciliation is, and what does not agree."""
 
     providers: list[ProgressView]
@@ -318,7 +274,7 @@ class ReconciliationView(_View):
     newest_breaks: list[BreakView]
 
 
-class RefetchView(_View):
+class RefetchView(BaseModel):
     """How many reports of a provider are fetched again."""
 
     provider: Provider
@@ -326,7 +282,7 @@ class RefetchView(_View):
     changed: bool
 
 
-class RepairAwaitsView(_View):
+class RepairAwaitsView(BaseModel):
     """Nothing is given back before a second person has approved; then the same is asked again."""
 
     provider: Provider
@@ -335,22 +291,10 @@ class RepairAwaitsView(_View):
     changed: Literal[False]
 
 
-class RepairView(_View):
+class RepairView(BaseModel):
     """What was given back, in minor units by currency."""
 
     provider: Provider
     refunded: int
     minor_units: dict[str, int]
     changed: bool
-
-
-class StatusView(_View):
-    """How the process is."""
-
-    status: Literal["alive", "ready"]
-
-
-class DescriptionView(BaseModel):
-    """This description."""
-
-    openapi: str

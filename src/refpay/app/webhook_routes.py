@@ -4,22 +4,18 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from moneypath.telemetry import correlation
 from refpay.app.bodies import EventBody
 from refpay.app.card_data import refuse_card_data
-from refpay.app.commands import parse_body
-from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Routes, Waived
+from refpay.app.commands import hand_on, parse_body
+from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
 from refpay.app.services import Services
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
-from refpay.identity.principals import Principal
 from refpay.identity.signing import SignatureVerifier
 from refpay.operations.routing import ProviderUnknown
-from refpay.payments.claims import Command
 from refpay.payments.errors import EventInvalid, OperationInFlight
 from refpay.payments.model import OperationKind
 from refpay.payments.webhooks import read_event
 
-routes: Final = Routes()
 # What a provider's word may do to operations, and to those that it begins.
 _ENDS: Final = ("begun", "succeeded", "declined", "failed", "contradicted")
 
@@ -37,30 +33,26 @@ async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Re
         services.measures.count_webhook(provider, "bad_signature")
         services.rates.take_stranger()
         raise
-    sender = f"provider:{provider}"
-    services.rates.take(sender)
+    services.rates.take(f"provider:{provider}")
     content = parse_body(request, body)
     refuse_card_data(content, "body")
-    nobody = Command(Principal(sender, frozenset()), "", b"", correlation.current() or "", "live")
-    return Demand(nobody, request.path_params, content)
+    return hand_on(request, content)
 
 
-@routes.serve(
-    Endpoint(
-        "POST",
-        "/v1/webhooks/{provider}",
-        EventBody,
-        {204: None},
-        auth=Auth.SIGNATURE,
-        scopes=Waived("a provider's key is good for its own events and nothing else"),
-        idempotency=Idempotency.EVENT_ID,
-        audit=(
-            *(f"{kind}.{end}" for kind in OperationKind for end in _ENDS),
-            "payment.changed",
-            "event.unmatched",
-        ),
-        problems=(ProviderUnknown, EventInvalid, OperationInFlight),
+@Endpoint(
+    "POST",
+    "/v1/webhooks/{provider}",
+    EventBody,
+    {204: None},
+    auth=Auth.SIGNATURE,
+    scopes=Waived("a provider's key is good for its own events and nothing else"),
+    idempotency=Idempotency.EVENT_ID,
+    audit=(
+        *(f"{kind}.{end}" for kind in OperationKind for end in _ENDS),
+        "payment.changed",
+        "event.unmatched",
     ),
+    problems=(ProviderUnknown, EventInvalid, OperationInFlight),
     read=read_webhook,
 )
 async def take_event(services: Services, demand: Demand[Any]) -> Response:

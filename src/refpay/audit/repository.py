@@ -15,15 +15,9 @@ _INSERT = """
 async def record(connection: Connection, *events: AuditEvent) -> None:
     """Write records inside the caller's transaction, the change's own."""
     for event in events:
+        before = None if event.before is None else json.dumps(event.before)
         await connection.execute(
             _INSERT,
-            mint_id(event.at),
-            event.at,
-            event.actor,
-            event.action,
-            event.subject_kind,
-            event.subject_id,
-            None if event.before is None else json.dumps(event.before),
-            json.dumps(event.after),
-            event.correlation_id,
+            *(mint_id(event.at), event.at, event.actor, event.action, event.subject_kind, event.subject_id),
+            *(before, json.dumps(event.after), event.correlation_id),
         )

@@ -40,42 +40,26 @@ class Filter:
     at_to: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Records, and after which id the next page goes on; None if there is nothing more.
+async def read_trail(
+    database: Database, wanted: Filter, *, after: UUID | None, limit: int
+) -> tuple[Sequence[dict[str, Any]], UUID | None]:
+    """Return the next page of all records that fit, and after which id the next one goes on, if it does.
 
     A page may be short, or empty, and still have a next one: it looked at all the rows that it may.
     """
-
-    events: Sequence[dict[str, Any]]
-    after: UUID | None
-
-
-class Trail:
-    """The door to what was recorded."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def read(self, wanted: Filter, *, after: UUID | None, limit: int) -> Page:
-        """Return the next page of all records that fit."""
-        # An id begins with the millisecond of `at`, so the primary order is the one of time.
-        upper, lower = after or first_id(wanted.at_to, later_by_ms=1), first_id(wanted.at_from)
-        rest = (limit + 1, wanted.at_from, wanted.at_to, wanted.actor)
-        end = None
-        async with self._database.transaction() as connection:
-            if wanted.subject is not None:
-                rows = await connection.fetch(_OF_SUBJECT, upper, lower, *rest, *wanted.subject)
-            else:
-                rows = await connection.fetch(_ALL, upper, lower, *rest)
-                if len(rows) <= limit:
-                    end = await connection.fetchval(_LAST_SCANNED, upper, lower, SCANNED_MAXIMUM - 1)
-        events = [
-            {
-                **row,
-                "before": row["before"] and json.loads(row["before"]),
-                "after": json.loads(row["after"]),
-            }
-            for row in rows[:limit]
-        ]
-        return Page(events, rows[limit - 1]["id"] if len(rows) > limit else end)
+    # An id begins with the millisecond of `at`, so the primary order is the one of time.
+    upper, lower = after or first_id(wanted.at_to, later_by_ms=1), first_id(wanted.at_from)
+    rest = (limit + 1, wanted.at_from, wanted.at_to, wanted.actor)
+    end = None
+    async with database.transaction() as connection:
+        if wanted.subject is not None:
+            rows = await connection.fetch(_OF_SUBJECT, upper, lower, *rest, *wanted.subject)
+        else:
+            rows = await connection.fetch(_ALL, upper, lower, *rest)
+            if len(rows) <= limit:
+                end = await connection.fetchval(_LAST_SCANNED, upper, lower, SCANNED_MAXIMUM - 1)
+    events = [
+        {**row, "before": row["before"] and json.loads(row["before"]), "after": json.loads(row["after"])}
+        for row in rows[:limit]
+    ]
+    return events, rows[limit - 1]["id"] if len(rows) > limit else end

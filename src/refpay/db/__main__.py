@@ -3,10 +3,6 @@
 import sys
 
 from refpay.db.upgrade import main
-from refpay.errors import StartRefused
+from refpay.runtime import run_command
 
-try:
-    main(sys.argv[1:])
-except StartRefused as problem:
-    sys.stderr.write(f"refpay: {problem.detail}\n")
-    sys.exit(2)
+sys.exit(run_command(main))

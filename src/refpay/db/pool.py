@@ -40,20 +40,12 @@ _BY_KEY: Final = {
     "enable_mergejoin": "off",
 }
 _LOST: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.ReadOnlySQLTransactionError,
+    *(OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError),
+    *(asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ReadOnlySQLTransactionError),
 )
 _CONFLICTED: Final = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
+    *(asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError),
     asyncpg.QueryCanceledError,
 )
 
@@ -136,15 +128,13 @@ class Database:
                 connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
                 transaction = connection.transaction()
                 await transaction.start()
-            except (*_LOST, *_CONFLICTED) as problem:
+            except BaseException as problem:
                 if connection is not None:
                     await self._give_back(connection, reusable=False)
+                if not isinstance(problem, (*_LOST, *_CONFLICTED)):
+                    raise
                 if last or isinstance(problem, TimeoutError):
                     raise DatabaseUnavailable(f"database is away: {type(problem).__name__}") from problem
-            except BaseException:
-                if connection is not None:
-                    await self._give_back(connection, reusable=False)
-                raise
             else:
                 return connection, transaction
         raise AssertionError("unreachable: the last round returns or raises")

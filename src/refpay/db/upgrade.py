@@ -2,79 +2,76 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from alembic import command, op
-from alembic.config import Config
-from asyncpg import PostgresError
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+import asyncpg
 
+from refpay.db.pool import SCHEMA_REVISION
 from refpay.errors import StartRefused
 from refpay.settings import DatabaseSettings, read_database
 
-_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_SQL: Final = Path(__file__).parent / "migrations" / "sql"
+# What each revision runs, in the order in which the scripts refer to each other. There is no way back, for
+# what is known of money is not taken back: restore a backup.
+REVISIONS: Final[Mapping[str, str]] = {
+    "0001": "payments ledger routing audit oracle privileges",
+    "0002": "outbox messages audit_subjects privileges",
+    "0003": "reconciliation privileges",
+    "0004": "risk audit privileges",
+    "0005": "outbox",
+    # Nothing is watched before the old entries are carried over.
+    "0006": "entries archive partitions seals carried_over guards checks",
+    "0007": "payments carried_over claims audit outbox reconciliation oracle privileges",
+    "0008": "identity",
+    "0010": "listing",
+}
+_MONTHS_AHEAD: Final = 3
+# Any constant does; it only has to be the same in every process that upgrades.
+_UPGRADE_LOCK: Final = 7_305_519_001
+# The table has the name and form that Alembic gave it, which wrote it down at first.
+_TABLE: Final = "CREATE TABLE IF NOT EXISTS public.alembic_version (version_num varchar(32) PRIMARY KEY)"
 
 
-def run_scripts(folder: str, *names: str) -> None:
-    """Run the SQL scripts of a revision, in the order in which they refer to each other.
-
-    There is no way back, for what is known of money is not taken back: restore a backup.
-    """
-    for name in names:
-        run_script(op.get_bind(), f"{folder}/{name}.sql")
-
-
-def run_script(connection: Connection, name: str) -> None:
-    """Run one SQL script of several statements inside the transaction that is open."""
-    script = (_MIGRATIONS / "sql" / name).read_text(encoding="utf-8")
-    # SQLAlchemy opens its transaction at the first statement of its own; the script bypasses it,
-    # because the extended protocol takes one statement at a time.
-    connection.execute(text("SELECT 1"))
-    adapted = connection.connection.dbapi_connection
-    assert adapted is not None, "a connection in use is connected"  # noqa: S101 narrows the type
-    adapted.run_async(lambda driver: driver.execute(script))
-
-
-def upgrade(settings: DatabaseSettings) -> None:
-    """Run every revision that is missing, all or nothing.
+async def upgrade_schema(settings: DatabaseSettings, revision: str = SCHEMA_REVISION) -> None:
+    """Run every revision up to one that is missing, all or nothing, one upgrade at a time.
 
     Raises StartRefused when the database is not reachable or refuses.
     """
     try:
-        asyncio.run(upgrade_schema(settings))
-    except (OSError, SQLAlchemyError, PostgresError) as problem:
-        # What a script raises comes from the driver as it is, and then it is a sentence of ours.
-        reason = type(problem).__name__
-        if isinstance(problem, DBAPIError | PostgresError):
-            reason = str(getattr(problem, "orig", problem))
+        connection = await asyncpg.connect(
+            settings.url, password=settings.password, timeout=5, command_timeout=120
+        )
+        try:
+            async with connection.transaction():
+                await _run_missing(connection, revision)
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError) as problem:
+        # What a script raises is a sentence of ours.
+        reason = str(problem).partition("\n")[0] if isinstance(problem, asyncpg.PostgresError) else ""
         raise StartRefused(
-            f"database cannot be upgraded: {settings.url} ({reason.splitlines()[0]})"
+            f"database cannot be upgraded: {settings.url} ({reason or type(problem).__name__})"
         ) from problem
 
 
-async def upgrade_schema(settings: DatabaseSettings, revision: str = "head") -> None:
-    """Run every revision up to one; raises OSError, SQLAlchemyError or PostgresError."""
-    url = make_url(settings.url).set(drivername="postgresql+asyncpg", password=settings.password)
-    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 5, "command_timeout": 120})
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_run_revisions, revision)
-            await connection.commit()
-    finally:
-        await engine.dispose()
-
-
-def _run_revisions(connection: Connection, revision: str) -> None:
-    config = Config()
-    # ConfigParser reads `%` as interpolation, and a path may hold one.
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+async def _run_missing(connection: "asyncpg.Connection[asyncpg.Record]", revision: str) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _UPGRADE_LOCK)
+    await connection.execute(_TABLE)
+    reached = await connection.fetchval("SELECT version_num FROM public.alembic_version") or ""
+    for number, names in REVISIONS.items():
+        if not reached < number <= revision:
+            continue
+        for name in names.split():
+            await connection.execute((_SQL / number / f"{name}.sql").read_text(encoding="utf-8"))
+        if number == "0006":
+            await connection.execute(
+                "SELECT ledger.make_partitions($1, $2)", datetime.now(UTC), _MONTHS_AHEAD
+            )
+        await connection.execute("DELETE FROM public.alembic_version")
+        await connection.execute("INSERT INTO public.alembic_version VALUES ($1)", number)
 
 
 def main(arguments: list[str]) -> None:
@@ -83,4 +80,5 @@ def main(arguments: list[str]) -> None:
         raise StartRefused(
             f"unknown command: {' '.join(arguments) or 'none'}; usage: python -m refpay.db upgrade"
         )
-    upgrade(read_database(os.environ, user="refpay_owner", secret="refpay_owner_password"))  # noqa: S106 a file's name
+    owner = read_database(os.environ, user="refpay_owner", secret="refpay_owner_password")  # noqa: S106 a file's name
+    asyncio.run(upgrade_schema(owner))

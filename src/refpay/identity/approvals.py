@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -18,19 +18,21 @@ from refpay.ids import mint_id
 LIFETIME: Final = timedelta(minutes=15)
 SHOWN_MAXIMUM: Final = 100
 
+_SELECT: Final = """
+    SELECT action, subject_kind, subject_id, content, id AS approval_id, reason, requested_by, expires_at,
+           status, decided_by
+    FROM identity.approval
+"""
 # An approved one first, then the newest.
-_LOCK_OPEN: Final = """
-    SELECT * FROM identity.approval
+_LOCK_OPEN: Final = f"""
+    {_SELECT}
     WHERE action = $1 AND subject_kind = $2 AND subject_id = $3 AND requested_by = $4
       AND status IN ('pending', 'approved') AND expires_at > $5
       AND ($6::bytea IS NULL OR fingerprint = $6 AND status = 'pending')
     ORDER BY status, requested_at DESC, id DESC LIMIT 1 FOR UPDATE
 """
-_LOCK: Final = "SELECT * FROM identity.approval WHERE id = $1 FOR UPDATE"
-_PENDING: Final = """
-    SELECT * FROM identity.approval WHERE status = 'pending' AND expires_at > $1
-    ORDER BY requested_at, id LIMIT $2
-"""
+_LOCK: Final = f"{_SELECT} WHERE id = $1 FOR UPDATE"
+_PENDING: Final = f"{_SELECT} WHERE status = 'pending' AND expires_at > $1 ORDER BY requested_at, id LIMIT $2"
 _INSERT: Final = """
     INSERT INTO identity.approval (id, action, subject_kind, subject_id, content, fingerprint, reason,
                                    requested_by, requested_at, expires_at)
@@ -45,7 +47,7 @@ _DECIDE: Final = """
 """
 
 
-class Status(StrEnum):
+class Stage(StrEnum):
     """How far an approval has come; there is no way back."""
 
     PENDING = "pending"
@@ -80,20 +82,19 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """A wish that was put to a second person."""
+class Approval(Wish):
+    """A wish that was put to a second person, with all that whoever agrees has to see."""
 
-    id: UUID
-    wish: Wish
+    approval_id: UUID
     reason: str
     requested_by: str
     expires_at: datetime
-    status: Status
+    status: Stage
     decided_by: str | None
 
-    def awaits(self, wish: Wish) -> bool:
-        """Return whether it waits for a decision on exactly this."""
-        return self.status is Status.PENDING and self.wish.fingerprint == wish.fingerprint
+    def is_for(self, wish: Wish, status: Stage) -> bool:
+        """Return whether it has come so far, for exactly this."""
+        return self.status == status and self.fingerprint == wish.fingerprint
 
 
 async def find_open(
@@ -112,14 +113,15 @@ async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) 
     """Put a wish to a second person; returns what is pending for exactly this already, if anything."""
     if found := await find_open(connection, wish, asker, pending=wish.fingerprint):
         return found
-    expires_at = asker.now + LIFETIME
+    said = (wish.action, wish.subject_kind, wish.subject_id)
+    approval_id, expires_at = mint_id(asker.now), asker.now + LIFETIME
     approval = Approval(
-        mint_id(asker.now), wish, reason, asker.name, expires_at, Status.PENDING, decided_by=None
+        *said, wish.content, approval_id, reason, asker.name, expires_at, Stage.PENDING, decided_by=None
     )
+    digest = wish.fingerprint
     await connection.execute(
         _INSERT,
-        *(approval.id, wish.action, wish.subject_kind, wish.subject_id, json.dumps(wish.content)),
-        *(wish.fingerprint, reason, asker.name, asker.now, expires_at),
+        *(approval_id, *said, json.dumps(wish.content), digest, reason, asker.name, asker.now, expires_at),
     )
     await record(connection, _audit(approval, asker, "approval.requested", None, reason))
     return approval
@@ -130,12 +132,11 @@ async def use(connection: Connection, approval: Approval, wish: Wish, asker: Ask
 
     To be called in the transaction that orders what was approved.
     """
-    fits = approval.status is Status.APPROVED and approval.wish.fingerprint == wish.fingerprint
-    if not fits or approval.requested_by != asker.name:
+    if not approval.is_for(wish, Stage.APPROVED) or approval.requested_by != asker.name:
         return False
-    if not await connection.fetchval(_USE, approval.id, asker.now):
+    if not await connection.fetchval(_USE, approval.approval_id, asker.now):
         return False
-    await record(connection, _audit(approval, asker, "approval.used", Status.APPROVED, approval.reason))
+    await record(connection, _audit(approval, asker, "approval.used", Stage.APPROVED, approval.reason))
     return True
 
 
@@ -152,16 +153,14 @@ async def decide(
     approval = _read(row)
     if approval.requested_by == decider.name:
         raise SecondPersonNeeded("whoever asked for it cannot decide: another person has to")
-    if approval.status is not Status.PENDING:
+    if approval.status != Stage.PENDING:
         raise ApprovalRefused(f"the approval is decided already: {approval.status}")
     if decider.now >= approval.expires_at:
         raise ApprovalRefused("the approval has run out: let it be asked for again")
-    status = Status.APPROVED if agreed else Status.REFUSED
+    status = Stage.APPROVED if agreed else Stage.REFUSED
     await connection.execute(_DECIDE, approval_id, status, decider.name, decider.now)
-    await record(connection, _audit(approval, decider, f"approval.{status}", Status.PENDING, reason))
-    row = await connection.fetchrow(_LOCK, approval_id)
-    assert row is not None, "it is locked, and nobody can delete it"  # noqa: S101 narrows the type
-    return _read(row)
+    await record(connection, _audit(approval, decider, f"approval.{status}", Stage.PENDING, reason))
+    return replace(approval, status=status, decided_by=decider.name)
 
 
 async def read_pending(connection: Connection, now: datetime) -> Sequence[Approval]:
@@ -169,52 +168,20 @@ async def read_pending(connection: Connection, now: datetime) -> Sequence[Approv
     return [_read(row) for row in await connection.fetch(_PENDING, now, SHOWN_MAXIMUM)]
 
 
-def describe(approval: Approval) -> dict[str, object]:
-    """Return an approval as plain values: all that whoever agrees has to see."""
-    return {
-        "approval_id": approval.id,
-        "status": approval.status,
-        "action": approval.wish.action,
-        "subject_kind": approval.wish.subject_kind,
-        "subject_id": approval.wish.subject_id,
-        "content": approval.wish.content,
-        "reason": approval.reason,
-        "requested_by": approval.requested_by,
-        "expires_at": approval.expires_at,
-        "decided_by": approval.decided_by,
-    }
-
-
 def _read(row: Row) -> Approval:
-    wish = Wish(
-        row["action"], SubjectKind(row["subject_kind"]), row["subject_id"], json.loads(row["content"])
-    )
-    return Approval(
-        row["id"],
-        wish,
-        row["reason"],
-        row["requested_by"],
-        row["expires_at"],
-        Status(row["status"]),
-        row["decided_by"],
-    )
+    return Approval(**{**row, "content": json.loads(row["content"])})
 
 
-def _audit(approval: Approval, actor: Asker, action: str, before: Status | None, reason: str) -> AuditEvent:
-    return AuditEvent(
-        at=actor.now,
-        actor=actor.name,
-        action=action,
-        subject_kind=approval.wish.subject_kind,
-        subject_id=approval.wish.subject_id,
-        before=None if before is None else {"approval_id": str(approval.id), "status": before},
-        after={
-            "approval_id": str(approval.id),
-            "status": "pending" if before is None else action.partition(".")[2],
-            "wish": approval.wish.action,
-            "fingerprint": approval.wish.fingerprint.hex(),
-            "requested_by": approval.requested_by,
-            "reason": reason,
-        },
-        correlation_id=actor.correlation_id,
-    )
+def _audit(approval: Approval, actor: Asker, action: str, before: Stage | None, reason: str) -> AuditEvent:
+    which = {"approval_id": str(approval.approval_id)}
+    after = {
+        **which,
+        "status": "pending" if before is None else action.partition(".")[2],
+        "wish": approval.action,
+        "fingerprint": approval.fingerprint.hex(),
+        "requested_by": approval.requested_by,
+        "reason": reason,
+    }
+    what = (actor.name, action, approval.subject_kind, approval.subject_id)
+    was = None if before is None else {**which, "status": before}
+    return AuditEvent(actor.now, *what, was, after, actor.correlation_id)

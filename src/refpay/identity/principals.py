@@ -1,35 +1,21 @@
 """Who is calling: principals, and the one door through which a token becomes one."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from refpay.clock import Clock
 from refpay.identity.clients import CLIENTS_FILE, Clients
-from refpay.identity.errors import CredentialRefused, ScopeMissing
-from refpay.identity.scopes import Scope
+from refpay.identity.errors import CredentialRefused
+from refpay.identity.scopes import Principal, Scope
 from refpay.identity.token_keys import KEYS_FILE, TokenKeys
-from refpay.identity.tokens import LEEWAY_SECONDS, Claims, TokenRefused, verify
+from refpay.identity.tokens import LEEWAY_SECONDS, KeyUnknown, TokenRefused, verify
 from refpay.identity.watched import Watched
 
 __all__ = ["Principal", "Principals", "Scope"]
 
 _TOKEN_MAXIMUM: Final = 2048
 _KNOWN_MAXIMUM: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """A caller: its name is also the merchant on whose behalf it pays."""
-
-    name: str
-    scopes: frozenset[Scope]
-
-    def require(self, scope: Scope) -> None:
-        """Raise ScopeMissing unless the scope is held."""
-        if scope not in self.scopes:
-            raise ScopeMissing(f"scope is missing: {scope}")
 
 
 class Principals:
@@ -64,26 +50,23 @@ class Principals:
         known = self._known.get(digest)
         if known is not None and now < known[0]:
             return known[1]
-        claims = self._verify(token, now)
-        principal = Principal(claims.client, claims.scopes)
+        principal, expires_at = self._verify(token, now)
         if len(self._known) >= _KNOWN_MAXIMUM:
             del self._known[next(iter(self._known))]
-        self._known[digest] = claims.expires_at + LEEWAY_SECONDS, principal
+        self._known[digest] = expires_at + LEEWAY_SECONDS, principal
         return principal
 
-    def _verify(self, token: str, now: float) -> Claims:
+    def _verify(self, token: str, now: float) -> tuple[Principal, float]:
         try:
             try:
-                claims = verify(token, self.keys.get(), now)
-            except TokenRefused as problem:
+                principal, expires_at = verify(token, self.keys.get(), now)
+            except KeyUnknown:
                 # Another process may have begun to sign with a new key a moment ago.
-                if not problem.unknown_key:
-                    raise
-                claims = verify(token, self.keys.get(fresh=True), now)
+                principal, expires_at = verify(token, self.keys.get(fresh=True), now)
         except TokenRefused:
             # Neither the reason nor anything of the token: it tells a stranger how far he came.
             raise CredentialRefused("the bearer token is not accepted") from None
-        client = self.clients.get().by_name.get(claims.client)
-        if client is None or not claims.scopes <= client.scopes:
+        client = self.clients.get().by_name.get(principal.name)
+        if client is None or not principal.scopes <= client.scopes:
             raise CredentialRefused("the bearer token is not accepted")
-        return claims
+        return principal, expires_at

@@ -1,7 +1,10 @@
-"""All that can be allowed, and what is never allowed together by default."""
+"""All that can be allowed, what is never allowed together, and to whom what is allowed."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from refpay.identity.errors import ScopeMissing
 
 
 class Scope(StrEnum):
@@ -27,21 +30,24 @@ class Scope(StrEnum):
 # What a token holds if its client asks for nothing in particular, as far as the client has it.
 READING: Final = frozenset({Scope.PAYMENTS_READ, Scope.OPERATIONS_READ, Scope.AUDIT_READ, Scope.LEDGER_READ})
 PAYING: Final = frozenset(
-    {
-        Scope.PAYMENTS_AUTHORIZE,
-        Scope.PAYMENTS_CAPTURE,
-        Scope.PAYMENTS_REFUND,
-        Scope.PAYMENTS_VOID,
-        Scope.PAYOUTS_CREATE,
-    }
+    {Scope.PAYMENTS_AUTHORIZE, Scope.PAYMENTS_CAPTURE, Scope.PAYMENTS_REFUND, Scope.PAYMENTS_VOID}
+    | {Scope.PAYOUTS_CREATE}
 )
 # Steering the service; never in one token with paying, not even on request.
 OPERATING: Final = frozenset(
-    {
-        Scope.OPERATIONS_ROUTE,
-        Scope.OPERATIONS_RISK,
-        Scope.OPERATIONS_REPLAY,
-        Scope.OPERATIONS_REPAIR,
-        Scope.APPROVALS_DECIDE,
-    }
+    {Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK, Scope.OPERATIONS_REPLAY, Scope.OPERATIONS_REPAIR}
+    | {Scope.APPROVALS_DECIDE}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller: its name is also the merchant on whose behalf it pays."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    def require(self, scope: Scope) -> None:
+        """Raise ScopeMissing unless the scope is held."""
+        if scope not in self.scopes:
+            raise ScopeMissing(f"scope is missing: {scope}")

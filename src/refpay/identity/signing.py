@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from refpay.clock import Clock
 from refpay.db.pool import Database
-from refpay.errors import StartRefused
 from refpay.identity import nonces_repository
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
-from refpay.identity.watched import Watched
-from refpay.settings import read_secret_json
+from refpay.identity.watched import SecretFile, Watched
 
 WINDOW_SECONDS: Final = 30
 KEY_HEADER: Final = "X-Signature-Key"
@@ -23,29 +23,24 @@ NONCE_HEADER: Final = "X-Signature-Nonce"
 SIGNATURE_HEADER: Final = "X-Signature"
 # Beyond the window: the clocks of two of our processes may be so far apart, or one be set back.
 NONCE_SLACK: Final = timedelta(seconds=60)
-_KEYS_MAXIMUM: Final = 10
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SECRET: Final = re.compile(r"[0-9a-f]{64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,10}")
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 # What an unknown key is compared with, so that it takes as long.
 _NO_SECRET: Final = bytes(32)
 
 Keys = Mapping[str, bytes]
+_KeyId = Annotated[str, Field(pattern=f"^{_KEY_ID.pattern}$")]
+_Secret = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _KeysFile(SecretFile):
+    keys: Annotated[dict[_KeyId, _Secret], Field(max_length=10)]
 
 
 def read_signing_keys(file: Path) -> Keys:
     """Read `{"keys": {id: 64 hexadecimal digits}}`; raises StartRefused, which never quotes a key."""
-    content = read_secret_json(file)
-    keys = content.get("keys") if isinstance(content, dict) and len(content) == 1 else None
-    if not isinstance(keys, dict) or len(keys) > _KEYS_MAXIMUM:
-        raise StartRefused(f"{file}: needed: one key `keys`, an object of at most {_KEYS_MAXIMUM} keys")
-    for key_id, secret in keys.items():
-        if not _KEY_ID.fullmatch(key_id) or not isinstance(secret, str) or not _SECRET.fullmatch(secret):
-            raise StartRefused(
-                f"{file}: keys: each needed: an id of {_KEY_ID.pattern} with {_SECRET.pattern}"
-            )
-    return {key_id: bytes.fromhex(secret) for key_id, secret in keys.items()}
+    return {key_id: bytes.fromhex(secret) for key_id, secret in _KeysFile.read(file).keys.items()}
 
 
 def sign(secret: bytes, *, method: str, target: str, timestamp: str, nonce: str, body: bytes) -> str:
@@ -74,14 +69,11 @@ class SignatureVerifier:
         timestamp = _one(headers, TIMESTAMP_HEADER, _TIMESTAMP)
         nonce = _one(headers, NONCE_HEADER, _NONCE)
         secret = self._keys.get().get(key_id) or self._keys.get(fresh=True).get(key_id)
-        wanted = sign(
-            secret or _NO_SECRET, method=method, target=target, timestamp=timestamp, nonce=nonce, body=body
-        )
+        signed = {"method": method, "target": target, "timestamp": timestamp, "nonce": nonce}
+        wanted = sign(secret or _NO_SECRET, **signed, body=body).encode()
         given = headers(SIGNATURE_HEADER)
-        matches = hmac.compare_digest(
-            wanted.encode(), (given[0] if len(given) == 1 else "").encode("utf-8", "surrogatepass")
-        )
-        if secret is None or not matches:
+        offered = given[0].encode("utf-8", "surrogatepass") if len(given) == 1 else b""
+        if not hmac.compare_digest(wanted, offered) or secret is None:
             raise _refused()
         now, sent_at = self._clock.now(), datetime.fromtimestamp(int(timestamp), UTC)
         if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):

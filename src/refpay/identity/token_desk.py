@@ -3,46 +3,22 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
 from refpay.buckets import Bucket
 from refpay.clock import Clock
-from refpay.identity import tokens
+from refpay.identity import errors, tokens
 from refpay.identity.clients import Client
-from refpay.identity.errors import (
-    ClientRefused,
-    GrantUnsupported,
-    ScopeRefused,
-    TokenRateExceeded,
-    TokenRequestInvalid,
-)
 from refpay.identity.principals import Principals
 from refpay.identity.scopes import OPERATING, PAYING, READING, Scope
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _FIELDS_MAXIMUM: Final = 8
+_STRICTLY: Final[Any] = {"keep_blank_values": True, "strict_parsing": True, "errors": "strict"}
 # A client needs one in five minutes for each set of scopes and each of its processes.
 _OF_A_CLIENT: Final = (5.0, 30.0)
 _OF_ALL: Final = (50.0, 200.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A token and what it is good for."""
-
-    token: str
-    scopes: frozenset[Scope]
-
-    def content(self) -> dict[str, str | int]:
-        """Return the answer's fields."""
-        return {
-            "access_token": self.token,
-            "token_type": "Bearer",
-            "expires_in": tokens.LIFETIME_SECONDS,
-            "scope": " ".join(sorted(self.scopes)),
-        }
 
 
 class TokenDesk:
@@ -57,8 +33,8 @@ class TokenDesk:
         self._refusals, self._grants = Bucket(*_OF_ALL, clock.monotonic), Bucket(*_OF_ALL, clock.monotonic)
         self._grants_of: dict[str, Bucket] = {}
 
-    def grant(self, authorization: str | None, media_type: str, body: bytes) -> Grant:
-        """Answer a token request: the client by HTTP Basic or in the form, never both.
+    def grant(self, authorization: str | None, media_type: str, body: bytes) -> dict[str, str | int]:
+        """Return a token and what it is good for: the client by HTTP Basic or in the form, never both.
 
         Without a `scope` the token can only read. Raises one of the errors of RFC 6749, section 5.2, or
         TokenRateExceeded.
@@ -67,62 +43,61 @@ class TokenDesk:
             form = _read_form(media_type, body)
             name, secret = _read_client(authorization, form)
             client = self._clients.get().authenticate(name, secret)
-        except (ClientRefused, TokenRequestInvalid):
+        except (errors.ClientRefused, errors.TokenRequestInvalid):
             _take(self._refusals)
             raise
         # Only of clients that have proved who they are, so at most as many as there are.
         _take(self._grants_of.setdefault(client.name, Bucket(*_OF_A_CLIENT, self._clock.monotonic)))
         _take(self._grants)
         if form.get("grant_type") != "client_credentials":
-            raise GrantUnsupported("grant_type: allowed: client_credentials")
+            raise errors.GrantUnsupported("grant_type: allowed: client_credentials")
         scopes = _choose(client, form.get("scope"))
-        return Grant(tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()), scopes)
+        return {
+            "access_token": tokens.issue(client.name, scopes, self._keys.get(), self._clock.now()),
+            "token_type": "Bearer",
+            "expires_in": tokens.LIFETIME_SECONDS,
+            "scope": " ".join(sorted(scopes)),
+        }
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return the public keys, for whoever else verifies our tokens."""
         return self._keys.get().jwks()
 
 
 def _take(bucket: Bucket) -> None:
     if bucket.wait_seconds():
-        raise TokenRateExceeded("too many token requests: keep a token until it runs out")
+        raise errors.TokenRateExceeded("too many token requests: keep a token until it runs out")
     bucket.take()
 
 
 def _read_form(media_type: str, body: bytes) -> Mapping[str, str]:
     if media_type.partition(";")[0].strip().lower() != _FORM:
-        raise TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
+        raise errors.TokenRequestInvalid(f"header Content-Type: needed: {_FORM}")
     try:
-        fields = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_FIELDS_MAXIMUM,
-        )
+        fields = parse_qsl(body.decode("ascii"), max_num_fields=_FIELDS_MAXIMUM, **_STRICTLY)
     except ValueError:
         # The cause would quote the secret.
-        raise TokenRequestInvalid("body: needed: a form of at most a few fields") from None
+        raise errors.TokenRequestInvalid("body: needed: a form of at most a few fields") from None
     form = dict(fields)
     if len(form) < len(fields):
-        raise TokenRequestInvalid("body: a field is there twice")
+        raise errors.TokenRequestInvalid("body: a field is there twice")
     return form
 
 
 def _read_client(authorization: str | None, form: Mapping[str, str]) -> tuple[str, str]:
     if authorization is None:
         if not form.get("client_id") or "client_secret" not in form:
-            raise ClientRefused("client id and secret are needed: by HTTP Basic, or in the form")
+            raise errors.ClientRefused("client id and secret are needed: by HTTP Basic, or in the form")
         return form["client_id"], form["client_secret"]
     if "client_id" in form or "client_secret" in form:
-        raise TokenRequestInvalid("client: allowed: HTTP Basic or the form's fields, not both")
+        raise errors.TokenRequestInvalid("client: allowed: HTTP Basic or the form's fields, not both")
     kind, _, credentials = authorization.partition(" ")
     try:
         name, colon, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         kind = colon = ""
     if kind.lower() != "basic" or not colon:
-        raise ClientRefused("header Authorization: needed: HTTP Basic with client id and secret")
+        raise errors.ClientRefused("header Authorization: needed: HTTP Basic with client id and secret")
     return unquote_plus(name), unquote_plus(secret)
 
 
@@ -133,11 +108,11 @@ def _choose(client: Client, asked: str | None) -> frozenset[Scope]:
         try:
             scopes = frozenset(map(Scope, asked.split()))
         except ValueError:
-            raise ScopeRefused("scope: a scope is not known, or not the client's") from None
+            raise errors.ScopeRefused("scope: a scope is not known, or not the client's") from None
     if not scopes:
-        raise ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
+        raise errors.ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
     if not scopes <= client.scopes:
-        raise ScopeRefused("scope: a scope is not known, or not the client's")
+        raise errors.ScopeRefused("scope: a scope is not known, or not the client's")
     if scopes & PAYING and scopes & OPERATING:
-        raise ScopeRefused("scope: paying and operating the service are never in one token")
+        raise errors.ScopeRefused("scope: paying and operating the service are never in one token")
     return scopes

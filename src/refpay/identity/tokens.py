@@ -1,13 +1,12 @@
 """Access tokens: JWTs of one algorithm, one issuer and one audience, for minutes (RFC 9068)."""
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import jwt
 
-from refpay.identity.scopes import Scope
+from refpay.identity.scopes import Principal, Scope
 from refpay.identity.token_keys import ALGORITHM, TokenKeys
 from refpay.ids import mint_id
 
@@ -28,20 +27,11 @@ _OPTIONS: Final[Any] = {
 
 
 class TokenRefused(Exception):
-    """Something is wrong with a token; `unknown_key`: it names a key that is not there (any more)."""
-
-    def __init__(self, *, unknown_key: bool = False) -> None:
-        super().__init__()
-        self.unknown_key = unknown_key
+    """Something is wrong with a token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a token says; `expires_at` is Unix time."""
-
-    client: str
-    scopes: frozenset[Scope]
-    expires_at: float
+class KeyUnknown(TokenRefused):
+    """It names a key that is not there (any more)."""
 
 
 def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime) -> str:
@@ -62,14 +52,17 @@ def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime)
     )
 
 
-def verify(token: str, keys: TokenKeys, now: float) -> Claims:
-    """Return what a token says if all of it is as we sign it; raises TokenRefused, which says nothing."""
+def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
+    """Return whose token it is and when it expires, in Unix time, if all of it is as we sign it.
+
+    Raises TokenRefused, which says nothing.
+    """
     try:
         header = jwt.get_unverified_header(token)
         kid = header.get("kid")
         key = keys.public.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise TokenRefused(unknown_key=True)
+            raise KeyUnknown
         if header.get("typ") != _TYPE:
             raise TokenRefused
         # The algorithm is ours, never the header's: a key of one kind is never used as one of another.
@@ -81,12 +74,11 @@ def verify(token: str, keys: TokenKeys, now: float) -> Claims:
         raise TokenRefused from None
 
 
-def _read(content: dict[str, Any], now: float) -> Claims:
+def _read(content: dict[str, Any], now: float) -> tuple[Principal, float]:
     issued_at, expires_at, scope = content["iat"], content["exp"], content["scope"]
     if not isinstance(scope, str):
         raise TokenRefused
     young = issued_at <= now + LEEWAY_SECONDS and expires_at - issued_at <= LIFETIME_SECONDS
     if not young or now >= expires_at + LEEWAY_SECONDS:
         raise TokenRefused
-    scopes = frozenset(map(Scope, scope.split()))
-    return Claims(content["sub"], scopes, expires_at)
+    return Principal(content["sub"], frozenset(map(Scope, scope.split()))), expires_at

@@ -1,18 +1,45 @@
-"""A secret file whose content follows its changes, so that a secret is rotated without a restart."""
+"""Secret files: what they may hold, and how one is followed: a secret is rotated without a restart."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refpay.clock import Clock
 from refpay.errors import StartRefused
+from refpay.settings import read_bounded
 
 _LOG: Final = structlog.get_logger()
 _EVERY_SECONDS: Final = 1.0
+_MOST_BYTES: Final = 64 * 1024
+
+# The keys that the files of secrets have; any other text of a mangled one may be a secret.
+_QUOTED: Final = frozenset(
+    ("clients", "name", "secret_sha256", "scopes", "signing", "keys", "private", "public")
+)
 
 T = TypeVar("T")
+
+
+class SecretFile(BaseModel):
+    """What a file of secrets holds, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a file; raises StartRefused naming file, key and what is allowed, and never what is there."""
+        try:
+            return cls.model_validate_json(read_bounded(file, "secret file", _MOST_BYTES))
+        except ValidationError as problem:
+            found = problem.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = [str(part) for part in found["loc"] if isinstance(part, int) or part in _QUOTED]
+            allowed = ", ".join(cls.model_fields)
+            said = f"{file}: {'.'.join(place) or f'needed: {allowed}'}: {found['msg']}"
+            # The cause would quote the file.
+            raise StartRefused(said) from None
 
 
 class Watched(Generic[T]):
@@ -36,9 +63,8 @@ class Watched(Generic[T]):
         now = self._clock.monotonic()
         if fresh or now >= self._due:
             self._due = now + _EVERY_SECONDS
-            stamp = self._look()
-            if stamp != self._stamp:
-                self._stamp = stamp
+            before, self._stamp = self._stamp, self._look()
+            if before != self._stamp:
                 self._read_again()
         return self._value
 

@@ -24,7 +24,7 @@ class Approving:
         """Return what waits for a second person as JSON."""
         async with self.database.transaction() as connection:
             pending = await approvals.read_pending(connection, self.clock.now())
-        return encode({"approvals": [approvals.describe(approval) for approval in pending]})
+        return encode({"approvals": pending})
 
     async def decide(self, command: Command, approval_id: UUID, *, agreed: bool, reason: str) -> Reply:
         """Agree or refuse; a refusal to take the decision is an answer. Raises ApprovalUnknown, KeyReused."""
@@ -33,6 +33,6 @@ class Approving:
         async def pull(connection: Connection) -> StoredAnswer:
             decider = Asker(command.principal.name, command.correlation_id, now)
             decided = await approvals.decide(connection, approval_id, decider, agreed=agreed, reason=reason)
-            return StoredAnswer.of(200, approvals.describe(decided))
+            return StoredAnswer.of(200, decided)
 
         return await pull_once(self.database, command, pull, now=now, answered=ApprovalRefused)

@@ -24,10 +24,7 @@ class CardRanges:
     """The door to blocked card ranges, and to what risk has seen lately."""
 
     def __init__(self, database: Database, settings: RiskSettings, *, clock: Clock) -> None:
-        self._database = database
-        self._settings = settings
-        self._window = timedelta(seconds=settings.window_seconds)
-        self._clock = clock
+        self._database, self._settings, self._clock = database, settings, clock
 
     async def read(self) -> bytes:
         """Return the blocked ranges and the busiest ones of the window as JSON; a bounded number."""
@@ -35,14 +32,8 @@ class CardRanges:
         async with self._database.transaction() as connection:
             blocked = await read_blocked(connection)
             busiest = await self._read_busiest(connection, now)
-        return encode(
-            {
-                "window_seconds": self._settings.window_seconds,
-                "autoblock": self._settings.autoblock,
-                "blocked": blocked,
-                "busiest": busiest,
-            }
-        )
+        rules = {"window_seconds": self._settings.window_seconds, "autoblock": self._settings.autoblock}
+        return encode({**rules, "blocked": blocked, "busiest": busiest})
 
     async def change(self, command: Command, named: str, *, blocked: bool, reason: str) -> Reply:
         """Block or unblock a range; changes nothing if it is so already.
@@ -77,8 +68,9 @@ class CardRanges:
         return next((card_range for card_range in busiest if card_range in blocked), blocked[0])
 
     async def _read_busiest(self, connection: Connection, now: datetime) -> Sequence[Activity]:
+        since = now - timedelta(seconds=self._settings.window_seconds)
         small = self._settings.small_amount_minor
-        return await read_busiest(connection, since=now - self._window, at_most_minor=small)
+        return await read_busiest(connection, since=since, at_most_minor=small)
 
 
 async def _change(connection: Connection, wanted: CardRange, correlation_id: str) -> StoredAnswer:

@@ -3,6 +3,7 @@
 The request is written down; the worker carries it out, because the API does not speak to NATS.
 """
 
+from dataclasses import asdict
 from typing import Final
 
 from refpay.audit.events import SubjectKind
@@ -19,7 +20,6 @@ from refpay.payments.once import claim_key, store_answer
 
 QUEUES: Final = ("notifications", "compliance_log")
 _REQUESTS_SHOWN: Final = 50
-_ACCEPTED: Final = 202
 
 
 class QueueUnknown(RefpayError, code="queue_unknown", status=404):
@@ -30,8 +30,7 @@ class DeadLetters:
     """The door to what was set aside."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
 
     async def read(self) -> bytes:
         """Return what the worker last saw, by queue and reason, and the latest requests, as JSON."""
@@ -50,14 +49,8 @@ class DeadLetters:
         if queue not in QUEUES:
             raise QueueUnknown(f"there is no such queue, allowed: {', '.join(QUEUES)}")
         now = self._clock.now()
-        request = ReplayRequest(
-            id=mint_id(now),
-            queue=queue,
-            requested_by=command.principal.name,
-            requested_at=now,
-            reason=reason,
-            correlation_id=command.correlation_id,
-        )
+        asked = (queue, command.principal.name, now, reason, command.correlation_id)
+        request = ReplayRequest(mint_id(now), *asked)
         async with self._database.transaction() as connection:
             claim = await claim_key(connection, command, now=now, stands_for=request.id)
             if claim is not None:
@@ -93,26 +86,12 @@ class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seco
 
 
 def _answer(request: ReplayRequest) -> StoredAnswer:
-    status = _ACCEPTED if request.finished_at is None else 200
-    return StoredAnswer.of(status, {**_describe(request), "changed": True})
+    return StoredAnswer.of(200 if request.finished_at else 202, {**_describe(request), "changed": True})
 
 
 def _describe(request: ReplayRequest) -> dict[str, object]:
-    return {
-        "id": request.id,
-        "queue": request.queue,
-        "state": _state(request),
-        "requested_by": request.requested_by,
-        "requested_at": request.requested_at,
-        "reason": request.reason,
-        "begun_at": request.begun_at,
-        "finished_at": request.finished_at,
-        "found": request.found,
-        "see": "/v1/operations/dead-letters",
-    }
-
-
-def _state(request: ReplayRequest) -> str:
-    if request.finished_at is not None:
-        return "done"
-    return "requested" if request.begun_at is None else "running"
+    state = "done" if request.finished_at else "running" if request.begun_at else "requested"
+    facts = asdict(request) | {"state": state, "see": "/v1/operations/dead-letters"}
+    # Ours alone: whose request it was, and where it ends.
+    del facts["correlation_id"], facts["up_to"]
+    return facts

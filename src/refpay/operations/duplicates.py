@@ -147,11 +147,11 @@ async def _approved(
     """
     wish = _wish(provider, fresh)
     if found := await approvals.find_open(connection, wish, asker):
-        movements = {movement for movement, *_ in found.wish.content["refunds"]}
+        movements = {movement for movement, *_ in found.content["refunds"]}
         same = [duplicate for duplicate in fresh if duplicate.movement in movements]
         if await approvals.use(connection, found, _wish(provider, same), asker):
             return same, None
-        if found.awaits(_wish(provider, same)):
+        if found.is_for(_wish(provider, same), approvals.Stage.PENDING):
             return (), found
     return (), await approvals.ask(connection, wish, asker, reason=reason)
 
@@ -162,8 +162,8 @@ def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
 
 
 def _await_approval(provider: str, approval: Approval) -> StoredAnswer:
-    content = {"provider": provider, "awaits": "approval", "approval_id": approval.id, "changed": False}
-    return StoredAnswer.of(202, content)
+    awaited = {"awaits": "approval", "approval_id": approval.approval_id}
+    return StoredAnswer.of(202, {"provider": provider, **awaited, "changed": False})
 
 
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:

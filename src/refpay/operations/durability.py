@@ -49,9 +49,7 @@ class DurabilityProbe:
     def __init__(
         self, reader: AcknowledgementReader, open_database: Opener, *, clock: Clock, seed: int
     ) -> None:
-        self._reader = reader
-        self._open_database = open_database
-        self._clock = clock
+        self._reader, self._open_database, self._clock = reader, open_database, clock
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
         self._remembered: list[Acknowledgement] = []
         self._seen = 0

@@ -1,7 +1,9 @@
 """The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 
 from refpay.audit.events import SubjectKind
 from refpay.audit.repository import record
@@ -28,8 +30,7 @@ class Routing:
     """The door to the routing table."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
 
     async def read(self) -> bytes:
         """Return every provider's routing as JSON."""
@@ -43,15 +44,11 @@ class Routing:
         Raises ProviderUnknown or KeyReused; the refusal to drain the last active one is an answer.
         """
         now = self._clock.now()
-
-        async def pull(connection: Connection) -> StoredAnswer:
-            wanted = Route(provider, active, command.principal.name, now, reason)
-            return await _change(connection, command, wanted, now)
-
+        pull = partial(_change, command, Route(provider, active, command.principal.name, now, reason), now)
         return await pull_once(self._database, command, pull, now=now, answered=LastActiveProvider)
 
 
-async def _change(connection: Connection, command: Command, after: Route, now: datetime) -> StoredAnswer:
+async def _change(command: Command, after: Route, now: datetime, connection: Connection) -> StoredAnswer:
     routes = await lock_routes(connection)
     before = _find(routes, after.provider)
     if before.active == after.active:
@@ -59,32 +56,20 @@ async def _change(connection: Connection, command: Command, after: Route, now: d
     if not after.active and not any(one.active for one in routes if one.provider != after.provider):
         raise LastActiveProvider(f"no other provider is active: {after.provider} stays active")
     await write_route(connection, after)
-    event = command.audit(
-        "provider.restored" if after.active else "provider.drained",
-        SubjectKind.PROVIDER,
-        after.provider,
-        before={"routing_active": before.active, "reason": before.reason},
-        after={"routing_active": after.active, "reason": after.reason},
-        now=now,
-    )
-    await record(connection, event)
+    action = "provider.restored" if after.active else "provider.drained"
+    was, is_now = ({"routing_active": route.active, "reason": route.reason} for route in (before, after))
+    subject = (SubjectKind.PROVIDER, after.provider)
+    await record(connection, command.audit(action, *subject, before=was, after=is_now, now=now))
     return StoredAnswer.of(200, {**_describe(after), "changed": True})
 
 
 def _find(routes: Sequence[Route], provider: str) -> Route:
-    for route in routes:
-        if route.provider == provider:
-            return route
-    raise ProviderUnknown(
-        f"there is no such provider, allowed: {', '.join(route.provider for route in routes)}"
-    )
+    known = {route.provider: route for route in routes}
+    if provider not in known:
+        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(known)}")
+    return known[provider]
 
 
 def _describe(route: Route) -> dict[str, object]:
-    return {
-        "provider": route.provider,
-        "routing_active": route.active,
-        "changed_by": route.changed_by,
-        "changed_at": route.changed_at,
-        "reason": route.reason,
-    }
+    facts = asdict(route)
+    return facts | {"routing_active": facts.pop("active")}

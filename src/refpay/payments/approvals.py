@@ -36,7 +36,7 @@ def require_approval(database: Database, above_minor: int) -> Approve:
                 asked = await approvals.ask(own, wish, asker, reason=f"payout {order.merchant_reference}")
             return ApprovalNeeded(
                 f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
-                f" {asked.id}"
+                f" {asked.approval_id}"
             )
 
         raise ApprovalUnasked(ask)

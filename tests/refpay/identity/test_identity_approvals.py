@@ -15,7 +15,7 @@ from refpay.audit.events import SubjectKind
 from refpay.db.pool import Database
 from refpay.errors import RefpayError
 from refpay.identity import approvals
-from refpay.identity.approvals import Approval, Asker, Status, Wish
+from refpay.identity.approvals import Approval, Asker, Stage, Wish
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book
@@ -71,8 +71,8 @@ async def desk(settings: "Settings", make_clock: Callable[[], "HandClock"]) -> A
 async def test_another_person_approves_and_it_is_done_once(desk: Desk, book: "Book") -> None:
     """Asked, approved, used; each audited in its own transaction with who and what."""
     asked = await desk.ask()
-    assert (asked.status, await desk.use()) == (Status.PENDING, False)
-    assert await desk.decide(asked.id) == Status.APPROVED
+    assert (asked.status, await desk.use()) == (Stage.PENDING, False)
+    assert await desk.decide(asked.approval_id) == Stage.APPROVED
     assert [await desk.use(), await desk.use()] == [True, False]
     rows = await book.rows("SELECT actor, action, after ->> 'fingerprint' AS f FROM audit.event ORDER BY seq")
     assert [(row["actor"], row["action"]) for row in rows] == [
@@ -87,9 +87,9 @@ async def test_nobody_approves_what_he_asked_for(desk: Desk) -> None:
     """Nor refuses it; another one still can."""
     asked = await desk.ask()
     for agreed in (True, False):
-        assert await desk.decide(asked.id, by="ann", agreed=agreed) == "second_person_needed"
+        assert await desk.decide(asked.approval_id, by="ann", agreed=agreed) == "second_person_needed"
     assert await desk.use() is False
-    assert await desk.decide(asked.id) == Status.APPROVED
+    assert await desk.decide(asked.approval_id) == Stage.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_nobody_approves_what_he_asked_for(desk: Desk) -> None:
 )
 async def test_what_was_approved_is_exactly_that(desk: Desk, changed: dict[str, Any]) -> None:
     """Another amount or currency needs another approval; the approved one is not lost by trying."""
-    assert await desk.decide((await desk.ask()).id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert await desk.use(replace(WISH, **changed)) is False
     assert await desk.use() is True
 
@@ -118,14 +118,14 @@ async def test_what_was_approved_is_exactly_that(desk: Desk, changed: dict[str, 
 )
 async def test_an_approval_is_found_only_for_its_action_and_subject(desk: Desk, other: Wish) -> None:
     """And its fingerprint holds them too."""
-    assert await desk.decide((await desk.ask()).id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert await desk.use(other) is False
     assert other.fingerprint != WISH.fingerprint
 
 
 async def test_an_approval_is_its_askers_alone(desk: Desk) -> None:
     """Neither the one who approved nor a third can use it."""
-    assert await desk.decide((await desk.ask()).id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     for name in ("bob", "eve"):
         assert await desk.use(by=name) is False
 
@@ -133,43 +133,45 @@ async def test_an_approval_is_its_askers_alone(desk: Desk) -> None:
 async def test_a_refusal_is_final(desk: Desk) -> None:
     """It cannot be used nor approved afterwards; asked again, it is another one."""
     asked = await desk.ask()
-    assert await desk.decide(asked.id, agreed=False) == Status.REFUSED
+    assert await desk.decide(asked.approval_id, agreed=False) == Stage.REFUSED
     assert await desk.use() is False
-    assert await desk.decide(asked.id, by="eve") == "approval_refused"
-    assert (await desk.ask()).id != asked.id
+    assert await desk.decide(asked.approval_id, by="eve") == "approval_refused"
+    assert (await desk.ask()).approval_id != asked.approval_id
 
 
 async def test_an_approval_runs_out(desk: Desk) -> None:
     """Undecided it can no longer be decided, decided it can no longer be used; both at its end."""
     first = await desk.ask()
     desk.clock.advance(approvals.LIFETIME.total_seconds())
-    assert await desk.decide(first.id) == "approval_refused"
+    assert await desk.decide(first.approval_id) == "approval_refused"
     second = await desk.ask()
-    assert second.id != first.id
+    assert second.approval_id != first.approval_id
     desk.clock.advance(approvals.LIFETIME.total_seconds() - 1)
-    assert await desk.decide(second.id) == Status.APPROVED
+    assert await desk.decide(second.approval_id) == Stage.APPROVED
     desk.clock.advance(1)
     assert await desk.use() is False
 
 
 async def test_asking_again_asks_for_nothing_more(desk: Desk, book: "Book") -> None:
     """The same wish is one approval for as long as it waits; a changed one is another."""
-    assert (await desk.ask()).id == (await desk.ask()).id
-    assert (await desk.ask(replace(WISH, content={}))).id != (await desk.ask()).id
+    assert (await desk.ask()).approval_id == (await desk.ask()).approval_id
+    assert (await desk.ask(replace(WISH, content={}))).approval_id != (await desk.ask()).approval_id
     assert len(await book.rows("SELECT 1 FROM identity.approval")) == 2
     assert len(await book.rows("SELECT 1 FROM audit.event")) == 2
 
 
 async def test_of_two_uses_at_once_one_works(desk: Desk) -> None:
     """The row's lock decides."""
-    assert await desk.decide((await desk.ask()).id) == Status.APPROVED
+    assert await desk.decide((await desk.ask()).approval_id) == Stage.APPROVED
     assert sorted(await asyncio.gather(*(desk.use() for _ in range(4)))) == [False, False, False, True]
 
 
 async def test_of_two_decisions_at_once_one_counts(desk: Desk) -> None:
     """Approved and refused at the same time is one of them."""
     asked = await desk.ask()
-    answers = await asyncio.gather(desk.decide(asked.id), desk.decide(asked.id, by="eve", agreed=False))
+    answers = await asyncio.gather(
+        desk.decide(asked.approval_id), desk.decide(asked.approval_id, by="eve", agreed=False)
+    )
     assert sorted(answers) in (["approval_refused", "approved"], ["approval_refused", "refused"])
 
 
@@ -178,15 +180,15 @@ async def test_what_waits_is_shown_with_all_that_it_means(desk: Desk) -> None:
     old = await desk.ask(replace(WISH, action="old"))
     desk.clock.advance(approvals.LIFETIME.total_seconds() - 1)
     decided = await desk.ask(replace(WISH, action="decided"))
-    await desk.decide(decided.id)
+    await desk.decide(decided.approval_id)
     asked = await desk.ask()
     desk.clock.advance(1)
     async with desk.database.transaction() as connection:
         pending = await approvals.read_pending(connection, desk.clock.now())
-    assert [one.id for one in pending] == [asked.id]
-    shown = approvals.describe(pending[0])
-    assert (shown["content"], shown["requested_by"], shown["reason"]) == (WISH.content, "ann", "why not")
-    assert await desk.decide(old.id) == "approval_refused"
+    assert [one.approval_id for one in pending] == [asked.approval_id]
+    shown = pending[0]
+    assert (shown.content, shown.requested_by, shown.reason) == (WISH.content, "ann", "why not")
+    assert await desk.decide(old.approval_id) == "approval_refused"
     assert await desk.decide(UUID(int=0)) == "approval_unknown"
 
 
@@ -216,7 +218,7 @@ async def test_the_database_itself_refuses_a_bent_approval(desk: Desk, book: "Bo
 
 async def test_a_used_approval_stays_used(desk: Desk, book: "Book") -> None:
     """Not even by hand."""
-    await desk.decide((await desk.ask()).id)
+    await desk.decide((await desk.ask()).approval_id)
     assert await desk.use()
     with pytest.raises(asyncpg.RestrictViolationError):
         await book.rows(

@@ -53,7 +53,7 @@ def test_at_once_every_token_so_far_is_refused(house: "House") -> None:
 def test_a_broken_file_is_left_as_it_is(house: "House") -> None:
     """Nothing is overwritten that may still be mended."""
     house.put("token_keys.json", "{")
-    with pytest.raises(StartRefused, match="not JSON"):
+    with pytest.raises(StartRefused, match="Invalid JSON"):
         rotate_keys(house.folder / "token_keys.json")
     assert (house.folder / "token_keys.json").read_text() == "{"
 

@@ -295,12 +295,12 @@ async def test_over_http_the_path_counts_as_it_was_sent(
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ([], "one key `keys`"),
-        ({"keys": [], "more": 1}, "one key `keys`"),
+        ([], "needed: keys"),
+        ({"keys": [], "more": 1}, "keys"),
         ({"keys": {f"k{number}": "0" * 64 for number in range(11)}}, "at most 10"),
-        ({"keys": {"k 1": "0" * 64}}, "an id of"),
-        ({"keys": {"k1": "abc" * 21}}, "an id of"),
-        ({"keys": {"k1": 1}}, "an id of"),
+        ({"keys": {"k 1": "0" * 64}}, "keys: .* pattern"),
+        ({"keys": {"k1": "abc" * 21}}, r"keys: .*\{64\}"),
+        ({"keys": {"k1": 1}}, "keys: .* string"),
     ],
 )
 def test_a_wrong_signing_file_is_named_and_not_quoted(tmp_path: Path, content: Any, named: str) -> None:
@@ -309,7 +309,8 @@ def test_a_wrong_signing_file_is_named_and_not_quoted(tmp_path: Path, content: A
     file.write_text(json.dumps(content))
     with pytest.raises(StartRefused, match=named) as problem:
         read_signing_keys(file)
-    assert "abcabc" not in problem.value.detail
+    # An id is not quoted either: in a mangled file it may be the secret.
+    assert not any(text in problem.value.detail for text in ("abcabc", "k 1"))
 
 
 async def test_the_database_refuses_what_a_nonce_is_not(book: "Book", door: Door) -> None:

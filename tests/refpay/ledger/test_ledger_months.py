@@ -1,6 +1,5 @@
 """Months: made ahead, closed to change one by one, never in the way of a payment; and the way from 0005."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from refpay.db.upgrade import upgrade, upgrade_schema
+from refpay.db.upgrade import upgrade_schema
 from refpay.errors import StartRefused
 from refpay.ids import mint_id
 from refpay.ledger.entries import EntryKind
@@ -253,7 +252,6 @@ async def test_what_was_tampered_with_is_not_carried_over(
             await connection.execute("UPDATE ledger.line SET amount_minor = 11 WHERE amount_minor = 10")
         finally:
             await connection.close()
-        # As the command for it says it, which has a loop of its own.
         with pytest.raises(StartRefused, match=f"{entry_id} is unbalanced"):
-            await asyncio.to_thread(upgrade, settings)
+            await upgrade_schema(settings)
         assert len(await old.rows("SELECT 1 FROM ledger.line")) == 2

@@ -1,0 +1,47 @@
+"""What is on record, for those who may read all of it: the audit trail, and the ledger's balances."""
+
+from refpay.app.bodies import AuditQuery, BalancesQuery
+from refpay.app.contract import Demand, Endpoint
+from refpay.app.errors import CursorInvalid, RequestInvalid
+from refpay.app.services import Services
+from refpay.app.views import AuditView, BalancesView
+from refpay.audit.trail import Filter, read_trail
+from refpay.encoding import encode
+from refpay.identity.principals import Scope
+from refpay.ledger.errors import HistoryArchived
+
+
+@Endpoint(
+    "GET", "/v1/audit", AuditQuery, {200: AuditView}, scopes=(Scope.AUDIT_READ,), problems=(CursorInvalid,)
+)
+async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
+    """List what was changed, by whom and when, newest first. A subject is asked for by kind and id."""
+    query, reader = demand.given, demand.command.principal.name
+    if (query.subject_kind is None) != (query.subject_id is None):
+        lacking = "subject_kind" if query.subject_kind is None else "subject_id"
+        problem = "is missing: a subject is its kind and its id"
+        raise RequestInvalid(f"{lacking}: {problem}", [{"key": lacking, "problem": problem}])
+    subject = (query.subject_kind, query.subject_id) if query.subject_kind and query.subject_id else None
+    wanted = Filter(subject, query.actor, query.at_from, query.at_to)
+    after = query.after(reader)
+    events, last = await read_trail(services.database, wanted, after=after, limit=query.limit)
+    return query.page(reader, "events", events, last)
+
+
+@Endpoint(
+    "GET",
+    "/v1/ledger/balances",
+    BalancesQuery,
+    {200: BalancesView},
+    scopes=(Scope.LEDGER_READ,),
+    problems=(HistoryArchived,),
+)
+async def list_balances(services: Services, demand: Demand[BalancesQuery]) -> bytes:
+    """Read what accounts come to, now or at any earlier instant."""
+    query = demand.given
+    page = await services.balances.read(query.account, query.as_of, after=query.after, limit=query.limit)
+    shown = [
+        {"account": account, "currency": currency, "balance_minor": minor}
+        for (account, currency), minor in sorted(page.balances.items())
+    ]
+    return encode({"as_of": query.as_of, "balances": shown, "next": page.after})

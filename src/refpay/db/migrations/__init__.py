@@ -1,1 +1,0 @@
-"""Alembic's script folder; each revision is one SQL script."""
