@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -324,18 +325,64 @@ async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
     """Ten at once of four tenths: two are paid; refunds on their way count, and other currencies do not."""
     payment_id = await bench.captured(1000)
     await bench.authorized(9000, Currency.JPY)
-    order = PayoutOrder("weekly", Money(400, Currency.EUR))
-    answers = await asyncio.gather(*(bench.payments.payout(bench.command(), order) for _ in range(10)))
+    orders = [PayoutOrder(f"part-{number}", Money(400, Currency.EUR)) for number in range(10)]
+    answers = await asyncio.gather(*(bench.payments.payout(bench.command(), order) for order in orders))
     assert codes(list(answers)).count("done") == 2
     assert await bench.balance("merchant_payable:shop") == -200
     bench.meet(Fate.SILENT_BEFORE)
     assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202
     bench.meet(Fate.DONE)
     for amount, currency, status in ((51, "EUR", 409), (1, "JPY", 409), (50, "EUR", 201)):
-        wanted = PayoutOrder("rest", Money(amount, Currency(currency)))
+        wanted = PayoutOrder(f"rest-{amount}-{currency}", Money(amount, Currency(currency)))
         assert (await bench.payments.payout(bench.command(), wanted)).answer.status == status
     calls = [one for provider in bench.providers.values() for one in provider.book.values()]
     assert sum(one.amount for one in calls if one.kind is CallKind.PAYOUT) == 850
+
+
+async def paid_out(bench: Bench, reference: str, money: Money) -> str:
+    """Return what became of a payout under a key of its own: done, unknown, or why not."""
+    answer = (await bench.payments.payout(bench.command(), PayoutOrder(reference, money))).answer
+    if answer.status >= 400:
+        return str(json.loads(answer.body)["code"])
+    return "done" if answer.status == 201 else "unknown"
+
+
+async def test_a_payout_reference_is_paid_once(bench: Bench) -> None:
+    """However many keys, in whatever currency, all at once: one is paid; another reference is free."""
+    currencies = (Currency.EUR, Currency.USD)
+    for currency in currencies:
+        await bench.authorized(5000, currency)
+        [*_, payment] = await bench.rows("SELECT id FROM payments.payment ORDER BY id")
+        await bench.payments.capture(bench.command(), payment["id"], None)
+    moneys = [Money(100, currencies[turn % 2]) for turn in range(20)]
+    answers = await asyncio.gather(*(paid_out(bench, "weekly", money) for money in moneys))
+    assert Counter(answers) == {"done": 1, "merchant_reference_in_use": 19}
+    assert await paid_out(bench, "weekly", Money(1, Currency.EUR)) == "merchant_reference_in_use"
+    assert await paid_out(bench, "next week", Money(1, Currency.EUR)) == "done"
+    calls = [one for provider in bench.providers.values() for one in provider.book.values()]
+    assert sum(one.kind is CallKind.PAYOUT for one in calls) == 2
+
+
+async def test_a_payout_that_failed_frees_its_reference_and_an_unknown_one_does_not(bench: Bench) -> None:
+    """Declined or failed it may be tried again, a bounded number of times; another merchant's is its own."""
+    await bench.captured(1000)
+    money = Money(100, Currency.EUR)
+    for fate, became in (
+        (Fate.DECLINED, "provider_declined"),
+        (Fate.REFUSED, "provider_failed"),
+        (Fate.SILENT_BEFORE, "unknown"),
+        (Fate.DONE, "merchant_reference_in_use"),
+    ):
+        bench.meet(fate)
+        assert await paid_out(bench, "weekly", money) == became
+    await bench.work()
+    assert await paid_out(bench, "weekly", money) == "done"
+    bench.meet(Fate.DECLINED)
+    tried = [await paid_out(bench, "bad account", money) for _ in range(OPERATIONS_MAXIMUM + 1)]
+    assert Counter(tried) == {"provider_declined": OPERATIONS_MAXIMUM, "merchant_reference_in_use": 1}
+    async with bench.database.transaction() as connection:
+        for merchant, paid in (("shop", True), ("rival", False)):
+            assert await repository.is_paid_out(connection, merchant, "weekly") is paid
 
 
 async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> None:
@@ -343,7 +390,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     await bench.captured(20_000)
 
     async def ask(key: str, amount: int) -> str:
-        order = PayoutOrder("p", Money(amount, Currency.EUR))
+        order = PayoutOrder(key, Money(amount, Currency.EUR))
         request = bench.payments.payout(bench.command(key), order)
         return codes(await asyncio.gather(request, return_exceptions=True))[0]  # type: ignore[arg-type]
 
@@ -354,7 +401,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     ]
     [pending] = await bench.rows("SELECT id, content FROM identity.approval")
     assert json.loads(pending["content"]) == {
-        "merchant_reference": "p",
+        "merchant_reference": "over",
         "amount_minor": 5001,
         "currency": "EUR",
     }
@@ -478,7 +525,7 @@ async def test_a_payout_of_unknown_outcome_is_found_out(bench: Bench, silent: Fa
     bench.meet(silent)
     order = PayoutOrder("weekly", Money(1000, Currency.EUR))
     assert (await bench.payments.payout(bench.command("weekly"), order)).answer.status == 202
-    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await paid_out(bench, "another", order.money) == "amount_exceeded"
     bench.meet(Fate.DONE)
     await bench.work()
     again = await bench.payments.payout(bench.command("weekly"), order)
@@ -744,7 +791,8 @@ async def test_a_late_payout_is_booked_once(bench: Bench) -> None:
     for _ in range(2):
         await bench.webhooks.apply(row["provider"], read_event({**told, "event": str(uuid4())}))
     assert await bench.balance("merchant_payable:shop") == -300
-    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await paid_out(bench, "late", Money(1, Currency.EUR)) == "merchant_reference_in_use"
+    assert await paid_out(bench, "another", order.money) == "amount_exceeded"
     assert await bench.actions("payout.contradicted") == ["payout.contradicted"]
 
 

@@ -182,10 +182,16 @@ class LifeCycle(RuleBasedStateMachine):
         amount = self.part(payment, tenths)
         self.send(fate, fuse, lambda command: self.service.refund(command, payment, amount))
 
-    @rule(fate=FATES, fuse=FUSES, amount=AMOUNTS, currency=st.sampled_from(Currency))
-    def pay_out(self, fate: Fate, fuse: int | None, amount: int, currency: Currency) -> None:
-        """Pay out a part of what is owed, or more."""
-        order = PayoutOrder("payout", Money(min(amount, 1_000_000), currency))
+    @rule(
+        fate=FATES,
+        fuse=FUSES,
+        amount=AMOUNTS,
+        currency=st.sampled_from(Currency),
+        reference=st.sampled_from(["mon", "tue", "wed", "thu"]),
+    )
+    def pay_out(self, fate: Fate, fuse: int | None, amount: int, currency: Currency, reference: str) -> None:
+        """Pay out a part of what is owed, or more, or what was paid out already."""
+        order = PayoutOrder(reference, Money(min(amount, 1_000_000), currency))
         self.send(fate, fuse, lambda command: self.service.payout(command, order))
 
     @rule(payment=payments_made, fate=FATES, amounts=st.lists(st.integers(1, 6), min_size=2, max_size=4))
@@ -345,6 +351,7 @@ class LifeCycle(RuleBasedStateMachine):
         rows = self.rows(
             """
             SELECT operation.*, coalesce(payment.currency, payout.currency) AS currency,
+                   payout.merchant_reference AS reference,
                    (SELECT count(*) FROM ledger.entry WHERE operation_id = operation.id) AS entries
             FROM payments.operation LEFT JOIN payments.payment ON payment.id = payment_id
             LEFT JOIN payments.payout ON payout.id = operation.id
@@ -357,6 +364,8 @@ class LifeCycle(RuleBasedStateMachine):
             for provider in self.providers.values()
             for key, effect in provider.book.items()
         }
+        paid = Counter(row["reference"] for row in rows if row["reference"] and row["status"] == "succeeded")
+        assert all(times == 1 for times in paid.values())
         undone = Counter(row["parent_id"] for row in rows if row["kind"].startswith("undo"))
         assert all(times == 1 for times in undone.values())
         ours = {}

@@ -104,7 +104,13 @@ _LOCK_EXPIRED = f"""
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
-_LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
+_LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1, 0))"
+# A payout that came too late was booked, whatever its operation says.
+_PAID_OUT = """
+    SELECT count(*) = $3 OR bool_or(status NOT IN ('declined', 'failed') OR entry_id IS NOT NULL)
+    FROM (SELECT id FROM payments.payout WHERE merchant = $1 AND merchant_reference = $2 LIMIT $3) AS attempt
+    JOIN payments.operation USING (id) LEFT JOIN ledger.posted ON posted.operation_id = id
+"""
 # Beginning with what has not ended, which OFFSET 0 holds the planner to: what was ever paid out only grows.
 _PROMISED = """
     SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
@@ -254,9 +260,14 @@ async def insert_payout(connection: Connection, payout: Payout) -> None:
     await connection.execute(_INSERT_PAYOUT, *astuple(payout))
 
 
-async def lock_payouts(connection: Connection, merchant: str, currency: str) -> None:
+async def lock_payouts(connection: Connection, merchant: str) -> None:
     """Let nobody else plan or settle a payout of this merchant until this transaction ends."""
-    await connection.execute(_LOCK_PAYOUTS, merchant, currency)
+    await connection.execute(_LOCK_PAYOUTS, merchant)
+
+
+async def is_paid_out(connection: Connection, merchant: str, reference: str) -> bool:
+    """Return whether a payout under this reference may have been done, or `OPERATIONS_MAXIMUM` failed."""
+    return bool(await connection.fetchval(_PAID_OUT, merchant, reference, OPERATIONS_MAXIMUM))
 
 
 async def read_promised(connection: Connection, merchant: str, currency: str) -> int:
@@ -272,7 +283,7 @@ async def read_subject(connection: Connection, operation: Operation, *, lock: bo
     elif (row := await connection.fetchrow(_PAYOUT, operation.id)) is not None:
         found = Payout(**{**row, "currency": Currency(row["currency"])})
         if lock:
-            await lock_payouts(connection, found.merchant, found.currency)
+            await lock_payouts(connection, found.merchant)
     if found is None:
         raise InvariantViolation(f"operation has neither payment nor payout: {operation.id}")
     return found
