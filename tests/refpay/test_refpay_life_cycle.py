@@ -579,16 +579,30 @@ async def test_a_chargeback_that_does_not_fit_is_on_record_alone(bench: Bench) -
 
 
 async def test_the_name_of_a_chargeback_is_of_one_capture(bench: Bench) -> None:
-    """Told of another one it is on record alone, and no failure that is told again and again."""
-    for _ in range(3):
+    """Two captures in one dispute are two chargebacks, of one payment or of several; each is taken once."""
+    payment_id = await bench.captured(600, 400)
+    for _ in range(2):
         await bench.captured(1000)
     captures = await bench.operations("capture")
-    providers = {(await bench.event(capture))[0] for capture in captures}
-    for capture in captures:
-        await bench.tell(capture, type="chargeback.opened", movement="cb")
-    # At least two of them are of one provider; of each the first is taken.
-    assert await bench.balance("merchant_payable:shop") == (len(providers) - 3) * 1000
-    assert len(await bench.actions("chargeback.contradicted")) == 3 - len(providers)
+    for what, owed in (("opened", 0), ("won", -3000)):
+        for capture in captures * 2:
+            await bench.tell(capture, type=f"chargeback.{what}", movement="cb")
+        assert await bench.balance("merchant_payable:shop") == owed
+        assert len(await bench.operations({"opened": "chargeback", "won": "chargeback_reversal"}[what])) == 4
+    assert (await bench.payment(payment_id))["status"] == "captured"
+    assert await bench.actions("%.contradicted") == []
+
+
+async def test_one_chargeback_has_one_amount(bench: Bench) -> None:
+    """Told again with another amount or currency it is on record, and the first stands."""
+    payment_id = await bench.captured(1000)
+    [capture] = await bench.operations("capture")
+    for amount, currency in ((500, "EUR"), (300, "EUR"), (500, "USD"), (500, "EUR")):
+        await bench.tell(capture, type="chargeback.opened", movement="cb", amount=amount, currency=currency)
+    await bench.tell(capture, type="chargeback.won", movement="cb", amount=300)
+    assert (await bench.payment(payment_id))["charged_back_minor"] == 500
+    contradicted = ["chargeback.contradicted"] * 2 + ["chargeback_reversal.contradicted"]
+    assert await bench.actions("%.contradicted") == contradicted
 
 
 async def test_a_chargeback_waits_for_the_end_of_its_capture(bench: Bench) -> None:

@@ -79,7 +79,7 @@ class LifeCycle(RuleBasedStateMachine):
         )
         self.serial = itertools.count(1)
         self.told: dict[str, tuple[Any, Reply | None]] = {}
-        self.chargebacks: dict[str, dict[str, Any]] = {}
+        self.chargebacks: dict[UUID, dict[str, Any]] = {}
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the machine's own loop; a process that dies takes all its tasks with it."""
@@ -293,11 +293,10 @@ class LifeCycle(RuleBasedStateMachine):
         if not captures:
             return
         name, key = captures[pick % len(captures)]
-        movement = f"cb-{key}"
         effect = self.providers[name].book[key]
+        # Its name is of one capture: all of them share it.
         content = self.chargebacks.setdefault(
-            movement,
-            {**self.event(name, key), "amount": max(1, effect.amount * tenths // 10), "movement": movement},
+            key, {**self.event(name, key), "amount": max(1, effect.amount * tenths // 10), "movement": "cb"}
         )
         kind = "chargeback.won" if won else "chargeback.opened"
         self.deliver(name, {**content, "event": str(mint_id(self.clock.now())), "type": kind}, fuse)

@@ -135,12 +135,6 @@ _DELETE_EVENTS = """
         SELECT provider, event_id FROM payments.webhook_event
         WHERE received_at < $1 ORDER BY received_at LIMIT $2)
 """
-# In the words of its index, which holds what providers begin.
-_NAMED = """
-    SELECT id FROM payments.operation
-    WHERE principal = $1 AND kind = $2 AND idempotency_key = $3
-      AND kind IN ('chargeback', 'chargeback_reversal')
-"""
 _FIND = f"""
     {_OPERATION} WHERE provider_key = $2 AND coalesce(
         (SELECT provider FROM payments.payment WHERE id = payment_id),
@@ -293,11 +287,6 @@ async def find_operation(connection: Connection, provider: str, key: UUID) -> Op
     """Return the operation that a provider knows by this key, if it is that provider's."""
     row = await connection.fetchrow(_FIND, provider, key)
     return None if row is None else _operation(row)
-
-
-async def is_named(connection: Connection, principal: str, kind: str, name: str) -> bool:
-    """Return whether a provider has begun an operation of this kind and name already."""
-    return await connection.fetchval(_NAMED, principal, kind, name) is not None
 
 
 async def insert_event(
