@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
-from refpay.payments import intents, repository
+from refpay.payments import intents, repository, settler
 from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
@@ -150,7 +151,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     database = await DyingDatabase.connect(settings.database, most_connections=10)
     clock = VirtualClock()
     providers = {name: FaultyProvider(name) for name in ("north", "south")}
-    settler = Settler(database, measures=measures, clock=clock)
+    settling = Settler(database, measures=measures, clock=clock)
     yield Bench(
         database,
         clock,
@@ -163,8 +164,8 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             clock=clock,
             approve=require_approval(database, 5000),
         ),
-        Resolver(database, providers, settler=settler, clock=clock, pause_seconds=1),
-        Webhooks(settler, measures=measures, clock=clock),
+        Resolver(database, providers, settler=settling, clock=clock, pause_seconds=1),
+        Webhooks(settling, measures=measures, clock=clock),
         Upkeep(database, clock, timedelta(days=7), timedelta(days=30)),
         measures,
     )
@@ -764,6 +765,109 @@ async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_m
     assert await bench.balance("hold_payable:shop") == 0
     assert (await bench.payment(payment_id))["status"] == ("expired" if late_minor < 1000 else "voided")
     assert not any(provider.refused for provider in bench.providers.values())
+
+
+@pytest.mark.parametrize("other", ["capture", "void"])
+async def test_a_hold_ends_at_zero_though_another_operation_was_on_its_way(bench: Bench, other: str) -> None:
+    """What that one has set aside may be what the late capture took: it is taken in after its end."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command("late"), payment_id, 600)
+    await bench.work()
+    bench.meet(Fate.SILENT_BEFORE)
+    if other == "capture":
+        await bench.payments.capture(bench.command(), payment_id, 1000)
+    else:
+        await bench.payments.void(bench.command(), payment_id)
+    bench.meet(Fate.DONE)
+    for provider in bench.providers.values():
+        provider.arrive()
+    late = (await bench.operations("capture"))[0]
+    # One message, told again until it is taken.
+    event = str(uuid4())
+    with pytest.raises(OperationInFlight):
+        await bench.tell(late, event=event)
+    assert await bench.operations("undo_capture") == []
+    await bench.work()
+    await bench.tell(late, event=event)
+    await bench.work()
+    assert [row["status"] for row in await bench.operations("undo_capture")] == ["succeeded"]
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["released_minor"]) == ("authorized", 600)
+    bench.clock.at += timedelta(days=8)
+    assert await bench.upkeep.expire() == 1
+    await bench.work()
+    assert (await bench.payment(payment_id))["status"] == "expired"
+    assert await bench.balance("hold_payable:shop") == await bench.balance("merchant_payable:shop") == 0
+    assert not any(provider.refused for provider in bench.providers.values())
+
+
+@pytest.mark.parametrize("other", ["capture", "void"])
+async def test_a_late_release_waits_for_the_end_of_another_operation(bench: Bench, other: str) -> None:
+    """Which may have been before it or not: what is released is what is left then."""
+    for fate, status, released in (
+        (Fate.SILENT_BEFORE, "voided", 1000),
+        (Fate.SILENT_AFTER, *(("captured", 600) if other == "capture" else ("voided", 1000))),
+    ):
+        payment_id = await bench.authorized()
+        bench.meet(Fate.SILENT_BEFORE)
+        await bench.payments.void(bench.command(), payment_id)
+        bench.meet(Fate.DONE)
+        await bench.work()
+        void = (await bench.operations("void"))[-1]
+        bench.meet(fate)
+        if other == "capture":
+            await bench.payments.capture(bench.command(), payment_id, 400)
+        else:
+            await bench.payments.void(bench.command(), payment_id)
+        event = str(uuid4())
+        with pytest.raises(OperationInFlight):
+            await bench.tell(void, event=event)
+        bench.meet(Fate.DONE)
+        await bench.work()
+        await bench.tell(void, event=event)
+        row = await bench.payment(payment_id)
+        assert (row["status"], row["released_minor"]) == (status, released)
+        assert await bench.balance("hold_payable:shop") == 0
+
+
+async def test_an_answer_that_came_too_late_is_not_lost_to_another_operation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heard by the request itself while another capture is on its way: it is taken in once that has ended."""
+    payment_id = await bench.authorized()
+    heard, ended = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(call: Call) -> Answer:
+        heard.set()
+        await ended.wait()
+        for provider in bench.providers.values():
+            provider.do(call)
+        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+
+    for provider in bench.providers.values():
+        provider.answer = answer_late
+    slow = asyncio.create_task(bench.payments.capture(bench.command(), payment_id, 600))
+    await heard.wait()
+    for provider in bench.providers.values():
+        provider.answer = None
+    await bench.work()
+    bench.meet(Fate.SILENT_BEFORE)
+    await bench.payments.capture(bench.command(), payment_id, 1000)
+    bench.meet(Fate.DONE)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await bench.work()
+
+    monkeypatch.setattr(settler, "asyncio", SimpleNamespace(sleep=pause))
+    ended.set()
+    assert (await slow).answer.status == 502
+    await bench.work()
+    assert len(pauses) == 1
+    assert [row["status"] for row in await bench.operations("undo_capture")] == ["succeeded"]
+    assert (await bench.payment(payment_id))["released_minor"] == 600
 
 
 async def test_a_late_release_ends_the_hold_once(bench: Bench) -> None:

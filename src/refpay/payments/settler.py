@@ -18,6 +18,7 @@ from refpay.ledger.journal import Journal
 from refpay.ledger.repository import read_entries_of
 from refpay.measures import Measures
 from refpay.payments import repository
+from refpay.payments.errors import OperationInFlight
 from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
 from refpay.payments.quick import QuickSettling
@@ -125,11 +126,11 @@ class Settler:
     async def settle_patiently(
         self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
-        """Settle, trying again while the database is away; None leaves the operation to the worker."""
+        """Settle, trying again while it cannot be done; None leaves it to the worker, or to a later message."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
                 return await self.settle(operation, finding, actor=actor, begun=begun)
-            except DatabaseUnavailable as problem:
+            except (DatabaseUnavailable, OperationInFlight) as problem:
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
