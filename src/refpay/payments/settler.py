@@ -126,7 +126,7 @@ class Settler:
     async def settle_patiently(
         self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
-        """Settle, trying again while it cannot be done; None leaves it to the worker, or to a later message."""
+        """Settle, trying again while it cannot be done; None leaves it to the worker or a later message."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
                 return await self.settle(operation, finding, actor=actor, begun=begun)
