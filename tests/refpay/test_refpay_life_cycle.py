@@ -914,6 +914,49 @@ async def test_a_late_payout_is_booked_once(bench: Bench) -> None:
     assert await bench.actions("payout.contradicted") == ["payout.contradicted"]
 
 
+async def test_a_late_refund_is_in_suspense_once(bench: Bench) -> None:
+    """The provider owes us less. Who bears it is for people to say: the merchant is owed what it was."""
+    payment_id = await bench.captured(1000)
+    bench.meet(Fate.LATE)
+    assert (await bench.payments.refund(bench.command("late"), payment_id, 400)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    before = await bench.payment(payment_id)
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("refund")
+    for _ in range(2):
+        await bench.tell(late)
+    name = before["provider"]
+    assert await bench.balance(f"suspense:{name}") == 400
+    assert await bench.balance(f"provider_receivable:{name}") == 600
+    assert await bench.balance("merchant_payable:shop") == -1000
+    assert await bench.payment(payment_id) == before
+    assert (await bench.payments.refund(bench.command("late"), payment_id, 400)).answer.status == 502
+    assert await bench.actions("refund.contradicted") == ["refund.contradicted"]
+
+
+async def test_what_was_given_back_after_all_leaves_suspense(bench: Bench) -> None:
+    """Its provider had declined to give a late capture back, and did it later."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command(), payment_id, 600)
+    bench.meet(Fate.DONE)
+    await bench.work()
+    for provider in bench.providers.values():
+        provider.arrive()
+    await bench.tell((await bench.operations("capture"))[0])
+    bench.meet(Fate.DECLINED)
+    await bench.work()
+    [undo] = await bench.operations("undo_capture")
+    assert undo["status"] == "declined"
+    name = (await bench.payment(payment_id))["provider"]
+    assert await bench.balance(f"suspense:{name}") == -600
+    for _ in range(2):
+        await bench.tell(undo, kind="refund")
+    assert await bench.balance(f"suspense:{name}") == 0
+
+
 async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:
     """Its money stands in suspense until then; the payment stays what its merchant was told."""
     payment_id = await bench.authorized()

@@ -150,7 +150,9 @@ class Leg:
 _ANSWER: Final = "answer, query, webhook"
 _REPORTED: Final = f"{_ANSWER}, settlement report"
 _PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
-_BREAK: Final = "none by machine; a reconciliation break for people"
+_BREAK: Final = (
+    "none by machine; in suspense, if done after we said no, and a reconciliation break for people"
+)
 _BOOKED: Final = "none by machine; booked, if done after we said no, and on record for people"
 SAGA: Final = (
     Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),

@@ -48,6 +48,13 @@ _ENTRIES: Final[Mapping[OperationKind, Callable[[Movement, datetime], Entry]]] =
     OperationKind.CHARGEBACK_REVERSAL: chargeback_won_entry,
     OperationKind.UNDO_CAPTURE: partial(suspense_entry, received=False),
 }
+# And of one that is done although we had answered that it was not: a merchant that was paid is owed less, or
+# it would be paid again; who bears a refund is for people to say, for its merchant may have refunded anew.
+_LATE: Final = {
+    OperationKind.REFUND: _ENTRIES[OperationKind.UNDO_CAPTURE],
+    OperationKind.PAYOUT: payout_entry,
+    OperationKind.UNDO_CAPTURE: _ENTRIES[OperationKind.UNDO_CAPTURE],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,40 +192,40 @@ async def _keep(
 async def _take_in(
     connection: Connection, subject: Subject, late: Operation, finding: Finding, now: datetime
 ) -> Entry | None:
-    """Order what takes back what a provider did although we had answered that it did not, or book it.
+    """Order what takes back what a provider did although we had answered that it did not, and book it.
 
-    Money that a capture moved is in suspense until it is back. What a capture or a release took of the hold
-    is gone: to release that too would be refused for ever.
+    Money that a capture moved is in suspense until it is back, what a refund moved until people decide. What
+    a capture or a release took of the hold is gone: to release that too would be refused for ever.
     """
-    movement, entry = _movement(subject, late), None
-    if not isinstance(subject, Payment):
-        # It is paid, whatever we said: owed still, it would be paid again.
-        entry = payout_entry(movement, now)
-    elif late.kind is OperationKind.CAPTURE or late.kind in RELEASES:
-        left = use_up(subject, late)
-        released = left.released_minor - subject.released_minor
-        if released:
-            await repository.update_payment(connection, left)
-            await record(connection, _payment_change(subject, left, late, now, WORKER))
-        if late.kind is OperationKind.CAPTURE:
-            entry = suspense_entry(movement, now, release_minor=released)
-        elif released:
-            entry = release_entry(_movement(subject, replace(late, amount_minor=released)), now)
+    entry = _LATE[late.kind](_movement(subject, late), now) if late.kind in _LATE else None
+    if isinstance(subject, Payment):
+        if late.kind in (OperationKind.CAPTURE, *RELEASES):
+            entry = await _use_up(connection, subject, late, now)
+        if (kind := LIFE_CYCLE[late.kind].undone_by) is not None:
+            undo = own_operation(
+                kind,
+                subject,
+                late.amount_minor,
+                parent=late,
+                parent_reference=finding.provider_reference,
+                now=now,
+                correlation_id=late.correlation_id,
+            )
+            await begin(connection, undo, subject)
     if entry is not None:
         await post(connection, entry)
-    kind = LIFE_CYCLE[late.kind].undone_by
-    if kind is not None and isinstance(subject, Payment):
-        undo = own_operation(
-            kind,
-            subject,
-            late.amount_minor,
-            parent=late,
-            parent_reference=finding.provider_reference,
-            now=now,
-            correlation_id=late.correlation_id,
-        )
-        await begin(connection, undo, subject)
     return entry
+
+
+async def _use_up(connection: Connection, payment: Payment, late: Operation, now: datetime) -> Entry | None:
+    left = use_up(payment, late)
+    released = left.released_minor - payment.released_minor
+    if released:
+        await repository.update_payment(connection, left)
+        await record(connection, _payment_change(payment, left, late, now, WORKER))
+    if late.kind is OperationKind.CAPTURE:
+        return suspense_entry(_movement(payment, late), now, release_minor=released)
+    return release_entry(_movement(payment, replace(late, amount_minor=released)), now) if released else None
 
 
 def _movement(subject: Subject, operation: Operation) -> Movement:
