@@ -61,9 +61,7 @@ async def take_chargeback(
             payment,
             money.amount_minor,
             parent=capture,
-            parent_reference=capture.provider_reference,
             now=now,
-            correlation_id=capture.correlation_id,
             principal=actor,
             name=movement,
         )

@@ -146,15 +146,8 @@ async def insert_payment(connection: Connection, payment: Payment) -> bool:
     """Write a new payment; False if another live charge of the merchant has its reference."""
     written = await connection.fetchval(
         _INSERT_PAYMENT,
-        payment.id,
-        payment.merchant,
-        payment.merchant_reference,
-        payment.status,
-        payment.amount_minor,
-        payment.currency,
-        payment.card_range,
-        payment.provider,
-        payment.created_at,
+        *(payment.id, payment.merchant, payment.merchant_reference, payment.status, payment.amount_minor),
+        *(payment.currency, payment.card_range, payment.provider, payment.created_at),
     )
     return written is not None
 
@@ -163,21 +156,10 @@ async def insert_operation(connection: Connection, operation: Operation) -> None
     """Write a new operation."""
     await connection.execute(
         _INSERT_OPERATION,
-        operation.id,
-        operation.payment_id,
-        operation.kind,
-        operation.status,
-        operation.amount_minor,
-        operation.provider_key,
-        operation.principal,
-        operation.idempotency_key,
-        operation.correlation_id,
-        operation.created_at,
-        operation.call_deadline,
-        operation.settle_after,
-        operation.next_query_at,
-        operation.parent_id,
-        operation.parent_reference,
+        *(operation.id, operation.payment_id, operation.kind, operation.status, operation.amount_minor),
+        *(operation.provider_key, operation.principal, operation.idempotency_key, operation.correlation_id),
+        *(operation.created_at, operation.call_deadline, operation.settle_after, operation.next_query_at),
+        *(operation.parent_id, operation.parent_reference),
     )
 
 
@@ -220,12 +202,8 @@ async def settle_operation(
     """Write an operation's status and what the provider said; the database refuses a second final one."""
     await connection.execute(
         _SETTLE_OPERATION,
-        operation.id,
-        operation.status,
-        operation.provider_reference,
-        operation.decline_code,
-        settled_at,
-        by,
+        *(operation.id, operation.status, operation.provider_reference, operation.decline_code),
+        *(settled_at, by),
     )
 
 
@@ -233,14 +211,9 @@ async def update_payment(connection: Connection, payment: Payment) -> None:
     """Write a payment's status and amounts."""
     await connection.execute(
         _UPDATE_PAYMENT,
-        payment.id,
-        payment.status,
-        payment.captured_minor,
-        payment.refunded_minor,
-        payment.capture_reserved_minor,
-        payment.refund_reserved_minor,
-        payment.released_minor,
-        payment.charged_back_minor,
+        *(payment.id, payment.status, payment.captured_minor, payment.refunded_minor),
+        *(payment.capture_reserved_minor, payment.refund_reserved_minor),
+        *(payment.released_minor, payment.charged_back_minor),
     )
 
 

@@ -202,15 +202,8 @@ async def _take_in(
         if late.kind in (OperationKind.CAPTURE, *RELEASES):
             entry = await _use_up(connection, subject, late, now)
         if (kind := LIFE_CYCLE[late.kind].undone_by) is not None:
-            undo = own_operation(
-                kind,
-                subject,
-                late.amount_minor,
-                parent=late,
-                parent_reference=finding.provider_reference,
-                now=now,
-                correlation_id=late.correlation_id,
-            )
+            parent = replace(late, provider_reference=finding.provider_reference)
+            undo = own_operation(kind, subject, late.amount_minor, parent=parent, now=now)
             await begin(connection, undo, subject)
     if entry is not None:
         await post(connection, entry)
