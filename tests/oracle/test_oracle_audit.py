@@ -235,6 +235,7 @@ LATE_AUTH = replace(LATE[0].charge(), provider_reference="late-auth", parent="")
 LATE_VOID = replace(Step("a", VOIDING, key="undo").charge(), parent="late-auth")
 LATE_CAPTURE = replace(LATE[1].charge(), provider_reference="late-capture")
 LATE_REFUND = replace(Step("a", REFUND, key="undo").charge(), parent="late-capture")
+BACK = Step("a", REFUND, key="back")
 TOLD = tuple(step.answer(Outcome.FAILED) for step in LATE)
 
 
@@ -384,6 +385,8 @@ LIES = [
     lie("late authorization, and a void that the client asked for", World((), (LATE_AUTH, LATE_VOID),
         (TOLD[0], Step("a", VOIDING).answer())), "check_refusals_are_kept",
         (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund left in suspense", paid("a") + World(_suspense(BACK), (BACK.charge(),),
+        (BACK.answer(Outcome.FAILED),)), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late capture left in suspense", AUTH.done() + World(KEPT_APART, (LATE_CAPTURE,), TOLD[1:]),
         "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late capture given back by the merchant's own refund", AUTH.done() + World(KEPT_APART

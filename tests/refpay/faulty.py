@@ -112,8 +112,7 @@ class FaultyProvider:
                 raise ProviderSilent("lost on the way there")
             case Fate.DIED_BEFORE:
                 raise ProcessDied
-            # What nothing could take back is never so late that its promise is broken.
-            case Fate.LATE if call.kind in (CallKind.AUTHORIZE, CallKind.CAPTURE):
+            case Fate.LATE:
                 self.late[call.key] = call
                 raise ProviderSilent("still on its way")
 

@@ -68,7 +68,9 @@ async def test_a_payout_takes_what_is_owed_and_no_more(api: "Client", book: "Boo
     paid = await api.post("/v1/payouts", wanted, key="weekly")
     assert (paid.status, paid.body["status"]) == (201, "succeeded")
     assert (await api.post("/v1/payouts", wanted, key="weekly")).headers["Idempotency-Replayed"] == "true"
-    assert (await api.post("/v1/payouts", wanted)).body["code"] == "amount_exceeded"
+    assert (await api.post("/v1/payouts", wanted)).body["code"] == "merchant_reference_in_use"
+    another = {**wanted, "merchant_reference": "another"}
+    assert (await api.post("/v1/payouts", another)).body["code"] == "amount_exceeded"
     known = (await api.get("/v1/ledger/balances", by="auditor")).body
     assert {(row["account"], row["balance_minor"]) for row in known["balances"]} >= {
         ("merchant_payable:shop", -400)

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -20,7 +22,7 @@ from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
-from refpay.payments import intents, repository
+from refpay.payments import intents, repository, settler
 from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
@@ -149,7 +151,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     database = await DyingDatabase.connect(settings.database, most_connections=10)
     clock = VirtualClock()
     providers = {name: FaultyProvider(name) for name in ("north", "south")}
-    settler = Settler(database, measures=measures, clock=clock)
+    settling = Settler(database, measures=measures, clock=clock)
     yield Bench(
         database,
         clock,
@@ -162,8 +164,8 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             clock=clock,
             approve=require_approval(database, 5000),
         ),
-        Resolver(database, providers, settler=settler, clock=clock, pause_seconds=1),
-        Webhooks(settler, measures=measures, clock=clock),
+        Resolver(database, providers, settler=settling, clock=clock, pause_seconds=1),
+        Webhooks(settling, measures=measures, clock=clock),
         Upkeep(database, clock, timedelta(days=7), timedelta(days=30)),
         measures,
     )
@@ -324,18 +326,64 @@ async def test_payouts_never_exceed_what_is_owed(bench: Bench) -> None:
     """Ten at once of four tenths: two are paid; refunds on their way count, and other currencies do not."""
     payment_id = await bench.captured(1000)
     await bench.authorized(9000, Currency.JPY)
-    order = PayoutOrder("weekly", Money(400, Currency.EUR))
-    answers = await asyncio.gather(*(bench.payments.payout(bench.command(), order) for _ in range(10)))
+    orders = [PayoutOrder(f"part-{number}", Money(400, Currency.EUR)) for number in range(10)]
+    answers = await asyncio.gather(*(bench.payments.payout(bench.command(), order) for order in orders))
     assert codes(list(answers)).count("done") == 2
     assert await bench.balance("merchant_payable:shop") == -200
     bench.meet(Fate.SILENT_BEFORE)
     assert (await bench.payments.refund(bench.command(), payment_id, 150)).answer.status == 202
     bench.meet(Fate.DONE)
     for amount, currency, status in ((51, "EUR", 409), (1, "JPY", 409), (50, "EUR", 201)):
-        wanted = PayoutOrder("rest", Money(amount, Currency(currency)))
+        wanted = PayoutOrder(f"rest-{amount}-{currency}", Money(amount, Currency(currency)))
         assert (await bench.payments.payout(bench.command(), wanted)).answer.status == status
     calls = [one for provider in bench.providers.values() for one in provider.book.values()]
     assert sum(one.amount for one in calls if one.kind is CallKind.PAYOUT) == 850
+
+
+async def paid_out(bench: Bench, reference: str, money: Money) -> str:
+    """Return what became of a payout under a key of its own: done, unknown, or why not."""
+    answer = (await bench.payments.payout(bench.command(), PayoutOrder(reference, money))).answer
+    if answer.status >= 400:
+        return str(json.loads(answer.body)["code"])
+    return "done" if answer.status == 201 else "unknown"
+
+
+async def test_a_payout_reference_is_paid_once(bench: Bench) -> None:
+    """However many keys, in whatever currency, all at once: one is paid; another reference is free."""
+    currencies = (Currency.EUR, Currency.USD)
+    for currency in currencies:
+        await bench.authorized(5000, currency)
+        [*_, payment] = await bench.rows("SELECT id FROM payments.payment ORDER BY id")
+        await bench.payments.capture(bench.command(), payment["id"], None)
+    moneys = [Money(100, currencies[turn % 2]) for turn in range(20)]
+    answers = await asyncio.gather(*(paid_out(bench, "weekly", money) for money in moneys))
+    assert Counter(answers) == {"done": 1, "merchant_reference_in_use": 19}
+    assert await paid_out(bench, "weekly", Money(1, Currency.EUR)) == "merchant_reference_in_use"
+    assert await paid_out(bench, "next week", Money(1, Currency.EUR)) == "done"
+    calls = [one for provider in bench.providers.values() for one in provider.book.values()]
+    assert sum(one.kind is CallKind.PAYOUT for one in calls) == 2
+
+
+async def test_a_payout_that_failed_frees_its_reference_and_an_unknown_one_does_not(bench: Bench) -> None:
+    """Declined or failed it may be tried again, a bounded number of times; another merchant's is its own."""
+    await bench.captured(1000)
+    money = Money(100, Currency.EUR)
+    for fate, became in (
+        (Fate.DECLINED, "provider_declined"),
+        (Fate.REFUSED, "provider_failed"),
+        (Fate.SILENT_BEFORE, "unknown"),
+        (Fate.DONE, "merchant_reference_in_use"),
+    ):
+        bench.meet(fate)
+        assert await paid_out(bench, "weekly", money) == became
+    await bench.work()
+    assert await paid_out(bench, "weekly", money) == "done"
+    bench.meet(Fate.DECLINED)
+    tried = [await paid_out(bench, "bad account", money) for _ in range(OPERATIONS_MAXIMUM + 1)]
+    assert Counter(tried) == {"provider_declined": OPERATIONS_MAXIMUM, "merchant_reference_in_use": 1}
+    async with bench.database.transaction() as connection:
+        for merchant, paid in (("shop", True), ("rival", False)):
+            assert await repository.is_paid_out(connection, merchant, "weekly") is paid
 
 
 async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> None:
@@ -343,7 +391,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     await bench.captured(20_000)
 
     async def ask(key: str, amount: int) -> str:
-        order = PayoutOrder("p", Money(amount, Currency.EUR))
+        order = PayoutOrder(key, Money(amount, Currency.EUR))
         request = bench.payments.payout(bench.command(key), order)
         return codes(await asyncio.gather(request, return_exceptions=True))[0]  # type: ignore[arg-type]
 
@@ -354,7 +402,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
     ]
     [pending] = await bench.rows("SELECT id, content FROM identity.approval")
     assert json.loads(pending["content"]) == {
-        "merchant_reference": "p",
+        "merchant_reference": "over",
         "amount_minor": 5001,
         "currency": "EUR",
     }
@@ -478,7 +526,7 @@ async def test_a_payout_of_unknown_outcome_is_found_out(bench: Bench, silent: Fa
     bench.meet(silent)
     order = PayoutOrder("weekly", Money(1000, Currency.EUR))
     assert (await bench.payments.payout(bench.command("weekly"), order)).answer.status == 202
-    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await paid_out(bench, "another", order.money) == "amount_exceeded"
     bench.meet(Fate.DONE)
     await bench.work()
     again = await bench.payments.payout(bench.command("weekly"), order)
@@ -532,16 +580,30 @@ async def test_a_chargeback_that_does_not_fit_is_on_record_alone(bench: Bench) -
 
 
 async def test_the_name_of_a_chargeback_is_of_one_capture(bench: Bench) -> None:
-    """Told of another one it is on record alone, and no failure that is told again and again."""
-    for _ in range(3):
+    """Two captures in one dispute are two chargebacks, of one payment or of several; each is taken once."""
+    payment_id = await bench.captured(600, 400)
+    for _ in range(2):
         await bench.captured(1000)
     captures = await bench.operations("capture")
-    providers = {(await bench.event(capture))[0] for capture in captures}
-    for capture in captures:
-        await bench.tell(capture, type="chargeback.opened", movement="cb")
-    # At least two of them are of one provider; of each the first is taken.
-    assert await bench.balance("merchant_payable:shop") == (len(providers) - 3) * 1000
-    assert len(await bench.actions("chargeback.contradicted")) == 3 - len(providers)
+    for what, owed in (("opened", 0), ("won", -3000)):
+        for capture in captures * 2:
+            await bench.tell(capture, type=f"chargeback.{what}", movement="cb")
+        assert await bench.balance("merchant_payable:shop") == owed
+        assert len(await bench.operations({"opened": "chargeback", "won": "chargeback_reversal"}[what])) == 4
+    assert (await bench.payment(payment_id))["status"] == "captured"
+    assert await bench.actions("%.contradicted") == []
+
+
+async def test_one_chargeback_has_one_amount(bench: Bench) -> None:
+    """Told again with another amount or currency it is on record, and the first stands."""
+    payment_id = await bench.captured(1000)
+    [capture] = await bench.operations("capture")
+    for amount, currency in ((500, "EUR"), (300, "EUR"), (500, "USD"), (500, "EUR")):
+        await bench.tell(capture, type="chargeback.opened", movement="cb", amount=amount, currency=currency)
+    await bench.tell(capture, type="chargeback.won", movement="cb", amount=300)
+    assert (await bench.payment(payment_id))["charged_back_minor"] == 500
+    contradicted = ["chargeback.contradicted"] * 2 + ["chargeback_reversal.contradicted"]
+    assert await bench.actions("%.contradicted") == contradicted
 
 
 async def test_a_chargeback_waits_for_the_end_of_its_capture(bench: Bench) -> None:
@@ -705,6 +767,109 @@ async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_m
     assert not any(provider.refused for provider in bench.providers.values())
 
 
+@pytest.mark.parametrize("other", ["capture", "void"])
+async def test_a_hold_ends_at_zero_though_another_operation_was_on_its_way(bench: Bench, other: str) -> None:
+    """What that one has set aside may be what the late capture took: it is taken in after its end."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command("late"), payment_id, 600)
+    await bench.work()
+    bench.meet(Fate.SILENT_BEFORE)
+    if other == "capture":
+        await bench.payments.capture(bench.command(), payment_id, 1000)
+    else:
+        await bench.payments.void(bench.command(), payment_id)
+    bench.meet(Fate.DONE)
+    for provider in bench.providers.values():
+        provider.arrive()
+    late = (await bench.operations("capture"))[0]
+    # One message, told again until it is taken.
+    event = str(uuid4())
+    with pytest.raises(OperationInFlight):
+        await bench.tell(late, event=event)
+    assert await bench.operations("undo_capture") == []
+    await bench.work()
+    await bench.tell(late, event=event)
+    await bench.work()
+    assert [row["status"] for row in await bench.operations("undo_capture")] == ["succeeded"]
+    row = await bench.payment(payment_id)
+    assert (row["status"], row["released_minor"]) == ("authorized", 600)
+    bench.clock.at += timedelta(days=8)
+    assert await bench.upkeep.expire() == 1
+    await bench.work()
+    assert (await bench.payment(payment_id))["status"] == "expired"
+    assert await bench.balance("hold_payable:shop") == await bench.balance("merchant_payable:shop") == 0
+    assert not any(provider.refused for provider in bench.providers.values())
+
+
+@pytest.mark.parametrize("other", ["capture", "void"])
+async def test_a_late_release_waits_for_the_end_of_another_operation(bench: Bench, other: str) -> None:
+    """Which may have been before it or not: what is released is what is left then."""
+    for fate, status, released in (
+        (Fate.SILENT_BEFORE, "voided", 1000),
+        (Fate.SILENT_AFTER, *(("captured", 600) if other == "capture" else ("voided", 1000))),
+    ):
+        payment_id = await bench.authorized()
+        bench.meet(Fate.SILENT_BEFORE)
+        await bench.payments.void(bench.command(), payment_id)
+        bench.meet(Fate.DONE)
+        await bench.work()
+        void = (await bench.operations("void"))[-1]
+        bench.meet(fate)
+        if other == "capture":
+            await bench.payments.capture(bench.command(), payment_id, 400)
+        else:
+            await bench.payments.void(bench.command(), payment_id)
+        event = str(uuid4())
+        with pytest.raises(OperationInFlight):
+            await bench.tell(void, event=event)
+        bench.meet(Fate.DONE)
+        await bench.work()
+        await bench.tell(void, event=event)
+        row = await bench.payment(payment_id)
+        assert (row["status"], row["released_minor"]) == (status, released)
+        assert await bench.balance("hold_payable:shop") == 0
+
+
+async def test_an_answer_that_came_too_late_is_not_lost_to_another_operation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heard by the request itself while another capture is on its way: it is taken in once that has ended."""
+    payment_id = await bench.authorized()
+    heard, ended = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(call: Call) -> Answer:
+        heard.set()
+        await ended.wait()
+        for provider in bench.providers.values():
+            provider.do(call)
+        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+
+    for provider in bench.providers.values():
+        provider.answer = answer_late
+    slow = asyncio.create_task(bench.payments.capture(bench.command(), payment_id, 600))
+    await heard.wait()
+    for provider in bench.providers.values():
+        provider.answer = None
+    await bench.work()
+    bench.meet(Fate.SILENT_BEFORE)
+    await bench.payments.capture(bench.command(), payment_id, 1000)
+    bench.meet(Fate.DONE)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await bench.work()
+
+    monkeypatch.setattr(settler, "asyncio", SimpleNamespace(sleep=pause))
+    ended.set()
+    assert (await slow).answer.status == 502
+    await bench.work()
+    assert len(pauses) == 1
+    assert [row["status"] for row in await bench.operations("undo_capture")] == ["succeeded"]
+    assert (await bench.payment(payment_id))["released_minor"] == 600
+
+
 async def test_a_late_release_ends_the_hold_once(bench: Bench) -> None:
     """To release it again would be refused for ever; what was captured of it stays."""
     for captured, status in ((0, "voided"), (400, "captured")):
@@ -744,8 +909,52 @@ async def test_a_late_payout_is_booked_once(bench: Bench) -> None:
     for _ in range(2):
         await bench.webhooks.apply(row["provider"], read_event({**told, "event": str(uuid4())}))
     assert await bench.balance("merchant_payable:shop") == -300
-    assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
+    assert await paid_out(bench, "late", Money(1, Currency.EUR)) == "merchant_reference_in_use"
+    assert await paid_out(bench, "another", order.money) == "amount_exceeded"
     assert await bench.actions("payout.contradicted") == ["payout.contradicted"]
+
+
+async def test_a_late_refund_is_in_suspense_once(bench: Bench) -> None:
+    """The provider owes us less. Who bears it is for people to say: the merchant is owed what it was."""
+    payment_id = await bench.captured(1000)
+    bench.meet(Fate.LATE)
+    assert (await bench.payments.refund(bench.command("late"), payment_id, 400)).answer.status == 202
+    bench.meet(Fate.DONE)
+    await bench.work()
+    before = await bench.payment(payment_id)
+    for provider in bench.providers.values():
+        provider.arrive()
+    [late] = await bench.operations("refund")
+    for _ in range(2):
+        await bench.tell(late)
+    name = before["provider"]
+    assert await bench.balance(f"suspense:{name}") == 400
+    assert await bench.balance(f"provider_receivable:{name}") == 600
+    assert await bench.balance("merchant_payable:shop") == -1000
+    assert await bench.payment(payment_id) == before
+    assert (await bench.payments.refund(bench.command("late"), payment_id, 400)).answer.status == 502
+    assert await bench.actions("refund.contradicted") == ["refund.contradicted"]
+
+
+async def test_what_was_given_back_after_all_leaves_suspense(bench: Bench) -> None:
+    """Its provider had declined to give a late capture back, and did it later."""
+    payment_id = await bench.authorized()
+    bench.meet(Fate.LATE)
+    await bench.payments.capture(bench.command(), payment_id, 600)
+    bench.meet(Fate.DONE)
+    await bench.work()
+    for provider in bench.providers.values():
+        provider.arrive()
+    await bench.tell((await bench.operations("capture"))[0])
+    bench.meet(Fate.DECLINED)
+    await bench.work()
+    [undo] = await bench.operations("undo_capture")
+    assert undo["status"] == "declined"
+    name = (await bench.payment(payment_id))["provider"]
+    assert await bench.balance(f"suspense:{name}") == -600
+    for _ in range(2):
+        await bench.tell(undo, kind="refund")
+    assert await bench.balance(f"suspense:{name}") == 0
 
 
 async def test_a_late_capture_is_given_back_once(bench: Bench) -> None:

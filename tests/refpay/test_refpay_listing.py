@@ -1,5 +1,6 @@
 """Pages of payments and of audit records: nothing twice, nothing left out, nobody else's, bounded."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -137,6 +138,67 @@ async def test_a_page_looks_at_a_bounded_number_of_rows(api: "Client", book: "Bo
     assert [row["id"] for page in found for row in page] == [str(one) for one in reversed(rare)]
 
 
+async def test_a_page_of_one_reference_looks_at_a_bounded_number_of_attempts(
+    api: "Client", book: "Book"
+) -> None:
+    """Thousands that were declined and a live one among them: each once, whatever the filter."""
+    connection = await book.connect()
+    rows = []
+    for number in range(5000):
+        at = BEGUN + timedelta(seconds=number)
+        status = {1500: "captured", 1501: "failed", 4998: "failed"}.get(number, "declined")
+        rows.append((mint_id(at), "shop", "order", status, at))
+    rows += [(mint_id(BEGUN), "rival", "order", "failed", BEGUN)]
+    try:
+        await connection.executemany(_INSERT, rows)
+    finally:
+        await connection.close()
+    path = "/v1/payments?merchant_reference=order"
+    for status in ("captured", "failed"):
+        found = await pages(api, f"{path}&limit=3&status={status}", "payments")
+        assert len(found) == 3
+        fitting = [str(row[0]) for row in reversed(rows[:-1]) if row[3] == status]
+        assert [row["id"] for page in found for row in page] == fitting
+    assert await ids(api, f"{path}&limit=100") == [str(row[0]) for row in reversed(rows[:-1])]
+
+
+async def read_rows(owner: Any, query: str, *arguments: object) -> int:
+    """Return how many rows of payments a query reads."""
+    [row] = await owner.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
+    read, plans = 0, [json.loads(row[0])[0]["Plan"]]
+    while plans:
+        plan = plans.pop()
+        plans += plan.get("Plans", [])
+        if plan.get("Relation Name") == "payment":
+            read += int((plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"])
+    return read
+
+
+async def test_many_attempts_of_one_reference_cost_a_page_nothing(book: "Book") -> None:
+    """A page and the search for its end read what they may, out of ten times as many."""
+    owner = await book.connect("refpay_owner")
+    try:
+        await owner.execute(
+            f"""
+            INSERT INTO payments.payment (
+                id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
+                created_at)
+            SELECT ledger.first_id(now() + n * interval '1 second'), 'shop', 'order', 'declined', 5, 'EUR',
+                   '411111', 'north', now() FROM generate_series(1, {10 * listing.SCANNED_MAXIMUM}) AS n;
+            ANALYZE payments.payment
+            """  # noqa: S608 - our own constant
+        )
+        span = ("shop", first_id(None, later_by_ms=1), first_id(None))
+        rest = (None, None)
+        page = await read_rows(owner, listing._BY_REFERENCE, *span, "order", *rest, None, 51)
+        rare = await read_rows(owner, listing._BY_REFERENCE, *span, "order", *rest, "failed", 51)
+        end = await read_rows(owner, listing._END_BY_REFERENCE, *span, "order")
+    finally:
+        await owner.close()
+    assert page <= 52
+    assert max(rare, end) <= listing.SCANNED_MAXIMUM + 1
+
+
 async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
     """Of many merchants' payments the index of one is read, of a reference the two that hold it."""
     for number in range(20):
@@ -150,9 +212,9 @@ async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
         async def plan(query: str, *arguments: object) -> str:
             return "\n".join(row[0] for row in await owner.fetch(f"EXPLAIN {query}", *arguments))
 
-        last = await plan(listing._LAST_SCANNED, "merchant-7", *span, 100)
-        every = await plan(listing._ALL, "merchant-7", *span, 51, None, None, "declined")
-        one = await plan(listing._BY_REFERENCE, "merchant-7", *span, 51, None, None, None, "order-1-failed")
+        last = await plan(listing._END, "merchant-7", *span, None)
+        every = await plan(listing._ALL, "merchant-7", *span, None, None, None, "declined", 51)
+        one = await plan(listing._BY_REFERENCE, "merchant-7", *span, "order-1-failed", None, None, None, 51)
         plain = (*span, 51, None, None, None)
         events = await plan(trail._ALL, *span, 51, None, None, "shop")
         subject = await plan(trail._OF_SUBJECT, *plain, "payment", "some-id")

@@ -79,7 +79,7 @@ class LifeCycle(RuleBasedStateMachine):
         )
         self.serial = itertools.count(1)
         self.told: dict[str, tuple[Any, Reply | None]] = {}
-        self.chargebacks: dict[str, dict[str, Any]] = {}
+        self.chargebacks: dict[UUID, dict[str, Any]] = {}
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the machine's own loop; a process that dies takes all its tasks with it."""
@@ -182,10 +182,16 @@ class LifeCycle(RuleBasedStateMachine):
         amount = self.part(payment, tenths)
         self.send(fate, fuse, lambda command: self.service.refund(command, payment, amount))
 
-    @rule(fate=FATES, fuse=FUSES, amount=AMOUNTS, currency=st.sampled_from(Currency))
-    def pay_out(self, fate: Fate, fuse: int | None, amount: int, currency: Currency) -> None:
-        """Pay out a part of what is owed, or more."""
-        order = PayoutOrder("payout", Money(min(amount, 1_000_000), currency))
+    @rule(
+        fate=FATES,
+        fuse=FUSES,
+        amount=AMOUNTS,
+        currency=st.sampled_from(Currency),
+        reference=st.sampled_from(["mon", "tue", "wed", "thu"]),
+    )
+    def pay_out(self, fate: Fate, fuse: int | None, amount: int, currency: Currency, reference: str) -> None:
+        """Pay out a part of what is owed, or more, or what was paid out already."""
+        order = PayoutOrder(reference, Money(min(amount, 1_000_000), currency))
         self.send(fate, fuse, lambda command: self.service.payout(command, order))
 
     @rule(payment=payments_made, fate=FATES, amounts=st.lists(st.integers(1, 6), min_size=2, max_size=4))
@@ -287,11 +293,10 @@ class LifeCycle(RuleBasedStateMachine):
         if not captures:
             return
         name, key = captures[pick % len(captures)]
-        movement = f"cb-{key}"
         effect = self.providers[name].book[key]
+        # Its name is of one capture: all of them share it.
         content = self.chargebacks.setdefault(
-            movement,
-            {**self.event(name, key), "amount": max(1, effect.amount * tenths // 10), "movement": movement},
+            key, {**self.event(name, key), "amount": max(1, effect.amount * tenths // 10), "movement": "cb"}
         )
         kind = "chargeback.won" if won else "chargeback.opened"
         self.deliver(name, {**content, "event": str(mint_id(self.clock.now())), "type": kind}, fuse)
@@ -309,8 +314,8 @@ class LifeCycle(RuleBasedStateMachine):
                 held = row["amount_minor"] - row["captured_minor"] - row["released_minor"]
                 expected[f"hold_payable:{self.merchant}", row["currency"]] -= held
         for row in self.rows(
-            "SELECT currency, operation.amount_minor FROM payments.payout"
-            " JOIN payments.operation USING (id) WHERE merchant = $1 AND status = 'succeeded'",
+            "SELECT currency, amount_minor FROM payments.payout"
+            " JOIN ledger.posted ON operation_id = payout.id WHERE merchant = $1",
             self.merchant,
         ):
             expected[f"merchant_payable:{self.merchant}", row["currency"]] += row["amount_minor"]
@@ -345,6 +350,7 @@ class LifeCycle(RuleBasedStateMachine):
         rows = self.rows(
             """
             SELECT operation.*, coalesce(payment.currency, payout.currency) AS currency,
+                   payout.merchant_reference AS reference,
                    (SELECT count(*) FROM ledger.entry WHERE operation_id = operation.id) AS entries
             FROM payments.operation LEFT JOIN payments.payment ON payment.id = payment_id
             LEFT JOIN payments.payout ON payout.id = operation.id
@@ -357,15 +363,17 @@ class LifeCycle(RuleBasedStateMachine):
             for provider in self.providers.values()
             for key, effect in provider.book.items()
         }
+        paid = Counter(row["reference"] for row in rows if row["reference"] and row["status"] == "succeeded")
+        assert all(times == 1 for times in paid.values())
         undone = Counter(row["parent_id"] for row in rows if row["kind"].startswith("undo"))
         assert all(times == 1 for times in undone.values())
         ours = {}
         for row in rows:
             assert row["status"] in ("succeeded", "declined", "failed")
-            late = row["id"] in undone
+            late = row["status"] != "succeeded" and row["provider_key"] in done
             if row["status"] == "succeeded" or late:
                 ours[row["provider_key"]] = (row["amount_minor"], row["currency"])
-            assert not (late and row["status"] == "succeeded")
+            assert (row["id"] in undone) == (late and row["kind"] in ("authorize", "capture"))
             if row["kind"].startswith("undo"):
                 assert row["status"] == "succeeded"
             silent = row["kind"] == "undo_authorize" or (late and row["kind"] == "authorize")

@@ -89,12 +89,15 @@ async def refund(services: Services, demand: Demand[bodies.RefundBody]) -> Reply
     audit=_audited("payout", "approval.requested", "approval.used"),
     problems=(
         *(*_CALLING, NoProviderAvailable),
-        *(errors.AmountExceeded, errors.ApprovalNeeded, errors.ProviderDeclined),
+        *(errors.AmountExceeded, errors.ApprovalNeeded, errors.ProviderDeclined, errors.ReferenceInUse),
     ),
     measured_as="payout",
 )
 async def pay_out(services: Services, demand: Demand[bodies.PayoutBody]) -> Reply:
-    """Pay the merchant a part of what it is owed. 403 `approval_needed`: ask again once it is approved."""
+    """Pay the merchant a part of what it is owed, once for each of its references, whatever the key.
+
+    403 `approval_needed`: ask again once it is approved.
+    """
     body = demand.given
     money = Money(body.amount_minor, Currency(body.currency))
     return await services.payments.payout(demand.command, PayoutOrder(body.merchant_reference, money))

@@ -27,6 +27,7 @@ REVISIONS: Final[Mapping[str, str]] = {
     "0007": "payments carried_over claims audit outbox reconciliation oracle privileges",
     "0008": "identity",
     "0010": "listing",
+    "0011": "names",
 }
 _MONTHS_AHEAD: Final = 3
 # Any constant does; it only has to be the same in every process that upgrades.

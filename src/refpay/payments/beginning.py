@@ -31,9 +31,7 @@ def own_operation(
     amount_minor: int,
     *,
     parent: Operation,
-    parent_reference: str | None,
     now: datetime,
-    correlation_id: str,
     principal: str = WORKER,
     name: str = "",
 ) -> Operation:
@@ -53,7 +51,7 @@ def own_operation(
         decline_code=None,
         principal=principal,
         idempotency_key=name or str(operation_id),
-        correlation_id=correlation_id,
+        correlation_id=parent.correlation_id,
         created_at=now,
         call_deadline=now,
         settle_after=now + _OWN_SETTLES,
@@ -61,7 +59,7 @@ def own_operation(
         query_attempts=0,
         lease_until=now,
         parent_id=parent.id,
-        parent_reference=parent_reference,
+        parent_reference=parent.provider_reference,
     )
 
 

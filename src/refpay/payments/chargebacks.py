@@ -1,14 +1,15 @@
-"""Chargebacks: begun by a provider, known by its own name of each, and taken once, whoever tells of them."""
+"""Chargebacks: begun by a provider, named by it for each capture, and taken once, whoever tells of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import Facts
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.money import Money
 from refpay.payments import repository
-from refpay.payments.beginning import begin, own_operation
+from refpay.payments.beginning import begin, operation_record, own_operation
 from refpay.payments.errors import OperationInFlight
 from refpay.payments.findings import Finding
 from refpay.payments.lifecycle import LIFE_CYCLE
@@ -20,7 +21,7 @@ async def take_chargeback(
     connection: Connection,
     capture: Operation,
     *,
-    provider: str,
+    actor: str,
     movement: str,
     money: Money,
     won: bool,
@@ -38,24 +39,29 @@ async def take_chargeback(
     if not capture.status.final:
         raise OperationInFlight(f"the operation charged back has not ended: {capture.id}")
     settlements: list[Settlement] = []
-    actor = f"provider:{provider}"
-    for kind in (OperationKind.CHARGEBACK, OperationKind.CHARGEBACK_REVERSAL)[: 1 + won]:
+    told = OperationKind.CHARGEBACK_REVERSAL if won else OperationKind.CHARGEBACK
+    for kind in dict.fromkeys((OperationKind.CHARGEBACK, told)):
         known = [] if payment is None else await repository.read_operations(connection, payment.id)
-        if any((one.kind, one.idempotency_key) == (kind, movement) for one in known):
+        same = [one for one in _of(capture, kind, known) if one.idempotency_key == movement]
+        taken = [Money(one.amount_minor, payment.currency) for one in same if payment is not None]
+        if taken and (kind is not told or taken == [money]):
             continue
-        fits = payment is not None and _fits(kind, payment, capture, known, movement, money)
-        # It would be refused as a second one of its name, and told again and again.
-        if payment is None or not fits or await repository.is_named(connection, actor, kind, movement):
-            await record(connection, _misfit(kind, capture, movement, money, actor, now))
+        if taken or payment is None or not _fits(kind, payment, capture, known, movement, money):
+            facts: Facts = {
+                "status": capture.status,
+                "movement": movement,
+                "amount_minor": money.amount_minor,
+                "currency": money.currency,
+            }
+            misfit = replace(capture, kind=kind)
+            await record(connection, operation_record(misfit, "contradicted", actor, now, after=facts))
             break
         operation = own_operation(
             kind,
             payment,
             money.amount_minor,
             parent=capture,
-            parent_reference=capture.provider_reference,
             now=now,
-            correlation_id=capture.correlation_id,
             principal=actor,
             name=movement,
         )
@@ -76,34 +82,14 @@ def _fits(
 ) -> bool:
     if payment.status not in LIFE_CYCLE[kind].moves or money.currency is not payment.currency:
         return False
-    opened = [one for one in known if one.kind is OperationKind.CHARGEBACK and one.parent_id == capture.id]
+    opened = _of(capture, OperationKind.CHARGEBACK, known)
     if kind is OperationKind.CHARGEBACK_REVERSAL:
-        return any(
-            (one.idempotency_key, one.amount_minor) == (movement, money.amount_minor) for one in opened
-        )
+        return (movement, money.amount_minor) in [(one.idempotency_key, one.amount_minor) for one in opened]
     done = (capture.kind, capture.status) == (OperationKind.CAPTURE, OperationStatus.SUCCEEDED)
-    won = [
-        one for one in known if one.kind is OperationKind.CHARGEBACK_REVERSAL and one.parent_id == capture.id
-    ]
+    won = _of(capture, OperationKind.CHARGEBACK_REVERSAL, known)
     standing = sum(one.amount_minor for one in opened) - sum(one.amount_minor for one in won)
     return done and money.amount_minor <= capture.amount_minor - standing
 
 
-def _misfit(
-    kind: OperationKind, capture: Operation, movement: str, money: Money, actor: str, now: datetime
-) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=actor,
-        action=f"{kind}.contradicted",
-        subject_kind=SubjectKind.OPERATION,
-        subject_id=str(capture.id),
-        before=None,
-        after={
-            "status": capture.status,
-            "movement": movement,
-            "amount_minor": money.amount_minor,
-            "currency": money.currency,
-        },
-        correlation_id=capture.correlation_id,
-    )
+def _of(capture: Operation, kind: OperationKind, known: Sequence[Operation]) -> Sequence[Operation]:
+    return [one for one in known if (one.kind, one.parent_id) == (kind, capture.id)]

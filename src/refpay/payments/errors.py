@@ -12,7 +12,7 @@ class PaymentUnknown(RefpayError, code="payment_unknown", status=404):
 
 
 class ReferenceInUse(RefpayError, code="merchant_reference_in_use", status=409):
-    """The merchant reference belongs to another live charge."""
+    """The merchant reference belongs to another live charge, or to another payout."""
 
 
 class StateRefused(RefpayError, code="payment_state_refused", status=409):

@@ -211,7 +211,9 @@ class Planner(Draft):
     async def payout(self, order: PayoutOrder) -> Intent:
         """Plan a payout of what a merchant is owed; two at once are planned one after the other."""
         merchant, currency = self.command.principal.name, order.money.currency
-        await repository.lock_payouts(self.connection, merchant, currency)
+        await repository.lock_payouts(self.connection, merchant)
+        if await repository.is_paid_out(self.connection, merchant, order.merchant_reference):
+            raise ReferenceInUse(f"merchant_reference has a payout: {order.merchant_reference}")
         # In this order: a refund that ends in between counts twice, and the other way round not at all.
         promised = await repository.read_promised(self.connection, merchant, currency)
         account = f"merchant_payable:{merchant}"

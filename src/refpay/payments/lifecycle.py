@@ -117,6 +117,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         Beginner.WORKER,
         CallKind.REFUND,
         moves={**_stays(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
+        waits_for=RELEASES | {_K.CAPTURE},
     ),
 }
 
@@ -149,7 +150,9 @@ class Leg:
 _ANSWER: Final = "answer, query, webhook"
 _REPORTED: Final = f"{_ANSWER}, settlement report"
 _PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
-_BREAK: Final = "none by machine; a reconciliation break for people"
+_BREAK: Final = (
+    "none by machine; in suspense, if done after we said no, and a reconciliation break for people"
+)
 _BOOKED: Final = "none by machine; booked, if done after we said no, and on record for people"
 SAGA: Final = (
     Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
@@ -204,10 +207,7 @@ def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment
 
 
 def use_up(payment: Payment, late: Operation) -> Payment:
-    """Return the payment without what came too late took of its hold: nobody can capture or release that.
-
-    What is set aside for another capture stays: the provider refuses that one.
-    """
+    """Return the payment without what came too late took of its hold: nobody can capture or release that."""
     taken = min(late.amount_minor, payment.held_minor)
     after = replace(payment, released_minor=payment.released_minor + taken)
     gone = after.status is _P.AUTHORIZED and after.released_minor == after.amount_minor

@@ -12,29 +12,29 @@ from refpay.payments.repository import SELECT_PAYMENT, make_payment
 
 # How many rows one page may look at for the sake of a filter that no index serves.
 SCANNED_MAXIMUM: Final = 2_000
-# The inner query is a fence: whatever is filtered outside, it reads one stretch of one index.
 _SCANNED: Final = f"""
-    {SELECT_PAYMENT} WHERE merchant = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}
+    {SELECT_PAYMENT} WHERE merchant = $1 AND id < $2 AND id >= $3 AND {{}}
+    ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}
 """
-# Each half by its own partial index.
-_OF_REFERENCE: Final = f"""
-    {SELECT_PAYMENT}
-    WHERE merchant = $1 AND id < $2 AND id >= $3 AND (
-        merchant_reference = $8 AND status NOT IN ('declined', 'failed')
-        OR merchant_reference = $8 AND status IN ('declined', 'failed'))
-"""
+_EVERY: Final = _SCANNED.format("$4::text IS NULL")
+# Each half by its own partial index; of the first there is at most one.
+_HALVES: Final = " UNION ALL ".join(
+    f"({_SCANNED.format(f'merchant_reference = $4 AND status {which}')})"
+    for which in ("NOT IN ('declined', 'failed')", "IN ('declined', 'failed')")
+)
+_ATTEMPTS: Final = f"SELECT * FROM ({_HALVES}) AS attempt ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}"  # noqa: S608 - constants
+# The inner query is a fence: whatever is filtered outside, it reads one stretch of one index.
 _LIST: Final = """
-    WITH found AS MATERIALIZED ({found}) SELECT * FROM found
+    WITH found AS MATERIALIZED ({}) SELECT * FROM found
     WHERE ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
       AND ($7::text IS NULL OR status = $7)
-    ORDER BY id DESC LIMIT $4
+    ORDER BY id DESC LIMIT $8
 """
-_ALL: Final = _LIST.format(found=_SCANNED)
-_BY_REFERENCE: Final = _LIST.format(found=_OF_REFERENCE)
-_LAST_SCANNED: Final = """
-    SELECT id FROM payments.payment WHERE merchant = $1 AND id < $2 AND id >= $3
-    ORDER BY id DESC OFFSET $4 LIMIT 1
-"""
+_LAST_SCANNED: Final = f"SELECT id FROM ({{}}) AS found ORDER BY id DESC OFFSET {SCANNED_MAXIMUM - 1} LIMIT 1"  # noqa: S608 - constants
+_ALL: Final = _LIST.format(_EVERY)
+_END: Final = _LAST_SCANNED.format(_EVERY)
+_BY_REFERENCE: Final = _LIST.format(_ATTEMPTS)
+_END_BY_REFERENCE: Final = _LAST_SCANNED.format(_ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +69,13 @@ class Listing:
         # An id begins with the millisecond of `created_at`, so the primary order is the one of time.
         upper = after or first_id(wanted.created_to, later_by_ms=1)
         lower = first_id(wanted.created_from)
-        span = (wanted.created_from, wanted.created_to, wanted.status)
+        scope = (merchant, upper, lower, wanted.merchant_reference)
+        kept = (wanted.created_from, wanted.created_to, wanted.status)
+        every = wanted.merchant_reference is None
         end = None
         async with self._database.transaction() as connection:
-            if wanted.merchant_reference is not None:
-                reference = wanted.merchant_reference
-                rows = await connection.fetch(
-                    _BY_REFERENCE, merchant, upper, lower, limit + 1, *span, reference
-                )
-            else:
-                rows = await connection.fetch(_ALL, merchant, upper, lower, limit + 1, *span)
-                if len(rows) <= limit:
-                    end = await connection.fetchval(
-                        _LAST_SCANNED, merchant, upper, lower, SCANNED_MAXIMUM - 1
-                    )
+            rows = await connection.fetch(_ALL if every else _BY_REFERENCE, *scope, *kept, limit + 1)
+            if len(rows) <= limit:
+                end = await connection.fetchval(_END if every else _END_BY_REFERENCE, *scope)
         payments = [make_payment(row) for row in rows[:limit]]
         return Page(payments, payments[-1].id if len(rows) > limit else end)

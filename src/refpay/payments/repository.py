@@ -104,7 +104,13 @@ _LOCK_EXPIRED = f"""
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
 # Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
-_LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1 || ' ' || $2, 0))"
+_LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1, 0))"
+# A payout that came too late was booked, whatever its operation says.
+_PAID_OUT = """
+    SELECT count(*) = $3 OR bool_or(status NOT IN ('declined', 'failed') OR entry_id IS NOT NULL)
+    FROM (SELECT id FROM payments.payout WHERE merchant = $1 AND merchant_reference = $2 LIMIT $3) AS attempt
+    JOIN payments.operation USING (id) LEFT JOIN ledger.posted ON posted.operation_id = id
+"""
 # Beginning with what has not ended, which OFFSET 0 holds the planner to: what was ever paid out only grows.
 _PROMISED = """
     SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
@@ -129,12 +135,6 @@ _DELETE_EVENTS = """
         SELECT provider, event_id FROM payments.webhook_event
         WHERE received_at < $1 ORDER BY received_at LIMIT $2)
 """
-# In the words of its index, which holds what providers begin.
-_NAMED = """
-    SELECT id FROM payments.operation
-    WHERE principal = $1 AND kind = $2 AND idempotency_key = $3
-      AND kind IN ('chargeback', 'chargeback_reversal')
-"""
 _FIND = f"""
     {_OPERATION} WHERE provider_key = $2 AND coalesce(
         (SELECT provider FROM payments.payment WHERE id = payment_id),
@@ -146,15 +146,8 @@ async def insert_payment(connection: Connection, payment: Payment) -> bool:
     """Write a new payment; False if another live charge of the merchant has its reference."""
     written = await connection.fetchval(
         _INSERT_PAYMENT,
-        payment.id,
-        payment.merchant,
-        payment.merchant_reference,
-        payment.status,
-        payment.amount_minor,
-        payment.currency,
-        payment.card_range,
-        payment.provider,
-        payment.created_at,
+        *(payment.id, payment.merchant, payment.merchant_reference, payment.status, payment.amount_minor),
+        *(payment.currency, payment.card_range, payment.provider, payment.created_at),
     )
     return written is not None
 
@@ -163,21 +156,10 @@ async def insert_operation(connection: Connection, operation: Operation) -> None
     """Write a new operation."""
     await connection.execute(
         _INSERT_OPERATION,
-        operation.id,
-        operation.payment_id,
-        operation.kind,
-        operation.status,
-        operation.amount_minor,
-        operation.provider_key,
-        operation.principal,
-        operation.idempotency_key,
-        operation.correlation_id,
-        operation.created_at,
-        operation.call_deadline,
-        operation.settle_after,
-        operation.next_query_at,
-        operation.parent_id,
-        operation.parent_reference,
+        *(operation.id, operation.payment_id, operation.kind, operation.status, operation.amount_minor),
+        *(operation.provider_key, operation.principal, operation.idempotency_key, operation.correlation_id),
+        *(operation.created_at, operation.call_deadline, operation.settle_after, operation.next_query_at),
+        *(operation.parent_id, operation.parent_reference),
     )
 
 
@@ -220,12 +202,8 @@ async def settle_operation(
     """Write an operation's status and what the provider said; the database refuses a second final one."""
     await connection.execute(
         _SETTLE_OPERATION,
-        operation.id,
-        operation.status,
-        operation.provider_reference,
-        operation.decline_code,
-        settled_at,
-        by,
+        *(operation.id, operation.status, operation.provider_reference, operation.decline_code),
+        *(settled_at, by),
     )
 
 
@@ -233,14 +211,9 @@ async def update_payment(connection: Connection, payment: Payment) -> None:
     """Write a payment's status and amounts."""
     await connection.execute(
         _UPDATE_PAYMENT,
-        payment.id,
-        payment.status,
-        payment.captured_minor,
-        payment.refunded_minor,
-        payment.capture_reserved_minor,
-        payment.refund_reserved_minor,
-        payment.released_minor,
-        payment.charged_back_minor,
+        *(payment.id, payment.status, payment.captured_minor, payment.refunded_minor),
+        *(payment.capture_reserved_minor, payment.refund_reserved_minor),
+        *(payment.released_minor, payment.charged_back_minor),
     )
 
 
@@ -254,9 +227,14 @@ async def insert_payout(connection: Connection, payout: Payout) -> None:
     await connection.execute(_INSERT_PAYOUT, *astuple(payout))
 
 
-async def lock_payouts(connection: Connection, merchant: str, currency: str) -> None:
+async def lock_payouts(connection: Connection, merchant: str) -> None:
     """Let nobody else plan or settle a payout of this merchant until this transaction ends."""
-    await connection.execute(_LOCK_PAYOUTS, merchant, currency)
+    await connection.execute(_LOCK_PAYOUTS, merchant)
+
+
+async def is_paid_out(connection: Connection, merchant: str, reference: str) -> bool:
+    """Return whether a payout under this reference may have been done, or `OPERATIONS_MAXIMUM` failed."""
+    return bool(await connection.fetchval(_PAID_OUT, merchant, reference, OPERATIONS_MAXIMUM))
 
 
 async def read_promised(connection: Connection, merchant: str, currency: str) -> int:
@@ -272,7 +250,7 @@ async def read_subject(connection: Connection, operation: Operation, *, lock: bo
     elif (row := await connection.fetchrow(_PAYOUT, operation.id)) is not None:
         found = Payout(**{**row, "currency": Currency(row["currency"])})
         if lock:
-            await lock_payouts(connection, found.merchant, found.currency)
+            await lock_payouts(connection, found.merchant)
     if found is None:
         raise InvariantViolation(f"operation has neither payment nor payout: {operation.id}")
     return found
@@ -282,11 +260,6 @@ async def find_operation(connection: Connection, provider: str, key: UUID) -> Op
     """Return the operation that a provider knows by this key, if it is that provider's."""
     row = await connection.fetchrow(_FIND, provider, key)
     return None if row is None else _operation(row)
-
-
-async def is_named(connection: Connection, principal: str, kind: str, name: str) -> bool:
-    """Return whether a provider has begun an operation of this kind and name already."""
-    return await connection.fetchval(_NAMED, principal, kind, name) is not None
 
 
 async def insert_event(

@@ -18,8 +18,9 @@ from refpay.ledger.journal import Journal
 from refpay.ledger.repository import read_entries_of
 from refpay.measures import Measures
 from refpay.payments import repository
+from refpay.payments.errors import OperationInFlight
 from refpay.payments.findings import Finding
-from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
 from refpay.payments.quick import QuickSettling
 from refpay.payments.settling import Change, Settlement, decide, settle
 from refpay.providers.port import DeclineCode
@@ -125,11 +126,11 @@ class Settler:
     async def settle_patiently(
         self, operation: Operation, finding: Finding, *, actor: str, begun: Payment | None = None
     ) -> Settlement | None:
-        """Settle, trying again while the database is away; None leaves the operation to the worker."""
+        """Settle, trying again while it cannot be done; None leaves it to the worker or a later message."""
         for pause in (*_PAUSES_SECONDS, None):
             try:
                 return await self.settle(operation, finding, actor=actor, begun=begun)
-            except DatabaseUnavailable as problem:
+            except (DatabaseUnavailable, OperationInFlight) as problem:
                 _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
                 if pause is not None:
                     await asyncio.sleep(pause)
@@ -145,14 +146,10 @@ class Settler:
                 settlements = await settling(connection)
         except CommitOutcomeUnknown:
             for settlement in settlements:
-                if settlement.entry is not None:
-                    self._remember_unanswered(settlement.entry.operation_id, settlement)
+                if settlement.entry is not None and len(self._unanswered) < _UNANSWERED_MOST:
+                    self._unanswered[settlement.entry.operation_id] = settlement
             raise
         return settlements
-
-    def _remember_unanswered(self, operation_id: UUID, settlement: Settlement) -> None:
-        if len(self._unanswered) < _UNANSWERED_MOST:
-            self._unanswered[operation_id] = settlement
 
     def _note(self, settlement: Settlement) -> None:
         operation = settlement.operation
@@ -160,10 +157,12 @@ class Settler:
             _LOG.error(
                 "operation_contradicted", operation_id=str(operation.id), settled=operation.status.value
             )
-        if settlement.applied and operation.kind is OperationKind.AUTHORIZE:
-            result = _authorization_result(operation)
-            if result is not None:
-                self._count_authorization(settlement.subject, result)
+        payment = settlement.subject
+        result = _authorization_result(operation) if settlement.applied else None
+        if result is not None and isinstance(payment, Payment):
+            self._measures.count_authorization(
+                provider=payment.provider, scheme=payment.scheme, currency=payment.currency, result=result
+            )
         if settlement.entry is not None:
             self._note_posted(settlement, only=settlement.entry.id)
 
@@ -181,12 +180,6 @@ class Settler:
         if self._journal is not None and settlement.entry.kind not in _HOLDS:
             self._journal.note(settlement.entry)
 
-    def _count_authorization(self, subject: Subject, result: str) -> None:
-        if isinstance(subject, Payment):
-            self._measures.count_authorization(
-                provider=subject.provider, scheme=subject.scheme, currency=subject.currency, result=result
-            )
-
 
 def ledger_kind(kind: str, finding: Finding | None) -> LedgerKind | None:
     """Return what the ledger's series call what a finding will write, if it is one of theirs."""
@@ -195,10 +188,8 @@ def ledger_kind(kind: str, finding: Finding | None) -> LedgerKind | None:
 
 
 def _authorization_result(operation: Operation) -> str | None:
-    match operation.status:
-        case OperationStatus.SUCCEEDED:
-            return "approved"
-        case OperationStatus.DECLINED:
-            return _RESULTS[DeclineCode(operation.decline_code or DeclineCode.OTHER)]
-        case _:
-            return None
+    if operation.kind is not OperationKind.AUTHORIZE:
+        return None
+    if operation.status is OperationStatus.DECLINED:
+        return _RESULTS[DeclineCode(operation.decline_code or DeclineCode.OTHER)]
+    return "approved" if operation.status is OperationStatus.SUCCEEDED else None

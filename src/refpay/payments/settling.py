@@ -30,6 +30,7 @@ from refpay.payments import claims_repository, repository
 from refpay.payments.answers import operation_answer
 from refpay.payments.beginning import WORKER, begin, operation_record, own_operation
 from refpay.payments.claims import StoredAnswer
+from refpay.payments.errors import OperationInFlight
 from refpay.payments.findings import Finding
 from refpay.payments.lifecycle import LIFE_CYCLE, RELEASES, Beginner, move, use_up
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
@@ -46,6 +47,13 @@ _ENTRIES: Final[Mapping[OperationKind, Callable[[Movement, datetime], Entry]]] =
     OperationKind.CHARGEBACK: chargeback_entry,
     OperationKind.CHARGEBACK_REVERSAL: chargeback_won_entry,
     OperationKind.UNDO_CAPTURE: partial(suspense_entry, received=False),
+}
+# And of one that is done although we had answered that it was not: a merchant that was paid is owed less, or
+# it would be paid again; who bears a refund is for people to say, for its merchant may have refunded anew.
+_LATE: Final = {
+    OperationKind.REFUND: _ENTRIES[OperationKind.UNDO_CAPTURE],
+    OperationKind.PAYOUT: payout_entry,
+    OperationKind.UNDO_CAPTURE: _ENTRIES[OperationKind.UNDO_CAPTURE],
 }
 
 
@@ -157,77 +165,60 @@ async def _keep(
     now: datetime,
     actor: str,
 ) -> Settlement:
-    """Leave a final operation alone; a finding that says otherwise is put on record, not applied."""
+    """Leave a final operation alone; a finding that says otherwise is put on record, not applied.
+
+    What was done after all is taken in once, for the operation's row is locked. Raises OperationInFlight
+    while another one may have the same hold: the provider tells it again.
+    """
     settlement = await _unchanged(connection, subject, operation)
     if not finding.status.final:
         return settlement
-    found = replace(_change(operation, operation, now, actor), action=f"{operation.kind}.contradicted")
     entry = None
     if finding.status is OperationStatus.SUCCEEDED:
-        if await read_entries_of(connection, [operation.id]):
+        siblings = await _read_operations(connection, operation)
+        step = LIFE_CYCLE[operation.kind]
+        undone = any(one.parent_id == operation.id and one.kind is step.undone_by for one in siblings)
+        if undone or await read_entries_of(connection, [operation.id]):
             return settlement
-        if not isinstance(subject, Payment):
-            # It is paid, whatever we said: owed still, it would be paid again.
-            entry = payout_entry(_movement(subject, operation), now)
-            await post(connection, entry)
-        else:
-            undone_by = LIFE_CYCLE[operation.kind].undone_by
-            siblings = await repository.read_operations(connection, subject.id)
-            if any(one.parent_id == operation.id and one.kind is undone_by for one in siblings):
-                return settlement
-            if operation.kind not in RELEASES:
-                entry = await _undo(connection, subject, operation, finding, now)
-            elif all(one.status.final for one in siblings if one.kind in RELEASES):
-                entry = await _release(connection, subject, operation, now)
+        waits_for = LIFE_CYCLE[step.undone_by or operation.kind].waits_for
+        if any(one.kind in waits_for and not one.status.final for one in siblings):
+            raise OperationInFlight(f"done too late, and another operation has not ended: {operation.id}")
+        entry = await _take_in(connection, subject, operation, finding, now)
+    found = replace(_change(operation, operation, now, actor), action=f"{operation.kind}.contradicted")
     await record(connection, replace(found, after={**found.after, "found": finding.status}))
     return replace(settlement, contradicted=True, entry=entry)
 
 
-async def _undo(
-    connection: Connection, payment: Payment, late: Operation, finding: Finding, now: datetime
+async def _take_in(
+    connection: Connection, subject: Subject, late: Operation, finding: Finding, now: datetime
 ) -> Entry | None:
-    """Order the compensation of what a provider did although we had answered that it did not.
+    """Order what takes back what a provider did although we had answered that it did not, and book it.
 
-    Once, because the late operation's row is locked. Money that it moved is in suspense until it is back, and
-    what it took of the hold is gone: to release that too would be refused for ever.
+    Money that a capture moved is in suspense until it is back, what a refund moved until people decide. What
+    a capture or a release took of the hold is gone: to release that too would be refused for ever.
     """
-    kind = LIFE_CYCLE[late.kind].undone_by
-    if kind is None:
-        return None
-    undo = own_operation(
-        kind,
-        payment,
-        late.amount_minor,
-        parent=late,
-        parent_reference=finding.provider_reference,
-        now=now,
-        correlation_id=late.correlation_id,
-    )
-    await begin(connection, undo, payment)
-    if kind is not OperationKind.UNDO_CAPTURE:
-        return None
-    released = await _use_up(connection, payment, late, now)
-    entry = suspense_entry(_movement(payment, late), now, release_minor=released)
-    await post(connection, entry)
+    entry = _LATE[late.kind](_movement(subject, late), now) if late.kind in _LATE else None
+    if isinstance(subject, Payment):
+        if late.kind in (OperationKind.CAPTURE, *RELEASES):
+            entry = await _use_up(connection, subject, late, now)
+        if (kind := LIFE_CYCLE[late.kind].undone_by) is not None:
+            parent = replace(late, provider_reference=finding.provider_reference)
+            undo = own_operation(kind, subject, late.amount_minor, parent=parent, now=now)
+            await begin(connection, undo, subject)
+    if entry is not None:
+        await post(connection, entry)
     return entry
 
 
-async def _release(connection: Connection, payment: Payment, late: Operation, now: datetime) -> Entry | None:
-    """Release what a provider has released although we had answered that it did not."""
-    released = await _use_up(connection, payment, late, now)
-    if not released:
-        return None
-    entry = release_entry(_movement(payment, replace(late, amount_minor=released)), now)
-    await post(connection, entry)
-    return entry
-
-
-async def _use_up(connection: Connection, payment: Payment, late: Operation, now: datetime) -> int:
+async def _use_up(connection: Connection, payment: Payment, late: Operation, now: datetime) -> Entry | None:
     left = use_up(payment, late)
-    if left != payment:
+    released = left.released_minor - payment.released_minor
+    if released:
         await repository.update_payment(connection, left)
         await record(connection, _payment_change(payment, left, late, now, WORKER))
-    return left.released_minor - payment.released_minor
+    if late.kind is OperationKind.CAPTURE:
+        return suspense_entry(_movement(payment, late), now, release_minor=released)
+    return release_entry(_movement(payment, replace(late, amount_minor=released)), now) if released else None
 
 
 def _movement(subject: Subject, operation: Operation) -> Movement:

@@ -41,16 +41,9 @@ class Upkeep:
                 )
                 for payment in payments:
                     operations = await repository.read_operations(connection, payment.id)
-                    held = find_authorization(operations)
-                    expiry = own_operation(
-                        OperationKind.EXPIRY,
-                        payment,
-                        payment.held_minor,
-                        parent=held,
-                        parent_reference=held.provider_reference,
-                        now=now,
-                        correlation_id=held.correlation_id,
-                    )
+                    parent = find_authorization(operations)
+                    kind, held_minor = OperationKind.EXPIRY, payment.held_minor
+                    expiry = own_operation(kind, payment, held_minor, parent=parent, now=now)
                     await begin(connection, expiry, payment)
             begun += len(payments)
             if len(payments) < _BATCH:

@@ -15,11 +15,12 @@ from refpay.db.pool import Connection
 from refpay.measures import Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 from refpay.payments import repository
+from refpay.payments.beginning import operation_record
 from refpay.payments.chargebacks import take_chargeback
 from refpay.payments.errors import EventInvalid
 from refpay.payments.findings import NOT_DONE, Finding
 from refpay.payments.lifecycle import LIFE_CYCLE
-from refpay.payments.model import Operation, OperationStatus
+from refpay.payments.model import OperationStatus
 from refpay.payments.settler import Settler, ledger_kind
 from refpay.payments.settling import Settlement, settle
 from refpay.providers.port import CallKind, DeclineCode
@@ -132,15 +133,18 @@ class Webhooks:
         self, connection: Connection, provider: str, event: ProviderEvent, now: datetime
     ) -> Sequence[Settlement] | None:
         """Return what came of it; None if it is about no operation of ours."""
+        actor = f"provider:{provider}"
         operation = await repository.find_operation(connection, provider, event.key)
         if operation is None:
-            await record(connection, _unmatched(provider, event, now))
+            about, key = SubjectKind.PROVIDER, str(event.key)
+            unmatched = AuditEvent(now, actor, "event.unmatched", about, provider, None, _facts(event), key)
+            await record(connection, unmatched)
             return None
         if event.finding is None:
             return await take_chargeback(
                 connection,
                 operation,
-                provider=provider,
+                actor=actor,
                 movement=event.movement,
                 money=event.money,
                 won=event.kind is EventKind.CHARGEBACK_WON,
@@ -149,12 +153,13 @@ class Webhooks:
         subject = await repository.read_subject(connection, operation)
         told = (event.call, event.money)
         if told != (LIFE_CYCLE[operation.kind].call, Money(operation.amount_minor, subject.currency)):
-            await record(connection, _contradicted(provider, operation, event, now))
+            facts = {"status": operation.status, **_facts(event)}
+            await record(connection, operation_record(operation, "contradicted", actor, now, after=facts))
             return None
         if operation.status.final and operation.status is event.finding.status:
             # As it nearly always is: no lock for what its answer has told already.
             return ()
-        return [await settle(connection, operation, event.finding, now=now, actor=f"provider:{provider}")]
+        return [await settle(connection, operation, event.finding, now=now, actor=actor)]
 
 
 def _finding(content: Mapping[str, Any]) -> Finding:
@@ -191,40 +196,7 @@ def _uuid(content: Mapping[str, Any], key: str) -> UUID:
         raise EventInvalid(f"{key}: allowed: a UUID") from None
 
 
-def _unmatched(provider: str, event: ProviderEvent, now: datetime) -> AuditEvent:
-    facts = _facts(event)
-    return _audit(provider, "event.unmatched", SubjectKind.PROVIDER, provider, facts, str(event.key), now)
-
-
-def _contradicted(provider: str, operation: Operation, event: ProviderEvent, now: datetime) -> AuditEvent:
-    action = f"{operation.kind}.contradicted"
-    facts = {"status": operation.status, **_facts(event)}
-    subject_id, correlation_id = str(operation.id), operation.correlation_id
-    return _audit(provider, action, SubjectKind.OPERATION, subject_id, facts, correlation_id, now)
-
-
-def _audit(
-    provider: str,
-    action: str,
-    subject_kind: SubjectKind,
-    subject_id: str,
-    facts: Facts,
-    correlation_id: str,
-    now: datetime,
-) -> AuditEvent:
-    return AuditEvent(
-        at=now,
-        actor=f"provider:{provider}",
-        action=action,
-        subject_kind=subject_kind,
-        subject_id=subject_id,
-        before=None,
-        after=facts,
-        correlation_id=correlation_id,
-    )
-
-
-def _facts(event: ProviderEvent) -> dict[str, str | int | bool | None]:
+def _facts(event: ProviderEvent) -> Facts:
     return {
         "type": event.kind,
         "key": str(event.key),

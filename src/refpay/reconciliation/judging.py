@@ -85,8 +85,8 @@ class Judge:
             if evidence.repairs is not None and evidence.repairs.is_done_by(line):
                 return ()
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
-        # What came too late is in suspense, until it is given back.
-        if ours.status != "succeeded" and ours.posted_minor is None:
+        # What came too late is in suspense: a capture until it is given back, a refund until people decide.
+        if ours.status != "succeeded" and (ours.posted_minor is None or line.kind is MovementKind.REFUND):
             return (_break(theirs, BreakClass.STATUS, line.amount_minor, ours),)
         if ours.posted_minor is None:
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor, ours),)

@@ -103,6 +103,20 @@ async def test_a_report_settles_what_nobody_answered(bench: "Bench") -> None:
     assert await bench.breaks() == []
 
 
+async def test_a_reported_refund_that_we_had_failed_stays_a_break(bench: "Bench") -> None:
+    """Its money stands in suspense, and no round takes that for an explanation: people decide."""
+    listen(bench)
+    late = replace(capture(amount=400), kind="refund")
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    bench.north.publish(0, [late.row()])
+    for second in (21, 22):
+        await bench.round(second)
+    assert await bench.breaks() == [("status", "EUR", 400)]
+    suspense = "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
+    assert (await bench.book.rows(suspense))[0]["n"] == 400
+
+
 async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench") -> None:
     """Its money stands in suspense, which agrees with the report, and its refund is on its way."""
     listen(bench)
