@@ -47,9 +47,12 @@ _AWAIT = """
 """
 _END = "UPDATE reconciliation.awaited SET ended_at = $2 WHERE id = ANY($1::uuid[])"
 _FIRST_AWAITED = "SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1"
-_SUMS = """
-    SELECT class, currency, count(*) AS breaks, sum(value_minor) AS value_minor, min(first_seen) AS oldest
-    FROM reconciliation.break WHERE closed_at IS NULL AND provider = $1 GROUP BY class, currency
+# Of one provider, or of each.
+SUMS = """
+    SELECT provider, class, currency, count(*) AS breaks, sum(value_minor)::bigint AS value_minor,
+           min(first_seen) AS oldest
+    FROM reconciliation.break WHERE closed_at IS NULL AND ($1::text IS NULL OR provider = $1)
+    GROUP BY provider, class, currency ORDER BY provider, class, currency
 """
 
 Place = tuple[int, str]
@@ -164,5 +167,5 @@ async def read_sums(connection: Connection, provider: str) -> Sequence[BreakSum]
         BreakSum(
             BreakClass(row["class"]), row["currency"], row["breaks"], int(row["value_minor"]), row["oldest"]
         )
-        for row in await connection.fetch(_SUMS, provider)
+        for row in await connection.fetch(SUMS, provider)
     ]
