@@ -24,8 +24,7 @@ class Settlements:
     async def read(self) -> bytes:
         """Return watermarks, open breaks by class, and the newest of them, as JSON."""
         async with self.database.transaction() as connection:
-            content = await read_overview(connection)
-        return encode({name: [dict(row) for row in rows] for name, rows in content.items()})
+            return encode(await read_overview(connection))
 
     async def refetch(self, command: Command, provider: str, *, reason: str) -> Reply:
         """Have doubtful reports of a provider fetched again; changes nothing if there are none.

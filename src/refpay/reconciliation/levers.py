@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from refpay.db.pool import Connection, Row
+from refpay.db.pool import Connection
 from refpay.ids import mint_id
 from refpay.reconciliation.breaks_repository import SUMS
-from refpay.reconciliation.reports_repository import lock_progress
+from refpay.reconciliation.reports_repository import read_progress
 
 _BREAKS_SHOWN: Final = 100
 _PROVIDERS: Final = """
@@ -75,18 +75,19 @@ class Duplicate:
     ordered: bool
 
 
-async def read_overview(connection: Connection) -> Mapping[str, Sequence[Row]]:
+async def read_overview(connection: Connection) -> Mapping[str, Sequence[Mapping[str, object]]]:
     """Return watermarks, open breaks by class, and the newest of them."""
+    sums = await connection.fetch(SUMS, None)
     return {
-        "providers": await connection.fetch(_PROVIDERS),
-        "open_breaks": await connection.fetch(SUMS, None),
-        "newest_breaks": await connection.fetch(_NEWEST, _BREAKS_SHOWN),
+        "providers": [dict(row) for row in await connection.fetch(_PROVIDERS)],
+        "open_breaks": [{**row, "value_minor": int(row["value_minor"])} for row in sums],
+        "newest_breaks": [dict(row) for row in await connection.fetch(_NEWEST, _BREAKS_SHOWN)],
     }
 
 
 async def forget_doubtful(connection: Connection, provider: str) -> int:
     """Have doubtful reports fetched again, whatever is announced; return how many."""
-    await lock_progress(connection, provider)
+    await read_progress(connection, provider, lock=True)
     return len(await connection.fetch(_FORGET, provider))
 
 
@@ -97,7 +98,7 @@ async def read_duplicates(
 
     Nobody else reads them until this transaction ends: two must not order one refund under two keys.
     """
-    await lock_progress(connection, provider)
+    await read_progress(connection, provider, lock=True)
     rows = await connection.fetch(_DUPLICATES, provider, limit)
     return [Duplicate(**{**row, "repair_key": row["repair_key"] or mint_id(now)}) for row in rows]
 
