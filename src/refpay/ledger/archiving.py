@@ -4,7 +4,7 @@ A month leaves only when every entry of it is sealed and its file was read back 
 goes and its record comes in one transaction; at no time is an entry in neither place. One command at a time.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields
 from datetime import datetime
@@ -12,10 +12,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from refpay.ledger.chain import LEAF_BYTES, StoredEntry
+from refpay.ledger.chain import StoredEntry
 from refpay.ledger.cold import SUFFIX, read_month, write_month
 from refpay.ledger.errors import MonthKept
-from refpay.ledger.reading import SEALED_END, Archive, read_archives, stream_live
+from refpay.ledger.reading import SEALED_END, Archive, read_archives, stream_live, stream_seals
 
 KEPT_MONTHS: Final = 24
 # Its bounds are those of its name; the default partition is none of a month.
@@ -32,8 +32,6 @@ _OLD: Final = """
 _CUT: Final = """
     SELECT ledger.first_id(date_trunc('month', $1::timestamptz, 'UTC') - make_interval(months => $2))
 """
-# Every seal, for few months lie in few of them only where the clocks were right.
-_LEAVES: Final = "SELECT leaves FROM ledger.seal ORDER BY seq"
 _RECORD: Final = """
     INSERT INTO ledger.archive (name, first_id, end_id, entries, digest, archived_at)
     VALUES ($1, $2, $3, $4, $5, $6)
@@ -117,16 +115,13 @@ async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
     written = (entry.leaf() for entry in read_month(file, expected=archive.digest))
     first, end = archive.first_id.bytes, archive.end_id.bytes
     async with connection.transaction():
-        async for row in connection.cursor(_LEAVES, prefetch=10):
-            for leaf in _split(row["leaves"]):
+        # Every seal, for few months lie in few of them only where the clocks were right.
+        async for seal in stream_seals(connection):
+            for leaf in seal.leaf_list():
                 if first <= leaf[:16] < end and leaf != next(written, None):
                     raise MonthKept(f"differs from what was sealed: {archive.name}; run verify")
     if next(written, None) is not None:
         raise MonthKept(f"holds more than what was sealed: {archive.name}; run verify")
-
-
-def _split(leaves: bytes) -> Iterator[bytes]:
-    return (leaves[i : i + LEAF_BYTES] for i in range(0, len(leaves), LEAF_BYTES))
 
 
 @asynccontextmanager
