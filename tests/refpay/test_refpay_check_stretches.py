@@ -114,6 +114,58 @@ async def test_stretches_find_what_one_reading_of_everything_finds(
         assert await found(make_checks(database, rows)) == expected
 
 
+TWICE = (
+    "INSERT INTO ledger.entry SELECT (left(id::text, 24) || right(gen_random_uuid()::text, 12))::uuid, kind,"
+    " operation_id, payment_id, posted_at, pg_current_xact_id(), accounts, currencies, amounts_minor"
+    " FROM ledger.entry WHERE kind = '{}' ORDER BY id LIMIT 1"
+)
+HALVE = "UPDATE ledger.entry SET amounts_minor[:2] = '{{300,-300}}' WHERE kind = '{}'"
+
+
+@pytest.mark.parametrize(
+    ("operation", "entry", "account"),
+    [
+        ("capture", "posting", "provider_receivable"),
+        ("payout", "payout", "payout_clearing"),
+        ("refund", "reversal", "provider_receivable"),
+        ("chargeback", "chargeback", "provider_receivable"),
+        ("chargeback_reversal", "chargeback_reversal", "provider_receivable"),
+        ("undo_capture", "suspense", "provider_receivable"),
+    ],
+)
+async def test_whatever_moves_money_is_entered_once(
+    api: "Client", database: Database, book: "Book", operation: str, entry: str, account: str
+) -> None:
+    """As it was moved; not at all, as another amount, or twice by a hand beside the rules is found."""
+    payment = await api.captured()
+    amount = 1000 if operation == "capture" else 600
+    if operation == "payout":
+        wanted = {"merchant_reference": "p-1", "amount_minor": amount, "currency": "EUR"}
+        assert (await api.post("/v1/payouts", wanted)).body["status"] == "succeeded"
+    elif operation != "capture":
+        refund = await api.post(f"/v1/payments/{payment['id']}/refunds", {"amount_minor": amount})
+        assert refund.status == 201
+        # The same movement under another name, for what we do not begin.
+        await book.tamper(
+            f"UPDATE payments.operation SET kind = '{operation}' WHERE kind = 'refund'",
+            f"UPDATE ledger.entry SET kind = '{entry}' WHERE kind = 'reversal'",
+        )
+    assert await found(make_checks(database)) == {}
+    kept = "DROP TABLE IF EXISTS public.kept; CREATE TABLE public.kept AS SELECT * FROM ledger.entry"
+    back = ("DELETE FROM ledger.entry", "INSERT INTO ledger.entry SELECT * FROM public.kept")
+    for statement, reason, at_risk in (
+        (f"DELETE FROM ledger.entry WHERE kind = '{entry}'", Reason.CAPTURE_WITHOUT_POSTING, amount),
+        (HALVE.format(entry), Reason.CAPTURE_WITHOUT_POSTING, amount),
+        (TWICE.format(entry), Reason.POSTING_WITHOUT_CAPTURE, amount),
+    ):
+        await book.tamper(kept, statement)
+        for rows in (2, 1000):
+            assert await found(make_checks(database, rows)) == {reason: (1, at_risk)}
+        await book.tamper(*back)
+    assert await found(make_checks(database)) == {}
+    assert await book.rows(f"SELECT FROM ledger.line WHERE kind = '{entry}' AND account LIKE '{account}:%'")
+
+
 async def _as_superuser(book: "Book", *statements: str) -> None:
     connection = await book.connect("postgres")
     try:

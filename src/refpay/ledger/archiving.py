@@ -1,22 +1,23 @@
 """The retention policy: old months leave for cold storage, and come back; as the owner of the database.
 
 A month leaves only when every entry of it is sealed and its file was read back against the seals. Its table
-goes and its record comes in one transaction; at no time is an entry in neither place.
+goes and its record comes in one transaction; at no time is an entry in neither place. One command at a time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from refpay.ledger.chain import LEAF_BYTES, StoredEntry
+from refpay.ledger.chain import StoredEntry
 from refpay.ledger.cold import SUFFIX, read_month, write_month
 from refpay.ledger.errors import MonthKept
-from refpay.ledger.reading import Archive, read_archives, stream_live
+from refpay.ledger.reading import SEALED_END, Archive, read_archives, stream_live, stream_seals
 
 KEPT_MONTHS: Final = 24
-_BATCH: Final = 1_000
 # Its bounds are those of its name; the default partition is none of a month.
 _OLD: Final = """
     SELECT child.relname AS name,
@@ -31,24 +32,13 @@ _OLD: Final = """
 _CUT: Final = """
     SELECT ledger.first_id(date_trunc('month', $1::timestamptz, 'UTC') - make_interval(months => $2))
 """
-_UNSEALED: Final = """
-    SELECT count(*) FROM ledger.{name} WHERE (written_in, id) > (
-        coalesce((SELECT through_in FROM ledger.seal ORDER BY seq DESC LIMIT 1), '0'),
-        coalesce((SELECT through_id FROM ledger.seal ORDER BY seq DESC LIMIT 1),
-                 '00000000-0000-0000-0000-000000000000'))
-"""
-# Every seal, for few months lie in few of them only where the clocks were right.
-_LEAVES: Final = "SELECT leaves FROM ledger.seal ORDER BY seq"
 _RECORD: Final = """
     INSERT INTO ledger.archive (name, first_id, end_id, entries, digest, archived_at)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (name) DO UPDATE SET entries = excluded.entries, digest = excluded.digest,
         archived_at = excluded.archived_at, restored_at = NULL
 """
-_COLUMNS: Final = (
-    *("id", "kind", "operation_id", "payment_id", "posted_at", "written_in"),
-    *("accounts", "currencies", "amounts_minor"),
-)
+_COLUMNS: Final = tuple(field.name for field in fields(StoredEntry))
 
 
 async def archive_months(
@@ -59,30 +49,30 @@ async def archive_months(
     Raises MonthKept for one that must stay, ColdFileDamaged or OSError for its file; those before it are gone
     then, it and those after it are not.
     """
-    cut = await connection.fetchval(_CUT, now, kept_months)
-    old = [row for row in await connection.fetch(_OLD) if row["end_id"].bytes <= cut.bytes]
-    return [await _archive(connection, folder, row, now) for row in old]
+    async with _alone(connection):
+        cut = await connection.fetchval(_CUT, now, kept_months)
+        old = [row for row in await connection.fetch(_OLD) if row["end_id"].bytes <= cut.bytes]
+        return [await _archive(connection, folder, row, now) for row in old]
 
 
 async def restore_month(connection: Any, folder: Path, name: str, *, now: datetime) -> Archive:
     """Put a month back; its file stays. Raises MonthKept, ColdFileDamaged."""
-    archive = await find_archive(connection, name)
-    async with connection.transaction():
-        # No more than one of these at a time, and no month made anew meanwhile.
-        await connection.execute("SELECT pg_advisory_xact_lock('ledger.entry'::regclass::bigint)")
-        await connection.execute(f"CREATE TABLE ledger.{name} (LIKE ledger.entry INCLUDING ALL)")
-        for batch in _batches(read_month(archive.file(folder), expected=archive.digest)):
-            await connection.executemany(
-                f"INSERT INTO ledger.{name} ({', '.join(_COLUMNS)})"  # noqa: S608 - a name that was matched
-                " VALUES ($1, $2, $3, $4, $5, $6::text::xid8, $7, $8, $9)",
-                [_row(entry) for entry in batch],
+    async with _alone(connection):
+        archive = await find_archive(connection, name)
+        async with _changing_months(connection):
+            await connection.execute(f"CREATE TABLE ledger.{name} (LIKE ledger.entry INCLUDING ALL)")
+            await connection.copy_records_to_table(
+                name,
+                schema_name="ledger",
+                columns=_COLUMNS,
+                records=map(attrgetter(*_COLUMNS), read_month(archive.file(folder), expected=archive.digest)),
             )
-        await connection.execute(
-            f"ALTER TABLE ledger.entry ATTACH PARTITION ledger.{name}"
-            f" FOR VALUES FROM ('{archive.first_id}') TO ('{archive.end_id}')"
-        )
-        await connection.execute("SELECT ledger.close_to_change($1::text::regclass)", f"ledger.{name}")
-        await connection.execute("UPDATE ledger.archive SET restored_at = $2 WHERE name = $1", name, now)
+            await connection.execute(
+                f"ALTER TABLE ledger.entry ATTACH PARTITION ledger.{name}"
+                f" FOR VALUES FROM ('{archive.first_id}') TO ('{archive.end_id}')"
+            )
+            await connection.execute("SELECT ledger.close_to_change($1::text::regclass)", f"ledger.{name}")
+            await connection.execute("UPDATE ledger.archive SET restored_at = $2 WHERE name = $1", name, now)
     return archive
 
 
@@ -96,7 +86,10 @@ async def find_archive(connection: Any, name: str) -> Archive:
 
 async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Archive:
     name: str = row["name"]
-    if unsealed := await connection.fetchval(_UNSEALED.format(name=name)):
+    unsealed = await connection.fetchval(
+        f"SELECT count(*) FROM ledger.{name} WHERE (written_in, id) > {SEALED_END}"  # noqa: S608 - a name of ours
+    )
+    if unsealed:
         raise MonthKept(f"not every entry is sealed: {name}, {unsealed} are not")
     file = folder / f"{name}{SUFFIX}"
     async with (
@@ -106,8 +99,7 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
         trailer = await write_month(file, entries)
     archive = Archive(name, row["first_id"], row["end_id"], trailer.entries, trailer.digest)
     await _read_back(connection, archive, file)
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock('ledger.entry'::regclass::bigint)")
+    async with _changing_months(connection):
         await connection.execute(f"ALTER TABLE ledger.entry DETACH PARTITION ledger.{name}")
         if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != trailer.entries:  # noqa: S608
             raise MonthKept(f"entries were added while it was written: {name}")
@@ -123,30 +115,29 @@ async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
     written = (entry.leaf() for entry in read_month(file, expected=archive.digest))
     first, end = archive.first_id.bytes, archive.end_id.bytes
     async with connection.transaction():
-        async for row in connection.cursor(_LEAVES, prefetch=10):
-            for leaf in _split(row["leaves"]):
+        # Every seal, for few months lie in few of them only where the clocks were right.
+        async for seal in stream_seals(connection):
+            for leaf in seal.leaf_list():
                 if first <= leaf[:16] < end and leaf != next(written, None):
                     raise MonthKept(f"differs from what was sealed: {archive.name}; run verify")
     if next(written, None) is not None:
         raise MonthKept(f"holds more than what was sealed: {archive.name}; run verify")
 
 
-def _split(leaves: bytes) -> Iterator[bytes]:
-    return (leaves[i : i + LEAF_BYTES] for i in range(0, len(leaves), LEAF_BYTES))
+@asynccontextmanager
+async def _alone(connection: Any) -> AsyncIterator[None]:
+    """Let no other command move a month meanwhile; raises MonthKept where one does."""
+    if not await connection.fetchval("SELECT pg_try_advisory_lock('ledger.archive'::regclass::bigint)"):
+        raise MonthKept("another command is moving months: ask again when it has ended")
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock('ledger.archive'::regclass::bigint)")
 
 
-def _batches(entries: Iterable[StoredEntry]) -> Iterator[Sequence[StoredEntry]]:
-    batch: list[StoredEntry] = []
-    for entry in entries:
-        batch.append(entry)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    yield batch
-
-
-def _row(entry: StoredEntry) -> tuple[object, ...]:
-    return (
-        *(entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at, str(entry.written_in)),
-        *(entry.accounts, entry.currencies, entry.amounts_minor),
-    )
+@asynccontextmanager
+async def _changing_months(connection: Any) -> AsyncIterator[None]:
+    """Begin a transaction in which the worker makes no month anew."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock('ledger.entry'::regclass::bigint)")
+        yield

@@ -14,7 +14,7 @@ from uuid import UUID
 
 GENESIS: Final = bytes(32)
 LEAF_BYTES: Final = 48
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kind(StrEnum):
@@ -60,15 +60,19 @@ class StoredEntry:
         """Return where it stands in the order of sealing."""
         return self.written_in, self.id.bytes
 
+    @property
+    def posted_at_us(self) -> int:
+        """Return its instant in microseconds of Unix time."""
+        return (self.posted_at - EPOCH) // timedelta(microseconds=1)
+
     def leaf(self) -> bytes:
         """Return its id and digest, as a seal keeps them; the text is that of SQL's `ledger.entry_text`."""
         lines = " ".join(
             json.dumps(list(part), separators=(",", ":"), ensure_ascii=False)
             for part in (self.accounts, self.currencies, self.amounts_minor)
         )
-        microseconds = (self.posted_at - _EPOCH) // timedelta(microseconds=1)
-        head = (self.written_in, self.id, self.kind, self.operation_id, self.payment_id or "-", microseconds)
-        text = f"{' '.join(map(str, head))} {lines}"
+        ids = (self.written_in, self.id, self.kind, self.operation_id, self.payment_id or "-")
+        text = f"{' '.join(map(str, ids))} {self.posted_at_us} {lines}"
         return self.id.bytes + hashlib.sha256(text.encode()).digest()
 
 

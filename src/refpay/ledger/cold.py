@@ -7,17 +7,20 @@ import os
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.ledger.chain import StoredEntry
+from refpay.ledger.chain import EPOCH, StoredEntry
 from refpay.ledger.errors import ColdFileDamaged
 
 SUFFIX: Final = ".jsonl.gz"
 _FORMAT: Final = "refpay-ledger-1"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIELDS: Final = (
+    *("written_in", "id", "kind", "operation_id", "payment_id", "posted_at_us"),
+    *("accounts", "currencies", "amounts_minor"),
+)
 _LINE_MAXIMUM_BYTES: Final = 64 * 1024
 
 
@@ -36,9 +39,7 @@ async def write_month(file: Path, entries: AsyncIterator[StoredEntry]) -> Traile
     with part.open("wb") as raw:
         # Without a time in its head: the same entries make the same file.
         with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed:
-            packed.write(
-                json.dumps({"format": _FORMAT, "month": file.name.removesuffix(SUFFIX)}).encode() + b"\n"
-            )
+            packed.write(json.dumps(_head(file)).encode() + b"\n")
             async for entry in entries:
                 line = _line(entry)
                 digest.update(line)
@@ -66,7 +67,7 @@ def read_month(file: Path, *, expected: bytes | None = None) -> Iterator[StoredE
     try:
         with gzip.open(file, "rb") as packed:
             head = json.loads(packed.readline(_LINE_MAXIMUM_BYTES))
-            if head != {"format": _FORMAT, "month": file.name.removesuffix(SUFFIX)}:
+            if head != _head(file):
                 raise ColdFileDamaged(f"not the file of this month: {file}")
             while line := packed.readline(_LINE_MAXIMUM_BYTES):
                 if last:
@@ -83,31 +84,17 @@ def read_month(file: Path, *, expected: bytes | None = None) -> Iterator[StoredE
         raise ColdFileDamaged(f"is another file than the one that was archived: {file}")
 
 
+def _head(file: Path) -> dict[str, str]:
+    return {"format": _FORMAT, "month": file.name.removesuffix(SUFFIX)}
+
+
 def _line(entry: StoredEntry) -> bytes:
-    value = {
-        "written_in": entry.written_in,
-        "id": str(entry.id),
-        "kind": entry.kind,
-        "operation_id": str(entry.operation_id),
-        "payment_id": None if entry.payment_id is None else str(entry.payment_id),
-        "posted_at_us": (entry.posted_at - _EPOCH) // timedelta(microseconds=1),
-        "accounts": list(entry.accounts),
-        "currencies": list(entry.currencies),
-        "amounts_minor": list(entry.amounts_minor),
-    }
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    value = {name: getattr(entry, name) for name in _FIELDS}
+    return json.dumps(value, separators=(",", ":"), default=str).encode() + b"\n"
 
 
 def _entry(value: dict[str, Any]) -> StoredEntry:
-    payment_id = value["payment_id"]
-    return StoredEntry(
-        written_in=value["written_in"],
-        id=UUID(value["id"]),
-        kind=value["kind"],
-        operation_id=UUID(value["operation_id"]),
-        payment_id=None if payment_id is None else UUID(payment_id),
-        posted_at=_EPOCH + timedelta(microseconds=value["posted_at_us"]),
-        accounts=value["accounts"],
-        currencies=value["currencies"],
-        amounts_minor=value["amounts_minor"],
-    )
+    value["id"], value["operation_id"] = UUID(value["id"]), UUID(value["operation_id"])
+    value["payment_id"] = None if value["payment_id"] is None else UUID(value["payment_id"])
+    value["posted_at"] = EPOCH + timedelta(microseconds=value.pop("posted_at_us"))
+    return StoredEntry(**value)

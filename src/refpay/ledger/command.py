@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,8 +24,6 @@ from refpay.ledger.verifying import Balances, Report, verify
 from refpay.settings import read_database
 
 _COMMAND_SECONDS: Final = 600.0
-_MONTH: Final = re.compile(r"entry_[0-9]{4}_[0-9]{2}")
-_HEAD: Final = re.compile(r"[0-9]+:[0-9a-f]{64}")
 _EPILOG: Final = """\
 examples:
   python -m refpay.ledger verify --json
@@ -66,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("verify", help="recompute the chain, the balances and what was posted")
-    check.add_argument("--expect", type=_head, help="SEAL:DIGEST of an earlier report: has to be there still")
+    head = _matching(r"[0-9]+:[0-9a-f]{64}", "not a head, as in 12: and 64 hexadecimal digits")
+    check.add_argument("--expect", type=head, help="SEAL:DIGEST of an earlier report: has to be there still")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     archive = commands.add_parser("archive", help="move old months to cold storage")
     archive.add_argument("--keep-months", type=_months, default=KEPT_MONTHS, help="whole months that stay")
@@ -81,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     for command in (archive, restore, read):
         command.add_argument("--folder", type=Path, required=True, help="cold storage")
     for command in (restore, read):
-        command.add_argument("--month", type=_month, required=True, help="as in entry_2024_03")
+        month = _matching(r"entry_[0-9]{4}_[0-9]{2}", "not a month, as in entry_2024_03")
+        command.add_argument("--month", type=month, required=True, help="as in entry_2024_03")
     return parser
 
 
@@ -170,13 +170,10 @@ def _months(text: str) -> int:
     return months
 
 
-def _month(text: str) -> str:
-    if not _MONTH.fullmatch(text):
-        raise argparse.ArgumentTypeError("not a month, as in entry_2024_03")
-    return text
+def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:
+    def matching(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(otherwise)
+        return text
 
-
-def _head(text: str) -> str:
-    if not _HEAD.fullmatch(text):
-        raise argparse.ArgumentTypeError("not a head, as in 12: and 64 hexadecimal digits")
-    return text
+    return matching

@@ -85,7 +85,7 @@ def hold_entry(movement: Movement, now: datetime) -> Entry:
 
 def release_entry(movement: Movement, now: datetime) -> Entry:
     """Return the release of what is left of a hold, by a void or when it expired."""
-    return _entry(EntryKind.RELEASE, movement, now, _pair(*_hold(movement)[::-1], movement.money))
+    return _entry(EntryKind.RELEASE, movement, now, _release(movement, movement.money.amount_minor))
 
 
 def capture_entry(movement: Movement, now: datetime, *, release_minor: int = 0) -> Entry:
@@ -95,9 +95,7 @@ def capture_entry(movement: Movement, now: datetime, *, release_minor: int = 0) 
     what was never held.
     """
     lines = _pair(_receivable(movement), _payable(movement), movement.money)
-    if release_minor:
-        lines += _pair(*_hold(movement)[::-1], replace(movement.money, amount_minor=release_minor))
-    return _entry(EntryKind.POSTING, movement, now, lines)
+    return _entry(EntryKind.POSTING, movement, now, lines + _release(movement, release_minor))
 
 
 def refund_entry(movement: Movement, now: datetime) -> Entry:
@@ -168,9 +166,7 @@ def suspense_entry(
     """
     receivable, suspense = _receivable(movement), Account.SUSPENSE.of(movement.provider)
     debit, credit = (receivable, suspense) if received else (suspense, receivable)
-    lines = _pair(debit, credit, movement.money)
-    if release_minor:
-        lines += _pair(*_hold(movement)[::-1], replace(movement.money, amount_minor=release_minor))
+    lines = _pair(debit, credit, movement.money) + _release(movement, release_minor)
     return _entry(EntryKind.SUSPENSE, movement, now, lines)
 
 
@@ -200,6 +196,14 @@ def _bearer(movement: Movement, borne_by: Account) -> str:
                 f"no bearer of chargebacks: {borne_by}, allowed: {Account.MERCHANT_PAYABLE},"
                 f" {Account.CHARGEBACK_LOSSES}"
             )
+
+
+def _release(movement: Movement, minor: int) -> tuple[Line, ...]:
+    """Return the lines that end so much of a hold; none for 0."""
+    if not minor:
+        return ()
+    receivable, payable = _hold(movement)
+    return _pair(payable, receivable, replace(movement.money, amount_minor=minor))
 
 
 def _hold(movement: Movement) -> tuple[str, str]:

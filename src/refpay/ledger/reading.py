@@ -13,6 +13,12 @@ from refpay.ledger.cold import SUFFIX, read_month
 FIRST: Final = (0, bytes(16))
 LAST: Final = (2**64 - 1, b"\xff" * 16)
 _PAGE: Final = 1_000
+# Where the last seal ends; what stands after it is in none.
+SEALED_END: Final = """(
+    coalesce((SELECT through_in FROM ledger.seal ORDER BY seq DESC LIMIT 1), '0'),
+    coalesce((SELECT through_id FROM ledger.seal ORDER BY seq DESC LIMIT 1),
+             '00000000-0000-0000-0000-000000000000'))
+"""
 
 _ENTRIES: Final = """
     SELECT written_in::text::bigint AS written_in, id, kind, operation_id, payment_id, posted_at, accounts,

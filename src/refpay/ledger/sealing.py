@@ -1,8 +1,11 @@
 """What the worker does for the ledger, off the path of payments: months ahead, seals, a watch over them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -26,7 +29,7 @@ _LOG: Final = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ChainRound:
-    """What is known of the chain after a round; `complete` once every seal there is was looked at."""
+    """What is known of the chain after a round; `complete` once all of it was looked at, ever."""
 
     at: datetime
     findings: int
@@ -77,14 +80,16 @@ class ChainWatch:
     """Verifies the chain from its root to its end, a stretch a round, again and again.
 
     What was found stays found until the same seal is looked at again. `verify` does all of it at once, and
-    balances and cold storage besides.
+    balances and cold storage besides. The file `kept` says where a watch is that has found nothing in all of
+    it: the next process goes on there. It lies outside the database, so a chain made anew does not follow it.
     """
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(self, database: Database, *, clock: Clock, kept: Path) -> None:
         self._database = database
         self._clock = clock
-        self._last: Seal | None = None
-        self._complete = False
+        self._kept = kept
+        self._last = _read_kept(kept)
+        self._complete = self._last is not None
         self._found: dict[int, list[Finding]] = {}
 
     async def run_once(self) -> ChainRound:
@@ -93,8 +98,12 @@ class ChainWatch:
         async with self._database.transaction() as connection:
             # One instant: a month that leaves for cold storage meanwhile would look missing.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            if not await self._look(connection):
-                self._last, self._complete = None, True
+            more = await self._look(connection)
+        self._complete |= not more
+        with suppress(OSError):
+            self._keep()
+        if not more:
+            self._last = None
         return ChainRound(now, sum(map(len, self._found.values())), self._complete)
 
     async def _look(self, connection: Connection) -> bool:
@@ -115,6 +124,14 @@ class ChainWatch:
                 return True
         return False
 
+    def _keep(self) -> None:
+        if self._found:
+            self._kept.unlink(missing_ok=True)
+        elif self._complete and self._last:
+            one, part = self._last, self._kept.with_suffix(".part")
+            part.write_text(f"{one.seq} {one.through_in} {one.through_id} {one.digest.hex()}")
+            part.replace(self._kept)
+
     def _note(self, seq: int, findings: list[Finding]) -> None:
         before = self._found.pop(seq, [])
         for one in findings:
@@ -122,3 +139,12 @@ class ChainWatch:
                 _LOG.error("ledger_chain_broken", kind=one.kind.value, subject=one.subject, seal=one.seq)
         if findings:
             self._found[seq] = findings[:_FINDINGS_MOST]
+
+
+def _read_kept(file: Path) -> Seal | None:
+    """Return what the next seal has to follow; None if it is not known."""
+    try:
+        seq, through_in, through_id, digest = file.read_text().split()
+        return Seal(int(seq), 0, int(through_in), UUID(through_id), b"", b"", bytes.fromhex(digest))
+    except (OSError, ValueError):
+        return None

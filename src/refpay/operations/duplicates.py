@@ -19,17 +19,14 @@ from refpay.db.pool import Connection, Database
 from refpay.errors import RefpayError
 from refpay.identity import approvals
 from refpay.identity.approvals import Approval, Asker, Wish
-from refpay.ids import mint_id
 from refpay.money import Currency, Money
-from refpay.operations import duplicates_repository
-from refpay.operations.duplicates_repository import Duplicate
-from refpay.operations.routing import ProviderUnknown
-from refpay.operations.settlements import lock_provider
+from refpay.operations.routing import require_provider
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.intents import Deadlines
 from refpay.payments.once import claim_key, store_answer
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Call, CallKind, Provider, Verdict
+from refpay.reconciliation.levers import Duplicate, insert_repair, read_duplicates
 
 # More in one pull would outlast whoever waits for the answer; a second pull takes the rest.
 DUPLICATES_MAXIMUM: Final = 100
@@ -75,12 +72,10 @@ class Duplicates:
     async def _plan(
         self, connection: Connection, command: Command, provider: str, *, reason: str, now: datetime
     ) -> Sequence[Duplicate] | Approval:
-        # Two pulls at once must not mint two keys for one movement.
-        if provider not in self.providers or not await lock_provider(connection, provider):
-            raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(self.providers))}")
-        found = await duplicates_repository.read_open(connection, provider, limit=DUPLICATES_MAXIMUM)
-        planned = [duplicate for duplicate in found if duplicate.repair_key is not None]
-        fresh = [duplicate for duplicate in found if duplicate.repair_key is None]
+        require_provider(provider, self.providers)
+        found = await read_duplicates(connection, provider, limit=DUPLICATES_MAXIMUM, now=now)
+        planned = [duplicate for duplicate in found if duplicate.ordered]
+        fresh = [duplicate for duplicate in found if not duplicate.ordered]
         if not fresh:
             return planned
         asker = Asker(command.principal.name, command.correlation_id, now)
@@ -88,11 +83,9 @@ class Duplicates:
         if pending is not None:
             return pending
         for duplicate in approved:
-            decided = duplicate.repaired_by(mint_id(now))
-            await duplicates_repository.insert_repair(connection, provider, decided, now=now)
-            await record(connection, _audit(command, provider, decided, reason, now))
-            planned.append(decided)
-        return planned
+            await insert_repair(connection, provider, duplicate, now=now)
+            await record(connection, _audit(command, provider, duplicate, reason, now))
+        return [*planned, *approved]
 
     async def _refund_all(self, provider: str, duplicates: Sequence[Duplicate], *, deadline: datetime) -> int:
         """Return how many refunds the provider did not confirm."""
@@ -109,7 +102,7 @@ class Duplicates:
     async def _refund(self, provider: str, duplicate: Duplicate, deadline: datetime) -> bool:
         call = Call(
             kind=CallKind.REFUND,
-            key=duplicate.required_key,
+            key=duplicate.repair_key,
             deadline=deadline,
             reference=duplicate.reference,
             money=Money(duplicate.amount_minor, Currency(duplicate.currency)),
@@ -169,7 +162,7 @@ def _await_approval(provider: str, approval: Approval) -> StoredAnswer:
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:
     facts: Facts = {
         "movement": duplicate.movement,
-        "repair_key": str(duplicate.required_key),
+        "repair_key": str(duplicate.repair_key),
         "amount_minor": duplicate.amount_minor,
         "currency": duplicate.currency,
         "reason": reason,

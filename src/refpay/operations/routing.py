@@ -1,6 +1,6 @@
 """The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -49,11 +49,12 @@ class Routing:
 
 
 async def _change(command: Command, after: Route, now: datetime, connection: Connection) -> StoredAnswer:
-    routes = await lock_routes(connection)
-    before = _find(routes, after.provider)
+    routes = {route.provider: route for route in await lock_routes(connection)}
+    require_provider(after.provider, routes)
+    before = routes.pop(after.provider)
     if before.active == after.active:
         return StoredAnswer.of(200, {**_describe(before), "changed": False})
-    if not after.active and not any(one.active for one in routes if one.provider != after.provider):
+    if not after.active and not any(other.active for other in routes.values()):
         raise LastActiveProvider(f"no other provider is active: {after.provider} stays active")
     await write_route(connection, after)
     action = "provider.restored" if after.active else "provider.drained"
@@ -63,11 +64,11 @@ async def _change(command: Command, after: Route, now: datetime, connection: Con
     return StoredAnswer.of(200, {**_describe(after), "changed": True})
 
 
-def _find(routes: Sequence[Route], provider: str) -> Route:
-    known = {route.provider: route for route in routes}
-    if provider not in known:
-        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(known)}")
-    return known[provider]
+def require_provider(provider: str, allowed: Iterable[str]) -> None:
+    """Raise ProviderUnknown unless the provider is one of those."""
+    names = sorted(allowed)
+    if provider not in names:
+        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(names)}")
 
 
 def _describe(route: Route) -> dict[str, object]:

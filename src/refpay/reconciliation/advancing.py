@@ -26,7 +26,7 @@ async def advance(connection: Connection, provider: str, *, rules: Rules, now: d
     report up to the one that holds t, or in the next: once the run goes beyond that next one's start, and
     the next one is in the run, the operation is missing if no report in force has it.
     """
-    before = await stored.lock_progress(connection, provider)
+    before = await stored.read_progress(connection, provider, lock=True)
     last, following = await _extend(connection, provider, before)
     if last is None:
         due = following[0].due if following else None

@@ -1,7 +1,7 @@
 """Keeps account of the differences, and of what cannot be compared yet."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -16,12 +16,9 @@ _OPEN = """
 """
 _INSERT = """
     INSERT INTO reconciliation.break (
-        id, provider, class, key, movement, occurrence, sequence, operation_id, currency, value_minor,
+        id, provider, key, class, movement, occurrence, currency, value_minor, sequence, operation_id,
         first_seen)
-    SELECT id, $1, class, key, movement, occurrence, sequence, operation_id, currency, value_minor, $2
-    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::bigint[], $9::uuid[],
-                $10::text[], $11::bigint[])
-         AS found (id, class, key, movement, occurrence, sequence, operation_id, currency, value_minor)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 _CHANGE = """
     UPDATE reconciliation.break SET currency = $2, value_minor = $3, sequence = $4, operation_id = $5
@@ -29,39 +26,25 @@ _CHANGE = """
 """
 _CLOSE = "UPDATE reconciliation.break SET closed_at = $2 WHERE id = ANY($1::uuid[])"
 _KEYS = """
-    SELECT DISTINCT key FROM reconciliation.break
-    WHERE closed_at IS NULL AND provider = $1 AND key > $2 ORDER BY key LIMIT $3
+    SELECT DISTINCT key FROM reconciliation.{}
+    WHERE {} IS NULL AND provider = $1 AND key > $2 ORDER BY key LIMIT $3
 """
 _AWAITED = """
     SELECT id, sequence, key FROM reconciliation.awaited
     WHERE ended_at IS NULL AND provider = $1 AND key = ANY($2::text[])
 """
-_AWAITED_KEYS = """
-    SELECT DISTINCT key FROM reconciliation.awaited
-    WHERE ended_at IS NULL AND provider = $1 AND key > $2 ORDER BY key LIMIT $3
-"""
-_AWAIT = """
-    INSERT INTO reconciliation.awaited (id, provider, sequence, key, since)
-    SELECT id, $1, sequence, key, $2
-    FROM unnest($3::uuid[], $4::bigint[], $5::text[]) AS found (id, sequence, key)
-"""
+_AWAIT = "INSERT INTO reconciliation.awaited (id, provider, sequence, key, since) VALUES ($1, $2, $3, $4, $5)"
 _END = "UPDATE reconciliation.awaited SET ended_at = $2 WHERE id = ANY($1::uuid[])"
 _FIRST_AWAITED = "SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1"
-_SUMS = """
-    SELECT class, currency, count(*) AS breaks, sum(value_minor) AS value_minor, min(first_seen) AS oldest
-    FROM reconciliation.break WHERE closed_at IS NULL AND provider = $1 GROUP BY class, currency
+# Of one provider, or of each.
+SUMS = """
+    SELECT provider, class, currency, count(*) AS breaks, sum(value_minor) AS value_minor,
+           min(first_seen) AS oldest
+    FROM reconciliation.break WHERE closed_at IS NULL AND ($1::text IS NULL OR provider = $1)
+    GROUP BY provider, class, currency ORDER BY provider, class, currency
 """
 
 Place = tuple[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBreak:
-    """A break as it is stored."""
-
-    row_id: UUID
-    id: BreakId
-    facts: tuple[str, int, int | None, UUID | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +58,29 @@ class BreakSum:
     oldest: datetime
 
 
-async def read_open(connection: Connection, provider: str, keys: Collection[str]) -> Sequence[OpenBreak]:
-    """Return the open breaks of these keys."""
-    return [
-        OpenBreak(
-            row["id"],
-            BreakId(row["key"], BreakClass(row["class"]), row["movement"], row["occurrence"]),
-            (row["currency"], row["value_minor"], row["sequence"], row["operation_id"]),
+async def read_open(
+    connection: Connection, provider: str, keys: Collection[str]
+) -> dict[BreakId, tuple[UUID, tuple[object, ...]]]:
+    """Return the rows of the open breaks of these keys, each with its facts."""
+    return {
+        BreakId(key, BreakClass(name), movement, occurrence): (row_id, tuple(facts))
+        for row_id, key, name, movement, occurrence, *facts in await connection.fetch(
+            _OPEN, provider, list(keys)
         )
-        for row in await connection.fetch(_OPEN, provider, list(keys))
-    ]
+    }
 
 
 async def insert_breaks(
-    connection: Connection, provider: str, found: Sequence[tuple[Break, int | None]], *, now: datetime
+    connection: Connection, provider: str, found: Sequence[Break], *, now: datetime
 ) -> None:
     """Write new breaks, each with the report that shows it or should have."""
-    await connection.execute(
-        _INSERT,
-        provider,
-        now,
-        [mint_id(now) for _ in found],
-        [one.id.break_class for one, _ in found],
-        [one.id.key for one, _ in found],
-        [one.id.movement for one, _ in found],
-        [one.id.occurrence for one, _ in found],
-        [sequence for _, sequence in found],
-        [one.operation_id for one, _ in found],
-        [one.currency for one, _ in found],
-        [one.value_minor for one, _ in found],
-    )
+    rows = [(mint_id(now), provider, *astuple(one.id), *one.facts, now) for one in found]
+    await connection.executemany(_INSERT, rows)
 
 
-async def change_break(connection: Connection, row_id: UUID, found: Break, sequence: int | None) -> None:
+async def change_break(connection: Connection, row_id: UUID, found: Break) -> None:
     """Write what an open break looks like now; since when it is open stays."""
-    await connection.execute(_CHANGE, row_id, found.currency, found.value_minor, sequence, found.operation_id)
+    await connection.execute(_CHANGE, row_id, *found.facts)
 
 
 async def close_breaks(connection: Connection, row_ids: Sequence[UUID], *, now: datetime) -> None:
@@ -117,16 +88,13 @@ async def close_breaks(connection: Connection, row_ids: Sequence[UUID], *, now: 
     await connection.execute(_CLOSE, list(row_ids), now)
 
 
-async def read_open_keys(connection: Connection, provider: str, *, after: str, limit: int) -> Sequence[str]:
-    """Return keys over `after` that have an open break."""
-    return [row["key"] for row in await connection.fetch(_KEYS, provider, after, limit)]
-
-
-async def read_awaited_keys(
-    connection: Connection, provider: str, *, after: str, limit: int
+async def read_open_keys(
+    connection: Connection, provider: str, *, after: str, limit: int, awaited: bool = False
 ) -> Sequence[str]:
-    """Return keys over `after` that wait for an outcome on our side."""
-    return [row["key"] for row in await connection.fetch(_AWAITED_KEYS, provider, after, limit)]
+    """Return keys over `after` that have an open break, or that are `awaited`."""
+    place = ("awaited", "ended_at") if awaited else ("break", "closed_at")
+    rows = await connection.fetch(_KEYS.format(*place), provider, after, limit)
+    return [row["key"] for row in rows]
 
 
 async def read_awaited(connection: Connection, provider: str, keys: Collection[str]) -> Mapping[Place, UUID]:
@@ -144,10 +112,7 @@ async def change_awaited(
     now: datetime,
 ) -> None:
     """Note what is awaited from now on, and what no longer is."""
-    if begun:
-        ids = [mint_id(now) for _ in begun]
-        sequences = [sequence for sequence, _ in begun]
-        await connection.execute(_AWAIT, provider, now, ids, sequences, [key for _, key in begun])
+    await connection.executemany(_AWAIT, [(mint_id(now), provider, *place, now) for place in begun])
     if ended:
         await connection.execute(_END, list(ended), now)
 
@@ -164,5 +129,5 @@ async def read_sums(connection: Connection, provider: str) -> Sequence[BreakSum]
         BreakSum(
             BreakClass(row["class"]), row["currency"], row["breaks"], int(row["value_minor"]), row["oldest"]
         )
-        for row in await connection.fetch(_SUMS, provider)
+        for row in await connection.fetch(SUMS, provider)
     ]

@@ -62,9 +62,8 @@ class Comparison:
         return count
 
     async def _compare(self, keys: Sequence[str], fresh: int | None) -> RowCount:
-        judge = Judge(
-            self.provider, self.now, self.horizon, self.rules.unresolved_grace, self.rules.expected_fee
-        )
+        grace, fee = self.rules.unresolved_grace, self.rules.expected_fee
+        judge = Judge(self.provider, self.now, self.horizon, grace, fee)
         evidence = await read_evidence(self.connection, self.provider, keys)
         judged = [(one, judge.judge(one)) for one in evidence]
         opened = await self._keep_breaks(keys, [found for _, one in judged for found in one.breaks])
@@ -73,21 +72,19 @@ class Comparison:
 
     async def _keep_breaks(self, keys: Sequence[str], found: Sequence[Break]) -> Sequence[Break]:
         """Open, change and close; return what was opened."""
-        known = {one.id: one for one in await stored.read_open(self.connection, self.provider, keys)}
+        known = await stored.read_open(self.connection, self.provider, keys)
         opened = []
         for one in found:
-            sequence = None if one.place is None else one.place[0]
-            before = known.pop(one.id, None)
-            if before is None:
-                opened.append((one, sequence))
-            elif before.facts != (one.currency, one.value_minor, sequence, one.operation_id):
-                await stored.change_break(self.connection, before.row_id, one, sequence)
-        if opened:
-            await stored.insert_breaks(self.connection, self.provider, opened, now=self.now)
+            row_id, facts = known.pop(one.id, (None, None))
+            if row_id is None:
+                opened.append(one)
+            elif facts != one.facts:
+                await stored.change_break(self.connection, row_id, one)
+        await stored.insert_breaks(self.connection, self.provider, opened, now=self.now)
         if known:
-            ended = [one.row_id for one in known.values()]
+            ended = [row_id for row_id, _ in known.values()]
             await stored.close_breaks(self.connection, ended, now=self.now)
-        return [one for one, _ in opened]
+        return opened
 
     async def _keep_awaited(
         self, keys: Sequence[str], judged: Iterable[tuple[Evidence, Judgement]]

@@ -12,15 +12,13 @@ from refpay.reconciliation.judging import Evidence, Known
 from refpay.reconciliation.model import Ours, Repair, Theirs
 
 _THEIRS = """
-    SELECT line.sequence, line.position, line.key, line.movement, line.reference, line.kind,
-           line.amount_minor, line.currency, line.fee_minor, line.booked_at
-    FROM reconciliation.line
-    JOIN reconciliation.report ON report.provider = line.provider AND report.sequence = line.sequence
-                              AND report.revision = line.revision
-    WHERE line.provider = $1 AND line.key = ANY($2::text[])
+    SELECT sequence, position, key, movement, reference, kind, amount_minor, currency, fee_minor,
+           booked_at AS at
+    FROM reconciliation.line JOIN reconciliation.report USING (provider, sequence, revision)
+    WHERE provider = $1 AND key = ANY($2::text[])
 """
 _OURS = """
-    SELECT operation.provider_key, operation.id, operation.status, operation.provider_reference,
+    SELECT operation.provider_key::text, operation.id, operation.status, operation.provider_reference,
            operation.settle_after, operation.settled_at, line.amount_minor AS posted_minor,
            coalesce(line.currency, payment.currency) AS currency
     FROM payments.operation
@@ -55,10 +53,8 @@ _UNREPORTED = """
     WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund', 'undo_capture')
       AND payment.provider = $1 AND operation.settled_at >= $2 AND operation.settled_at < $3
       AND NOT EXISTS (
-          SELECT FROM reconciliation.line
-          JOIN reconciliation.report ON report.provider = line.provider AND report.sequence = line.sequence
-                                    AND report.revision = line.revision
-          WHERE line.provider = $1 AND line.key = operation.provider_key::text)
+          SELECT FROM reconciliation.line JOIN reconciliation.report USING (provider, sequence, revision)
+          WHERE provider = $1 AND key = operation.provider_key::text)
     ORDER BY 1
 """
 
@@ -70,12 +66,10 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
     theirs: dict[str, list[Theirs]] = defaultdict(list)
     for row in await connection.fetch(_THEIRS, provider, list(wanted)):
         theirs[row["key"]].append(_theirs(row))
-    ours = {
-        str(row["provider_key"]): _ours(row)
-        for row in await connection.fetch(_OURS, provider, list(_identifiers(keys)))
-    }
+    identifiers = list(_identifiers(keys))
+    ours = {key: Ours(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)}
     chargebacks: dict[str, set[Known]] = defaultdict(set)
-    for row in await connection.fetch(_CHARGEBACKS, provider, list(_identifiers(keys))):
+    for row in await connection.fetch(_CHARGEBACKS, provider, identifiers):
         kind, currency = MovementKind(row["kind"]), Currency(row["currency"])
         chargebacks[row["key"]].add((row["movement"], kind, row["amount_minor"], currency))
     repaired = _repaired(repairs, theirs)
@@ -133,26 +127,5 @@ def _identifiers(keys: Iterable[str]) -> Iterable[UUID]:
 
 
 def _theirs(row: Row) -> Theirs:
-    line = ReportLine(
-        key=row["key"],
-        movement=row["movement"],
-        reference=row["reference"],
-        kind=MovementKind(row["kind"]),
-        amount_minor=row["amount_minor"],
-        currency=Currency(row["currency"]),
-        fee_minor=row["fee_minor"],
-        at=row["booked_at"],
-    )
-    return Theirs(row["sequence"], row["position"], line)
-
-
-def _ours(row: Row) -> Ours:
-    return Ours(
-        operation_id=row["id"],
-        status=row["status"],
-        provider_reference=row["provider_reference"],
-        settle_after=row["settle_after"],
-        settled_at=row["settled_at"],
-        posted_minor=row["posted_minor"],
-        currency=row["currency"],
-    )
+    line = {**row, "kind": MovementKind(row["kind"]), "currency": Currency(row["currency"])}
+    return Theirs(line.pop("sequence"), line.pop("position"), ReportLine(**line))

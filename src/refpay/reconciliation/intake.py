@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -89,7 +89,7 @@ class Intake:
         now = self._clock.now()
         provider = self._source.name
         async with self._database.transaction() as connection:
-            progress = await stored.lock_progress(connection, provider)
+            progress = await stored.read_progress(connection, provider, lock=True)
             other = await stored.find_elsewhere(connection, provider, report)
             if other is not None:
                 raise ReportReplayed(f"served under {notice.sequence}, and report {other} has the same lines")
@@ -103,9 +103,8 @@ class Intake:
                 connection, provider, notice.sequence, before
             )
             revision = before if same else before + 1
-            await stored.write_report(
-                connection, provider, notice, state=state, revision=revision, digest=digest, now=now
-            )
+            taken = KnownReport.announced(notice, state, revision, digest)
+            await stored.write_report(connection, provider, taken, now=now)
             if not same:
                 await stored.insert_revision(
                     connection, provider, report, revision=revision, digest=digest, now=now
@@ -127,26 +126,19 @@ class Intake:
         return Taken(state, rows)
 
     async def _refuse(self, notice: ReportNotice, problem: ReportInvalid) -> Taken:
-        """Note that a report cannot be used; what was accepted of it before stays in force."""
+        """Note that a report cannot be used."""
         now = self._clock.now()
         provider = self._source.name
         state = ReportState.REPLAYED if isinstance(problem, ReportReplayed) else ReportState.INVALID
         async with self._database.transaction() as connection:
-            await stored.lock_progress(connection, provider)
+            await stored.read_progress(connection, provider, lock=True)
             known = (await stored.read_known(connection, provider, [notice.sequence])).get(notice.sequence)
             if known is not None and (known.state, known.refused_digest) == (state, notice.digest):
                 return NOTHING_NEW
-            await stored.write_report(
-                connection,
-                provider,
-                _period_in_force(notice, known),
-                state=state,
-                revision=0 if known is None else known.revision,
-                digest=None if known is None else known.digest,
-                refused_digest=notice.digest,
-                problem=problem.detail,
-                now=now,
-            )
+            # What was accepted of it before stays in force, and so does its period.
+            before = known if known and known.revision else KnownReport.announced(notice, state, 0, None)
+            refused = replace(before, state=state, refused_digest=notice.digest)
+            await stored.write_report(connection, provider, refused, problem=problem.detail, now=now)
         _LOG.warning(
             "settlement_report_refused",
             provider=provider,
@@ -159,16 +151,10 @@ class Intake:
     async def _restore(self, notice: ReportNotice, known: KnownReport) -> None:
         """Note that what is in force is served again."""
         async with self._database.transaction() as connection:
-            await stored.lock_progress(connection, self._source.name)
-            await stored.write_report(
-                connection,
-                self._source.name,
-                notice,
-                state=ReportState.ACCEPTED,
-                revision=known.revision,
-                digest=known.digest,
-                now=self._clock.now(),
-            )
+            provider = self._source.name
+            await stored.read_progress(connection, provider, lock=True)
+            again = KnownReport.announced(notice, ReportState.ACCEPTED, known.revision, known.digest)
+            await stored.write_report(connection, provider, again, now=self._clock.now())
 
 
 def _require_period(notice: ReportNotice, report: Report) -> None:
@@ -185,10 +171,3 @@ def _judge_lateness(
         return ReportState.ACCEPTED
     refused_until_now = known is not None and now > notice.due
     return ReportState.LATE if overdue or refused_until_now else ReportState.ACCEPTED
-
-
-def _period_in_force(notice: ReportNotice, known: KnownReport | None) -> ReportNotice:
-    """Return the notice, with the period of what is in force if anything is."""
-    if known is None or not known.revision:
-        return notice
-    return ReportNotice(notice.sequence, known.period_start, known.period_end, known.due, notice.digest)

@@ -108,6 +108,11 @@ class Break:
     operation_id: UUID | None
     place: tuple[int, int] | None
 
+    @property
+    def facts(self) -> tuple[str, int, int | None, UUID | None]:
+        """Return what may change while it stays open: currency, value, report and operation."""
+        return self.currency, self.value_minor, self.place and self.place[0], self.operation_id
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from refpay.db.pool import Connection, Row, columns
 from refpay.money import Currency
@@ -62,17 +62,18 @@ _FEES = """
     WHERE provider = $1 AND sequence = $2 AND revision = $3 GROUP BY currency
 """
 _ELSEWHERE = """
-    SELECT revision.sequence
-    FROM reconciliation.revision
-    JOIN reconciliation.report ON report.provider = revision.provider AND report.sequence = revision.sequence
-                              AND report.revision = revision.revision
-    WHERE revision.provider = $1 AND revision.lines_digest = $2 AND revision.sequence <> $3 LIMIT 1
+    SELECT sequence
+    FROM reconciliation.revision JOIN reconciliation.report USING (provider, sequence, revision)
+    WHERE provider = $1 AND lines_digest = $2 AND sequence <> $3 LIMIT 1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class KnownReport:
-    """A report as it is stored; `revision` is 0 if none was ever accepted."""
+    """A report as it is stored; `revision` is 0 if none was ever accepted.
+
+    `digest` is what the revision in force was announced as, `refused_digest` what was last refused.
+    """
 
     sequence: int
     period_start: datetime
@@ -80,8 +81,13 @@ class KnownReport:
     due: datetime
     state: ReportState
     revision: int
-    digest: str | None
-    refused_digest: str | None
+    digest: str | None = None
+    refused_digest: str | None = None
+
+    @classmethod
+    def announced(cls, notice: ReportNotice, state: ReportState, revision: int, digest: str | None) -> Self:
+        """Return a report of the announced period."""
+        return cls(notice.sequence, notice.start, notice.end, notice.due, state, revision, digest)
 
 
 async def read_fees(
@@ -92,16 +98,9 @@ async def read_fees(
     return {Currency(row["currency"]): int(row["fee_minor"]) for row in rows}
 
 
-async def lock_progress(connection: Connection, provider: str) -> Progress:
-    """Return how far we are; nobody else compares with the provider until this transaction ends."""
-    row = await connection.fetchrow(f"{_PROGRESS} FOR UPDATE", provider)
-    assert row is not None, "the migration wrote one row a provider"  # noqa: S101 narrows the type
-    return Progress(**row)
-
-
-async def read_progress(connection: Connection, provider: str) -> Progress:
-    """Return how far we are."""
-    row = await connection.fetchrow(_PROGRESS, provider)
+async def read_progress(connection: Connection, provider: str, *, lock: bool = False) -> Progress:
+    """Return how far we are; with `lock`, nobody else compares with it until the transaction ends."""
+    row = await connection.fetchrow(f"{_PROGRESS} FOR UPDATE" if lock else _PROGRESS, provider)
     assert row is not None, "the migration wrote one row a provider"  # noqa: S101 narrows the type
     return Progress(**row)
 
@@ -142,32 +141,10 @@ async def read_following(
 
 
 async def write_report(
-    connection: Connection,
-    provider: str,
-    notice: ReportNotice,
-    *,
-    state: ReportState,
-    revision: int,
-    digest: str | None,
-    refused_digest: str | None = None,
-    problem: str | None = None,
-    now: datetime,
+    connection: Connection, provider: str, report: KnownReport, *, problem: str | None = None, now: datetime
 ) -> None:
-    """Write what became of a report; `digest` is what the revision in force was announced as."""
-    await connection.execute(
-        _WRITE,
-        provider,
-        notice.sequence,
-        notice.start,
-        notice.end,
-        notice.due,
-        state,
-        revision,
-        digest,
-        refused_digest,
-        problem,
-        now,
-    )
+    """Write what became of a report."""
+    await connection.execute(_WRITE, provider, *astuple(report), problem, now)
 
 
 async def read_revision_digest(
@@ -185,7 +162,9 @@ async def insert_revision(
     await connection.execute(_REVISE, provider, report.sequence, revision, digest, report.lines_digest(), now)
     for start in range(0, len(report.lines), _LINES_AT_ONCE):
         lines = report.lines[start : start + _LINES_AT_ONCE]
-        await _insert_lines(connection, (provider, report.sequence, revision), start, lines)
+        places = list(range(start, start + len(lines)))
+        values = (provider, report.sequence, revision, places, *columns(lines, ReportLine))
+        await connection.execute(_LINES, *values)
 
 
 async def read_keys(connection: Connection, provider: str, sequence: int, revision: int) -> Sequence[str]:
@@ -200,13 +179,6 @@ async def find_elsewhere(connection: Connection, provider: str, report: Report) 
         return None
     found = await connection.fetchval(_ELSEWHERE, provider, digest, report.sequence)
     return None if found is None else int(found)
-
-
-async def _insert_lines(
-    connection: Connection, revision: tuple[str, int, int], start: int, lines: Sequence[ReportLine]
-) -> None:
-    places = list(range(start, start + len(lines)))
-    await connection.execute(_LINES, *revision, places, *columns(lines, ReportLine))
 
 
 def _known(row: Row) -> KnownReport:

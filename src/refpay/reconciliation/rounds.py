@@ -12,12 +12,7 @@ from refpay.providers.errors import ProviderError
 from refpay.providers.reports import NOTICES_MAXIMUM, ReportNotice, ReportSource
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.advancing import advance
-from refpay.reconciliation.breaks_repository import (
-    BreakSum,
-    read_awaited_keys,
-    read_open_keys,
-    read_sums,
-)
+from refpay.reconciliation.breaks_repository import BreakSum, read_open_keys, read_sums
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
 from refpay.reconciliation.evidence_repository import read_evidence
 from refpay.reconciliation.hearing import Hearing, Take, take_nothing
@@ -165,7 +160,9 @@ class Reconciler:
         async with self._database.transaction() as connection:
             provider, limit = self.provider, _KEYS_AT_ONCE
             broken = await read_open_keys(connection, provider, after=self._open, limit=limit)
-            awaited = await read_awaited_keys(connection, provider, after=self._awaited, limit=limit)
+            awaited = await read_open_keys(
+                connection, provider, after=self._awaited, limit=limit, awaited=True
+            )
             self._open = broken[-1] if len(broken) == limit else ""
             self._awaited = awaited[-1] if len(awaited) == limit else ""
             if not broken and not awaited:
@@ -173,7 +170,7 @@ class Reconciler:
             evidence = await read_evidence(connection, provider, broken)
         await self._hearing.hear([theirs.line for one in evidence for theirs in one.theirs])
         async with self._database.transaction() as connection:
-            progress = await stored.lock_progress(connection, provider)
+            progress = await stored.read_progress(connection, provider, lock=True)
             comparison = Comparison(connection, provider, self._rules, self._clock.now(), progress.horizon)
             rows = await comparison.compare({*broken, *awaited})
         self._count(rows)

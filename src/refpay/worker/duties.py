@@ -140,7 +140,8 @@ async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
 async def seal_ledger(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
     """Seal what was posted, make the coming months, and verify the chain piece by piece."""
     sealer = Sealer(parts.database, clock=parts.clock)
-    chain = ChainWatch(parts.database, clock=parts.clock)
+    kept = parts.settings.acknowledgements_folder / "ledger-chain.seal"
+    chain = ChainWatch(parts.database, clock=parts.clock, kept=kept)
     interval = parts.settings.check_interval_seconds
 
     async def watch() -> None:

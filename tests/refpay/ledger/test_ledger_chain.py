@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -215,12 +216,12 @@ async def test_any_history_is_sealed_whole(
 
 
 async def test_the_watch_finds_tampering_and_sees_it_mended(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stretch a round: complete at the end, and what is wrong stays so until it is looked at again."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
     await sealed(ledger)
-    watch = ChainWatch(ledger.database, clock=SystemClock())
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=tmp_path / "seal")
     rounds = [await watch.run_once() for _ in range(3)]
     assert [(one.findings, one.complete) for one in rounds] == [(0, False), (0, False), (0, True)]
     await ledger.book.tamper(
@@ -233,6 +234,62 @@ async def test_the_watch_finds_tampering_and_sees_it_mended(
     await ledger.post(capture(5, 9))
     await ledger.seal()
     assert [(await watch.run_once()).findings for _ in range(4)] == [0, 0, 0, 0]
+
+
+async def test_a_watch_goes_on_where_the_one_before_it_ended(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not silent for a pass after each restart, and from there on round the whole book as before."""
+    monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
+
+    async def rounds(count: int) -> list[tuple[int, bool]]:
+        watch = ChainWatch(ledger.database, clock=SystemClock(), kept=tmp_path / "seal")
+        found = [await watch.run_once() for _ in range(count)]
+        return [(one.findings, one.complete) for one in found]
+
+    await sealed(ledger)
+    # Of a pass that was cut off nothing is said.
+    assert await rounds(2) == [(0, False), (0, False)]
+    assert await rounds(3) == [(0, False), (0, False), (0, True)]
+    # At the end of a pass, and in the middle of one.
+    for count in (2, 1):
+        assert await rounds(count) == [(0, True)] * count
+    await ledger.book.tamper(f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}")
+    assert await rounds(4) == [(0, True), (1, True), (1, True), (1, True)]
+    # What was found is not forgotten: the next one says nothing before it has looked by itself.
+    assert await rounds(3) == [(1, False), (1, False), (1, True)]
+
+
+@pytest.mark.parametrize("content", [b"", b"2 7", b"\xff", b"x" * 90, None])
+async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
+    ledger: Ledger, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off, of another kind, or a folder that is in its place."""
+    monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 6)
+    await sealed(ledger)
+    kept = tmp_path / "seal"
+    kept.mkdir() if content is None else kept.write_bytes(content)
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    assert [(await watch.run_once()).complete for _ in range(2)] == [False, True]
+
+
+async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Ledger, tmp_path: Path) -> None:
+    """What was remembered lies outside the database: the next seal does not follow from it."""
+    await sealed(ledger)
+    kept = tmp_path / "seal"
+    for _ in range(2):
+        assert (await ChainWatch(ledger.database, clock=SystemClock(), kept=kept).run_once()).findings == 0
+    await ledger.book.tamper(
+        f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
+        "DELETE FROM ledger.balance",
+        "DELETE FROM ledger.seal",
+    )
+    assert await ledger.seal() == 6
+    for minutes in (9, 10):
+        await ledger.post(capture(1, minutes))
+        assert await ledger.seal() == 1
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    assert (await watch.run_once()).findings
 
 
 async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +197,64 @@ async def test_the_commands_say_what_they_did(
     status, text = await run("verify")
     assert status == 1
     assert f"entry_missing {march[0]} (seal 1)" in text
+
+
+async def test_two_at_once_move_a_month_once(ledger: Ledger, tmp_path: Path) -> None:
+    """Whoever comes second is told so in a sentence, or finds nothing to move; nothing is lost or doubled."""
+    await two_months(ledger)
+    before = await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id")
+    for _ in range(3):
+        left = await asyncio.gather(
+            *(ledger.archive(tmp_path, LATER) for _ in range(2)), return_exceptions=True
+        )
+        assert _moved(left) == 1
+        assert await ledger.partitions() == {"entry_2024_04": 2}
+        assert (await ledger.verify(tmp_path)).findings == []
+        back = await asyncio.gather(
+            *(ledger.restore(tmp_path, "entry_2024_03") for _ in range(3)), return_exceptions=True
+        )
+        assert _moved(back) == 1
+        assert await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id") == before
+        assert await ledger.found() == []
+
+
+def _moved(results: Sequence[object]) -> int:
+    """Return how many did something; who did not says why in words."""
+    idle = [one for one in results if isinstance(one, MonthKept) or one == []]
+    problems = [one for one in results if isinstance(one, BaseException) and one not in idle]
+    assert problems == []
+    return len(results) - len(idle)
+
+
+async def test_a_command_that_finds_another_at_work_says_so(
+    ledger: Ledger, tmp_path: Path, secrets_folder: Path
+) -> None:
+    """Status 2 and one line; once the other has ended, the same command does it."""
+    await two_months(ledger)
+    await ledger.archive(tmp_path, LATER)
+    environment = {
+        **os.environ,
+        "REFPAY_DATABASE_URL": ledger.book.url("refpay_app"),
+        "REFPAY_SECRETS_FOLDER": str(secrets_folder),
+    }
+
+    async def restore() -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "refpay.ledger", "restore", "--month", "entry_2024_03"),
+            *("--folder", str(tmp_path)),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, error = await process.communicate()
+        return process.returncode, error.decode()
+
+    other = await ledger.book.connect("refpay_owner")
+    await other.execute("SELECT pg_advisory_lock('ledger.archive'::regclass::bigint)")
+    assert await restore() == (2, "refpay: another command is moving months: ask again when it has ended\n")
+    await other.close()
+    assert await restore() == (0, "")
+    assert await restore() == (2, "refpay: not in cold storage: entry_2024_03\n")
 
 
 async def test_whoever_keeps_more_months_than_there_were_archives_none(

@@ -39,6 +39,17 @@ async def test_an_entry_lies_in_its_month(ledger: Ledger) -> None:
     assert await ledger.found() == []
 
 
+@pytest.mark.parametrize("later", [1, 60 * 24 * 31, 60 * 24 * 400])
+async def test_an_operation_is_entered_once_in_whatever_month(ledger: Ledger, later: int) -> None:
+    """In the same one, in the next, and in default: what was posted is one table with one key."""
+    await ledger.make_partitions(at(0), 1)
+    first = capture(1, 0)
+    await ledger.post(first)
+    with pytest.raises(asyncpg.UniqueViolationError, match="posted_pkey"):
+        await ledger.post(replace(capture(1, later), operation_id=first.operation_id))
+    assert sum((await ledger.partitions()).values()) == 1
+
+
 async def test_months_are_made_once_and_ahead_within_bounds(ledger: Ledger) -> None:
     """Again and again, and no more than a year ahead."""
     for _ in range(2):

@@ -10,11 +10,10 @@ from uuid import UUID, uuid4
 from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
-from refpay.operations.duplicates_repository import insert_repair, read_open
-from refpay.operations.settlements import lock_provider
 from refpay.payments.claims import Command
 from refpay.payments.intents import Deadlines
 from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.reconciliation.levers import insert_repair, read_duplicates
 
 from .bench import Op, Row, at, capture
 
@@ -149,14 +148,13 @@ async def test_pulls_take_turns(bench: "Bench") -> None:
     await bench.have(op)
     bench.north.publish(0, [op.row(), extra(op)])
     await bench.round(21)
-    key = uuid4()
+    now = bench.clock.now()
     async with bench.database.transaction() as connection:
-        assert await lock_provider(connection, "north")
-        (planned,) = await read_open(connection, "north", limit=10)
-        await insert_repair(connection, "north", planned.repaired_by(key), now=bench.clock.now())
+        (planned,) = await read_duplicates(connection, "north", limit=10, now=now)
+        await insert_repair(connection, "north", planned, now=now)
         pulling = asyncio.create_task(pull(bench, "second"))
         async with asyncio.timeout(10):
             while not pulling.done() and not await bench.book.rows(WAITING):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
         assert not pulling.done()
-    assert [(call.parent, call.key) for call in await pulling] == [(extra(op).movement, key)]
+    assert [(call.parent, call.key) for call in await pulling] == [(planned.movement, planned.repair_key)]

@@ -143,7 +143,7 @@ def _ledger_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
     yield gauge(
         name="moneypath_captures_without_posting",
-        help="Captures older than the settle deadline that no ledger entry accounts for; has to be 0.",
+        help="Moved money older than the settle deadline that no ledger entry accounts for; has to be 0.",
         labels=provider,
         series_budget=20,
     )
