@@ -45,7 +45,7 @@ _RETIRE: Final = """
     WITH kept AS (UPDATE payments.idempotency_key SET claimed_at = 'infinity' WHERE principal = $1)
     UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1
 """
-_GONE_SECONDS: Final = 10
+_GONE_SECONDS: Final = 60
 Row: TypeAlias = Any  # asyncpg.Record, a mapping by name
 _FINAL: Final = ("succeeded", "declined", "failed")
 # What is posted for what is done.

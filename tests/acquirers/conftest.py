@@ -389,7 +389,7 @@ async def launch(tmp_path: Path, secrets_folder: Path) -> AsyncIterator[Launch]:
             )
             stack.push_async_callback(_kill, process)
             assert process.stdout is not None
-            event = json.loads(await asyncio.wait_for(process.stdout.readline(), 10))
+            event = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
             assert event["event"] == "listening"
             return Process(process, await _client(stack, event["port"], dialect), clock() - began)
 

@@ -135,7 +135,7 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     begin = threading.Barrier(2)
 
     def race(book: Book) -> list[Applied | KeyReused]:
-        begin.wait(5)
+        begin.wait(30)
         return [book.apply([one])[0] for one in orders]
 
     with ThreadPoolExecutor(2) as threads:

@@ -256,7 +256,7 @@ async def test_callers_who_hang_up_free_their_seats(start: "Start", dialect: str
         task.cancel()
     began = time.monotonic()
     while (await client.authorize("key", currency="USD")).status == 429:
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
 
 @DIALECTS

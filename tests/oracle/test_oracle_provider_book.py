@@ -1,6 +1,7 @@
 """The book reader takes the whole book or none of it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -151,7 +152,8 @@ async def test_time_is_bounded() -> None:
 
 async def test_a_dead_provider_is_said() -> None:
     """Nobody listens: one sentence, with what to do."""
-    async with serving(answering()) as url:
-        pass
-    with pytest.raises(ProviderBookUnreadable, match="no answer: ClientConnectorError"):
-        await read_provider_book(url, TOKEN)
+    with socket.socket() as held:
+        # Bound and not listening: nobody else can be given the port meanwhile.
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(ProviderBookUnreadable, match="no answer: ClientConnectorError"):
+            await read_provider_book(f"http://127.0.0.1:{held.getsockname()[1]}", TOKEN)

@@ -178,7 +178,7 @@ class Book:
 
     async def connect(self, role: str = "refpay_app") -> "asyncpg.Connection[asyncpg.Record]":
         """Return a plain connection; `postgres` is the superuser."""
-        return await asyncpg.connect(self.server.dsn(role, self.name), timeout=5)
+        return await asyncpg.connect(self.server.dsn(role, self.name), timeout=30)
 
     async def rows(self, query: str, *arguments: object, role: str = "refpay_app") -> list[dict[str, Any]]:
         """Run one query."""
@@ -234,7 +234,7 @@ async def _open_book(server: postgres.Postgres) -> AsyncIterator[Book]:
 
 async def _administer(server: postgres.Postgres, statement: str) -> None:
     # A connection for each statement: a test may have killed the server in between.
-    admin = await asyncpg.connect(server.admin_dsn, timeout=5)
+    admin = await asyncpg.connect(server.admin_dsn, timeout=30)
     try:
         await admin.execute(statement)
     finally:
@@ -344,8 +344,8 @@ class Broker:
         return self.server.spec.name
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """Yield a session of the test's own, beside the worker's."""
+    async def session(self, ack_wait_seconds: float = 1) -> AsyncIterator[Session]:
+        """Yield a session of the test's own, beside the worker's, which has to wait as long for an answer."""
         client = NatsClient()
         try:
             await client.connect(
@@ -355,7 +355,7 @@ class Broker:
                 allow_reconnect=False,
                 error_cb=_ignore,
             )
-            yield await open_session(client, ack_wait_seconds=1, in_flight=256)
+            yield await open_session(client, ack_wait_seconds=ack_wait_seconds, in_flight=256)
         finally:
             await client.close()
 
@@ -404,11 +404,12 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
         "REFPAY_NORTH_URL": "http://127.0.0.1:1",
         "REFPAY_SOUTH_URL": "http://127.0.0.1:1",
         "REFPAY_NATS_URL": "nats://127.0.0.1:1",
-        "REFPAY_PROVIDER_TIMEOUT_SECONDS": "0.3",
+        # Far more than an answer takes on a shared machine in a bad moment, and quick where none comes.
+        "REFPAY_PROVIDER_TIMEOUT_SECONDS": "1",
         "REFPAY_PROVIDER_ATTEMPTS": "2",
         "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
         "REFPAY_CHECK_INTERVAL_SECONDS": "0.05",
-        "REFPAY_SETTLE_DEADLINE_SECONDS": "2.15",
+        "REFPAY_SETTLE_DEADLINE_SECONDS": "3.55",
         # The session's server runs with fsync off.
         "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
         **changed,
@@ -622,6 +623,18 @@ async def api(live_settings: Settings, book: Book) -> AsyncIterator[Client]:
         await client.expect_audited(book)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def patient_api(
+    book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]
+) -> AsyncIterator[Client]:
+    """Run the same for many requests at once: on one loop with them, an answer of a provider may wait."""
+    environment = _live_environment(book, secrets_folder, acquirers)
+    patience = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_SETTLE_DEADLINE_SECONDS": "90"}
+    async with _run_api(read_settings({**environment, **patience})) as client:
+        yield client
+        await client.expect_audited(book)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_api(
     shared_book: Book, secrets_folder: Path, running_acquirers: Mapping[str, Acquirer]
@@ -661,7 +674,7 @@ def run_worker_until(live_settings: Settings) -> Callable[[Book], Any]:
     """Return what runs a real worker until a test's database has nothing unresolved."""
 
     async def run(book: Book) -> None:
-        async with open_worker(live_settings), asyncio.timeout(20):
+        async with open_worker(live_settings), asyncio.timeout(60):
             query = "SELECT 1 FROM oracle.unresolved_operations"
             while await book.rows(query, role="refpay_oracle"):  # noqa: ASYNC110 - the database has no event
                 await asyncio.sleep(0.02)

@@ -297,7 +297,7 @@ async def test_a_capture_that_the_worker_settles_costs_there(
     await acquirers[provider].inject(kind="drop", scope={"operations": ["capture"]})
     assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {})).status == 202
     await acquirers[provider].heal()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await book.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         fee = {"north": 240_000, "south": 270_000}[provider]

@@ -56,7 +56,7 @@ class Server:
 
     async def administer(self, *statements: str) -> None:
         """Run statements as the superuser."""
-        admin = await asyncpg.connect(self.prepared.admin_dsn, timeout=5)
+        admin = await asyncpg.connect(self.prepared.admin_dsn, timeout=30)
         try:
             for statement in statements:
                 await admin.execute(statement)
@@ -114,7 +114,7 @@ async def refused(open_it: Callable[[Settings], Any], settings: Settings) -> str
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
     """Wait for a loop of the worker, which has no event of ours."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)
 

@@ -17,12 +17,12 @@ ORDER: dict[str, Any] = {
 
 
 async def test_two_hundred_at_once_are_one(
-    api: "Client", book: "Book", acquirers: "Mapping[str, Acquirer]"
+    patient_api: "Client", book: "Book", acquirers: "Mapping[str, Acquirer]"
 ) -> None:
     """One payment, one provider call, one answer; those that came too early are told to ask again."""
     reference = f"order-{uuid4().hex}"
     body = {**ORDER, "merchant_reference": reference}
-    answers = await asyncio.gather(*(api.post("/v1/payments", body, key="same") for _ in range(200)))
+    answers = await asyncio.gather(*(patient_api.post("/v1/payments", body, key="same") for _ in range(200)))
     told = [answer for answer in answers if answer.status == 201]
     early = [answer for answer in answers if answer.status == 409]
     assert len(told) + len(early) == 200
@@ -34,9 +34,11 @@ async def test_two_hundred_at_once_are_one(
     rows = [row for acquirer in acquirers.values() for row in await acquirer.truth()]
     assert sum(row["reference"] == reference for row in rows) == 1
     provider = told[0].body["provider"]
-    attempts = await api.metric("moneypath_provider_attempts_total", provider=provider, outcome="succeeded")
+    attempts = await patient_api.metric(
+        "moneypath_provider_attempts_total", provider=provider, outcome="succeeded"
+    )
     assert attempts == 1
-    counted = await api.metric(
+    counted = await patient_api.metric(
         "moneypath_payments_total", operation="authorize", outcome="succeeded", provider=provider
     )
     assert counted == 1
@@ -76,12 +78,12 @@ async def test_another_request_under_the_key_is_a_conflict(api: "Client") -> Non
 
 
 async def test_a_retry_while_the_first_is_working_is_told_so(
-    api: "Client", acquirers: "Mapping[str, Acquirer]"
+    patient_api: "Client", acquirers: "Mapping[str, Acquirer]"
 ) -> None:
     """409 with Retry-After while the provider takes its time, then the replay."""
     for acquirer in acquirers.values():
-        await acquirer.inject(kind="delay", latency_seconds=0.2)
-    answers = await asyncio.gather(*(api.post("/v1/payments", ORDER, key="slow") for _ in range(2)))
+        await acquirer.inject(kind="delay", latency_seconds=1)
+    answers = await asyncio.gather(*(patient_api.post("/v1/payments", ORDER, key="slow") for _ in range(2)))
     early, told = sorted(answers, key=lambda answer: -answer.status)
     assert (early.status, early.body["code"], early.headers["Retry-After"]) == (
         409,
@@ -89,7 +91,7 @@ async def test_a_retry_while_the_first_is_working_is_told_so(
         "1",
     )
     assert told.status == 201
-    again = await api.post("/v1/payments", ORDER, key="slow")
+    again = await patient_api.post("/v1/payments", ORDER, key="slow")
     assert (again.status, again.replayed, again.raw) == (201, True, told.raw)
 
 

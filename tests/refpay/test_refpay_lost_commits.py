@@ -347,7 +347,7 @@ async def test_other_ends_of_a_ledger_write_are_counted_apart(bench: Bench, book
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """Wait for the database, which has no event of ours, and return what was true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (found := await condition()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found

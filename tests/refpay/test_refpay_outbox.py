@@ -236,16 +236,29 @@ def consumed(book: "Book", number: int) -> Callable[[], Any]:
     return holds
 
 
+@asynccontextmanager
+async def kept_unmarked(book: "Book", number: int) -> AsyncIterator[None]:
+    """Keep the newest events from being marked as published, however fast a relay is."""
+    connection = await book.connect("postgres")
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM outbox.event ORDER BY seq DESC LIMIT $1 FOR UPDATE", number)
+            yield
+    finally:
+        await connection.close()
+
+
 async def test_a_killed_nats_loses_and_doubles_nothing(
     database: Database, broker: "Broker", book: "Book", messaging_settings: "Settings", serve: Any
 ) -> None:
     """Killed while publishing and consuming; what is written meanwhile waits, and all is told once."""
     await fill(database, 1500)
     async with running(messaging_settings, serve) as worker:
-        await until(consumed(book, 1))
-        await broker.kill()
-        left = await count(book, "outbox.event", "published_at IS NULL")
-        assert left, "everything was published before the kill: nothing was tested"
+        async with kept_unmarked(book, 100):
+            await until(consumed(book, 1))
+            await broker.kill()
+            left = await count(book, "outbox.event", "published_at IS NULL")
+        assert left >= 100
         await fill(database, 100)
         await until(
             lambda: gauge_is(worker, 'moneypath_queue_depth{queue="outbox"}', left + 100, at_most=True)

@@ -49,7 +49,6 @@ async def worker(environment: Mapping[str, str]) -> AsyncIterator[Any]:
         *(sys.executable, "-m", "refpay.worker"),
         env={**environment, "PATH": os.defpath},
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         assert running.stdout is not None

@@ -138,10 +138,12 @@ async def test_nothing_is_refunded_before_it_is_captured(api: "Client") -> None:
         assert (await api.get(f"/v1/payments/{unknown}")).status == 404
 
 
-async def test_concurrent_captures_make_one(api: "Client", book: "Book") -> None:
+async def test_concurrent_captures_make_one(patient_api: "Client", book: "Book") -> None:
     """Twenty captures at once, each under its own key: one succeeds, the money moves once."""
-    payment = (await api.authorize()).body
-    answers = await asyncio.gather(*(api.post(f"/v1/payments/{payment['id']}/capture") for _ in range(20)))
+    payment = (await patient_api.authorize()).body
+    answers = await asyncio.gather(
+        *(patient_api.post(f"/v1/payments/{payment['id']}/capture") for _ in range(20))
+    )
     assert sorted({answer.status for answer in answers}) == [200, 409]
     assert sum(answer.status == 200 for answer in answers) == 1
     rows = await book.rows(
@@ -151,11 +153,11 @@ async def test_concurrent_captures_make_one(api: "Client", book: "Book") -> None
     assert (rows[0]["entries"], rows[0]["total"]) == (2, 2000)
 
 
-async def test_concurrent_refunds_never_exceed_the_capture(api: "Client", book: "Book") -> None:
+async def test_concurrent_refunds_never_exceed_the_capture(patient_api: "Client", book: "Book") -> None:
     """Twenty refunds of a fifth each: five succeed, and the acquirer agrees."""
-    payment = await api.captured()
+    payment = await patient_api.captured()
     path = f"/v1/payments/{payment['id']}/refunds"
-    answers = await asyncio.gather(*(api.post(path, {"amount_minor": 200}) for _ in range(20)))
+    answers = await asyncio.gather(*(patient_api.post(path, {"amount_minor": 200}) for _ in range(20)))
     assert sum(answer.status == 201 for answer in answers) == 5
     assert {answer.status for answer in answers} == {201, 409}
     rows = await book.rows("SELECT refunded_minor, refund_reserved_minor, status FROM payments.payment")

@@ -131,22 +131,23 @@ async def test_the_api_says_429_and_counts_it(
     """With Retry-After, for payments and for reading; machines of the house are never limited."""
     tight = replace(settings, rates=RateSettings(principal_per_second=2, strangers_per_second=1))
     async with run_api(tight) as api:
-        answers = [await api.get("/v1/payments") for _ in range(5)]
+        # All at once, and far more than a slow machine gets through while it is given two a second.
+        answers = await asyncio.gather(*(api.get("/v1/payments") for _ in range(60)))
         statuses = [answer.status for answer in answers]
-        assert statuses[:2] == [200, 200]
-        assert 429 in statuses
+        assert statuses.count(200) >= 2
+        assert set(statuses) == {200, 429}
         refused = next(answer for answer in answers if answer.status == 429)
         assert refused.body["code"] == "rate_limited"
         assert int(refused.headers["Retry-After"]) >= 1
         known = [(await api.get("/v1/payments", by="rival")).status for _ in range(2)]
         assert known == [200, 200]
-        strangers = [(await api.send("GET", "/v1/payments", by=None)).status for _ in range(4)]
-        assert strangers[0] == 401
-        assert 429 in strangers
+        told = await asyncio.gather(*(api.send("GET", "/v1/payments", by=None) for _ in range(30)))
+        strangers = [answer.status for answer in told]
+        assert set(strangers) == {401, 429}
         assert {(await api.get("/readyz", by=None)).status for _ in range(10)} == {200}
         counted = [await api.metric(LIMITED, limit=one) for one in ("principal", "strangers")]
         assert counted == [statuses.count(429), strangers.count(429)]
-        answers = await asyncio.gather(*(api.authorize() for _ in range(20)))
+        answers = await asyncio.gather(*(api.authorize() for _ in range(60)))
         refused = [answer for answer in answers if answer.status == 429]
         assert refused
         assert await api.metric(PAYMENTS, operation="authorize", outcome="rejected", **NONE) == len(refused)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from refpay.settings import Settings
 
 DEADLINES = dict.fromkeys(
-    ("north", "south"), Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
+    ("north", "south"), Deadlines(timedelta(hours=5), timedelta(hours=6), timedelta(hours=7))
 )
 SHOP = Principal("shop", frozenset())
 CAPTURED = Finding(OperationStatus.SUCCEEDED, provider_reference="provider-capture")
@@ -265,10 +265,10 @@ async def test_unknown_keys_are_judged_after_the_deadline_alone(bench: Bench, bo
 
     @dataclass
     class Later(SystemClock):
-        seconds: float
+        hours: float
 
         def now(self) -> Any:
-            return super().now() + timedelta(seconds=self.seconds)
+            return super().now() + timedelta(hours=self.hours)
 
     async def unknown(_call: Call) -> Answer:
         return Answer(Verdict.UNKNOWN_KEY)
@@ -276,9 +276,9 @@ async def test_unknown_keys_are_judged_after_the_deadline_alone(bench: Bench, bo
     bench.answer(unknown)
     key = (await bench.operations())[-1].provider_key
     asked = sum(len(provider.calls) for provider in bench.providers.values())
-    for seconds, settled in ((6.0, 0), (8.0, 1)):
+    for hours, settled in ((6.0, 0), (8.0, 1)):
         resolver = Resolver(
-            bench.database, bench.providers, settler=bench.settler, clock=Later(seconds), pause_seconds=1
+            bench.database, bench.providers, settler=bench.settler, clock=Later(hours), pause_seconds=1
         )
         assert await resolver.run_once() == settled
     calls = [call for provider in bench.providers.values() for call in provider.calls]
@@ -298,7 +298,7 @@ async def test_a_silent_query_is_asked_again_later(bench: Bench) -> None:
 
     class Later(SystemClock):
         def now(self) -> Any:
-            return super().now() + timedelta(seconds=8)
+            return super().now() + timedelta(hours=8)
 
     resolver = Resolver(
         bench.database, bench.providers, settler=bench.settler, clock=Later(), pause_seconds=60

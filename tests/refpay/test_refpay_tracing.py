@@ -1,6 +1,7 @@
 """Each attempt at a provider is a span that says how it ended, and whose fault that was."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -82,7 +83,7 @@ async def provider(status: int | None, body: object = None) -> AsyncIterator[tup
         await runner.cleanup()
 
 
-async def attempt(url: str, *, ratio: float = 0) -> list[SpanRecord]:
+async def attempt(url: str, *, ratio: float = 0, seconds: float = 30) -> list[SpanRecord]:
     """Make one attempt and return its spans."""
     sink = KeepingSink()
     tracer = Tracer(sink, ratio=ratio)
@@ -91,7 +92,7 @@ async def attempt(url: str, *, ratio: float = 0) -> list[SpanRecord]:
     async with aiohttp.ClientSession() as session:
         adapter = NorthAdapter(session, ProviderSettings("north", url, "hunter2"))
         recorded = RecordedProvider(
-            TimedProvider(adapter, seconds=0.3), measures=measures, clock=SystemClock()
+            TimedProvider(adapter, seconds=seconds), measures=measures, clock=SystemClock()
         )
         with suppress(ProviderError):
             await recorded.perform(CALL)
@@ -115,7 +116,7 @@ async def test_an_attempt_that_ends_ill_is_kept_and_judged(
 ) -> None:
     """Refused or answered ill: theirs; our credential: ours; no answer in time: in flight."""
     async with provider(status, body) as (url, _):
-        (span,) = await attempt(url)
+        (span,) = await attempt(url, seconds=0.3 if status is None else 30)
     assert span.name == "provider authorize"
     assert span.attributes["moneypath.outcome"] == outcome
     assert span.attributes["moneypath.fault_domain"] == fault
@@ -127,9 +128,10 @@ async def test_an_attempt_that_ends_ill_is_kept_and_judged(
 
 async def test_a_provider_that_cannot_be_reached_is_their_fault() -> None:
     """A refused connection moved nothing."""
-    async with provider(200) as (url, _):
-        gone = url
-    (span,) = await attempt(gone)
+    with socket.socket() as held:
+        # Bound and not listening: nobody else can be given the port meanwhile.
+        held.bind(("127.0.0.1", 0))
+        (span,) = await attempt(f"http://127.0.0.1:{held.getsockname()[1]}")
     assert (span.attributes["moneypath.outcome"], span.attributes["moneypath.fault_domain"]) == (
         "failed",
         "theirs",

@@ -190,6 +190,6 @@ async def test_an_answer_does_not_wait_for_a_delayed_acknowledgement() -> None:
     listener = listen(0)
     async with await asyncio.start_server(accept, sock=listener):
         _, writer = await asyncio.open_connection(*listener.getsockname())
-        assert await asyncio.wait_for(accepted, 5)
+        assert await asyncio.wait_for(accepted, 30)
         writer.close()
         await writer.wait_closed()

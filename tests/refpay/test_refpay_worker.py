@@ -139,13 +139,24 @@ async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Clie
     assert await worker.metric("moneypath_duplicate_charge_minor_units", currency="EUR") == 1000
 
 
+async def keep_silent(acquirers: Any) -> None:
+    """Have acquirers do everything and tell nobody; else the worker asks, and knows after some seconds."""
+    for acquirer in acquirers.values():
+        await acquirer.inject(kind="drop", scope={"operations": ["authorize", "payout", "query"]})
+
+
+async def speak(acquirers: Any) -> None:
+    """Have them answer again."""
+    for acquirer in acquirers.values():
+        await acquirer.heal()
+
+
 async def test_an_unresolved_payout_is_money_at_risk(
     live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
 ) -> None:
     """Although it is no payment's."""
     await api.captured()
-    for acquirer in acquirers.values():
-        await acquirer.inject(kind="drop")
+    await keep_silent(acquirers)
     wanted = {"merchant_reference": "weekly", "amount_minor": 400, "currency": "EUR"}
     paid = await api.post("/v1/payouts", wanted)
     assert paid.status == 202
@@ -155,6 +166,7 @@ async def test_an_unresolved_payout_is_money_at_risk(
         assert await worker.metric("moneypath_indeterminate_payments", provider=provider) == 1
         at_risk = "moneypath_money_at_risk_minor_units"
         assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 400
+        await speak(acquirers)
         while await worker.metric("moneypath_indeterminate_payments", provider=provider):
             await settle_down(worker)
         assert await worker.metric(at_risk, reason="indeterminate", currency="EUR") == 0
@@ -164,8 +176,7 @@ async def test_unresolved_money_shows_with_its_age(
     live_settings: "Settings", serve: Any, api: "Client", acquirers: Any
 ) -> None:
     """Count, money and the oldest, by provider; and gone, not 0, when it is settled."""
-    for acquirer in acquirers.values():
-        await acquirer.inject(kind="drop")
+    await keep_silent(acquirers)
     answer = await api.authorize(currency="KWD")
     assert answer.status == 202
     provider = answer.body["provider"]
@@ -176,6 +187,7 @@ async def test_unresolved_money_shows_with_its_age(
         money = await worker.metric("moneypath_indeterminate_minor_units", provider=provider, currency="KWD")
         assert money == 1000
         assert await worker.metric(oldest, provider=provider) > 1_700_000_000
+        await speak(acquirers)
         while await worker.metric("moneypath_indeterminate_payments", provider=provider):
             await settle_down(worker)
         assert await worker.metric(oldest, provider=provider) == 0

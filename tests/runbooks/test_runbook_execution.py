@@ -154,7 +154,7 @@ async def test_a_foreign_error_tells_its_type_only(book: "Book", service: "Servi
 async def test_a_query_that_hangs_is_cut_off(book: "Book", service: "Service") -> None:
     """A silent Prometheus cannot hold the page."""
     service.hang.add("bad_ratio")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         execution = await service.run(book.load(("within: 30s", "within: 10ms")))
     assert execution.status is Status.FAILED
     assert "timed out" in execution.reason
@@ -164,7 +164,7 @@ async def test_a_lever_that_hangs_is_cut_off_and_stays_in_force(book: "Book", se
     """Nobody knows whether it had its effect, so it will be undone."""
     service.hang.add("provider.drain")
     runbook = book.load(("{routing_active: false}\nwithin: 30s", "{routing_active: false}\nwithin: 20ms"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         execution = await service.run(runbook)
     assert execution.status is Status.FAILED
     assert "timed out" in execution.reason

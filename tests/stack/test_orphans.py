@@ -15,7 +15,7 @@ import pytest
 from moneypath.stack.keeper_link import KEEPER_SCRIPT
 
 REAL_PARENT = Path(__file__).with_name("real_parent.py")
-_GONE_WITHIN_SECONDS = 5.0
+_GONE_WITHIN_SECONDS = 30.0
 
 
 @contextlib.asynccontextmanager

@@ -164,7 +164,7 @@ async def test_a_long_poll_wakes_with_the_page(client: Client, tokens: dict[str,
     done, _ = await asyncio.wait((waiting,), timeout=0.1)
     assert not done
     await _page(client, tokens, "ops")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await (await waiting).json()
     assert [page["role"] for page in answer["pages"]] == ["ops"]
     assert answer["next"] == 2

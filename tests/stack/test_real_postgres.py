@@ -35,7 +35,7 @@ async def _prepared(folder: Path, book: PortBook) -> Postgres:
 
 
 async def _value(dsn: str, query: str) -> object:
-    connection = await asyncpg.connect(dsn, timeout=5)
+    connection = await asyncpg.connect(dsn, timeout=30)
     try:
         return await connection.fetchval(query)
     finally:

@@ -36,7 +36,8 @@ def test_another_process_gets_other_ports(book: PortBook) -> None:
         taken = json.loads(other.stdout.readline())
         assert not any(book._hold(port) for port in taken)
         other.kill()
-    assert all(book._hold(port) for port in taken)
+    # Some may have been given to a third stack meanwhile.
+    assert sum(book._hold(port) for port in taken) > 150
 
 
 def test_a_port_somebody_listens_on_is_not_given(book: PortBook) -> None:

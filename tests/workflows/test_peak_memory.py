@@ -10,7 +10,7 @@ from moneypath.workflows import demo
 async def test_the_peak_is_that_of_this_process_and_all_below_it() -> None:
     """The first sample is taken at once; a Python process takes megabytes."""
     memory = demo.PeakMemory()
-    async with memory.sampling(), asyncio.timeout(10):
+    async with memory.sampling(), asyncio.timeout(30):
         while not memory.peak_bytes:  # noqa: ASYNC110 - a plain attribute, set by the sampler's task
             await asyncio.sleep(0.01)
     assert memory.peak_bytes > 5_000_000

@@ -8,7 +8,7 @@ from moneypath.drills.scenario import EffectiveWhen
 from moneypath.drills.steps import Step, TargetKind
 from moneypath.incidents.timeline import Kind
 
-EFFECT_SECONDS: Final = 10.0
+EFFECT_SECONDS: Final = 20.0
 CANARY_EVERY_SECONDS: Final = 0.1
 
 

@@ -49,7 +49,7 @@ def recorded() -> Recorder:
 async def until_equal(running: Any, recorder: Recorder) -> Series:
     """Wait until the page says what the recorder says, and return the page."""
     page: Series = {}
-    for _ in range(200):
+    for _ in range(1200):
         page = series(await running.page(running.collector.prometheus_url))
         if page == series(recorder.render().decode()):
             return page

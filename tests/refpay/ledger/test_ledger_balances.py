@@ -17,7 +17,9 @@ from refpay.money import MAXIMUM_MINOR, Currency
 from .books import Ledger, at, capture, movement
 
 EXAMPLES = settings().max_examples // 12
-SLOW = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 SHOP, NORTH = "merchant_payable:shop", "provider_receivable:north"
 
 

@@ -23,7 +23,9 @@ from refpay.ledger.sealing import ChainWatch, Sealer
 from .books import Ledger, at, capture
 
 EXAMPLES = settings().max_examples // 12
-SLOW = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 # Between two seals of three entries each, in the middle of which each tampering lies.
 VICTIM: Final = "(SELECT id FROM ledger.entry ORDER BY written_in, id OFFSET 1 LIMIT 1)"
 LAST: Final = "(SELECT id FROM ledger.entry ORDER BY written_in DESC, id DESC LIMIT 1)"

@@ -172,7 +172,7 @@ _UNDER_WAY = """
 
 
 async def _administer(server: "Postgres", statement: str) -> None:
-    admin = await asyncpg.connect(server.admin_dsn, timeout=5)
+    admin = await asyncpg.connect(server.admin_dsn, timeout=30)
     try:
         await admin.execute(statement)
     finally:

@@ -131,6 +131,8 @@ class FakeAcquirer:
     truncated: bool = False
     refusing: set[int] = field(default_factory=set)
     stuck: asyncio.Event | None = None
+    # Set as soon as somebody waits for what is stuck.
+    waited_for: asyncio.Event = field(default_factory=asyncio.Event)
     fetched: Counter[int] = field(default_factory=Counter)
 
     def publish(self, sequence: int, rows: Iterable[Row] = ()) -> None:
@@ -232,6 +234,7 @@ class FakeAcquirer:
         if request.headers.get(name) != value:
             raise web.HTTPUnauthorized
         if self.stuck is not None:
+            self.waited_for.set()
             await self.stuck.wait()
 
 

@@ -33,7 +33,7 @@ def fake_environment(
     # A shared machine hashes and sends the large report slowly; only what hangs for ever has to time out.
     quick = {
         "REFPAY_RECONCILE_INTERVAL_SECONDS": "0.05",
-        "REFPAY_PROVIDER_TIMEOUT_SECONDS": "1.5",
+        "REFPAY_PROVIDER_TIMEOUT_SECONDS": "3",
         "REFPAY_SETTLE_DEADLINE_SECONDS": "8",
     }
     return dict(make_environment(book, secrets_folder, **urls, **quick))

@@ -153,7 +153,7 @@ async def test_pulls_take_turns(bench: "Bench") -> None:
         (planned,) = await read_duplicates(connection, "north", limit=10, now=now)
         await insert_repair(connection, "north", planned, now=now)
         pulling = asyncio.create_task(pull(bench, "second"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not pulling.done() and not await bench.book.rows(WAITING):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
         assert not pulling.done()

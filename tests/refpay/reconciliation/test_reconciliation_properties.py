@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # Each example is a minute of rounds on a database of its own; `make explore` draws five times as many.
 EXAMPLES = settings().max_examples // 12
-QUICK = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 ENDS = 70
 
 

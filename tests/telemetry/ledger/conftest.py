@@ -66,7 +66,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[post
         spec = replace(prepared.spec, command=(*prepared.spec.command, "-c", "fsync=off"))
         async with Supervisor(tmp_path_factory.mktemp("ledger-servers")) as supervisor:
             await supervisor.start(spec)
-            admin = await asyncpg.connect(prepared.dsn("postgres", "ledger"), timeout=5)
+            admin = await asyncpg.connect(prepared.dsn("postgres", "ledger"), timeout=30)
             await admin.execute(SCHEMA)
             await admin.close()
             yield prepared
@@ -87,7 +87,7 @@ def recorder(catalogue: Catalogue, clock: HandClock) -> Recorder:
 @pytest_asyncio.fixture(loop_scope="session")
 async def rival(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Return a superuser's connection to an empty ledger: it looks, gets in the way, and kills."""
-    connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=5)
+    connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     await connection.execute(EMPTY)
     yield connection
     connection.terminate()
@@ -143,7 +143,7 @@ def until(rival: "asyncpg.Connection[Any]") -> Until:
 
 def _waiting_on(connection: "asyncpg.Connection[Any]") -> Until:
     async def wait(query: str) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (found := await connection.fetchval(query)) is None:  # noqa: ASYNC110 - it has no event of ours
                 await asyncio.sleep(0.005)
         return found
@@ -154,6 +154,6 @@ def _waiting_on(connection: "asyncpg.Connection[Any]") -> Until:
 @pytest_asyncio.fixture(loop_scope="session")
 async def until_elsewhere(server: postgres.Postgres) -> AsyncIterator[Until]:
     """Return the same on a connection of its own, for a rival that is busy."""
-    connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=5)
+    connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     yield _waiting_on(connection)
     connection.terminate()

@@ -23,7 +23,7 @@ INSERT = "INSERT INTO entry VALUES (1)"
 @pytest_asyncio.fixture(loop_scope="session")
 async def connection(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Return a connection of asyncpg."""
-    opened = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=5)
+    opened = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     yield opened
     opened.terminate()
 

@@ -67,7 +67,7 @@ RECORDS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("ab?"), NUM
 
 
 @given(records=RECORDS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_is_recorded_is_the_same_on_both_ways(
     records: list[tuple[str, str, float]], scraped: Scraped, sent: Sent
 ) -> None:

@@ -51,24 +51,34 @@ def handled() -> float:
 
 
 def watch() -> None:
-    """Kill a process that has done tasks, have as many done again, scrape, and end the worker."""
+    """Kill a process that has done tasks, have more done by a new one, scrape, and end the worker."""
     counts: list[float] = []
+    sent = TASKS
 
     def reaches(count: int) -> None:
         while not counts or counts[-1] < count:
             counts.append(handled())
             time.sleep(0.01)
 
-    reaches(TASKS)
+    def done_by(processes: int) -> None:
+        # A process that is slow to start gets none of the first tasks.
+        nonlocal sent
+        while len(list(folder.glob("did-*"))) < processes:
+            for _ in range(TASKS):
+                app.send_task("note")
+            sent += TASKS
+            reaches(sent)
+
+    reaches(sent)
+    done_by(2)
     # By its own hand: one that waits for a task may hold the lock of the pool's queue, and then all wait.
     app.send_task("die")
-    for _ in range(TASKS):
-        app.send_task("note")
-    reaches(2 * TASKS)
+    done_by(3)
     app.send_task("scrape")
     while not (folder / "in-the-pool").exists():
         time.sleep(0.01)
-    reaches(2 * TASKS + 1)
+    reaches(sent + 1)
+    (folder / "sent").write_text(str(sent))
     (folder / "in-main").write_bytes(recorder.render())
     (folder / "never-back").write_text(str(counts == sorted(counts)))
     state.should_stop = 0

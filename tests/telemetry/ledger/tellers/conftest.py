@@ -213,7 +213,7 @@ class Asyncpg(AsyncTeller):
 
     async def open(self) -> None:
         """Connect."""
-        self.connection = await asyncpg.connect(self.dsn, timeout=5)
+        self.connection = await asyncpg.connect(self.dsn, timeout=30)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -238,7 +238,7 @@ class AsyncpgPool(Asyncpg):
 
     async def open(self) -> None:
         """Open the pool."""
-        self.pool = await asyncpg.create_pool(self.dsn, min_size=0, max_size=2, timeout=5)
+        self.pool = await asyncpg.create_pool(self.dsn, min_size=0, max_size=2, timeout=30)
 
     async def close(self) -> None:
         """Close the pool."""
