@@ -17,7 +17,7 @@ from simulation.planting import is_misplanted
 from simulation.running import Found, run_seeds
 from simulation.server import Server, running
 
-BUG_SECONDS: Final = 300.0
+BUG_SECONDS: Final = 60.0
 _BUG_SEEDS: Final = 100_000
 _TELL_SECONDS: Final = 10.0
 
