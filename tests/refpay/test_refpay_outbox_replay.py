@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,67 +283,3 @@ async def test_a_letter_published_twice_by_a_crash_dies_once(
     await until(consumed)
     assert [letter.data for letter in await letters(session)] == [b"letter 0", b"still poison"]
     assert await total(worker, "notifications") == 1
-
-
-async def run_command(*arguments: str) -> tuple[int | None, str, str]:
-    """Run the command for people."""
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "refpay.outbox", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(WITHIN_SECONDS):
-        out, err = await running.communicate()
-    return running.returncode, out.decode(), err.decode()
-
-
-async def test_the_command_for_people(
-    api: "Client", worker: "Client", session: Session, tmp_path: Path
-) -> None:
-    """It waits for the end and says how many; what is wrong is one sentence; its help has an example."""
-    client = tmp_path / "operations_client"
-    client.write_text("operator:secret-of-operator\n")
-    await poison(session, 2)
-    await until(dead(session, 2))
-    url = str(api.session._base_url).rstrip("/")
-    place = ("--url", url, "--client-file", str(client))
-    code, said, _ = await run_command("replay", *place, "--queue", "compliance_log")
-    assert (code, said.endswith("of compliance_log: 2 dead letters moved back\n")) == (0, True), said
-    client.write_text("observer:secret-of-observer\n")
-    code, said, problem = await run_command("replay", *place, "--queue", "notifications")
-    assert (code, said) == (2, "")
-    assert problem == "refpay: replay refused: scope: a scope is not known, or not the client's\n"
-    client.write_text("observer-without-a-secret\n")
-    code, said, problem = await run_command("replay", *place, "--queue", "notifications")
-    assert (code, said, "observer" in problem) == (2, "", False)
-    code, _, problem = await run_command("replay", "--url", "x", *place[2:], "--queue", "notifications")
-    assert (code, problem.count("\n"), "--url" in problem) == (2, 1, True)
-    code, _, problem = await run_command(
-        "replay", *place[:3], str(tmp_path / "none"), "--queue", "notifications"
-    )
-    assert (code, problem.count("\n"), "none" in problem) == (2, 1, True)
-    code, said, _ = await run_command("replay", "--help")
-    assert code == 0
-    assert "example:" in said
-
-
-async def test_without_a_worker_the_command_says_that_it_is_not_done(api: "Client", tmp_path: Path) -> None:
-    """The request stays; the exit code says that nobody has carried it out."""
-    client = tmp_path / "operations_client"
-    client.write_text("operator:secret-of-operator")
-    url = str(api.session._base_url).rstrip("/")
-    code, _, problem = await run_command(
-        *(
-            "replay",
-            "--url",
-            url,
-            "--client-file",
-            str(client),
-            "--queue",
-            "notifications",
-            "--wait-seconds",
-            "0",
-        )
-    )
-    assert code == 2
-    assert "is requested" in problem
