@@ -10,9 +10,13 @@ import aiohttp
 from moneypath.telemetry import correlation
 from moneypath.telemetry.tracing import current_span
 from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.settings import ProviderSettings
 
 _ANSWER_MAXIMUM_BYTES: Final = 16 * 1024
 _CONNECTIONS_MAXIMUM: Final = 256
+
+# The header of a dialect that says who we are, and the form of its value.
+Credential = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,12 @@ class Exchange:
 
     status: int
     body: Mapping[str, Any]
+
+
+def say_who(credential: Credential, settings: ProviderSettings) -> dict[str, str]:
+    """Return the header that says who we are."""
+    name, form = credential
+    return {name: form.format(settings.api_key)}
 
 
 def open_session() -> aiohttp.ClientSession:
