@@ -11,7 +11,7 @@ from refpay.encoding import encode
 from refpay.errors import RefpayError
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.once import pull_once
-from refpay.providers.routing import Route, lock_routes, read_routes, write_route
+from refpay.providers.routing import Route, read_routes, write_route
 
 
 class ProviderUnknown(RefpayError, code="provider_unknown", status=404):
@@ -52,7 +52,7 @@ class Routing:
 
 
 async def _change(connection: Connection, command: Command, after: Route, now: datetime) -> StoredAnswer:
-    routes = await lock_routes(connection)
+    routes = await read_routes(connection, lock=True)
     before = _find(routes, after.provider)
     if before.active == after.active:
         return StoredAnswer.of(200, {**_describe(before), "changed": False})

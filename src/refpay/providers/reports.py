@@ -1,38 +1,24 @@
 """The port of settlement reports: what a provider announces, serves and states, in our own terms."""
 
-import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import AliasChoices, Field, PlainValidator
+from pydantic import AliasChoices, Field
 
+from refpay.clock import Instant
 from refpay.errors import RefpayError
 from refpay.money import MAXIMUM_MINOR, Currency
 
 NOTICES_MAXIMUM: Final = 200
-
-
-def _read_instant(value: object) -> datetime:
-    """Return an ISO 8601 instant with its zone as UTC; raises ValueError, which does not quote it."""
-    with contextlib.suppress(ValueError):
-        if isinstance(value, str) and len(value) <= 40:
-            instant = datetime.fromisoformat(value)
-            if instant.tzinfo is not None:
-                return instant.astimezone(UTC)
-    raise ValueError("an instant is not ISO 8601 with a zone")
-
-
 # As a provider may state them.
 Count = Annotated[int, Field(ge=0, le=MAXIMUM_MINOR)]
 _Amount = Annotated[int, Field(ge=1, le=MAXIMUM_MINOR, validation_alias="amount")]
 _Label = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
-_Instant = Annotated[datetime, PlainValidator(_read_instant)]
-_Start = Annotated[_Instant, Field(validation_alias="from")]
-_End = Annotated[_Instant, Field(validation_alias="to")]
+_Start = Annotated[Instant, Field(validation_alias="from")]
+_End = Annotated[Instant, Field(validation_alias="to")]
 
 
 class ReportInvalid(RefpayError, code="report_invalid", status=502):
@@ -67,7 +53,7 @@ class ReportNotice:
     sequence: Annotated[Count, Field(validation_alias=AliasChoices("sequence", "number"))]
     start: _Start
     end: _End
-    due: _Instant
+    due: Instant
     digest: Annotated[
         str, Field(pattern=r"^[0-9a-f]{64}$", validation_alias=AliasChoices("digest", "sha256"))
     ]
@@ -87,7 +73,7 @@ class ReportLine:
     amount_minor: _Amount
     currency: Currency
     fee_minor: Annotated[Count, Field(validation_alias="fee")]
-    at: _Instant
+    at: Instant
 
     @property
     def signed_minor(self) -> int:

@@ -42,16 +42,14 @@ class RetriedProvider:
     async def perform(self, call: Call) -> Answer:
         """Perform until there is a definitive answer or the attempts or the time are used up."""
         silence: ProviderSilent | None = None
-        refusal: ProviderRefused | None = None
+        refusal = ProviderRefused("the time to call the provider was over before it was called")
         for attempt in range(self._attempts):
             if attempt:
-                await self._pause(attempt)
+                most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
+                await self._sleep(self._random.uniform(0, most))
             # The wall clock, because the deadline is shared with another process; a paused process
             # that wakes up late must not send what the worker has judged meanwhile.
             if self._clock.now() >= call.deadline:
-                refusal = refusal or ProviderRefused(
-                    "the time to call the provider was over before it was called"
-                )
                 break
             try:
                 return await self._provider.perform(replace(call, attempt=attempt + 1) if attempt else call)
@@ -61,12 +59,4 @@ class RetriedProvider:
                 refusal = problem
                 if not problem.again:
                     break
-        if silence is not None:
-            raise silence
-        if refusal is not None:
-            raise refusal
-        raise AssertionError("unreachable: at least one attempt is made or refused")
-
-    async def _pause(self, attempt: int) -> None:
-        most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
-        await self._sleep(self._random.uniform(0, most))
+        raise silence or refusal
