@@ -15,7 +15,7 @@ from refpay.db.pool import Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters
 from refpay.outbox.events import Event, EventType
-from refpay.outbox.replaying import Replayer
+from refpay.outbox.replaying import carry_out_replays
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 from refpay.worker.main import open_worker
 
@@ -230,7 +230,6 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     """Before a letter is published or before it is deleted: the next process goes on with the rest."""
     await bury_by_hand(session, 5)
     await ask(api, key="killed")
-    replayer = Replayer(database, clock=SystemClock())
     real = getattr(session.stream, step)
     calls = 0
 
@@ -244,16 +243,16 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     with monkeypatch.context() as patch:
         patch.setattr(session.stream, step, killed)
         with pytest.raises(Killed):
-            await replayer.run_once(session)
+            await carry_out_replays(database, SystemClock(), session)
     # What dies after the replay began is not a part of it.
     await bury_by_hand(session, 1, first=5)
-    await Replayer(database, clock=SystemClock()).run_once(session)
+    await carry_out_replays(database, SystemClock(), session)
     assert (await ask(api, key="killed")).body["found"] == 5
     assert await depth(session) == 1
     bodies = [message.data for message in await session.fetch(Queue.NOTIFICATIONS)]
     assert sorted(bodies) == [f"letter {number}".encode() for number in range(5)]
     assert await session.fetch(Queue.COMPLIANCE_LOG) == []
-    assert await Replayer(database, clock=SystemClock()).run_once(session) == 0
+    assert await carry_out_replays(database, SystemClock(), session) == 0
 
 
 async def bury_by_hand(session: Session, number: int, *, first: int = 0) -> None:
