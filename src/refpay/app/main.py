@@ -9,6 +9,7 @@ from typing import Final
 
 from fastapi.routing import APIRoute
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from moneypath.telemetry.integrations.asgi import TelemetryMiddleware
 from refpay.app.endpoints import SERVED
@@ -41,7 +42,7 @@ from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
-from refpay.runtime import App, listen, serve
+from refpay.runtime import listen, serve
 from refpay.settings import Settings, read_settings
 
 # Payments have connections of their own: a lever has to work when they use up theirs. So have webhooks, which
@@ -52,7 +53,7 @@ _CONNECTIONS: Final = 4
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
+async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[ASGIApp]:
     """Yield the whole API, connected to its database and its providers.
 
     Raises StartRefused for whatever keeps it from working at all.
@@ -118,7 +119,7 @@ async def open_app(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             yield create_app(services)
 
 
-def create_app(services: Services) -> App:
+def create_app(services: Services) -> ASGIApp:
     """Return the ASGI app: telemetry outside, then the guard, then FastAPI."""
     app = serve_endpoints(SERVED, services)
     paths = dict.fromkeys(route.path for route in app.routes if isinstance(route, Route | APIRoute))

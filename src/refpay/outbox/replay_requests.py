@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from refpay.db.pool import Connection
@@ -42,16 +43,6 @@ class ReplayRequest:
     up_to: int | None = None
     found: int | None = None
     finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How many letters of one kind the worker saw, and when."""
-
-    queue: str
-    reason: str
-    depth: int
-    observed_at: datetime
 
 
 async def insert(connection: Connection, request: ReplayRequest) -> bool:
@@ -101,6 +92,6 @@ async def show_depths(
     await connection.execute(_SHOW, queues, reasons, list(depths.values()), observed_at)
 
 
-async def read_depths(connection: Connection) -> Sequence[Depth]:
-    """Return what the worker last saw."""
-    return [Depth(**row) for row in await connection.fetch(_DEPTHS)]
+async def read_depths(connection: Connection) -> Sequence[dict[str, Any]]:
+    """Return what the worker last saw: queue, reason, depth and when."""
+    return [dict(row) for row in await connection.fetch(_DEPTHS)]
