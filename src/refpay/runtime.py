@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import uvicorn
@@ -78,33 +79,39 @@ class Server(uvicorn.Server):
 
 def make_server(app: ASGIApp) -> Server:
     """Return an HTTP server for an app; give it a listening socket with `serve(sockets=[...])`."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        backlog=_BACKLOG,
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            backlog=_BACKLOG,
+        )
     )
-    return Server(config)
 
 
-async def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; says on stdout, as one JSON line, which port it listens on."""
-    server = make_server(app)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
-    sys.stdout.flush()
-    # What is there by now stays; the collector need not look through it again and again.
-    gc.freeze()
-    await server.serve(sockets=[listener])
+async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: str) -> None:
+    """Serve what is opened until SIGTERM or SIGINT; raises StartRefused.
+
+    Says on stdout, as one JSON line, which port it listens on.
+    """
+    with contextlib.closing(listen(port, host)) as listener:
+        async with opened as app:
+            server = make_server(app)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, server.stop)
+            sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
+            sys.stdout.flush()
+            # What is there by now stays; the collector need not look through it again and again.
+            gc.freeze()
+            await server.serve(sockets=[listener])
 
 
 @contextlib.asynccontextmanager

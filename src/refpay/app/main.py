@@ -42,7 +42,7 @@ from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
-from refpay.runtime import listen, serve
+from refpay.runtime import serve
 from refpay.settings import Settings, read_settings
 
 # Payments have connections of their own: a lever has to work when they use up theirs. So have webhooks, which
@@ -129,9 +129,4 @@ def create_app(services: Services) -> ASGIApp:
 async def main() -> None:
     """Run the API as the environment says."""
     settings = read_settings(os.environ)
-    listener = listen(settings.listen_port, settings.listen_host)
-    try:
-        async with open_app(settings) as app:
-            await serve(app, listener)
-    finally:
-        listener.close()
+    await serve(open_app(settings), settings.listen_port, settings.listen_host)

@@ -19,6 +19,7 @@ _KINDS: Final = {
 # Records come in this order: the head once, the details, the control records and those of chargebacks, the
 # trailer once; and have so many fields.
 _FIELDS: Final = {"H": 4, "D": 9, "C": 6, "B": 4, "T": 2}
+_DETAILS: Final = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
 _SUMS: Final = ("captured", "refunded", "fees", "charged_back", "reversed")
 
 
@@ -56,7 +57,7 @@ def _arrange(rows: Sequence[list[str]]) -> dict[str, Any]:
     for currency, (lines, *sums) in controls.items():
         amounts = [read_major(text, currency) for text in (*sums, *chargebacks.get(currency, ()))]
         totals[currency] = {"lines": _read_digits(lines), **dict(zip(_SUMS, amounts, strict=False))}
-    details = [_describe(*record) for record in records["D"]]
+    details = [_describe(record) for record in records["D"]]
     return {"sequence": _read_digits(number), "from": start, "to": end, "lines": details, "totals": totals}
 
 
@@ -67,20 +68,11 @@ def _by_currency(records: Sequence[list[str]]) -> dict[Currency, list[str]]:
     return found
 
 
-def _describe(
-    key: str, reference: str, movement: str, kind: str, amount: str, code: str, fee: str, at: str
-) -> dict[str, Any]:
-    currency = Currency(code)
-    return {
-        "key": key,
-        "reference": reference,
-        "id": movement,
-        "kind": _KINDS[kind],
-        "amount": read_major(amount, currency),
-        "currency": currency,
-        "fee": read_major(fee, currency),
-        "at": at,
-    }
+def _describe(record: Sequence[str]) -> dict[str, Any]:
+    line = dict(zip(_DETAILS, record, strict=True))
+    currency = Currency(line["currency"])
+    amounts = {name: read_major(line[name], currency) for name in ("amount", "fee")}
+    return {**line, **amounts, "kind": _KINDS[line["kind"]], "currency": currency}
 
 
 def _read_digits(text: str) -> int:

@@ -16,7 +16,7 @@ from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.operations.durable_settings import require_durable
 from refpay.payments.settler import Settler
 from refpay.providers.registry import open_attempts
-from refpay.runtime import listen, running, serve
+from refpay.runtime import running, serve
 from refpay.settings import Settings, read_settings
 from refpay.worker.duties import Parts, open_duties
 from refpay.worker.health import health_app
@@ -52,9 +52,4 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
 async def main() -> None:
     """Run the worker as the environment says."""
     settings = read_settings(os.environ)
-    listener = listen(settings.worker_port, settings.listen_host)
-    try:
-        async with open_worker(settings) as app:
-            await serve(app, listener)
-    finally:
-        listener.close()
+    await serve(open_worker(settings), settings.worker_port, settings.listen_host)
