@@ -272,6 +272,12 @@ def test_chargebacks_are_read_from_reports(dialect: str, body: str) -> None:
         ("north", json.dumps({**NORTH, "totals": {"EUR": {**TOTALS, "reversed": -100}}})),
         ("north", json.dumps({**NORTH, "totals": {"EUR": {**TOTALS, "refunded": 250, "charged_back": 0}}})),
         ("north", json.dumps({**NORTH, "lines": [{**LINE, "kind": "dispute"}]})),
+        ("north", json.dumps({**NORTH, "totals": {}})),
+        ("north", json.dumps(NORTH).replace('"amount": 250', '"amount": "250"')),
+        ("north", json.dumps(NORTH).replace('"fee": 0', '"fee": false')),
+        ("north", json.dumps(NORTH).replace("00:00:05Z", "00:00:05")),
+        ("south", SOUTH.replace("C,EUR,2,0.00,0.00,0.00\nB,EUR,2.50,1.00\n", "")),
+        ("south", SOUTH.replace("T,2", "T,+2")),
         ("south", SOUTH.replace("B,EUR,2.50,1.00", "B,EUR,2.51,1.00")),
         ("south", SOUTH.replace("B,EUR,2.50,1.00", "B,EUR,2.50,0.99")),
         ("south", SOUTH.replace("B,EUR,2.50,1.00\n", "")),
@@ -282,8 +288,8 @@ def test_chargebacks_are_read_from_reports(dialect: str, body: str) -> None:
         ("south", SOUTH.replace("C,EUR,2,0.00,0.00,0.00\nB,EUR,2.50,1.00", "B,EUR,2.50,1.00\nC,EUR,2,0,0,0")),
     ],
 )
-def test_a_report_that_contradicts_itself_about_chargebacks_is_refused(dialect: str, body: str) -> None:
-    """Totals that differ, are missing or doubled, records out of order, and kinds that nobody agreed on."""
+def test_a_report_that_contradicts_itself_or_the_contract_is_refused(dialect: str, body: str) -> None:
+    """Totals that differ, are missing or doubled, records out of order, kinds and values nobody agreed on."""
     with pytest.raises(ReportInvalid):
         read(dialect, body.encode())
 
