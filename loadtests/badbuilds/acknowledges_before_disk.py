@@ -9,7 +9,7 @@ from typing import Any
 
 from loadtests.badbuilds.wiring import replace, serve
 
-from refpay.app import main as root
+from refpay.app import services as root
 from refpay.db import pool
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from loadtests.badbuilds.wiring import replace, serve
 
-from refpay.app import main as root
+from refpay.app import services as root
 from refpay.ids import mint_id
 from refpay.payments.claims import Command, Reply
 from refpay.payments.service import Payments

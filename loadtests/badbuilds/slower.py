@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from loadtests.badbuilds.wiring import replace, serve
 
-from refpay.app import main as root
+from refpay.app import services as root
 from refpay.providers.port import Answer, Call, CallKind
 from refpay.providers.registry import CallableProvider
 

@@ -1,8 +1,25 @@
 """Where time comes from; everything that needs an instant is handed one, SQL included."""
 
+import contextlib
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import PlainValidator
+
+
+def _read_instant(value: object) -> datetime:
+    """Return an ISO 8601 instant with its zone as UTC; raises ValueError, which does not quote it."""
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str) and len(value) <= 40:
+            instant = datetime.fromisoformat(value)
+            if instant.tzinfo is not None:
+                return instant.astimezone(UTC)
+    raise ValueError("an instant is not ISO 8601 with a zone")
+
+
+# As somebody else may state one.
+Instant = Annotated[datetime, PlainValidator(_read_instant)]
 
 
 class Clock(Protocol):

@@ -4,13 +4,11 @@ Cost per transaction is all cost over all captured payments: the fees of the pay
 provisioned capacity for the time that passed, idle or not. A capture that is refunded later keeps its fee.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.money import EXPONENTS, Currency
@@ -68,23 +66,14 @@ class _Rates(_Strict):
     to_reporting: Annotated[dict[str, _Decimal], AfterValidator(_each_currency)]
 
 
-class _File(_Strict):
+class CostModel(_Strict):
+    """Fees by provider and method, provisioned capacity, and what currencies are worth."""
+
     version: Literal[1]
     reporting_currency: _Text
     provider_fees: Annotated[list[Fee], Field(min_length=1)]
     provisioned: Annotated[list[Provisioned], Field(min_length=1)]
     rates: _Rates
-
-
-@dataclass(frozen=True, slots=True)
-class CostModel:
-    """Fees by provider and method, provisioned capacity, and what currencies are worth."""
-
-    reporting_currency: str
-    fees: Mapping[tuple[str, str], Fee]
-    provisioned: tuple[Provisioned, ...]
-    # Micro-units of the reporting currency for one minor unit of a currency.
-    rates: Mapping[str, Fraction]
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -95,47 +84,41 @@ class CostModel:
         """
         text = read_bounded(file, "costs file", _MAXIMUM_BYTES)
         try:
-            return cls._of(_File.model_validate_json(text))
-        except ValueError as problem:
+            return cls.model_validate_json(text)
+        except ValidationError as problem:
             said = f"{_say(problem)}; it is generated: run `moneypath generate`"
             raise StartRefused(f"costs file is not usable: {file}: {said}") from problem
 
-    @classmethod
-    def _of(cls, content: _File) -> Self:
-        fees = {(fee.provider, fee.method): fee for fee in content.provider_fees}
-        if len(fees) < len(content.provider_fees):
+    @model_validator(mode="after")
+    def _require_fees(self) -> Self:
+        priced = [(fee.provider, fee.method) for fee in self.provider_fees]
+        if len(set(priced)) < len(priced):
             raise ValueError("provider_fees: a provider has two fees for one method")
         for provider in PROVIDER_NAMES:
-            if (provider, METHOD) not in fees:
+            if (provider, METHOD) not in priced:
                 raise ValueError(f"provider_fees: no fee of provider {provider} for method {METHOD}")
-        rates = {
-            code: Fraction(worth) * Fraction(_MICRO_UNITS, 10 ** EXPONENTS[Currency(code)])
-            for code, worth in content.rates.to_reporting.items()
-        }
-        return cls(content.reporting_currency, fees, tuple(content.provisioned), rates)
+        return self
 
     def fee_minor(self, provider: str, method: str, currency: str, amount_minor: int) -> int:
         """Return the fee of a captured payment in minor units: fixed, plus basis points rounded half up.
 
         The same formula as the acquirers', fixed + (amount * basis_points + 5000) // 10000.
         """
-        fee = self.fees.get((provider, method))
-        if fee is None or currency not in fee.fixed_minor or amount_minor < 0:
+        agreed = [fee for fee in self.provider_fees if (fee.provider, fee.method) == (provider, method)]
+        if not agreed or currency not in agreed[0].fixed_minor or amount_minor < 0:
             raise InvariantViolation(f"no fee: {provider} {method} {currency} {amount_minor}")
-        return fee.fixed_minor[currency] + (amount_minor * fee.basis_points + 5000) // 10_000
+        return agreed[0].fixed_minor[currency] + (amount_minor * agreed[0].basis_points + 5000) // 10_000
 
     def to_micro_units(self, currency: str, minor_units: int) -> int:
         """Return money in micro-units of the reporting currency; halves go up, towards the greater number."""
-        rate = self.rates.get(currency)
-        if rate is None:
+        if currency not in self.rates.to_reporting:
             raise InvariantViolation(f"no exchange rate: {currency}")
-        exact = minor_units * rate
+        rate = Fraction(self.rates.to_reporting[currency]) / 10 ** EXPONENTS[Currency(currency)]
+        exact: Fraction = minor_units * rate * _MICRO_UNITS
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
-def _say(problem: ValueError) -> str:
-    if not isinstance(problem, ValidationError):
-        return str(problem)
+def _say(problem: ValidationError) -> str:
     first = problem.errors(include_url=False)[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     return f"{place[1:] or 'content'}: {first['msg']}"

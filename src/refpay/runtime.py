@@ -8,21 +8,17 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from moneypath.telemetry import logs
 from refpay.errors import StartRefused
 from refpay.settings import LOOPBACK
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BACKLOG: Final = 1024
 _KEEP_ALIVE_SECONDS: Final = 30
@@ -32,7 +28,7 @@ _EXIT_REFUSED: Final = 2
 _CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
-def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
+def run(main: Callable[[], Coroutine[Any, Any, None]], *, service: str) -> int:
     """Run a process until it is told to stop; return its exit code.
 
     What keeps it from starting is one sentence on stderr, without a stack trace.
@@ -40,7 +36,7 @@ def run(main: Callable[[], Awaitable[None]], *, service: str) -> int:
     logs.configure(service, sys.stderr)
     # What libraries say in passing is their affair.
     logging.getLogger().setLevel(logging.WARNING)
-    return run_command(lambda _arguments: uvloop.run(_await(main)))
+    return run_command(lambda _arguments: uvloop.run(main()))
 
 
 def run_command(main: Callable[[list[str]], int | None]) -> int:
@@ -50,10 +46,6 @@ def run_command(main: Callable[[list[str]], int | None]) -> int:
     except StartRefused as problem:
         sys.stderr.write(f"refpay: {problem.detail}\n")
         return _EXIT_REFUSED
-
-
-async def _await(main: Callable[[], Awaitable[None]]) -> None:
-    await main()
 
 
 def listen(port: int, host: str = LOOPBACK) -> socket.socket:
@@ -89,45 +81,56 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: App) -> Server:
+def make_server(app: ASGIApp) -> Server:
     """Return an HTTP server for an app; give it a listening socket with `serve(sockets=[...])`."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        backlog=_BACKLOG,
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            backlog=_BACKLOG,
+        )
     )
-    return Server(config)
 
 
-async def serve(app: App, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; says on stdout, as one JSON line, which port it listens on."""
-    server = make_server(app)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
-    sys.stdout.flush()
-    # What is there by now stays; the collector need not look through it again and again.
-    gc.freeze()
-    await server.serve(sockets=[listener])
+async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: str) -> None:
+    """Serve what is opened until SIGTERM or SIGINT; raises StartRefused.
+
+    Says on stdout, as one JSON line, which port it listens on.
+    """
+    with contextlib.closing(listen(port, host)) as listener:
+        async with opened as app:
+            server = make_server(app)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, server.stop)
+            sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
+            sys.stdout.flush()
+            # What is there by now stays; the collector need not look through it again and again.
+            gc.freeze()
+            await server.serve(sockets=[listener])
 
 
-async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
-    """Cancel tasks until they have ended; what they raise is over with them.
+@contextlib.asynccontextmanager
+async def running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run in the background; at the end they are cancelled until they have ended, whatever they raise.
 
     More than once: before Python 3.12 `asyncio.wait_for` loses a cancellation that meets its own end.
     """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        pending = set(tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+        await asyncio.gather(*tasks, return_exceptions=True)

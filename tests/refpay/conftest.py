@@ -21,6 +21,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jsonschema import Draft202012Validator
 from nats.aio.client import Client as NatsClient
+from starlette.types import ASGIApp
 from yarl import URL
 
 from moneypath.stack import nats, postgres
@@ -36,7 +37,7 @@ from refpay.identity.scopes import Scope
 from refpay.identity.token_keys import TokenKeys, encode
 from refpay.identity.tokens import issue
 from refpay.outbox.streams import Session, open_session
-from refpay.runtime import App, listen, make_server
+from refpay.runtime import listen, make_server
 from refpay.settings import DatabaseSettings, Settings, read_settings
 from refpay.worker.main import open_worker
 
@@ -588,7 +589,7 @@ def order(**changed: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def serve_app(app: App) -> AsyncIterator[Client]:
+async def serve_app(app: ASGIApp) -> AsyncIterator[Client]:
     """Serve an app on a port of its own and yield a client of it."""
     listener = listen(0)
     http = make_server(app)
@@ -689,6 +690,6 @@ def _expect_described() -> Callable[..., object]:
 
 
 @pytest.fixture
-def serve() -> Callable[[App], Any]:
+def serve() -> Callable[[ASGIApp], Any]:
     """Return what serves an app on a port of its own: an async context manager of a client."""
     return serve_app

@@ -14,7 +14,7 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency, Money
-from refpay.providers.breaker import BreakerSettings, BreakingProvider
+from refpay.providers.breaker import BreakingProvider
 from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
 from refpay.providers.port import Answer, Call, CallKind, Verdict
 from refpay.providers.recording import RecordedProvider
@@ -174,7 +174,7 @@ async def test_the_breaker_opens_probes_and_closes() -> None:
     """Nine tenths of the last calls failing open it; one probe at a time; one success closes it."""
     clock, measures = Clock(), make_measures()
     provider = Scripted([SILENT] * 9)
-    breaker = BreakingProvider(provider, clock=clock, measures=measures, settings=BreakerSettings(calls=10))
+    breaker = BreakingProvider(provider, clock=clock, measures=measures, calls=10)
     for _ in range(9):
         with pytest.raises(ProviderSilent):
             await breaker.perform(make_call())
@@ -225,9 +225,7 @@ async def test_the_breaker_probes_one_call_at_a_time() -> None:
             return DONE
 
     slow = Slow()
-    breaker = BreakingProvider(
-        slow, clock=clock, measures=make_measures(), settings=BreakerSettings(calls=1, failures_share=1)
-    )
+    breaker = BreakingProvider(slow, clock=clock, measures=make_measures(), calls=1)
     with pytest.raises(ProviderSilent):
         await breaker.perform(make_call())
     slow.failing = False

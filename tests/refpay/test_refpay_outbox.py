@@ -17,7 +17,7 @@ from refpay.db.pool import Database
 from refpay.ids import mint_id
 from refpay.outbox import repository
 from refpay.outbox.events import Event, EventType, decode
-from refpay.outbox.relay import Pruner, Relay
+from refpay.outbox.relay import prune, relay
 from refpay.outbox.streams import EVENTS, Queue
 from refpay.worker.main import open_worker
 
@@ -124,15 +124,14 @@ async def test_a_transaction_that_commits_late_is_late_and_not_lost(
 ) -> None:
     """Its number is smaller than what was published before it."""
     early, late = make_event(), make_event()
-    relay = Relay(database, clock=SystemClock())
     async with broker.session() as session:
         async with database.transaction() as slow:
             await repository.append(slow, late)
             async with database.transaction() as quick:
                 await repository.append(quick, early)
-            assert await relay.run_once(session) == 1
-        assert await relay.run_once(session) == 1
-        assert await relay.run_once(session) == 0
+            assert await relay(database, SystemClock(), session) == 1
+        assert await relay(database, SystemClock(), session) == 1
+        assert await relay(database, SystemClock(), session) == 0
     assert await stored(broker) == [early.id, late.id]
     assert [row["id"] for row in await book.rows("SELECT id FROM outbox.event ORDER BY seq")] == [
         late.id,
@@ -143,9 +142,8 @@ async def test_a_transaction_that_commits_late_is_late_and_not_lost(
 async def test_events_keep_their_order_and_are_stored_once(database: Database, broker: "Broker") -> None:
     """More than a batch, by two relays at once: as they were written, each once."""
     events = await fill(database, 300)
-    relays = [Relay(database, clock=SystemClock()) for _ in range(2)]
     async with broker.session() as first, broker.session() as second:
-        await asyncio.gather(relays[0].run_once(first), relays[1].run_once(second))
+        await asyncio.gather(*(relay(database, SystemClock(), one) for one in (first, second)))
     taken = await stored(broker)
     assert len(taken) == len(set(taken)) == 300
     # Two relays interleave; each one alone keeps the order.
@@ -156,7 +154,7 @@ async def test_one_relay_keeps_the_order_of_writing(database: Database, broker: 
     """With many publications in flight."""
     events = await fill(database, 300)
     async with broker.session() as session:
-        assert await Relay(database, clock=SystemClock()).run_once(session) == 300
+        assert await relay(database, SystemClock(), session) == 300
     assert await stored(broker) == [event.id for event in events]
 
 
@@ -165,15 +163,14 @@ async def test_a_crash_between_publishing_and_marking_publishes_once(
 ) -> None:
     """The mark fails; the next round publishes again, and JetStream keeps one."""
     await fill(database, 20)
-    relay = Relay(database, clock=SystemClock())
     owner = await book.connect("refpay_owner")
     async with broker.session() as session:
         await owner.execute("REVOKE UPDATE (published_at) ON outbox.event FROM refpay_app")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await relay.run_once(session)
+            await relay(database, SystemClock(), session)
         await owner.execute("GRANT UPDATE (published_at) ON outbox.event TO refpay_app")
         await owner.close()
-        assert await relay.run_once(session) == 20
+        assert await relay(database, SystemClock(), session) == 20
     assert len(await stored(broker)) == 20
     assert await count(book, "outbox.event", "published_at IS NULL") == 0
 
@@ -188,15 +185,13 @@ async def test_only_what_was_published_long_ago_is_pruned(
         def now(self) -> datetime:
             return datetime.now(UTC) + timedelta(hours=2)
 
-    def pruner(clock: SystemClock) -> Pruner:
-        return Pruner(database, clock=clock, keep=timedelta(hours=1))
-
-    assert await pruner(Later()).run_once() == 0
+    keep = timedelta(hours=1)
+    assert await prune(database, Later(), keep) == 0
     async with broker.session() as session:
-        await Relay(database, clock=SystemClock()).run_once(session)
+        await relay(database, SystemClock(), session)
     waiting = (await fill(database, 1))[0]
-    assert await pruner(SystemClock()).run_once() == 0
-    assert await pruner(Later()).run_once() == 3
+    assert await prune(database, SystemClock(), keep) == 0
+    assert await prune(database, Later(), keep) == 3
     assert [row["id"] for row in await book.rows("SELECT id FROM outbox.event")] == [waiting.id]
     for role, statement, refusal in (
         ("refpay_app", "DELETE FROM outbox.event", asyncpg.RestrictViolationError),

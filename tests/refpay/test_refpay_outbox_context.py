@@ -20,7 +20,7 @@ from refpay.outbox import dead_letters, repository
 from refpay.outbox.consuming import Consumer
 from refpay.outbox.effects import Effect
 from refpay.outbox.events import Event, EventType
-from refpay.outbox.relay import Relay
+from refpay.outbox.relay import relay
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 from refpay.payments.model import Operation, OperationKind, OperationStatus
 from refpay.payments.telling import carry
@@ -131,7 +131,7 @@ async def test_the_context_goes_through_the_relay_to_the_consumer(
     async with database.transaction() as connection:
         with correlation.entered(REQUEST):
             await repository.append(connection, make_event(), messages.context_headers())
-    await Relay(database, clock=SystemClock()).run_once(session)
+    await relay(database, SystemClock(), session)
     assert context_of(await session.stream.get_msg(EVENTS, seq=1)) == HEADERS
     seen: list[Context | None] = []
 
@@ -152,7 +152,7 @@ async def test_a_dead_letter_and_its_replay_keep_the_context(
     """Whoever looks into the letter finds the request, and so does whoever handles it again."""
     async with database.transaction() as connection:
         await repository.append(connection, make_event(), HEADERS)
-    await Relay(database, clock=SystemClock()).run_once(session)
+    await relay(database, SystemClock(), session)
 
     async def refuse(_connection: Connection, _events: Sequence[Event], _now: datetime) -> None:
         raise asyncpg.DataError("no")
@@ -177,7 +177,7 @@ async def test_a_row_from_before_is_published_as_it_was(
         "INSERT INTO outbox.event (id, operation_id, type, body, at) VALUES ($1, $2, $3, $4, $5)",
         *(event.id, event.operation_id, event.type, event.encode(), event.at),
     )
-    await Relay(database, clock=SystemClock()).run_once(session)
+    await relay(database, SystemClock(), session)
     message = await session.stream.get_msg(EVENTS, seq=1)
     assert (message.headers or {})["Nats-Msg-Id"] == str(event.id)
     assert context_of(message) == {}

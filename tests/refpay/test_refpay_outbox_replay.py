@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +15,7 @@ from refpay.db.pool import Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters
 from refpay.outbox.events import Event, EventType
-from refpay.outbox.replaying import Replayer
+from refpay.outbox.replaying import carry_out_replays
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 from refpay.worker.main import open_worker
 
@@ -232,7 +230,6 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     """Before a letter is published or before it is deleted: the next process goes on with the rest."""
     await bury_by_hand(session, 5)
     await ask(api, key="killed")
-    replayer = Replayer(database, clock=SystemClock())
     real = getattr(session.stream, step)
     calls = 0
 
@@ -246,10 +243,10 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     with monkeypatch.context() as patch:
         patch.setattr(session.stream, step, killed)
         with pytest.raises(Killed):
-            await replayer.run_once(session)
+            await carry_out_replays(database, SystemClock(), session)
     # What dies after the replay began is not a part of it.
     await bury_by_hand(session, 1, first=5)
-    await Replayer(database, clock=SystemClock()).run_once(session)
+    await carry_out_replays(database, SystemClock(), session)
     assert (await ask(api, key="killed")).body["found"] == 5
     assert await depth(session) == 1
     bodies: list[bytes] = []
@@ -260,7 +257,7 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
                 await message.ack()
     assert sorted(bodies) == [f"letter {number}".encode() for number in range(5)]
     assert await session.fetch(Queue.COMPLIANCE_LOG) == []
-    assert await Replayer(database, clock=SystemClock()).run_once(session) == 0
+    assert await carry_out_replays(database, SystemClock(), session) == 0
 
 
 async def bury_by_hand(session: Session, number: int, *, first: int = 0) -> None:
@@ -295,67 +292,3 @@ async def test_a_letter_published_twice_by_a_crash_dies_once(
         return await total(worker, "notifications") == 1
 
     await until(counted)
-
-
-async def run_command(*arguments: str) -> tuple[int | None, str, str]:
-    """Run the command for people."""
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "refpay.outbox", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(WITHIN_SECONDS):
-        out, err = await running.communicate()
-    return running.returncode, out.decode(), err.decode()
-
-
-async def test_the_command_for_people(
-    api: "Client", worker: "Client", session: Session, tmp_path: Path
-) -> None:
-    """It waits for the end and says how many; what is wrong is one sentence; its help has an example."""
-    client = tmp_path / "operations_client"
-    client.write_text("operator:secret-of-operator\n")
-    await poison(session, 2)
-    await until(dead(session, 2))
-    url = str(api.session._base_url).rstrip("/")
-    place = ("--url", url, "--client-file", str(client))
-    code, said, _ = await run_command("replay", *place, "--queue", "compliance_log")
-    assert (code, said.endswith("of compliance_log: 2 dead letters moved back\n")) == (0, True), said
-    client.write_text("observer:secret-of-observer\n")
-    code, said, problem = await run_command("replay", *place, "--queue", "notifications")
-    assert (code, said) == (2, "")
-    assert problem == "refpay: replay refused: scope: a scope is not known, or not the client's\n"
-    client.write_text("observer-without-a-secret\n")
-    code, said, problem = await run_command("replay", *place, "--queue", "notifications")
-    assert (code, said, "observer" in problem) == (2, "", False)
-    code, _, problem = await run_command("replay", "--url", "x", *place[2:], "--queue", "notifications")
-    assert (code, problem.count("\n"), "--url" in problem) == (2, 1, True)
-    code, _, problem = await run_command(
-        "replay", *place[:3], str(tmp_path / "none"), "--queue", "notifications"
-    )
-    assert (code, problem.count("\n"), "none" in problem) == (2, 1, True)
-    code, said, _ = await run_command("replay", "--help")
-    assert code == 0
-    assert "example:" in said
-
-
-async def test_without_a_worker_the_command_says_that_it_is_not_done(api: "Client", tmp_path: Path) -> None:
-    """The request stays; the exit code says that nobody has carried it out."""
-    client = tmp_path / "operations_client"
-    client.write_text("operator:secret-of-operator")
-    url = str(api.session._base_url).rstrip("/")
-    code, _, problem = await run_command(
-        *(
-            "replay",
-            "--url",
-            url,
-            "--client-file",
-            str(client),
-            "--queue",
-            "notifications",
-            "--wait-seconds",
-            "0",
-        )
-    )
-    assert code == 2
-    assert "is requested" in problem

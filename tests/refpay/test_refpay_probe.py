@@ -377,8 +377,7 @@ async def test_only_a_finished_round_is_stamped(settings: "Settings", declared: 
         for probed in (replace(settings, database=closed), settings):
             settler = Settler(database, measures=Measures(recorder), clock=CLOCK)
             parts = Parts(probed, database, {}, Measures(recorder), CLOCK, costs, settler)
-            async with probe_durability(parts) as (loop,):
-                await loop.run_once()
+            await probe_durability(parts).run_once()
             text = recorder.render().decode()
             assert (stamp in text) is (declared and probed is settings)
             assert ("\nmoneypath_ledger_missing_writes 0\n" in text) is (probed is settings)

@@ -4,8 +4,9 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from starlette.types import Scope
+
 from refpay.app.errors import CardDataRefused, CardPlace
-from refpay.runtime import Scope
 
 # A run of 13 to 19 digits, or the printed groups of four; not inside a longer word or number.
 # Cards begin with 2 to 6 (ISO/IEC 7812), milliseconds since 1970 with 1.

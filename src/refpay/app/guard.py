@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refpay.app.card_data import refuse_card_data_around
 from refpay.app.commands import BODY_MAXIMUM_BYTES
@@ -12,7 +13,6 @@ from refpay.app.errors import CardDataRefused, RequestTimedOut, RequestTooLarge
 from refpay.app.responses import problem_response, unexpected_failure
 from refpay.errors import RefpayError
 from refpay.measures import Measures
-from refpay.runtime import App, Message, Receive, Scope, Send
 
 _LOG: Final = structlog.get_logger()
 _BODY_SECONDS: Final = 10.0
@@ -25,7 +25,7 @@ class Guard:
     the body goes no further than here; one inside is found when the body is read.
     """
 
-    def __init__(self, app: App, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures) -> None:
         self._app, self._measures = app, measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from refpay.encoding import encode
 from refpay.errors import RefpayError
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.once import pull_once
-from refpay.providers.routing import Route, lock_routes, read_routes, write_route
+from refpay.providers.routing import Route, read_routes, write_route
 
 
 class ProviderUnknown(RefpayError, code="provider_unknown", status=404):
@@ -49,7 +49,7 @@ class Routing:
 
 
 async def _change(command: Command, after: Route, now: datetime, connection: Connection) -> StoredAnswer:
-    routes = {route.provider: route for route in await lock_routes(connection)}
+    routes = {route.provider: route for route in await read_routes(connection, lock=True)}
     require_provider(after.provider, routes)
     before = routes.pop(after.provider)
     if before.active == after.active:

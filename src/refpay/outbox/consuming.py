@@ -3,6 +3,7 @@
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -30,27 +31,18 @@ _FAILURES_REMEMBERED: Final = 4096
 DELIVERIES_AN_ATTEMPT: Final = 3
 
 
+@dataclass(slots=True)
 class Consumer:
     """One queue's consumer; an effect is also the mark that it happened, by the event's id."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        effect: Effect,
-        *,
-        database: Database,
-        settings: MessagingSettings,
-        clock: Clock,
-        observed: messages.Consumer,
-    ) -> None:
-        self._queue = queue
-        self._effect = effect
-        self._database = database
-        self._settings = settings
-        self._clock = clock
-        self._observed = observed
-        # When a message first failed, as far as this process saw it.
-        self._first_failures: OrderedDict[str, datetime] = OrderedDict()
+    queue: Queue
+    effect: Effect
+    database: Database
+    settings: MessagingSettings
+    clock: Clock
+    observed: messages.Consumer
+    # When a message first failed, as far as this process saw it.
+    first_failures: OrderedDict[str, datetime] = field(default_factory=OrderedDict, init=False)
 
     async def run_once(self, session: Session) -> int:
         """Take what is there and deal with it; return how many messages were delivered.
@@ -58,8 +50,8 @@ class Consumer:
         Raises what NATS raises, and DatabaseUnavailable.
         """
         # An outage of ours must not use up the attempts of messages that have done nothing wrong.
-        await self._database.ping()
-        delivered = await session.fetch(self._queue)
+        await self.database.ping()
+        delivered = await session.fetch(self.queue)
         readable = [pair for message in delivered if (pair := await self._read(session, message)) is not None]
         if readable:
             await self._handle(session, readable)
@@ -67,7 +59,7 @@ class Consumer:
 
     async def _read(self, session: Session, message: Msg) -> tuple[Msg, Event] | None:
         # So many deliveries without a verdict: whoever tried it did not live to say so.
-        if message.metadata.num_delivered > DELIVERIES_AN_ATTEMPT * self._settings.attempts_maximum:
+        if message.metadata.num_delivered > DELIVERIES_AN_ATTEMPT * self.settings.attempts_maximum:
             reason = DeadLetterReason.ATTEMPTS_EXHAUSTED
         else:
             try:
@@ -76,7 +68,7 @@ class Consumer:
                 reason = DeadLetterReason.MALFORMED
             except EventUnknown:
                 reason = DeadLetterReason.UNKNOWN_TYPE
-        with self._observed.handling(message.headers) as handling:
+        with self.observed.handling(message.headers) as handling:
             await self._bury(session, message, handling, reason)
         return None
 
@@ -97,7 +89,7 @@ class Consumer:
         if len(pairs) == 1:
             return False
         try:
-            with self._observed.handling_together([message.headers for message, _ in pairs]):
+            with self.observed.handling_together([message.headers for message, _ in pairs]):
                 await self._apply([event for _, event in pairs])
         except TransactionConflicted:
             return False
@@ -110,7 +102,7 @@ class Consumer:
         return True
 
     async def _handle_alone(self, session: Session, message: Msg, event: Event) -> None:
-        with self._observed.handling(message.headers) as handling:
+        with self.observed.handling(message.headers) as handling:
             try:
                 await self._apply([event])
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
@@ -123,19 +115,19 @@ class Consumer:
                 await self._accept(message)
 
     async def _apply(self, events: Sequence[Event]) -> None:
-        async with self._database.transaction() as connection:
-            await self._effect(connection, events, self._clock.now())
+        async with self.database.transaction() as connection:
+            await self.effect(connection, events, self.clock.now())
 
     async def _accept(self, message: Msg) -> None:
-        self._first_failures.pop(identify(message), None)
+        self.first_failures.pop(identify(message), None)
         await message.ack()
 
     async def _retry(self, session: Session, message: Msg, handling: Handling, problem: Exception) -> None:
         attempt = message.metadata.num_delivered
         _LOG.warning(
-            "event_not_consumed", queue=self._queue.value, attempt=attempt, problem=type(problem).__name__
+            "event_not_consumed", queue=self.queue.value, attempt=attempt, problem=type(problem).__name__
         )
-        if attempt >= self._settings.attempts_maximum:
+        if attempt >= self.settings.attempts_maximum:
             await self._bury(session, message, handling, DeadLetterReason.ATTEMPTS_EXHAUSTED)
         else:
             handling.fail()
@@ -145,7 +137,7 @@ class Consumer:
         self._note_failure(message)
         pause = backoff_seconds(
             message.metadata.num_delivered,
-            base_seconds=self._settings.redelivery_seconds,
+            base_seconds=self.settings.redelivery_seconds,
             cap_seconds=_REDELIVERY_MOST_SECONDS,
             draw=random.random(),  # noqa: S311  # spreads pauses, guards nothing
         )
@@ -155,16 +147,16 @@ class Consumer:
         self, session: Session, message: Msg, handling: Handling, reason: DeadLetterReason
     ) -> None:
         first_failed_at = self._note_failure(message)
-        if await bury(session, self._queue, message, reason, first_failed_at=first_failed_at):
+        if await bury(session, self.queue, message, reason, first_failed_at=first_failed_at):
             handling.set_aside(reason)
-            _LOG.error("event_set_aside", queue=self._queue.value, reason=reason.value)
+            _LOG.error("event_set_aside", queue=self.queue.value, reason=reason.value)
         else:
             # Whoever set it aside before did not live to end its deliveries.
             handling.fail()
-        self._first_failures.pop(identify(message), None)
+        self.first_failures.pop(identify(message), None)
 
     def _note_failure(self, message: Msg) -> datetime:
-        first = self._first_failures.setdefault(identify(message), self._clock.now())
-        if len(self._first_failures) > _FAILURES_REMEMBERED:
-            self._first_failures.popitem(last=False)
+        first = self.first_failures.setdefault(identify(message), self.clock.now())
+        if len(self.first_failures) > _FAILURES_REMEMBERED:
+            self.first_failures.popitem(last=False)
         return first

@@ -85,7 +85,8 @@ async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
     """
     moved = 0
     while (letter := await _first(session, queue)) is not None and (letter.seq or 0) <= up_to:
-        name = f"replay-{letter.seq}-{_microseconds(letter)}"
+        microseconds = 0 if letter.time is None else int(letter.time.timestamp() * 1_000_000)
+        name = f"replay-{letter.seq}-{microseconds}"
         headers = {key: value for key, value in (letter.headers or {}).items() if key != _REASON}
         await session.stream.publish(
             queue.replay_subject,
@@ -117,10 +118,6 @@ async def _put(session: Session, subject: str, data: bytes, headers: dict[str, s
             return False
         raise
     return not answer.duplicate
-
-
-def _microseconds(letter: api.RawStreamMsg) -> int:
-    return 0 if letter.time is None else int(letter.time.timestamp() * 1_000_000)
 
 
 def _read_count(text: str | None) -> int:

@@ -34,14 +34,8 @@ async def notify(connection: Connection, events: Sequence[Event], now: datetime)
 
 async def log_for_compliance(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """Append the events to the sealed log."""
-    await connection.execute(
-        _LOG,
-        [event.id for event in events],
-        [event.type.value for event in events],
-        [event.encode() for event in events],
-        [event.at for event in events],
-        now,
-    )
+    entries = [(event.id, event.type, event.encode(), event.at) for event in events]
+    await connection.execute(_LOG, *zip(*entries, strict=True), now)
 
 
 EFFECTS: Final[Mapping[Queue, Effect]] = {

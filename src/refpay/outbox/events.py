@@ -1,12 +1,13 @@
 """What is told of a settled operation: versioned, without card data, one event an operation."""
 
-import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
+
+from refpay.clock import Instant
 from refpay.encoding import encode_text
 
 SCHEMA_VERSION: Final = 1
@@ -59,7 +60,7 @@ class Event:
 
     id: UUID
     type: EventType
-    at: datetime
+    at: Instant
     operation_id: UUID
     payment_id: UUID
     merchant: str
@@ -69,19 +70,18 @@ class Event:
 
     def encode(self) -> str:
         """Return the JSON that is stored, published and sealed."""
-        content = {
-            "schema": SCHEMA_VERSION,
-            "id": self.id,
-            "type": self.type.value,
-            "at": self.at,
-            "operation_id": self.operation_id,
-            "payment_id": self.payment_id,
-            "merchant": self.merchant,
-            "provider": self.provider,
-            "currency": self.currency,
-            "amount_minor": self.amount_minor,
-        }
-        return encode_text(content)
+        return encode_text({"schema": SCHEMA_VERSION} | {name: getattr(self, name) for name in _NAMES})
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    schema: int
+    type: Any = None
+
+
+_NAMES: Final = tuple(one.name for one in fields(Event))
+_HEAD: Final = TypeAdapter(_Head)
+_EVENT: Final = TypeAdapter(Event)
 
 
 def decode(raw: bytes) -> Event:
@@ -92,38 +92,10 @@ def decode(raw: bytes) -> Event:
     if len(raw) > BODY_MAXIMUM_BYTES:
         raise EventMalformed("too large")
     try:
-        content = json.loads(raw)
-    except (ValueError, RecursionError) as problem:
-        raise EventMalformed("not JSON") from problem
-    if not isinstance(content, dict) or type(content.get("schema")) is not int:
-        raise EventMalformed("no object with a schema version")
-    if content["schema"] != SCHEMA_VERSION:
-        raise EventUnknown("schema version")
-    try:
-        return _read(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        if isinstance(problem, EventUnknown):
-            raise
-        raise EventMalformed("a key is missing or of a wrong type") from problem
-
-
-def _read(content: dict[str, Any]) -> Event:
-    if not isinstance(content["type"], str):
-        raise TypeError("type")
-    if content["type"] not in set(EventType):
-        raise EventUnknown("type")
-    at = datetime.fromisoformat(content["at"])
-    if at.tzinfo is None:
-        raise ValueError("at has no time zone")
-    texts = {key: content[key] for key in ("merchant", "provider", "currency")}
-    if not all(isinstance(text, str) for text in texts.values()) or type(content["amount_minor"]) is not int:
-        raise TypeError("merchant, provider, currency or amount_minor")
-    return Event(
-        id=UUID(content["id"]),
-        type=EventType(content["type"]),
-        at=at,
-        operation_id=UUID(content["operation_id"]),
-        payment_id=UUID(content["payment_id"]),
-        amount_minor=content["amount_minor"],
-        **texts,
-    )
+        head = _HEAD.validate_json(raw, strict=True)
+        named = isinstance(head.type, str)
+        if head.schema != SCHEMA_VERSION or (named and head.type not in set(EventType)):
+            raise EventUnknown("schema version or type")
+        return _EVENT.validate_json(raw, strict=True)
+    except ValidationError as problem:
+        raise EventMalformed("no JSON, or a key is missing or of a wrong type") from problem

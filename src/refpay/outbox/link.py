@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -13,7 +14,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.durability import SyncRefused, require_synced
 from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
-from refpay.runtime import end_tasks
+from refpay.runtime import running
 from refpay.settings import MessagingSettings
 
 _LOG: Final = structlog.get_logger()
@@ -88,37 +89,34 @@ class Link:
 async def open_link(settings: MessagingSettings) -> AsyncIterator[Link]:
     """Yield a link that connects in the background; nobody waits for it."""
     link = Link(settings)
-    task = asyncio.create_task(link.run())
-    try:
+    async with running(link.run()):
         yield link
-    finally:
-        await end_tasks(task)
 
 
+@dataclass(slots=True)
 class Patient:
     """An action that needs NATS: its failures are logged and paused after, and are nobody else's."""
 
-    def __init__(self, name: str, link: Link, action: Callable[[Session], Awaitable[object]]) -> None:
-        self._name = name
-        self._link = link
-        self._action = action
-        self._failures = 0
+    name: str
+    link: Link
+    action: Callable[[Session], Awaitable[object]]
+    failures: int = 0
 
     async def __call__(self) -> None:
         """Act once if there is a connection; raises only what is not NATS's fault."""
-        session = self._link.session
+        session = self.link.session
         if session is None:
             return
         try:
-            await self._action(session)
+            await self.action(session)
         except MESSAGING_ERRORS as problem:
-            self._failures += 1
-            _LOG.warning("messaging_failed", duty=self._name, problem=type(problem).__name__)
+            self.failures += 1
+            _LOG.warning("messaging_failed", duty=self.name, problem=type(problem).__name__)
             if isinstance(problem, NoStreamResponseError | NotFoundError):
-                self._link.renew()
-            await asyncio.sleep(pause_seconds(self._failures))
+                self.link.renew()
+            await asyncio.sleep(pause_seconds(self.failures))
         else:
-            self._failures = 0
+            self.failures = 0
 
 
 def pause_seconds(failures: int) -> float:

@@ -4,10 +4,9 @@ from typing import Final
 
 from moneypath.telemetry import Recorder
 from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
-from moneypath.telemetry.integrations.messages import Backlog, BacklogGauges
+from moneypath.telemetry.integrations.messages import BacklogGauges
 from moneypath.telemetry.integrations.nats import read_backlog
 from refpay.clock import Clock
-from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.outbox import dead_letters, replay_requests, repository
 from refpay.outbox.link import Link
@@ -16,45 +15,27 @@ from refpay.outbox.streams import EVENTS, MESSAGING_ERRORS, Queue
 OUTBOX: Final = "outbox"
 
 
-class QueueGauges:
-    """The one exporter of the queues' series."""
+class Measuring:
+    """Shows the outbox, which is in our database, and the queues of NATS, which may be away.
 
-    def __init__(self, recorder: Recorder) -> None:
+    The one exporter of the queues' series.
+    """
+
+    def __init__(self, database: Database, link: Link, recorder: Recorder, *, clock: Clock) -> None:
+        self._database = database
+        self._link = link
+        self._clock = clock
         self._backlogs = {queue: BacklogGauges(recorder, queue) for queue in (OUTBOX, *Queue)}
         self._dead = recorder.gauge("moneypath_dead_letter_depth")
 
-    def show(self, queue: str, backlog: Backlog | None) -> None:
-        """Show what waits in a queue; None: nobody knows."""
-        self._backlogs[queue].show(backlog)
-
-    def show_dead(self, depths: dict[tuple[str, str], int] | None) -> None:
-        """Show what is set aside, 0 included; None: nobody knows."""
-        for queue in Queue:
-            for reason in DeadLetterReason:
-                if depths is None:
-                    self._dead.clear(queue=queue.value, reason=reason.value)
-                else:
-                    self._dead.set(depths[queue, reason], queue=queue.value, reason=reason.value)
-
-
-class Measuring:
-    """Reads the outbox from the database, which is ours, and the queues from NATS, which may be away."""
-
-    def __init__(self, database: Database, link: Link, gauges: QueueGauges, *, clock: Clock) -> None:
-        self._database = database
-        self._link = link
-        self._gauges = gauges
-        self._clock = clock
-
     async def measure_outbox(self) -> None:
         """Show the outbox; raises DatabaseUnavailable, and then nothing is shown."""
+        backlog = None
         try:
             async with self._database.transaction() as connection:
                 backlog = await repository.read_backlog(connection)
-        except DatabaseUnavailable:
-            self._gauges.show(OUTBOX, None)
-            raise
-        self._gauges.show(OUTBOX, backlog)
+        finally:
+            self._backlogs[OUTBOX].show(backlog)
 
     async def measure_queues(self) -> None:
         """Show the queues and the dead letters, or hide them while NATS does not say; never fails for it."""
@@ -66,16 +47,18 @@ class Measuring:
             found = await dead_letters.look(session)
         except MESSAGING_ERRORS:
             for queue in Queue:
-                self._gauges.show(queue, None)
-            self._gauges.show_dead(None)
+                self._backlogs[queue].show(None)
+                for reason in DeadLetterReason:
+                    self._dead.clear(queue=queue.value, reason=reason.value)
             return
+        for queue, backlog in backlogs.items():
+            self._backlogs[queue].show(backlog)
         depths = {
             (queue.value, reason.value): found.depths.get((queue, reason), 0)
             for queue in Queue
             for reason in DeadLetterReason
         }
-        for queue, backlog in backlogs.items():
-            self._gauges.show(queue, backlog)
-        self._gauges.show_dead(depths)
+        for (name, reason_name), depth in depths.items():
+            self._dead.set(depth, queue=name, reason=reason_name)
         async with self._database.transaction() as connection:
             await replay_requests.show_depths(connection, depths, self._clock.now())

@@ -1,7 +1,6 @@
 """Publishes what the outbox holds: acknowledged by JetStream first, marked afterwards."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -16,41 +15,31 @@ _BATCHES_A_ROUND: Final = 20
 _PRUNE_BATCH: Final = 1000
 
 
-class Relay:
-    """Safe to run twice at once, and to be killed anywhere: JetStream drops what it has by the event's id."""
+async def relay(database: Database, clock: Clock, session: Session) -> int:
+    """Publish what waits, a bounded number; return how many events were acknowledged.
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def run_once(self, session: Session) -> int:
-        """Publish what waits, a bounded number; return how many events were acknowledged.
-
-        Raises what NATS raises, after marking what it did acknowledge, and DatabaseUnavailable.
-        """
-        total = 0
-        for _ in range(_BATCHES_A_ROUND):
-            async with self._database.transaction() as connection:
-                waiting = await repository.read_unpublished(connection, limit=IN_FLIGHT)
-            total += await self._publish(session, waiting)
-            if len(waiting) < IN_FLIGHT:
-                break
-        return total
-
-    async def _publish(self, session: Session, waiting: Sequence[Unpublished]) -> int:
+    Safe to run twice at once, and to be killed anywhere: JetStream drops what it has by the event's id.
+    Raises what NATS raises, after marking what it did acknowledge, and DatabaseUnavailable.
+    """
+    total = 0
+    for _ in range(_BATCHES_A_ROUND):
+        async with database.transaction() as connection:
+            waiting = await repository.read_unpublished(connection, limit=IN_FLIGHT)
         results = await asyncio.gather(
             *(publish_event(session, event) for event in waiting), return_exceptions=True
         )
-        pairs = list(zip(waiting, results, strict=True))
-        acknowledged = [event.id for event, problem in pairs if problem is None]
-        if acknowledged:
-            async with self._database.transaction() as connection:
-                await repository.mark_published(connection, acknowledged, self._clock.now())
+        pairs = zip(waiting, results, strict=True)
+        if acknowledged := [event.id for event, problem in pairs if problem is None]:
+            async with database.transaction() as connection:
+                await repository.mark_published(connection, acknowledged, clock.now())
         failures = [problem for problem in results if problem is not None]
         # What is not NATS's doing is a bug and has to be seen first.
         for problem in sorted(failures, key=lambda problem: isinstance(problem, MESSAGING_ERRORS)):
             raise problem
-        return len(acknowledged)
+        total += len(acknowledged)
+        if len(waiting) < IN_FLIGHT:
+            break
+    return total
 
 
 async def publish_event(session: Session, event: Unpublished) -> None:
@@ -64,16 +53,8 @@ async def publish_event(session: Session, event: Unpublished) -> None:
     )
 
 
-class Pruner:
-    """Deletes published events after a while, a bounded number at a time."""
-
-    def __init__(self, database: Database, *, clock: Clock, keep: timedelta) -> None:
-        self._database = database
-        self._clock = clock
-        self._keep = keep
-
-    async def run_once(self) -> int:
-        """Delete one batch; return how many."""
-        async with self._database.transaction() as connection:
-            before = self._clock.now() - self._keep
-            return await repository.prune(connection, published_before=before, limit=_PRUNE_BATCH)
+async def prune(database: Database, clock: Clock, keep: timedelta) -> int:
+    """Delete one batch of events that were published so long ago; return how many."""
+    async with database.transaction() as connection:
+        before = clock.now() - keep
+        return await repository.prune(connection, published_before=before, limit=_PRUNE_BATCH)

@@ -1,8 +1,9 @@
 """Requests to replay dead letters, and what the worker last saw of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from refpay.db.pool import Connection
@@ -44,54 +45,33 @@ class ReplayRequest:
     finished_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How many letters of one kind the worker saw, and when."""
-
-    queue: str
-    reason: str
-    depth: int
-    observed_at: datetime
-
-
 async def insert(connection: Connection, request: ReplayRequest) -> bool:
     """Write a request; False if another one for the queue has not begun yet."""
-    written = await connection.fetchval(
-        _INSERT,
-        request.id,
-        request.queue,
-        request.requested_by,
-        request.requested_at,
-        request.reason,
-        request.correlation_id,
-    )
-    return written is not None
+    return await connection.fetchval(_INSERT, *astuple(request)[:6]) is not None
 
 
 async def read(connection: Connection, request_id: UUID) -> ReplayRequest | None:
     """Return a request."""
-    row = await connection.fetchrow(f"{_REPLAY} WHERE id = $1", request_id)
-    return None if row is None else ReplayRequest(**dict(row))
+    return next(iter(await _read(connection, "WHERE id = $1", request_id)), None)
 
 
 async def read_waiting(connection: Connection, queue: str) -> ReplayRequest | None:
     """Return the request of a queue that has not begun."""
-    row = await connection.fetchrow(f"{_REPLAY} WHERE queue = $1 AND begun_at IS NULL", queue)
-    return None if row is None else ReplayRequest(**dict(row))
+    return next(iter(await _read(connection, "WHERE queue = $1 AND begun_at IS NULL", queue)), None)
 
 
 async def read_open(connection: Connection, *, limit: int) -> Sequence[ReplayRequest]:
     """Return requests that have not ended, oldest first."""
-    rows = await connection.fetch(
-        f"{_REPLAY} WHERE finished_at IS NULL ORDER BY requested_at, id LIMIT $1", limit
-    )
-    return [ReplayRequest(**dict(row)) for row in rows]
+    return await _read(connection, "WHERE finished_at IS NULL ORDER BY requested_at, id LIMIT $1", limit)
 
 
 async def read_newest(connection: Connection, *, limit: int) -> Sequence[ReplayRequest]:
     """Return the latest requests, newest first."""
-    rows = await connection.fetch(f"{_REPLAY} ORDER BY requested_at DESC, id DESC LIMIT $1", limit)
-    return [ReplayRequest(**dict(row)) for row in rows]
+    return await _read(connection, "ORDER BY requested_at DESC, id DESC LIMIT $1", limit)
+
+
+async def _read(connection: Connection, which: str, value: object) -> list[ReplayRequest]:
+    return [ReplayRequest(**row) for row in await connection.fetch(f"{_REPLAY} {which}", value)]
 
 
 async def begin(connection: Connection, request_id: UUID, *, now: datetime, up_to: int, found: int) -> None:
@@ -107,17 +87,11 @@ async def finish(connection: Connection, request_id: UUID, now: datetime) -> Non
 async def show_depths(
     connection: Connection, depths: Mapping[tuple[str, str], int], observed_at: datetime
 ) -> None:
-    """Write what the worker sees."""
-    keys = sorted(depths)
-    await connection.execute(
-        _SHOW,
-        [queue for queue, _ in keys],
-        [reason for _, reason in keys],
-        [depths[key] for key in keys],
-        observed_at,
-    )
+    """Write what the worker sees, by queue and reason."""
+    queues, reasons = zip(*depths, strict=True)
+    await connection.execute(_SHOW, queues, reasons, list(depths.values()), observed_at)
 
 
-async def read_depths(connection: Connection) -> Sequence[Depth]:
-    """Return what the worker last saw."""
-    return [Depth(**dict(row)) for row in await connection.fetch(_DEPTHS)]
+async def read_depths(connection: Connection) -> Sequence[dict[str, Any]]:
+    """Return what the worker last saw: queue, reason, depth and when."""
+    return [dict(row) for row in await connection.fetch(_DEPTHS)]

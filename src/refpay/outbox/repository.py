@@ -57,9 +57,7 @@ async def mark_published(connection: Connection, ids: Sequence[UUID], now: datet
 async def read_backlog(connection: Connection) -> Backlog:
     """Return what is still to be published."""
     row = await connection.fetchrow(_BACKLOG)
-    if row is None or row["oldest"] is None:
-        return Backlog(0)
-    return Backlog(row["depth"], row["oldest"].timestamp())
+    return Backlog(row["depth"], row["oldest"].timestamp()) if row and row["depth"] else Backlog(0)
 
 
 async def prune(connection: Connection, *, published_before: datetime, limit: int) -> int:

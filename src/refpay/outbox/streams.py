@@ -30,14 +30,38 @@ class Queue(StrEnum):
     COMPLIANCE_LOG = "compliance_log"
 
     @property
-    def subjects(self) -> tuple[str, str]:
-        """Return what the queue takes: every event, and what is replayed to it alone."""
-        return "events.>", self.replay_subject
-
-    @property
     def replay_subject(self) -> str:
         """Return where a replayed dead letter goes."""
         return f"replay.{self}"
+
+
+_STREAMS: Final = (
+    api.StreamConfig(
+        name=EVENTS,
+        subjects=["events.>", "replay.*"],
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.INTEREST,
+        # Full means that publishing fails and the outbox grows, which shows; the old must never give way.
+        discard=api.DiscardPolicy.NEW,
+        max_bytes=256 * _MEBIBYTE,
+        # With its headers a dead letter is larger than its message, and has to fit too.
+        max_msg_size=32 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
+    api.StreamConfig(
+        name=DEAD,
+        subjects=["dead.>"],
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.NEW,
+        # The subject ends in the message's identity: however often it is set aside, there is one letter.
+        discard_new_per_subject=True,
+        max_msgs_per_subject=1,
+        max_msgs=_DEAD_LETTERS_MAXIMUM,
+        max_bytes=256 * _MEBIBYTE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +86,7 @@ async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: in
     Events are kept while a queue still needs them, so a stream without its queues would keep nothing.
     """
     stream = client.jetstream(timeout=ANSWER_SECONDS)
-    for config in (_events_stream(), _dead_stream()):
+    for config in _STREAMS:
         try:
             await stream.add_stream(config)
         except BadRequestError as problem:
@@ -76,7 +100,8 @@ async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: in
             api.ConsumerConfig(
                 name=queue,
                 durable_name=queue,
-                filter_subjects=list(queue.subjects),
+                # Every event, and what is replayed to it alone.
+                filter_subjects=["events.>", queue.replay_subject],
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=ack_wait_seconds,
                 # The consumer bounds the attempts and makes a dead letter; the server would fall silent.
@@ -86,37 +111,6 @@ async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: in
         )
         subscriptions[queue] = await stream.pull_subscribe_bind(consumer=queue, stream=EVENTS)
     return Session(client, stream, subscriptions)
-
-
-def _events_stream() -> api.StreamConfig:
-    return api.StreamConfig(
-        name=EVENTS,
-        subjects=["events.>", "replay.*"],
-        storage=api.StorageType.FILE,
-        retention=api.RetentionPolicy.INTEREST,
-        # Full means that publishing fails and the outbox grows, which shows; the old must never give way.
-        discard=api.DiscardPolicy.NEW,
-        max_bytes=256 * _MEBIBYTE,
-        # With its headers a dead letter is larger than its message, and has to fit too.
-        max_msg_size=32 * 1024,
-        duplicate_window=DUPLICATE_WINDOW_SECONDS,
-    )
-
-
-def _dead_stream() -> api.StreamConfig:
-    return api.StreamConfig(
-        name=DEAD,
-        subjects=["dead.>"],
-        storage=api.StorageType.FILE,
-        retention=api.RetentionPolicy.LIMITS,
-        discard=api.DiscardPolicy.NEW,
-        # The subject ends in the message's identity: however often it is set aside, there is one letter.
-        discard_new_per_subject=True,
-        max_msgs_per_subject=1,
-        max_msgs=_DEAD_LETTERS_MAXIMUM,
-        max_bytes=256 * _MEBIBYTE,
-        duplicate_window=DUPLICATE_WINDOW_SECONDS,
-    )
 
 
 MESSAGING_ERRORS: Final = (nats.errors.Error, OSError, TimeoutError)

@@ -1,7 +1,6 @@
 """A circuit breaker: a provider that is down is not waited for. It fails fast and fails over to nobody."""
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from refpay.clock import Clock
@@ -9,41 +8,26 @@ from refpay.measures import Measures
 from refpay.providers.errors import CircuitOpened, ProviderError
 from refpay.providers.port import Answer, Call, Provider
 
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """When to open and when to try again.
-
-    Opens when at least `failures_share` of the last `calls` calls failed, all within
-    `window_seconds`. The share is high on purpose: a partial outage is for people to judge, and a
-    breaker that trips on it would turn a third of the failures into all of them.
-    """
-
-    calls: int = 20
-    failures_share: float = 0.9
-    window_seconds: float = 10.0
-    open_seconds: float = 1.0
-
-
-DEFAULT_BREAKER: Final = BreakerSettings()
+# High on purpose: a partial outage is for people to judge, and a breaker that trips on it would turn a third
+# of the failures into all of them.
+_FAILURES_SHARE: Final = 0.9
+_WINDOW_SECONDS: Final = 10.0
+_OPEN_SECONDS: Final = 1.0
 
 
 class BreakingProvider:
-    """Counts whole calls, retries included; while open, one call at a time goes through to probe."""
+    """Opens when nine tenths of the last `calls` calls failed, all of them lately.
 
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        clock: Clock,
-        measures: Measures,
-        settings: BreakerSettings = DEFAULT_BREAKER,
-    ) -> None:
+    Counts whole calls, retries included; while open, one call at a time goes through to probe.
+    """
+
+    def __init__(self, provider: Provider, *, clock: Clock, measures: Measures, calls: int = 20) -> None:
         self._provider = provider
         self._clock = clock
         self._measures = measures
-        self._settings = settings
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=settings.calls)
+        # When each of the last calls ended, and whether well.
+        self._recent: deque[tuple[float, bool]] = deque(maxlen=calls)
+        self._failures_least = calls * _FAILURES_SHARE
         self._probe_at: float | None = None
         self._probing = False
         self.name = provider.name
@@ -58,15 +42,13 @@ class BreakingProvider:
         """Perform, or raise CircuitOpened at once."""
         self.require_closed()
         probing = self._probing = self._probe_at is not None
-        healthy = False
+        # Cancelled or broken on our side says nothing about the provider; a probe is then without an answer.
+        healthy = not probing
         try:
             answer = await self._provider.perform(call)
             healthy = True
         except ProviderError:
-            raise
-        except BaseException:
-            # Cancelled or broken on our side: says nothing about the provider.
-            healthy = not probing
+            healthy = False
             raise
         else:
             return answer
@@ -80,18 +62,14 @@ class BreakingProvider:
         if probing:
             if healthy:
                 self._recent.clear()
-            self._set(None if healthy else now + self._settings.open_seconds)
-            return
-        if self._probe_at is not None:
-            # A straggler from before the circuit opened.
-            return
-        self._recent.append((now, healthy))
-        if healthy:
-            # One more of these opens nothing.
-            return
-        failures = sum(not good for at, good in self._recent if now - at <= self._settings.window_seconds)
-        if failures >= self._settings.calls * self._settings.failures_share:
-            self._set(now + self._settings.open_seconds)
+            self._set(None if healthy else now + _OPEN_SECONDS)
+        # Not a straggler from before the circuit opened.
+        elif self._probe_at is None:
+            self._recent.append((now, healthy))
+            failures = sum(not good for at, good in self._recent if now - at <= _WINDOW_SECONDS)
+            # One more that went well opens nothing.
+            if not healthy and failures >= self._failures_least:
+                self._set(now + _OPEN_SECONDS)
 
     def _set(self, probe_at: float | None) -> None:
         self._probe_at = probe_at

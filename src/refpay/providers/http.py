@@ -10,9 +10,13 @@ import aiohttp
 from moneypath.telemetry import correlation
 from moneypath.telemetry.tracing import current_span
 from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.settings import ProviderSettings
 
 _ANSWER_MAXIMUM_BYTES: Final = 16 * 1024
 _CONNECTIONS_MAXIMUM: Final = 256
+
+# The header of a dialect that says who we are, and the form of its value.
+Credential = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,12 @@ class Exchange:
 
     status: int
     body: Mapping[str, Any]
+
+
+def say_who(credential: Credential, settings: ProviderSettings) -> dict[str, str]:
+    """Return the header that says who we are."""
+    name, form = credential
+    return {name: form.format(settings.api_key)}
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -46,29 +56,23 @@ async def exchange(
         async with session.request(
             method, url, allow_redirects=False, headers=carried, **request
         ) as response:
-            content = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1)
-            while content and len(content) <= _ANSWER_MAXIMUM_BYTES:
-                more = await response.content.read(_ANSWER_MAXIMUM_BYTES + 1 - len(content))
-                if not more:
+            content = b""
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > _ANSWER_MAXIMUM_BYTES:
                     break
-                content += more
-            status = response.status
-            current_span().end_with(status_code=status)
+            current_span().end_with(status_code=response.status)
     except aiohttp.ClientConnectorError as problem:
         raise ProviderRefused("provider cannot be connected to; nothing was sent") from problem
     except (aiohttp.ClientError, OSError) as problem:
         raise ProviderSilent(f"connection to the provider broke: {type(problem).__name__}") from problem
     if len(content) > _ANSWER_MAXIMUM_BYTES:
         raise ProviderSilent("provider's answer is too large to be one")
-    return Exchange(status, _parse(content))
-
-
-def _parse(content: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+        body = {}
+    return Exchange(response.status, body if isinstance(body, dict) else {})
 
 
 def raise_for_refusal(answer: Exchange) -> None:

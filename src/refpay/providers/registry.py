@@ -1,7 +1,7 @@
 """Puts adapters and decorators together, once per process."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -9,12 +9,10 @@ from refpay.clock import Clock
 from refpay.measures import Measures
 from refpay.providers.breaker import BreakingProvider
 from refpay.providers.http import open_session
-from refpay.providers.north import NorthAdapter
-from refpay.providers.north_reports import NorthReports
+from refpay.providers.north import NorthAdapter, NorthReports
 from refpay.providers.port import Provider
 from refpay.providers.recording import RecordedProvider
-from refpay.providers.report_parts import ReportAccess
-from refpay.providers.reports import ReportSource
+from refpay.providers.report_source import ReportSource
 from refpay.providers.retry import RetriedProvider
 from refpay.providers.south import SouthAdapter
 from refpay.providers.south_reports import SouthReports
@@ -36,40 +34,23 @@ async def open_attempts(
 ) -> AsyncIterator[Mapping[str, Provider]]:
     """Yield each provider with a bound on its time and a record of its attempts; one attempt a call."""
     async with open_session() as session:
-        adapters: Iterable[Provider] = (
-            (NorthAdapter if provider.name == "north" else SouthAdapter)(session, provider)
-            for provider in settings.providers
-        )
-        seconds = {provider.name: provider.timeout_seconds for provider in settings.providers}
-        yield {
-            adapter.name: RecordedProvider(
-                TimedProvider(adapter, seconds=seconds[adapter.name]),
-                measures=measures,
-                clock=clock,
-            )
-            for adapter in adapters
-        }
+        attempts = {}
+        for one in settings.providers:
+            adapter = (NorthAdapter if one.name == "north" else SouthAdapter)(session, one)
+            timed = TimedProvider(adapter, seconds=one.timeout_seconds)
+            attempts[one.name] = RecordedProvider(timed, measures=measures, clock=clock)
+        yield attempts
 
 
 @asynccontextmanager
 async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSource]]:
     """Yield where each provider's settlement reports come from."""
+    seconds = settings.report_timeout_seconds
     async with open_session() as session:
-        sources: list[ReportSource] = []
-        for provider in settings.providers:
-            north = provider.name == "north"
-            key = (
-                {"Authorization": f"Bearer {provider.api_key}"} if north else {"X-Api-Key": provider.api_key}
-            )
-            access = ReportAccess(
-                session,
-                provider.url,
-                key,
-                listing_seconds=provider.timeout_seconds,
-                report_seconds=settings.report_timeout_seconds,
-            )
-            sources.append((NorthReports if north else SouthReports)(provider.name, access))
-        yield sources
+        yield [
+            (NorthReports if one.name == "north" else SouthReports)(session, one, report_seconds=seconds)
+            for one in settings.providers
+        ]
 
 
 def make_resilient(
@@ -78,12 +59,9 @@ def make_resilient(
     """Add retries and, round them, the breaker."""
     # Jitter needs no secrecy.
     source = random.Random()  # noqa: S311
-    most = {provider.name: provider.attempts for provider in settings.providers}
-    return {
-        name: BreakingProvider(
-            RetriedProvider(provider, attempts=most[name], clock=clock, random_source=source),
-            clock=clock,
-            measures=measures,
-        )
-        for name, provider in attempts.items()
-    }
+    resilient = {}
+    for one in settings.providers:
+        attempt = attempts[one.name]
+        retried = RetriedProvider(attempt, attempts=one.attempts, clock=clock, random_source=source)
+        resilient[one.name] = BreakingProvider(retried, clock=clock, measures=measures)
+    return resilient

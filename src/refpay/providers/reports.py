@@ -3,15 +3,22 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Annotated, Final
 
+from pydantic import AliasChoices, Field
+
+from refpay.clock import Instant
 from refpay.errors import RefpayError
-from refpay.money import Currency
+from refpay.money import MAXIMUM_MINOR, Currency
 
 NOTICES_MAXIMUM: Final = 200
-REPORT_MAXIMUM_BYTES: Final = 20_000_000
+# As a provider may state them.
+Count = Annotated[int, Field(ge=0, le=MAXIMUM_MINOR)]
+_Amount = Annotated[int, Field(ge=1, le=MAXIMUM_MINOR, validation_alias="amount")]
+_Label = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+_Start = Annotated[Instant, Field(validation_alias="from")]
+_End = Annotated[Instant, Field(validation_alias="to")]
 
 
 class ReportInvalid(RefpayError, code="report_invalid", status=502):
@@ -43,11 +50,13 @@ CHARGEBACKS: Final = (MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
 class ReportNotice:
     """What a provider announces: the period is [start, end), the digest SHA-256 in hexadecimal."""
 
-    sequence: int
-    start: datetime
-    end: datetime
-    due: datetime
-    digest: str
+    sequence: Annotated[Count, Field(validation_alias=AliasChoices("sequence", "number"))]
+    start: _Start
+    end: _End
+    due: Instant
+    digest: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{64}$", validation_alias=AliasChoices("digest", "sha256"))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +66,14 @@ class ReportLine:
     A chargeback and its reversal carry the key of the capture that they are about, and one `movement`.
     """
 
-    key: str
-    movement: str
-    reference: str
+    key: _Label
+    movement: Annotated[_Label, Field(validation_alias="id")]
+    reference: _Label
     kind: MovementKind
-    amount_minor: int
+    amount_minor: _Amount
     currency: Currency
-    fee_minor: int
-    at: datetime
+    fee_minor: Annotated[Count, Field(validation_alias="fee")]
+    at: Instant
 
     @property
     def signed_minor(self) -> int:
@@ -76,9 +85,9 @@ class ReportLine:
 class Report:
     """A whole report whose control totals agree with its lines."""
 
-    sequence: int
-    start: datetime
-    end: datetime
+    sequence: Count
+    start: _Start
+    end: _End
     lines: Sequence[ReportLine]
 
     def lines_digest(self) -> str | None:
@@ -89,28 +98,3 @@ class Report:
         for line in self.lines:
             digest.update(repr((line.key, line.movement, line.kind.value, line.at.timestamp())).encode())
         return digest.hexdigest()
-
-
-class ReportSource(Protocol):
-    """Where a provider's reports come from.
-
-    `notices` and `fetch` raise ProviderError when the provider does not answer as agreed; `fetch` and
-    `read` raise ReportInvalid for a report that is too large, cut off or wrong in itself.
-    """
-
-    @property
-    def name(self) -> str:
-        """Return the provider's id."""
-        ...
-
-    async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
-        """Return what is announced with a sequence over `after`, ascending, at most `limit`."""
-        ...
-
-    async def fetch(self, sequence: int) -> bytes:
-        """Return a report as it is served."""
-        ...
-
-    def read(self, body: bytes) -> Report:
-        """Return what a served report says."""
-        ...

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from refpay.clock import Clock
@@ -16,6 +16,7 @@ _BACKOFF_BASE_SECONDS: Final = 0.05
 Sleep = Callable[[float], Awaitable[object]]
 
 
+@dataclass(frozen=True, slots=True)
 class RetriedProvider:
     """Sends again what was refused without effect and what was not answered.
 
@@ -23,50 +24,35 @@ class RetriedProvider:
     ProviderSilent unless a definitive answer comes.
     """
 
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        attempts: int,
-        clock: Clock,
-        random_source: random.Random,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self._provider = provider
-        self._attempts = attempts
-        self._clock = clock
-        self._random = random_source
-        self._sleep = sleep
-        self.name = provider.name
+    provider: Provider
+    attempts: int
+    clock: Clock
+    random_source: random.Random
+    sleep: Sleep = asyncio.sleep
+
+    @property
+    def name(self) -> str:
+        """Return the provider's id."""
+        return self.provider.name
 
     async def perform(self, call: Call) -> Answer:
         """Perform until there is a definitive answer or the attempts or the time are used up."""
         silence: ProviderSilent | None = None
-        refusal: ProviderRefused | None = None
-        for attempt in range(self._attempts):
+        refusal = ProviderRefused("the time to call the provider was over before it was called")
+        for attempt in range(self.attempts):
             if attempt:
-                await self._pause(attempt)
+                most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
+                await self.sleep(self.random_source.uniform(0, most))
             # The wall clock, because the deadline is shared with another process; a paused process
             # that wakes up late must not send what the worker has judged meanwhile.
-            if self._clock.now() >= call.deadline:
-                refusal = refusal or ProviderRefused(
-                    "the time to call the provider was over before it was called"
-                )
+            if self.clock.now() >= call.deadline:
                 break
             try:
-                return await self._provider.perform(replace(call, attempt=attempt + 1) if attempt else call)
+                return await self.provider.perform(replace(call, attempt=attempt + 1) if attempt else call)
             except ProviderSilent as problem:
                 silence = problem
             except ProviderRefused as problem:
                 refusal = problem
                 if not problem.again:
                     break
-        if silence is not None:
-            raise silence
-        if refusal is not None:
-            raise refusal
-        raise AssertionError("unreachable: at least one attempt is made or refused")
-
-    async def _pause(self, attempt: int) -> None:
-        most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
-        await self._sleep(self._random.uniform(0, most))
+        raise silence or refusal

@@ -2,15 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 
 from refpay.db.pool import Connection
 from refpay.providers.errors import NoProviderAvailable
 
 _READ = "SELECT provider, active, changed_by, changed_at, reason FROM routing.provider ORDER BY provider"
-# In one order, so that two changes at once queue up instead of deadlocking.
-_LOCK = f"{_READ} FOR UPDATE"
 _WRITE = """
     UPDATE routing.provider SET active = $2, changed_by = $3, changed_at = $4, reason = $5 WHERE provider = $1
 """
@@ -39,18 +37,12 @@ def choose_provider(routes: Sequence[Route], *, merchant: str, merchant_referenc
     return active[int.from_bytes(digest[:8], "big") % len(active)]
 
 
-async def read_routes(connection: Connection) -> Sequence[Route]:
-    """Return every provider's routing."""
-    return [Route(**row) for row in await connection.fetch(_READ)]
-
-
-async def lock_routes(connection: Connection) -> Sequence[Route]:
-    """Return every provider's routing; nobody else changes any until this transaction ends."""
-    return [Route(**row) for row in await connection.fetch(_LOCK)]
+async def read_routes(connection: Connection, *, lock: bool = False) -> Sequence[Route]:
+    """Return every provider's routing; locked, nobody else changes any until this transaction ends."""
+    # In one order, so that two changes at once queue up instead of deadlocking.
+    return [Route(**row) for row in await connection.fetch(f"{_READ} FOR UPDATE" if lock else _READ)]
 
 
 async def write_route(connection: Connection, route: Route) -> None:
     """Change a provider's routing."""
-    await connection.execute(
-        _WRITE, route.provider, route.active, route.changed_by, route.changed_at, route.reason
-    )
+    await connection.execute(_WRITE, *astuple(route))

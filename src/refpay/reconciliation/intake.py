@@ -11,7 +11,8 @@ import structlog
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.ledger.repository import post
-from refpay.providers.reports import Report, ReportInvalid, ReportNotice, ReportReplayed, ReportSource
+from refpay.providers.report_source import ReportSource
+from refpay.providers.reports import Report, ReportInvalid, ReportNotice, ReportReplayed
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
 from refpay.reconciliation.fees import fee_entries

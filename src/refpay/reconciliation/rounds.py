@@ -9,7 +9,8 @@ import structlog
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.providers.errors import ProviderError
-from refpay.providers.reports import NOTICES_MAXIMUM, ReportNotice, ReportSource
+from refpay.providers.report_source import ReportSource
+from refpay.providers.reports import NOTICES_MAXIMUM, ReportNotice
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.advancing import advance
 from refpay.reconciliation.breaks_repository import BreakSum, read_open_keys, read_sums

@@ -9,14 +9,6 @@ HARMLESS: Final = Assessment()
 BLOCKED: Final = Assessment(blocked=True)
 
 
-def tests_cards(recent: Recent, settings: RiskSettings) -> bool:
-    """Return whether somebody seems to try out cards: enough small ones answered, too many declined."""
-    return (
-        recent.answered >= settings.answered_least
-        and recent.declined * 100 >= recent.answered * settings.declined_percent
-    )
-
-
 def assess(*, blocked: bool, recent: Recent | None, settings: RiskSettings) -> Assessment:
     """Return what to say to an authorization; `recent` is absent for an amount that no card tester risks.
 
@@ -24,7 +16,10 @@ def assess(*, blocked: bool, recent: Recent | None, settings: RiskSettings) -> A
     """
     if blocked:
         return BLOCKED
-    if recent is None or not tests_cards(recent, settings):
+    # Somebody seems to try out cards: enough small ones answered, too many declined.
+    if recent is None or recent.answered < settings.answered_least:
+        return HARMLESS
+    if recent.declined * 100 < recent.answered * settings.declined_percent:
         return HARMLESS
     if not settings.autoblock:
         return Assessment(rule=Rule.CARD_TESTING)

@@ -21,7 +21,8 @@ TOO_LATE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvai
 class Screening:
     """The door to risk for those who authorize."""
 
-    def __init__(self, settings: RiskSettings) -> None:
+    def __init__(self, settings: RiskSettings, *, silent: bool = False) -> None:
+        self._silent = silent
         self._settings = settings
         self._window = timedelta(seconds=settings.window_seconds)
 
@@ -31,6 +32,8 @@ class Screening:
         When the database does not answer in time the transaction is lost: RiskSilent says that the
         amount may go without an assessment, RiskUnavailable that it may not.
         """
+        if self._silent:
+            self.go_without(attempt, TimeoutError())
         try:
             return (await self.screen_all(connection, [attempt]))[0]
         except TOO_LATE as problem:
@@ -54,7 +57,7 @@ class Screening:
 
     def silent(self) -> "Screening":
         """Return what stands for risk when it has just kept silent: nobody is asked again."""
-        return _SilentScreening(self._settings)
+        return Screening(self._settings, silent=True)
 
     def go_without(self, attempt: Attempt, problem: BaseException) -> NoReturn:
         """Raise RiskSilent for an amount that goes on without an assessment, RiskUnavailable for another."""
@@ -64,8 +67,3 @@ class Screening:
                 f"risk did not answer, and amount_minor is over {most}: {attempt.amount_minor}"
             ) from problem
         raise RiskSilent("risk did not answer within its time") from problem
-
-
-class _SilentScreening(Screening):
-    async def screen(self, connection: Connection, attempt: Attempt) -> Assessment:  # noqa: ARG002
-        self.go_without(attempt, TimeoutError())

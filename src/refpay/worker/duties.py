@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
+from moneypath.telemetry import Recorder
 from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
@@ -27,12 +29,14 @@ from refpay.providers.port import Provider
 from refpay.reconciliation.duty import open_reconciliation
 from refpay.settings import Settings
 from refpay.worker.capacity import CapacityMeter
-from refpay.worker.gauges import Gauges, show_chain, show_probe, show_settings
+from refpay.worker.gauges import show_chain, show_findings, show_probe, show_settings
 
 _CHARGE_SECONDS: Final = 1.0
 _UPKEEP_SECONDS: Final = 1.0
 # With what is deleted at once, it keeps up with 2000 signed requests a second.
 _FORGET_SECONDS: Final = 5.0
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,38 @@ class Parts:
         """Return what runs an action again and again."""
         return Loop(name, action, interval_seconds=every_seconds, clock=self.clock)
 
+    def check(
+        self, name: str, look: Callable[[], Awaitable[Found]], show: Callable[[Recorder, Found], None]
+    ) -> Loop:
+        """Return what looks again and again, and shows what it found."""
 
-Duty = Callable[[Parts], AbstractAsyncContextManager[Sequence[Loop]]]
+        async def run_once() -> None:
+            show(self.measures.recorder, await look())
+
+        return self.loop(name, run_once, self.settings.check_interval_seconds)
 
 
 @asynccontextmanager
-async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+async def open_duties(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+    """Yield all that the worker does all the time."""
+    settings, database, measures, clock = parts.settings, parts.database, parts.measures, parts.clock
+    hear = Webhooks(parts.settler, measures=measures, clock=clock).apply_line
+    async with (
+        open_messages(settings, database, measures, clock) as messages,
+        open_reconciliation(settings, database, measures, clock, parts.costs, take=hear) as reconciliation,
+    ):
+        yield (
+            settle_unresolved(parts),
+            *keep_up(parts),
+            *watch_books(parts),
+            probe_durability(parts),
+            charge_capacity(parts),
+            *messages,
+            *reconciliation,
+        )
+
+
+def settle_unresolved(parts: Parts) -> Loop:
     """Ask the providers about every operation that has no outcome."""
     interval = parts.settings.settle_interval_seconds
     resolver = Resolver(
@@ -67,50 +97,40 @@ async def settle_unresolved(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         pause_seconds=interval,
         attempt_seconds=parts.settings.provider_timeout_seconds,
     )
-    yield (parts.loop("settle", resolver.run_once, interval),)
+    return parts.loop("settle", resolver.run_once, interval)
 
 
-@asynccontextmanager
-async def keep_up(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Let old authorizations expire, and drop the answers of old idempotency keys."""
+def keep_up(parts: Parts) -> Sequence[Loop]:
+    """Let old authorizations expire; drop old answers, and nonces of requests too old to come again."""
     upkeep = Upkeep(
         parts.database,
         parts.clock,
         authorization_lifetime=timedelta(seconds=parts.settings.authorization_lifetime_seconds),
         key_retention=timedelta(seconds=parts.settings.key_retention_seconds),
     )
-    yield (
+    return (
         parts.loop("expire", upkeep.expire, _UPKEEP_SECONDS),
         parts.loop("reap", upkeep.reap, _UPKEEP_SECONDS),
+        parts.loop("forget", partial(forget_nonces, parts.database, parts.clock), _FORGET_SECONDS),
     )
 
 
-@asynccontextmanager
-async def check_integrity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Look whether the books agree, and show it."""
-    deadline = timedelta(seconds=parts.settings.settle_deadline_seconds)
-    checks = Checks(parts.database, clock=parts.clock, settle_deadline=deadline)
-    gauges = Gauges(parts.measures.recorder, providers=parts.providers)
-
-    async def check() -> None:
-        gauges.show(await checks.run_once())
-
-    yield (parts.loop("check", check, parts.settings.check_interval_seconds),)
-
-
-@asynccontextmanager
-async def charge_capacity(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Charge the provisioned capacity for the time that passes."""
-    meter = CapacityMeter(parts.costs.provisioned, measures=parts.measures, clock=parts.clock)
-
-    async def charge() -> None:
-        meter.charge()
-
-    yield (parts.loop("charge", charge, _CHARGE_SECONDS),)
+def watch_books(parts: Parts) -> Sequence[Loop]:
+    """Look whether books and servers keep what they say; seal, and verify the chain piece by piece."""
+    database, clock, settings = parts.database, parts.clock, parts.settings
+    deadline = timedelta(seconds=settings.settle_deadline_seconds)
+    checks = Checks(database, clock=clock, settle_deadline=deadline)
+    sealer = Sealer(database, clock=clock)
+    kept = settings.acknowledgements_folder / "ledger-chain.seal"
+    return (
+        parts.check("check", checks.run_once, show_findings),
+        parts.check("settings", partial(look, database, settings.messaging, clock=clock), show_settings),
+        parts.loop("seal", sealer.run_once, settings.check_interval_seconds),
+        parts.check("chain", ChainWatch(database, clock=clock, kept=kept).run_once, show_chain),
+    )
 
 
-@asynccontextmanager
-async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
+def probe_durability(parts: Parts) -> Loop:
     """Read acknowledged ledger writes back, and show what is missing."""
     probe = DurabilityProbe(
         AcknowledgementReader(parts.settings.acknowledgements_folder),
@@ -118,81 +138,14 @@ async def probe_durability(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
         clock=parts.clock,
         seed=secrets.randbits(64),
     )
-
-    async def look() -> None:
-        show_probe(parts.measures.recorder, await probe.run_once())
-
-    yield (parts.loop("probe", look, parts.settings.check_interval_seconds),)
+    return parts.check("probe", probe.run_once, show_probe)
 
 
-@asynccontextmanager
-async def watch_settings(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Look whether PostgreSQL and JetStream still keep what they acknowledge, and show it."""
-    settings, clock = parts.settings, parts.clock
+def charge_capacity(parts: Parts) -> Loop:
+    """Charge the provisioned capacity for the time that passes."""
+    meter = CapacityMeter(parts.costs.provisioned, measures=parts.measures, clock=parts.clock)
 
-    async def watch() -> None:
-        show_settings(parts.measures.recorder, await look(parts.database, settings.messaging, clock=clock))
+    async def charge() -> None:
+        meter.charge()
 
-    yield (parts.loop("settings", watch, settings.check_interval_seconds),)
-
-
-@asynccontextmanager
-async def seal_ledger(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Seal what was posted, make the coming months, and verify the chain piece by piece."""
-    sealer = Sealer(parts.database, clock=parts.clock)
-    kept = parts.settings.acknowledgements_folder / "ledger-chain.seal"
-    chain = ChainWatch(parts.database, clock=parts.clock, kept=kept)
-    interval = parts.settings.check_interval_seconds
-
-    async def watch() -> None:
-        show_chain(parts.measures.recorder, await chain.run_once())
-
-    yield (
-        parts.loop("seal", sealer.run_once, interval),
-        parts.loop("chain", watch, interval),
-    )
-
-
-@asynccontextmanager
-async def carry_messages(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Publish the outbox, consume the events, replay what was set aside."""
-    async with open_messages(parts.settings, parts.database, parts.measures, parts.clock) as loops:
-        yield loops
-
-
-@asynccontextmanager
-async def reconcile(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Compare our ledger with the providers' settlement reports, and show where they differ."""
-    async with open_reconciliation(
-        parts.settings,
-        parts.database,
-        parts.measures,
-        parts.clock,
-        parts.costs,
-        take=Webhooks(parts.settler, measures=parts.measures, clock=parts.clock).apply_line,
-    ) as loops:
-        yield loops
-
-
-@asynccontextmanager
-async def forget_old_nonces(parts: Parts) -> AsyncIterator[Sequence[Loop]]:
-    """Delete the nonces of signed requests that are too old to come again."""
-
-    async def forget() -> None:
-        await forget_nonces(parts.database, parts.clock)
-
-    yield (parts.loop("forget", forget, _FORGET_SECONDS),)
-
-
-DUTIES: Final[Sequence[Duty]] = (
-    settle_unresolved,
-    keep_up,
-    check_integrity,
-    charge_capacity,
-    probe_durability,
-    watch_settings,
-    seal_ledger,
-    carry_messages,
-    reconcile,
-    forget_old_nonces,
-)
+    return parts.loop("charge", charge, _CHARGE_SECONDS)

@@ -1,6 +1,6 @@
 """Puts findings into gauges; what is known to be nothing is 0, what is not known is absent."""
 
-from collections.abc import Iterable, Mapping
+from typing import Final
 
 from moneypath.telemetry import Recorder
 from refpay.ledger import sealing
@@ -11,86 +11,57 @@ from refpay.operations import durability, durable_settings
 from refpay.operations.checks import CHECKS, Findings, Reason, Suspicion
 from refpay.operations.durability import ProbeRound
 from refpay.operations.durable_settings import SettingsRound
+from refpay.settings import PROVIDER_NAMES
+
+CURRENCIES: Final = tuple(currency.value for currency in Currency)
 
 
-class Gauges:
-    """The one exporter of the gauges that are read from the database."""
+def show_findings(recorder: Recorder, findings: Findings) -> None:
+    """Set every gauge from one run of the checks."""
 
-    def __init__(self, recorder: Recorder, *, providers: Iterable[str]) -> None:
-        self._recorder = recorder
-        self._providers = tuple(providers)
+    def show(gauge: str, field: str, reason: Reason, /, **labels: str) -> None:
+        found = _among(findings, reason, **labels)
+        recorder.gauge(gauge).set(sum(getattr(one, field) for one in found), **labels)
 
-    def show(self, findings: Findings) -> None:
-        """Set every gauge from one run of the checks."""
-        self._show_routes(findings)
-        self._show_ledger(findings)
-        self._show_postings(findings)
-        self._show_unresolved(findings)
-        self._show_duplicates(findings)
-        self._show_risk(findings)
-        # Last: that a check succeeded is only said with its results on show.
-        for check in CHECKS:
-            show_check(self._recorder, check, findings.violations(check), findings.at)
-
-    def _set(self, name: str, value: float, **labels: str) -> None:
-        self._recorder.gauge(name).set(value, **labels)
-
-    def _show_routes(self, findings: Findings) -> None:
-        for route in findings.routes:
-            self._set("moneypath_provider_routing_active", int(route.active), provider=route.provider)
-
-    def _show_ledger(self, findings: Findings) -> None:
-        found = _of(findings, Reason.LEDGER_IMBALANCE)
-        for currency in Currency:
-            here = [one for one in found if one.currency == currency]
-            self._set("moneypath_ledger_unbalanced_entries", _count(here), currency=currency.value)
-            self._set("moneypath_ledger_imbalance_minor_units", _money(here), currency=currency.value)
-
-    def _show_postings(self, findings: Findings) -> None:
-        gauges: Mapping[Reason, str] = {
-            Reason.CAPTURE_WITHOUT_POSTING: "moneypath_captures_without_posting",
-            Reason.POSTING_WITHOUT_CAPTURE: "moneypath_postings_without_capture",
-        }
-        for reason, name in gauges.items():
-            found = _of(findings, reason)
-            for provider in self._providers:
-                self._set(name, _count(one for one in found if one.provider == provider), provider=provider)
-
-    def _show_unresolved(self, findings: Findings) -> None:
-        for provider in self._providers:
-            found = [one for one in _of(findings, Reason.INDETERMINATE) if one.provider == provider]
-            self._set("moneypath_indeterminate_payments", _count(found), provider=provider)
-            for currency in Currency:
-                money = _money(one for one in found if one.currency == currency)
-                self._set(
-                    "moneypath_indeterminate_minor_units", money, provider=provider, currency=currency.value
-                )
-            oldest = min((one.oldest for one in found if one.oldest is not None), default=None)
-            gauge = self._recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds")
-            if oldest is None:
-                gauge.clear(provider=provider)
-            else:
-                gauge.set(oldest.timestamp(), provider=provider)
-
-    def _show_duplicates(self, findings: Findings) -> None:
-        found = _of(findings, Reason.DUPLICATE_CHARGE)
-        self._set("moneypath_duplicate_charges", _count(found))
-        for currency in Currency:
-            money = _money(one for one in found if one.currency == currency)
-            self._set("moneypath_duplicate_charge_minor_units", money, currency=currency.value)
-
-    def _show_risk(self, findings: Findings) -> None:
+    for route in findings.routes:
+        routing = recorder.gauge("moneypath_provider_routing_active")
+        routing.set(int(route.active), provider=route.provider)
+    show("moneypath_duplicate_charges", "findings", Reason.DUPLICATE_CHARGE)
+    for currency in CURRENCIES:
+        of = {"currency": currency}
+        show("moneypath_ledger_unbalanced_entries", "findings", Reason.LEDGER_IMBALANCE, **of)
+        show("moneypath_ledger_imbalance_minor_units", "minor_units", Reason.LEDGER_IMBALANCE, **of)
+        show("moneypath_duplicate_charge_minor_units", "minor_units", Reason.DUPLICATE_CHARGE, **of)
         for reason in Reason:
-            for currency in Currency:
-                at_risk = sum(
-                    one.at_risk_minor_units for one in _of(findings, reason) if one.currency == currency
-                )
-                self._set(
-                    "moneypath_money_at_risk_minor_units",
-                    at_risk,
-                    reason=reason.value,
-                    currency=currency.value,
-                )
+            why = {"reason": reason.value, **of}
+            show("moneypath_money_at_risk_minor_units", "at_risk_minor_units", reason, **why)
+    for provider in PROVIDER_NAMES:
+        of = {"provider": provider}
+        show("moneypath_captures_without_posting", "findings", Reason.CAPTURE_WITHOUT_POSTING, **of)
+        show("moneypath_postings_without_capture", "findings", Reason.POSTING_WITHOUT_CAPTURE, **of)
+        show("moneypath_indeterminate_payments", "findings", Reason.INDETERMINATE, **of)
+        for currency in CURRENCIES:
+            both = {**of, "currency": currency}
+            show("moneypath_indeterminate_minor_units", "minor_units", Reason.INDETERMINATE, **both)
+        open_since = [one.oldest for one in _among(findings, Reason.INDETERMINATE, **of)]
+        oldest = min((instant for instant in open_since if instant is not None), default=None)
+        gauge = recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds")
+        if oldest is None:
+            gauge.clear(provider=provider)
+        else:
+            gauge.set(oldest.timestamp(), provider=provider)
+    # Last: that a check succeeded is only said with its results on show.
+    for check in CHECKS:
+        show_check(recorder, check, findings.violations(check), findings.at)
+
+
+def _among(findings: Findings, reason: Reason, /, **labels: str) -> list[Suspicion]:
+    """Return what was found of a reason, of the provider and the currency in question."""
+    return [
+        one
+        for one in findings.suspicions
+        if one.reason is reason and all(getattr(one, name) == value for name, value in labels.items())
+    ]
 
 
 def show_probe(recorder: Recorder, result: ProbeRound) -> None:
@@ -120,15 +91,3 @@ def show_chain(recorder: Recorder, result: ChainRound) -> None:
     recorder.gauge("moneypath_ledger_chain_breaks").set(result.findings)
     if result.complete:
         show_check(recorder, sealing.CHECK, result.findings, result.at)
-
-
-def _of(findings: Findings, reason: Reason) -> list[Suspicion]:
-    return [found for found in findings.suspicions if found.reason is reason]
-
-
-def _count(found: Iterable[Suspicion]) -> int:
-    return sum(one.findings for one in found)
-
-
-def _money(found: Iterable[Suspicion]) -> int:
-    return sum(one.minor_units for one in found)

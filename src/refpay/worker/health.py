@@ -11,12 +11,11 @@ from starlette.routing import Route
 from moneypath.telemetry import Recorder
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
 from refpay.loops import Loop
-from refpay.runtime import App
 
 _READY_WITHIN_SECONDS: Final = 10.0
 
 
-def health_app(recorder: Recorder, loops: Sequence[Loop]) -> App:
+def health_app(recorder: Recorder, loops: Sequence[Loop]) -> Starlette:
     """Return /healthz (the process answers), /readyz (its loops went well lately) and /metrics."""
 
     async def healthz(_request: Request) -> Response:

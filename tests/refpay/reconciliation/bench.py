@@ -21,7 +21,7 @@ from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ids import mint_id
 from refpay.providers.registry import open_reports
-from refpay.providers.reports import ReportSource
+from refpay.providers.report_source import ReportSource
 from refpay.reconciliation.comparing import Rules
 from refpay.reconciliation.fees import agreed_fees
 from refpay.reconciliation.rounds import Reconciler

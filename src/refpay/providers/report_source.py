@@ -1,0 +1,166 @@
+"""What the reports of both dialects share: bounded transfers, values as agreed, control totals."""
+
+import asyncio
+import itertools
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Final
+
+import aiohttp
+from pydantic import AliasChoices, BeforeValidator, FailFast, Field, TypeAdapter, ValidationError
+
+from refpay.money import Currency
+from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.providers.http import Credential, say_who
+from refpay.providers.reports import Count, MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
+from refpay.settings import ProviderSettings
+
+_LISTING_MAXIMUM_BYTES: Final = 256 * 1024
+_REPORT_MAXIMUM_BYTES: Final = 20_000_000
+_CHUNK_BYTES: Final = 64 * 1024
+_SUMS: Final = {
+    MovementKind.CAPTURE: "captured",
+    MovementKind.REFUND: "refunded",
+    MovementKind.CHARGEBACK: "charged_back",
+    MovementKind.CHARGEBACK_REVERSAL: "reversed",
+}
+# A sum may pass 2^63 though no amount does.
+_Sum = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """Control totals of one currency, in minor units; a report without chargebacks need not state theirs."""
+
+    lines: Count
+    captured: _Sum
+    refunded: _Sum
+    fees: _Sum
+    charged_back: _Sum = 0
+    reversed: _Sum = 0
+
+
+def _require_few(totals: object) -> object:
+    if isinstance(totals, dict) and len(totals) > len(Currency):
+        raise ValueError("more currencies than are ours")
+    return totals
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated(Report):
+    """A report as it is stated: this is also the JSON of dialect north."""
+
+    # A hundred thousand wrong lines are wrong at the first: to tell of all would take gigabytes.
+    lines: Annotated[list[ReportLine], FailFast()]
+    totals: Annotated[Mapping[Currency, _Totals], BeforeValidator(_require_few)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    notices: Annotated[list[ReportNotice], Field(validation_alias=AliasChoices("reports", "files"))]
+
+
+_STATED: Final = TypeAdapter(_Stated)
+_LISTING: Final = TypeAdapter(_Listing)
+
+
+def read_report(body: bytes | Mapping[str, Any]) -> Report:
+    """Return a report from its JSON, or from what would be its JSON; raises ReportInvalid."""
+    try:
+        if isinstance(body, bytes):
+            report = _STATED.validate_json(body, strict=True)
+        else:
+            report = _STATED.validate_python(body)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        # The key at the head and no more of the path, which may have words of theirs in it.
+        place = first["loc"][0] if first["loc"] else "content"
+        raise ReportInvalid(f"the report is not as agreed: {place}: {first['msg']}") from problem
+    _require_totals(report)
+    return report
+
+
+def _require_totals(report: _Stated) -> None:
+    """Raise ReportInvalid unless the lines add up to what the report states of them."""
+    sums: defaultdict[Currency, Counter[str]] = defaultdict(Counter)
+    for line in report.lines:
+        found = sums[line.currency]
+        found["lines"] += 1
+        found["fees"] += line.fee_minor
+        found[_SUMS[line.kind]] += line.amount_minor
+    # A currency that is stated and has no line states zeros.
+    for currency in {*sums, *report.totals}:
+        added_up = _Totals(*(sums[currency][one.name] for one in fields(_Totals)))
+        if added_up != report.totals.get(currency):
+            raise ReportInvalid(f"control totals differ from the lines: {currency}")
+
+
+class ReportSource(ABC):
+    """Where a provider's reports come from; time-outs are of one whole exchange."""
+
+    path: ClassVar[str]
+    credential: ClassVar[Credential]
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: ProviderSettings, *, report_seconds: float
+    ) -> None:
+        self._session = session
+        self._url = settings.url
+        self._headers = say_who(self.credential, settings)
+        self._listing_seconds = settings.timeout_seconds
+        self._report_seconds = report_seconds
+        self.name = settings.name
+
+    @staticmethod
+    @abstractmethod
+    def read(body: bytes) -> Report:
+        """Return what a served report says; raises ReportInvalid if it is wrong in itself."""
+
+    async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
+        """Return what is announced with a sequence over `after`, ascending, at most `limit`.
+
+        Raises ProviderError when the provider does not answer as agreed.
+        """
+        question = f"{self.path}?after={after}&limit={limit}"
+        try:
+            body = await self._get(question, _LISTING_MAXIMUM_BYTES, self._listing_seconds)
+            notices = _LISTING.validate_json(body, strict=True).notices
+        except (ReportInvalid, ValidationError) as problem:
+            raise ProviderSilent("provider's list of settlement reports is not as agreed") from problem
+        numbers = [after, *(notice.sequence for notice in notices)]
+        ascending = all(one < next_one for one, next_one in itertools.pairwise(numbers))
+        if len(notices) > limit or not ascending or any(one.start >= one.end for one in notices):
+            raise ProviderSilent("provider's list of settlement reports is out of order")
+        return notices
+
+    async def fetch(self, sequence: int) -> bytes:
+        """Return a report as it is served.
+
+        Raises ProviderError, or ReportInvalid if it is too large or cut off.
+        """
+        return await self._get(f"{self.path}/{sequence}", _REPORT_MAXIMUM_BYTES, self._report_seconds)
+
+    async def _get(self, path: str, most_bytes: int, seconds: float) -> bytes:
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(self._url + path, headers=self._headers, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise ProviderRefused(f"provider answered {response.status} to a question about reports")
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    body += chunk
+                    if len(body) > most_bytes:
+                        raise ReportInvalid(f"more than {most_bytes} bytes")
+        except TimeoutError as problem:
+            raise ProviderSilent(f"no whole answer about reports within {seconds:g} s") from problem
+        except aiohttp.ClientPayloadError as problem:
+            raise ReportInvalid("the transfer ended before the report did") from problem
+        except (aiohttp.ClientError, OSError) as problem:
+            raise ProviderSilent(
+                f"provider cannot be asked for reports: {type(problem).__name__}"
+            ) from problem
+        return bytes(body)
