@@ -132,3 +132,29 @@ async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench
         ("capture", "failed"),
         ("undo_capture", "started"),
     ]
+
+
+@pytest.mark.parametrize("status", ["declined", "failed"])
+async def test_a_late_capture_that_is_not_given_back_becomes_a_break(bench: "Bench", status: str) -> None:
+    """Nobody would look at what is left in suspense otherwise; given back after all, it is none any more."""
+    listen(bench)
+    late = capture(second=5)
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    bench.north.publish(0, [late.row()])
+    await bench.round(21)
+    assert await bench.breaks() == []
+    [undo] = await bench.book.rows("SELECT * FROM payments.operation WHERE kind = 'undo_capture'")
+    end = f"UPDATE payments.operation SET status = '{status}', settled_at = '{at(22)}', settled_by = 'worker'"
+    await bench.book.rows(f"{end} WHERE kind = 'undo_capture'")
+    for second in (23, 24):
+        await bench.round(second)
+    assert await bench.breaks() == [("status", "EUR", 1000)]
+    back = replace(late.row(), kind="refund", key=str(undo["provider_key"]), movement="back", fee=0)
+    bench.north.publish(1, [replace(back, at=at(15))])
+    for second in (31, 32):
+        await bench.round(second)
+    assert await bench.book.rows(
+        "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
+    ) == [{"n": 0}]
+    assert await bench.breaks() == []
