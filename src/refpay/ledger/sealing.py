@@ -84,8 +84,8 @@ class ChainWatch:
 
     What was found stays found until the same seal is looked at again. `verify` does all of it at once, and
     balances and cold storage besides. The file `kept` names the last seal that was ever verified, and where a
-    watch is that has found nothing in all of it: the next process goes on there. It lies outside the database:
-    a chain that was cut or made anew, or an old backup, lacks that seal, until somebody removes the file.
+    watch is that has found nothing in all of it: the next process goes on there. It lies outside the
+    database: a chain that was cut or made anew, or an old backup, lacks that seal until the file is removed.
     """
 
     def __init__(self, database: Database, *, clock: Clock, kept: Path) -> None:

@@ -145,8 +145,8 @@ async def test_a_late_capture_that_is_not_given_back_becomes_a_break(bench: "Ben
     await bench.round(21)
     assert await bench.breaks() == []
     [undo] = await bench.book.rows("SELECT * FROM payments.operation WHERE kind = 'undo_capture'")
-    end = f"UPDATE payments.operation SET status = '{status}', settled_at = '{at(22)}', settled_by = 'worker'"
-    await bench.book.rows(f"{end} WHERE kind = 'undo_capture'")
+    end = "UPDATE payments.operation SET status = $1, settled_at = $2, settled_by = 'worker' WHERE id = $3"
+    await bench.book.rows(end, status, at(22), undo["id"])
     for second in (23, 24):
         await bench.round(second)
     assert await bench.breaks() == [("status", "EUR", 1000)]
