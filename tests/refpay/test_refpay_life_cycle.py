@@ -788,6 +788,11 @@ async def test_a_hold_ends_at_zero_though_another_operation_was_on_its_way(bench
     with pytest.raises(OperationInFlight):
         await bench.tell(late, event=event)
     assert await bench.operations("undo_capture") == []
+    # What is told too early is no write that went wrong.
+    shown = bench.measures.recorder.render().decode().splitlines()
+    writes = [one for one in shown if one.startswith("moneypath_ledger_writes_total")]
+    assert writes
+    assert not [one for one in writes if 'outcome="failed"' in one and float(one.split()[-1])]
     await bench.work()
     await bench.tell(late, event=event)
     await bench.work()

@@ -1,8 +1,12 @@
 """Pages of payments and of audit records: nothing twice, nothing left out, nobody else's, bounded."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -13,11 +17,15 @@ from hypothesis import strategies as st
 from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.audit import trail
+from refpay.audit.trail import read_trail
+from refpay.db.pool import Database
 from refpay.ids import first_id, mint_id
 from refpay.payments import listing
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book, Client
+
+    from refpay.settings import Settings
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 STATUSES = ("captured", "declined", "failed", "authorized")
@@ -28,6 +36,10 @@ _INSERT = """
     VALUES ($1, $2, $3, $4, 5, 'EUR', '411111', 'north', $5, CASE $4 WHEN 'captured' THEN 5 ELSE 0 END)
 """
 
+_EVENT = """
+    INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, after, correlation_id)
+    VALUES ($1, $2, 'shop', 'test', 'payment', $3, '{}', 'c')
+"""
 _EVENTS = """
     INSERT INTO audit.event (id, at, actor, action, subject_kind, subject_id, after, correlation_id)
     SELECT gen_random_uuid(), now(), 'shop', 'test', 'payment', n::text, '{}', 'c'
@@ -317,3 +329,53 @@ def test_ids_of_an_instant_are_between_its_bounds(at: datetime) -> None:
     """So a span of time is a span of the primary key."""
     assert first_id(at) <= mint_id(at) < first_id(at, later_by_ms=1)
     assert first_id(at - timedelta(milliseconds=1)) <= first_id(at) if at.year > 1970 else True
+
+
+async def test_what_is_paid_between_two_looks_shows_nothing_twice(
+    live_settings: "Settings", book: "Book", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a short page is that of the very rows that it looked at."""
+    monkeypatch.setattr(listing, "_END", listing._END.replace("1999", "9"))
+    for module in (listing, trail):
+        monkeypatch.setattr(module, "_ALL", module._ALL.replace("2000", "10"))
+    monkeypatch.setattr(trail, "SCANNED_MAXIMUM", 10)
+
+    async def pay(first: int, number: int) -> list[str]:
+        connection = await book.connect()
+        instants = [BEGUN + timedelta(seconds=second) for second in range(first, first + number)]
+        rows = [(mint_id(at), "shop", f"order-{at}", "captured", at) for at in instants]
+        try:
+            await connection.executemany(_INSERT, rows)
+            await connection.executemany(_EVENT, [(row[0], row[4], str(row[0])) for row in rows])
+        finally:
+            await connection.close()
+        return [str(row[0]) for row in reversed(rows)]
+
+    known, later = await pay(0, 30), count(60, 60)
+    database = await Database.connect(live_settings.database, most_connections=2)
+
+    class Busy:
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[Any]:
+            async with database.transaction() as connection:
+
+                async def fetchval(*arguments: Any) -> Any:
+                    await pay(next(later), 6)
+                    return await connection.fetchval(*arguments)
+
+                yield SimpleNamespace(fetch=connection.fetch, execute=connection.execute, fetchval=fetchval)
+
+    wanted = listing.Filter()
+    busy = cast("Database", Busy())
+    try:
+        first = await listing.Listing(busy).read("shop", wanted, after=None, limit=10)
+        second = await listing.Listing(database).read("shop", wanted, after=first.after, limit=20)
+        events, after = await read_trail(busy, trail.Filter(), after=None, limit=10)
+        more, _ = await read_trail(database, trail.Filter(), after=after, limit=9)
+    finally:
+        await database.close()
+    assert [str(one.id) for one in first.payments] == known[:10]
+    assert [str(one.id) for one in second.payments] == known[10:20]
+    shown = [one["subject_id"] for one in (*events, *more)]
+    assert shown == sorted(set(shown), reverse=True)
+    assert len(shown) == 19

@@ -52,6 +52,8 @@ async def read_trail(
     rest = (limit + 1, wanted.at_from, wanted.at_to, wanted.actor)
     end = None
     async with database.transaction() as connection:
+        # One instant: the end of other rows than those that were looked at shows some of them twice.
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         if wanted.subject is not None:
             rows = await connection.fetch(_OF_SUBJECT, upper, lower, *rest, *wanted.subject)
         else:

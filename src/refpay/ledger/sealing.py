@@ -11,7 +11,7 @@ import structlog
 
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
-from refpay.ledger.chain import GENESIS, Finding, Seal, check_link, check_run
+from refpay.ledger.chain import GENESIS, Finding, Kind, Seal, check_link, check_run
 from refpay.ledger.reading import FIRST, read_archives, stream_live, stream_seals
 
 CHECK: Final = "ledger_chain"
@@ -23,6 +23,9 @@ _MONTHS_AHEAD: Final = 3
 _PARTITIONS_EVERY: Final = timedelta(hours=1)
 _TOLD_EVERY: Final = timedelta(minutes=1)
 _HEAD: Final = "SELECT seq || ':' || encode(digest, 'hex') FROM ledger.seal ORDER BY seq DESC LIMIT 1"
+
+_DIGEST: Final = "SELECT digest FROM ledger.seal WHERE seq = $1"
+_SEQ_MAXIMUM: Final = 2**62
 
 _LOG: Final = structlog.get_logger()
 
@@ -80,15 +83,16 @@ class ChainWatch:
     """Verifies the chain from its root to its end, a stretch a round, again and again.
 
     What was found stays found until the same seal is looked at again. `verify` does all of it at once, and
-    balances and cold storage besides. The file `kept` says where a watch is that has found nothing in all of
-    it: the next process goes on there. It lies outside the database, so a chain made anew does not follow it.
+    balances and cold storage besides. The file `kept` names the last seal that was ever verified, and where a
+    watch is that has found nothing in all of it: the next process goes on there. It lies outside the
+    database: a chain that was cut or made anew, or an old backup, lacks that seal until the file is removed.
     """
 
     def __init__(self, database: Database, *, clock: Clock, kept: Path) -> None:
         self._database = database
         self._clock = clock
         self._kept = kept
-        self._last = _read_kept(kept)
+        self._head, self._last = _read_kept(kept)
         self._complete = self._last is not None
         self._found: dict[int, list[Finding]] = {}
 
@@ -108,6 +112,10 @@ class ChainWatch:
 
     async def _look(self, connection: Connection) -> bool:
         """Return whether there may be more after this stretch."""
+        if head := self._head:
+            stands = await connection.fetchval(_DIGEST, head.seq) == head.digest
+            expected = Finding(Kind.SEAL_UNEXPECTED, f"{head.seq}:{head.digest.hex()}", head.seq)
+            self._note(0, [] if stands else [expected])
         elsewhere = tuple((one.first_id, one.end_id) for one in await read_archives(connection))
         seen = 0
         async for seal in stream_seals(connection, first=self._last.seq + 1 if self._last else 1):
@@ -117,19 +125,27 @@ class ChainWatch:
             )
             entries = stream_live(connection, after=last.place if last else FIRST, through=seal.place)
             run = [entry.leaf() async for entry in entries]
-            self._note(seal.seq, findings + check_run(seal, run, elsewhere))
+            findings += check_run(seal, run, elsewhere)
+            self._note(seal.seq, findings)
             self._last = seal
+            if not findings and 0 not in self._found and (not self._head or self._head.seq < seal.seq):
+                self._head = seal
             seen += max(seal.entries, len(run), 1)
             if seen >= _WATCHED_ENTRIES:
                 return True
         return False
 
     def _keep(self) -> None:
-        if self._found:
-            self._kept.unlink(missing_ok=True)
-        elif self._complete and self._last:
-            one, part = self._last, self._kept.with_suffix(".part")
-            part.write_text(f"{one.seq} {one.through_in} {one.through_id} {one.digest.hex()}")
+        place = self._last if self._complete and not self._found else None
+        if self._head:
+            part = self._kept.with_suffix(".part")
+            part.write_text(
+                "".join(
+                    f"{one.seq} {one.through_in} {one.through_id} {one.digest.hex()}\n"
+                    for one in (self._head, place)
+                    if one
+                )
+            )
             part.replace(self._kept)
 
     def _note(self, seq: int, findings: list[Finding]) -> None:
@@ -141,10 +157,19 @@ class ChainWatch:
             self._found[seq] = findings[:_FINDINGS_MOST]
 
 
-def _read_kept(file: Path) -> Seal | None:
-    """Return what the next seal has to follow; None if it is not known."""
+def _read_kept(file: Path) -> tuple[Seal | None, Seal | None]:
+    """Return the last seal that has to be there, and what the next one has to follow; None if not known."""
     try:
-        seq, through_in, through_id, digest = file.read_text().split()
-        return Seal(int(seq), 0, int(through_in), UUID(through_id), b"", b"", bytes.fromhex(digest))
-    except (OSError, ValueError):
-        return None
+        seals = [_read_seal(*line.split()) for line in file.read_text().splitlines()]
+    except (OSError, ValueError, TypeError):
+        return None, None
+    head, place, *_ = *seals, None, None
+    return head, place
+
+
+def _read_seal(seq: str, through_in: str, through_id: str, digest: str) -> Seal:
+    seal = Seal(int(seq), 0, int(through_in), UUID(through_id), b"", b"", bytes.fromhex(digest))
+    # Beyond that the database would refuse to look, now and after each restart.
+    if not (0 < seal.seq < _SEQ_MAXIMUM and 0 <= seal.through_in < _SEQ_MAXIMUM and len(seal.digest) == 32):
+        raise ValueError(f"no place in a chain: {seq}")
+    return seal

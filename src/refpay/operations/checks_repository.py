@@ -153,7 +153,9 @@ WITH broken AS (
 ), unresolved AS (
     SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at,
            EXISTS (SELECT FROM broken
-                   WHERE broken.operation_id = operation.id AND broken.class <> 'duplicate') AS counted_before
+                   WHERE broken.class <> 'duplicate' AND broken.operation_id IN (
+                       operation.id, CASE operation.kind WHEN 'undo_capture' THEN operation.parent_id END)
+                   ) AS counted_before
     FROM payments.operation, {_PAYMENT}
     WHERE operation.status = 'indeterminate'
        OR (operation.status = 'started' AND operation.call_deadline <= $2)

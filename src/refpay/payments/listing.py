@@ -74,6 +74,8 @@ class Listing:
         every = wanted.merchant_reference is None
         end = None
         async with self._database.transaction() as connection:
+            # One instant: the end of other rows than those that were looked at shows some of them twice.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             rows = await connection.fetch(_ALL if every else _BY_REFERENCE, *scope, *kept, limit + 1)
             if len(rows) <= limit:
                 end = await connection.fetchval(_END if every else _END_BY_REFERENCE, *scope)

@@ -96,7 +96,12 @@ class Settler:
         """
         try:
             with self._measures.ledger_write(kind, _OUTCOMES) as write:
-                settlements = await self._apply(settling, quick)
+                try:
+                    settlements = await self._apply(settling, quick)
+                except OperationInFlight:
+                    # It came too early, and is told again.
+                    write.nothing_written()
+                    raise
                 if not any(one.applied for one in settlements):
                     write.nothing_written()
         except asyncpg.IntegrityConstraintViolationError as problem:

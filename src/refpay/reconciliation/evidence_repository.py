@@ -19,13 +19,17 @@ _THEIRS = """
 """
 _OURS = """
     SELECT operation.provider_key::text, operation.id, operation.status, operation.provider_reference,
-           operation.settle_after, operation.settled_at, line.amount_minor AS posted_minor,
-           coalesce(line.currency, payment.currency) AS currency
+           coalesce(undo.settle_after, operation.settle_after), operation.settled_at,
+           line.amount_minor AS posted_minor, coalesce(line.currency, payment.currency) AS currency,
+           CASE WHEN operation.kind = 'undo_capture' OR back.entry_id IS NOT NULL THEN 'succeeded'
+                ELSE undo.status END AS undone
     FROM payments.operation
     JOIN payments.payment ON payment.id = operation.payment_id
     LEFT JOIN ledger.posted ON posted.operation_id = operation.id
     LEFT JOIN ledger.line ON line.entry_id = posted.entry_id
          AND line.account = 'provider_receivable:' || payment.provider
+    LEFT JOIN payments.operation AS undo ON undo.parent_id = operation.id AND undo.kind = 'undo_capture'
+    LEFT JOIN ledger.posted AS back ON back.operation_id = undo.id
     WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
       AND operation.kind IN ('capture', 'refund', 'undo_capture')
 """

@@ -76,7 +76,8 @@ class Judge:
         return (Break(missing, ours.currency, value, ours.operation_id, None),)
 
     def _is_in_flight(self, ours: Ours) -> bool:
-        unresolved = ours.status != "succeeded" and ours.status not in FINAL_WITHOUT_EFFECT
+        final = ("succeeded", *FINAL_WITHOUT_EFFECT)
+        unresolved = ours.status not in final or (ours.undone or "succeeded") not in final
         return unresolved and self.now < ours.settle_after + self.unresolved_grace
 
     def _compare(self, theirs: Theirs, evidence: Evidence) -> Sequence[Break]:
@@ -86,7 +87,7 @@ class Judge:
                 return ()
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
         # What came too late is in suspense: a capture until it is given back, a refund until people decide.
-        if ours.status != "succeeded" and (ours.posted_minor is None or line.kind is MovementKind.REFUND):
+        if ours.status != "succeeded" and (ours.posted_minor is None or ours.undone != "succeeded"):
             return (_break(theirs, BreakClass.STATUS, line.amount_minor, ours),)
         if ours.posted_minor is None:
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor, ours),)

@@ -37,7 +37,8 @@ class ReportState(StrEnum):
 class Ours:
     """A capture or refund of ours; `posted_minor` is what the ledger says that the provider owes us for it.
 
-    A refund's is negative; without an entry in the ledger there is none.
+    A refund's is negative; without an entry in the ledger there is none. `undone` is how what takes it out of
+    suspense stands, if anything does.
     """
 
     operation_id: UUID
@@ -47,6 +48,7 @@ class Ours:
     settled_at: datetime | None
     posted_minor: int | None
     currency: str
+    undone: str | None
 
     @property
     def posted(self) -> bool:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -291,7 +292,40 @@ async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Le
         await ledger.post(capture(1, minutes))
         assert await ledger.seal() == 1
     watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
-    assert (await watch.run_once()).findings
+    for _ in range(3):
+        assert (await watch.run_once()).findings
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_chain_that_was_cut_while_nobody_watched_breaks(
+    ledger: Ledger, tmp_path: Path, restarts: bool
+) -> None:
+    """Or a backup older than what was seen: found until somebody has taken the file away, restarts or not."""
+    await sealed(ledger)
+    kept = tmp_path / "seal"
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    assert (await watch.run_once()).findings == 0
+    await ledger.book.tamper("DELETE FROM ledger.seal WHERE seq = (SELECT max(seq) FROM ledger.seal)")
+    for number in range(3):
+        if restarts or not number:
+            watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+        assert (await watch.run_once()).findings
+    kept.unlink()
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    assert (await watch.run_once()).findings == 0
+
+
+@pytest.mark.parametrize("place", [(2**63, 1), (2**63 - 1, 1), (10**30, 1), (-5, 1), (1, 2**64), (1, -1)])
+async def test_a_place_that_no_chain_has_does_not_stop_the_watch(
+    ledger: Ledger, tmp_path: Path, place: tuple[int, int]
+) -> None:
+    """What the database would refuse to look up, at each round and after each restart, is not looked up."""
+    await sealed(ledger)
+    kept = tmp_path / "seal"
+    line = f"{place[0]} {place[1]} {UUID(int=1)} {'00' * 32}\n"
+    kept.write_text(line * 2)
+    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    assert [(await watch.run_once()).findings for _ in range(2)] == [0, 0]
 
 
 async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:

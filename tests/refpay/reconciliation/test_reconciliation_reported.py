@@ -9,6 +9,7 @@ import pytest
 import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.measures import WORKER_METRICS, Measures
+from refpay.operations.checks_repository import read_open
 from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
 from refpay.reconciliation.rounds import Reconciler
@@ -132,3 +133,43 @@ async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench
         ("capture", "failed"),
         ("undo_capture", "started"),
     ]
+
+
+@pytest.mark.parametrize("status", ["declined", "failed"])
+async def test_a_late_capture_that_is_not_given_back_becomes_a_break(bench: "Bench", status: str) -> None:
+    """Nobody would look at what is left in suspense otherwise; given back after all, it is none any more."""
+    listen(bench)
+    late = capture(second=5)
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    bench.north.publish(0, [late.row()])
+    await bench.round(21)
+    assert await bench.breaks() == []
+    [undo] = await bench.book.rows("SELECT * FROM payments.operation WHERE kind = 'undo_capture'")
+    end = "UPDATE payments.operation SET status = $1, settled_at = $2, settled_by = 'worker' WHERE id = $3"
+    await bench.book.rows(end, status, at(22), undo["id"])
+    for second in (23, 24):
+        await bench.round(second)
+    assert await bench.breaks() == [("status", "EUR", 1000)]
+    back = replace(late.row(), kind="refund", key=str(undo["provider_key"]), movement="back", fee=0)
+    bench.north.publish(1, [replace(back, at=at(15))])
+    for second in (31, 32):
+        await bench.round(second)
+    assert await bench.book.rows(
+        "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
+    ) == [{"n": 0}]
+    assert await bench.breaks() == []
+
+
+async def test_a_late_capture_that_is_long_in_being_given_back_is_at_risk_once(bench: "Bench") -> None:
+    """As a break, once the time to give it back is over; until then its undo is all there is to see."""
+    listen(bench)
+    late = capture(second=5)
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    bench.north.publish(0, [late.row()])
+    for second, risks in ((21, {"indeterminate": 1000}), (100, {"reconciliation_break": 1000})):
+        await bench.round(second)
+        async with bench.database.transaction() as connection:
+            found = await read_open(connection, now=at(second + 1), posted_before=at(second))
+        assert {one.reason: one.at_risk_minor_units for one in found if one.at_risk_minor_units} == risks
