@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from tests.refpay.conftest import Book
 
 _WAITS = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = $1"
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
+_END = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
+)
 
 
 def _owner(book: "Book", secrets_folder: Path) -> DatabaseSettings:
@@ -31,7 +33,7 @@ async def test_an_upgrade_whose_connection_is_lost_says_so(book: "Book", secrets
         database = await other.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
         upgrade = asyncio.create_task(upgrade_schema(_owner(book, secrets_folder)))
         async with asyncio.timeout(60):
-            while not await other.fetchval(_WAITS, database):
+            while not await other.fetchval(_WAITS, database):  # noqa: ASYNC110 - the server's event
                 await asyncio.sleep(0.02)
         await other.execute(_END, other.get_server_pid())
         with pytest.raises(StartRefused, match="database cannot be upgraded"):

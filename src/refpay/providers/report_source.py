@@ -29,6 +29,7 @@ _SUMS: Final = {
 }
 # A sum may pass 2^63 though no amount does.
 _Sum = Annotated[int, Field(strict=True, ge=0)]
+_NOTICES: Final = Field(validation_alias=AliasChoices("reports", "files"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class _Stated(Report):
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    notices: Annotated[list[ReportNotice], FailFast(), Field(validation_alias=AliasChoices("reports", "files"))]
+    # As above: of the first wrong one alone.
+    notices: Annotated[list[ReportNotice], FailFast(), _NOTICES]
 
 
 _STATED: Final = TypeAdapter(_Stated)
