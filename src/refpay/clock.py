@@ -13,7 +13,8 @@ def _read_instant(value: object) -> datetime:
     with contextlib.suppress(ValueError):
         if isinstance(value, str) and len(value) <= 40:
             instant = datetime.fromisoformat(value)
-            if instant.tzinfo is not None:
+            # In the first and the last year there is, a step aside may lead out of what can be told.
+            if instant.tzinfo is not None and 1 < instant.year < 9999:
                 return instant.astimezone(UTC)
     raise ValueError("an instant is not ISO 8601 with a zone")
 

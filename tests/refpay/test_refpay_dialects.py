@@ -1,6 +1,8 @@
 """Both dialects against the real acquirers, and against providers that answer what nobody agreed on."""
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -276,6 +278,8 @@ def test_chargebacks_are_read_from_reports(dialect: str, body: str) -> None:
         ("north", json.dumps(NORTH).replace('"amount": 250', '"amount": "250"')),
         ("north", json.dumps(NORTH).replace('"fee": 0', '"fee": false')),
         ("north", json.dumps(NORTH).replace("00:00:05Z", "00:00:05")),
+        ("north", json.dumps(NORTH).replace("2026-01-01T00:00:05Z", "0001-01-01T00:00:00+23:59")),
+        ("north", json.dumps(NORTH).replace("2026-01-01T00:00:00Z", "0001-01-01T00:00:00Z")),
         ("south", SOUTH.replace("C,EUR,2,0.00,0.00,0.00\nB,EUR,2.50,1.00\n", "")),
         ("south", SOUTH.replace("T,2", "T,+2")),
         ("south", SOUTH.replace("B,EUR,2.50,1.00", "B,EUR,2.51,1.00")),
@@ -318,5 +322,43 @@ def test_a_wrong_report_is_wrong_at_once_and_is_not_quoted(dialect: str, body: s
         read(dialect, body.encode())
     assert "4111" not in refused.value.detail
     cause = refused.value.__cause__
+    assert isinstance(cause, ValidationError)
+    assert cause.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("north", r"""b'{"lines":[' + b'{},' * 6_600_000 + b'{}]}'"""),
+        ("north", r"""b'{"x":[' + b'0,' * 9_900_000 + b'0]}'"""),
+        ("south", r"b'\n' * 19_999_999"),
+        ("south", r"b'H\n' * 9_999_999"),
+    ],
+)
+def test_a_hostile_report_takes_no_gigabyte(dialect: str, body: str) -> None:
+    """The largest that is fetched, of millions of nothings; the worker has other duties beside it."""
+    source = ("north", "NorthReports") if dialect == "north" else ("south_reports", "SouthReports")
+    script = f"""
+import contextlib, resource
+from refpay.providers.{source[0]} import {source[1]} as source
+from refpay.providers.reports import ReportInvalid
+body = {body}
+with contextlib.suppress(ReportInvalid):
+    source.read(body)
+    raise AssertionError("it was accepted")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000
+
+
+async def test_a_wrong_listing_is_wrong_at_once(odd: "tuple[Odd, str, aiohttp.ClientSession]") -> None:
+    """As with reports: what else is wrong in it would take the loop a second, and hundreds of MB."""
+    server, url, session = odd
+    server.body = {"reports": [0] * 1000}
+    source = NorthReports(session, ProviderSettings("north", url, "k"), report_seconds=5)
+    with pytest.raises(ProviderSilent) as silent:
+        await source.notices(after=0, limit=200)
+    cause = silent.value.__cause__
     assert isinstance(cause, ValidationError)
     assert cause.error_count() == 1

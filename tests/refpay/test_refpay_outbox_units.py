@@ -28,7 +28,7 @@ EVENT = Event(SOME_ID, EventType.CAPTURED, AT, SOME_ID, SOME_ID, "shop", "north"
 @given(
     st.uuids(),
     st.sampled_from(EventType),
-    st.datetimes(timezones=st.just(UTC)),
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)),
     st.text(max_size=40),
     st.integers(1, 2**63 - 1),
 )
@@ -59,6 +59,8 @@ def test_any_bytes_are_an_event_or_refused(raw: bytes) -> None:
         ({"id": 1}, EventMalformed),
         ({"at": "2026-11-20T12:00:00"}, EventMalformed),
         ({"at": 5}, EventMalformed),
+        ({"at": "0001-01-01T00:00:00+23:59"}, EventMalformed),
+        ({"at": "9999-12-31T23:59:59-23:59"}, EventMalformed),
         ({"amount_minor": 1.0}, EventMalformed),
         ({"amount_minor": True}, EventMalformed),
         ({"merchant": None}, EventMalformed),

@@ -50,7 +50,7 @@ async def upgrade_schema(settings: DatabaseSettings, revision: str = SCHEMA_REVI
                 await _run_missing(connection, revision)
         finally:
             await connection.close()
-    except (OSError, asyncpg.PostgresError) as problem:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as problem:
         # What a script raises is a sentence of ours.
         reason = str(problem).partition("\n")[0] if isinstance(problem, asyncpg.PostgresError) else ""
         raise StartRefused(
@@ -62,6 +62,8 @@ async def _run_missing(connection: "asyncpg.Connection[asyncpg.Record]", revisio
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _UPGRADE_LOCK)
     await connection.execute(_TABLE)
     reached = await connection.fetchval("SELECT version_num FROM public.alembic_version") or ""
+    if reached > revision:
+        raise StartRefused(f"database schema is {reached}, newer than what is wanted: {revision}")
     for number, names in REVISIONS.items():
         if not reached < number <= revision:
             continue

@@ -66,9 +66,10 @@ class BreakingProvider:
         # Not a straggler from before the circuit opened.
         elif self._probe_at is None:
             self._recent.append((now, healthy))
-            failures = sum(not good for at, good in self._recent if now - at <= _WINDOW_SECONDS)
+            lately = now - _WINDOW_SECONDS
             # One more that went well opens nothing.
-            if not healthy and failures >= self._failures_least:
+            failures = 0 if healthy else sum(at >= lately and not good for at, good in self._recent)
+            if failures >= self._failures_least:
                 self._set(now + _OPEN_SECONDS)
 
     def _set(self, probe_at: float | None) -> None:

@@ -14,8 +14,8 @@ from refpay.money import MAXIMUM_MINOR, Currency
 
 NOTICES_MAXIMUM: Final = 200
 # As a provider may state them.
-Count = Annotated[int, Field(ge=0, le=MAXIMUM_MINOR)]
-_Amount = Annotated[int, Field(ge=1, le=MAXIMUM_MINOR, validation_alias="amount")]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINOR)]
+_Amount = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_MINOR, validation_alias="amount")]
 _Label = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 _Start = Annotated[Instant, Field(validation_alias="from")]
 _End = Annotated[Instant, Field(validation_alias="to")]

@@ -38,7 +38,7 @@ class RetriedProvider:
     async def perform(self, call: Call) -> Answer:
         """Perform until there is a definitive answer or the attempts or the time are used up."""
         silence: ProviderSilent | None = None
-        refusal = ProviderRefused("the time to call the provider was over before it was called")
+        refusal: ProviderRefused | None = None
         for attempt in range(self.attempts):
             if attempt:
                 most = min(RETRY_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (attempt - 1))
@@ -55,4 +55,5 @@ class RetriedProvider:
                 refusal = problem
                 if not problem.again:
                     break
-        raise silence or refusal
+        late = "the time to call the provider was over before it was called"
+        raise silence or refusal or ProviderRefused(late)

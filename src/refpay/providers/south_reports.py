@@ -34,18 +34,25 @@ class SouthReports(ReportSource):
         """Return what a served file says."""
         try:
             # References may hold commas and quotes, so the format's own rules take the lines apart.
-            rows = list(csv.reader(io.StringIO(body.decode("ascii"), newline=""), strict=True))
-            content = _arrange(rows)
+            rows = csv.reader(io.StringIO(body.decode("ascii"), newline=""), strict=True)
+            content = _arrange([_require_form(row) for row in rows])
         except (ValueError, LookupError, csv.Error) as problem:
             raise ReportInvalid("the file is not CSV of the agreed records") from problem
         return read_report(content)
 
 
+def _require_form(row: list[str]) -> list[str]:
+    """Return a record; at the first wrong one, for millions of them would take gigabytes."""
+    if len(row) != _FIELDS[row[0]]:
+        raise ReportInvalid("a record is not of the agreed form")
+    return row
+
+
 def _arrange(rows: Sequence[list[str]]) -> dict[str, Any]:
     """Return the records as what dialect north would say; raises ReportInvalid, ValueError or LookupError."""
     kinds = [row[0] for row in rows]
-    if sorted(kinds, key="HDCBT".index) != kinds or any(len(row) != _FIELDS[row[0]] for row in rows):
-        raise ReportInvalid("a record is not of the agreed form or not in its place")
+    if sorted(kinds, key="HDCBT".index) != kinds:
+        raise ReportInvalid("a record is not in its place")
     records = {kind: [row[1:] for row in rows if row[0] == kind] for kind in _FIELDS}
     [(number, start, end)], [(count,)] = records["H"], records["T"]
     if _read_digits(count) != len(records["D"]):
