@@ -1,6 +1,5 @@
 """What the worker does for the ledger, off the path of payments: months ahead, seals, a watch over them."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -104,8 +103,11 @@ class ChainWatch:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             more = await self._look(connection)
         self._complete |= not more
-        with suppress(OSError):
+        try:
             self._keep()
+        except OSError as problem:
+            # The chain was looked at all the same; the next process begins at an older place.
+            _LOG.warning("ledger_chain_place_not_kept", problem=type(problem).__name__)
         if not more:
             self._last = None
         return ChainRound(now, sum(map(len, self._found.values())), self._complete)
@@ -160,11 +162,13 @@ class ChainWatch:
 def _read_kept(file: Path) -> tuple[Seal | None, Seal | None]:
     """Return the last seal that has to be there, and what the next one has to follow; None if not known."""
     try:
-        seals = [_read_seal(*line.split()) for line in file.read_text().splitlines()]
-    except (OSError, ValueError, TypeError):
+        head, *places = [_read_seal(*line.split()) for line in file.read_text().splitlines()]
+    except FileNotFoundError:
         return None, None
-    head, place, *_ = *seals, None, None
-    return head, place
+    except (OSError, ValueError, TypeError) as problem:
+        _LOG.warning("ledger_chain_place_not_read", problem=type(problem).__name__)
+        return None, None
+    return head, next(iter(places), None)
 
 
 def _read_seal(seq: str, through_in: str, through_id: str, digest: str) -> Seal:

@@ -267,13 +267,18 @@ async def test_a_watch_goes_on_where_the_one_before_it_ended(
 async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
     ledger: Ledger, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off, of another kind, or a folder that is in its place."""
+    """Cut off, of another kind, or a folder that is in its place; and it says so."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 6)
     await sealed(ledger)
     kept = tmp_path / "seal"
     kept.mkdir() if content is None else kept.write_bytes(content)
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
-    assert [(await watch.run_once()).complete for _ in range(2)] == [False, True]
+    with capture_logs() as logs:
+        watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+        assert [(await watch.run_once()).complete for _ in range(2)] == [False, True]
+    said = [log["event"] for log in logs]
+    # A folder cannot be written over either, at no round.
+    unkept = ["ledger_chain_place_not_kept"] * (2 if content is None else 0)
+    assert said == ["ledger_chain_place_not_read", *unkept]
 
 
 async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Ledger, tmp_path: Path) -> None:
