@@ -24,9 +24,21 @@ class Beginner(StrEnum):
     PROVIDER = "provider"
 
 
+# Until when an operation is worked on, by who began it.
+DEADLINES: Final[Mapping[Beginner, str]] = {
+    Beginner.MERCHANT: "the provider's settle deadline, then asked with growing pauses",
+    Beginner.WORKER: "until it is definitive",
+    Beginner.PROVIDER: "none",
+}
+_ANSWER: Final = "answer, query, webhook"
+_TOLD: Final = "webhook, settlement report"
+_REPORTED: Final = f"{_ANSWER}, settlement report"
+_TAKES_BACK: Final = "none: it takes back, and is sent until it is"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kind of operation.
+    """One kind of operation, and one step of the saga: whose word ends it, and what takes it back.
 
     `moves` says in which statuses it may begin and where it leads when it is done; what is not done leaves
     the payment as it was, but for an authorization. While one of `waits_for` is unresolved it may not begin.
@@ -35,6 +47,8 @@ class Step:
 
     begun_by: Beginner
     call: CallKind | None
+    compensation: str
+    definitive: str = _ANSWER
     moves: Mapping[PaymentStatus, frozenset[PaymentStatus]] = field(default_factory=dict)
     waits_for: frozenset[OperationKind] = frozenset()
     reserves: str | None = None
@@ -58,12 +72,15 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.AUTHORIZE: Step(
         Beginner.MERCHANT,
         CallKind.AUTHORIZE,
+        "undo_authorize, if done after we said no",
         moves={_P.AUTHORIZING: _to(_P.AUTHORIZED), _P.INDETERMINATE: _to(_P.AUTHORIZED)},
         undone_by=_K.UNDO_AUTHORIZE,
     ),
     _K.CAPTURE: Step(
         Beginner.MERCHANT,
         CallKind.CAPTURE,
+        "undo_capture, if done after we said no",
+        definitive=_REPORTED,
         moves={
             _P.AUTHORIZED: _to(_P.CAPTURED),
             _P.CAPTURED: _to(_P.CAPTURED),
@@ -78,6 +95,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.VOID: Step(
         Beginner.MERCHANT,
         CallKind.VOID,
+        "none needed: what is released late is not captured",
         moves={_P.AUTHORIZED: _to(_P.VOIDED), **_AFTER_CAPTURE},
         waits_for=RELEASES | {_K.CAPTURE},
         adds="released_minor",
@@ -85,6 +103,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.EXPIRY: Step(
         Beginner.WORKER,
         CallKind.VOID,
+        "none needed: asked for anew each hour, 24 times",
         moves={_P.AUTHORIZED: _to(_P.EXPIRED), **_AFTER_CAPTURE},
         waits_for=RELEASES | {_K.CAPTURE},
         adds="released_minor",
@@ -92,6 +111,8 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.REFUND: Step(
         Beginner.MERCHANT,
         CallKind.REFUND,
+        "none by machine; in suspense, if done after we said no, and a reconciliation break for people",
+        definitive=_REPORTED,
         moves={
             _P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED),
             _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
@@ -99,23 +120,35 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         reserves="refund_reserved_minor",
         adds="refunded_minor",
     ),
-    _K.PAYOUT: Step(Beginner.MERCHANT, CallKind.PAYOUT),
+    _K.PAYOUT: Step(
+        Beginner.MERCHANT,
+        CallKind.PAYOUT,
+        "none by machine; booked, if done after we said no, and on record for people",
+    ),
     _K.CHARGEBACK: Step(
         Beginner.PROVIDER,
         None,
+        "chargeback_reversal, by the provider",
+        definitive=_TOLD,
         moves=dict.fromkeys(_AFTER_CAPTURE, _to(_P.CHARGED_BACK)),
         adds="charged_back_minor",
     ),
     _K.CHARGEBACK_REVERSAL: Step(
         Beginner.PROVIDER,
         None,
+        "a new chargeback",
+        definitive=_TOLD,
         moves={_P.CHARGED_BACK: frozenset(_AFTER_CAPTURE)},
         takes_off="charged_back_minor",
     ),
-    _K.UNDO_AUTHORIZE: Step(Beginner.WORKER, CallKind.VOID, moves=_stays(_P.DECLINED, _P.FAILED)),
+    _K.UNDO_AUTHORIZE: Step(
+        Beginner.WORKER, CallKind.VOID, _TAKES_BACK, moves=_stays(_P.DECLINED, _P.FAILED)
+    ),
     _K.UNDO_CAPTURE: Step(
         Beginner.WORKER,
         CallKind.REFUND,
+        _TAKES_BACK,
+        definitive=_REPORTED,
         moves={**_stays(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
         waits_for=RELEASES | {_K.CAPTURE},
     ),
@@ -134,62 +167,6 @@ SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
     _P.REFUNDED: lambda p: 0 < p.refunded_minor == p.captured_minor and p.charged_back_minor == 0,
     _P.CHARGED_BACK: lambda p: p.charged_back_minor > 0,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One step of the saga: what ends it, what takes it back, who does that, and until when."""
-
-    kind: OperationKind
-    definitive: str
-    compensation: str
-    runs: str
-    deadline: str
-
-
-_ANSWER: Final = "answer, query, webhook"
-_REPORTED: Final = f"{_ANSWER}, settlement report"
-_PROMISE: Final = "the provider's settle deadline, then asked with growing pauses"
-_BREAK: Final = (
-    "none by machine; in suspense, if done after we said no, and a reconciliation break for people"
-)
-_BOOKED: Final = "none by machine; booked, if done after we said no, and on record for people"
-SAGA: Final = (
-    Leg(_K.AUTHORIZE, _ANSWER, "undo_authorize, if done after we said no", "worker", _PROMISE),
-    Leg(_K.CAPTURE, _REPORTED, "undo_capture, if done after we said no", "worker", _PROMISE),
-    Leg(_K.VOID, _ANSWER, "none needed: what is released late is not captured", "worker", _PROMISE),
-    Leg(
-        _K.EXPIRY,
-        _ANSWER,
-        "none needed: asked for anew each hour, 24 times",
-        "worker",
-        "until it is definitive",
-    ),
-    Leg(_K.REFUND, _REPORTED, _BREAK, "worker", _PROMISE),
-    Leg(_K.PAYOUT, _ANSWER, _BOOKED, "worker", _PROMISE),
-    Leg(
-        _K.CHARGEBACK,
-        "webhook, settlement report",
-        "chargeback_reversal, by the provider",
-        "provider",
-        "none",
-    ),
-    Leg(_K.CHARGEBACK_REVERSAL, "webhook, settlement report", "a new chargeback", "provider", "none"),
-    Leg(
-        _K.UNDO_AUTHORIZE,
-        _ANSWER,
-        "none: it takes back, and is sent until it is",
-        "worker",
-        "until it is definitive",
-    ),
-    Leg(
-        _K.UNDO_CAPTURE,
-        _REPORTED,
-        "none: it takes back, and is sent until it is",
-        "worker",
-        "until it is definitive",
-    ),
-)
 
 
 def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
