@@ -12,64 +12,41 @@ from refpay.costs import METHOD, CostModel
 from refpay.errors import StartRefused
 from refpay.settings import Settings
 
-_SHARED: Final = (
-    "moneypath_authorization_results_total",
-    "moneypath_provider_attempts_total",
-    "moneypath_provider_request_duration_seconds",
-    "moneypath_ledger_writes_total",
-    "moneypath_ledger_write_duration_seconds",
-)
-API_METRICS: Final = (
-    *_SHARED,
-    "moneypath_payments_total",
-    "moneypath_payment_duration_seconds",
-    "moneypath_payments_in_flight",
-    "moneypath_idempotency_results_total",
-    "moneypath_provider_circuit_open",
-    "moneypath_risk_decisions_total",
-    "moneypath_risk_signals_total",
-    "moneypath_cost_micro_units_total",
+
+def _ours(names: str, *more: str) -> tuple[str, ...]:
+    return (*more, *(f"moneypath_{name}" for name in names.split()))
+
+
+_SHARED: Final = _ours("""
+    authorization_results_total provider_attempts_total provider_request_duration_seconds
+    ledger_writes_total ledger_write_duration_seconds cost_micro_units_total
+""")
+API_METRICS: Final = _ours(
+    """
+    payments_total payment_duration_seconds payments_in_flight idempotency_results_total
+    provider_circuit_open risk_decisions_total risk_signals_total
+    requests_limited_total card_data_refusals_total webhooks_total webhook_last_timestamp_seconds
+    """,
     "http_server_request_duration_seconds",
-    "moneypath_requests_limited_total",
-    "moneypath_card_data_refusals_total",
-    "moneypath_webhooks_total",
-    "moneypath_webhook_last_timestamp_seconds",
+    *_SHARED,
 )
 # Gauges that are read from the database have this one exporter.
-WORKER_METRICS: Final = (
+WORKER_METRICS: Final = _ours(
+    """
+    provider_routing_active ledger_unbalanced_entries ledger_imbalance_minor_units
+    captures_without_posting postings_without_capture
+    indeterminate_payments indeterminate_minor_units indeterminate_oldest_timestamp_seconds
+    duplicate_charges duplicate_charge_minor_units money_at_risk_minor_units
+    check_last_success_timestamp_seconds check_violations
+    ledger_probe_total ledger_missing_writes ledger_chain_breaks durability_unsafe
+    reconciliation_watermark_timestamp_seconds reconciliation_rows_total reconciliation_breaks
+    reconciliation_break_minor_units reconciliation_oldest_break_timestamp_seconds
+    settlement_due_timestamp_seconds settlement_files_total
+    message_duration_seconds queue_depth queue_oldest_timestamp_seconds
+    dead_letters_total dead_letter_depth
+    """,
     *_SHARED,
-    "moneypath_provider_routing_active",
-    "moneypath_ledger_unbalanced_entries",
-    "moneypath_ledger_imbalance_minor_units",
-    "moneypath_captures_without_posting",
-    "moneypath_postings_without_capture",
-    "moneypath_indeterminate_payments",
-    "moneypath_indeterminate_minor_units",
-    "moneypath_indeterminate_oldest_timestamp_seconds",
-    "moneypath_duplicate_charges",
-    "moneypath_duplicate_charge_minor_units",
-    "moneypath_money_at_risk_minor_units",
-    "moneypath_check_last_success_timestamp_seconds",
-    "moneypath_check_violations",
-    "moneypath_ledger_probe_total",
-    "moneypath_ledger_missing_writes",
-    "moneypath_ledger_chain_breaks",
-    "moneypath_durability_unsafe",
-    "moneypath_reconciliation_watermark_timestamp_seconds",
-    "moneypath_reconciliation_rows_total",
-    "moneypath_reconciliation_breaks",
-    "moneypath_reconciliation_break_minor_units",
-    "moneypath_reconciliation_oldest_break_timestamp_seconds",
-    "moneypath_settlement_due_timestamp_seconds",
-    "moneypath_settlement_files_total",
-    "moneypath_message_duration_seconds",
-    "moneypath_queue_depth",
-    "moneypath_queue_oldest_timestamp_seconds",
-    "moneypath_dead_letters_total",
-    "moneypath_dead_letter_depth",
-    "moneypath_cost_micro_units_total",
 )
-
 _MICRO_UNITS: Final = "moneypath_cost_micro_units_total"
 
 
