@@ -3,11 +3,17 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from refpay.errors import InvariantViolation
 
 MAXIMUM_MINOR: Final = 2**63 - 1
+# As somebody else may state one.
+AmountMinor = Annotated[
+    int, Field(strict=True, ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
+]
 
 
 class Currency(StrEnum):

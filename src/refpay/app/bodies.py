@@ -11,16 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from refpay.app.cursors import PATTERN, make_cursor, read_cursor
 from refpay.audit.events import SubjectKind
 from refpay.encoding import encode
-from refpay.money import MAXIMUM_MINOR
+from refpay.money import AmountMinor
 from refpay.payments.model import PaymentStatus
-from refpay.payments.webhooks import EventKind
 
 MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
-AmountMinor = Annotated[
-    int, Field(ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
-]
 _Currency = Literal["EUR", "USD", "JPY", "KWD"]
-Name = MerchantReference
 
 
 class _Body(BaseModel):
@@ -62,21 +57,6 @@ class PayoutBody(_Body):
 
 # What no text of the database holds is not looked for there.
 _TEXT: Final = r"^[^\x00]*$"
-
-
-class EventBody(_Body):
-    """What a provider tells of the operation of `key`, or of the chargeback `movement` of that capture."""
-
-    event: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-    type: EventKind
-    key: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-    kind: Literal["authorize", "capture", "refund", "void", "payout"] | None = None
-    status: Literal["done", "declined", "refused"] | None = None
-    id: Name | None = None
-    decline_code: str | None = None
-    amount: AmountMinor
-    currency: _Currency
-    movement: Name | None = None
 
 
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from refpay.app.bodies import EventBody
 from refpay.app.card_data import refuse_card_data
 from refpay.app.commands import hand_on, parse_body
 from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
@@ -14,7 +13,7 @@ from refpay.identity.signing import SignatureVerifier
 from refpay.operations.routing import ProviderUnknown
 from refpay.payments.errors import EventInvalid, OperationInFlight
 from refpay.payments.model import OperationKind
-from refpay.payments.webhooks import read_event
+from refpay.payments.webhooks import EventBody, read_event
 
 # What a provider's word may do to operations, and to those that it begins.
 _ENDS: Final = ("begun", "succeeded", "declined", "failed", "contradicted")

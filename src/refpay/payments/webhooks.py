@@ -1,19 +1,20 @@
 """Applies what providers tell by themselves, each message once: webhooks, and lines of settlement reports."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid5
+
+from pydantic import BaseModel, Field, ValidationError
 
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection
 from refpay.measures import Measures
-from refpay.money import MAXIMUM_MINOR, Currency, Money
+from refpay.money import AmountMinor, Currency, Money
 from refpay.payments import repository
 from refpay.payments.beginning import operation_record
 from refpay.payments.chargebacks import take_chargeback
@@ -26,7 +27,7 @@ from refpay.payments.settling import Settlement, settle
 from refpay.providers.port import CallKind, DeclineCode
 from refpay.providers.reports import MovementKind, ReportLine
 
-_NAME: Final = re.compile(r"[!-~]{1,128}")
+Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 
 class EventKind(StrEnum):
@@ -41,6 +42,21 @@ _EVENTS: Final = {
     MovementKind.CHARGEBACK: EventKind.CHARGEBACK_OPENED,
     MovementKind.CHARGEBACK_REVERSAL: EventKind.CHARGEBACK_WON,
 }
+
+
+class EventBody(BaseModel):
+    """What a provider tells of the operation of `key`, or of the chargeback `movement` of that capture."""
+
+    event: UUID
+    type: EventKind
+    key: UUID
+    kind: Literal["authorize", "capture", "refund", "void", "payout"] | None = None
+    status: Literal["done", "declined", "refused"] | None = None
+    id: Name | None = None
+    decline_code: str | None = None
+    amount: AmountMinor
+    currency: Currency
+    movement: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +74,36 @@ class ProviderEvent:
 
 def read_event(content: Mapping[str, Any]) -> ProviderEvent:
     """Return the event of a JSON body; raises EventInvalid naming the key, never its value."""
-    kind = EventKind(_one_of(content, "type", list(EventKind)))
-    about_operation = kind is EventKind.OPERATION
-    calls = [one for one in CallKind if one is not CallKind.QUERY]
-    call = CallKind(_one_of(content, "kind", calls)) if about_operation else CallKind.CAPTURE
-    amount = content.get("amount")
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 1 <= amount <= MAXIMUM_MINOR:
-        raise EventInvalid(f"amount: allowed: a whole number from 1 to {MAXIMUM_MINOR}")
-    return ProviderEvent(
-        id=_uuid(content, "event"),
-        kind=kind,
-        key=_uuid(content, "key"),
-        call=call,
-        money=Money(amount, Currency(_one_of(content, "currency", list(Currency)))),
-        finding=_finding(content) if about_operation else None,
-        movement="" if about_operation else _name(content, "movement"),
-    )
+    try:
+        told = EventBody.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_context=False, include_input=False)[0]
+        allowed = first["msg"].removeprefix("Input should be ")
+        # The cause would quote the values.
+        raise EventInvalid(f"{first['loc'][0]}: allowed: {allowed}") from None
+    money = Money(told.amount, told.currency)
+    if told.type is not EventKind.OPERATION:
+        movement = _needed("movement", told.movement)
+        return ProviderEvent(told.event, told.type, told.key, CallKind.CAPTURE, money, None, movement)
+    call, finding = CallKind(_needed("kind", told.kind)), _finding(told)
+    return ProviderEvent(told.event, told.type, told.key, call, money, finding, movement="")
+
+
+def _finding(told: EventBody) -> Finding:
+    match _needed("status", told.status):
+        case "done":
+            return Finding(OperationStatus.SUCCEEDED, provider_reference=_needed("id", told.id))
+        case "declined":
+            known = (one for one in DeclineCode if one == told.decline_code)
+            return Finding(OperationStatus.DECLINED, decline_code=next(known, DeclineCode.OTHER))
+        case _:
+            return NOT_DONE
+
+
+def _needed(key: str, value: str | None) -> str:
+    if value is None:
+        raise EventInvalid(f"{key}: is missing, which is not allowed here")
+    return value
 
 
 class Webhooks:
@@ -160,40 +190,6 @@ class Webhooks:
             # As it nearly always is: no lock for what its answer has told already.
             return ()
         return [await settle(connection, operation, event.finding, now=now, actor=actor)]
-
-
-def _finding(content: Mapping[str, Any]) -> Finding:
-    match _one_of(content, "status", ["done", "declined", "refused"]):
-        case "done":
-            return Finding(OperationStatus.SUCCEEDED, provider_reference=_name(content, "id"))
-        case "declined":
-            code = content.get("decline_code")
-            known = isinstance(code, str) and code in list(DeclineCode)
-            decline_code = DeclineCode(str(code)) if known else DeclineCode.OTHER
-            return Finding(OperationStatus.DECLINED, decline_code=decline_code)
-        case _:
-            return NOT_DONE
-
-
-def _one_of(content: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
-    value = content.get(key)
-    if not isinstance(value, str) or value not in allowed:
-        raise EventInvalid(f"{key}: allowed: {', '.join(allowed)}")
-    return value
-
-
-def _name(content: Mapping[str, Any], key: str) -> str:
-    value = content.get(key)
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise EventInvalid(f"{key}: allowed: 1 to 128 visible ASCII characters")
-    return value
-
-
-def _uuid(content: Mapping[str, Any], key: str) -> UUID:
-    try:
-        return UUID(_name(content, key))
-    except ValueError:
-        raise EventInvalid(f"{key}: allowed: a UUID") from None
 
 
 def _facts(event: ProviderEvent) -> Facts:
