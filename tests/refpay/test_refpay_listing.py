@@ -18,9 +18,12 @@ from refpay.app.cursors import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.audit import trail
 from refpay.audit.trail import read_trail
+from refpay.db import paging
+from refpay.db.paging import Span
 from refpay.db.pool import Database
 from refpay.ids import first_id, mint_id
 from refpay.payments import listing
+from refpay.payments.listing import list_payments
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book, Client
@@ -196,19 +199,19 @@ async def test_many_attempts_of_one_reference_cost_a_page_nothing(book: "Book") 
                 id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
                 created_at)
             SELECT ledger.first_id(now() + n * interval '1 second'), 'shop', 'order', 'declined', 5, 'EUR',
-                   '411111', 'north', now() FROM generate_series(1, {10 * listing.SCANNED_MAXIMUM}) AS n;
+                   '411111', 'north', now() FROM generate_series(1, {10 * paging.SCANNED_MAXIMUM}) AS n;
             ANALYZE payments.payment
             """  # noqa: S608 - our own constant
         )
-        span = ("shop", first_id(None, later_by_ms=1), first_id(None))
+        span = (first_id(None, later_by_ms=1), first_id(None), "shop")
         rest = (None, None)
-        page = await read_rows(owner, listing._BY_REFERENCE, *span, "order", *rest, None, 51)
-        rare = await read_rows(owner, listing._BY_REFERENCE, *span, "order", *rest, "failed", 51)
-        end = await read_rows(owner, listing._END_BY_REFERENCE, *span, "order")
+        page = await read_rows(owner, listing.OF_REFERENCE.page, *span, "order", *rest, None, 51)
+        rare = await read_rows(owner, listing.OF_REFERENCE.page, *span, "order", *rest, "failed", 51)
+        end = await read_rows(owner, str(listing.OF_REFERENCE.last_scanned), *span, "order")
     finally:
         await owner.close()
     assert page <= 52
-    assert max(rare, end) <= listing.SCANNED_MAXIMUM + 1
+    assert max(rare, end) <= paging.SCANNED_MAXIMUM + 1
 
 
 async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
@@ -224,12 +227,12 @@ async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
         async def plan(query: str, *arguments: object) -> str:
             return "\n".join(row[0] for row in await owner.fetch(f"EXPLAIN {query}", *arguments))
 
-        last = await plan(listing._END, "merchant-7", *span, None)
-        every = await plan(listing._ALL, "merchant-7", *span, None, None, None, "declined", 51)
-        one = await plan(listing._BY_REFERENCE, "merchant-7", *span, "order-1-failed", None, None, None, 51)
-        plain = (*span, 51, None, None, None)
-        events = await plan(trail._ALL, *span, 51, None, None, "shop")
-        subject = await plan(trail._OF_SUBJECT, *plain, "payment", "some-id")
+        ours, plain = (*span, "merchant-7"), (None, None, None, 51)
+        last = await plan(str(listing.ALL.last_scanned), *ours)
+        every = await plan(listing.ALL.page, *ours, None, None, "declined", 51)
+        one = await plan(listing.OF_REFERENCE.page, *ours, "order-1-failed", *plain)
+        events = await plan(trail.ALL.page, *span, None, None, "shop", 51)
+        subject = await plan(trail.OF_SUBJECT.page, *span, "payment", "some-id", *plain)
     finally:
         await owner.close()
     assert "payment_of_merchant" in last
@@ -335,10 +338,10 @@ async def test_what_is_paid_between_two_looks_shows_nothing_twice(
     live_settings: "Settings", book: "Book", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a short page is that of the very rows that it looked at."""
-    monkeypatch.setattr(listing, "_END", listing._END.replace("1999", "9"))
-    for module in (listing, trail):
-        monkeypatch.setattr(module, "_ALL", module._ALL.replace("2000", "10"))
-    monkeypatch.setattr(trail, "SCANNED_MAXIMUM", 10)
+    for pages in (listing.ALL, trail.ALL):
+        monkeypatch.setattr(pages, "page", pages.page.replace("2000", "10"))
+        end = str(pages.last_scanned).replace("2000", "10").replace("1999", "9")
+        monkeypatch.setattr(pages, "last_scanned", end)
 
     async def pay(first: int, number: int) -> list[str]:
         connection = await book.connect()
@@ -365,17 +368,18 @@ async def test_what_is_paid_between_two_looks_shows_nothing_twice(
 
                 yield SimpleNamespace(fetch=connection.fetch, execute=connection.execute, fetchval=fetchval)
 
-    wanted = listing.Filter()
+    every: dict[str, None] = {"status": None, "reference": None}
+    whole: dict[str, None] = {"subject": None, "actor": None}
     busy = cast("Database", Busy())
     try:
-        first = await listing.Listing(busy).read("shop", wanted, after=None, limit=10)
-        second = await listing.Listing(database).read("shop", wanted, after=first.after, limit=20)
-        events, after = await read_trail(busy, trail.Filter(), after=None, limit=10)
-        more, _ = await read_trail(database, trail.Filter(), after=after, limit=9)
+        first, after = await list_payments(busy, "shop", Span(None, 10), **every)
+        second, _ = await list_payments(database, "shop", Span(after, 20), **every)
+        events, after = await read_trail(busy, Span(None, 10), **whole)
+        more, _ = await read_trail(database, Span(after, 9), **whole)
     finally:
         await database.close()
-    assert [str(one.id) for one in first.payments] == known[:10]
-    assert [str(one.id) for one in second.payments] == known[10:20]
+    assert [str(one.id) for one in first] == known[:10]
+    assert [str(one.id) for one in second] == known[10:20]
     shown = [one["subject_id"] for one in (*events, *more)]
     assert shown == sorted(set(shown), reverse=True)
     assert len(shown) == 19

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from refpay.app.cursors import PATTERN, make_cursor, read_cursor
 from refpay.audit.events import SubjectKind
+from refpay.db.paging import Span
 from refpay.encoding import encode
 from refpay.money import AmountMinor
 from refpay.payments.model import PaymentStatus
@@ -102,9 +103,9 @@ class _PageQuery(NoQuery):
     limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the page before.")
 
-    def after(self, owner: str) -> UUID | None:
-        """Return where to go on in a listing of this owner's; raises CursorInvalid."""
-        return read_cursor(self.cursor, self._listing(owner))
+    def span(self, owner: str, begin: datetime | None, end: datetime | None) -> Span:
+        """Return which page of this owner's listing is asked for; raises CursorInvalid."""
+        return Span(read_cursor(self.cursor, self._listing(owner)), self.limit, begin, end)
 
     def page(self, owner: str, name: str, shown: Sequence[object], last: UUID | None) -> bytes:
         """Return a page as JSON; `last` is after what the next one goes on, if there is more."""

@@ -10,10 +10,9 @@ from refpay.app.services import Services
 from refpay.app.views import PaymentsView, PaymentView, PayoutView
 from refpay.identity.principals import Scope
 from refpay.money import Currency, Money
-from refpay.payments import errors
+from refpay.payments import errors, listing
 from refpay.payments.answers import describe_payment
 from refpay.payments.claims import Reply
-from refpay.payments.listing import Filter
 from refpay.payments.model import Order, PayoutOrder
 from refpay.providers.errors import CircuitOpened, NoProviderAvailable, ProviderRefused
 from refpay.risk.errors import RiskBlocked, RiskUnavailable
@@ -114,9 +113,11 @@ async def pay_out(services: Services, demand: Demand[bodies.PayoutBody]) -> Repl
 async def list_payments(services: Services, demand: Demand[bodies.PaymentsQuery]) -> bytes:
     """List the caller's own payments, newest first."""
     query, merchant = demand.given, demand.command.principal.name
-    wanted = Filter(query.status, query.merchant_reference, query.created_from, query.created_to)
-    page = await services.listing.read(merchant, wanted, after=query.after(merchant), limit=query.limit)
-    return query.page(merchant, "payments", [describe_payment(one) for one in page.payments], page.after)
+    span = query.span(merchant, query.created_from, query.created_to)
+    payments, last = await listing.list_payments(
+        services.database, merchant, span, status=query.status, reference=query.merchant_reference
+    )
+    return query.page(merchant, "payments", [describe_payment(one) for one in payments], last)
 
 
 @Endpoint(

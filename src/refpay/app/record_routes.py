@@ -5,9 +5,10 @@ from refpay.app.contract import Demand, Endpoint
 from refpay.app.errors import CursorInvalid, RequestInvalid
 from refpay.app.services import Services
 from refpay.app.views import AuditView, BalancesView
-from refpay.audit.trail import Filter, read_trail
+from refpay.audit.trail import read_trail
 from refpay.encoding import encode
 from refpay.identity.principals import Scope
+from refpay.ledger import balances
 from refpay.ledger.errors import HistoryArchived
 
 
@@ -22,9 +23,8 @@ async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
         problem = "is missing: a subject is its kind and its id"
         raise RequestInvalid(f"{lacking}: {problem}", [{"key": lacking, "problem": problem}])
     subject = (query.subject_kind, query.subject_id) if query.subject_kind and query.subject_id else None
-    wanted = Filter(subject, query.actor, query.at_from, query.at_to)
-    after = query.after(reader)
-    events, last = await read_trail(services.database, wanted, after=after, limit=query.limit)
+    span = query.span(reader, query.at_from, query.at_to)
+    events, last = await read_trail(services.database, span, subject=subject, actor=query.actor)
     return query.page(reader, "events", events, last)
 
 
@@ -39,9 +39,12 @@ async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
 async def list_balances(services: Services, demand: Demand[BalancesQuery]) -> bytes:
     """Read what accounts come to, now or at any earlier instant."""
     query = demand.given
-    page = await services.balances.read(query.account, query.as_of, after=query.after, limit=query.limit)
+    asked = (query.account, query.as_of)
+    found, after = await balances.list_balances(
+        services.database, *asked, after=query.after, limit=query.limit
+    )
     shown = [
         {"account": account, "currency": currency, "balance_minor": minor}
-        for (account, currency), minor in sorted(page.balances.items())
+        for (account, currency), minor in sorted(found.items())
     ]
-    return encode({"as_of": query.as_of, "balances": shown, "next": page.after})
+    return encode({"as_of": query.as_of, "balances": shown, "next": after})

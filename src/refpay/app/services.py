@@ -13,7 +13,6 @@ from refpay.db.pool import Database
 from refpay.identity.principals import Principals
 from refpay.identity.signing import SignatureVerifier
 from refpay.identity.token_desk import TokenDesk
-from refpay.ledger.balances import Balances
 from refpay.ledger.journal import open_journal
 from refpay.measures import API_METRICS, Measures, make_recorder
 from refpay.operations.approving import Approving
@@ -24,7 +23,6 @@ from refpay.operations.durable_settings import require_durable
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
 from refpay.payments.approvals import require_approval
-from refpay.payments.listing import Listing
 from refpay.payments.service import Payments, make_deadlines
 from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
@@ -50,8 +48,6 @@ class Services:
     tokens: TokenDesk
     rates: Rates
     payments: Payments
-    listing: Listing
-    balances: Balances
     webhooks: Webhooks
     # What each provider's signed requests are judged by.
     verifiers: Mapping[str, SignatureVerifier]
@@ -110,8 +106,6 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
                 screening=Screening(settings.risk),
                 approve=require_approval(database, settings.payout_alone_max_minor),
             ),
-            listing=Listing(database),
-            balances=Balances(database),
             webhooks=Webhooks(settler, measures=measures, clock=clock),
             verifiers={name: SignatureVerifier(name, file, told, clock) for name, file in files.items()},
             routing=Routing(database, clock=clock),
