@@ -38,8 +38,7 @@ from refpay.payments.model import Order
 from refpay.payments.service import Payments
 from refpay.providers.port import Answer, Call, DeclineCode, Verdict
 from refpay.risk.model import Assessment, Attempt
-from refpay.risk.rules import HARMLESS
-from refpay.risk.screening import Screening
+from refpay.risk.screening import HARMLESS, Screening
 from refpay.settings import DatabaseSettings, RiskSettings
 
 PASSWORD = "benchmark"  # noqa: S105 of a server that lives for a minute

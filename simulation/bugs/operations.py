@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from refpay.db.errors import CommitOutcomeUnknown
-from refpay.identity import nonces_repository, signing
+from refpay.identity import signing
 from refpay.ids import mint_id
 from refpay.payments import claims_repository, intents, lifecycle, quick, repository, service, settling
 from refpay.payments.findings import NOT_DONE
@@ -247,10 +247,8 @@ def stale_timestamp_is_accepted() -> list[Swap]:
 def nonce_is_not_kept() -> list[Swap]:
     """A signed request counts as often as it is sent."""
 
-    async def insert(*_arguments: Any) -> bool:
-        return True
-
-    return [(nonces_repository, "insert", insert)]
+    taken = "SELECT $1::text || $2::text || $3::timestamptz::text IS NOT NULL"
+    return [(signing, "INSERT_NONCE", taken)]
 
 
 @bug

@@ -17,7 +17,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from moneypath.telemetry import logs
-from refpay.errors import StartRefused
+from refpay.errors import RefpayError, StartRefused
 from refpay.settings import LOOPBACK
 
 _BACKLOG: Final = 1024
@@ -43,7 +43,7 @@ def run_command(main: Callable[[list[str]], int | None]) -> int:
     """Run a command on its arguments; return its exit code. Why it cannot is one sentence on stderr."""
     try:
         return main(sys.argv[1:]) or 0
-    except StartRefused as problem:
+    except RefpayError as problem:
         sys.stderr.write(f"refpay: {problem.detail}\n")
         return _EXIT_REFUSED
 

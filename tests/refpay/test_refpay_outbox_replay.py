@@ -14,8 +14,8 @@ from refpay.clock import SystemClock
 from refpay.db.pool import Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters
+from refpay.outbox.dead_letters import carry_out_replays
 from refpay.outbox.events import Event, EventType
-from refpay.outbox.replaying import carry_out_replays
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 from refpay.worker.main import open_worker
 
@@ -71,8 +71,8 @@ async def ask(api: "Client", queue: str = "notifications", **rest: Any) -> "Answ
 
 async def depth(session: Session, queue: str = "notifications") -> int:
     """Count a queue's dead letters."""
-    found = await dead_letters.look(session)
-    return sum(number for (name, _), number in found.depths.items() if name == queue)
+    _, found = await dead_letters.look(session)
+    return sum(number for (name, _), number in found.items() if name == queue)
 
 
 async def poison(session: Session, number: int = 1) -> None:

@@ -35,7 +35,7 @@ from refpay.payments.settling import Change, decide, settle
 from refpay.providers.errors import ProviderRefused, ProviderSilent
 from refpay.providers.port import Answer, Call, DeclineCode, Verdict
 from refpay.providers.routing import Route
-from refpay.risk.rules import HARMLESS
+from refpay.risk.screening import HARMLESS
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Book

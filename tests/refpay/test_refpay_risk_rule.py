@@ -19,8 +19,7 @@ from acquirers.issuer import issuer_decline
 from refpay.db.pool import Connection, Database
 from refpay.risk import repository
 from refpay.risk.model import Assessment, Attempt, CardRange, Recent, Rule
-from refpay.risk.rules import assess
-from refpay.risk.screening import Screening
+from refpay.risk.screening import Screening, assess
 from refpay.settings import DatabaseSettings, RiskSettings, read_secret
 
 if TYPE_CHECKING:

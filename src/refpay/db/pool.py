@@ -165,6 +165,24 @@ class Database:
             )
 
 
+@asynccontextmanager
+async def open_connection(
+    settings: DatabaseSettings, *, command_seconds: float, lock_ms: int = 0
+) -> AsyncIterator[Any]:
+    """Yield one connection for a command; with `lock_ms` 0 it waits for locks. Raises what asyncpg raises."""
+    connection = await asyncpg.connect(
+        settings.url,
+        password=settings.password,
+        timeout=5,
+        command_timeout=command_seconds,
+        server_settings={"lock_timeout": str(lock_ms)},
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 def columns(things: Sequence[Any], kind: type[Any]) -> list[list[Any]]:
     """Return the fields of dataclasses as one list a field, in the order of `kind`: what `unnest` takes."""
     return [[getattr(one, field.name) for one in things] for field in fields(kind)]

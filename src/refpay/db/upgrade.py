@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from refpay.db.pool import SCHEMA_REVISION
+from refpay.db.pool import SCHEMA_REVISION, open_connection
 from refpay.errors import StartRefused
 from refpay.settings import DatabaseSettings, read_database
 
@@ -42,14 +42,8 @@ async def upgrade_schema(settings: DatabaseSettings, revision: str = SCHEMA_REVI
     Raises StartRefused when the database is not reachable or refuses.
     """
     try:
-        connection = await asyncpg.connect(
-            settings.url, password=settings.password, timeout=5, command_timeout=120
-        )
-        try:
-            async with connection.transaction():
-                await _run_missing(connection, revision)
-        finally:
-            await connection.close()
+        async with open_connection(settings, command_seconds=120) as connection, connection.transaction():
+            await _run_missing(connection, revision)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as problem:
         # What a script raises is a sentence of ours.
         reason = str(problem).partition("\n")[0] if isinstance(problem, asyncpg.PostgresError) else ""

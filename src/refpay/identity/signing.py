@@ -12,7 +12,6 @@ from pydantic import Field
 
 from refpay.clock import Clock
 from refpay.db.pool import Database
-from refpay.identity import nonces_repository
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
 from refpay.identity.watched import SecretFile, Watched
 
@@ -28,6 +27,18 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,10}")
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 # What an unknown key is compared with, so that it takes as long.
 _NO_SECRET: Final = bytes(32)
+
+FORGOTTEN_AT_ONCE: Final = 10_000
+INSERT_NONCE: Final = """
+    INSERT INTO identity.nonce (signer, nonce, expires_at) VALUES ($1, $2, $3)
+    ON CONFLICT (signer, nonce) DO NOTHING RETURNING true
+"""
+_FORGET: Final = """
+    WITH expired AS (SELECT signer, nonce FROM identity.nonce WHERE expires_at < $1 LIMIT $2),
+         gone AS (DELETE FROM identity.nonce USING expired
+                  WHERE nonce.signer = expired.signer AND nonce.nonce = expired.nonce RETURNING 1)
+    SELECT count(*) FROM gone
+"""
 
 Keys = Mapping[str, bytes]
 _KeyId = Annotated[str, Field(pattern=f"^{_KEY_ID.pattern}$")]
@@ -81,7 +92,7 @@ class SignatureVerifier:
         # Only now, so that no stranger can fill the table.
         expires_at = sent_at + timedelta(seconds=WINDOW_SECONDS) + NONCE_SLACK
         async with self._database.transaction() as connection:
-            new = await nonces_repository.insert(connection, f"{self._sender}/{key_id}", nonce, expires_at)
+            new = await connection.fetchval(INSERT_NONCE, f"{self._sender}/{key_id}", nonce, expires_at)
         if not new:
             raise SignatureReplayed("the signed request was sent before: sign each request anew")
 
@@ -89,7 +100,7 @@ class SignatureVerifier:
 async def forget_nonces(database: Database, clock: Clock) -> int:
     """Delete nonces whose requests are too old to be accepted, a bounded number; return how many."""
     async with database.transaction() as connection:
-        return await nonces_repository.delete_expired(connection, clock.now())
+        return int(await connection.fetchval(_FORGET, clock.now(), FORGOTTEN_AT_ONCE))
 
 
 def _one(headers: Callable[[str], Sequence[str]], name: str, pattern: re.Pattern[str]) -> str:

@@ -102,17 +102,12 @@ def _read_client(authorization: str | None, form: Mapping[str, str]) -> tuple[st
 
 
 def _choose(client: Client, asked: str | None) -> frozenset[Scope]:
-    if asked is None:
-        scopes = client.scopes & READING
-    else:
-        try:
-            scopes = frozenset(map(Scope, asked.split()))
-        except ValueError:
-            raise errors.ScopeRefused("scope: a scope is not known, or not the client's") from None
-    if not scopes:
+    names = client.scopes & READING if asked is None else frozenset(asked.split())
+    if not names:
         raise errors.ScopeRefused("scope: name the scopes that are needed: by default a token only reads")
-    if not scopes <= client.scopes:
+    if not names <= client.scopes:
         raise errors.ScopeRefused("scope: a scope is not known, or not the client's")
+    scopes = frozenset(map(Scope, names))
     if scopes & PAYING and scopes & OPERATING:
         raise errors.ScopeRefused("scope: paying and operating the service are never in one token")
     return scopes

@@ -41,19 +41,15 @@ class TokenKeys:
         A retired key needs its public half alone. Raises StartRefused naming file and key.
         """
         found = _KeysFile.read(file)
-        private = {
-            kid: Ed25519PrivateKey.from_private_bytes(base64url_decode(half["private"]))
-            for kid, half in found.keys.items()
-            if "private" in half
-        }
-        retired = {
-            kid: Ed25519PublicKey.from_public_bytes(base64url_decode(half["public"]))
-            for kid, half in found.keys.items()
-            if "public" in half
-        }
+        private, public = {}, {}
+        for kid, half in found.keys.items():
+            if "private" in half:
+                private[kid] = Ed25519PrivateKey.from_private_bytes(base64url_decode(half["private"]))
+                public[kid] = private[kid].public_key()
+            else:
+                public[kid] = Ed25519PublicKey.from_public_bytes(base64url_decode(half["public"]))
         if found.signing not in private:
             raise StartRefused(f"{file}: signing: needed: the id of a private key")
-        public = retired | {kid: key.public_key() for kid, key in private.items()}
         return cls(found.signing, private[found.signing], public)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:

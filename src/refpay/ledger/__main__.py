@@ -2,11 +2,7 @@
 
 import sys
 
-from refpay.errors import RefpayError
 from refpay.ledger.command import main
+from refpay.runtime import run_command
 
-try:
-    sys.exit(main(sys.argv[1:]))
-except RefpayError as problem:
-    sys.stderr.write(f"refpay: {problem.detail}\n")
-    sys.exit(2)
+sys.exit(run_command(main))

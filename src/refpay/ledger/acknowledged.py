@@ -4,16 +4,18 @@ A database that lost a commit has lost every row of it, so a witness in the same
 the loss. Files in a folder of their own do not.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from refpay.ledger.entries import Entry
 
 SUFFIX: Final = ".jsonl"
 _CHUNK_BYTES: Final = 1024 * 1024
+_LINE: Final = TypeAdapter(tuple[UUID, str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,11 @@ class Acknowledgement:
     @classmethod
     def from_json(cls, line: bytes) -> Self:
         """Return what `to_json` wrote; raises ValueError for anything else."""
-        value = json.loads(line)
-        if not isinstance(value, list) or len(value) != 3 or not all(isinstance(one, str) for one in value):
-            raise ValueError("is no acknowledgement")
-        return cls(UUID(value[0]), value[1], value[2])
+        return cls(*_LINE.validate_json(line))
 
     def to_json(self) -> bytes:
         """Return one line without its end."""
-        return json.dumps([str(self.operation_id), self.kind, self.lines], separators=(",", ":")).encode()
+        return _LINE.dump_json((self.operation_id, self.kind, self.lines))
 
 
 class AcknowledgementReader:
@@ -72,9 +71,11 @@ class AcknowledgementReader:
                 del offsets[file]
                 continue
             offsets[file] += sum(len(line) + 1 for line in lines)
-            parsed = [_parsed(line) for line in lines]
-            found += [one for one in parsed if one is not None]
-            malformed += parsed.count(None)
+            for line in lines:
+                try:
+                    found.append(Acknowledgement.from_json(line))
+                except ValueError:
+                    malformed += 1
         # Only now: nothing counts as returned if a later file could not be read.
         self._offsets = offsets
         self.malformed += malformed
@@ -85,10 +86,3 @@ def _whole_lines(file: Path, offset: int) -> list[bytes]:
     with file.open("rb") as stream:
         stream.seek(offset)
         return stream.read(_CHUNK_BYTES).split(b"\n")[:-1]
-
-
-def _parsed(line: bytes) -> Acknowledgement | None:
-    try:
-        return Acknowledgement.from_json(line)
-    except ValueError:
-        return None

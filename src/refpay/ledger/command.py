@@ -6,8 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, Final
 import asyncpg
 
 from refpay.clock import SystemClock
+from refpay.db.pool import open_connection
 from refpay.errors import StartRefused
 from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
 from refpay.ledger.cold import read_month
 from refpay.ledger.reading import read_archives, stream_book
 from refpay.ledger.verifying import Balances, Report, verify
-from refpay.settings import read_database
+from refpay.settings import DatabaseSettings, read_database
 
 _COMMAND_SECONDS: Final = 600.0
 _EPILOG: Final = """\
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if folder is not None and not folder.is_dir():
         raise StartRefused(f"--folder is not a folder: {folder}")
     try:
-        return asyncio.run(_run(given, settings.url, settings.password))
+        return asyncio.run(_run(given, settings))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         # Of a database's error its class alone: its text may quote a row.
         raise StartRefused(f"{given.command} failed: {settings.url} ({type(problem).__name__})") from problem
@@ -85,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _run(given: argparse.Namespace, url: str, password: str) -> int:
+async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
     now = SystemClock().now()
-    async with _connect(url, password) as connection:
+    async with open_connection(settings, command_seconds=_COMMAND_SECONDS, lock_ms=3000) as connection:
         match given.command:
             case "archive":
                 left = await archive_months(connection, given.folder, now=now, kept_months=given.keep_months)
@@ -125,21 +125,6 @@ async def _balances(connection: Any, given: argparse.Namespace) -> None:
     for (account, currency), minor in sorted(totals.totals.items(), key=str):
         if given.account is None or account in given.account:
             _say(f"{account} {currency} {minor}")
-
-
-@asynccontextmanager
-async def _connect(url: str, password: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(
-        url,
-        password=password,
-        timeout=5,
-        command_timeout=_COMMAND_SECONDS,
-        server_settings={"lock_timeout": "3000"},
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 def _describe(report: Report) -> str:

@@ -13,10 +13,11 @@ from typing import Final
 import structlog
 
 from refpay.clock import Clock
-from refpay.errors import InvariantViolation, StartRefused
+from refpay.errors import StartRefused
 from refpay.ids import mint_id
 from refpay.ledger.acknowledged import SUFFIX, Acknowledgement
 from refpay.ledger.entries import Entry
+from refpay.runtime import running
 
 _LOG: Final = structlog.get_logger()
 _FLUSH_SECONDS: Final = 0.1
@@ -56,13 +57,13 @@ class Journal:
             if not count:
                 return
             if self._segment is None or self._written >= _SEGMENT_BYTES:
-                self._begin_segment()
+                self._segment = self._begin_segment()
             content = b"".join(self._pending[index] for index in range(count))
             # At its place, so that what a full disk cut off is written over next time.
             done = 0
             while done < len(content):
-                done += os.pwrite(self._segment_open(), content[done:], self._written + done)
-            os.fsync(self._segment_open())
+                done += os.pwrite(self._segment, content[done:], self._written + done)
+            os.fsync(self._segment)
             self._written += len(content)
             for _ in range(count):
                 self._pending.popleft()
@@ -76,12 +77,7 @@ class Journal:
                 os.close(self._segment)
                 self._segment = None
 
-    def _segment_open(self) -> int:
-        if self._segment is None:
-            raise InvariantViolation("a journal is written to before its segment was begun")
-        return self._segment
-
-    def _begin_segment(self) -> None:
+    def _begin_segment(self) -> int:
         # The names sort by time, to the millisecond: two segments never share one, whatever the clock says.
         now = self._clock.now()
         self._begun = now if self._begun is None else max(now, self._begun + timedelta(milliseconds=1))
@@ -89,9 +85,10 @@ class Journal:
         begun = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._segment is not None:
             os.close(self._segment)
-        self._segment, self._written = begun, 0
+        self._written = 0
         for old in sorted(self._folder.glob(f"*-{self._service}{SUFFIX}"))[:-_SEGMENTS_KEPT]:
             old.unlink(missing_ok=True)
+        return begun
 
 
 @asynccontextmanager
@@ -100,12 +97,10 @@ async def open_journal(folder: Path, *, service: str, clock: Clock) -> AsyncIter
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StartRefused(f"REFPAY_ACKNOWLEDGEMENTS_FOLDER cannot be written to: {folder}")
     journal = Journal(folder, service=service, clock=clock)
-    task = asyncio.create_task(_flush_often(journal))
     try:
-        yield journal
+        async with running(_flush_often(journal)):
+            yield journal
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         try:
             journal.close()
         except OSError as problem:

@@ -91,11 +91,9 @@ class Consumer:
         try:
             with self.observed.handling_together([message.headers for message, _ in pairs]):
                 await self._apply([event for _, event in pairs])
-        except TransactionConflicted:
-            return False
-        except DatabaseUnavailable:
-            raise
-        except Exception:  # noqa: BLE001 - whatever it is, most of the batch have not caused it
+        except Exception as problem:
+            if isinstance(problem, DatabaseUnavailable) and not isinstance(problem, TransactionConflicted):
+                raise
             return False
         for message, _ in pairs:
             await self._accept(message)

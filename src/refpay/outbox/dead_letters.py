@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +11,9 @@ from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from moneypath.telemetry.catalogue.vocabulary import DeadLetterReason
 from moneypath.telemetry.integrations.messages import context_headers
+from refpay.clock import Clock
+from refpay.db.pool import Database
+from refpay.outbox import replay_requests
 from refpay.outbox.streams import ANSWER_SECONDS, DEAD, EVENTS, Queue, Session
 
 _SUBJECT: Final = "Moneypath-Subject"
@@ -20,16 +22,9 @@ _FIRST_FAILED_AT: Final = "Moneypath-First-Failed-At"
 _ATTEMPTS: Final = "Moneypath-Attempts"
 _REPLAY_OF: Final = "Moneypath-Replay-Of"
 _MESSAGE_ID: Final = "Nats-Msg-Id"
+_REQUESTS_A_ROUND: Final = 10
 _STORE_FAILED: Final = 10077
 _ONE_PER_SUBJECT: Final = "maximum messages per subject exceeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the stream of dead letters held at one instant."""
-
-    last_sequence: int
-    depths: Mapping[tuple[str, str], int]
 
 
 def identify(message: Msg) -> str:
@@ -67,14 +62,14 @@ async def bury(
     return new
 
 
-async def look(session: Session) -> Found:
-    """Count the letters by queue and reason."""
+async def look(session: Session) -> tuple[int, Mapping[tuple[str, str], int]]:
+    """Return the last letter's sequence, and how many letters there are by queue and reason."""
     state = (await session.stream.stream_info(DEAD, subjects_filter="dead.>")).state
     depths: Counter[tuple[str, str]] = Counter()
     for subject, letters in (state.subjects or {}).items():
         _, queue, reason, *_ = subject.split(".")
         depths[queue, reason] += letters
-    return Found(state.last_seq, depths)
+    return state.last_seq, depths
 
 
 async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
@@ -97,6 +92,29 @@ async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
         )
         await session.stream.delete_msg(DEAD, letter.seq or 0)
         moved += 1
+    return moved
+
+
+async def carry_out_replays(database: Database, clock: Clock, session: Session) -> int:
+    """Carry out the requests to replay that wait in the database; return how many letters were moved.
+
+    May be killed anywhere and run again: what a request is about is fixed before a letter moves. Raises what
+    NATS raises, and DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        requests = await replay_requests.read_open(connection, limit=_REQUESTS_A_ROUND)
+    moved = 0
+    for request in requests:
+        up_to = request.up_to
+        if up_to is None:
+            last, depths = await look(session)
+            found = sum(depth for (queue, _), depth in depths.items() if queue == request.queue)
+            async with database.transaction() as connection:
+                # Another worker may have begun it in between; its word holds.
+                up_to = await replay_requests.begin(connection, request.id, clock.now(), last, found)
+        moved += await replay(session, Queue(request.queue), up_to=up_to)
+        async with database.transaction() as connection:
+            await replay_requests.finish(connection, request.id, clock.now())
     return moved
 
 

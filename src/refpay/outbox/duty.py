@@ -17,12 +17,13 @@ from refpay.errors import StartRefused
 from refpay.loops import Loop
 from refpay.measures import Measures
 from refpay.outbox.consuming import Consumer
+from refpay.outbox.dead_letters import carry_out_replays
 from refpay.outbox.effects import EFFECTS
-from refpay.outbox.link import Patient, open_link
+from refpay.outbox.link import Link, Patient
 from refpay.outbox.measuring import Measuring
 from refpay.outbox.relay import prune, relay
-from refpay.outbox.replaying import carry_out_replays
 from refpay.outbox.streams import Queue, Session
+from refpay.runtime import running
 from refpay.settings import Settings
 
 # A consumer waits inside its fetch, for messages; this is only to look for a connection.
@@ -41,7 +42,8 @@ async def open_messages(
         raise StartRefused(
             "REFPAY_NATS_URL is not set: the worker publishes the outbox, as in nats://127.0.0.1:4222"
         )
-    async with open_link(messaging) as link:
+    link = Link(messaging)
+    async with running(link.run()):
         measuring = Measuring(database, link, measures.recorder, clock=clock)
         interval = settings.check_interval_seconds
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,6 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.durability import SyncRefused, require_synced
 from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
-from refpay.runtime import running
 from refpay.settings import MessagingSettings
 
 _LOG: Final = structlog.get_logger()
@@ -83,14 +82,6 @@ class Link:
             self.session = None
             with suppress(*MESSAGING_ERRORS):
                 await client.close()
-
-
-@asynccontextmanager
-async def open_link(settings: MessagingSettings) -> AsyncIterator[Link]:
-    """Yield a link that connects in the background; nobody waits for it."""
-    link = Link(settings)
-    async with running(link.run()):
-        yield link
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ class Measuring:
             if session is None:
                 raise ConnectionError("no connection")
             backlogs = {queue: await read_backlog(session.stream, EVENTS, queue) for queue in Queue}
-            found = await dead_letters.look(session)
+            _, found = await dead_letters.look(session)
         except MESSAGING_ERRORS:
             for queue in Queue:
                 self._backlogs[queue].show(None)
@@ -53,11 +53,8 @@ class Measuring:
             return
         for queue, backlog in backlogs.items():
             self._backlogs[queue].show(backlog)
-        depths = {
-            (queue.value, reason.value): found.depths.get((queue, reason), 0)
-            for queue in Queue
-            for reason in DeadLetterReason
-        }
+        kinds = ((queue.value, reason.value) for queue in Queue for reason in DeadLetterReason)
+        depths = {kind: found.get(kind, 0) for kind in kinds}
         for (name, reason_name), depth in depths.items():
             self._dead.set(depth, queue=name, reason=reason_name)
         async with self._database.transaction() as connection:

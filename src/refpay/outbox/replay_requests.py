@@ -18,7 +18,9 @@ _INSERT = """
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (queue) WHERE begun_at IS NULL DO NOTHING RETURNING id
 """
 _BEGIN = """
-    UPDATE messages.replay SET begun_at = $2, up_to = $3, found = $4 WHERE id = $1 AND begun_at IS NULL
+    UPDATE messages.replay SET begun_at = coalesce(begun_at, $2), up_to = coalesce(up_to, $3),
+        found = coalesce(found, $4)
+    WHERE id = $1 AND finished_at IS NULL RETURNING up_to
 """
 _FINISH = "UPDATE messages.replay SET finished_at = $2 WHERE id = $1 AND finished_at IS NULL"
 _SHOW = """
@@ -74,9 +76,9 @@ async def _read(connection: Connection, which: str, value: object) -> list[Repla
     return [ReplayRequest(**row) for row in await connection.fetch(f"{_REPLAY} {which}", value)]
 
 
-async def begin(connection: Connection, request_id: UUID, *, now: datetime, up_to: int, found: int) -> None:
-    """Fix what a request is about, once."""
-    await connection.execute(_BEGIN, request_id, now, up_to, found)
+async def begin(connection: Connection, request_id: UUID, now: datetime, up_to: int, found: int) -> int:
+    """Fix what a request is about, once; return up to which letter, 0 if somebody else has carried it out."""
+    return await connection.fetchval(_BEGIN, request_id, now, up_to, found) or 0
 
 
 async def finish(connection: Connection, request_id: UUID, now: datetime) -> None:

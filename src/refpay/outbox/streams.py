@@ -68,7 +68,6 @@ _STREAMS: Final = (
 class Session:
     """A connection whose streams and consumers are known to be there."""
 
-    client: Client
     stream: JetStreamContext
     subscriptions: Mapping[Queue, JetStreamContext.PullSubscription]
 
@@ -110,7 +109,7 @@ async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: in
             ),
         )
         subscriptions[queue] = await stream.pull_subscribe_bind(consumer=queue, stream=EVENTS)
-    return Session(client, stream, subscriptions)
+    return Session(stream, subscriptions)
 
 
 MESSAGING_ERRORS: Final = (nats.errors.Error, OSError, TimeoutError)

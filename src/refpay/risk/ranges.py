@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.risk.errors import RiskBlocked
@@ -51,13 +51,7 @@ async def change_range(
 
 
 def _audit(after: CardRange, correlation_id: str, *, before: CardRange | None = None) -> AuditEvent:
-    return AuditEvent(
-        at=after.changed_at,
-        actor=after.changed_by,
-        action="card_range.blocked" if after.blocked else "card_range.unblocked",
-        subject_kind=SubjectKind.CARD_RANGE,
-        subject_id=after.card_range,
-        before=None if before is None else {"blocked": before.blocked, "reason": before.reason},
-        after={"blocked": after.blocked, "reason": after.reason},
-        correlation_id=correlation_id,
-    )
+    what = "card_range.blocked" if after.blocked else "card_range.unblocked"
+    about = (after.changed_at, after.changed_by, what, SubjectKind.CARD_RANGE, after.card_range)
+    was: Facts | None = None if before is None else {"blocked": before.blocked, "reason": before.reason}
+    return AuditEvent(*about, was, {"blocked": after.blocked, "reason": after.reason}, correlation_id)

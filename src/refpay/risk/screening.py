@@ -9,13 +9,37 @@ import asyncpg
 from refpay.db.pool import Connection
 from refpay.risk import repository
 from refpay.risk.errors import RiskSilent, RiskUnavailable
-from refpay.risk.model import Assessment, Attempt
-from refpay.risk.rules import assess
+from refpay.risk.model import Assessment, Attempt, Recent, Rule
 from refpay.settings import RiskSettings
 
 # Long against a read of few rows, short against what a shopper waits.
 _ANSWER_SECONDS: Final = 1.0
 TOO_LATE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+
+
+HARMLESS: Final = Assessment()
+BLOCKED: Final = Assessment(blocked=True)
+
+
+def assess(*, blocked: bool, recent: Recent | None, settings: RiskSettings) -> Assessment:
+    """Return what to say to an authorization; `recent` is absent for an amount that no card tester risks.
+
+    A blocked range gives no signals: a signal asks somebody to look, and somebody has.
+    """
+    if blocked:
+        return BLOCKED
+    # Somebody seems to try out cards: enough small ones answered, too many declined.
+    if recent is None or recent.answered < settings.answered_least:
+        return HARMLESS
+    if recent.declined * 100 < recent.answered * settings.declined_percent:
+        return HARMLESS
+    if not settings.autoblock:
+        return Assessment(rule=Rule.CARD_TESTING)
+    reason = (
+        f"card testing: {recent.declined} of {recent.answered} small authorizations declined "
+        f"within {settings.window_seconds} s"
+    )
+    return Assessment(blocked=True, rule=Rule.CARD_TESTING, newly_blocked=reason)
 
 
 class Screening:
