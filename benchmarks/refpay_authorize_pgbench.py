@@ -18,7 +18,7 @@ from refpay.payments import batch_repository as batches
 from refpay.payments import claims_repository as claims
 from refpay.payments import repository as payments
 from refpay.providers import routing
-from refpay.risk import repository as risk
+from refpay.risk import ranges as risk
 
 CLIENTS = 32
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in _BY_KEY.items())

@@ -21,7 +21,7 @@ from refpay.costs import CostModel, Provisioned
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.measures import WORKER_METRICS, Measures
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency
-from refpay.worker.capacity import CapacityMeter
+from refpay.worker.duties import CapacityMeter
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Connection, Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters
-from refpay.outbox.consuming import DELIVERIES_AN_ATTEMPT, Consumer
-from refpay.outbox.effects import EFFECTS, Effect, notify
+from refpay.outbox.consuming import DELIVERIES_AN_ATTEMPT, EFFECTS, Consumer, Effect, notify
 from refpay.outbox.events import Event, EventType
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 

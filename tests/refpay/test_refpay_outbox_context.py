@@ -17,8 +17,7 @@ from refpay.clock import SystemClock
 from refpay.db.pool import Connection, Database
 from refpay.ids import mint_id
 from refpay.outbox import dead_letters, repository
-from refpay.outbox.consuming import Consumer
-from refpay.outbox.effects import Effect
+from refpay.outbox.consuming import Consumer, Effect
 from refpay.outbox.events import Event, EventType
 from refpay.outbox.relay import relay
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session

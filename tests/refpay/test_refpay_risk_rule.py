@@ -17,7 +17,7 @@ from loadtests.orders import Orders
 
 from acquirers.issuer import issuer_decline
 from refpay.db.pool import Connection, Database
-from refpay.risk import repository
+from refpay.risk import ranges
 from refpay.risk.model import Assessment, Attempt, CardRange, Recent, Rule
 from refpay.risk.screening import Screening, assess
 from refpay.settings import DatabaseSettings, RiskSettings, read_secret
@@ -80,7 +80,7 @@ class Model:
         if amount_minor > self.settings.small_amount_minor:
             return False, False
         since = max(at_ms - self.settings.window_seconds * 1000, self.changed_ms)
-        newest = [one for one in self.seen if one[0] > since and one[1] <= 1000][-repository.NEWEST_MOST :]
+        newest = [one for one in self.seen if one[0] > since and one[1] <= 1000][-ranges.NEWEST_MOST :]
         answered = [
             said
             for _, amount, said in newest
@@ -145,9 +145,9 @@ def test_the_rule_is_the_model(
             at_ms += step.after_ms
             if step.lever is not None:
                 model.pull(at_ms, blocked=step.lever)
-                if step.lever or await repository.lock_range(connection, card_range):
+                if step.lever or await ranges.lock_range(connection, card_range):
                     changed = CardRange(card_range, step.lever, "model", instant(at_ms), "a drill")
-                    await repository.write_range(connection, changed)
+                    await ranges.write_range(connection, changed)
             attempt = Attempt(uuid4(), instant(at_ms), card_range, step.amount_minor)
             said = await screening.screen(connection, attempt)
             assert (said.blocked, said.rule is not None) == model.assess(at_ms, step.amount_minor)
@@ -186,17 +186,17 @@ async def test_only_the_newest_are_looked_at(database_settings: DatabaseSettings
             for number in range(300):
                 await insert(connection, card_range, number, 100, Said.DECLINED)
             assert (await Screening(RiskSettings()).screen(connection, attempt)).rule is Rule.CARD_TESTING
-            for number in range(repository.NEWEST_MOST):
+            for number in range(ranges.NEWEST_MOST):
                 await insert(connection, card_range, 1000 + number, 100, Said.AUTHORIZED)
             since = instant(-1)
-            found = await repository.read_recent(
+            found = await ranges.read_recent(
                 connection,
                 [(card_range, True), (card_range, False)],
                 since=since,
                 at_most_minor=500,
                 seconds=1,
             )
-            newest = Recent(answered=repository.NEWEST_MOST, declined=0)
+            newest = Recent(answered=ranges.NEWEST_MOST, declined=0)
             assert found == [(False, newest), (False, Recent(0, 0))]
             assert (await Screening(RiskSettings()).screen(connection, attempt)) == Assessment()
     finally:

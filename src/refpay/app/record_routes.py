@@ -8,8 +8,8 @@ from refpay.app.views import AuditView, BalancesView
 from refpay.audit.trail import read_trail
 from refpay.encoding import encode
 from refpay.identity.principals import Scope
-from refpay.ledger import balances
 from refpay.ledger.errors import HistoryArchived
+from refpay.ledger.repository import list_balances as read_page
 
 
 @Endpoint(
@@ -40,9 +40,7 @@ async def list_balances(services: Services, demand: Demand[BalancesQuery]) -> by
     """Read what accounts come to, now or at any earlier instant."""
     query = demand.given
     asked = (query.account, query.as_of)
-    found, after = await balances.list_balances(
-        services.database, *asked, after=query.after, limit=query.limit
-    )
+    found, after = await read_page(services.database, *asked, after=query.after, limit=query.limit)
     shown = [
         {"account": account, "currency": currency, "balance_minor": minor}
         for (account, currency), minor in sorted(found.items())

@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from refpay.ledger.chain import StoredEntry
-from refpay.ledger.cold import SUFFIX, read_month, write_month
+from refpay.ledger.cold import (
+    SEALED_END,
+    SUFFIX,
+    Archive,
+    read_archives,
+    read_month,
+    stream_live,
+    stream_seals,
+    write_month,
+)
 from refpay.ledger.errors import MonthKept
-from refpay.ledger.reading import SEALED_END, Archive, read_archives, stream_live, stream_seals
 
 KEPT_MONTHS: Final = 24
 # Its bounds are those of its name; the default partition is none of a month.

@@ -18,8 +18,7 @@ from refpay.clock import SystemClock
 from refpay.db.pool import open_connection
 from refpay.errors import StartRefused
 from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
-from refpay.ledger.cold import read_month
-from refpay.ledger.reading import read_archives, stream_book
+from refpay.ledger.cold import read_archives, read_month, stream_book
 from refpay.ledger.verifying import Balances, Report, verify
 from refpay.settings import DatabaseSettings, read_database
 

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from refpay.db.pool import Connection
+from refpay.db.pool import Connection, Database
 from refpay.ledger.acknowledged import Acknowledgement
+from refpay.ledger.cold import SEALED_END
 from refpay.ledger.entries import Entry
 from refpay.ledger.errors import HistoryArchived
-from refpay.ledger.reading import SEALED_END
 
 # An entry is one row, so that no half of it is ever there; the database refuses what does not balance.
 _INSERT: Final = """
@@ -112,3 +112,18 @@ async def read_balances(
         raise HistoryArchived(f"entries after {as_of.isoformat()} are in cold storage: {name}")
     rows = await connection.fetch(_BALANCES, accounts, as_of)
     return {(row["account"], row["currency"]): int(row["balance_minor"]) for row in rows}
+
+
+async def list_balances(
+    database: Database, account: str | None, as_of: datetime | None, *, after: str, limit: int
+) -> tuple[Mapping[tuple[str, str], int], str | None]:
+    """Return one account's balances, or those of the next accounts, and after which others follow, if any do.
+
+    In minor units by account and currency, debit positive; an account that had not moved by then has none.
+    Raises HistoryArchived.
+    """
+    async with database.transaction() as connection:
+        accounts = [account] if account else await read_accounts(connection, after=after, limit=limit + 1)
+        shown = accounts[:limit]
+        balances = await read_balances(connection, shown, as_of=as_of)
+    return balances, shown[-1] if len(accounts) > limit else None

@@ -11,7 +11,7 @@ import structlog
 from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
 from refpay.ledger.chain import GENESIS, Finding, Kind, Seal, check_link, check_run
-from refpay.ledger.reading import FIRST, read_archives, stream_live, stream_seals
+from refpay.ledger.cold import FIRST, read_archives, stream_live, stream_seals
 
 CHECK: Final = "ledger_chain"
 SEALED_MOST: Final = 2_000

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from refpay.ledger.chain import GENESIS, Finding, Kind, StoredEntry, check_link, check_run
+from refpay.ledger.cold import read_archives, stream_book, stream_seals
 from refpay.ledger.errors import ColdFileDamaged
-from refpay.ledger.reading import read_archives, stream_book, stream_seals
 
 # More of them tell nothing more.
 FINDINGS_MOST: Final = 100

@@ -2,7 +2,7 @@
 
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,10 +16,9 @@ from moneypath.telemetry.integrations import messages
 from moneypath.telemetry.integrations.messages import Handling
 from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable, TransactionConflicted
-from refpay.db.pool import Database
+from refpay.db.pool import Connection, Database, columns
 from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.dead_letters import bury, identify
-from refpay.outbox.effects import Effect
 from refpay.outbox.events import Event, EventMalformed, EventUnknown, decode
 from refpay.outbox.streams import Queue, Session
 from refpay.settings import MessagingSettings
@@ -29,6 +28,41 @@ _REDELIVERY_MOST_SECONDS: Final = 60.0
 _FAILURES_REMEMBERED: Final = 4096
 # Deliveries that end in an outage of the database, or with the process, are no attempts; these are the bound.
 DELIVERIES_AN_ATTEMPT: Final = 3
+
+Effect = Callable[[Connection, Sequence[Event], datetime], Awaitable[None]]
+
+_NOTIFY: Final = """
+    INSERT INTO messages.notification (
+        event_id, type, at, operation_id, payment_id, merchant, provider, currency, amount_minor, written_at)
+    SELECT event.*, $10::timestamptz FROM unnest(
+        $1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+        $9::bigint[]) AS event
+    ON CONFLICT (event_id) DO NOTHING
+"""
+# The database numbers, chains and seals.
+_COMPLY: Final = """
+    INSERT INTO messages.compliance_entry (event_id, type, body, at, written_at)
+    SELECT event.*, $5::timestamptz
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS event
+    ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+async def notify(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Write what each merchant is to be told."""
+    await connection.execute(_NOTIFY, *columns(events, Event), now)
+
+
+async def log_for_compliance(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Append the events to the sealed log."""
+    entries = [(event.id, event.type, event.encode(), event.at) for event in events]
+    await connection.execute(_COMPLY, *zip(*entries, strict=True), now)
+
+
+EFFECTS: Final[Mapping[Queue, Effect]] = {
+    Queue.NOTIFICATIONS: notify,
+    Queue.COMPLIANCE_LOG: log_for_compliance,
+}
 
 
 @dataclass(slots=True)

@@ -57,13 +57,7 @@ async def take_chargeback(
             await record(connection, operation_record(misfit, "contradicted", actor, now, after=facts))
             break
         operation = own_operation(
-            kind,
-            payment,
-            money.amount_minor,
-            parent=capture,
-            now=now,
-            principal=actor,
-            name=movement,
+            kind, payment, money.amount_minor, parent=capture, now=now, principal=actor, name=movement
         )
         await begin(connection, operation, payment)
         done = Finding(OperationStatus.SUCCEEDED, provider_reference=movement)

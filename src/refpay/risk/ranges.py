@@ -1,18 +1,114 @@
-"""Puts into effect what risk or a person says: on record and audited, in the caller's transaction."""
+"""Reads the window, and puts into effect what risk or a person says: on record and audited."""
 
+from collections.abc import Sequence
+from dataclasses import astuple
+from datetime import datetime
 from typing import Final
 
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
 from refpay.risk.errors import RiskBlocked
-from refpay.risk.model import Assessment, Attempt, CardRange
-from refpay.risk.repository import lock_range, read_blocked, read_busiest, record_finding, write_range
-
-__all__ = ["change_range", "note_suspicious", "read_blocked", "read_busiest", "refuse_blocked"]
+from refpay.risk.model import Activity, Assessment, Attempt, CardRange, Recent
 
 # Who blocked a range when nobody did.
 ACTOR: Final = "risk"
+NEWEST_MOST: Final = 256
+_FINDINGS_MOST: Final = 10_000
+_SHOWN_MOST: Final = 20
+_BLOCKED_SHOWN_MOST: Final = 200
+
+# One trip for all. What was judged when a range was unblocked is not held against it again.
+_BLOCKED_AND_RECENT = """
+    SELECT coalesce(known.blocked, false) AS blocked, recent.answered, recent.declined
+    FROM unnest($1::text[], $2::boolean[]) WITH ORDINALITY AS asked (card_range, small, place)
+    LEFT JOIN risk.card_range AS known ON known.card_range = asked.card_range
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE answered) AS answered, count(*) FILTER (WHERE declined) AS declined
+        FROM (SELECT answered, declined, amount_minor FROM risk.small_authorization AS small
+              WHERE asked.small AND small.card_range = asked.card_range
+                AND small.at > greatest($3::timestamptz, known.changed_at)
+              ORDER BY small.at DESC LIMIT $5) AS newest
+        WHERE newest.amount_minor <= $4) AS recent
+    ORDER BY asked.place
+"""
+_RECORD = "INSERT INTO risk.finding (operation_id, at, card_range, rule, blocked) VALUES ($1, $2, $3, $4, $5)"
+_READ = "SELECT card_range, blocked, changed_by, changed_at, reason FROM risk.card_range"
+_LOCK = f"{_READ} WHERE card_range = $1 FOR UPDATE"
+_READ_BLOCKED = f"{_READ} WHERE blocked ORDER BY changed_at DESC, card_range LIMIT $1"
+_WRITE = """
+    INSERT INTO risk.card_range AS known (card_range, blocked, changed_by, changed_at, reason)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (card_range) DO UPDATE SET
+        blocked = excluded.blocked, changed_by = excluded.changed_by,
+        changed_at = excluded.changed_at, reason = excluded.reason
+    WHERE known.blocked <> excluded.blocked RETURNING card_range
+"""
+_READ_BUSIEST = """
+    SELECT found.card_range, found.signals, found.blocked, recent.authorizations, recent.declined
+    FROM (SELECT card_range, count(rule) AS signals, count(*) FILTER (WHERE blocked) AS blocked
+          FROM (SELECT card_range, rule, blocked FROM risk.finding WHERE at > $1
+                ORDER BY at DESC LIMIT $3) AS newest
+          GROUP BY card_range ORDER BY count(rule) DESC, count(*) DESC, card_range LIMIT $4) AS found
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS authorizations, count(*) FILTER (WHERE declined) AS declined
+        FROM (SELECT declined, amount_minor FROM risk.small_authorization AS small
+              WHERE small.card_range = found.card_range AND small.at > $1
+              ORDER BY small.at DESC LIMIT $5) AS newest
+        WHERE newest.amount_minor <= $2) AS recent
+    ORDER BY found.signals DESC, found.blocked DESC, found.card_range
+"""
+
+
+async def read_recent(
+    connection: Connection,
+    asked: Sequence[tuple[str, bool]],
+    *,
+    since: datetime,
+    at_most_minor: int,
+    seconds: float,
+) -> Sequence[tuple[bool, Recent]]:
+    """Return of each range whether it is blocked, and what was said to its newest small authorizations.
+
+    The second is read where it is asked for, at most `NEWEST_MOST` whatever happens in the range, and
+    nothing otherwise. Raises TimeoutError after so many seconds.
+    """
+    ranges, wanted = [card_range for card_range, _ in asked], [small for _, small in asked]
+    rows = await connection.fetch(
+        _BLOCKED_AND_RECENT, ranges, wanted, since, at_most_minor, NEWEST_MOST, timeout=seconds
+    )
+    return [(row["blocked"], Recent(row["answered"], row["declined"])) for row in rows]
+
+
+async def record_finding(connection: Connection, attempt: Attempt, assessment: Assessment) -> None:
+    """Write what was found about an authorization."""
+    await connection.execute(
+        _RECORD, attempt.operation_id, attempt.at, attempt.card_range, assessment.rule, assessment.blocked
+    )
+
+
+async def lock_range(connection: Connection, card_range: str) -> CardRange | None:
+    """Return a range if it was ever blocked; nobody else changes it until this transaction ends."""
+    row = await connection.fetchrow(_LOCK, card_range)
+    return None if row is None else CardRange(**row)
+
+
+async def write_range(connection: Connection, changed: CardRange) -> bool:
+    """Block or unblock a range; False if it is so already."""
+    return await connection.fetchval(_WRITE, *astuple(changed)) is not None
+
+
+async def read_blocked(connection: Connection) -> Sequence[CardRange]:
+    """Return the blocked ranges, the newest first; a bounded number of them."""
+    return [CardRange(**row) for row in await connection.fetch(_READ_BLOCKED, _BLOCKED_SHOWN_MOST)]
+
+
+async def read_busiest(connection: Connection, *, since: datetime, at_most_minor: int) -> Sequence[Activity]:
+    """Return the ranges with findings since an instant, those with the most signals first."""
+    rows = await connection.fetch(
+        _READ_BUSIEST, since, at_most_minor, _FINDINGS_MOST, _SHOWN_MOST, NEWEST_MOST
+    )
+    return [Activity(**row) for row in rows]
 
 
 async def refuse_blocked(

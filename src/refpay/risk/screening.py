@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 import asyncpg
 
 from refpay.db.pool import Connection
-from refpay.risk import repository
+from refpay.risk import ranges
 from refpay.risk.errors import RiskSilent, RiskUnavailable
 from refpay.risk.model import Assessment, Attempt, Recent, Rule
 from refpay.settings import RiskSettings
@@ -67,7 +67,7 @@ class Screening:
         """Say it of several at the same instant; raises one of TOO_LATE, and the transaction is lost."""
         settings = self._settings
         asked = [(one.card_range, one.amount_minor <= settings.small_amount_minor) for one in attempts]
-        seen = await repository.read_recent(
+        seen = await ranges.read_recent(
             connection,
             asked,
             since=attempts[0].at - self._window,

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 from functools import partial
 from typing import Final, TypeVar
 
 from moneypath.telemetry import Recorder
 from refpay.clock import Clock
-from refpay.costs import CostModel
+from refpay.costs import CostModel, Provisioned
 from refpay.db.pool import Database
 from refpay.identity.signing import forget_nonces
 from refpay.ledger.acknowledged import AcknowledgementReader
@@ -28,9 +29,9 @@ from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.reconciliation.duty import open_reconciliation
 from refpay.settings import Settings
-from refpay.worker.capacity import CapacityMeter
 from refpay.worker.gauges import show_chain, show_findings, show_probe, show_settings
 
+_SECONDS_AN_HOUR: Final = 3600
 _CHARGE_SECONDS: Final = 1.0
 _UPKEEP_SECONDS: Final = 1.0
 # With what is deleted at once, it keeps up with 2000 signed requests a second.
@@ -149,3 +150,31 @@ def charge_capacity(parts: Parts) -> Loop:
         meter.charge()
 
     return parts.loop("charge", charge, _CHARGE_SECONDS)
+
+
+class CapacityMeter:
+    """Charges price times time since it was made, rounded down to whole micro-units.
+
+    Each charge is what is due in all less what was charged, so nothing drifts however unevenly it is called,
+    and a worker that stood still charges for that time once it goes on. The time between the end of one
+    process and the start of the next is charged by neither: a worker charges for what it saw.
+    """
+
+    def __init__(self, provisioned: Sequence[Provisioned], *, measures: Measures, clock: Clock) -> None:
+        self._measures = measures
+        self._clock = clock
+        self._begun = Fraction(clock.monotonic())
+        self._prices: dict[str, int] = {}
+        for one in provisioned:
+            self._prices[one.component] = self._prices.get(one.component, 0) + one.micro_units_per_hour
+        self._charged = dict.fromkeys(self._prices, 0)
+
+    def charge(self) -> None:
+        """Count what has become due since the last call."""
+        hours = (Fraction(self._clock.monotonic()) - self._begun) / _SECONDS_AN_HOUR
+        for component, price in self._prices.items():
+            due = int(price * hours)
+            # Even from a clock that ran backwards the counter never does.
+            if due > self._charged[component]:
+                self._measures.count_capacity(component=component, micro_units=due - self._charged[component])
+                self._charged[component] = due

@@ -2,16 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from moneypath.telemetry import Recorder
+from moneypath.telemetry.integrations.asgi import metrics_endpoint
 from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ledger.journal import open_journal
+from refpay.loops import Loop
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.operations.durable_settings import require_durable
 from refpay.payments.settler import Settler
@@ -19,9 +26,23 @@ from refpay.providers.registry import open_attempts
 from refpay.runtime import running, serve
 from refpay.settings import Settings, read_settings
 from refpay.worker.duties import Parts, open_duties
-from refpay.worker.health import health_app
 
 _CONNECTIONS: Final = 10
+_READY_WITHIN_SECONDS: Final = 10.0
+
+
+def health_app(recorder: Recorder, loops: Sequence[Loop]) -> Starlette:
+    """Return /healthz (the process answers), /readyz (its loops went well lately) and /metrics."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_request: Request) -> Response:
+        ready = all(loop.is_healthy(within_seconds=_READY_WITHIN_SECONDS) for loop in loops)
+        return JSONResponse({"status": "ready" if ready else "waiting"}, status_code=200 if ready else 503)
+
+    metrics = Route("/metrics", metrics_endpoint(recorder))
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), metrics])
 
 
 @asynccontextmanager

@@ -229,7 +229,7 @@ async def test_forgetting_leaves_what_can_still_come_again(
     door.clock.advance(91)
     young = door.request().signed()
     assert await door.knock(young) == ""
-    monkeypatch.setattr("refpay.identity.nonces_repository.FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr("refpay.identity.signing.FORGOTTEN_AT_ONCE", 3)
     assert [await forget_nonces(door.database, door.clock) for _ in range(3)] == [3, 2, 0]
     assert await _nonces(door) == 1
     assert await door.knock(young) == "signature_replayed"

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from refpay.db.pool import Database
 from refpay.ledger.archiving import archive_months, restore_month
+from refpay.ledger.cold import Archive
 from refpay.ledger.entries import Entry, Movement, capture_entry
-from refpay.ledger.reading import Archive
 from refpay.ledger.repository import post, read_balances
 from refpay.ledger.verifying import Report, verify
 from refpay.money import Currency, Money
