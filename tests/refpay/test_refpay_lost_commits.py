@@ -21,8 +21,7 @@ from refpay.db.pool import Database
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
-from refpay.ledger.acknowledged import AcknowledgementReader
-from refpay.ledger.journal import Journal
+from refpay.ledger.journal import AcknowledgementReader, Journal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency
 from refpay.payments import claims_repository, repository

@@ -16,22 +16,20 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.catalogue.vocabulary import AtRiskReason
 from refpay.clock import SystemClock
-from refpay.costs import CostModel
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
 from refpay.ids import mint_id
 from refpay.ledger import journal as journals
-from refpay.ledger.acknowledged import Acknowledgement, AcknowledgementReader
 from refpay.ledger.entries import Entry, Movement, capture_entry
-from refpay.ledger.journal import Journal, open_journal
-from refpay.measures import WORKER_METRICS, Measures
+from refpay.ledger.journal import Acknowledgement, AcknowledgementReader, Journal, open_journal
+from refpay.loops import Loop
+from refpay.measures import WORKER_METRICS
 from refpay.money import Currency, Money
 from refpay.operations import durability
 from refpay.operations.checks_repository import Reason
 from refpay.operations.durability import DurabilityProbe, open_anew
-from refpay.payments.settler import Settler
-from refpay.worker.duties import Parts, probe_durability
+from refpay.worker.gauges import show_probe
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
@@ -369,20 +367,19 @@ async def test_only_a_finished_round_is_stamped(settings: "Settings", declared: 
         {"providers": ("north",), "currencies": currencies, "schemes": ("visa",), "checks": checks}
     )
     recorder = setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS)
-    costs = CostModel.load(settings.costs_file)
-    database = await Database.connect(settings.database, most_connections=1)
+    reader = AcknowledgementReader(settings.acknowledgements_folder)
     stamp = 'moneypath_check_last_success_timestamp_seconds{check="ledger_durability"}'
     closed = replace(settings.database, url="postgresql://refpay_app@127.0.0.1:1/refpay")
-    try:
-        for probed in (replace(settings, database=closed), settings):
-            settler = Settler(database, measures=Measures(recorder), clock=CLOCK)
-            parts = Parts(probed, database, {}, Measures(recorder), CLOCK, costs, settler)
-            await probe_durability(parts).run_once()
-            text = recorder.render().decode()
-            assert (stamp in text) is (declared and probed is settings)
-            assert ("\nmoneypath_ledger_missing_writes 0\n" in text) is (probed is settings)
-    finally:
-        await database.close()
+    for where in (closed, settings.database):
+        probe = DurabilityProbe(reader, open_anew(where), clock=CLOCK, seed=1)
+
+        async def look_and_show(probe: DurabilityProbe = probe) -> None:
+            show_probe(recorder, await probe.run_once())
+
+        await Loop("probe", look_and_show, interval_seconds=1, clock=CLOCK).run_once()
+        text = recorder.render().decode()
+        assert (stamp in text) is (declared and where is settings.database)
+        assert ("\nmoneypath_ledger_missing_writes 0\n" in text) is (where is settings.database)
     assert 'moneypath_telemetry_drops_total{reason="unknown_value"} 0' in text
 
 

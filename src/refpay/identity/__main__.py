@@ -2,7 +2,7 @@
 
 import sys
 
-from refpay.identity.rotation import main
+from refpay.identity.token_keys import main
 from refpay.runtime import run_command
 
 sys.exit(run_command(main))

@@ -9,8 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from refpay.buckets import Bucket
 from refpay.clock import Clock
 from refpay.identity import errors, tokens
-from refpay.identity.clients import Client
-from refpay.identity.principals import Principals
+from refpay.identity.principals import Client, Principals
 from refpay.identity.scopes import OPERATING, PAYING, READING, Scope
 
 _FORM: Final = "application/x-www-form-urlencoded"

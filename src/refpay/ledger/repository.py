@@ -6,10 +6,10 @@ from typing import Final
 from uuid import UUID
 
 from refpay.db.pool import Connection, Database
-from refpay.ledger.acknowledged import Acknowledgement
 from refpay.ledger.cold import SEALED_END
 from refpay.ledger.entries import Entry
 from refpay.ledger.errors import HistoryArchived
+from refpay.ledger.journal import Acknowledgement
 
 # An entry is one row, so that no half of it is ever there; the database refuses what does not balance.
 _INSERT: Final = """

@@ -46,8 +46,7 @@ class Sealer:
     """
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
         self._prepared: datetime | None = None
         self._told: datetime | None = None
         self._grown = False
@@ -88,9 +87,7 @@ class ChainWatch:
     """
 
     def __init__(self, database: Database, *, clock: Clock, kept: Path) -> None:
-        self._database = database
-        self._clock = clock
-        self._kept = kept
+        self._database, self._clock, self._kept = database, clock, kept
         self._head, self._last = _read_kept(kept)
         self._complete = self._last is not None
         self._found: dict[int, list[Finding]] = {}

@@ -14,7 +14,7 @@ from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
-from refpay.ledger.acknowledged import Acknowledgement, AcknowledgementReader
+from refpay.ledger.journal import Acknowledgement, AcknowledgementReader
 from refpay.ledger.repository import read_missing
 from refpay.settings import DatabaseSettings
 

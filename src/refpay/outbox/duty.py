@@ -43,9 +43,7 @@ class Measuring:
     """
 
     def __init__(self, database: Database, link: Link, recorder: Recorder, *, clock: Clock) -> None:
-        self._database = database
-        self._link = link
-        self._clock = clock
+        self._database, self._link, self._clock = database, link, clock
         self._backlogs = {queue: BacklogGauges(recorder, queue) for queue in (OUTBOX, *Queue)}
         self._dead = recorder.gauge("moneypath_dead_letter_depth")
 

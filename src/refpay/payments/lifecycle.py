@@ -82,9 +82,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         "undo_capture, if done after we said no",
         definitive=_REPORTED,
         moves={
-            _P.AUTHORIZED: _to(_P.CAPTURED),
-            _P.CAPTURED: _to(_P.CAPTURED),
-            _P.REFUNDED: _to(_P.CAPTURED),
+            **dict.fromkeys((_P.AUTHORIZED, _P.CAPTURED, _P.REFUNDED), _to(_P.CAPTURED)),
             _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
         },
         waits_for=RELEASES,
@@ -113,10 +111,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         CallKind.REFUND,
         "none by machine; in suspense, if done after we said no, and a reconciliation break for people",
         definitive=_REPORTED,
-        moves={
-            _P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED),
-            _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
-        },
+        moves={_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), _P.CHARGED_BACK: _to(_P.CHARGED_BACK)},
         reserves="refund_reserved_minor",
         adds="refunded_minor",
     ),

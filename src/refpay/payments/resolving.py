@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -25,6 +26,7 @@ _BATCH: Final = 32
 _LEASE_SLACK_SECONDS: Final = 2.0
 
 
+@dataclass(frozen=True, slots=True)
 class Resolver:
     """Goes through the unresolved operations whose turn has come, each under a lease.
 
@@ -33,38 +35,29 @@ class Resolver:
     again, under the same key, until the provider says something definitive.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        providers: Mapping[str, Provider],
-        *,
-        settler: Settler,
-        clock: Clock,
-        pause_seconds: float,
-        attempt_seconds: float = 2.0,
-    ) -> None:
-        self._database = database
-        self._providers = providers
-        self._settler = settler
-        self._clock = clock
-        self._pause_seconds = pause_seconds
-        self._lease = timedelta(seconds=attempt_seconds + _LEASE_SLACK_SECONDS)
+    database: Database
+    providers: Mapping[str, Provider]
+    _: KW_ONLY
+    settler: Settler
+    clock: Clock
+    pause_seconds: float
+    attempt_seconds: float = 2.0
 
     async def run_once(self) -> int:
         """Take everything that is due; return how many operations were settled.
 
         Raises DatabaseUnavailable.
         """
-        await self._settler.look_up_unanswered()
+        await self.settler.look_up_unanswered()
         settled = 0
         while True:
-            now = self._clock.now()
-            async with self._database.transaction() as connection:
+            now = self.clock.now()
+            async with self.database.transaction() as connection:
                 due = await repository.take_due(
                     connection,
                     now,
-                    lease_until=now + self._lease,
-                    pause_seconds=self._pause_seconds,
+                    lease_until=now + timedelta(seconds=self.attempt_seconds + _LEASE_SLACK_SECONDS),
+                    pause_seconds=self.pause_seconds,
                     limit=_BATCH,
                 )
             results = await asyncio.gather(*(self._resolve_safely(operation) for operation in due))
@@ -77,16 +70,16 @@ class Resolver:
             finding = await self._find_out(operation)
             if finding is None:
                 return False
-            settlement = await self._settler.settle(operation, finding, actor=WORKER)
+            settlement = await self.settler.settle(operation, finding, actor=WORKER)
         except Exception:  # noqa: BLE001 - one operation that cannot be settled must not stop the others
             _LOG.exception("operation_not_resolved", operation_id=str(operation.id))
             return False
         return settlement.applied
 
     async def _find_out(self, operation: Operation) -> Finding | None:
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             subject = await repository.read_subject(connection, operation)
-        now = self._clock.now()
+        now = self.clock.now()
         if LIFE_CYCLE[operation.kind].begun_by is Beginner.WORKER:
             call = call_of(subject, operation, deadline=operation.lease_until)
         elif now < operation.settle_after:
@@ -94,7 +87,7 @@ class Resolver:
         else:
             call = Call(kind=CallKind.QUERY, key=operation.provider_key, deadline=operation.lease_until)
         try:
-            answer = await self._providers[subject.provider].perform(call)
+            answer = await self.providers[subject.provider].perform(call)
         except ProviderError as problem:
             _LOG.warning("provider_does_not_say", operation_id=str(operation.id), problem=problem.detail)
             return None

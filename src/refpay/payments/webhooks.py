@@ -1,7 +1,10 @@
-"""Applies what providers tell by themselves, each message once: webhooks, and lines of settlement reports."""
+"""Applies what providers tell by themselves, each message once: webhooks, and lines of settlement reports.
+
+Chargebacks among them, which a provider begins, and names for each capture.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -16,12 +19,11 @@ from refpay.db.pool import Connection
 from refpay.measures import Measures
 from refpay.money import AmountMinor, Currency, Money
 from refpay.payments import repository
-from refpay.payments.beginning import operation_record
-from refpay.payments.chargebacks import take_chargeback
-from refpay.payments.errors import EventInvalid
+from refpay.payments.beginning import begin, operation_record, own_operation
+from refpay.payments.errors import EventInvalid, OperationInFlight
 from refpay.payments.findings import NOT_DONE, Finding
 from refpay.payments.lifecycle import LIFE_CYCLE
-from refpay.payments.model import OperationStatus
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
 from refpay.payments.settler import Settler, ledger_kind
 from refpay.payments.settling import Settlement, settle
 from refpay.providers.port import CallKind, DeclineCode
@@ -110,9 +112,7 @@ class Webhooks:
     """The door for what providers say without being asked; the order of messages does not matter."""
 
     def __init__(self, settler: Settler, *, measures: Measures, clock: Clock) -> None:
-        self._settler = settler
-        self._measures = measures
-        self._clock = clock
+        self._settler, self._measures, self._clock = settler, measures, clock
 
     async def apply(self, provider: str, event: ProviderEvent) -> None:
         """Take a provider's event, once by its id; what contradicts or is unknown is put on record.
@@ -171,15 +171,7 @@ class Webhooks:
             await record(connection, unmatched)
             return None
         if event.finding is None:
-            return await take_chargeback(
-                connection,
-                operation,
-                actor=actor,
-                movement=event.movement,
-                money=event.money,
-                won=event.kind is EventKind.CHARGEBACK_WON,
-                now=now,
-            )
+            return await _take_chargeback(connection, operation, event, actor, now)
         subject = await repository.read_subject(connection, operation)
         told = (event.call, event.money)
         if told != (LIFE_CYCLE[operation.kind].call, Money(operation.amount_minor, subject.currency)):
@@ -201,3 +193,67 @@ def _facts(event: ProviderEvent) -> Facts:
         "amount_minor": event.money.amount_minor,
         "currency": event.money.currency,
     }
+
+
+async def _take_chargeback(
+    connection: Connection, capture: Operation, event: ProviderEvent, actor: str, now: datetime
+) -> Sequence[Settlement]:
+    """Settle what is new of a chargeback inside the caller's transaction; one that was won was opened before.
+
+    So their order does not matter. What does not fit the capture is put on record and not applied. Raises
+    OperationInFlight while the capture itself has no outcome: the provider tells of it again.
+    """
+    payment, movement, money = None, event.movement, event.money
+    if capture.payment_id is not None:
+        payment = await repository.lock_payment(connection, capture.payment_id)
+    capture = await repository.lock_operation(connection, capture.id) or capture
+    if not capture.status.final:
+        raise OperationInFlight(f"the operation charged back has not ended: {capture.id}")
+    settlements: list[Settlement] = []
+    won = event.kind is EventKind.CHARGEBACK_WON
+    told = OperationKind.CHARGEBACK_REVERSAL if won else OperationKind.CHARGEBACK
+    for kind in dict.fromkeys((OperationKind.CHARGEBACK, told)):
+        known = [] if payment is None else await repository.read_operations(connection, payment.id)
+        same = [one for one in _of(capture, kind, known) if one.idempotency_key == movement]
+        taken = [Money(one.amount_minor, payment.currency) for one in same if payment is not None]
+        if taken and (kind is not told or taken == [money]):
+            continue
+        if taken or payment is None or not _fits(kind, payment, capture, known, event):
+            said: Facts = {"amount_minor": money.amount_minor, "currency": money.currency}
+            facts: Facts = {"status": capture.status, "movement": movement, **said}
+            misfit = replace(capture, kind=kind)
+            await record(connection, operation_record(misfit, "contradicted", actor, now, after=facts))
+            break
+        operation = own_operation(
+            kind, payment, money.amount_minor, parent=capture, now=now, principal=actor, name=movement
+        )
+        await begin(connection, operation, payment)
+        done = Finding(OperationStatus.SUCCEEDED, provider_reference=movement)
+        settlements.append(await settle(connection, operation, done, now=now, actor=actor))
+        payment = await repository.lock_payment(connection, payment.id)
+    return settlements
+
+
+def _fits(
+    kind: OperationKind,
+    payment: Payment,
+    capture: Operation,
+    known: Sequence[Operation],
+    event: ProviderEvent,
+) -> bool:
+    money = event.money
+    if payment.status not in LIFE_CYCLE[kind].moves or money.currency is not payment.currency:
+        return False
+    opened = _of(capture, OperationKind.CHARGEBACK, known)
+    if kind is OperationKind.CHARGEBACK_REVERSAL:
+        return (event.movement, money.amount_minor) in [
+            (one.idempotency_key, one.amount_minor) for one in opened
+        ]
+    done = (capture.kind, capture.status) == (OperationKind.CAPTURE, OperationStatus.SUCCEEDED)
+    won = _of(capture, OperationKind.CHARGEBACK_REVERSAL, known)
+    standing = sum(one.amount_minor for one in opened) - sum(one.amount_minor for one in won)
+    return done and money.amount_minor <= capture.amount_minor - standing
+
+
+def _of(capture: Operation, kind: OperationKind, known: Sequence[Operation]) -> Sequence[Operation]:
+    return [one for one in known if (one.kind, one.parent_id) == (kind, capture.id)]

@@ -46,8 +46,7 @@ class Screening:
     """The door to risk for those who authorize."""
 
     def __init__(self, settings: RiskSettings, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._settings = settings
+        self._settings, self._silent = settings, silent
         self._window = timedelta(seconds=settings.window_seconds)
 
     async def screen(self, connection: Connection, attempt: Attempt) -> Assessment:

@@ -25,7 +25,7 @@ from refpay.payments.settler import Settler
 from refpay.providers.registry import open_attempts
 from refpay.runtime import running, serve
 from refpay.settings import Settings, read_settings
-from refpay.worker.duties import Parts, open_duties
+from refpay.worker.duties import open_duties
 
 _CONNECTIONS: Final = 10
 _READY_WITHIN_SECONDS: Final = 10.0
@@ -65,8 +65,8 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
             open_journal(settings.acknowledgements_folder, service="refpay-worker", clock=clock) as journal,
         ):
             settler = Settler(database, measures=measures, clock=clock, journal=journal)
-            parts = Parts(settings, database, providers, measures, clock, costs, settler)
-            async with open_duties(parts) as loops, running(*(loop.run() for loop in loops)):
+            duties = open_duties(settings, database, providers, measures, clock, costs, settler)
+            async with duties as loops, running(*(loop.run() for loop in loops)):
                 yield health_app(recorder, loops)
 
 

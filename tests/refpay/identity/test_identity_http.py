@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from refpay.identity.rotation import rotate_keys
+from refpay.identity.token_keys import rotate_keys
 from refpay.settings import Settings, read_settings
 
 if TYPE_CHECKING:

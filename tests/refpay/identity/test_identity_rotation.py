@@ -9,8 +9,7 @@ import pytest
 
 from refpay.errors import StartRefused
 from refpay.identity.errors import CredentialRefused
-from refpay.identity.rotation import rotate_keys
-from refpay.identity.token_keys import TokenKeys
+from refpay.identity.token_keys import TokenKeys, rotate_keys
 
 if TYPE_CHECKING:
     from tests.refpay.identity.conftest import House

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from refpay.errors import RefpayError, StartRefused
-from refpay.identity.clients import Clients
+from refpay.identity.principals import Clients
 
 if TYPE_CHECKING:
     from tests.refpay.identity.conftest import House

@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 
 from refpay.ledger import command
-from refpay.ledger.acknowledged import Acknowledgement
 from refpay.ledger.cold import read_month
 from refpay.ledger.errors import ColdFileDamaged, MonthKept
+from refpay.ledger.journal import Acknowledgement
 from refpay.ledger.repository import read_missing
 
 from .books import Ledger, at, capture
