@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,6 @@ from refpay.payments.lifecycle import (
     SHAPES,
     Beginner,
     move,
-    transitions,
 )
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
 from refpay.providers.port import CallKind
@@ -58,6 +58,15 @@ async def definition(book: "Book", constraint: str) -> str:
         role="refpay_owner",
     )
     return str(rows[0]["text"])
+
+
+def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
+    """Yield every change of status that some step makes."""
+    for source in LIFE_CYCLE[OperationKind.AUTHORIZE].moves:
+        yield from ((source, target) for target in NOT_AUTHORIZED if target is not source)
+    for step in LIFE_CYCLE.values():
+        for source, targets in step.moves.items():
+            yield from ((source, target) for target in targets if target is not source)
 
 
 async def test_the_database_knows_the_same_words(book: "Book") -> None:

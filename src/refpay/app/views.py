@@ -1,12 +1,13 @@
 """What answers look like, for the description, where no room has a type for it; the tests compare."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from refpay.audit.events import SubjectKind
+from refpay.audit.events import AuditEvent
 from refpay.identity.approvals import Approval
 from refpay.money import Currency
 from refpay.payments.model import OperationKind, OperationStatus, PaymentStatus
@@ -102,19 +103,12 @@ class BalancesView(BaseModel):
     next: str | None
 
 
-class AuditEventView(BaseModel):
+@dataclass(frozen=True)
+class AuditEventView(AuditEvent):
     """One change: who, what, when, before and after; `seq` is the order of writing."""
 
     id: UUID
     seq: int
-    at: datetime
-    actor: str
-    action: str
-    subject_kind: SubjectKind
-    subject_id: str
-    before: dict[str, str | int | bool | None] | None
-    after: dict[str, str | int | bool | None]
-    correlation_id: str
 
 
 class AuditView(BaseModel):

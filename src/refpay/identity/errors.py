@@ -12,8 +12,6 @@ class CredentialRefused(RefpayError, code="credential_refused", status=401):
 class ScopeMissing(RefpayError, code="scope_missing", status=403):
     """The token's scopes do not allow this."""
 
-    # The caller is known, and not entitled to this.
-
 
 class SignatureRefused(RefpayError, code="signature_refused", status=401):
     """The request's signature is not accepted."""
@@ -63,5 +61,3 @@ class ApprovalRefused(RefpayError, code="approval_refused", status=409):
 
 class SecondPersonNeeded(ApprovalRefused, code="second_person_needed", status=403):
     """Another person has to decide."""
-
-    # Whoever asks for something cannot agree to it too.

@@ -12,8 +12,6 @@ class HistoryArchived(RefpayError, code="history_archived", status=410):
 class MonthKept(RefpayError, code="month_kept", status=409):
     """The month stays where it is."""
 
-    # A month cannot leave the live ledger, or cannot come back to it.
-
 
 class ColdFileDamaged(RefpayError, code="cold_file_damaged"):
     """A file of cold storage is damaged."""

@@ -95,11 +95,6 @@ async def read_missing(connection: Connection, asked: Sequence[Acknowledgement])
     return [asked[row["place"] - 1] for row in rows]
 
 
-async def read_accounts(connection: Connection, *, after: str, limit: int) -> list[str]:
-    """Return the names of accounts that were ever moved, in their order."""
-    return [row["account"] for row in await connection.fetch(_ACCOUNTS, after, limit)]
-
-
 async def read_balances(
     connection: Connection, accounts: Sequence[str], *, as_of: datetime | None = None
 ) -> Mapping[tuple[str, str], int]:
@@ -123,7 +118,9 @@ async def list_balances(
     Raises HistoryArchived.
     """
     async with database.transaction() as connection:
-        accounts = [account] if account else await read_accounts(connection, after=after, limit=limit + 1)
+        # Those that were ever moved, in their order.
+        known = [] if account else await connection.fetch(_ACCOUNTS, after, limit + 1)
+        accounts = [account] if account else [row["account"] for row in known]
         shown = accounts[:limit]
         balances = await read_balances(connection, shown, as_of=as_of)
     return balances, shown[-1] if len(accounts) > limit else None

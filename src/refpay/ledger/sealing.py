@@ -135,17 +135,14 @@ class ChainWatch:
         return False
 
     def _keep(self) -> None:
+        if self._head is None:
+            return
         place = self._last if self._complete and not self._found else None
-        if self._head:
-            part = self._kept.with_suffix(".part")
-            part.write_text(
-                "".join(
-                    f"{one.seq} {one.through_in} {one.through_id} {one.digest.hex()}\n"
-                    for one in (self._head, place)
-                    if one
-                )
-            )
-            part.replace(self._kept)
+        kept = (one for one in (self._head, place) if one)
+        lines = [f"{one.seq} {one.through_in} {one.through_id} {one.digest.hex()}\n" for one in kept]
+        part = self._kept.with_suffix(".part")
+        part.write_text("".join(lines))
+        part.replace(self._kept)
 
     def _note(self, seq: int, findings: list[Finding]) -> None:
         before = self._found.pop(seq, [])

@@ -13,6 +13,13 @@ from refpay.outbox.streams import ANSWER_SECONDS, EVENTS, MESSAGING_ERRORS, Sess
 IN_FLIGHT: Final = 128
 _BATCHES_A_ROUND: Final = 20
 _PRUNE_BATCH: Final = 1000
+_PRUNE = """
+    WITH pruned AS (
+        DELETE FROM outbox.event WHERE id IN (
+            SELECT id FROM outbox.event WHERE published_at < $1 ORDER BY published_at LIMIT $2)
+        RETURNING 1)
+    SELECT count(*) FROM pruned
+"""
 
 
 async def relay(database: Database, clock: Clock, session: Session) -> int:
@@ -56,5 +63,4 @@ async def publish_event(session: Session, event: Unpublished) -> None:
 async def prune(database: Database, clock: Clock, keep: timedelta) -> int:
     """Delete one batch of events that were published so long ago; return how many."""
     async with database.transaction() as connection:
-        before = clock.now() - keep
-        return await repository.prune(connection, published_before=before, limit=_PRUNE_BATCH)
+        return int(await connection.fetchval(_PRUNE, clock.now() - keep, _PRUNE_BATCH))

@@ -18,13 +18,6 @@ _UNPUBLISHED = """
 """
 _MARK = "UPDATE outbox.event SET published_at = $2 WHERE id = ANY($1::uuid[]) AND published_at IS NULL"
 _BACKLOG = "SELECT count(*) AS depth, min(at) AS oldest FROM outbox.event WHERE published_at IS NULL"
-_PRUNE = """
-    WITH pruned AS (
-        DELETE FROM outbox.event WHERE id IN (
-            SELECT id FROM outbox.event WHERE published_at < $1 ORDER BY published_at LIMIT $2)
-        RETURNING 1)
-    SELECT count(*) FROM pruned
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +51,3 @@ async def read_backlog(connection: Connection) -> Backlog:
     """Return what is still to be published."""
     row = await connection.fetchrow(_BACKLOG)
     return Backlog(row["depth"], row["oldest"].timestamp()) if row and row["depth"] else Backlog(0)
-
-
-async def prune(connection: Connection, *, published_before: datetime, limit: int) -> int:
-    """Delete published events of long ago; return how many."""
-    return int(await connection.fetchval(_PRUNE, published_before, limit))

@@ -3,7 +3,7 @@
 The database's constraints say the same, and a test compares the two. `docs/guides/life-cycle.md` shows it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -162,15 +162,6 @@ SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
     _P.REFUNDED: lambda p: 0 < p.refunded_minor == p.captured_minor and p.charged_back_minor == 0,
     _P.CHARGED_BACK: lambda p: p.charged_back_minor > 0,
 }
-
-
-def transitions() -> Iterator[tuple[PaymentStatus, PaymentStatus]]:
-    """Yield every change of status that some step makes."""
-    for source in LIFE_CYCLE[_K.AUTHORIZE].moves:
-        yield from ((source, target) for target in NOT_AUTHORIZED if target is not source)
-    for step in LIFE_CYCLE.values():
-        for source, targets in step.moves.items():
-            yield from ((source, target) for target in targets if target is not source)
 
 
 def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment:

@@ -29,10 +29,6 @@ class RiskSilent(RefpayError, code="risk_silent", status=503, retryable=True):
 class CardRangeInvalid(RefpayError, code="card_range_invalid", status=422):
     """There is no such card range."""
 
-    # Neither a card range nor the word that stands for one.
-
 
 class NoSuchRange(RefpayError, code="no_busiest_range", status=409):
     """No card range is the busiest."""
-
-    # The word `busiest` fits no range at the moment.
