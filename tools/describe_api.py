@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from refpay.app.contract import Auth, Served, Waived
-from refpay.app.endpoints import SERVED, answered
+from refpay.app.main import SERVED, answered
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 _HEAD = """\

@@ -86,7 +86,9 @@ class CostModel(_Strict):
         try:
             return cls.model_validate_json(text)
         except ValidationError as problem:
-            said = f"{_say(problem)}; it is generated: run `moneypath generate`"
+            first = problem.errors(include_url=False)[0]
+            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+            said = f"{place[1:] or 'content'}: {first['msg']}; it is generated: run `moneypath generate`"
             raise StartRefused(f"costs file is not usable: {file}: {said}") from problem
 
     @model_validator(mode="after")
@@ -116,9 +118,3 @@ class CostModel(_Strict):
         rate = Fraction(self.rates.to_reporting[currency]) / 10 ** EXPONENTS[Currency(currency)]
         exact: Fraction = minor_units * rate * _MICRO_UNITS
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
-
-
-def _say(problem: ValidationError) -> str:
-    first = problem.errors(include_url=False)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    return f"{place[1:] or 'content'}: {first['msg']}"

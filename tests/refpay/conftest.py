@@ -29,8 +29,7 @@ from moneypath.stack.ports import PortBook
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
-from refpay.app.endpoints import SERVED
-from refpay.app.main import open_app
+from refpay.app.main import SERVED, open_app
 from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
 from refpay.identity.scopes import Scope

@@ -18,7 +18,7 @@ import refpay
 from refpay.app.bodies import CaptureBody
 from refpay.app.commands import NOBODY
 from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
-from refpay.app.endpoints import SERVED, answered
+from refpay.app.main import SERVED, answered
 from refpay.app.openapi import describe
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refpay.app.cursors import make_cursor, read_cursor
+from refpay.app.bodies import make_cursor, read_cursor
 from refpay.app.errors import CursorInvalid
 from refpay.audit import trail
 from refpay.audit.trail import read_trail

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from refpay.errors import InvariantViolation
 from refpay.money import Currency
 from refpay.operations.dead_letters import QUEUES
-from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.events import Event, EventMalformed, EventType, EventUnknown, decode
-from refpay.outbox.link import pause_seconds
+from refpay.outbox.link import backoff_seconds, pause_seconds
 from refpay.outbox.streams import Queue
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
 from refpay.payments.telling import tell

@@ -1,20 +1,24 @@
 """The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
 
+import hashlib
 import re
-from collections.abc import Sequence
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from refpay.app.cursors import PATTERN, make_cursor, read_cursor
+from refpay.app.errors import CursorInvalid
 from refpay.audit.events import SubjectKind
 from refpay.db.paging import Span
 from refpay.encoding import encode
 from refpay.money import AmountMinor
 from refpay.payments.model import PaymentStatus
 
+_DIGEST_BYTES: Final = 8
+PATTERN: Final = r"^[A-Za-z0-9_-]{32}$"
 MerchantReference = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 _Currency = Literal["EUR", "USD", "JPY", "KWD"]
 
@@ -97,6 +101,31 @@ def _read_instant(text: object) -> datetime:
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 Instant = Annotated[datetime, BeforeValidator(_read_instant)]
+
+
+def make_cursor(position: UUID, listing: Mapping[str, object]) -> str:
+    """Return the cursor of a position; `listing` says whose it is and by which filters.
+
+    It is no secret and needs no key: whatever it says, a query shows a caller its own rows alone.
+    The digest keeps a cursor from being taken for one of other filters.
+    """
+    return urlsafe_b64encode(position.bytes + _digest(position, listing)).decode()
+
+
+def read_cursor(cursor: str | None, listing: Mapping[str, object]) -> UUID | None:
+    """Return where to go on; raises CursorInvalid for what was not made of this listing."""
+    if cursor is None:
+        return None
+    raw = urlsafe_b64decode(cursor)
+    position = UUID(bytes=raw[:16])
+    if raw[16:] != _digest(position, listing):
+        raise CursorInvalid("cursor: allowed: `next` of the page before, with the same filters")
+    return position
+
+
+def _digest(position: UUID, listing: Mapping[str, object]) -> bytes:
+    said = "\n".join(f"{name}={value!r}" for name, value in sorted(listing.items()))
+    return hashlib.sha256(f"{position}\n{said}".encode()).digest()[:_DIGEST_BYTES]
 
 
 class _PageQuery(NoQuery):

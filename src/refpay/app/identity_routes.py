@@ -66,7 +66,8 @@ async def issue_token(services: Services, demand: Demand[Any]) -> Response:
 )
 async def show_keys(services: Services, _demand: Demand[NoQuery]) -> Response:
     """Read the public keys of tokens."""
-    return JSONResponse(services.tokens.jwks(), headers={"Cache-Control": "public, max-age=60"})
+    keys = services.principals.keys.get().jwks()
+    return JSONResponse(keys, headers={"Cache-Control": "public, max-age=60"})
 
 
 @Endpoint("GET", "/v1/approvals", NoQuery, {200: ApprovalsView}, scopes=_DECIDE)

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -25,12 +25,9 @@ __all__ = ["Principal", "Principals", "Scope"]
 CLIENTS_FILE: Final = "clients.json"
 _TOKEN_MAXIMUM: Final = 2048
 _KNOWN_MAXIMUM: Final = 4096
+_LISTED: Final = BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
 _NOBODY: Final = ["0" * 64]
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-def _listed(given: Any) -> Any:
-    return [given] if isinstance(given, str) else given
 
 
 class Client(SecretFile):
@@ -40,7 +37,7 @@ class Client(SecretFile):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-    secret_sha256: Annotated[list[_Digest], BeforeValidator(_listed), Field(min_length=1, max_length=2)]
+    secret_sha256: Annotated[list[_Digest], _LISTED, Field(min_length=1, max_length=2)]
     scopes: frozenset[Scope]
 
 

@@ -58,10 +58,6 @@ class TokenDesk:
             "scope": " ".join(sorted(scopes)),
         }
 
-    def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the public keys, for whoever else verifies our tokens."""
-        return self._keys.get().jwks()
-
 
 def _take(bucket: Bucket) -> None:
     if bucket.wait_seconds():

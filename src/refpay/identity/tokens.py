@@ -69,16 +69,10 @@ def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
         content = jwt.decode(
             token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS
         )
-        return _read(content, now)
+        issued_at, expires_at, scope = content["iat"], content["exp"], content["scope"]
+        young = issued_at <= now + LEEWAY_SECONDS and expires_at - issued_at <= LIFETIME_SECONDS
+        if not young or now >= expires_at + LEEWAY_SECONDS or not isinstance(scope, str):
+            raise TokenRefused
+        return Principal(content["sub"], frozenset(map(Scope, scope.split()))), expires_at
     except (jwt.PyJWTError, ValueError, TypeError):
         raise TokenRefused from None
-
-
-def _read(content: dict[str, Any], now: float) -> tuple[Principal, float]:
-    issued_at, expires_at, scope = content["iat"], content["exp"], content["scope"]
-    if not isinstance(scope, str):
-        raise TokenRefused
-    young = issued_at <= now + LEEWAY_SECONDS and expires_at - issued_at <= LIFETIME_SECONDS
-    if not young or now >= expires_at + LEEWAY_SECONDS:
-        raise TokenRefused
-    return Principal(content["sub"], frozenset(map(Scope, scope.split()))), expires_at

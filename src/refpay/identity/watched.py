@@ -65,7 +65,13 @@ class Watched(Generic[T]):
             self._due = now + _EVERY_SECONDS
             before, self._stamp = self._stamp, self._look()
             if before != self._stamp:
-                self._read_again()
+                try:
+                    self._value = self._read(self._file)
+                except StartRefused as problem:
+                    self.failures += 1
+                    _LOG.error("secret_file_kept", problem=problem.detail, failures=self.failures)
+                else:
+                    _LOG.info("secret_file_changed", file=self._file.name)
         return self._value
 
     def _look(self) -> tuple[int, ...] | None:
@@ -74,12 +80,3 @@ class Watched(Generic[T]):
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
-
-    def _read_again(self) -> None:
-        try:
-            self._value = self._read(self._file)
-        except StartRefused as problem:
-            self.failures += 1
-            _LOG.error("secret_file_kept", problem=problem.detail, failures=self.failures)
-        else:
-            _LOG.info("secret_file_changed", file=self._file.name)

@@ -6,7 +6,7 @@ goes and its record comes in one transaction; at no time is an entry in neither 
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import fields
+from dataclasses import astuple, fields
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -104,17 +104,15 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
         connection.transaction(isolation="repeatable_read", readonly=True),
         aclosing(stream_live(connection, table=f"ledger.{name}")) as entries,
     ):
-        trailer = await write_month(file, entries)
-    archive = Archive(name, row["first_id"], row["end_id"], trailer.entries, trailer.digest)
+        count, digest = await write_month(file, entries)
+    archive = Archive(name, row["first_id"], row["end_id"], count, digest)
     await _read_back(connection, archive, file)
     async with _changing_months(connection):
         await connection.execute(f"ALTER TABLE ledger.entry DETACH PARTITION ledger.{name}")
-        if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != trailer.entries:  # noqa: S608
+        if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != count:  # noqa: S608
             raise MonthKept(f"entries were added while it was written: {name}")
         await connection.execute(f"DROP TABLE ledger.{name}")
-        await connection.execute(
-            _RECORD, name, archive.first_id, archive.end_id, trailer.entries, trailer.digest, now
-        )
+        await connection.execute(_RECORD, *astuple(archive), now)
     return archive
 
 

@@ -102,10 +102,6 @@ class Seal:
         """Return id and digest of each entry, in order."""
         return [self.leaves[i : i + LEAF_BYTES] for i in range(0, len(self.leaves), LEAF_BYTES)]
 
-    def count_in(self, ranges: Sequence[tuple[UUID, UUID]]) -> int:
-        """Return how many of its entries lie in ranges of ids, the second of each excluded."""
-        return sum(_lies_in(leaf, ranges) for leaf in self.leaf_list()) if ranges else 0
-
 
 def check_link(seal: Seal, *, seq: int, previous: bytes) -> list[Finding]:
     """Return what is wrong with a seal by itself, when `seq` and `previous` are what has to come next."""
@@ -132,7 +128,7 @@ def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, 
     for leaf in sealed:
         found, entry_id = there.get(leaf[:16]), UUID(bytes=leaf[:16])
         if found is None:
-            if not _lies_in(leaf, elsewhere):
+            if not lies_in(leaf, elsewhere):
                 findings.append(Finding(Kind.ENTRY_MISSING, str(entry_id), seal.seq))
         elif found != leaf:
             findings.append(Finding(Kind.ENTRY_DIFFERS, str(entry_id), seal.seq))
@@ -145,5 +141,6 @@ def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, 
     return findings
 
 
-def _lies_in(leaf: bytes, ranges: Sequence[tuple[UUID, UUID]]) -> bool:
+def lies_in(leaf: bytes, ranges: Sequence[tuple[UUID, UUID]]) -> bool:
+    """Return whether an entry's id lies in one of some ranges, the second id of each excluded."""
     return any(first.bytes <= leaf[:16] < end.bytes for first, end in ranges)

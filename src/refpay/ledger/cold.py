@@ -69,16 +69,11 @@ class Archive:
         return folder / f"{self.name}{SUFFIX}"
 
 
-@dataclass(frozen=True, slots=True)
-class Trailer:
-    """What closes a file; `digest` is the SHA-256 of every line of an entry, its end included."""
+async def write_month(file: Path, entries: AsyncIterator[StoredEntry]) -> tuple[int, bytes]:
+    """Write a month in the order of sealing, all or nothing, and synced; raises OSError.
 
-    entries: int
-    digest: bytes
-
-
-async def write_month(file: Path, entries: AsyncIterator[StoredEntry]) -> Trailer:
-    """Write a month in the order of sealing, all or nothing, and synced; raises OSError."""
+    Returns how many entries it has, and the SHA-256 of all their lines, ends included.
+    """
     part = file.with_name(file.name + ".part")
     digest, count = hashlib.sha256(), 0
     with part.open("wb") as raw:
@@ -99,7 +94,7 @@ async def write_month(file: Path, entries: AsyncIterator[StoredEntry]) -> Traile
         os.fsync(folder)
     finally:
         os.close(folder)
-    return Trailer(count, digest.digest())
+    return count, digest.digest()
 
 
 def read_month(file: Path, *, expected: bytes | None = None) -> Iterator[StoredEntry]:
@@ -174,7 +169,8 @@ async def stream_book(
     connection: Any, archives: Sequence[Archive], folder: Path | None
 ) -> AsyncGenerator[StoredEntry, None]:
     """Yield every entry, the archived ones out of `folder` unless there is none; raises ColdFileDamaged."""
-    cold = iter(()) if folder is None else _merge(archives, folder)
+    months = [read_month(one.file(folder), expected=one.digest) for one in archives] if folder else []
+    cold = heapq.merge(*months, key=lambda entry: entry.place)
     waiting = next(cold, None)
     async for entry in stream_live(connection):
         while waiting is not None and waiting.place < entry.place:
@@ -184,8 +180,3 @@ async def stream_book(
     while waiting is not None:
         yield waiting
         waiting = next(cold, None)
-
-
-def _merge(archives: Sequence[Archive], folder: Path) -> Iterator[StoredEntry]:
-    months = [read_month(archive.file(folder), expected=archive.digest) for archive in archives]
-    return heapq.merge(*months, key=lambda entry: entry.place)

@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--expect", type=head, help="SEAL:DIGEST of an earlier report: has to be there still")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     archive = commands.add_parser("archive", help="move old months to cold storage")
-    archive.add_argument("--keep-months", type=_months, default=KEPT_MONTHS, help="whole months that stay")
+    months = _matching("[1-9][0-9]{0,2}|1[01][0-9]{2}|1200", "allowed: 1 to 1200")
+    archive.add_argument("--keep-months", type=months, default=KEPT_MONTHS, help="whole months that stay")
     restore = commands.add_parser("restore", help="put a month back")
     read = commands.add_parser("read", help="print the entries of a month in cold storage as JSON lines")
     read.add_argument("--payment", help="only those of a payment")
@@ -89,7 +90,9 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
     async with open_connection(settings, command_seconds=_COMMAND_SECONDS, lock_ms=3000) as connection:
         match given.command:
             case "archive":
-                left = await archive_months(connection, given.folder, now=now, kept_months=given.keep_months)
+                left = await archive_months(
+                    connection, given.folder, now=now, kept_months=int(given.keep_months)
+                )
                 for one in left:
                     _say(f"{one.name}: {one.entries} entries, sha256 {one.digest.hex()}")
             case "restore":
@@ -145,13 +148,6 @@ def _say(line: str) -> None:
 def _instant(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-
-
-def _months(text: str) -> int:
-    months = int(text)
-    if not 1 <= months <= 1200:
-        raise argparse.ArgumentTypeError("allowed: 1 to 1200")
-    return months
 
 
 def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:

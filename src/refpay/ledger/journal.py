@@ -83,7 +83,9 @@ class AcknowledgementReader:
             if len(found) >= limit:
                 break
             try:
-                lines = _whole_lines(file, offsets[file])[: limit - len(found)]
+                with file.open("rb") as stream:
+                    stream.seek(offsets[file])
+                    lines = stream.read(_CHUNK_BYTES).split(b"\n")[:-1][: limit - len(found)]
             except FileNotFoundError:
                 # Its writer removed it meanwhile, because newer ones took its place.
                 del offsets[file]
@@ -98,12 +100,6 @@ class AcknowledgementReader:
         self._offsets = offsets
         self.malformed += malformed
         return found
-
-
-def _whole_lines(file: Path, offset: int) -> list[bytes]:
-    with file.open("rb") as stream:
-        stream.seek(offset)
-        return stream.read(_CHUNK_BYTES).split(b"\n")[:-1]
 
 
 class Journal:

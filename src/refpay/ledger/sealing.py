@@ -55,7 +55,11 @@ class Sealer:
         """Seal everything that can be sealed, within bounds; returns the entries sealed."""
         now, sealed = self._clock.now(), 0
         if self._prepared is None or abs(now - self._prepared) >= _PARTITIONS_EVERY:
-            await self._make_partitions(now)
+            async with self._database.transaction() as connection:
+                stray = await connection.fetchval("SELECT ledger.make_partitions($1, $2)", now, _MONTHS_AHEAD)
+            if stray:
+                _LOG.error("ledger_month_missing", entries=stray, table="ledger.entry_default")
+            self._prepared = now
         for _ in range(_SEALS_A_ROUND):
             async with self._database.transaction() as connection:
                 count = await connection.fetchval("SELECT ledger.seal_entries($1, $2)", now, SEALED_MOST)
@@ -68,13 +72,6 @@ class Sealer:
                 _LOG.info("ledger_sealed", head=await connection.fetchval(_HEAD))
             self._told, self._grown = now, False
         return sealed
-
-    async def _make_partitions(self, now: datetime) -> None:
-        async with self._database.transaction() as connection:
-            stray = await connection.fetchval("SELECT ledger.make_partitions($1, $2)", now, _MONTHS_AHEAD)
-        if stray:
-            _LOG.error("ledger_month_missing", entries=stray, table="ledger.entry_default")
-        self._prepared = now
 
 
 class ChainWatch:

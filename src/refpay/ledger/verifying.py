@@ -1,12 +1,12 @@
 """`verify`: recomputes the chain over everything there is, and what follows from it."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from refpay.ledger.chain import GENESIS, Finding, Kind, StoredEntry, check_link, check_run
+from refpay.ledger.chain import GENESIS, Finding, Kind, StoredEntry, check_link, check_run, lies_in
 from refpay.ledger.cold import read_archives, stream_book, stream_seals
 from refpay.ledger.errors import ColdFileDamaged
 
@@ -80,7 +80,7 @@ async def _walk(
             waiting = await anext(entries, None)
         report.add(check_run(seal, run, elsewhere))
         report.entries += len(run)
-        report.unseen += seal.count_in(elsewhere)
+        report.unseen += sum(lies_in(leaf, elsewhere) for leaf in seal.leaf_list()) if elsewhere else 0
         report.seals, previous = seal.seq, seal.digest
         report.head = f"{seal.seq}:{seal.digest.hex()}"
         heads.add(report.head)
@@ -95,7 +95,7 @@ class Balances:
     """What entries come to, by account and currency; whatever they hold, tampered ones included."""
 
     def __init__(self) -> None:
-        self.totals: dict[tuple[str | None, str | None], int] = defaultdict(int)
+        self.totals: Counter[tuple[str | None, str | None]] = Counter()
 
     def add(self, entry: StoredEntry) -> None:
         """Add the lines of an entry."""
@@ -106,11 +106,11 @@ class Balances:
     def differing(self, known: Mapping[tuple[str | None, str | None], int]) -> list[str]:
         """Return the accounts of which something else is known."""
         keys = {*self.totals, *known}
-        return sorted(f"{a} {c}" for a, c in keys if self.totals.get((a, c), 0) != known.get((a, c), 0))
+        return sorted(f"{a} {c}" for a, c in keys if self.totals[a, c] != known.get((a, c), 0))
 
     def unbalanced(self) -> list[str]:
         """Return the currencies in which everything together is not 0."""
-        sums: dict[str, int] = defaultdict(int)
+        sums: Counter[str] = Counter()
         for (_, currency), total in self.totals.items():
             sums[str(currency)] += total
         return sorted(currency for currency, total in sums.items() if total)

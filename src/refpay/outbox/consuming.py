@@ -17,9 +17,9 @@ from moneypath.telemetry.integrations.messages import Handling
 from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable, TransactionConflicted
 from refpay.db.pool import Connection, Database, columns
-from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.dead_letters import bury, identify
 from refpay.outbox.events import Event, EventMalformed, EventUnknown, decode
+from refpay.outbox.link import backoff_seconds
 from refpay.outbox.streams import Queue, Session
 from refpay.settings import MessagingSettings
 

@@ -11,10 +11,22 @@ import structlog
 from nats.aio.client import Client
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
-from refpay.outbox.backoff import backoff_seconds
 from refpay.outbox.durability import SyncRefused, require_synced
 from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
 from refpay.settings import MessagingSettings
+
+_JITTER: Final = 0.5
+_DOUBLINGS_MAXIMUM: Final = 30
+
+
+def backoff_seconds(failures: int, *, base_seconds: float, cap_seconds: float, draw: float) -> float:
+    """Return base x 2^(failures - 1), capped, then spread by +-50 % with `draw`, uniform in 0..1.
+
+    Spread, so that what failed together does not come back together.
+    """
+    doublings = min(max(failures, 1) - 1, _DOUBLINGS_MAXIMUM)
+    return float(min(cap_seconds, base_seconds * 2**doublings) * (1 - _JITTER + 2 * _JITTER * draw))
+
 
 _LOG: Final = structlog.get_logger()
 _FIRST_PAUSE_SECONDS: Final = 0.1

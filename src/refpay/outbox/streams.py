@@ -1,6 +1,7 @@
 """The streams and consumers, by name; the one place that speaks JetStream's configuration."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -73,10 +74,9 @@ class Session:
 
     async def fetch(self, queue: Queue) -> list[Msg]:
         """Return the next messages of a queue, none if none come for a moment."""
-        try:
+        with suppress(TimeoutError):
             return await self.subscriptions[queue].fetch(BATCH, timeout=FETCH_SECONDS)
-        except TimeoutError:
-            return []
+        return []
 
 
 async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: int) -> Session:

@@ -26,14 +26,18 @@ def require_approval(database: Database, above_minor: int) -> Approve:
         amount = order.money.amount_minor
         if amount <= above_minor:
             return
-        asker, wish = Asker(command.principal.name, command.correlation_id, now), _wish(command, order)
+        name, reference = command.principal.name, order.merchant_reference
+        content = {"merchant_reference": reference, "amount_minor": amount, "currency": order.money.currency}
+        # The merchant and its reference name a payout before it is there.
+        wish = Wish("payouts.create", SubjectKind.PAYOUT, f"{name}/{reference}", content)
+        asker = Asker(name, command.correlation_id, now)
         found = await approvals.find_open(connection, wish, asker)
         if found is not None and await approvals.use(connection, found, wish, asker):
             return
 
         async def ask() -> ApprovalNeeded:
             async with database.transaction() as own:
-                asked = await approvals.ask(own, wish, asker, reason=f"payout {order.merchant_reference}")
+                asked = await approvals.ask(own, wish, asker, reason=f"payout {reference}")
             return ApprovalNeeded(
                 f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
                 f" {asked.approval_id}"
@@ -42,14 +46,3 @@ def require_approval(database: Database, above_minor: int) -> Approve:
         raise ApprovalUnasked(ask)
 
     return approve
-
-
-def _wish(command: Command, order: PayoutOrder) -> Wish:
-    content = {
-        "merchant_reference": order.merchant_reference,
-        "amount_minor": order.money.amount_minor,
-        "currency": order.money.currency,
-    }
-    # The merchant and its reference name a payout before it is there.
-    subject = f"{command.principal.name}/{order.merchant_reference}"
-    return Wish("payouts.create", SubjectKind.PAYOUT, subject, content)

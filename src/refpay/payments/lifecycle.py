@@ -68,6 +68,15 @@ def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentSta
 _AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
 RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
 
+
+def _release(begun_by: Beginner, ends_in: PaymentStatus, compensation: str) -> Step:
+    moves = {_P.AUTHORIZED: _to(ends_in), **_AFTER_CAPTURE}
+    waits_for = RELEASES | {_K.CAPTURE}
+    return Step(
+        begun_by, CallKind.VOID, compensation, moves=moves, waits_for=waits_for, adds="released_minor"
+    )
+
+
 LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.AUTHORIZE: Step(
         Beginner.MERCHANT,
@@ -90,22 +99,8 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         adds="captured_minor",
         undone_by=_K.UNDO_CAPTURE,
     ),
-    _K.VOID: Step(
-        Beginner.MERCHANT,
-        CallKind.VOID,
-        "none needed: what is released late is not captured",
-        moves={_P.AUTHORIZED: _to(_P.VOIDED), **_AFTER_CAPTURE},
-        waits_for=RELEASES | {_K.CAPTURE},
-        adds="released_minor",
-    ),
-    _K.EXPIRY: Step(
-        Beginner.WORKER,
-        CallKind.VOID,
-        "none needed: asked for anew each hour, 24 times",
-        moves={_P.AUTHORIZED: _to(_P.EXPIRED), **_AFTER_CAPTURE},
-        waits_for=RELEASES | {_K.CAPTURE},
-        adds="released_minor",
-    ),
+    _K.VOID: _release(Beginner.MERCHANT, _P.VOIDED, "none needed: what is released late is not captured"),
+    _K.EXPIRY: _release(Beginner.WORKER, _P.EXPIRED, "none needed: asked for anew each hour, 24 times"),
     _K.REFUND: Step(
         Beginner.MERCHANT,
         CallKind.REFUND,

@@ -40,10 +40,9 @@ class Upkeep:
                     limit=_BATCH,
                 )
                 for payment in payments:
-                    operations = await repository.read_operations(connection, payment.id)
-                    parent = find_authorization(operations)
-                    kind, held_minor = OperationKind.EXPIRY, payment.held_minor
-                    expiry = own_operation(kind, payment, held_minor, parent=parent, now=now)
+                    parent = find_authorization(await repository.read_operations(connection, payment.id))
+                    what = (OperationKind.EXPIRY, payment, payment.held_minor)
+                    expiry = own_operation(*what, parent=parent, now=now)
                     await begin(connection, expiry, payment)
             begun += len(payments)
             if len(payments) < _BATCH:

@@ -43,13 +43,12 @@ def show_findings(recorder: Recorder, findings: Findings) -> None:
         for currency in CURRENCIES:
             both = {**of, "currency": currency}
             show("moneypath_indeterminate_minor_units", "minor_units", Reason.INDETERMINATE, **both)
-        open_since = [one.oldest for one in _among(findings, Reason.INDETERMINATE, **of)]
-        oldest = min((instant for instant in open_since if instant is not None), default=None)
-        gauge = recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds")
-        if oldest is None:
-            gauge.clear(provider=provider)
+        oldest = recorder.gauge("moneypath_indeterminate_oldest_timestamp_seconds")
+        found = _among(findings, Reason.INDETERMINATE, **of)
+        if open_since := [one.oldest for one in found if one.oldest is not None]:
+            oldest.set(min(open_since).timestamp(), provider=provider)
         else:
-            gauge.set(oldest.timestamp(), provider=provider)
+            oldest.clear(provider=provider)
     # Last: that a check succeeded is only said with its results on show.
     for check in CHECKS:
         show_check(recorder, check, findings.violations(check), findings.at)

@@ -355,7 +355,7 @@ def test_published_keys_verify_and_are_public_alone(house: "House") -> None:
     house.put_keys("k2", "k1", "k2")
     house.clock.advance(1)
     token = house.issue().removeprefix("Bearer ")
-    published = house.desk.jwks()
+    published = house.principals.keys.get().jwks()
     assert {key["kid"] for key in published["keys"]} == {"k1", "k2"}
     assert all(set(key) == {"kty", "crv", "use", "alg", "kid", "x"} for key in published["keys"])
     found = jwt.PyJWKSet.from_dict(published)["k2"]
