@@ -675,6 +675,7 @@ async def test_a_message_about_other_money_is_not_believed(bench: Bench) -> None
         {"amount": 0}, {"amount": -1}, {"amount": MAXIMUM_MINOR + 1}, {"amount": 1.0}, {"amount": True},
         {"currency": "XXX"}, {"key": "no-uuid"}, {"event": 7}, {"type": "other"}, {"status": "maybe"},
         {"kind": "query"}, {"id": ""}, {"type": "chargeback.opened"}, {"id": "a b"},
+        {"kind": None}, {"status": None}, {"id": None},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(changed: dict[str, object]) -> None:
