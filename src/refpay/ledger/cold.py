@@ -26,8 +26,6 @@ _FIELDS: Final = (
     *("accounts", "currencies", "amounts_minor"),
 )
 _LINE_MAXIMUM_BYTES: Final = 64 * 1024
-
-
 FIRST: Final = (0, bytes(16))
 LAST: Final = (2**64 - 1, b"\xff" * 16)
 _PAGE: Final = 1_000

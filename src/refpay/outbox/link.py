@@ -15,6 +15,11 @@ from refpay.outbox.durability import SyncRefused, require_synced
 from refpay.outbox.streams import ANSWER_SECONDS, MESSAGING_ERRORS, Session, open_session
 from refpay.settings import MessagingSettings
 
+_LOG: Final = structlog.get_logger()
+_FIRST_PAUSE_SECONDS: Final = 0.1
+# Under the worker's readiness window: a pause must never look like a stuck loop.
+_PAUSE_MOST_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 2
 _JITTER: Final = 0.5
 _DOUBLINGS_MAXIMUM: Final = 30
 
@@ -26,13 +31,6 @@ def backoff_seconds(failures: int, *, base_seconds: float, cap_seconds: float, d
     """
     doublings = min(max(failures, 1) - 1, _DOUBLINGS_MAXIMUM)
     return float(min(cap_seconds, base_seconds * 2**doublings) * (1 - _JITTER + 2 * _JITTER * draw))
-
-
-_LOG: Final = structlog.get_logger()
-_FIRST_PAUSE_SECONDS: Final = 0.1
-# Under the worker's readiness window: a pause must never look like a stuck loop.
-_PAUSE_MOST_SECONDS: Final = 5.0
-_PING_SECONDS: Final = 2
 
 
 class Link:
