@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -13,7 +14,7 @@ from nats.js.errors import NotFoundError
 from refpay.clock import SystemClock
 from refpay.db.pool import Database
 from refpay.ids import mint_id
-from refpay.outbox import dead_letters
+from refpay.outbox import dead_letters, replay_requests
 from refpay.outbox.dead_letters import carry_out_replays
 from refpay.outbox.events import Event, EventType
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
@@ -265,6 +266,22 @@ async def bury_by_hand(session: Session, number: int, *, first: int = 0) -> None
     for serial in range(first, first + number):
         subject = f"dead.notifications.malformed.by-hand-{serial}"
         await session.stream.publish(subject, f"letter {serial}".encode())
+
+
+async def test_of_two_workers_that_begin_a_replay_the_first_ones_word_holds(
+    api: "Client", database: Database
+) -> None:
+    """The other goes by the same letters, and by none once the replay has ended."""
+    asked = UUID((await ask(api)).body["id"])
+    now = datetime.now(UTC)
+    async with database.transaction() as connection:
+        assert await replay_requests.begin(connection, asked, now, 7, 3) == 7
+        assert await replay_requests.begin(connection, asked, now, 9, 5) == 7
+        await replay_requests.finish(connection, asked, now)
+        assert await replay_requests.begin(connection, asked, now, 9, 5) == 0
+        request = await replay_requests.read(connection, asked)
+    assert request is not None
+    assert (request.up_to, request.found) == (7, 3)
 
 
 async def test_a_letter_published_twice_by_a_crash_dies_once(
