@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +61,26 @@ def test_identifiers_are_version_seven_and_in_order_of_time() -> None:
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
     assert first.int >> 80 == int(early.timestamp() * 1000)
     assert mint_id(early) != first
+
+
+_FORKED = """
+import os
+from datetime import UTC, datetime
+from refpay.ids import mint_id
+now = datetime.now(UTC)
+mint_id(now)
+child = os.fork()
+os.write(1, f"{mint_id(now)} ".encode())
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_mints_ids_of_its_own() -> None:
+    """What the parent has drawn in advance is not used twice."""
+    told = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, check=True)
+    minted = told.stdout.split()
+    assert len(set(minted)) == len(minted) == 2
 
 
 def test_fingerprints_tell_meaning_from_spelling() -> None:
