@@ -113,8 +113,9 @@ async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: s
                 loop.add_signal_handler(number, server.stop)
             sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
             sys.stdout.flush()
-            # What is there by now stays; the collector need not look through it again and again.
+            # What is there by now stays, and requests leave few cycles: no need to look again and again.
             gc.freeze()
+            gc.set_threshold(10_000)
             await server.serve(sockets=[listener])
 
 

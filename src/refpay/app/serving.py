@@ -1,8 +1,10 @@
 """Enforces what endpoints declare: who, under which key, and what; only then is anything handed on."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
@@ -12,6 +14,14 @@ from refpay.app.errors import RateLimited
 from refpay.app.responses import answer_failures, make_response
 from refpay.app.services import Services
 from refpay.errors import RefpayError
+
+
+class _DirectRoute(APIRoute):
+    """Hands a request to its endpoint as it is: what FastAPI would read of it is declared and read by us."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint."""
+        return self.endpoint
 
 
 def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
@@ -27,6 +37,7 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = _DirectRoute
     answer_failures(app, services.measures)
     for one in served:
         app.add_api_route(one.endpoint.path, _serve(one, services), methods=[one.endpoint.method])
@@ -34,7 +45,7 @@ def serve_endpoints(served: Iterable[Served], services: Services) -> FastAPI:
     return app
 
 
-def _serve(served: Served, services: Services) -> Callable[[Request], Awaitable[Response]]:
+def _serve(served: Served, services: Services) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     endpoint, measures, read = served.endpoint, services.measures, served.endpoint.read or read_demand
 
     async def serve(request: Request) -> Response:
