@@ -79,11 +79,12 @@ def read_first() -> list[str]:
 def hold() -> list[str]:
     """Return the statements of the entry that a success posts."""
     # The colon is spelt out, or pgbench takes it for a variable's.
-    accounts = "ARRAY['hold_receivable' || chr(58) || 'north', 'hold_payable' || chr(58) || 'shop']"
+    accounts = "'hold_receivable' || chr(58) || 'north' || chr(31) || 'hold_payable' || chr(58) || 'shop'"
     # Of version 7, for the database refuses an entry that is not dated by its id.
     own = f"overlay(ledger.first_id({NOW})::text placing right({unique(7)}::text, 12) from 25)::uuid"
-    legs = [accounts, "ARRAY['EUR', 'EUR']", "ARRAY[:amount::bigint, -:amount::bigint]"]
-    return [fill(ledger._INSERT, [own, "'hold'", unique(1), unique(0), NOW, *legs])]
+    legs = [accounts, "'EUR' || chr(31) || 'EUR'", ":amount::text || chr(31) || (-:amount::bigint)::text"]
+    entry = [own, "'hold'", unique(1), unique(0), NOW, *legs]
+    return [fill(ledger._INSERT, [f"ARRAY[{one}]" for one in entry])]
 
 
 def one_by_one() -> str:

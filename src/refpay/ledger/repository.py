@@ -15,7 +15,11 @@ from refpay.ledger.journal import Acknowledgement
 _INSERT: Final = """
     INSERT INTO ledger.entry (
         id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    SELECT id, kind, operation_id, payment_id, posted_at, string_to_array(accounts, chr(31)),
+           string_to_array(currencies, chr(31)), string_to_array(amounts_minor, chr(31))::bigint[]
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[]
+    ) AS asked (id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
 """
 _ENTRIES_OF: Final = "SELECT operation_id, entry_id FROM ledger.posted WHERE operation_id = ANY ($1::uuid[])"
 # Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
@@ -64,18 +68,17 @@ _ARCHIVED: Final = """
 
 async def post(connection: Connection, *entries: Entry) -> None:
     """Write entries inside the caller's transaction; the database refuses what does not balance."""
-    await connection.executemany(
-        _INSERT,
-        [
+    if entries:
+        rows = [
             (
                 *(entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at),
-                [line.account for line in entry.lines],
-                [line.currency for line in entry.lines],
-                [line.amount_minor for line in entry.lines],
+                "\x1f".join([line.account for line in entry.lines]),
+                "\x1f".join([line.currency for line in entry.lines]),
+                "\x1f".join([str(line.amount_minor) for line in entry.lines]),
             )
             for entry in entries
-        ],
-    )
+        ]
+        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
 
 
 async def read_entries_of(connection: Connection, operation_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:

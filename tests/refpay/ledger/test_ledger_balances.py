@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,31 @@ async def test_balances_are_what_the_lines_come_to(ledger: Ledger) -> None:
     assert await ledger.balances(SHOP) == wanted
     assert await ledger.balances("merchant_payable:nobody") == {}
     assert await ledger.balances() == {}
+
+
+async def test_entries_of_any_length_are_written_together(ledger: Ledger) -> None:
+    """Two lines and four in one statement, and each line stays with its entry; none at all is no mistake."""
+    entries = [
+        hold_entry(movement(7), at(0)),
+        capture_entry(movement(7), at(1), release_minor=7),
+        capture(5, 2),
+    ]
+    await ledger.post(*entries)
+    await ledger.post()
+    accounts = {line.account for entry in entries for line in entry.lines}
+    assert await ledger.balances(*accounts) == expected(entries, 120)
+    async with ledger.database.transaction() as connection:
+        rows = await connection.fetch("SELECT id, accounts, currencies, amounts_minor FROM ledger.entry")
+    assert {row["id"]: list(zip(*list(row)[1:], strict=True)) for row in rows} == {
+        entry.id: [(line.account, line.currency, line.amount_minor) for line in entry.lines]
+        for entry in entries
+    }
+
+
+async def test_a_name_that_would_be_two_is_refused(ledger: Ledger) -> None:
+    """What separates lines on their way stands in no name: the entry is refused, not read as another one."""
+    with pytest.raises(asyncpg.CheckViolationError):
+        await ledger.post(capture(merchant="shop\x1fmerchant_payable:rival"))
 
 
 @SLOW
