@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ _INSERT: Final = """
         $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[]
     ) AS asked (id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
 """
+_FIELDS: Final = attrgetter("account", "currency", "amount_minor")
 _ENTRIES_OF: Final = "SELECT operation_id, entry_id FROM ledger.posted WHERE operation_id = ANY ($1::uuid[])"
 # Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
 _MISSING: Final = """
@@ -68,16 +70,14 @@ _ARCHIVED: Final = """
 
 async def post(connection: Connection, *entries: Entry) -> None:
     """Write entries inside the caller's transaction; the database refuses what does not balance."""
-    if entries:
-        rows = [
-            (
-                *(entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at),
-                "\x1f".join([line.account for line in entry.lines]),
-                "\x1f".join([line.currency for line in entry.lines]),
-                "\x1f".join([str(line.amount_minor) for line in entry.lines]),
-            )
-            for entry in entries
-        ]
+    rows = [
+        (
+            *(entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at),
+            *("\x1f".join(map(str, field)) for field in zip(*map(_FIELDS, entry.lines), strict=True)),
+        )
+        for entry in entries
+    ]
+    if rows:
         await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
 
 
