@@ -17,6 +17,8 @@ from moneypath.telemetry import Catalogue, setup
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.measures import API_METRICS, Measures
+from refpay.operations.approving import Approving
+from refpay.payments.approvals import require_approval
 from refpay.payments.intents import Deadlines
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
@@ -27,6 +29,7 @@ from refpay.providers.timeout import TimedProvider
 from simulation.clients import RETENTION, Merchant
 from simulation.loop import VirtualLoop
 from simulation.oracle import Monitor, Oracle
+from simulation.payouts import ALONE_MINOR, Payouts, SecondPerson
 from simulation.pool import Connections, SimulatedPool
 from simulation.process import Process
 from simulation.provider import Book, SimulatedProvider
@@ -109,8 +112,14 @@ class Simulator:
             providers = {book.name: self._resilient(book, process, clock) for book in books}
             database = self._database(process)
             payments = memory["payments"] = Payments(
-                database, providers, deadlines=_DEADLINES, measures=self._measures, clock=clock
+                database,
+                providers,
+                deadlines=_DEADLINES,
+                measures=self._measures,
+                clock=clock,
+                approve=require_approval(database, ALONE_MINOR),
             )
+            memory["approving"] = Approving(database, clock)
             memory["door"] = Door(
                 database, payments.settler, measures=self._measures, clock=clock, keys=self._keys
             )
@@ -135,26 +144,32 @@ class Simulator:
         for book in books:
             book.on_act = teller.tell
         name = f"merchant-{world.seed}"
-        merchant = Merchant(world, api, lambda: memory["payments"], name)
-        world.on_commit.append(lambda: self._oracle.check(world, name, books))
+        payouts = Payouts()
+        merchant, second = (
+            Merchant(world, api, lambda: memory["payments"], one) for one in (name, f"{name}-second")
+        )
+        merchant.on_approval = SecondPerson(second, lambda: memory["approving"]).decide
+        merchant.on_payout = payouts.asked
+        world.on_commit.append(lambda: self._oracle.check(world, name, books, payouts))
         world.on_jump.extend(book.all_arrive for book in books)
         api.start()
         worker.start()
         await asyncio.gather(*(merchant.shop() for _ in range(world.random.choice((1, 2, 2, 3)))))
         world.heal()
         # Before anybody asks again: what was begun has its end although its client has gone.
-        await self._converge(world, name, books)
+        await self._converge(world, name, books, payouts)
         await merchant.ask_all_again()
+        await second.ask_all_again()
         # An old hold may have begun to expire meanwhile.
-        await self._converge(world, name, books)
+        await self._converge(world, name, books, payouts)
         await self._oracle.retire(name)
 
-    async def _converge(self, world: World, merchant: str, books: Sequence[Book]) -> None:
+    async def _converge(self, world: World, merchant: str, books: Sequence[Book], payouts: Payouts) -> None:
         for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
             await asyncio.sleep(_LOOK_SECONDS)
             if not await self._oracle.is_unresolved(merchant):
                 break
-        await self._oracle.check(world, merchant, books, ended=True)
+        await self._oracle.check(world, merchant, books, payouts, ended=True)
 
     def _database(self, process: Process) -> Database:
         return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import asyncpg
 import psycopg
@@ -11,42 +11,34 @@ import psycopg
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.providers.port import CallKind
 from simulation.loop import VirtualLoop
+from simulation.payouts import Payouts
 from simulation.pool import SERVER_SETTINGS
 from simulation.provider import Book, Effect
+from simulation.rows import BOOKS, Row, lines
 from simulation.world import World
 
-# All of a merchant's books in one look, and so of one instant: a row an operation.
-_BOOKS: Final = """
-    SELECT payment.id AS payment_id, payment.amount_minor AS allowed, captured_minor, capture_reserved_minor,
-           refunded_minor, refund_reserved_minor, released_minor, payment.merchant, payment.provider,
-           payment.currency, payment.merchant_reference, operation.id, operation.kind, operation.status,
-           operation.amount_minor, operation.provider_key, claimed.key AS claim,
-           claimed.response_status AS answered, entry.kind AS posted, entry.accounts, entry.currencies,
-           entry.amounts_minor AS amounts, audit.begun, audit.ended,
-           (SELECT count(*) FROM outbox.event WHERE event.operation_id = operation.id) AS told
-    FROM payments.payment LEFT JOIN payments.operation ON operation.payment_id = payment.id
-    LEFT JOIN payments.idempotency_key AS claimed ON claimed.operation_id = operation.id
-    LEFT JOIN ledger.posted ON posted.operation_id = operation.id
-    LEFT JOIN ledger.entry ON entry.id = posted.entry_id AND entry.operation_id = operation.id
-    CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE action = operation.kind || '.begun') AS begun,
-               count(*) FILTER (WHERE action IN (
-                   operation.kind || '.succeeded', operation.kind || '.declined', operation.kind || '.failed'
-               )) AS ended
-        FROM audit.event WHERE subject_kind = 'operation' AND subject_id = operation.id::text) AS audit
-    WHERE payment.merchant = $1 ORDER BY payment.id, operation.id
-"""
 _UNRESOLVED: Final = """
-    SELECT EXISTS (SELECT FROM payments.payment JOIN payments.operation ON operation.payment_id = payment.id
-                   WHERE merchant = $1 AND operation.status IN ('started', 'indeterminate'))
+    SELECT EXISTS (
+        SELECT FROM payments.operation LEFT JOIN payments.payment ON payment.id = payment_id
+        LEFT JOIN payments.payout ON payout.id = operation.id
+        WHERE operation.status IN ('started', 'indeterminate')
+          AND coalesce(payment.merchant, payout.merchant) = $1)
 """
-# Let no later history's worker take what is still held for old enough to expire, nor its keys.
+# Let no later history's worker take what is still held for old enough to expire, nor its keys; and let what
+# was posted be sealed away, as it soon is where a worker seals, or each payout reads all of the ledger.
 _RETIRE: Final = """
-    WITH kept AS (UPDATE payments.idempotency_key SET claimed_at = 'infinity' WHERE principal = $1)
+    WITH kept AS (
+        UPDATE payments.idempotency_key SET claimed_at = 'infinity' WHERE principal IN ($1, $1 || '-second')
+    ), sealed AS (
+        INSERT INTO ledger.seal (seq, at, entries, through_in, through_id, leaves, previous, digest)
+        SELECT coalesce(max(seq), 0) + 1, now(), 1, pg_current_xact_id(),
+               '00000000-0000-0000-0000-000000000000', repeat('x', 48)::bytea, repeat('x', 32)::bytea,
+               repeat('x', 32)::bytea
+        FROM ledger.seal
+    )
     UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1
 """
 _GONE_SECONDS: Final = 60
-Row: TypeAlias = Any  # asyncpg.Record, a mapping by name
 _FINAL: Final = ("succeeded", "declined", "failed")
 # What is posted for what is done.
 _POSTED: Final = {
@@ -55,6 +47,7 @@ _POSTED: Final = {
     "void": "release",
     "expiry": "release",
     "refund": "reversal",
+    "payout": "payout",
 }
 
 
@@ -121,29 +114,27 @@ class Oracle:
         """Let later histories know nothing of this one."""
         await self._fetch(_RETIRE, merchant)
 
-    async def check(self, world: World, merchant: str, books: Iterable[Book], *, ended: bool = False) -> None:
+    async def check(
+        self, world: World, merchant: str, books: Sequence[Book], payouts: Payouts, *, ended: bool = False
+    ) -> None:
         """Fail the history at the first promise that is broken."""
-        books, rows = list(books), await self._fetch(_BOOKS, merchant)
+        rows = await self._fetch(BOOKS, merchant)
         operations = [row for row in rows if row["id"] is not None]
         found = (
-            *_payments(rows),
+            *_payments([row for row in rows if row["payment_id"] is not None]),
             *(text for row in operations for text in _entry(row)),
             *(text for row in operations for text in _operation(row, ended=ended)),
             *_against_books(operations, books, ended=ended),
+            *payouts.look(operations, books, ended=ended),
         )
         for text in found:
             world.fail(text)
             return
 
 
-def _lines(row: Row) -> Iterator[tuple[str, str, int]]:
-    if row["posted"] is not None:
-        yield from zip(row["accounts"], row["currencies"], row["amounts"], strict=True)
-
-
 def _entry(row: Row) -> Iterator[str]:
     sums: Counter[str] = Counter()
-    for _, currency, amount_minor in _lines(row):
+    for _, currency, amount_minor in lines(row):
         sums[currency] += amount_minor
     if any(sums.values()):
         yield f"entry of {row['kind']} {row['id']} is unbalanced"
@@ -154,7 +145,7 @@ def _payments(rows: Iterable[Row]) -> Iterator[str]:
     sums: Counter[tuple[Any, str]] = Counter()
     for row in rows:
         number = row["payment_id"]
-        for account, currency, amount_minor in _lines(row):
+        for account, currency, amount_minor in lines(row):
             if currency == row["currency"]:
                 sums[number, account] += amount_minor
         if row["status"] == "succeeded":
@@ -224,8 +215,10 @@ def _effect(book: Book, effect: Effect, row: Row | None, *, ended: bool) -> Iter
     if row is None:
         yield f"{book.name} did a {effect.kind} under a key that is no operation's"
         return
-    ours = (LIFE_CYCLE[row["kind"]].call, row["amount_minor"], row["currency"], row["merchant_reference"])
-    if ours != (effect.kind, effect.amount_minor, effect.currency, effect.reference):
+    beneficiary = row["merchant"] if row["kind"] == "payout" else ""
+    call, reference = LIFE_CYCLE[row["kind"]].call, row["merchant_reference"]
+    ours = Effect(call, row["amount_minor"], row["currency"], reference, beneficiary) if call else None
+    if ours != effect:
         yield f"{book.name} did {effect}, and {row['id']} is {ours}"
     if row["status"] in ("declined", "failed") or (ended and row["status"] != "succeeded"):
         yield f"{book.name} did {effect.kind} {row['id']}, which is {row['status']}"

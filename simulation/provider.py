@@ -24,7 +24,7 @@ class Effect:
     amount_minor: int
     currency: str
     reference: str
-    parent: str
+    beneficiary: str
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +64,7 @@ class Book:
                 self.world.note(f"{self.name} does {call.kind} {call.money.amount_minor} under {call.key}")
                 money = call.money
                 self.done[call.key] = Effect(
-                    call.kind, money.amount_minor, money.currency.value, call.reference, call.parent
+                    call.kind, money.amount_minor, money.currency.value, call.reference, call.beneficiary
                 )
             self.on_act(self, call)
         return self.tell(call.key)

@@ -20,6 +20,7 @@ from refpay.settings import DatabaseSettings
 _INDEXES: Final = """
     CREATE INDEX ON payments.payment (merchant);
     CREATE INDEX ON outbox.event (operation_id);
+    CREATE INDEX ON identity.approval (subject_id);
 """
 _SETTINGS: Final = (
     *("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "jit=off"),

@@ -42,11 +42,21 @@ async def test_promises_are_kept_while_everything_happens(server: Server) -> Non
     assert [one.violation for one in found] == [None] * 60
     told = "\n".join(line for one in found for line in one.trace)
     faults = ("KILLED", "stands still", "clocks jump", "LOST", ": late", ": unanswered", ": twice")
-    for fault in (*faults, "tells of"):
+    payouts = ("does payout", "INSERT INTO identity.approval", "UPDATE identity.approval SET status = 'used'")
+    for fault in (*faults, *payouts, "tells of"):
         assert fault in told, f"no history has: {fault}"
 
 
-@pytest.mark.parametrize("name", ["new-provider-key-on-retry", "check-then-act", "nonce-is-not-kept"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new-provider-key-on-retry",
+        "check-then-act",
+        "nonce-is-not-kept",
+        "payout-reference-is-free",
+        "payout-on-its-way-is-owed",
+    ],
+)
 async def test_a_bug_on_purpose_is_found(server: Server, name: str) -> None:
     """A mutation of the service breaks a promise within a few histories; `make simulate` tries every one."""
     found = await _run(server, range(1, 200), bug=name)
