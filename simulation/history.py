@@ -160,15 +160,16 @@ class Simulator:
         await self._converge(world, name, books, payouts)
         await merchant.ask_all_again()
         await second.ask_all_again()
-        # An old hold may have begun to expire meanwhile.
+        # An old hold may have begun to expire meanwhile, and what is late has to arrive.
+        await asyncio.sleep(_LOOK_SECONDS)
         await self._converge(world, name, books, payouts)
         await self._oracle.retire(name)
 
     async def _converge(self, world: World, merchant: str, books: Sequence[Book], payouts: Payouts) -> None:
         for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
-            await asyncio.sleep(_LOOK_SECONDS)
             if not await self._oracle.is_unresolved(merchant):
                 break
+            await asyncio.sleep(_LOOK_SECONDS)
         await self._oracle.check(world, merchant, books, payouts, ended=True)
 
     def _database(self, process: Process) -> Database:

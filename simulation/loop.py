@@ -32,7 +32,8 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
-            return self._look(0)
+            # There is something to do already; what comes meanwhile is looked at after it.
+            return []
         if self.in_flight:
             events = self._look(0 if self.in_flight <= self.waiting.keys() else _PATIENCE_SECONDS)
             if not events:
@@ -95,6 +96,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def next_timer(self) -> float | None:
         """Return when the next timer fires that nobody cancelled."""
         scheduled: Any = getattr(self, "_scheduled")  # noqa: B009 - asyncio has no public view of its timers
+        # A heap: the first one is the next one, unless it was cancelled just now.
+        if scheduled and not scheduled[0].cancelled():
+            return float(scheduled[0].when())
         return min((handle.when() for handle in scheduled if not handle.cancelled()), default=None)
 
     def advance(self, until: float) -> None:

@@ -17,7 +17,7 @@ from simulation.provider import Book
 from simulation.rows import Row, lines
 
 # High, or every other payout would wait for a second person.
-ALONE_MINOR: Final = 2**60
+ALONE_MINOR: Final = 2**62
 _AGREES: Final = 0.8
 _NOT_DONE: Final = ("declined", "failed")
 

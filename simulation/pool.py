@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 import asyncpg
@@ -177,11 +178,9 @@ class SimulatedConnection:
         """
         self._process.check(self._life)
         self._clean = False
-        text = " ".join(query.split())
-        waits = not text.startswith("SELECT") or " FOR " in text or "advisory" in text
-        may_wait = text not in _NEVER_WAIT and waits
+        label, may_wait, writes = _read(query)
         locking = self._backend if may_wait else None
-        await self._world.turn(f"{self._process.name}: {text[:90]}", self._process, self._number, locking)
+        await self._world.turn(f"{self._process.name}: {label}", self._process, self._number, locking)
         self._process.check(self._life)
         if self._world.chance(self._world.weather.lose_connection):
             self.lose("before a statement")
@@ -189,7 +188,7 @@ class SimulatedConnection:
             self.lose("before COMMIT arrived")
         found = await self.run(work)
         # What was to be written and found nothing to write leaves the books as they are.
-        self.wrote |= text.startswith(_WRITES) and found not in (None, [], "INSERT 0 0", "UPDATE 0")
+        self.wrote |= writes and found not in (None, [], "INSERT 0 0", "UPDATE 0")
         return found
 
     async def run(self, work: Any) -> Any:
@@ -275,6 +274,14 @@ class SimulatedTransaction:
 
         await connection.step("ROLLBACK", lambda: connection.end("ROLLBACK"))
         connection.clean()
+
+
+@cache
+def _read(query: str) -> tuple[str, bool, bool]:
+    """Return what a statement is called, whether it may have to wait for a lock, and whether it writes."""
+    text = " ".join(query.split())
+    waits = not text.startswith("SELECT") or " FOR " in text or "advisory" in text
+    return text[:90], text not in _NEVER_WAIT and waits, text.startswith(_WRITES)
 
 
 async def _nothing() -> None:
