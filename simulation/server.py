@@ -18,7 +18,6 @@ from refpay.settings import DatabaseSettings
 
 # What only the simulation asks for: what belongs to one merchant.
 _INDEXES: Final = """
-    CREATE INDEX ON payments.payment (merchant);
     CREATE INDEX ON outbox.event (operation_id);
     CREATE INDEX ON identity.approval (subject_id);
 """
