@@ -95,7 +95,7 @@ class World:
             kill=draw.choice((0.0, 0.003, 0.01, 0.03)),
             lose_connection=draw.choice((0.0, 0.0, 0.01)),
             lose_commit=draw.choice((0.0, 0.02, 0.1)),
-            stall=draw.choice((0.0, 0.005, 0.02)),
+            stall=draw.choice((0.0, 0.01, 0.02)),
             jump=draw.choice((0.0, 0.0, 0.01)),
             provider=draw.choice((0.0, 0.2, 0.5, 0.8)),
             webhooks=draw.choice((0.0, 0.0, 0.3)),
@@ -222,7 +222,8 @@ class World:
             self.random.choice(self.processes).kill()
             return True
         if self.chance(self.weather.stall):
-            self.random.choice(self.processes).stall()
+            # The API twice as often: what it sends too late is the rarest of all.
+            self.random.choice((*self.processes, self.processes[0])).stall()
         if self.chance(self.weather.jump) and not any("arrives" in point.label for point in self._parked):
             for arrive in self.on_jump:
                 arrive()
