@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from acquirers.bookkeeper import Bookkeeper
 from acquirers.errors import ReportUnknown
 from acquirers.faults import FaultBoard, FaultKind, Lease, Operation, Subject
 from acquirers.operations import Entry
-from acquirers.settlement import Fees, Line, Period, Report, misstate, state
+from acquirers.settlement import Exchange, Fees, Line, Period, Report, misstate, settle, state
 
 LISTED_MAX: Final = 200
 _DIGESTS_MAX: Final = 4096
@@ -45,11 +45,18 @@ class Reports:
     """
 
     def __init__(
-        self, *, bookkeeper: Bookkeeper, faults: FaultBoard, fees: Fees, period_seconds: int
+        self,
+        *,
+        bookkeeper: Bookkeeper,
+        faults: FaultBoard,
+        fees: Fees,
+        exchanges: Mapping[str, Exchange],
+        period_seconds: int,
     ) -> None:
         self._bookkeeper = bookkeeper
         self._faults = faults
         self._fees = fees
+        self._exchanges = exchanges
         self._period_seconds = period_seconds
         # By report and active faults, the latest used last.
         self._digests: OrderedDict[tuple[int, tuple[str, ...]], str] = OrderedDict()
@@ -122,7 +129,9 @@ class Reports:
             else:
                 hit_by[lease.id] = lease
                 lines += misstate(line, lease.fault.what)
-        body = render(Report(Period(number, self._period_seconds), tuple(lines)))
+        # After what is misstated, so that a line is settled as it stands.
+        settled = tuple(settle(line, self._exchanges) for line in lines)
+        body = render(Report(Period(number, self._period_seconds), settled))
         for lease in leases:
             if lease.fault.kind is FaultKind.TRUNCATE and lease.fault.draws(str(number)):
                 hit_by[lease.id] = lease

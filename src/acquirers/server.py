@@ -58,6 +58,7 @@ def create_app(
         bookkeeper=bookkeeper,
         faults=faults,
         fees=settings.fees,
+        exchanges=settings.exchanges,
         period_seconds=settings.settlement_period_seconds,
     )
     control = Control(

@@ -3,8 +3,10 @@
 import argparse
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 from acquirers.book import LIFETIME_SECONDS
 from acquirers.errors import FlagsInvalid, SecretMissing
 from acquirers.money import EXPONENTS
-from acquirers.settlement import Fees
+from acquirers.settlement import Exchange, Fees
 
 LOOPBACK: Final = "127.0.0.1"
 _SECRET_BYTES_MAX: Final = 4096
@@ -68,6 +70,7 @@ class Settings:
     host: str = LOOPBACK
     authorization_lifetime_seconds: int = LIFETIME_SECONDS
     webhook: WebhookSettings | None = None
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,6 +135,7 @@ def read_settings(arguments: list[str]) -> Settings:
         host=flags.host,
         authorization_lifetime_seconds=flags.authorization_lifetime_seconds,
         webhook=_read_webhook(parser, flags),
+        exchanges=_read_exchanges(parser, flags.settle_in),
     )
 
 
@@ -146,6 +150,11 @@ def _add_settlement_flags(parser: argparse.ArgumentParser) -> None:
         "--fee-fixed",
         default="EUR=10,USD=11,JPY=16,KWD=35",
         help="minor units a capture, beside the basis points (default %(default)s)",
+    )
+    parser.add_argument(
+        "--settle-in",
+        help="currencies that are settled in another one, such as JPY=EUR@0.0061 for 0.0061 EUR a JPY;"
+        " several with commas (default: each in itself)",
     )
 
 
@@ -182,6 +191,19 @@ def _read_fixed_fees(parser: argparse.ArgumentParser, text: str) -> dict[str, in
             f"each from 0 to {_FIXED_FEE_MAX}"
         )
     return fees
+
+
+def _read_exchanges(parser: argparse.ArgumentParser, text: str | None) -> dict[str, Exchange]:
+    codes = "|".join(EXPONENTS)
+    form = re.compile(rf"({codes})=(?!\1)({codes})@([0-9]{{1,9}}(?:\.[0-9]{{1,12}})?)")
+    parts = [form.fullmatch(part) for part in text.split(",")] if text is not None else []
+    found = {part[1]: Exchange(part[2], Fraction(part[3])) for part in parts if part is not None}
+    if len(found) != len(parts) or not all(exchange.rate for exchange in found.values()):
+        parser.error(
+            f"--settle-in: must be such as JPY=EUR@0.0061, each currency once and into another one of"
+            f" {', '.join(EXPONENTS)}, at a decimal rate above 0"
+        )
+    return found
 
 
 def _is_address(text: str) -> bool:

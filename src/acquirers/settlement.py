@@ -1,14 +1,15 @@
-"""What a settlement report states: the lines of its period, their fees, its totals."""
+"""What a settlement report states: the lines of its period, their fees, what they are settled in, its totals."""
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Final
 
 from acquirers.faults import Misstatement
-from acquirers.money import EXPONENTS
+from acquirers.money import EXPONENTS, LARGEST_MINOR
 from acquirers.operations import Entry, Kind
 
 _CURRENCIES: Final = tuple(EXPONENTS)
@@ -29,8 +30,25 @@ class Fees:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a currency is settled in, and how much of it is paid for one: both in major units."""
+
+    currency: str
+    rate: Fraction
+
+    def settled_minor(self, amount_minor: int, currency: str) -> int:
+        """Return minor units for minor units, rounded half up; at least one, at most what a line can state."""
+        exact = amount_minor * self.rate * Fraction(10) ** (EXPONENTS[self.currency] - EXPONENTS[currency])
+        rounded = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        return min(max(rounded, 1), LARGEST_MINOR)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One movement as the report states it; `id` is the acquirer's reference, `at` Unix seconds."""
+    """One movement as the report states it; `id` is the acquirer's reference, `at` Unix seconds.
+
+    `settled` is a currency and minor units of it, if the line is settled in another one than its own.
+    """
 
     key: str
     reference: str
@@ -40,6 +58,7 @@ class Line:
     currency: str
     fee_minor: int
     at: float
+    settled: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +136,15 @@ def state(entry: Entry, fees: Fees) -> Line:
         fee_minor=fees.fee_minor(entry),
         at=entry.at,
     )
+
+
+def settle(line: Line, exchanges: Mapping[str, Exchange]) -> Line:
+    """Return the line, settled in what its currency is exchanged into; a fee is not exchanged."""
+    exchange = exchanges.get(line.currency)
+    if exchange is None:
+        return line
+    minor = exchange.settled_minor(line.amount_minor, line.currency)
+    return replace(line, settled=(exchange.currency, minor))
 
 
 def misstate(line: Line, what: Misstatement) -> tuple[Line, ...]:

@@ -113,8 +113,17 @@ class CostModel(_Strict):
 
     def to_micro_units(self, currency: str, minor_units: int) -> int:
         """Return money in micro-units of the reporting currency; halves go up, towards the greater number."""
+        return _round(minor_units * self._worth(currency) * _MICRO_UNITS)
+
+    def exchange(self, currency: str, minor_units: int, into: str) -> int:
+        """Return what money is worth in minor units of another currency, rounded likewise."""
+        return _round(minor_units * self._worth(currency) / self._worth(into))
+
+    def _worth(self, currency: str) -> Fraction:
         if currency not in self.rates.to_reporting:
             raise InvariantViolation(f"no exchange rate: {currency}")
-        rate = Fraction(self.rates.to_reporting[currency]) / 10 ** EXPONENTS[Currency(currency)]
-        exact: Fraction = minor_units * rate * _MICRO_UNITS
-        return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        return Fraction(self.rates.to_reporting[currency]) / 10 ** EXPONENTS[Currency(currency)]
+
+
+def _round(exact: Fraction) -> int:
+    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)

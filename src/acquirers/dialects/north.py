@@ -147,6 +147,9 @@ def _describe_chargebacks(totals: Totals) -> dict[str, int]:
 
 
 def _describe_line(line: Line) -> dict[str, int | str]:
+    settled: dict[str, int | str] = {}
+    if line.settled is not None:
+        settled["settled_currency"], settled["settled_amount"] = line.settled
     return {
         "key": line.key,
         "reference": line.reference,
@@ -156,4 +159,5 @@ def _describe_line(line: Line) -> dict[str, int | str]:
         "currency": line.currency,
         "fee": line.fee_minor,
         "at": write_instant(line.at),
+        **settled,
     }

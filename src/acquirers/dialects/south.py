@@ -154,16 +154,19 @@ def _describe_file(file: Published) -> dict[str, int | str]:
 def render_file(report: Report) -> bytes:
     """Return a settlement file: header, a D row a line, a C row a currency, trailer.
 
-    A currency with chargebacks has a B row too.
+    A currency with chargebacks has a B row too, and a D row two more fields if it is settled in another one.
     """
     period, file = report.period, io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(("H", period.sequence, write_instant(period.start), write_instant(period.end)))
     for line in report.lines:
         amount, fee = (write_major(minor, line.currency) for minor in (line.amount_minor, line.fee_minor))
+        settled = (
+            () if line.settled is None else (line.settled[0], write_major(line.settled[1], line.settled[0]))
+        )
         rows.writerow(
             ("D", line.key, line.reference, line.id, _LETTERS[line.kind], amount, line.currency, fee,
-             write_instant(line.at))
+             write_instant(line.at), *settled)
         )  # fmt: skip
     for currency, totals in report.totals():
         amounts = (totals.captured_minor, totals.refunded_minor, totals.fees_minor)

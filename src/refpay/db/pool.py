@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.pool.PoolConnectionProxy
 Row: TypeAlias = asyncpg.Record
-SCHEMA_REVISION: Final = "0011"
+SCHEMA_REVISION: Final = "0012"
 
 _CONNECT_SECONDS: Final = 3.0
 _ACQUIRE_SECONDS: Final = 3.0

@@ -1,11 +1,11 @@
 """Which lines an entry has; debit positive, zero in each currency by itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.money import Currency, Money
 
@@ -35,9 +35,7 @@ class Account(StrEnum):
     HOLD_RECEIVABLE = "hold_receivable"
     HOLD_PAYABLE = "hold_payable"
     PROVIDER_FEES = "provider_fees"
-    MERCHANT_FEES = "merchant_fees"
     PAYOUT_CLEARING = "payout_clearing"
-    CHARGEBACK_LOSSES = "chargeback_losses"
     FX_POSITION = "fx_position"
     SUSPENSE = "suspense"
 
@@ -110,51 +108,32 @@ def payout_entry(movement: Movement, now: datetime) -> Entry:
     return _entry(EntryKind.PAYOUT, movement, now, _pair(_payable(movement), clearing, movement.money))
 
 
-def chargeback_entry(
-    movement: Movement, now: datetime, *, borne_by: Account = Account.MERCHANT_PAYABLE
-) -> Entry:
-    """Return what a chargeback takes back: from the merchant, or borne by us as CHARGEBACK_LOSSES."""
-    lines = _pair(_bearer(movement, borne_by), _receivable(movement), movement.money)
+def chargeback_entry(movement: Movement, now: datetime) -> Entry:
+    """Return what a chargeback takes back from the merchant."""
+    lines = _pair(_payable(movement), _receivable(movement), movement.money)
     return _entry(EntryKind.CHARGEBACK, movement, now, lines)
 
 
-def chargeback_won_entry(
-    movement: Movement, now: datetime, *, borne_by: Account = Account.MERCHANT_PAYABLE
-) -> Entry:
-    """Return the reversal of a chargeback that was won; `borne_by` as when it was opened."""
-    lines = _pair(_receivable(movement), _bearer(movement, borne_by), movement.money)
+def chargeback_won_entry(movement: Movement, now: datetime) -> Entry:
+    """Return the reversal of a chargeback that was won."""
+    lines = _pair(_receivable(movement), _payable(movement), movement.money)
     return _entry(EntryKind.CHARGEBACK_REVERSAL, movement, now, lines)
 
 
-def fee_entry(movement: Movement, now: datetime, *, account: Account, returned: bool = False) -> Entry:
-    """Return a fee: PROVIDER_FEES takes it from what the provider owes us, MERCHANT_FEES from what we owe.
+def report_entry(
+    kind: EntryKind, operation_id: UUID, provider: str, owed: Mapping[Currency, int], now: datetime
+) -> Entry:
+    """Return a FEE or an FX of a report: what the provider owes us more, or less if negative, by currency.
 
-    One that is `returned` goes the other way. Raises InvariantViolation for any other account.
+    Each currency is zero by itself, against the provider's fees or our position in the currency.
     """
-    match account:
-        case Account.PROVIDER_FEES:
-            sides = (account.of(movement.provider), _receivable(movement))
-        case Account.MERCHANT_FEES:
-            sides = (_payable(movement), account.of(movement.merchant))
-        case _:
-            raise InvariantViolation(
-                f"no account of fees: {account}, allowed: {Account.PROVIDER_FEES}, {Account.MERCHANT_FEES}"
-            )
-    lines = _pair(*(sides[::-1] if returned else sides), movement.money)
-    return _entry(EntryKind.FEE, movement, now, lines)
-
-
-def fx_entry(movement: Movement, now: datetime, *, bought: Money) -> Entry:
-    """Return an exchange: the merchant is owed `bought` instead of the movement's money.
-
-    Each currency is zero by itself against our position in it. Raises InvariantViolation within one currency.
-    """
-    sold, payable = movement.money, _payable(movement)
-    if sold.currency is bought.currency:
-        raise InvariantViolation(f"nothing to exchange: both sides are {sold.currency}")
-    lines = _pair(payable, Account.FX_POSITION.of(sold.currency), sold)
-    lines += _pair(Account.FX_POSITION.of(bought.currency), payable, bought)
-    return _entry(EntryKind.FX, movement, now, lines)
+    fees, receivable = Account.PROVIDER_FEES.of(provider), Account.PROVIDER_RECEIVABLE.of(provider)
+    lines: list[Line] = []
+    for currency, minor in owed.items():
+        if minor:
+            other = fees if kind is EntryKind.FEE else Account.FX_POSITION.of(currency)
+            lines += (Line(receivable, currency, minor), Line(other, currency, -minor))
+    return Entry(mint_id(now), kind, operation_id, None, now, tuple(lines))
 
 
 def suspense_entry(
@@ -183,19 +162,6 @@ def _receivable(movement: Movement) -> str:
 
 def _payable(movement: Movement) -> str:
     return Account.MERCHANT_PAYABLE.of(movement.merchant)
-
-
-def _bearer(movement: Movement, borne_by: Account) -> str:
-    match borne_by:
-        case Account.MERCHANT_PAYABLE:
-            return _payable(movement)
-        case Account.CHARGEBACK_LOSSES:
-            return borne_by.of(movement.provider)
-        case _:
-            raise InvariantViolation(
-                f"no bearer of chargebacks: {borne_by}, allowed: {Account.MERCHANT_PAYABLE},"
-                f" {Account.CHARGEBACK_LOSSES}"
-            )
 
 
 def _release(movement: Movement, minor: int) -> tuple[Line, ...]:

@@ -76,8 +76,9 @@ def read_report(body: bytes | Mapping[str, Any]) -> Report:
         report = _STATED.validate_python(json.loads(body) if isinstance(body, bytes) else body)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
-        # The key at the head and no more of the path, which may have words of theirs in it.
-        place = first["loc"][0] if first["loc"] else "content"
+        path = first["loc"] or ("content",)
+        # Of all but lines the key at the head alone: the path may have words of theirs in it.
+        place = ".".join(map(str, path if path[0] == "lines" else path[:1]))
         raise ReportInvalid(f"the report is not as agreed: {place}: {first['msg']}") from problem
     except (ValueError, RecursionError) as problem:
         raise ReportInvalid("the report is not JSON") from problem

@@ -10,12 +10,12 @@ from pydantic import AliasChoices, Field
 
 from refpay.clock import Instant
 from refpay.errors import RefpayError
-from refpay.money import MAXIMUM_MINOR, Currency
+from refpay.money import MAXIMUM_MINOR, Currency, Money
 
 NOTICES_MAXIMUM: Final = 200
 # As a provider may state them.
 Count = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINOR)]
-_Amount = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_MINOR, validation_alias="amount")]
+_Amount = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_MINOR)]
 _Label = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 _Start = Annotated[Instant, Field(validation_alias="from")]
 _End = Annotated[Instant, Field(validation_alias="to")]
@@ -64,21 +64,43 @@ class ReportLine:
     """One movement in the provider's book; `key` is ours if all is well, `movement` is theirs.
 
     A chargeback and its reversal carry the key of the capture that they are about, and one `movement`.
+    The fee is in the movement's own currency, whatever the movement is settled in.
     """
 
     key: _Label
     movement: Annotated[_Label, Field(validation_alias="id")]
     reference: _Label
     kind: MovementKind
-    amount_minor: _Amount
+    amount_minor: Annotated[_Amount, Field(validation_alias="amount")]
     currency: Currency
     fee_minor: Annotated[Count, Field(validation_alias="fee")]
     at: Instant
+    settled_currency: Currency | None = None
+    settled_minor: Annotated[_Amount | None, Field(validation_alias="settled_amount")] = None
+
+    def __post_init__(self) -> None:
+        if (self.settled_currency is None) != (self.settled_minor is None):
+            raise ValueError("settled_currency and settled_amount: one of them is missing")
+        if self.settled_currency is self.currency and self.settled_minor != self.amount_minor:
+            raise ValueError("settled_amount: is not the amount, in the same currency")
+
+    @property
+    def sign(self) -> int:
+        """Return which way the movement changes the provider's debt to us."""
+        return 1 if self.kind in _OWED else -1
 
     @property
     def signed_minor(self) -> int:
         """Return what the movement adds to the provider's debt to us."""
-        return self.amount_minor if self.kind in _OWED else -self.amount_minor
+        return self.sign * self.amount_minor
+
+    @property
+    def settled(self) -> Money | None:
+        """Return what is settled instead of the amount, if it is in another currency."""
+        currency, minor = self.settled_currency, self.settled_minor
+        if currency is None or minor is None or currency is self.currency:
+            return None
+        return Money(minor, currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any, Final
 
-from refpay.money import Currency, read_major
+from refpay.money import EXPONENTS, Currency, read_major
 from refpay.providers.report_source import ReportSource, read_report
 from refpay.providers.reports import MovementKind, Report, ReportInvalid
 from refpay.providers.south import SouthAdapter
@@ -17,9 +17,10 @@ _KINDS: Final = {
     "W": MovementKind.CHARGEBACK_REVERSAL,
 }
 # Records come in this order: the head once, the details, the control records and those of chargebacks, the
-# trailer once; and have so many fields.
-_FIELDS: Final = {"H": 4, "D": 9, "C": 6, "B": 4, "T": 2}
+# trailer once; and have so many fields, a detail two more if it is settled in another currency.
+_FIELDS: Final = {"H": (4,), "D": (9, 11), "C": (6,), "B": (4,), "T": (2,)}
 _DETAILS: Final = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
+_SETTLED: Final = ("settled_currency", "settled_amount")
 _SUMS: Final = ("captured", "refunded", "fees", "charged_back", "reversed")
 
 
@@ -43,7 +44,7 @@ class SouthReports(ReportSource):
 
 def _require_form(row: list[str]) -> list[str]:
     """Return a record; at the first wrong one, for millions of them would take gigabytes."""
-    if len(row) != _FIELDS[row[0]]:
+    if len(row) not in _FIELDS[row[0]]:
         raise ReportInvalid("a record is not of the agreed form")
     return row
 
@@ -76,9 +77,14 @@ def _by_currency(records: Sequence[list[str]]) -> dict[Currency, list[str]]:
 
 
 def _describe(record: Sequence[str]) -> dict[str, Any]:
-    line = dict(zip(_DETAILS, record, strict=True))
+    line: dict[str, Any] = dict(zip((*_DETAILS, *_SETTLED), record, strict=False))
     currency = Currency(line["currency"])
     amounts = {name: read_major(line[name], currency) for name in ("amount", "fee")}
+    if "settled_amount" in line:
+        settled = line["settled_currency"]
+        # What is none of the currency, or of no currency of ours, is refused as 0 is.
+        known = settled in EXPONENTS
+        amounts["settled_amount"] = read_major(line["settled_amount"], Currency(settled)) or 0 if known else 0
     return {**line, **amounts, "kind": _KINDS[line["kind"]], "currency": currency}
 
 

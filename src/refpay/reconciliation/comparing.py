@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from refpay.costs import CostModel
 from refpay.db.pool import Connection
 from refpay.reconciliation import breaks_repository as stored
 from refpay.reconciliation.breaks_repository import Place
 from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
-from refpay.reconciliation.fees import ExpectedFee
 from refpay.reconciliation.judging import Evidence, Judge
 from refpay.reconciliation.model import Break, BreakClass, Judgement
 
@@ -19,9 +19,9 @@ _CHUNK: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is agreed on: the fee, and how long an operation may be open after its deadline."""
+    """What is agreed on: fees and rates, and how long an operation may be open after its deadline."""
 
-    expected_fee: ExpectedFee
+    costs: CostModel
     unresolved_grace: timedelta
 
 
@@ -62,8 +62,8 @@ class Comparison:
         return count
 
     async def _compare(self, keys: Sequence[str], fresh: int | None) -> RowCount:
-        grace, fee = self.rules.unresolved_grace, self.rules.expected_fee
-        judge = Judge(self.provider, self.now, self.horizon, grace, fee)
+        grace, costs = self.rules.unresolved_grace, self.rules.costs
+        judge = Judge(self.provider, self.now, self.horizon, grace, costs)
         evidence = await read_evidence(self.connection, self.provider, keys)
         judged = [(one, judge.judge(one)) for one in evidence]
         opened = await self._keep_breaks(keys, [found for _, one in judged for found in one.breaks])

@@ -14,7 +14,6 @@ from refpay.measures import Measures, show_check
 from refpay.money import Currency
 from refpay.providers.registry import open_reports
 from refpay.reconciliation.comparing import Rules
-from refpay.reconciliation.fees import agreed_fees
 from refpay.reconciliation.hearing import Take
 from refpay.reconciliation.model import BreakClass
 from refpay.reconciliation.rounds import Reconciler, Standing
@@ -28,10 +27,7 @@ async def open_reconciliation(
     settings: Settings, database: Database, measures: Measures, clock: Clock, costs: CostModel, *, take: Take
 ) -> AsyncIterator[Sequence[Loop]]:
     """Yield one loop a provider: a provider that is stuck must not hold the others up."""
-    rules = Rules(
-        expected_fee=agreed_fees(costs),
-        unresolved_grace=timedelta(seconds=settings.resolve_slack_seconds),
-    )
+    rules = Rules(costs, timedelta(seconds=settings.resolve_slack_seconds))
     names = [provider.name for provider in settings.providers]
     gauges = ReconciliationGauges(measures.recorder, providers=names)
     async with open_reports(settings) as sources:

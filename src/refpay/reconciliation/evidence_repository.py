@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from refpay.db.pool import Connection, Row
+from refpay.db.pool import Connection
 from refpay.money import Currency
-from refpay.providers.reports import MovementKind, ReportLine
+from refpay.providers.reports import MovementKind
 from refpay.reconciliation.judging import Evidence, Known
 from refpay.reconciliation.model import Ours, Repair, Theirs
+from refpay.reconciliation.reports_repository import LINE_FIELDS, read_line
 
-_THEIRS = """
-    SELECT sequence, position, key, movement, reference, kind, amount_minor, currency, fee_minor,
-           booked_at AS at
+_THEIRS = f"""
+    SELECT sequence, position, {LINE_FIELDS}
     FROM reconciliation.line JOIN reconciliation.report USING (provider, sequence, revision)
     WHERE provider = $1 AND key = ANY($2::text[])
-"""
+"""  # noqa: S608 - a fragment of our own
 _OURS = """
     SELECT operation.provider_key::text, operation.id, operation.status, operation.provider_reference,
            coalesce(undo.settle_after, operation.settle_after), operation.settled_at,
@@ -69,7 +69,7 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
     wanted = {*keys, *(repair.repair_key for repair in repairs)}
     theirs: dict[str, list[Theirs]] = defaultdict(list)
     for row in await connection.fetch(_THEIRS, provider, list(wanted)):
-        theirs[row["key"]].append(_theirs(row))
+        theirs[row["key"]].append(Theirs(row["sequence"], row["position"], read_line(row)))
     identifiers = list(_identifiers(keys))
     ours = {key: Ours(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)}
     chargebacks: dict[str, set[Known]] = defaultdict(set)
@@ -128,8 +128,3 @@ def _identifiers(keys: Iterable[str]) -> Iterable[UUID]:
         # Only as we write it ourselves: another spelling is another text in a report.
         if str(found) == key:
             yield found
-
-
-def _theirs(row: Row) -> Theirs:
-    line = {**row, "kind": MovementKind(row["kind"]), "currency": Currency(row["currency"])}
-    return Theirs(line.pop("sequence"), line.pop("position"), ReportLine(**line))

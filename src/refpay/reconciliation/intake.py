@@ -15,9 +15,9 @@ from refpay.providers.report_source import ReportSource
 from refpay.providers.reports import Report, ReportInvalid, ReportNotice, ReportReplayed
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
-from refpay.reconciliation.fees import fee_entries
 from refpay.reconciliation.hearing import Hearing
 from refpay.reconciliation.model import ReportState
+from refpay.reconciliation.report_entries import report_entries
 from refpay.reconciliation.reports_repository import KnownReport
 
 _LOG: Final = structlog.get_logger()
@@ -97,9 +97,8 @@ class Intake:
             known = (await stored.read_known(connection, provider, [notice.sequence])).get(notice.sequence)
             before = 0 if known is None else known.revision
             state = _judge_lateness(notice, known, overdue=overdue, now=now)
-            keys = {line.key for line in report.lines}
-            if before:
-                keys.update(await stored.read_keys(connection, provider, notice.sequence, before))
+            booked = await stored.read_lines(connection, provider, notice.sequence, before)
+            keys = {line.key for line in (*report.lines, *booked)}
             same = before > 0 and digest == await stored.read_revision_digest(
                 connection, provider, notice.sequence, before
             )
@@ -110,8 +109,7 @@ class Intake:
                 await stored.insert_revision(
                     connection, provider, report, revision=revision, digest=digest, now=now
                 )
-                booked = await stored.read_fees(connection, provider, notice.sequence, before)
-                await post(connection, *fee_entries(provider, report, booked, revision=revision, now=now))
+                await post(connection, *report_entries(provider, report, booked, revision=revision, now=now))
             comparison = Comparison(connection, provider, self._rules, now, progress.horizon)
             rows = await comparison.compare(keys, fresh=None if same else notice.sequence)
         if same:

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
+from refpay.costs import METHOD, CostModel
 from refpay.money import MAXIMUM_MINOR, Currency
 from refpay.providers.reports import CHARGEBACKS, MovementKind
-from refpay.reconciliation.fees import ExpectedFee
 from refpay.reconciliation.model import (
     FINAL_WITHOUT_EFFECT,
     Break,
@@ -19,6 +20,9 @@ from refpay.reconciliation.model import (
     Repair,
     Theirs,
 )
+
+# A rate may be off the declared one, which is of some day, by a twentieth: their margin and the market.
+_RATE_PARTS: Final = 20
 
 # A chargeback or its reversal: their name of it, which of the two, amount and currency.
 Known = tuple[str, MovementKind, int, Currency]
@@ -52,19 +56,19 @@ class Judge:
     now: datetime
     horizon: datetime | None
     unresolved_grace: timedelta
-    expected_fee: ExpectedFee
+    costs: CostModel
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Return what differs: at most one break a line, or one for the line that is missing."""
         ours = evidence.ours
         moved = [one for one in evidence.theirs if one.line.kind not in CHARGEBACKS]
-        found = list(_unknown_chargebacks(evidence))
+        found = list(self._judge_chargebacks(evidence))
         if not moved:
             return Judgement((*self._missing(evidence.key, ours), *found))
         if ours is not None and self._is_in_flight(ours):
             return Judgement(awaiting=True)
         first, *extra = _order(moved, ours)
-        return Judgement((*self._compare(first, evidence), *_doubled(evidence, first, extra), *found))
+        return Judgement((*self._compare(first, evidence), *self._doubled(evidence, first, extra), *found))
 
     def _missing(self, key: str, ours: Ours | None) -> Sequence[Break]:
         if ours is None or not ours.posted or self.horizon is None or ours.settled_at is None:
@@ -84,7 +88,7 @@ class Judge:
         line, ours = theirs.line, evidence.ours
         if ours is None:
             if evidence.repairs is not None and evidence.repairs.is_done_by(line):
-                return ()
+                return self._judge_rate(theirs)
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
         # What came too late is in suspense: a capture until it is given back, a refund until people decide.
         if ours.status != "succeeded" and (ours.posted_minor is None or ours.undone != "succeeded"):
@@ -101,51 +105,56 @@ class Judge:
             return (_break(theirs, BreakClass.AMOUNT, value, ours),)
         expected = 0
         if line.kind is MovementKind.CAPTURE:
-            expected = self.expected_fee(self.provider, line.currency, line.amount_minor)
+            expected = self.costs.fee_minor(self.provider, METHOD, line.currency, line.amount_minor)
         if line.fee_minor != expected:
             return (_break(theirs, BreakClass.FEE, abs(line.fee_minor - expected), ours),)
-        return ()
+        return self._judge_rate(theirs, ours)
 
+    def _judge_chargebacks(self, evidence: Evidence) -> Iterator[Break]:
+        seen: Counter[str] = Counter()
+        for theirs in evidence.theirs:
+            line = theirs.line
+            if line.kind not in CHARGEBACKS:
+                continue
+            if (line.movement, line.kind, line.amount_minor, line.currency) in evidence.chargebacks:
+                found = self._judge_rate(theirs, evidence.ours, seen[line.movement])
+            else:
+                missing, occurrence = BreakClass.MISSING_OURS, seen[line.movement]
+                found = (_break(theirs, missing, line.amount_minor, evidence.ours, occurrence=occurrence),)
+            seen[line.movement] += len(found)
+            yield from found
 
-def _unknown_chargebacks(evidence: Evidence) -> Iterator[Break]:
-    seen: Counter[str] = Counter()
-    for theirs in evidence.theirs:
-        line = theirs.line
-        if line.kind not in CHARGEBACKS:
-            continue
-        if (line.movement, line.kind, line.amount_minor, line.currency) not in evidence.chargebacks:
-            occurrence = seen[line.movement]
+    def _doubled(self, evidence: Evidence, first: Theirs, extra: Sequence[Theirs]) -> Iterator[Break]:
+        seen = Counter([first.line.movement])
+        for theirs in extra:
+            line, occurrence = theirs.line, seen[theirs.line.movement]
             seen[line.movement] += 1
-            yield _break(
-                theirs, BreakClass.MISSING_OURS, line.amount_minor, evidence.ours, occurrence=occurrence
-            )
+            # Only a movement of its own can have been taken back; the same one stated twice cannot.
+            if occurrence == 0 and line.movement in evidence.repaired:
+                yield from self._judge_rate(theirs, evidence.ours)
+            else:
+                duplicate = BreakClass.DUPLICATE
+                yield _break(theirs, duplicate, line.amount_minor, evidence.ours, occurrence=occurrence)
+
+    def _judge_rate(self, theirs: Theirs, ours: Ours | None = None, occurrence: int = 0) -> tuple[Break, ...]:
+        """Return a break if a line is settled in another currency for far more, or less, than it is worth."""
+        line, settled = theirs.line, theirs.line.settled
+        if settled is None:
+            return ()
+        worth = self.costs.exchange(line.currency, line.amount_minor, settled.currency)
+        value = min(MAXIMUM_MINOR, abs(settled.amount_minor - worth))
+        # One unit may be rounding.
+        if (value - 1) * _RATE_PARTS <= worth:
+            return ()
+        return (
+            _break(theirs, BreakClass.AMOUNT, value, ours, currency=settled.currency, occurrence=occurrence),
+        )
 
 
 def _order(theirs: Sequence[Theirs], ours: Ours | None) -> Sequence[Theirs]:
     """Return the lines, the one that we know of first, then as they were reported."""
     known = None if ours is None else ours.provider_reference
     return sorted(theirs, key=lambda one: (one.line.movement != known, one.place))
-
-
-def _doubled(evidence: Evidence, first: Theirs, extra: Sequence[Theirs]) -> Sequence[Break]:
-    seen = Counter([first.line.movement])
-    breaks = []
-    for theirs in extra:
-        occurrence = seen[theirs.line.movement]
-        seen[theirs.line.movement] += 1
-        # Only a movement of its own can have been taken back; the same one stated twice cannot.
-        if occurrence == 0 and theirs.line.movement in evidence.repaired:
-            continue
-        breaks.append(
-            _break(
-                theirs,
-                BreakClass.DUPLICATE,
-                theirs.line.amount_minor,
-                evidence.ours,
-                occurrence=occurrence,
-            )
-        )
-    return breaks
 
 
 def _break(

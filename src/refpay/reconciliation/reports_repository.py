@@ -1,13 +1,13 @@
 """Keeps reports, their revisions and lines, and how far we are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Final, Self
 
 from refpay.db.pool import Connection, Row, columns
 from refpay.money import Currency
-from refpay.providers.reports import Report, ReportLine, ReportNotice
+from refpay.providers.reports import MovementKind, Report, ReportLine, ReportNotice
 from refpay.reconciliation.model import Progress, ReportState
 
 # Bounds the arrays of one statement.
@@ -48,19 +48,17 @@ _REVISE = """
 _LINES = """
     INSERT INTO reconciliation.line (
         provider, sequence, revision, position, key, movement, reference, kind, amount_minor, currency,
-        fee_minor, booked_at)
-    SELECT $1, $2, $3, position, key, movement, reference, kind, amount_minor, currency, fee_minor, booked_at
+        fee_minor, booked_at, settled_currency, settled_minor)
+    SELECT $1, $2, $3, given.*
     FROM unnest($4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[],
-                $11::bigint[], $12::timestamptz[])
-         AS given (position, key, movement, reference, kind, amount_minor, currency, fee_minor, booked_at)
+                $11::bigint[], $12::timestamptz[], $13::text[], $14::bigint[]) AS given
 """
-_KEYS = """
-    SELECT DISTINCT key FROM reconciliation.line WHERE provider = $1 AND sequence = $2 AND revision = $3
-"""
-_FEES = """
-    SELECT currency, sum(fee_minor) AS fee_minor FROM reconciliation.line
-    WHERE provider = $1 AND sequence = $2 AND revision = $3 GROUP BY currency
-"""
+# The fields of a line, in their order.
+LINE_FIELDS = """key, movement, reference, kind, amount_minor, currency, fee_minor, booked_at AS at,
+           settled_currency, settled_minor"""
+_LINES_OF = f"""
+    SELECT {LINE_FIELDS} FROM reconciliation.line WHERE provider = $1 AND sequence = $2 AND revision = $3
+"""  # noqa: S608 - a fragment of our own
 _ELSEWHERE = """
     SELECT sequence
     FROM reconciliation.revision JOIN reconciliation.report USING (provider, sequence, revision)
@@ -88,14 +86,6 @@ class KnownReport:
     def announced(cls, notice: ReportNotice, state: ReportState, revision: int, digest: str | None) -> Self:
         """Return a report of the announced period."""
         return cls(notice.sequence, notice.start, notice.end, notice.due, state, revision, digest)
-
-
-async def read_fees(
-    connection: Connection, provider: str, sequence: int, revision: int
-) -> Mapping[Currency, int]:
-    """Return what a revision of a report charges, by currency."""
-    rows = await connection.fetch(_FEES, provider, sequence, revision)
-    return {Currency(row["currency"]): int(row["fee_minor"]) for row in rows}
 
 
 async def read_progress(connection: Connection, provider: str, *, lock: bool = False) -> Progress:
@@ -167,9 +157,23 @@ async def insert_revision(
         await connection.execute(_LINES, *values)
 
 
-async def read_keys(connection: Connection, provider: str, sequence: int, revision: int) -> Sequence[str]:
-    """Return every key of a revision."""
-    return [row["key"] for row in await connection.fetch(_KEYS, provider, sequence, revision)]
+async def read_lines(
+    connection: Connection, provider: str, sequence: int, revision: int
+) -> Sequence[ReportLine]:
+    """Return the lines of a revision, in no order; none of revision 0."""
+    return [read_line(row) for row in await connection.fetch(_LINES_OF, provider, sequence, revision)]
+
+
+def read_line(row: Row) -> ReportLine:
+    """Return the line that a row with LINE_FIELDS has."""
+    settled = row["settled_currency"]
+    line = {
+        **{field.name: row[field.name] for field in fields(ReportLine)},
+        "kind": MovementKind(row["kind"]),
+        "currency": Currency(row["currency"]),
+        "settled_currency": settled and Currency(settled),
+    }
+    return ReportLine(**line)
 
 
 async def find_elsewhere(connection: Connection, provider: str, report: Report) -> int | None:

@@ -12,19 +12,17 @@ from hypothesis import strategies as st
 
 from refpay.errors import InvariantViolation
 from refpay.ledger.entries import (
-    Account,
     Entry,
     EntryKind,
     Movement,
     capture_entry,
     chargeback_entry,
     chargeback_won_entry,
-    fee_entry,
-    fx_entry,
     hold_entry,
     payout_entry,
     refund_entry,
     release_entry,
+    report_entry,
     suspense_entry,
     suspense_release_entry,
 )
@@ -40,12 +38,7 @@ MAKERS: tuple[tuple[Make, dict[str, Any], EntryKind], ...] = (
     (refund_entry, {}, EntryKind.REVERSAL),
     (payout_entry, {}, EntryKind.PAYOUT),
     (chargeback_entry, {}, EntryKind.CHARGEBACK),
-    (chargeback_entry, {"borne_by": Account.CHARGEBACK_LOSSES}, EntryKind.CHARGEBACK),
     (chargeback_won_entry, {}, EntryKind.CHARGEBACK_REVERSAL),
-    (fee_entry, {"account": Account.PROVIDER_FEES}, EntryKind.FEE),
-    (fee_entry, {"account": Account.MERCHANT_FEES}, EntryKind.FEE),
-    (fee_entry, {"account": Account.PROVIDER_FEES, "returned": True}, EntryKind.FEE),
-    (fx_entry, {"bought": Money(31, Currency.KWD)}, EntryKind.FX),
     (suspense_entry, {}, EntryKind.SUSPENSE),
     (suspense_entry, {"received": False}, EntryKind.SUSPENSE),
     (suspense_release_entry, {}, EntryKind.SUSPENSE_RELEASE),
@@ -55,6 +48,11 @@ MAKERS: tuple[tuple[Make, dict[str, Any], EntryKind], ...] = (
 def movement(amount: int = 1000, currency: Currency = Currency.EUR, payment: UUID | None = None) -> Movement:
     """Return a movement of the shop at north."""
     return Movement(uuid4(), payment, "north", "shop", Money(amount, currency))
+
+
+def reported(kind: EntryKind, owed: dict[Currency, int]) -> Entry:
+    """Return what a report of north changes."""
+    return report_entry(kind, uuid4(), "north", owed, NOW)
 
 
 def net(*entries: Entry) -> dict[str, int]:
@@ -84,6 +82,23 @@ def test_every_entry_is_zero_in_each_currency(
     assert set(totals.values()) == {0}
     assert len({(line.account, line.currency) for line in entry.lines}) == len(entry.lines)
     assert all(line.amount_minor for line in entry.lines)
+
+
+@given(
+    kind=st.sampled_from([EntryKind.FEE, EntryKind.FX]),
+    owed=st.dictionaries(
+        st.sampled_from(Currency), st.integers(-MAXIMUM_MINOR, MAXIMUM_MINOR), min_size=1, max_size=4
+    ).filter(lambda owed: any(owed.values())),
+)
+def test_what_a_report_changes_is_zero_in_each_currency(kind: EntryKind, owed: dict[Currency, int]) -> None:
+    """Just what is said of the provider, against one other account a currency; no merchant has a part in it."""
+    entry = reported(kind, owed)
+    assert (entry.kind, entry.payment_id, entry.posted_at) == (kind, None, NOW)
+    assert all(line.amount_minor for line in entry.lines)
+    for currency, minor in owed.items():
+        legs = {line.account: line.amount_minor for line in entry.lines if line.currency is currency}
+        other = "provider_fees:north" if kind is EntryKind.FEE else f"fx_position:{currency}"
+        assert legs == ({"provider_receivable:north": minor, other: -minor} if minor else {})
 
 
 def test_a_hold_ends_with_its_captures_and_its_release() -> None:
@@ -129,29 +144,26 @@ def test_what_takes_back_takes_back_everything(opened: Make, closed: Make) -> No
             {"provider_receivable:north EUR": -5, "merchant_payable:shop EUR": 5},
         ),
         (
-            chargeback_entry(movement(5), NOW, borne_by=Account.CHARGEBACK_LOSSES),
-            {"provider_receivable:north EUR": -5, "chargeback_losses:north EUR": 5},
-        ),
-        (
-            fee_entry(movement(5), NOW, account=Account.PROVIDER_FEES),
+            reported(EntryKind.FEE, {Currency.EUR: -5}),
             {"provider_fees:north EUR": 5, "provider_receivable:north EUR": -5},
         ),
         (
-            fee_entry(movement(5), NOW, account=Account.MERCHANT_FEES),
-            {"merchant_payable:shop EUR": 5, "merchant_fees:shop EUR": -5},
-        ),
-        (
-            fee_entry(movement(5), NOW, account=Account.PROVIDER_FEES, returned=True),
+            reported(EntryKind.FEE, {Currency.EUR: 5}),
             {"provider_fees:north EUR": -5, "provider_receivable:north EUR": 5},
         ),
         (
-            fx_entry(movement(500), NOW, bought=Money(160, Currency.KWD)),
+            reported(EntryKind.FX, {Currency.EUR: -500, Currency.KWD: 160}),
             {
-                "merchant_payable:shop EUR": 500,
-                "fx_position:EUR EUR": -500,
-                "merchant_payable:shop KWD": -160,
-                "fx_position:KWD KWD": 160,
+                "provider_receivable:north EUR": -500,
+                "fx_position:EUR EUR": 500,
+                "provider_receivable:north KWD": 160,
+                "fx_position:KWD KWD": -160,
             },
+        ),
+        # The rate was corrected: what is sold stays sold.
+        (
+            reported(EntryKind.FX, {Currency.EUR: 0, Currency.KWD: -3}),
+            {"provider_receivable:north KWD": -3, "fx_position:KWD KWD": 3},
         ),
         (
             suspense_entry(movement(5), NOW, received=False),
@@ -178,13 +190,10 @@ def test_an_explained_suspense_is_the_merchants(received: bool) -> None:
 @pytest.mark.parametrize(
     ("make", "more", "named"),
     [
-        (fee_entry, {"account": Account.SUSPENSE}, "no account of fees"),
-        (chargeback_entry, {"borne_by": Account.FX_POSITION}, "no bearer"),
-        (fx_entry, {"bought": Money(1, Currency.EUR)}, "nothing to exchange"),
         (capture_entry, {"release_minor": -1}, "amount out of range"),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_refused(make: Make, more: dict[str, Any], named: str) -> None:
-    """A wrong account, an exchange within a currency, a negative release."""
+    """A negative release."""
     with pytest.raises(InvariantViolation, match=named):
         make(movement(), NOW, **more)

@@ -23,7 +23,6 @@ from refpay.ids import mint_id
 from refpay.providers.registry import open_reports
 from refpay.providers.report_source import ReportSource
 from refpay.reconciliation.comparing import Rules
-from refpay.reconciliation.fees import agreed_fees
 from refpay.reconciliation.rounds import Reconciler
 from refpay.settings import Settings, read_settings
 
@@ -432,7 +431,7 @@ async def open_bench(
     database = await Database.connect(settings.database, most_connections=4)
     costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
     clock, tally = HandClock(), Tallied()
-    rules = Rules(agreed_fees(costs), RULES_GRACE)
+    rules = Rules(costs, RULES_GRACE)
     try:
         async with open_reports(settings) as sources:
             reconcilers = {

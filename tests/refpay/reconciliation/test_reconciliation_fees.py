@@ -8,7 +8,7 @@ import pytest
 
 from refpay.money import MAXIMUM_MINOR, Currency
 from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine
-from refpay.reconciliation.fees import fee_entries
+from refpay.reconciliation.report_entries import report_entries
 
 from .bench import START, capture
 
@@ -74,5 +74,5 @@ def test_fees_beyond_any_account_are_refused() -> None:
     """Each fits, and their sum does not."""
     line = ReportLine("k", "m", "r", MovementKind.CAPTURE, 1, Currency.EUR, MAXIMUM_MINOR, START)
     report = Report(1, START, START + timedelta(seconds=10), (line, line))
-    with pytest.raises(ReportInvalid, match="the fees in EUR"):
-        list(fee_entries("north", report, {}, revision=1, now=START))
+    with pytest.raises(ReportInvalid, match="the fee in EUR"):
+        list(report_entries("north", report, (), revision=1, now=START))

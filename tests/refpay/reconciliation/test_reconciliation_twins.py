@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 import refpay
 from acquirers.operations import Entry, Kind, Status
 from acquirers.settlement import Fees
-from refpay.costs import CostModel
-from refpay.reconciliation.fees import agreed_fees
+from refpay.costs import METHOD, CostModel
 
 from .bench import FEES, Op, Row, at, capture
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 ENDS: Final = 45
 LAG_SECONDS: Final = 900
-EXPECTED_FEE: Final = agreed_fees(CostModel.load(Path(refpay.__file__).with_name("costs.json")))
+COSTS: Final = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def test_both_sides_round_alike(provider: str, currency: str, amount: int) -> No
     """The acquirer's own arithmetic and ours agree on every amount, halves included."""
     basis_points, fixed = FEES[provider]
     reported = Fees(basis_points, fixed).fee_minor(_booked(amount, currency))
-    assert reported == EXPECTED_FEE(provider, currency, amount)
+    assert reported == COSTS.fee_minor(provider, METHOD, currency, amount)
 
 
 def _booked(amount: int, currency: str) -> Entry:
