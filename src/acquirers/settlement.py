@@ -1,4 +1,4 @@
-"""What a settlement report states: the lines of its period, their fees, what they are settled in, its totals."""
+"""What a settlement report states: the lines of its period, their fees and exchanges, its totals."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ class Exchange:
     rate: Fraction
 
     def settled_minor(self, amount_minor: int, currency: str) -> int:
-        """Return minor units for minor units, rounded half up; at least one, at most what a line can state."""
+        """Return minor units for minor units, rounded half up, from one to the most that a line can state."""
         exact = amount_minor * self.rate * Fraction(10) ** (EXPONENTS[self.currency] - EXPONENTS[currency])
         rounded = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
         return min(max(rounded, 1), LARGEST_MINOR)

@@ -22,7 +22,7 @@ from acquirers.edge import Secret
 from acquirers.faults import FaultBoard
 from acquirers.server import create_app
 from acquirers.settings import DialectName, Settings, WebhookSettings
-from acquirers.settlement import Fees
+from acquirers.settlement import Exchange, Fees
 from acquirers.signing import Signer
 from acquirers.webhooks import PENDING_MAX, Courier, Sleep
 
@@ -246,9 +246,16 @@ def read_statement(dialect: str, body: bytes) -> Statement:
         return Statement(report["sequence"], (report["from"], report["to"]), report["lines"], totals)
     rows = list(csv.reader(body.decode().splitlines()))
     names = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
-    lines: list[dict[str, Any]] = [dict(zip(names, row[1:], strict=True)) for row in rows if row[0] == "D"]
+    settled = ("settled_currency", "settled_amount")
+    lines: list[dict[str, Any]] = [
+        dict(zip(names if len(row) == 9 else (*names, *settled), row[1:], strict=True))
+        for row in rows
+        if row[0] == "D"
+    ]
     for line in lines:
         line["kind"] = SOUTH_KINDS[line["kind"]]
+        if "settled_amount" in line:
+            line["settled_amount"] = _minor(line["settled_amount"], line["settled_currency"])
         line.update({name: _minor(line[name], line["currency"]) for name in ("amount", "fee")})
     totals = {
         row[1]: (int(row[2]), *(_minor(text, row[1]) for text in row[3:])) for row in rows if row[0] == "C"
@@ -311,6 +318,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             period_seconds: int = 10,
             lifetime_seconds: int = 604_800,
             webhook: WebhookSettings | None = None,
+            exchanges: Mapping[str, Exchange] | None = None,
             pending_max: int = PENDING_MAX,
             sleep: Sleep = asyncio.sleep,
             at: float = NEW_YEAR,
@@ -320,6 +328,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             settings = Settings(
                 *(dialect, DialectName(dialect), 0, file, tmp_path, decline_rate, latency_seconds),
                 *(period_seconds, FEES),
+                exchanges=exchanges or {},
             )
             book = Book(
                 *(file,),

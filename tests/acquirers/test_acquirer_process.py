@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 from acquirers.cli import main
 from acquirers.errors import FlagsInvalid, SecretMissing
 from acquirers.settings import DialectName, WebhookSettings, read_secret, read_settings
-from acquirers.settlement import Fees
+from acquirers.settlement import Exchange, Fees
 
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Launch
@@ -163,6 +164,12 @@ def test_flags_become_settings() -> None:
     )
     assert changed.settlement_period_seconds == 2
     assert changed.fees == Fees(0, {"EUR": 1_000_000, "USD": 2, "JPY": 1, "KWD": 0})
+    assert settings.exchanges == {}
+    changed = read_settings([*GOOD, "--settle-in", "JPY=EUR@0.0061,EUR=KWD@3"])
+    assert changed.exchanges == {
+        "JPY": Exchange("EUR", Fraction(61, 10_000)),
+        "EUR": Exchange("KWD", Fraction(3)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -192,6 +199,25 @@ def test_flags_become_settings() -> None:
         ([*GOOD, "--fee-fixed", "EUR=1,USD=1,JPY=1,KWD=1,EUR=1"], "--fee-fixed: must name"),
         ([*GOOD, "--fee-fixed", "EUR=1,USD=1,JPY=1,KWD=1000001"], "--fee-fixed: must name"),
         ([*GOOD, "--fee-fixed", ""], "--fee-fixed: must name"),
+        *(
+            ([*GOOD, "--settle-in", wrong], "--settle-in: must be such as")
+            for wrong in (
+                "",
+                "EUR",
+                "EUR=EUR@1",
+                "EUR=USD@0",
+                "EUR=USD@0.0",
+                "EUR=USD@-1",
+                "EUR=USD@1e3",
+                "CHF=EUR@1",
+                "EUR=CHF@1",
+                "EUR=USD@1,EUR=JPY@1",
+                "EUR=USD@1,",
+                "EUR=USD@1/3",
+                "EUR=USD@1234567890",
+                "EUR=USD@0.1234567890123",
+            )
+        ),
     ],
 )
 def test_bad_flags_say_what_is_allowed(

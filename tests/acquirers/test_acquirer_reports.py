@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from acquirers.dialects.north import render_report
 from acquirers.faults import Fault, FaultBoard, FaultKind
 from acquirers.operations import Entry
 from acquirers.reports import Reports
-from acquirers.settlement import Fees
+from acquirers.settlement import Exchange, Fees
 
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Client, Launch, Start, Statement
@@ -92,6 +93,58 @@ async def test_the_bodies_are_as_agreed(start: "Start") -> None:
         "C,KWD,1,1.234,0.000,0.052\n"
         "T,3\n"
     )
+
+
+async def test_what_is_settled_in_another_currency_is_stated(start: "Start") -> None:
+    """Beside what was captured and its fee; totals are as ever, and other currencies have nothing new."""
+    bodies, references = {}, {}
+    exchanges = {"EUR": Exchange("JPY", Fraction("163.5")), "JPY": Exchange("KWD", Fraction("0.00205"))}
+    for dialect in ("north", "south"):
+        acquirer = await start(dialect, exchanges=exchanges)
+        client = acquirer.client
+        one = await sell(client, "a", 1234)
+        two = await sell(client, "b", 10, "JPY")
+        refund = await client.refund("r", one, "a", 400)
+        three = await sell(client, "c", 1, "USD")
+        acquirer.wall.seconds += 20
+        bodies[dialect] = (await client.report(FIRST)).decode()
+        references[dialect] = (one, two, refund.id, three)
+    at = "2026-01-01T00:00:00Z"
+    one, two, refunded, three = references["north"]
+    lines = (
+        f'{{"key":"a-c","reference":"a","id":"{one}","kind":"capture","amount":1234,"currency":"EUR","fee":27,'
+        f'"at":"{at}","settled_currency":"JPY","settled_amount":2018}},'
+        f'{{"key":"b-c","reference":"b","id":"{two}","kind":"capture","amount":10,"currency":"JPY","fee":16,'
+        f'"at":"{at}","settled_currency":"KWD","settled_amount":21}},'
+        f'{{"key":"r","reference":"a","id":"{refunded}","kind":"refund","amount":400,"currency":"EUR","fee":0,'
+        f'"at":"{at}","settled_currency":"JPY","settled_amount":654}},'
+        f'{{"key":"c-c","reference":"c","id":"{three}","kind":"capture","amount":1,"currency":"USD","fee":11,'
+        f'"at":"{at}"}}'
+    )
+    assert f'"lines":[{lines}],' in bodies["north"]
+    assert '"EUR":{"lines":2,"captured":1234,"refunded":400,"fees":27}' in bodies["north"]
+    one, two, refunded, three = references["south"]
+    assert (
+        f"D,a-c,a,{one},S,12.34,EUR,0.27,{at},JPY,2018\n"
+        f"D,b-c,b,{two},S,10,JPY,16,{at},KWD,0.021\n"
+        f"D,r,a,{refunded},R,4.00,EUR,0.00,{at},JPY,654\n"
+        f"D,c-c,c,{three},S,0.01,USD,0.11,{at}\n"
+        "C,EUR,2,12.34,4.00,0.27\n"
+    ) in bodies["south"]
+
+
+@DIALECTS
+@pytest.mark.parametrize(("what", "settled"), [("amount", 1816), ("currency", None)])
+async def test_a_misstated_line_is_settled_as_it_stands(
+    start: "Start", read: "Read", dialect: str, what: str, settled: int | None
+) -> None:
+    """So that its own lie is the only one: no dollar is settled in dollars at the rate of the euro."""
+    acquirer = await start(dialect, exchanges={"EUR": Exchange("JPY", Fraction("163.5"))})
+    await sell(acquirer.client, "a", 1234)
+    acquirer.wall.seconds += 20
+    await acquirer.client.fault("misstate", what=what)
+    (line,) = read(dialect, await acquirer.client.report(FIRST)).lines
+    assert line.get("settled_amount") == settled
 
 
 @DIALECTS
@@ -241,7 +294,7 @@ async def test_a_list_reads_no_report_twice(tmp_path: Path, monkeypatch: pytest.
     book = Book(tmp_path / "b.db", name="north", dialect="north", period_seconds=1, now=lambda: now)
     keeper, board = CountingBookkeeper(book, lambda: now), FaultBoard()
     fees = Fees(0, dict.fromkeys(("EUR", "USD", "JPY", "KWD"), 0))
-    reports = Reports(bookkeeper=keeper, faults=board, fees=fees, period_seconds=1)
+    reports = Reports(bookkeeper=keeper, faults=board, fees=fees, exchanges={}, period_seconds=1)
     monkeypatch.setattr("acquirers.reports._DIGESTS_MAX", 3)
 
     async def read(after: int, limit: int) -> list[int]:

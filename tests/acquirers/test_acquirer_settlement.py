@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,17 @@ from acquirers.dialects.south import render_file
 from acquirers.faults import Misstatement
 from acquirers.money import EXPONENTS, LARGEST_MINOR, read_major, write_major
 from acquirers.operations import Entry, Kind, Status
-from acquirers.settlement import Fees, Line, Period, Report, misstate, state, write_instant
+from acquirers.settlement import (
+    Exchange,
+    Fees,
+    Line,
+    Period,
+    Report,
+    misstate,
+    settle,
+    state,
+    write_instant,
+)
 
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Statement
@@ -31,6 +43,7 @@ LINES = st.builds(
     currency=st.sampled_from(list(EXPONENTS)),
     fee_minor=st.integers(0, 10**6),
     at=st.floats(10, 20, exclude_max=True),
+    settled=st.none() | st.tuples(st.sampled_from(list(EXPONENTS)), st.integers(1, LARGEST_MINOR)),
 )
 
 
@@ -56,6 +69,41 @@ def test_a_capture_costs_a_fixed_part_and_basis_points(amount: int, currency: st
     assert FEES.fee_minor(entry(Kind.CAPTURE, amount, currency)) == fee
     assert state(entry(Kind.CAPTURE, amount, currency), FEES).fee_minor == fee
     assert FEES.fee_minor(entry(Kind.REFUND, amount, currency)) == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "into", "rate", "settled"),
+    [
+        (1234, "EUR", "USD", "1.0825", 1336),  # 1335.805
+        (1234, "EUR", "JPY", "163.5", 2018),  # 12.34 EUR are 2017.59 JPY
+        (2018, "JPY", "EUR", "0.0061", 1231),  # 12.3098 EUR
+        (10, "JPY", "KWD", "0.00205", 21),  # 0.0205 KWD: the half goes up
+        (1, "KWD", "JPY", "493", 1),  # 0.493 JPY: not nothing
+        (LARGEST_MINOR, "EUR", "USD", "1", LARGEST_MINOR),
+        (LARGEST_MINOR, "EUR", "KWD", "1", LARGEST_MINOR),
+        (2**60 + 1, "USD", "EUR", "1", 2**60 + 1),
+    ],
+)
+def test_what_is_settled_is_exact(amount: int, currency: str, into: str, rate: str, settled: int) -> None:
+    """A rate is of major units, whatever decimals either currency has, and no float loses a unit."""
+    line = state(entry(Kind.REFUND, amount, currency), FEES)
+    exchanges = {currency: Exchange(into, Fraction(rate))}
+    assert settle(line, exchanges) == replace(line, settled=(into, settled))
+    assert settle(line, {into: Exchange(currency, Fraction(1))}) == line
+
+
+@given(
+    amount=st.integers(1, 10**15),
+    pair=st.permutations(sorted(EXPONENTS)),
+    rate=st.fractions(Fraction(1, 10**6), 10**6),
+)
+def test_a_settled_amount_is_off_by_half_a_unit_at_most(amount: int, pair: list[str], rate: Fraction) -> None:
+    """Or it is the one unit that there has to be."""
+    into, currency = pair[:2]
+    settled = Exchange(into, rate).settled_minor(amount, currency)
+    exact = Fraction(amount, 10 ** EXPONENTS[currency]) * rate * 10 ** EXPONENTS[into]
+    assert settled == min(LARGEST_MINOR, settled)
+    assert abs(settled - exact) <= Fraction(1, 2) or settled in (1, LARGEST_MINOR)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +152,8 @@ def test_both_dialects_state_the_same(read: "Callable[[str, bytes], Statement]",
         (one.key, one.reference, one.id, one.kind, one.amount_minor, one.currency, one.fee_minor)
         for one in lines
     ]
+    settled = [(row.get("settled_currency"), row.get("settled_amount")) for row in north.lines]
+    assert settled == [one.settled or (None, None) for one in lines]
     assert all("1970-01-01T00:00:10" <= row["at"] < "1970-01-01T00:00:20" for row in north.lines)
     assert set(north.totals) == {one.currency for one in lines}
     for currency, totals in north.totals.items():

@@ -91,7 +91,7 @@ def test_every_entry_is_zero_in_each_currency(
     ).filter(lambda owed: any(owed.values())),
 )
 def test_what_a_report_changes_is_zero_in_each_currency(kind: EntryKind, owed: dict[Currency, int]) -> None:
-    """Just what is said of the provider, against one other account a currency; no merchant has a part in it."""
+    """Just what is said of the provider, against one other account a currency; no merchant is in it."""
     entry = reported(kind, owed)
     assert (entry.kind, entry.payment_id, entry.posted_at) == (kind, None, NOW)
     assert all(line.amount_minor for line in entry.lines)
