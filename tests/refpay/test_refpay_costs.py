@@ -98,6 +98,20 @@ def test_what_has_no_price_is_refused() -> None:
         COSTS.fee_minor("north", "card", "EUR", -1)
     with pytest.raises(InvariantViolation):
         COSTS.to_micro_units("CHF", 1)
+    for currencies in (("CHF", "EUR"), ("EUR", "CHF")):
+        with pytest.raises(InvariantViolation):
+            COSTS.exchange(currencies[0], 1, currencies[1])
+
+
+@given(
+    amount=st.integers(0, MAXIMUM_MINOR), currency=st.sampled_from(Currency), into=st.sampled_from(Currency)
+)
+def test_an_exchange_is_worth_the_same(amount: int, currency: Currency, into: Currency) -> None:
+    """To half a minor unit, whatever decimals the currencies have."""
+    found = COSTS.exchange(currency, amount, into)
+    worth = [Fraction(RATES[one]) / 10 ** EXPONENTS[one] for one in (currency, into)]
+    assert -1 < 2 * (found - amount * worth[0] / worth[1]) <= 1
+    assert COSTS.exchange(currency, amount, currency) == amount
 
 
 def write(folder: Path, content: Any) -> Path:

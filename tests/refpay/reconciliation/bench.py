@@ -63,6 +63,7 @@ class Row:
     fee: int
     at: datetime
     reference: str = 'order,"1'
+    settled: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class FakeAcquirer:
                 "currency": row.currency,
                 "fee": row.fee,
                 "at": instant(row.at),
+                **(dict(zip(("settled_currency", "settled_amount"), row.settled or (), strict=False))),
             }
             for row in rows
         ]
@@ -180,9 +182,9 @@ class FakeAcquirer:
         for row in rows:
             flag = FLAGS[row.kind]
             amount, fee = major(row.amount, row.currency), major(row.fee, row.currency)
-            writer.writerow(
-                ["D", row.key, row.reference, row.movement, flag, amount, row.currency, fee, instant(row.at)]
-            )
+            told = [row.key, row.reference, row.movement, flag, amount, row.currency, fee, instant(row.at)]
+            settled = [row.settled[0], major(row.settled[1], row.settled[0])] if row.settled else []
+            writer.writerow(["D", *told, *settled])
             total = sums.setdefault(row.currency, [0, 0, 0, 0, 0, 0])
             total[0] += 1
             total[list(FLAGS.values()).index(flag) + 1] += row.amount
