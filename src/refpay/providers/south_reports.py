@@ -19,8 +19,8 @@ _KINDS: Final = {
 # Records come in this order: the head once, the details, the control records and those of chargebacks, the
 # trailer once; and have so many fields, a detail two more if it is settled in another currency.
 _FIELDS: Final = {"H": (4,), "D": (9, 11), "C": (6,), "B": (4,), "T": (2,)}
-_DETAILS: Final = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at")
 _SETTLED: Final = ("settled_currency", "settled_amount")
+_DETAILS: Final = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at", *_SETTLED)
 _SUMS: Final = ("captured", "refunded", "fees", "charged_back", "reversed")
 
 
@@ -77,14 +77,13 @@ def _by_currency(records: Sequence[list[str]]) -> dict[Currency, list[str]]:
 
 
 def _describe(record: Sequence[str]) -> dict[str, Any]:
-    line: dict[str, Any] = dict(zip((*_DETAILS, *_SETTLED), record, strict=False))
+    line: dict[str, Any] = dict(zip(_DETAILS, record, strict=False))
     currency = Currency(line["currency"])
     amounts = {name: read_major(line[name], currency) for name in ("amount", "fee")}
     if "settled_amount" in line:
-        settled = line["settled_currency"]
-        # What is none of the currency, or of no currency of ours, is refused as 0 is.
-        known = settled in EXPONENTS
-        amounts["settled_amount"] = read_major(line["settled_amount"], Currency(settled)) or 0 if known else 0
+        text, code = line["settled_amount"], line["settled_currency"]
+        # What is no amount is refused as 0 is, and an unknown currency before it.
+        amounts["settled_amount"] = (read_major(text, Currency(code)) if code in EXPONENTS else 0) or 0
     return {**line, **amounts, "kind": _KINDS[line["kind"]], "currency": currency}
 
 

@@ -69,7 +69,8 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
     wanted = {*keys, *(repair.repair_key for repair in repairs)}
     theirs: dict[str, list[Theirs]] = defaultdict(list)
     for row in await connection.fetch(_THEIRS, provider, list(wanted)):
-        theirs[row["key"]].append(Theirs(row["sequence"], row["position"], read_line(row)))
+        sequence, position, *line = row
+        theirs[row["key"]].append(Theirs(sequence, position, read_line(line)))
     identifiers = list(_identifiers(keys))
     ours = {key: Ours(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)}
     chargebacks: dict[str, set[Known]] = defaultdict(set)

@@ -111,7 +111,8 @@ class Judge:
         return self._judge_rate(theirs, ours)
 
     def _judge_chargebacks(self, evidence: Evidence) -> Iterator[Break]:
-        seen: Counter[str] = Counter()
+        # Nobody keeps them from naming a chargeback as they named the capture.
+        seen = Counter(one.line.movement for one in evidence.theirs if one.line.kind not in CHARGEBACKS)
         for theirs in evidence.theirs:
             line = theirs.line
             if line.kind not in CHARGEBACKS:

@@ -37,7 +37,7 @@ async def start_hasty(
     tmp_path: Path,
     make_acquirer: Callable[..., "Acquirer"],
 ) -> AsyncIterator[Start]:
-    """Run both acquirers with settlement periods of a second and the declared fees; again with other flags."""
+    """Run both acquirers with periods of a second and the declared fees, once again with other flags."""
     found: dict[str, Acquirer] = {}
     reserved = {name: ports.reserve(f"hasty-{name}") for name in FEES}
 
@@ -152,7 +152,7 @@ POSITIONS = """
 
 
 def exchanged(moved: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
-    """Return by hand what movements (provider, currency, amount) leave on the accounts when all is exchanged."""
+    """Return by hand what movements (provider, currency, amount) leave on the accounts."""
     sums: Counter[tuple[str, str]] = Counter()
     for provider, currency, minor in moved:
         into, rate = RATES.get(currency, (currency, ""))

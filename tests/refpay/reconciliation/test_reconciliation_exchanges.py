@@ -280,7 +280,7 @@ async def test_the_smallest_amounts_may_be_rounded(bench: "Bench") -> None:
 
 
 JUDGE = Judge("north", START, None, timedelta(0), COSTS)
-DEAR = replace(LINE, fee_minor=0, settled_currency=Currency.JPY, settled_minor=1000)
+DEAR = replace(LINE, settled_currency=Currency.JPY, settled_minor=1000)
 OURS = Ours(UUID(int=1), "succeeded", "m", START, START, 1000, "EUR", None)
 
 
@@ -304,6 +304,16 @@ def test_a_chargeback_is_judged_by_its_rate_too() -> None:
         ("missing_ours", 1000, 0),
         ("missing_ours", 1000, 1),
     ]
+
+
+@pytest.mark.parametrize("ours", [OURS, None])
+def test_no_two_breaks_are_the_same_one(ours: Ours | None) -> None:
+    """The database holds each once, and a round must not fail for what a provider calls its movements."""
+    kinds = (MovementKind.CAPTURE, MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
+    theirs = [Theirs(1, place, replace(DEAR, kind=kind)) for place, kind in enumerate(kinds)]
+    known = frozenset(("m", kind, 1000, Currency.EUR) for kind in kinds)
+    found = JUDGE.judge(Evidence("k", theirs, ours, chargebacks=known if ours else frozenset())).breaks
+    assert len({one.id for one in found}) == len(found) == 3
 
 
 def test_a_double_charge_that_was_given_back_is_judged_by_its_rate_too() -> None:
