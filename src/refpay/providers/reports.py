@@ -96,11 +96,10 @@ class ReportLine:
 
     @property
     def settled(self) -> Money | None:
-        """Return what is settled instead of the amount, if it is in another currency."""
-        currency, minor = self.settled_currency, self.settled_minor
-        if currency is None or minor is None or currency is self.currency:
+        """Return what is stated to be settled instead of the amount; in its own currency it is the same."""
+        if self.settled_currency is None or self.settled_minor is None:
             return None
-        return Money(minor, currency)
+        return Money(self.settled_minor, self.settled_currency)
 
 
 @dataclass(frozen=True, slots=True)

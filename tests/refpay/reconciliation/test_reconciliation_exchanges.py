@@ -306,6 +306,16 @@ def test_a_chargeback_is_judged_by_its_rate_too() -> None:
     ]
 
 
+def test_what_a_rate_is_off_by_fits_into_63_bits() -> None:
+    """The largest amount of euro cents is worth more yen than any account can hold."""
+    fee = COSTS.fee_minor("north", "card", "EUR", MAXIMUM_MINOR)
+    line = replace(DEAR, amount_minor=MAXIMUM_MINOR, fee_minor=fee)
+    (found,) = JUDGE.judge(
+        Evidence("k", [Theirs(1, 0, line)], replace(OURS, posted_minor=MAXIMUM_MINOR))
+    ).breaks
+    assert (found.id.break_class, found.currency, found.value_minor) == ("amount", "JPY", MAXIMUM_MINOR)
+
+
 @pytest.mark.parametrize("ours", [OURS, None])
 def test_no_two_breaks_are_the_same_one(ours: Ours | None) -> None:
     """The database holds each once, and a round must not fail for what a provider calls its movements."""
