@@ -122,7 +122,7 @@ class CostModel(_Strict):
     def _worth(self, currency: str) -> Fraction:
         if currency not in self.rates.to_reporting:
             raise InvariantViolation(f"no exchange rate: {currency}")
-        return Fraction(self.rates.to_reporting[currency]) / 10 ** EXPONENTS[Currency(currency)]
+        return Fraction(self.rates.to_reporting[currency]) / Fraction(10 ** EXPONENTS[Currency(currency)])
 
 
 def _round(exact: Fraction) -> int:
