@@ -247,6 +247,18 @@ def _suspense(step: Step) -> tuple[PostingLine, ...]:
 
 
 KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="undo"))
+LATE_BACK = World(_suspense(BACK), (BACK.charge(),), (BACK.answer(Outcome.FAILED),))
+
+
+def _release(minor: int = BACK.minor, key: str = BACK.provider_key, **changed: str) -> World:
+    """Take a late refund out of suspense: its merchant bears it."""
+    lines = replace(BACK, minor=minor, key="release").lines()
+    return World(altered(lines, lambda line: replace(
+        line, entry_kind="suspense_release", idempotency_key=key,
+        account=line.account.replace("provider_receivable", "suspense"), **changed,
+    )))  # fmt: skip
+
+
 OFFSET = (
     *altered(A.lines(), scaled(A.minor + 100)),
     *altered(B.lines(), scaled(B.minor - 100)),
@@ -387,6 +399,18 @@ LIES = [
         (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late refund left in suspense", paid("a") + World(_suspense(BACK), (BACK.charge(),),
         (BACK.answer(Outcome.FAILED),)), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund released in part", paid("a") + LATE_BACK + _release(999), "check_refusals_are_kept",
+        (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund released the wrong way", paid("a") + LATE_BACK + _release(-1000),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("another refund released", paid("a") + LATE_BACK + _release(key="pk-other"),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund released at another provider", paid("a") + LATE_BACK + _release(provider="south"),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund released that was never in suspense", paid("a") + replace(LATE_BACK,
+        postings=BACK.lines()) + _release(), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("half a release", paid("a") + LATE_BACK + replace(_release(), postings=_release().postings[:1]),
+        "check_entries_balance", (KIND.ENTRY_UNBALANCED, "a"), (KIND.CURRENCY_UNBALANCED, "EUR")),
     lie("late capture left in suspense", AUTH.done() + World(KEPT_APART, (LATE_CAPTURE,), TOLD[1:]),
         "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late capture given back by the merchant's own refund", AUTH.done() + World(KEPT_APART
@@ -435,6 +459,9 @@ TRUTHS = {
     "paid, then authorized late and voided": GOOD + World((), (LATE_VOID, LATE_AUTH), TOLD[:1]),
     "failed, captured late and given back, then captured": AUTH.done() + World(KEPT_APART + GIVEN_BACK,
         (LATE_CAPTURE, LATE_REFUND), TOLD[1:]) + A.done(),
+    "failed, refunded late and borne by its merchant": paid("a") + LATE_BACK + _release(),
+    "failed, refunded late and borne, then refunded": Step("a", AUTHORIZE, minor=2000).done()
+    + replace(A, minor=2000).done() + LATE_BACK + _release() + Step("a", REFUND, key="anew").done(),
     "a hold that balances": GOOD + World(tuple(replace(line, entry_id="hold", entry_kind="hold",
         account=line.account.replace("provider_receivable", "hold_receivable")) for line in A.lines())),
     "a capture that ends its hold": GOOD + replace(Step("c", CAPTURE).done(), postings=(

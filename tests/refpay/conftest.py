@@ -57,6 +57,7 @@ TOKENS = {
     ),
     "replayer": ("operations:replay",),
     "approver": ("approvals:decide",),
+    "checker": ("approvals:decide",),
     "canary": ("payments:authorize", "traffic:canary"),
     "auditor": ("audit:read", "ledger:read"),
     "everybody": tuple(Scope),

@@ -52,6 +52,7 @@ DOORS: list[tuple[str, str, Any, Scope]] = [
     ("POST", "/v1/operations/providers/north/restore", {"reason": "test"}, Scope.OPERATIONS_ROUTE),
     ("POST", "/v1/operations/settlements/north/refetch", {"reason": "test"}, Scope.OPERATIONS_ROUTE),
     ("POST", "/v1/operations/duplicates/north/refund", {"reason": "test"}, Scope.OPERATIONS_REPAIR),
+    ("POST", f"/v1/operations/suspense/{SOME_ID}/release", {"reason": "test"}, Scope.OPERATIONS_REPAIR),
     ("GET", "/v1/operations/reconciliation", None, Scope.OPERATIONS_READ),
     ("GET", "/v1/operations/providers", None, Scope.OPERATIONS_READ),
     ("POST", "/v1/operations/risk/ranges/499999/block", {"reason": "test"}, Scope.OPERATIONS_RISK),
@@ -106,6 +107,7 @@ def _template(path: str) -> str:
         ("/499999/", "/{card_range}/"),
         ("/notifications/", "/{queue}/"),
         (f"approvals/{SOME_ID}", "approvals/{approval_id}"),
+        (f"suspense/{SOME_ID}", "suspense/{operation_id}"),
         (SOME_ID, "{payment_id}"),
     ):
         path = path.replace(given, name)

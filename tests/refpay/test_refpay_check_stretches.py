@@ -131,6 +131,7 @@ HALVE = "UPDATE ledger.entry SET amounts_minor[:2] = '{{300,-300}}' WHERE kind =
         ("chargeback", "chargeback", "provider_receivable"),
         ("chargeback_reversal", "chargeback_reversal", "provider_receivable"),
         ("undo_capture", "suspense", "provider_receivable"),
+        ("suspense_release", "suspense_release", "suspense"),
     ],
 )
 async def test_whatever_moves_money_is_entered_once(
@@ -148,7 +149,9 @@ async def test_whatever_moves_money_is_entered_once(
         # The same movement under another name, for what we do not begin.
         await book.tamper(
             f"UPDATE payments.operation SET kind = '{operation}' WHERE kind = 'refund'",
-            f"UPDATE ledger.entry SET kind = '{entry}' WHERE kind = 'reversal'",
+            f"UPDATE ledger.entry SET kind = '{entry}', accounts = array_replace(accounts,"
+            f" 'provider_receivable:{payment['provider']}', '{account}:{payment['provider']}')"
+            " WHERE kind = 'reversal'",
         )
     assert await found(make_checks(database)) == {}
     kept = "DROP TABLE IF EXISTS public.kept; CREATE TABLE public.kept AS SELECT * FROM ledger.entry"

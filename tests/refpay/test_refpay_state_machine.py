@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -17,13 +18,17 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.errors import RefpayError
+from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency, Money
 from refpay.payments.claims import Command, Reply, fingerprint
+from refpay.payments.errors import OperationInFlight
 from refpay.payments.intents import Deadlines
+from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.releasing import Suspense
 from refpay.payments.resolving import Resolver
 from refpay.payments.service import Payments
 from refpay.payments.settler import Settler
@@ -77,6 +82,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.upkeep = Upkeep(
             self.database, self.clock, authorization_lifetime=LIFETIME, key_retention=timedelta(days=3650)
         )
+        self.suspense = Suspense(self.database, self.clock)
         self.serial = itertools.count(1)
         self.told: dict[str, tuple[Any, Reply | None]] = {}
         self.chargebacks: dict[UUID, dict[str, Any]] = {}
@@ -301,6 +307,37 @@ class LifeCycle(RuleBasedStateMachine):
         kind = "chargeback.won" if won else "chargeback.opened"
         self.deliver(name, {**content, "event": str(mint_id(self.clock.now())), "type": kind}, fuse)
 
+    @rule(pick=PICKS, fuse=FUSES, agreed=st.booleans())
+    def release(self, pick: int, fuse: int | None, agreed: bool) -> None:
+        """Ask that any refund's suspense is released, if it has one, and have it agreed to perhaps."""
+        refunds = self.rows(
+            "SELECT operation.id FROM payments.operation JOIN payments.payment ON payment.id = payment_id"
+            " WHERE merchant = $1 AND kind = 'refund' ORDER BY operation.id",
+            self.merchant,
+        )
+        if not refunds:
+            return
+        refund = refunds[pick % len(refunds)]["id"]
+        key = f"{self.merchant}-{next(self.serial)}"
+        for turn in range(2):
+            try:
+                reply = self.live(
+                    self.suspense.release(self.command(key), refund, reason="x"),
+                    Fate.DONE,
+                    fuse if turn else None,
+                )
+            except OperationInFlight:
+                return
+            if turn or reply.answer.status != 202 or not agreed:
+                return
+            self.run(self.agree(UUID(json.loads(reply.answer.body)["approval_id"])))
+
+    async def agree(self, approval_id: UUID) -> None:
+        """Agree as a second person."""
+        async with self.database.transaction() as connection:
+            person = Asker("bob", "correlation", self.clock.now())
+            await decide(connection, approval_id, person, agreed=True, reason="as the report says")
+
     @invariant()
     def the_ledger_says_what_the_payments_say(self) -> None:
         """Zero per currency; what is owed and what is held is what the payments add up to."""
@@ -366,7 +403,8 @@ class LifeCycle(RuleBasedStateMachine):
         paid = Counter(row["reference"] for row in rows if row["reference"] and row["status"] == "succeeded")
         assert all(times == 1 for times in paid.values())
         undone = Counter(row["parent_id"] for row in rows if row["kind"].startswith("undo"))
-        assert all(times == 1 for times in undone.values())
+        released = Counter(row["parent_id"] for row in rows if row["kind"] == "suspense_release")
+        assert all(times == 1 for times in (undone + released).values())
         ours = {}
         for row in rows:
             assert row["status"] in ("succeeded", "declined", "failed")
@@ -374,14 +412,13 @@ class LifeCycle(RuleBasedStateMachine):
             if row["status"] == "succeeded" or late:
                 ours[row["provider_key"]] = (row["amount_minor"], row["currency"])
             assert (row["id"] in undone) == (late and row["kind"] in ("authorize", "capture"))
+            assert row["id"] not in released or (late and row["kind"] == "refund")
             if row["kind"].startswith("undo"):
                 assert row["status"] == "succeeded"
             silent = row["kind"] == "undo_authorize" or (late and row["kind"] == "authorize")
             assert row["entries"] == ((row["status"] == "succeeded" or late) and not silent)
-        begun_by_them = {
-            row["provider_key"] for row in rows if row["kind"] in ("chargeback", "chargeback_reversal")
-        }
-        assert {key: money for key, money in ours.items() if key not in begun_by_them} == done
+        nobody_called = {row["provider_key"] for row in rows if LIFE_CYCLE[row["kind"]].call is None}
+        assert {key: money for key, money in ours.items() if key not in nobody_called} == done
 
 
 def test_the_books_agree_whatever_happens(book: "Book", secrets_folder: Path) -> None:

@@ -19,7 +19,9 @@ _OPERATION_OF_ENTRY = {
     "chargeback": Operation.CHARGEBACK,
     "chargeback_reversal": Operation.CHARGEBACK_REVERSAL,
 }
-_SUSPENSE = "suspense"
+_SUSPENSE, _RELEASE = "suspense", "suspense_release"
+# Where an entry does not move what the provider owes us.
+_ACCOUNTS = {"payout": "payout_clearing", _RELEASE: _SUSPENSE}
 
 
 class Movement(NamedTuple):
@@ -35,7 +37,8 @@ class Movement(NamedTuple):
 class Entry:
     """One ledger entry: net debit per currency of what the provider owes us, and of all other accounts.
 
-    A payout is not the provider's debt but its transfer, which is cleared on an account of its own.
+    A payout is not the provider's debt but its transfer, which is cleared on an account of its own; a release
+    takes out of suspense.
     """
 
     head: PostingLine
@@ -57,7 +60,7 @@ class Entry:
         """Add a line to the side that its account belongs to."""
         if not line.amount_minor:
             return
-        account = "payout_clearing" if self.operation is Operation.PAYOUT else "provider_receivable"
+        account = _ACCOUNTS.get(self.head.entry_kind, "provider_receivable")
         side = self.receivable if line.account == f"{account}:{self.head.provider}" else self.others
         side[line.currency] = side.get(line.currency, 0) + line.amount_minor
 
@@ -73,7 +76,8 @@ class Entry:
 class Evidence:
     """Everything the checks look at. `charges` are the effective ones, less doubles that were given back.
 
-    `undone` are those that came too late and that the service took back whole by itself.
+    `undone` are those that came too late and that the service took back whole by itself, and late refunds
+    that their merchants bear.
     """
 
     entries: tuple[Entry, ...]
@@ -109,6 +113,7 @@ def collect(
         by_key[acknowledgement.operation, acknowledgement.idempotency_key].append(acknowledgement)
     claims = read_claims(by_key)
     undone = find_undone(charges, _own_orders(charges, entries_of, claims))
+    undone |= frozenset(_released(charges, entries, entries_of))
     # What was taken back comes first, and so is the last that explains a promise.
     owned = [
         (charge, _owner(entries_of.get(movement_of(charge))))
@@ -157,6 +162,22 @@ def _own_orders(
         posted = entries_of.get(movement_of(charge), ())
         refund = charge.operation is Operation.REFUND and any(entry.is_suspense for entry in posted)
         if refund or (charge.operation is Operation.VOID and charge.reference not in wanted):
+            yield charge
+
+
+def _released(
+    charges: Iterable[Charge], entries: Iterable[Entry], entries_of: dict[Movement, list[Entry]]
+) -> Iterator[Charge]:
+    """Yield the refunds that were in suspense and are released whole; a release bears the refund's key."""
+    released = {
+        (entry.head.provider, entry.head.idempotency_key): entry.receivable
+        for entry in entries
+        if entry.head.entry_kind == _RELEASE
+    }
+    for charge in charges:
+        taken = released.get((charge.provider, charge.key))
+        kept = any(entry.is_suspense for entry in entries_of.get(movement_of(charge), ()))
+        if kept and taken == {charge.currency: charge.operation.sign * charge.amount_minor}:
             yield charge
 
 

@@ -36,7 +36,8 @@ def check_successes_agree(evidence: Evidence) -> Iterator[Discrepancy]:
 def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
     """What was refused or failed has no effect in any book that another key does not explain.
 
-    What came after all, and was taken back whole by the service itself, has none any more.
+    What came after all, and was taken back whole by the service itself, has none any more; nor has a refund
+    that its merchant bears, as people decided.
     """
     for attribution in evidence.attributions:
         charge = attribution.charge

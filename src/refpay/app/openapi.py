@@ -18,10 +18,9 @@ Json = dict[str, Any]
 _REF: Final = "#/components/schemas/{model}"
 _JSON: Final = "application/json"
 _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
-    "payment_id": {"type": "string", "format": "uuid"},
+    **{key: {"type": "string", "format": "uuid"} for key in ("payment_id", "operation_id", "approval_id")},
     "provider": {"type": "string", "enum": list(PROVIDER_NAMES)},
     "queue": {"type": "string", "enum": ["notifications", "compliance_log"]},
-    "approval_id": {"type": "string", "format": "uuid"},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
 }
 _NAMES: Final = "Names the request in our logs; a caller's own is taken over."

@@ -12,7 +12,9 @@ from refpay.identity.principals import Scope
 from refpay.operations.dead_letters import QueueUnknown, ReplayBegan
 from refpay.operations.duplicates import DuplicatesLeft
 from refpay.operations.routing import LastActiveProvider, ProviderUnknown
+from refpay.payments import releasing
 from refpay.payments.claims import Reply
+from refpay.payments.errors import OperationInFlight
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 
 _ROUTE, _RISK = Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK
@@ -126,3 +128,21 @@ async def refund_duplicates(services: Services, demand: Demand[ReasonBody]) -> R
     """Give back what a provider charged twice."""
     provider, reason = demand.path["provider"], demand.given.reason
     return await services.duplicates.refund(demand.command, provider, reason=reason)
+
+
+@Endpoint(
+    "POST",
+    "/v1/operations/suspense/{operation_id}/release",
+    ReasonBody,
+    {200: views.SuspenseReleaseView, 202: views.RepairAwaitsView},
+    scopes=(Scope.OPERATIONS_REPAIR,),
+    audit=(
+        *("suspense_release.begun", "suspense_release.succeeded", "payment.changed"),
+        *("approval.requested", "approval.used"),
+    ),
+    problems=(*releasing.DEFINITIVE, releasing.OperationUnknown, OperationInFlight),
+)
+async def release_suspense(services: Services, demand: Demand[ReasonBody]) -> Reply:
+    """Have a merchant bear a refund that came too late."""
+    operation_id, reason = demand.id("operation_id", releasing.OperationUnknown), demand.given.reason
+    return await services.suspense.release(demand.command, operation_id, reason=reason)

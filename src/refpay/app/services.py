@@ -23,6 +23,7 @@ from refpay.operations.durable_settings import require_durable
 from refpay.operations.routing import Routing
 from refpay.operations.settlements import Settlements
 from refpay.payments.approvals import require_approval
+from refpay.payments.releasing import Suspense
 from refpay.payments.service import Payments, make_deadlines
 from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
@@ -57,6 +58,7 @@ class Services:
     settlements: Settlements
     approving: Approving
     duplicates: Duplicates
+    suspense: Suspense
 
 
 @asynccontextmanager
@@ -114,4 +116,5 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
             settlements=Settlements(database, clock=clock),
             approving=Approving(database, clock),
             duplicates=Duplicates(database, providers, clock, deadlines),
+            suspense=Suspense(database, clock),
         )

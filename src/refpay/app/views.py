@@ -254,6 +254,7 @@ class BreakView(_Break):
     """One open break; `movement` and `sequence` say where the settlement report has it."""
 
     id: UUID
+    operation_id: UUID | None
     key: str
     movement: str
     sequence: int | None
@@ -291,4 +292,16 @@ class RepairView(BaseModel):
     provider: Provider
     refunded: int
     minor_units: dict[str, int]
+    changed: bool
+
+
+class SuspenseReleaseView(BaseModel):
+    """A late refund that its merchant bears now."""
+
+    operation_id: UUID
+    payment_id: UUID
+    merchant: str
+    provider: Provider
+    amount_minor: int
+    currency: Currency
     changed: bool

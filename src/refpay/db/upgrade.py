@@ -28,7 +28,7 @@ REVISIONS: Final[Mapping[str, str]] = {
     "0008": "identity",
     "0010": "listing",
     "0011": "names",
-    "0012": "settled",
+    "0012": "settled released",
 }
 _MONTHS_AHEAD: Final = 3
 # Any constant does; it only has to be the same in every process that upgrades.

@@ -63,13 +63,14 @@ _DUPLICATE: Final = """
 """
 # The leg of what an operation moves at a provider; holds promise money, and move none.
 _MOVES: Final = """
-    operation.kind IN ('capture', 'refund', 'payout', 'chargeback', 'chargeback_reversal', 'undo_capture')
-    AND operation.status = 'succeeded'
+    operation.kind IN ('capture', 'refund', 'payout', 'chargeback', 'chargeback_reversal', 'undo_capture',
+                       'suspense_release') AND operation.status = 'succeeded'
 """
-_LEG: Final = "leg.account ~ '^(provider_receivable|payout_clearing):'"
+_LEG: Final = "kind || ' ' || leg.account ~ ' (provider_receivable|payout_clearing):|release suspense:'"
 _FITS: Final = """
     leg.operation_id = operation.id AND leg.currency = payment.currency
-    AND leg.account IN ('provider_receivable:' || payment.provider, 'payout_clearing:' || payment.provider)
+    AND leg.account IN ('provider_receivable:' || payment.provider, 'payout_clearing:' || payment.provider,
+                        CASE operation.kind WHEN 'suspense_release' THEN 'suspense:' || payment.provider END)
     AND leg.kind = CASE operation.kind WHEN 'capture' THEN 'posting' WHEN 'refund' THEN 'reversal'
                    WHEN 'undo_capture' THEN 'suspense' ELSE operation.kind END
     AND abs(leg.amount_minor) = operation.amount_minor

@@ -301,11 +301,12 @@ class Planner(Draft):
 
 
 def refundable(operations: Sequence[Operation]) -> dict[UUID, int]:
-    """Return what is left of each capture: less its refunds, those on their way too, and chargebacks."""
+    """Return what is left of each capture: less refunds, released or on their way too, and chargebacks."""
+    released = {one.parent_id for one in operations if one.kind is OperationKind.SUSPENSE_RELEASE}
     done = OperationStatus.SUCCEEDED
     left = {one.id: one.amount_minor for one in operations if (one.kind, one.status) == ("capture", done)}
     for one in operations:
-        if one.parent_id in left and one.status not in _WITHOUT_EFFECT:
+        if one.parent_id in left and (one.status not in _WITHOUT_EFFECT or one.id in released):
             match one.kind:
                 case OperationKind.REFUND | OperationKind.CHARGEBACK:
                     left[one.parent_id] -= one.amount_minor

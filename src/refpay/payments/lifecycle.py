@@ -22,6 +22,7 @@ class Beginner(StrEnum):
     MERCHANT = "merchant"
     WORKER = "worker"
     PROVIDER = "provider"
+    OPERATOR = "operator"
 
 
 # Until when an operation is worked on, by who began it.
@@ -29,6 +30,7 @@ DEADLINES: Final[Mapping[Beginner, str]] = {
     Beginner.MERCHANT: "the provider's settle deadline, then asked with growing pauses",
     Beginner.WORKER: "until it is definitive",
     Beginner.PROVIDER: "none",
+    Beginner.OPERATOR: "none",
 }
 _ANSWER: Final = "answer, query, webhook"
 _TOLD: Final = "webhook, settlement report"
@@ -66,6 +68,7 @@ def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentSta
 
 
 _AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
+_GIVEN_BACK: Final = {_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), **_stays(_P.CHARGED_BACK)}
 RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
 
 
@@ -104,9 +107,9 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.REFUND: Step(
         Beginner.MERCHANT,
         CallKind.REFUND,
-        "none by machine; in suspense, if done after we said no, and a reconciliation break for people",
+        "in suspense, if done after we said no, until people decide on suspense_release",
         definitive=_REPORTED,
-        moves={_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), _P.CHARGED_BACK: _to(_P.CHARGED_BACK)},
+        moves=_GIVEN_BACK,
         reserves="refund_reserved_minor",
         adds="refunded_minor",
     ),
@@ -141,6 +144,16 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         definitive=_REPORTED,
         moves={**_stays(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
         waits_for=RELEASES | {_K.CAPTURE},
+    ),
+    # A refund that came too late is its merchant's after all.
+    _K.SUSPENSE_RELEASE: Step(
+        Beginner.OPERATOR,
+        None,
+        "none: two persons said so",
+        definitive="as it is written",
+        moves=_GIVEN_BACK,
+        waits_for=frozenset({_K.REFUND}),
+        adds="refunded_minor",
     ),
 }
 

@@ -36,6 +36,7 @@ class OperationKind(StrEnum):
     CHARGEBACK_REVERSAL = "chargeback_reversal"
     UNDO_AUTHORIZE = "undo_authorize"
     UNDO_CAPTURE = "undo_capture"
+    SUSPENSE_RELEASE = "suspense_release"
 
 
 class OperationStatus(StrEnum):

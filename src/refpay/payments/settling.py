@@ -21,6 +21,7 @@ from refpay.ledger.entries import (
     refund_entry,
     release_entry,
     suspense_entry,
+    suspense_release_entry,
 )
 from refpay.ledger.repository import post, read_entries_of
 from refpay.money import Money
@@ -47,6 +48,7 @@ _ENTRIES: Final[Mapping[OperationKind, Callable[[Movement, datetime], Entry]]] =
     OperationKind.CHARGEBACK: chargeback_entry,
     OperationKind.CHARGEBACK_REVERSAL: chargeback_won_entry,
     OperationKind.UNDO_CAPTURE: partial(suspense_entry, received=False),
+    OperationKind.SUSPENSE_RELEASE: partial(suspense_release_entry, received=False),
 }
 # And of one that is done although we had answered that it was not: a merchant that was paid is owed less, or
 # it would be paid again; who bears a refund is for people to say, for its merchant may have refunded anew.

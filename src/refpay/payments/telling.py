@@ -11,7 +11,7 @@ from refpay.outbox.events import Event, EventType
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Subject
 
 _K: Final = OperationKind
-# How it ended: done, declined, failed. What a provider began is done.
+# How it ended: done, declined, failed. What a provider or an operator began is done.
 _ENDS: Final = (OperationStatus.SUCCEEDED, OperationStatus.DECLINED, OperationStatus.FAILED)
 _TYPES: Final = {
     _K.AUTHORIZE: (EventType.AUTHORIZED, EventType.DECLINED, EventType.FAILED),
@@ -24,6 +24,7 @@ _TYPES: Final = {
     _K.CHARGEBACK_REVERSAL: (EventType.CHARGEBACK_WON,),
     _K.UNDO_AUTHORIZE: (EventType.LATE_AUTHORIZATION_VOIDED, *[EventType.LATE_AUTHORIZATION_KEPT] * 2),
     _K.UNDO_CAPTURE: (EventType.LATE_CAPTURE_REFUNDED, *[EventType.LATE_CAPTURE_KEPT] * 2),
+    _K.SUSPENSE_RELEASE: (EventType.REFUNDED,),
 }
 
 

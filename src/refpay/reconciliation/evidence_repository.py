@@ -28,7 +28,8 @@ _OURS = """
     LEFT JOIN ledger.posted ON posted.operation_id = operation.id
     LEFT JOIN ledger.line ON line.entry_id = posted.entry_id
          AND line.account = 'provider_receivable:' || payment.provider
-    LEFT JOIN payments.operation AS undo ON undo.parent_id = operation.id AND undo.kind = 'undo_capture'
+    LEFT JOIN payments.operation AS undo
+         ON undo.parent_id = operation.id AND undo.kind IN ('undo_capture', 'suspense_release')
     LEFT JOIN ledger.posted AS back ON back.operation_id = undo.id
     WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
       AND operation.kind IN ('capture', 'refund', 'undo_capture')

@@ -90,7 +90,7 @@ class Judge:
             if evidence.repairs is not None and evidence.repairs.is_done_by(line):
                 return self._judge_rate(theirs)
             return (_break(theirs, BreakClass.MISSING_OURS, line.amount_minor),)
-        # What came too late is in suspense: a capture until it is given back, a refund until people decide.
+        # What came too late is in suspense: a capture until it is given back, a refund until it is released.
         if ours.status != "succeeded" and (ours.posted_minor is None or ours.undone != "succeeded"):
             return (_break(theirs, BreakClass.STATUS, line.amount_minor, ours),)
         if ours.posted_minor is None:

@@ -19,7 +19,7 @@ _PROVIDERS: Final = """
     FROM reconciliation.progress ORDER BY progress.provider
 """
 _NEWEST: Final = """
-    SELECT id, provider, class, key, movement, sequence, currency, value_minor, first_seen
+    SELECT id, provider, class, key, movement, sequence, currency, value_minor, first_seen, operation_id
     FROM reconciliation.break WHERE closed_at IS NULL ORDER BY first_seen DESC, id LIMIT $1
 """
 # What a movement that is missing should have been in: the reports of its time, and the one after.

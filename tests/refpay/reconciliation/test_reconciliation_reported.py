@@ -1,17 +1,24 @@
 """What a settlement report is the first to say: how an operation ended, and that a capture was taken back."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
+from refpay.identity.approvals import Asker, decide
+from refpay.identity.principals import Principal
 from refpay.measures import WORKER_METRICS, Measures
 from refpay.operations.checks_repository import read_open
+from refpay.payments.claims import Command
+from refpay.payments.releasing import Suspense
 from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
+from refpay.reconciliation.levers import read_overview
 from refpay.reconciliation.rounds import Reconciler
 
 from .bench import Op, Row, at, capture
@@ -116,6 +123,45 @@ async def test_a_reported_refund_that_we_had_failed_stays_a_break(bench: "Bench"
     assert await bench.breaks() == [("status", "EUR", 400)]
     suspense = "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
     assert (await bench.book.rows(suspense))[0]["n"] == 400
+
+
+async def test_a_late_refund_is_no_break_once_its_merchant_bears_it(bench: "Bench") -> None:
+    """The lever's operation is what people see beside the break; the next round closes it."""
+    listen(bench)
+    charge = capture()
+    await bench.have(charge)
+    late = replace(capture(amount=400), kind="refund")
+    await bench.begin(late)
+    await bench.settle(late, status="failed")
+    await bench.book.tamper(
+        "UPDATE payments.operation SET payment_id = (SELECT payment_id FROM payments.operation"
+        " WHERE kind = 'capture') WHERE kind = 'refund'",
+        "UPDATE payments.payment SET refund_reserved_minor = 0",
+    )
+    bench.north.publish(0, [charge.row(), late.row()])
+    await bench.round(21)
+    assert await bench.breaks() == [("status", "EUR", 400)]
+    async with bench.database.transaction() as connection:
+        [shown] = (await read_overview(connection))["newest_breaks"]
+    suspense, operation_id = Suspense(bench.database, bench.clock), shown["operation_id"]
+    assert isinstance(operation_id, UUID)
+    command = Command(Principal("ann", frozenset()), "pull", bytes(32), "correlation", "live")
+    asked = await suspense.release(command, operation_id, reason="case 7")
+    await bench.round(22)
+    assert (asked.answer.status, await bench.breaks()) == (202, [("status", "EUR", 400)])
+    async with bench.database.transaction() as connection:
+        approval_id = UUID(json.loads(asked.answer.body)["approval_id"])
+        bob = Asker("bob", "correlation", bench.clock.now())
+        await decide(connection, approval_id, bob, agreed=True, reason="as the report says")
+    assert (await suspense.release(command, operation_id, reason="case 7")).answer.status == 200
+    await bench.round(23)
+    assert await bench.breaks() == []
+    async with bench.database.transaction() as connection:
+        assert await read_open(connection, now=at(24), posted_before=at(24)) == []
+    bench.north.publish(1, [])
+    await bench.round(41)
+    assert await bench.breaks() == []
+    assert await bench.watermark("north") == 20
 
 
 async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench") -> None:

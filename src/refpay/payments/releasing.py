@@ -1,0 +1,122 @@
+"""The lever that ends what a late refund has in suspense: its merchant bears it, as two persons say, once."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from refpay.audit.events import SubjectKind
+from refpay.clock import Clock
+from refpay.db.pool import Connection, Database
+from refpay.errors import RefpayError
+from refpay.identity import approvals
+from refpay.identity.approvals import Asker, Wish
+from refpay.ledger.repository import read_entries_of
+from refpay.payments import repository
+from refpay.payments.answers import ACCEPTED, refusal_answer
+from refpay.payments.beginning import begin, own_operation
+from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.payments.errors import AmountExceeded, OperationInFlight
+from refpay.payments.findings import Finding
+from refpay.payments.lifecycle import LIFE_CYCLE
+from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
+from refpay.payments.once import claim_key, store_answer
+from refpay.payments.settling import settle
+
+_KIND: Final = OperationKind.SUSPENSE_RELEASE
+
+
+class OperationUnknown(RefpayError, code="operation_unknown", status=404):
+    """There is no such operation."""
+
+
+class SuspenseEmpty(RefpayError, code="suspense_empty", status=409):
+    """The operation has nothing in suspense."""
+
+
+class SuspenseKept(RefpayError, code="suspense_kept", status=409):
+    """What a late capture has in suspense is given back, not released."""
+
+
+class SuspenseReleased(RefpayError, code="suspense_released", status=409):
+    """What the operation had in suspense is released already."""
+
+
+DEFINITIVE: Final = (AmountExceeded, SuspenseEmpty, SuspenseKept, SuspenseReleased)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspense:
+    """The door to what stands in suspense."""
+
+    database: Database
+    clock: Clock
+
+    async def release(self, command: Command, operation_id: UUID, *, reason: str) -> Reply:
+        """Have the merchant bear a late refund; 202 until a second person agrees, and the key stays open.
+
+        What refuses it for good is an answer. Raises OperationUnknown, OperationInFlight or KeyReused.
+        """
+        now = self.clock.now()
+        async with self.database.transaction() as connection:
+            late = await repository.read_operation(connection, operation_id)
+            if late is None:
+                raise OperationUnknown(f"there is no such operation: {operation_id}")
+            # Before the key: the same request, sent twice at once, then finds the first one's answer.
+            subject = await repository.read_subject(connection, late, lock=True)
+            claim = await claim_key(connection, command, now=now)
+            if claim is not None and (replay := claim.replay_to(command)) is not None:
+                return replay
+            try:
+                if not isinstance(subject, Payment):
+                    raise SuspenseEmpty(f"a payout has nothing in suspense: {operation_id}")
+                late = await _find(connection, subject, operation_id)
+                answer = await _release(connection, command, subject, late, reason, now)
+            except DEFINITIVE as refusal:
+                answer = refusal_answer(refusal, command.correlation_id)
+            pending = answer.status == ACCEPTED
+            return Reply(answer) if pending else await store_answer(connection, command, answer)
+
+
+async def _find(connection: Connection, payment: Payment, operation_id: UUID) -> Operation:
+    """Return the refund in suspense of a locked payment, which has room for it; raises what refuses it."""
+    operations = await repository.read_operations(connection, payment.id)
+    late = next(one for one in operations if one.id == operation_id)
+    booked = late.status is not OperationStatus.SUCCEEDED and await read_entries_of(connection, [late.id])
+    if booked and late.kind is OperationKind.CAPTURE:
+        raise SuspenseKept(f"the worker has a late capture given back: {late.id}")
+    if not booked or late.kind is not OperationKind.REFUND:
+        raise SuspenseEmpty(f"nothing is in suspense, the {late.kind} is {late.status}: {late.id}")
+    if any((one.kind, one.parent_id) == (_KIND, late.id) for one in operations):
+        raise SuspenseReleased(f"it was released already: {late.id}")
+    # One that the provider is about to refuse still has its amount set aside.
+    if any(one.kind in LIFE_CYCLE[_KIND].waits_for and not one.status.final for one in operations):
+        raise OperationInFlight(f"payment has a refund that has not ended: {payment.id}")
+    left_minor = payment.captured_minor - payment.refunded_minor
+    if late.amount_minor > left_minor:
+        raise AmountExceeded(f"amount_minor is {late.amount_minor}, captured and not refunded: {left_minor}")
+    return late
+
+
+async def _release(
+    connection: Connection, command: Command, payment: Payment, late: Operation, reason: str, now: datetime
+) -> StoredAnswer:
+    """Post it if a second person has agreed to exactly this, or ask for that."""
+    name = command.principal.name
+    told = {"operation_id": str(late.id), "payment_id": str(payment.id), "merchant": payment.merchant}
+    told |= {"provider": payment.provider, "currency": payment.currency}
+    content = {**told, "amount_minor": late.amount_minor}
+    wish = Wish("suspense.release", SubjectKind.OPERATION, str(late.id), content)
+    asker = Asker(name, command.correlation_id, now)
+    found = await approvals.find_open(connection, wish, asker)
+    if found is None or not await approvals.use(connection, found, wish, asker):
+        asked = await approvals.ask(connection, wish, asker, reason=reason)
+        awaited = {"awaits": "approval", "approval_id": asked.approval_id, "changed": False}
+        return StoredAnswer.of(ACCEPTED, {"provider": payment.provider, **awaited})
+    # Named after the provider's key of the refund: by that the oracle knows which one it is.
+    key, amount_minor = str(late.provider_key), late.amount_minor
+    own = own_operation(_KIND, payment, amount_minor, parent=late, now=now, principal=name, name=key)
+    own = replace(own, correlation_id=command.correlation_id)
+    await begin(connection, own, payment)
+    await settle(connection, own, Finding(OperationStatus.SUCCEEDED), now=now, actor=name)
+    return StoredAnswer.of(200, {**content, "changed": True})
