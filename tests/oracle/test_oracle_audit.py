@@ -250,12 +250,12 @@ KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="un
 LATE_BACK = World(_suspense(BACK), (BACK.charge(),), (BACK.answer(Outcome.FAILED),))
 
 
-def _release(minor: int = BACK.minor, key: str = BACK.provider_key, **changed: str) -> World:
+def _release(minor: int = BACK.minor, key: str = BACK.provider_key, provider: str = "north") -> World:
     """Take a late refund out of suspense: its merchant bears it."""
     lines = replace(BACK, minor=minor, key="release").lines()
     return World(altered(lines, lambda line: replace(
-        line, entry_kind="suspense_release", idempotency_key=key,
-        account=line.account.replace("provider_receivable", "suspense"), **changed,
+        line, entry_kind="suspense_release", idempotency_key=key, provider=provider,
+        account=line.account.replace("provider_receivable:north", f"suspense:{provider}"),
     )))  # fmt: skip
 
 

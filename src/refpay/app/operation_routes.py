@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from refpay.app import views
 from refpay.app.bodies import NoQuery, ReasonBody
-from refpay.app.contract import Demand, Endpoint, Problem
+from refpay.app.contract import Demand, Endpoint, Problem, Problems
 from refpay.app.services import Services
 from refpay.identity.principals import Scope
 from refpay.operations.dead_letters import QueueUnknown, ReplayBegan
@@ -18,7 +18,11 @@ from refpay.payments.errors import OperationInFlight
 from refpay.risk.errors import CardRangeInvalid, NoSuchRange
 
 _ROUTE, _RISK = Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK
+_NO_DRAINING: Final = (ProviderUnknown, LastActiveProvider)
 _NO_RANGE: Final = (CardRangeInvalid, NoSuchRange)
+_NO_REPAIR: Final = (ProviderUnknown, DuplicatesLeft)
+_NO_RELEASE: Final = (*releasing.DEFINITIVE, releasing.OperationUnknown, OperationInFlight)
+_RELEASED: Final = ("suspense_release.begun", "suspense_release.succeeded", "payment.changed")
 
 
 def _reading(path: str, view: type[BaseModel]) -> Endpoint[NoQuery]:
@@ -32,20 +36,21 @@ def _lever(
     return Endpoint("POST", path, ReasonBody, answers, scopes=(scope,), audit=(audited,), problems=problems)
 
 
+def _approved(path: str, view: type[BaseModel], problems: Problems, *audited: str) -> Endpoint[ReasonBody]:
+    """Declare a lever that moves money: 202 until a second person has agreed."""
+    answers: dict[int, type[BaseModel]] = {200: view, 202: views.RepairAwaitsView}
+    path = f"/v1/operations/{path}"
+    scopes, audit = (Scope.OPERATIONS_REPAIR,), (*audited, "approval.requested", "approval.used")
+    return Endpoint("POST", path, ReasonBody, answers, scopes=scopes, audit=audit, problems=problems)
+
+
 @_reading("providers", views.RoutesView)
 async def show_routing(services: Services, _demand: Demand[NoQuery]) -> bytes:
     """Read every provider's routing."""
     return await services.routing.read()
 
 
-@_lever(
-    "providers/{provider}/drain",
-    _ROUTE,
-    "provider.drained",
-    views.RouteChangeView,
-    ProviderUnknown,
-    LastActiveProvider,
-)
+@_lever("providers/{provider}/drain", _ROUTE, "provider.drained", views.RouteChangeView, *_NO_DRAINING)
 async def drain(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give a provider no new payments."""
     provider, reason = demand.path["provider"], demand.given.reason
@@ -115,33 +120,14 @@ async def refetch(services: Services, demand: Demand[ReasonBody]) -> Reply:
     return await services.settlements.refetch(demand.command, provider, reason=reason)
 
 
-@Endpoint(
-    "POST",
-    "/v1/operations/duplicates/{provider}/refund",
-    ReasonBody,
-    {200: views.RepairView, 202: views.RepairAwaitsView},
-    scopes=(Scope.OPERATIONS_REPAIR,),
-    audit=("duplicate.repair_ordered", "approval.requested", "approval.used"),
-    problems=(ProviderUnknown, DuplicatesLeft),
-)
+@_approved("duplicates/{provider}/refund", views.RepairView, _NO_REPAIR, "duplicate.repair_ordered")
 async def refund_duplicates(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Give back what a provider charged twice."""
     provider, reason = demand.path["provider"], demand.given.reason
     return await services.duplicates.refund(demand.command, provider, reason=reason)
 
 
-@Endpoint(
-    "POST",
-    "/v1/operations/suspense/{operation_id}/release",
-    ReasonBody,
-    {200: views.SuspenseReleaseView, 202: views.RepairAwaitsView},
-    scopes=(Scope.OPERATIONS_REPAIR,),
-    audit=(
-        *("suspense_release.begun", "suspense_release.succeeded", "payment.changed"),
-        *("approval.requested", "approval.used"),
-    ),
-    problems=(*releasing.DEFINITIVE, releasing.OperationUnknown, OperationInFlight),
-)
+@_approved("suspense/{operation_id}/release", views.PaymentView, _NO_RELEASE, *_RELEASED)
 async def release_suspense(services: Services, demand: Demand[ReasonBody]) -> Reply:
     """Have a merchant bear a refund that came too late."""
     operation_id, reason = demand.id("operation_id", releasing.OperationUnknown), demand.given.reason

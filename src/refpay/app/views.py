@@ -293,15 +293,3 @@ class RepairView(BaseModel):
     refunded: int
     minor_units: dict[str, int]
     changed: bool
-
-
-class SuspenseReleaseView(BaseModel):
-    """A late refund that its merchant bears now."""
-
-    operation_id: UUID
-    payment_id: UUID
-    merchant: str
-    provider: Provider
-    amount_minor: int
-    currency: Currency
-    changed: bool

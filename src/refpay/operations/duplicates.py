@@ -4,13 +4,11 @@ It moves money, so a second person approves the refunds that it orders.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-
-import asyncpg
 
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
@@ -21,6 +19,7 @@ from refpay.identity import approvals
 from refpay.identity.approvals import Approval, Asker, Wish
 from refpay.money import Currency, Money
 from refpay.operations.routing import require_provider
+from refpay.payments.approvals import await_approval
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.intents import Deadlines
 from refpay.payments.once import claim_key, store_answer
@@ -63,7 +62,7 @@ class Duplicates:
                 return replay
             duplicates = await self._plan(connection, command, provider, reason=reason, now=now)
         if isinstance(duplicates, Approval):
-            return Reply(_await_approval(provider, duplicates))
+            return Reply(await_approval(provider, duplicates))
         left = await self._refund_all(provider, duplicates, deadline=now + self.deadlines[provider].last_send)
         if left:
             raise DuplicatesLeft(f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again")
@@ -115,13 +114,6 @@ class Duplicates:
         return answer.verdict is Verdict.DONE
 
     async def _store(self, command: Command, answer: StoredAnswer) -> Reply:
-        try:
-            return await self._store_once(command, answer)
-        except asyncpg.RestrictViolationError:
-            # The same request, sent twice at once, stored its answer in between: it is there now.
-            return await self._store_once(command, answer)
-
-    async def _store_once(self, command: Command, answer: StoredAnswer) -> Reply:
         async with self.database.transaction() as connection:
             claim = await claim_key(connection, command, now=self.clock.now())
             if claim is not None and (replay := claim.replay_to(command)) is not None:
@@ -154,30 +146,16 @@ def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
     return Wish("duplicates.refund", SubjectKind.PROVIDER, provider, {"refunds": refunds})
 
 
-def _await_approval(provider: str, approval: Approval) -> StoredAnswer:
-    awaited = {"awaits": "approval", "approval_id": approval.approval_id}
-    return StoredAnswer.of(202, {"provider": provider, **awaited, "changed": False})
-
-
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:
-    facts: Facts = {
-        "movement": duplicate.movement,
-        "repair_key": str(duplicate.repair_key),
-        "amount_minor": duplicate.amount_minor,
-        "currency": duplicate.currency,
-        "reason": reason,
-    }
+    one, key = duplicate, str(duplicate.repair_key)
+    facts: Facts = {"movement": one.movement, "repair_key": key, "currency": one.currency, "reason": reason}
+    facts = {**facts, "amount_minor": one.amount_minor}
     return command.audit("duplicate.repair_ordered", SubjectKind.PROVIDER, provider, after=facts, now=now)
 
 
 def _describe(provider: str, duplicates: Sequence[Duplicate]) -> StoredAnswer:
-    money: dict[str, int] = defaultdict(int)
+    money = Counter[str]()
     for duplicate in duplicates:
         money[duplicate.currency] += duplicate.amount_minor
-    content = {
-        "provider": provider,
-        "refunded": len(duplicates),
-        "minor_units": dict(sorted(money.items())),
-        "changed": bool(duplicates),
-    }
-    return StoredAnswer.of(200, content)
+    content = {"provider": provider, "refunded": len(duplicates), "changed": bool(duplicates)}
+    return StoredAnswer.of(200, {**content, "minor_units": dict(sorted(money.items()))})

@@ -6,8 +6,9 @@ from typing import Final
 from refpay.audit.events import SubjectKind
 from refpay.db.pool import Connection, Database
 from refpay.identity import approvals
-from refpay.identity.approvals import Asker, Wish
-from refpay.payments.claims import Command
+from refpay.identity.approvals import Approval, Asker, Wish
+from refpay.payments.answers import ACCEPTED
+from refpay.payments.claims import Command, StoredAnswer
 from refpay.payments.errors import ApprovalNeeded, ApprovalUnasked
 from refpay.payments.intents import Approve
 from refpay.payments.model import PayoutOrder
@@ -46,3 +47,10 @@ def require_approval(database: Database, above_minor: int) -> Approve:
         raise ApprovalUnasked(ask)
 
     return approve
+
+
+def await_approval(provider: str, approval: Approval) -> StoredAnswer:
+    """Return the answer to a pull that a second person has yet to agree to."""
+    awaited = {"awaits": "approval", "approval_id": approval.approval_id}
+    return StoredAnswer.of(ACCEPTED, {"provider": provider, **awaited, "changed": False})
+

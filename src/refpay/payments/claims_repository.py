@@ -43,17 +43,19 @@ _REAP = """
 
 
 async def claim(
-    connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime
+    connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime, lock: bool = False
 ) -> Claim | None:
     """Claim a key for good if this transaction commits; return the earlier claim if there is one.
 
-    Raises KeyExpired for one that was answered so long ago that its answer is no longer kept.
+    With `lock` nobody else answers that until this transaction ends. Raises KeyExpired for one that was
+    answered so long ago that its answer is no longer kept.
     """
     name = command.principal.name
     won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
     if won is not None:
         return None
-    row = await connection.fetchrow(f"{_READ} WHERE principal = $1 AND key = $2", name, command.key)
+    read = f"{_READ} WHERE principal = $1 AND key = $2{' FOR UPDATE' if lock else ''}"
+    row = await connection.fetchrow(read, name, command.key)
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
     if row["reaped_at"] is not None:

@@ -68,7 +68,7 @@ def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentSta
 
 
 _AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
-_GIVEN_BACK: Final = {_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), **_stays(_P.CHARGED_BACK)}
+_REFUNDS: Final = {_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), **_stays(_P.CHARGED_BACK)}
 RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
 
 
@@ -109,7 +109,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         CallKind.REFUND,
         "in suspense, if done after we said no, until people decide on suspense_release",
         definitive=_REPORTED,
-        moves=_GIVEN_BACK,
+        moves=_REFUNDS,
         reserves="refund_reserved_minor",
         adds="refunded_minor",
     ),
@@ -151,7 +151,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
         None,
         "none: two persons said so",
         definitive="as it is written",
-        moves=_GIVEN_BACK,
+        moves=_REFUNDS,
         waits_for=frozenset({_K.REFUND}),
         adds="refunded_minor",
     ),

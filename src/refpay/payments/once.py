@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from refpay.db.pool import Connection, Database
-from refpay.errors import InvariantViolation, RefpayError
+from refpay.errors import RefpayError
 from refpay.payments import claims_repository
-from refpay.payments.answers import refusal_answer
+from refpay.payments.answers import ACCEPTED, refusal_answer
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 
 
@@ -17,32 +17,30 @@ async def pull_once(
     pull: Callable[[Connection], Awaitable[StoredAnswer]],
     *,
     now: datetime,
-    answered: type[RefpayError] | tuple[()] = (),
+    answered: type[RefpayError] | tuple[type[RefpayError], ...] = (),
 ) -> Reply:
     """Return the lever's answer, or the stored one of an earlier pull with this key.
 
     All of it is one transaction, answer and audit record included. A refusal of type `answered` is an answer
-    and stored; any other leaves the key free. Raises KeyReused.
+    and stored; any other leaves the key free, and 202 leaves it open for the same pull. Raises KeyReused.
     """
     async with database.transaction() as connection:
         claim = await claim_key(connection, command, now=now)
-        if claim is not None:
-            replay = claim.replay_to(command)
-            if replay is None:
-                raise InvariantViolation("a lever is claimed and not answered")
+        if claim is not None and (replay := claim.replay_to(command)) is not None:
             return replay
         try:
             answer = await pull(connection)
         except answered as refusal:
             answer = refusal_answer(refusal, command.correlation_id)
-        return await store_answer(connection, command, answer)
+        pending = answer.status == ACCEPTED
+        return Reply(answer) if pending else await store_answer(connection, command, answer)
 
 
 async def claim_key(
     connection: Connection, command: Command, *, now: datetime, stands_for: UUID | None = None
 ) -> Claim | None:
-    """Claim a key if this transaction commits, or return its earlier claim; raises KeyExpired."""
-    return await claims_repository.claim(connection, command, operation_id=stands_for, now=now)
+    """Claim a key if this transaction commits, or return its earlier claim, locked; raises KeyExpired."""
+    return await claims_repository.claim(connection, command, operation_id=stands_for, now=now, lock=True)
 
 
 async def store_answer(connection: Connection, command: Command, answer: StoredAnswer) -> Reply:

@@ -13,17 +13,17 @@ from refpay.identity import approvals
 from refpay.identity.approvals import Asker, Wish
 from refpay.ledger.repository import read_entries_of
 from refpay.payments import repository
-from refpay.payments.answers import ACCEPTED, refusal_answer
+from refpay.payments.approvals import await_approval
 from refpay.payments.beginning import begin, own_operation
 from refpay.payments.claims import Command, Reply, StoredAnswer
 from refpay.payments.errors import AmountExceeded, OperationInFlight
 from refpay.payments.findings import Finding
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
-from refpay.payments.once import claim_key, store_answer
+from refpay.payments.once import pull_once
 from refpay.payments.settling import settle
 
-_KIND: Final = OperationKind.SUSPENSE_RELEASE
+_RELEASE: Final = OperationKind.SUSPENSE_RELEASE
 
 
 class OperationUnknown(RefpayError, code="operation_unknown", status=404):
@@ -58,24 +58,18 @@ class Suspense:
         What refuses it for good is an answer. Raises OperationUnknown, OperationInFlight or KeyReused.
         """
         now = self.clock.now()
-        async with self.database.transaction() as connection:
-            late = await repository.read_operation(connection, operation_id)
-            if late is None:
+
+        async def pull(connection: Connection) -> StoredAnswer:
+            known = await repository.read_operation(connection, operation_id)
+            if known is None:
                 raise OperationUnknown(f"there is no such operation: {operation_id}")
-            # Before the key: the same request, sent twice at once, then finds the first one's answer.
-            subject = await repository.read_subject(connection, late, lock=True)
-            claim = await claim_key(connection, command, now=now)
-            if claim is not None and (replay := claim.replay_to(command)) is not None:
-                return replay
-            try:
-                if not isinstance(subject, Payment):
-                    raise SuspenseEmpty(f"a payout has nothing in suspense: {operation_id}")
-                late = await _find(connection, subject, operation_id)
-                answer = await _release(connection, command, subject, late, reason, now)
-            except DEFINITIVE as refusal:
-                answer = refusal_answer(refusal, command.correlation_id)
-            pending = answer.status == ACCEPTED
-            return Reply(answer) if pending else await store_answer(connection, command, answer)
+            payment = await repository.read_subject(connection, known, lock=True)
+            if not isinstance(payment, Payment):
+                raise SuspenseEmpty(f"a payout has nothing in suspense: {operation_id}")
+            late = await _find(connection, payment, operation_id)
+            return await _release(connection, command, payment, late, reason, now)
+
+        return await pull_once(self.database, command, pull, now=now, answered=DEFINITIVE)
 
 
 async def _find(connection: Connection, payment: Payment, operation_id: UUID) -> Operation:
@@ -87,10 +81,10 @@ async def _find(connection: Connection, payment: Payment, operation_id: UUID) ->
         raise SuspenseKept(f"the worker has a late capture given back: {late.id}")
     if not booked or late.kind is not OperationKind.REFUND:
         raise SuspenseEmpty(f"nothing is in suspense, the {late.kind} is {late.status}: {late.id}")
-    if any((one.kind, one.parent_id) == (_KIND, late.id) for one in operations):
+    if any((one.kind, one.parent_id) == (_RELEASE, late.id) for one in operations):
         raise SuspenseReleased(f"it was released already: {late.id}")
     # One that the provider is about to refuse still has its amount set aside.
-    if any(one.kind in LIFE_CYCLE[_KIND].waits_for and not one.status.final for one in operations):
+    if any(one.kind in LIFE_CYCLE[_RELEASE].waits_for and not one.status.final for one in operations):
         raise OperationInFlight(f"payment has a refund that has not ended: {payment.id}")
     left_minor = payment.captured_minor - payment.refunded_minor
     if late.amount_minor > left_minor:
@@ -101,22 +95,20 @@ async def _find(connection: Connection, payment: Payment, operation_id: UUID) ->
 async def _release(
     connection: Connection, command: Command, payment: Payment, late: Operation, reason: str, now: datetime
 ) -> StoredAnswer:
-    """Post it if a second person has agreed to exactly this, or ask for that."""
-    name = command.principal.name
-    told = {"operation_id": str(late.id), "payment_id": str(payment.id), "merchant": payment.merchant}
-    told |= {"provider": payment.provider, "currency": payment.currency}
-    content = {**told, "amount_minor": late.amount_minor}
+    """Post it and return the payment if a second person has agreed to exactly this, or ask for that."""
+    name, amount_minor = command.principal.name, late.amount_minor
+    whose = {"payment_id": str(payment.id), "merchant": payment.merchant, "provider": payment.provider}
+    content = {**whose, "amount_minor": amount_minor, "currency": payment.currency}
     wish = Wish("suspense.release", SubjectKind.OPERATION, str(late.id), content)
     asker = Asker(name, command.correlation_id, now)
     found = await approvals.find_open(connection, wish, asker)
     if found is None or not await approvals.use(connection, found, wish, asker):
         asked = await approvals.ask(connection, wish, asker, reason=reason)
-        awaited = {"awaits": "approval", "approval_id": asked.approval_id, "changed": False}
-        return StoredAnswer.of(ACCEPTED, {"provider": payment.provider, **awaited})
-    # Named after the provider's key of the refund: by that the oracle knows which one it is.
-    key, amount_minor = str(late.provider_key), late.amount_minor
-    own = own_operation(_KIND, payment, amount_minor, parent=late, now=now, principal=name, name=key)
+        return await_approval(payment.provider, asked)
+    # Named by the provider's key of the refund: an oracle that sees entries alone knows whose release it is.
+    key = str(late.provider_key)
+    own = own_operation(_RELEASE, payment, amount_minor, parent=late, now=now, principal=name, name=key)
     own = replace(own, correlation_id=command.correlation_id)
     await begin(connection, own, payment)
-    await settle(connection, own, Finding(OperationStatus.SUCCEEDED), now=now, actor=name)
-    return StoredAnswer.of(200, {**content, "changed": True})
+    done = Finding(OperationStatus.SUCCEEDED)
+    return (await settle(connection, own, done, now=now, actor=name)).answer
