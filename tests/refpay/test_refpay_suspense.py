@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -11,6 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moneypath.oracle import (
+    Acknowledgement,
+    Charge,
+    ChargeStatus,
+    DiscrepancyKind,
+    Operation,
+    Outcome,
+    PostingLine,
+    audit,
+)
 from refpay.db.pool import Database
 from refpay.errors import RefpayError
 from refpay.identity.approvals import Asker, decide
@@ -67,11 +77,12 @@ async def agree(bench: "Bench", operation_id: UUID, asked_by: str = "ann", *, ag
         await decide(connection, row["id"], person, agreed=agreed, reason="as the report says")
 
 
-async def come_late(bench: "Bench", payment_id: UUID, minor: int, kind: str = "refund") -> UUID:
-    """Have a refund (or a capture) done after all that we had answered as failed; return its operation."""
+async def come_late(bench: "Bench", payment_id: UUID, minor: int | None, kind: str = "refund") -> UUID:
+    """Have a refund (or another kind) done after all that we had answered as failed; return its operation."""
     bench.meet(Fate.LATE)
     door = getattr(bench.payments, kind)
-    assert (await door(bench.command(), payment_id, minor)).answer.status == 202
+    given = (payment_id,) if minor is None else (payment_id, minor)
+    assert (await door(bench.command(), *given)).answer.status == 202
     bench.meet(Fate.DONE)
     await bench.work()
     for provider in bench.providers.values():
@@ -234,6 +245,68 @@ async def test_what_is_not_in_suspense_is_refused(bench: "Bench") -> None:
         await Suspense(bench.database, bench.clock).release(
             replace(pulled("later"), fingerprint=bytes(32)), failed["id"], reason="another"
         )
+
+
+async def test_what_else_came_too_late_has_nothing_in_suspense(bench: "Bench") -> None:
+    """A void has ended its hold, and what was given back after all is what took it out."""
+    voided = await come_late(bench, await bench.authorized(), None, kind="void")
+    assert len(await bench.rows("SELECT FROM ledger.posted WHERE operation_id = $1", voided)) == 1
+    assert await pull(bench, voided) == "suspense_empty"
+    await come_late(bench, await bench.authorized(), 600, kind="capture")
+    bench.meet(Fate.DECLINED)
+    await bench.work()
+    [undo] = await bench.operations("undo_capture")
+    await bench.tell(undo, kind="refund")
+    assert len(await bench.rows("SELECT FROM ledger.posted WHERE operation_id = $1", undo["id"])) == 1
+    assert await pull(bench, undo["id"], "undo") == "suspense_empty"
+
+
+async def test_the_three_way_oracle_sees_what_people_decided(bench: "Bench", book: "Book") -> None:
+    """The client was told that it failed, the provider did it: a lie until its merchant bears it."""
+    payment_id, late = await suspended(bench, 1000, minor=400)
+    reference = (await bench.payment(payment_id))["merchant_reference"]
+    [refund] = await bench.operations("refund")
+    status = dict(zip(list(CallKind)[:3], list(ChargeStatus)[:3], strict=True))
+    charges = [
+        Charge(
+            name, seq, str(key), Operation(one.kind.value), reference, one.amount, one.currency, "411111",
+            status[one.kind], f"ref-{key}", 0.0, one.parent,
+        )
+        for name, provider in bench.providers.items()
+        for seq, (key, one) in enumerate(provider.book.items())
+    ]  # fmt: skip
+    told = Acknowledgement(
+        0.0,
+        Operation.REFUND,
+        0.0, Operation.REFUND, refund["idempotency_key"], reference, None, 400, "EUR", 502, Outcome.FAILED,
+        replayed=False,
+        reference,
+        None,
+        400,
+        "EUR",
+        502,
+        Outcome.FAILED,
+        False,
+    )
+
+    async def found() -> list[str]:
+        columns = ", ".join(
+            f"coalesce({one.name}::text, '') AS {one.name}"
+            for one in fields(PostingLine)
+            if one.name not in ("amount_minor", "posted_at")
+        )
+        rows = await book.rows(
+            f"SELECT {columns}, coalesce(amount_minor, 0) AS amount_minor, 0.0::float8 AS posted_at"  # noqa: S608 - names of ours
+            " FROM oracle.ledger_lines",
+            role="refpay_oracle",
+        )
+        return [one.kind for one in audit([PostingLine(**row) for row in rows], charges, [told])]
+
+    assert await found() == [DiscrepancyKind.REFUSED_BUT_CHARGED]
+    await pull(bench, late)
+    await agree(bench, late)
+    assert await pull(bench, late) == 200
+    assert await found() == []
 
 
 @pytest.mark.parametrize("fate", [Fate.DONE, Fate.DECLINED])
