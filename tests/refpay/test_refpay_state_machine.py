@@ -307,12 +307,24 @@ class LifeCycle(RuleBasedStateMachine):
         kind = "chargeback.won" if won else "chargeback.opened"
         self.deliver(name, {**content, "event": str(mint_id(self.clock.now())), "type": kind}, fuse)
 
-    @rule(pick=PICKS, fuse=FUSES, agreed=st.booleans())
+    @rule(payment=payments_made, tenths=st.integers(1, 10))
+    def refund_late(self, payment: UUID, tenths: int) -> None:
+        """Refund a part that is said to have failed before it is done."""
+        self.refund(payment, Fate.LATE, None, tenths)
+        self.work(10, Fate.DONE, None)
+        self.arrive()
+        for name, provider in self.providers.items():
+            for key in [key for key, one in provider.book.items() if one.kind is CallKind.REFUND]:
+                self.deliver(name, self.event(name, key))
+
+    @rule(pick=PICKS, fuse=FUSES, agreed=st.sampled_from([True, True, False]))
     def release(self, pick: int, fuse: int | None, agreed: bool) -> None:
-        """Ask that any refund's suspense is released, if it has one, and have it agreed to perhaps."""
+        """Ask that a refund's suspense is released, of one that has any first, and have it agreed to."""
         refunds = self.rows(
             "SELECT operation.id FROM payments.operation JOIN payments.payment ON payment.id = payment_id"
-            " WHERE merchant = $1 AND kind = 'refund' ORDER BY operation.id",
+            " LEFT JOIN ledger.posted ON operation_id = operation.id"
+            " WHERE merchant = $1 AND kind = 'refund'"
+            " ORDER BY operation.status = 'failed' AND entry_id IS NOT NULL DESC, operation.id LIMIT 3",
             self.merchant,
         )
         if not refunds:

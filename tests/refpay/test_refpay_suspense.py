@@ -275,19 +275,8 @@ async def test_the_three_way_oracle_sees_what_people_decided(bench: "Bench", boo
         for name, provider in bench.providers.items()
         for seq, (key, one) in enumerate(provider.book.items())
     ]  # fmt: skip
-    told = Acknowledgement(
-        0.0,
-        Operation.REFUND,
-        0.0, Operation.REFUND, refund["idempotency_key"], reference, None, 400, "EUR", 502, Outcome.FAILED,
-        replayed=False,
-        reference,
-        None,
-        400,
-        "EUR",
-        502,
-        Outcome.FAILED,
-        False,
-    )
+    head = (0.0, Operation.REFUND, refund["idempotency_key"], reference, None, 400, "EUR", 502)
+    told = Acknowledgement(*head, Outcome.FAILED, replayed=False)
 
     async def found() -> list[str]:
         columns = ", ".join(
