@@ -307,18 +307,26 @@ class LifeCycle(RuleBasedStateMachine):
         kind = "chargeback.won" if won else "chargeback.opened"
         self.deliver(name, {**content, "event": str(mint_id(self.clock.now())), "type": kind}, fuse)
 
-    @rule(payment=payments_made, tenths=st.integers(1, 10))
-    def refund_late(self, payment: UUID, tenths: int) -> None:
-        """Refund a part that is said to have failed before it is done."""
+    @rule(
+        target=payments_made, amount=AMOUNTS, tenths=st.integers(1, 10), fuse=FUSES, also=st.integers(0, 12)
+    )
+    def refund_late(self, amount: int, tenths: int, fuse: int | None, also: int) -> UUID:
+        """Refund a part that is said to have failed before it is done; its merchant bears it in the end."""
+        payment = self.begin(Fate.DONE, None, Money(amount, Currency.EUR))
+        self.capture(payment, Fate.DONE, None, None)
         self.refund(payment, Fate.LATE, None, tenths)
         self.work(10, Fate.DONE, None)
         self.arrive()
         for name, provider in self.providers.items():
             for key in [key for key, one in provider.book.items() if one.kind is CallKind.REFUND]:
                 self.deliver(name, self.event(name, key))
+        if also:
+            self.refund(payment, Fate.DONE, None, also)
+        self.release(0, fuse)
+        return payment
 
-    @rule(pick=PICKS, fuse=FUSES, agreed=st.sampled_from([True, True, False]))
-    def release(self, pick: int, fuse: int | None, agreed: bool) -> None:
+    @rule(pick=PICKS, fuse=FUSES)
+    def release(self, pick: int, fuse: int | None) -> None:
         """Ask that a refund's suspense is released, of one that has any first, and have it agreed to."""
         refunds = self.rows(
             "SELECT operation.id FROM payments.operation JOIN payments.payment ON payment.id = payment_id"
@@ -340,7 +348,7 @@ class LifeCycle(RuleBasedStateMachine):
                 )
             except OperationInFlight:
                 return
-            if turn or reply.answer.status != 202 or not agreed:
+            if turn or reply.answer.status != 202:
                 return
             self.run(self.agree(UUID(json.loads(reply.answer.body)["approval_id"])))
 
