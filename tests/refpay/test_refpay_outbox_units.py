@@ -106,15 +106,18 @@ def test_the_closed_sets_agree() -> None:
     assert list(QUEUES) == [queue.value for queue in Queue]
 
 
-CHARGEBACKS = (OperationKind.CHARGEBACK, OperationKind.CHARGEBACK_REVERSAL)
+AT_ONCE = (
+    *(OperationKind.CHARGEBACK, OperationKind.CHARGEBACK_REVERSAL),
+    OperationKind.SUSPENSE_RELEASE,
+)
 UNDOS = (OperationKind.UNDO_AUTHORIZE, OperationKind.UNDO_CAPTURE)
-NEVER = tuple(itertools.product(CHARGEBACKS, (OperationStatus.DECLINED, OperationStatus.FAILED)))
+NEVER = tuple(itertools.product(AT_ONCE, (OperationStatus.DECLINED, OperationStatus.FAILED)))
 
 
 @pytest.mark.parametrize("kind", OperationKind)
 @pytest.mark.parametrize("status", OperationStatus)
 def test_every_final_operation_has_a_type_of_its_own(kind: OperationKind, status: OperationStatus) -> None:
-    """What is not final has none; a chargeback is never refused, and an undo does not say how it failed."""
+    """What is not final has none; what nobody is asked for is never refused, and an undo does not say how it failed."""
     operation = Operation(
         SOME_ID, SOME_ID, kind, status, 700, SOME_ID, None, None, "shop", "key", "correlation",
         AT, AT, AT + timedelta(seconds=1), AT, 0, AT,

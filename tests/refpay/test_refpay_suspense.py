@@ -109,7 +109,7 @@ async def books(bench: "Bench", payment_id: UUID) -> tuple[int, int, int, int]:
 
 
 async def test_a_merchant_bears_a_late_refund_once(bench: "Bench") -> None:
-    """Asked, agreed, posted; on record with who, before and after, and told as what it is: refunded."""
+    """Asked, agreed, posted; on record with who, before and after, and told as what it is."""
     payment_id, late = await suspended(bench, 1000, minor=400)
     assert await books(bench, payment_id) == (1000, 400, 0, 0)
     assert [await pull(bench, late), await pull(bench, late)] == [202, 202]
@@ -143,7 +143,7 @@ async def test_a_merchant_bears_a_late_refund_once(bench: "Bench") -> None:
     [told] = await bench.rows(
         "SELECT body::jsonb ->> 'type' AS type FROM outbox.event ORDER BY seq DESC LIMIT 1"
     )
-    assert told["type"] == "payment.refunded"
+    assert told["type"] == "payment.late_refund_borne"
 
 
 async def test_what_is_released_can_be_refunded_no_more(bench: "Bench") -> None:

@@ -147,9 +147,8 @@ def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
 
 
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:
-    one, key = duplicate, str(duplicate.repair_key)
-    facts: Facts = {"movement": one.movement, "repair_key": key, "currency": one.currency, "reason": reason}
-    facts = {**facts, "amount_minor": one.amount_minor}
+    one, repaired = duplicate, {"movement": duplicate.movement, "repair_key": str(duplicate.repair_key)}
+    facts: Facts = {**repaired, "amount_minor": one.amount_minor, "currency": one.currency, "reason": reason}
     return command.audit("duplicate.repair_ordered", SubjectKind.PROVIDER, provider, after=facts, now=now)
 
 

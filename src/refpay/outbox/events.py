@@ -38,6 +38,7 @@ class EventType(StrEnum):
     LATE_AUTHORIZATION_KEPT = "payment.late_authorization_kept"
     LATE_CAPTURE_REFUNDED = "payment.late_capture_refunded"
     LATE_CAPTURE_KEPT = "payment.late_capture_kept"
+    LATE_REFUND_BORNE = "payment.late_refund_borne"
     PAID_OUT = "payout.paid"
     PAYOUT_DECLINED = "payout.declined"
     PAYOUT_FAILED = "payout.failed"
