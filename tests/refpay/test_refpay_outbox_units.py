@@ -117,7 +117,7 @@ NEVER = tuple(itertools.product(AT_ONCE, (OperationStatus.DECLINED, OperationSta
 @pytest.mark.parametrize("kind", OperationKind)
 @pytest.mark.parametrize("status", OperationStatus)
 def test_every_final_operation_has_a_type_of_its_own(kind: OperationKind, status: OperationStatus) -> None:
-    """What is not final has none; what nobody is asked for is never refused, and an undo does not say how it failed."""
+    """What is not final has none; what asks nobody never fails, and an undo does not say how it failed."""
     operation = Operation(
         SOME_ID, SOME_ID, kind, status, 700, SOME_ID, None, None, "shop", "key", "correlation",
         AT, AT, AT + timedelta(seconds=1), AT, 0, AT,
