@@ -53,4 +53,3 @@ def await_approval(provider: str, approval: Approval) -> StoredAnswer:
     """Return the answer to a pull that a second person has yet to agree to."""
     awaited = {"awaits": "approval", "approval_id": approval.approval_id}
     return StoredAnswer.of(ACCEPTED, {"provider": provider, **awaited, "changed": False})
-
