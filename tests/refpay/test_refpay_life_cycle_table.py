@@ -206,7 +206,7 @@ def render_steps() -> str:
 
 def run_by(beginner: Beginner) -> str:
     """Return who sees a step to its end: what a merchant began is looked after by the worker."""
-    return Beginner.PROVIDER if beginner is Beginner.PROVIDER else Beginner.WORKER
+    return Beginner.WORKER if beginner is Beginner.MERCHANT else beginner
 
 
 def render_saga() -> str:
