@@ -16,13 +16,13 @@ REQUEST: ContextVar[str] = ContextVar("request", default="nobody's")
 class Desk:
     """Answers each number with its double once the gate is open; keeps every call."""
 
-    def __init__(self, *, most: int = 4, lanes: int = 1) -> None:
+    def __init__(self, *, most: int = 4, lanes: int = 1, patience_seconds: float = 60) -> None:
         self.calls: list[list[int]] = []
         self.gate = asyncio.Event()
         self.called = asyncio.Event()
         self.running = self.most_running = 0
         self.seen: set[str] = set()
-        self.batcher = Batcher[int, int](self.run, most=most, lanes=lanes)
+        self.batcher = Batcher[int, int](self.run, most=most, lanes=lanes, patience_seconds=patience_seconds)
 
     async def run(self, items: Sequence[int]) -> Sequence[int | BaseException]:
         """Double them; an odd one is its caller's mistake."""
@@ -108,32 +108,35 @@ async def test_who_has_gone_is_left_out_and_takes_nobody_along() -> None:
     assert desk.calls == [[0], [4]]
 
 
-async def test_a_call_that_hangs_is_passed_by_and_only_so_many_are_open() -> None:
-    """Nobody waits while a lane is free; with every lane busy, what comes waits for one of them."""
-    desk = Desk(lanes=2)
+async def test_a_late_call_is_passed_by_and_only_so_many_are_open() -> None:
+    """Nobody waits for a call that hangs; with every lane late, what comes waits for one of them."""
+    desk = Desk(lanes=2, patience_seconds=0)
     tasks = desk.submit(0)
     await desk.called.wait()
     desk.called.clear()
     tasks += desk.submit(2)
     await desk.called.wait()
-    tasks += desk.submit(4, 6)
+    tasks += desk.submit(4)
     for _ in range(5):
         await asyncio.sleep(0)
     assert desk.calls == [[0], [2]]
     desk.gate.set()
-    assert await asyncio.gather(*tasks) == [0, 4, 8, 12]
-    assert (desk.calls, desk.most_running) == ([[0], [2], [4, 6]], 2)
+    assert await asyncio.gather(*tasks) == [0, 4, 8]
+    assert (desk.calls, desk.most_running) == ([[0], [2], [4]], 2)
 
 
-async def test_what_one_call_cannot_take_goes_to_the_next_lane_at_once() -> None:
-    """More than fit are spread over the lanes that are free, in their order."""
-    desk = Desk(most=2, lanes=2)
-    tasks = desk.submit(0, 2, 4, 6, 8)
+async def test_a_call_in_time_is_waited_for() -> None:
+    """The twin: with lanes to spare one call is on its way and the others gather."""
+    desk = Desk(lanes=2)
+    tasks = desk.submit(0)
     await desk.called.wait()
-    await asyncio.sleep(0)
-    assert desk.calls == [[0, 2], [4, 6]]
+    tasks += desk.submit(2, 4)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert desk.calls == [[0]]
     desk.gate.set()
-    assert await asyncio.gather(*tasks) == [0, 4, 8, 12, 16]
+    await asyncio.gather(*tasks)
+    assert desk.most_running == 1
 
 
 async def test_a_call_belongs_to_no_request() -> None:
@@ -157,7 +160,7 @@ def test_whatever_the_times_every_item_is_served_once(
     """Each caller gets its own answer, no call is too large, and no item is in two."""
 
     async def play() -> None:
-        desk = Desk(most=most, lanes=lanes)
+        desk = Desk(most=most, lanes=lanes, patience_seconds=0)
         tasks = []
         for place, item in enumerate(items):
             tasks += desk.submit(2 * item)

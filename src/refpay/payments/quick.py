@@ -32,8 +32,8 @@ from refpay.risk.model import Attempt
 from refpay.risk.ranges import note_suspicious
 from refpay.risk.screening import TOO_LATE, Screening
 
-# More at once would save little, and while one lane waits for its COMMIT the others have work.
-MOST: Final = 16
+# More at once would save little; each call holds its rows until its end.
+MOST: Final = 32
 LANES: Final = 3
 # One row spoils the transaction for all: each is done again by itself.
 _SPOILT: Final = (TransactionConflicted, asyncpg.PostgresError, InvariantViolation)
