@@ -174,10 +174,7 @@ class Merchant:
         except Unreachable:
             return None
         except KeyExpired:
-            if self.world.now() - self._first_asked[key] < RETENTION:
-                self.world.fail(f"the answer of {key} was forgotten before its time")
-            # Told to somebody once; that one may still be on its way to another who asked the same.
-            return _FORGOTTEN
+            return self._forgotten(key)
         except ApprovalNeeded as needed:
             if self.on_approval is not None:
                 await self.on_approval(needed)
@@ -190,9 +187,17 @@ class Merchant:
             self.world.fail(f"{key}: {type(problem).__name__}: {problem}")
             return None
         answer: StoredAnswer = reply.answer
+        if answer.status == _FORGOTTEN.status:
+            return self._forgotten(key)
         if self._done.setdefault(key, body) != body:
             self.world.fail(f"two requests were answered under {key}")
         return None if answer.status == _ACCEPTED else answer
+
+    def _forgotten(self, key: str) -> StoredAnswer:
+        if self.world.now() - self._first_asked[key] < RETENTION:
+            self.world.fail(f"the answer of {key} was forgotten before its time")
+        # Told to somebody once; that one may still be on its way to another who asked the same.
+        return _FORGOTTEN
 
     def _keep(self, key: str, answer: StoredAnswer) -> None:
         first = self.told.setdefault(key, answer)

@@ -9,7 +9,7 @@ GUIDE = (GUIDES / "reading-refpay.md").read_text(encoding="utf-8")
 SERVICE = PROJECT / "src" / "refpay"
 A_DAY_LINES = 6_000
 # Decision 0051: whoever adds takes away, or says here that there is more.
-WHOLE_LINES = 15_250
+WHOLE_LINES = 15_260
 
 
 def _files() -> list[Path]:

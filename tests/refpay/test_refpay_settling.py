@@ -19,8 +19,9 @@ from refpay.db.pool import Connection, Database
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency, Money
-from refpay.payments import repository
+from refpay.payments import claims_repository, repository
 from refpay.payments.claims import Command, fingerprint
+from refpay.payments.errors import KeyExpired
 from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Operation, OperationStatus, Order
@@ -132,6 +133,24 @@ async def test_the_worker_wins_and_the_api_tells_what_it_settled(bench: Bench, b
     assert len(await book.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
     again = await bench.payments.capture(bench.command("capture"), payment_id, None)
     assert (again.replayed, again.answer) == (True, reply.answer)
+
+
+async def test_who_comes_after_the_answer_was_dropped_is_told_so_as_every_retry(bench: Bench) -> None:
+    """A process stood still while others settled and the key was reaped: one key never has two answers."""
+    payment_id = await bench.authorized()
+
+    async def settled_and_reaped(call: Call) -> Answer:
+        await bench.settler.settle((await bench.operations())[-1], CAPTURED, actor="worker")
+        later = SystemClock().now() + timedelta(days=1)
+        async with bench.database.transaction() as connection:
+            await claims_repository.reap(connection, later, claimed_before=later, limit=10)
+        return await approve(call)
+
+    bench.answer(settled_and_reaped)
+    reply = await bench.payments.capture(bench.command("capture"), payment_id, None)
+    assert (reply.answer.status, b"idempotency_key_expired" in reply.answer.body) == (410, True)
+    with pytest.raises(KeyExpired):
+        await bench.payments.capture(bench.command("capture"), payment_id, None)
 
 
 @pytest.mark.parametrize(("late", "contradicted"), [(NOT_KNOWN, False), (NOT_DONE, True), (CAPTURED, False)])

@@ -58,9 +58,7 @@ async def claim(
     row = await connection.fetchrow(read, name, command.key)
     if row is None:
         raise InvariantViolation("an idempotency key is neither free nor taken")
-    if row["reaped_at"] is not None:
-        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
-    return _claim(row)
+    return _kept(row)
 
 
 async def read_claims(connection: Connection, commands: Sequence[Command]) -> Mapping[int, Claim]:
@@ -71,9 +69,9 @@ async def read_claims(connection: Connection, commands: Sequence[Command]) -> Ma
 
 
 async def read_answer(connection: Connection, operation_id: UUID) -> StoredAnswer | None:
-    """Return the stored answer of an operation."""
+    """Return the stored answer of an operation; raises KeyExpired for one that is no longer kept."""
     row = await connection.fetchrow(f"{_READ} WHERE operation_id = $1", operation_id)
-    return None if row is None else _claim(row).answer
+    return None if row is None else _kept(row).answer
 
 
 async def store(connection: Connection, *, principal: str, key: str, answer: StoredAnswer) -> None:
@@ -85,6 +83,12 @@ async def store(connection: Connection, *, principal: str, key: str, answer: Sto
 async def reap(connection: Connection, now: datetime, *, claimed_before: datetime, limit: int) -> int:
     """Drop the answers of old keys, which then stand for a refusal; return how many."""
     return int(await connection.fetchval(_REAP, now, claimed_before, limit))
+
+
+def _kept(row: Row) -> Claim:
+    if row["reaped_at"] is not None:
+        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
+    return _claim(row)
 
 
 def _claim(row: Row) -> Claim:

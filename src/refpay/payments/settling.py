@@ -28,10 +28,10 @@ from refpay.money import Money
 from refpay.outbox.events import Event
 from refpay.outbox.repository import append
 from refpay.payments import claims_repository, repository
-from refpay.payments.answers import operation_answer
+from refpay.payments.answers import operation_answer, refusal_answer
 from refpay.payments.beginning import WORKER, begin, operation_record, own_operation
 from refpay.payments.claims import StoredAnswer
-from refpay.payments.errors import OperationInFlight
+from refpay.payments.errors import KeyExpired, OperationInFlight
 from refpay.payments.findings import Finding
 from refpay.payments.lifecycle import LIFE_CYCLE, RELEASES, Beginner, move, use_up
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, Subject
@@ -234,7 +234,11 @@ def _movement(subject: Subject, operation: Operation) -> Movement:
 
 
 async def _unchanged(connection: Connection, subject: Subject, operation: Operation) -> Settlement:
-    answer = await claims_repository.read_answer(connection, operation.id) if operation.status.final else None
+    try:
+        final = operation.status.final
+        answer = await claims_repository.read_answer(connection, operation.id) if final else None
+    except KeyExpired as gone:
+        answer = refusal_answer(gone, operation.correlation_id)
     if answer is None:
         answer = operation_answer(subject, operation, await _read_operations(connection, operation))
     return Settlement(subject, operation, answer, applied=False)
