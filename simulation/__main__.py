@@ -35,12 +35,12 @@ def main() -> None:
     "--seeds", default=10_000, show_default=True, type=click.IntRange(1, 10_000_000), help="How many."
 )
 @click.option("--first", default=1, show_default=True, type=click.IntRange(0), help="The first seed.")
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, progress on stderr.")
 def run(seeds: int, first: int, jobs: int, as_json: bool) -> None:
     """Run histories; exit 1 at the first broken promise, with the command that replays it.
 
-    Example: python -m simulation run --seeds 200 --jobs 2
+    Example: python -m simulation run --seeds 200 --jobs 4
     """
     _exit(_run(range(first, first + seeds), jobs, as_json=as_json))
 

@@ -160,10 +160,10 @@ class Simulator:
         await self._converge(world, name, books, payouts)
         await merchant.ask_all_again()
         await second.ask_all_again()
-        # An old hold may have begun to expire meanwhile, and what is late has to arrive.
         await asyncio.sleep(_LOOK_SECONDS)
-        await self._converge(world, name, books, payouts)
+        # Before the last look: an old hold that begins to expire after it would be the next history's.
         await self._oracle.retire(name)
+        await self._converge(world, name, books, payouts)
 
     async def _converge(self, world: World, merchant: str, books: Sequence[Book], payouts: Payouts) -> None:
         for _ in range(0, _CONVERGE_SECONDS, _LOOK_SECONDS):
