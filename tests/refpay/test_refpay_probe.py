@@ -1,8 +1,9 @@
 """The durability probe: what was acknowledged is in the ledger, whole; what is not there is not forgotten."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -304,6 +305,31 @@ def test_what_a_disk_does_not_take_is_written_later(tmp_path: Path) -> None:
         journal.flush()
     journal.close()
     assert AcknowledgementReader(folder).read(10) == [Acknowledgement.of(entry) for entry in entries]
+
+
+def test_a_segment_that_cannot_be_removed_keeps_nothing_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before is closed by then, and its number may be that of another file or of a connection."""
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 1)
+    monkeypatch.setattr(journals, "_SEGMENTS_KEPT", 1)
+    journal, reader = Journal(tmp_path, service="refpay-api", clock=CLOCK), AcknowledgementReader(tmp_path)
+    entries, others = [made_entry(1), made_entry(2)], tmp_path / "others"
+
+    def refuse(_file: Path, **_options: object) -> None:
+        # It gets the number that was closed.
+        os.open(others, os.O_RDWR | os.O_CREAT)
+        raise PermissionError
+
+    for entry in entries:
+        journal.note(entry)
+        with monkeypatch.context() as patched, suppress(PermissionError):
+            patched.setattr(Path, "unlink", refuse)
+            journal.flush()
+    journal.flush()
+    journal.close()
+    assert others.read_bytes() == b""
+    assert reader.read(10) == [Acknowledgement.of(entry) for entry in entries]
 
 
 def test_unwritten_acknowledgements_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,8 @@ class Journal:
         begun = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._segment is not None:
             os.close(self._segment)
-        self._written = 0
+        # Before anything else may fail: the one before is closed.
+        self._segment, self._written = begun, 0
         for old in sorted(self._folder.glob(f"*-{self._service}{SUFFIX}"))[:-_SEGMENTS_KEPT]:
             old.unlink(missing_ok=True)
         return begun

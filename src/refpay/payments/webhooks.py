@@ -235,22 +235,18 @@ async def _take_chargeback(
 
 
 def _fits(
-    kind: OperationKind,
-    payment: Payment,
-    capture: Operation,
-    known: Sequence[Operation],
-    event: ProviderEvent,
+    kind: OperationKind, payment: Payment, capture: Operation, ours: Sequence[Operation], event: ProviderEvent
 ) -> bool:
     money = event.money
     if payment.status not in LIFE_CYCLE[kind].moves or money.currency is not payment.currency:
         return False
-    opened = _of(capture, OperationKind.CHARGEBACK, known)
+    opened = _of(capture, OperationKind.CHARGEBACK, ours)
     if kind is OperationKind.CHARGEBACK_REVERSAL:
         return (event.movement, money.amount_minor) in [
             (one.idempotency_key, one.amount_minor) for one in opened
         ]
     done = (capture.kind, capture.status) == (OperationKind.CAPTURE, OperationStatus.SUCCEEDED)
-    won = _of(capture, OperationKind.CHARGEBACK_REVERSAL, known)
+    won = _of(capture, OperationKind.CHARGEBACK_REVERSAL, ours)
     standing = sum(one.amount_minor for one in opened) - sum(one.amount_minor for one in won)
     return done and money.amount_minor <= capture.amount_minor - standing
 

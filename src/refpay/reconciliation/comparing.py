@@ -100,11 +100,7 @@ class Comparison:
         begun = sorted(waiting - set(known))
         ended = set(known) - waiting
         await stored.change_awaited(
-            self.connection,
-            self.provider,
-            begun=begun,
-            ended=[known[place] for place in ended],
-            now=self.now,
+            self.connection, self.provider, begun=begun, ended=[known[place] for place in ended], now=self.now
         )
         return ended
 

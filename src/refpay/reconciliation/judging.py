@@ -147,9 +147,8 @@ class Judge:
         # One unit may be rounding.
         if (value - 1) * _RATE_PARTS <= worth:
             return ()
-        return (
-            _break(theirs, BreakClass.AMOUNT, value, ours, currency=settled.currency, occurrence=occurrence),
-        )
+        amount, currency = BreakClass.AMOUNT, settled.currency
+        return (_break(theirs, amount, value, ours, currency=currency, occurrence=occurrence),)
 
 
 def _order(theirs: Sequence[Theirs], ours: Ours | None) -> Sequence[Theirs]:
