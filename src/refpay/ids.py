@@ -41,7 +41,10 @@ def _milliseconds(at: datetime) -> int:
 
 def _draw() -> bytes:
     # For many ids at once: to ask the system costs more than all the rest of an id.
-    if not _DRAWN:
+    try:
+        return _DRAWN.pop()
+    except IndexError:
         some = os.urandom(512 * _RANDOM_BYTES)
-        _DRAWN.extend(some[at : at + _RANDOM_BYTES] for at in range(0, len(some), _RANDOM_BYTES))
-    return _DRAWN.pop()
+        _DRAWN.extend(some[at : at + _RANDOM_BYTES] for at in range(_RANDOM_BYTES, len(some), _RANDOM_BYTES))
+        # Not out of the list again, which other threads empty meanwhile.
+        return some[:_RANDOM_BYTES]

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refpay
+from refpay import ids
 from refpay.db.pool import SCHEMA_REVISION
 from refpay.db.upgrade import REVISIONS
 from refpay.errors import InvariantViolation, StartRefused
@@ -81,6 +83,23 @@ def test_a_forked_process_mints_ids_of_its_own() -> None:
     told = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, check=True)
     minted = told.stdout.split()
     assert len(set(minted)) == len(minted) == 2
+
+
+def test_threads_that_empty_the_pool_keep_nobody_from_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal of acknowledgements mints in a thread of its own, beside the loop."""
+
+    class Contested(list[bytes]):
+        """Another thread has taken everything as soon as somebody has looked or filled it up."""
+
+        def __len__(self) -> int:
+            return 1
+
+        def extend(self, _drawn: Iterable[bytes]) -> None:
+            self.clear()
+
+    monkeypatch.setattr(ids, "_DRAWN", Contested())
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert len({mint_id(now) for _ in range(100)}) == 100
 
 
 def test_fingerprints_tell_meaning_from_spelling() -> None:
