@@ -250,9 +250,11 @@ KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="un
 LATE_BACK = World(_suspense(BACK), (BACK.charge(),), (BACK.answer(Outcome.FAILED),))
 
 
-def _release(minor: int = BACK.minor, key: str = BACK.provider_key, provider: str = "north") -> World:
+def _release(
+    minor: int = BACK.minor, key: str = BACK.provider_key, provider: str = "north", entry: str = ""
+) -> World:
     """Take a late refund out of suspense: its merchant bears it."""
-    lines = replace(BACK, minor=minor, key="release").lines()
+    lines = replace(BACK, minor=minor, key="release").lines(entry)
     return World(altered(lines, lambda line: replace(
         line, entry_kind="suspense_release", idempotency_key=key, provider=provider,
         account=line.account.replace("provider_receivable:north", f"suspense:{provider}"),
@@ -401,6 +403,8 @@ LIES = [
         (BACK.answer(Outcome.FAILED),)), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late refund released in part", paid("a") + LATE_BACK + _release(999), "check_refusals_are_kept",
         (KIND.REFUSED_BUT_CHARGED, "a")),
+    lie("late refund released twice", paid("a") + LATE_BACK + _release() + _release(entry="release-again"),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late refund released the wrong way", paid("a") + LATE_BACK + _release(-1000),
         "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("another refund released", paid("a") + LATE_BACK + _release(key="pk-other"),

@@ -1,6 +1,6 @@
 """The three witnesses, indexed once, so that every check is a walk or a lookup."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -169,11 +169,11 @@ def _released(
     charges: Iterable[Charge], entries: Iterable[Entry], entries_of: dict[Movement, list[Entry]]
 ) -> Iterator[Charge]:
     """Yield the refunds that were in suspense and are released whole; a release bears the refund's key."""
-    released = {
-        (entry.head.provider, entry.head.idempotency_key): entry.receivable
-        for entry in entries
-        if entry.head.entry_kind == _RELEASE
-    }
+    # All that was: what is released twice is not released whole.
+    released: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for entry in entries:
+        if entry.head.entry_kind == _RELEASE:
+            released[entry.head.provider, entry.head.idempotency_key].update(entry.receivable)
     for charge in charges:
         taken = released.get((charge.provider, charge.key))
         kept = any(entry.is_suspense for entry in entries_of.get(movement_of(charge), ()))
