@@ -82,7 +82,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.upkeep = Upkeep(
             self.database, self.clock, authorization_lifetime=LIFETIME, key_retention=timedelta(days=3650)
         )
-        self.suspense = Suspense(self.database, self.clock)
+        self.suspense = Suspense(self.database, self.clock, lambda _entry: None)
         self.serial = itertools.count(1)
         self.told: dict[str, tuple[Any, Reply | None]] = {}
         self.chargebacks: dict[UUID, dict[str, Any]] = {}

@@ -25,6 +25,7 @@ from refpay.db.pool import Database
 from refpay.errors import RefpayError
 from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
+from refpay.ledger.entries import Entry
 from refpay.money import Currency, Money
 from refpay.operations.checks import Checks
 from refpay.payments.claims import Command, fingerprint
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 bench = life_cycle.bench
 CORRELATION = "correlation-of-the-lever"
+# What the lever had written down outside the database; of all tests.
+NOTED: list[Entry] = []
 
 
 def pulled(key: str, by: str = "ann", *, reason: str = "case 7") -> Command:
@@ -57,7 +60,7 @@ def pulled(key: str, by: str = "ann", *, reason: str = "case 7") -> Command:
 
 async def pull(bench: "Bench", operation_id: UUID, key: str = "pull", by: str = "ann") -> Any:
     """Pull the lever; return the status and the body, or the code of what refuses it."""
-    suspense = Suspense(bench.database, bench.clock)
+    suspense = Suspense(bench.database, bench.clock, NOTED.append)
     try:
         reply = await suspense.release(pulled(key, by), operation_id, reason="case 7")
     except RefpayError as refusal:
@@ -122,8 +125,10 @@ async def test_a_merchant_bears_a_late_refund_once(bench: "Bench") -> None:
     assert await pull(bench, late, "another") == "suspense_released"
     assert await pull(bench, late, "hers", by="eve") == "suspense_released"
     assert await books(bench, payment_id) == (600, 0, 1, 400)
-    [entry] = await bench.rows("SELECT accounts, amounts_minor FROM ledger.entry WHERE kind ~ '_release'")
+    [witnessed] = [one for one in NOTED if one.payment_id == payment_id]
+    [entry] = await bench.rows("SELECT id, accounts, amounts_minor FROM ledger.entry WHERE kind ~ '_release'")
     provider = (await bench.payment(payment_id))["provider"]
+    assert witnessed.id == entry["id"]
     assert entry["accounts"] == ["merchant_payable:shop", f"suspense:{provider}"]
     assert entry["amounts_minor"] == [400, -400]
     events = await bench.rows(
@@ -212,7 +217,7 @@ async def test_two_pulls_at_once_release_once(bench: "Bench") -> None:
     for by in ("ann", "eve"):
         await pull(bench, late, by, by=by)
         await agree(bench, late, by)
-    suspense = Suspense(bench.database, bench.clock)
+    suspense = Suspense(bench.database, bench.clock, NOTED.append)
     replies = await asyncio.gather(
         *(
             suspense.release(pulled(by, by), late, reason="case 7")
@@ -242,7 +247,7 @@ async def test_what_is_not_in_suspense_is_refused(bench: "Bench") -> None:
     assert await pull(bench, failed["id"], str(failed["id"])) == "suspense_empty"
     assert await pull(bench, failed["id"], "later") == 202
     with pytest.raises(KeyReused):
-        await Suspense(bench.database, bench.clock).release(
+        await Suspense(bench.database, bench.clock, NOTED.append).release(
             replace(pulled("later"), fingerprint=bytes(32)), failed["id"], reason="another"
         )
 

@@ -116,5 +116,5 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
             settlements=Settlements(database, clock=clock),
             approving=Approving(database, clock),
             duplicates=Duplicates(database, providers, clock, deadlines),
-            suspense=Suspense(database, clock),
+            suspense=Suspense(database, clock, journal.note),
         )

@@ -1,5 +1,6 @@
 """The lever that ends what a late refund has in suspense: its merchant bears it, as two persons say, once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -11,6 +12,7 @@ from refpay.db.pool import Connection, Database
 from refpay.errors import RefpayError
 from refpay.identity import approvals
 from refpay.identity.approvals import Asker, Wish
+from refpay.ledger.entries import Entry
 from refpay.ledger.repository import read_entries_of
 from refpay.payments import repository
 from refpay.payments.approvals import await_approval
@@ -47,10 +49,11 @@ DEFINITIVE: Final = (AmountExceeded, SuspenseEmpty, SuspenseKept, SuspenseReleas
 
 @dataclass(frozen=True, slots=True)
 class Suspense:
-    """The door to what stands in suspense."""
+    """The door to what stands in suspense; what was posted is handed to `note` once its COMMIT is known."""
 
     database: Database
     clock: Clock
+    note: Callable[[Entry], None]
 
     async def release(self, command: Command, operation_id: UUID, *, reason: str) -> Reply:
         """Have the merchant bear a late refund; 202 until a second person agrees, and the key stays open.
@@ -58,6 +61,7 @@ class Suspense:
         What refuses it for good is an answer. Raises OperationUnknown, OperationInFlight or KeyReused.
         """
         now = self.clock.now()
+        posted: list[Entry | None] = []
 
         async def pull(connection: Connection) -> StoredAnswer:
             known = await repository.read_operation(connection, operation_id)
@@ -67,9 +71,14 @@ class Suspense:
             if not isinstance(payment, Payment):
                 raise SuspenseEmpty(f"a payout has nothing in suspense: {operation_id}")
             late = await _find(connection, payment, operation_id)
-            return await _release(connection, command, payment, late, reason, now)
+            answer, entry = await _release(connection, command, payment, late, reason, now)
+            posted.append(entry)
+            return answer
 
-        return await pull_once(self.database, command, pull, now=now, answered=DEFINITIVE)
+        reply = await pull_once(self.database, command, pull, now=now, answered=DEFINITIVE)
+        for entry in filter(None, posted):
+            self.note(entry)
+        return reply
 
 
 async def _find(connection: Connection, payment: Payment, operation_id: UUID) -> Operation:
@@ -94,7 +103,7 @@ async def _find(connection: Connection, payment: Payment, operation_id: UUID) ->
 
 async def _release(
     connection: Connection, command: Command, payment: Payment, late: Operation, reason: str, now: datetime
-) -> StoredAnswer:
+) -> tuple[StoredAnswer, Entry | None]:
     """Post it and return the payment if a second person has agreed to exactly this, or ask for that."""
     name, amount_minor = command.principal.name, late.amount_minor
     whose = {"payment_id": str(payment.id), "merchant": payment.merchant, "provider": payment.provider}
@@ -104,11 +113,11 @@ async def _release(
     found = await approvals.find_open(connection, wish, asker)
     if found is None or not await approvals.use(connection, found, wish, asker):
         asked = await approvals.ask(connection, wish, asker, reason=reason)
-        return await_approval(payment.provider, asked)
+        return await_approval(payment.provider, asked), None
     # Named by the provider's key of the refund: an oracle that sees entries alone knows whose release it is.
     key = str(late.provider_key)
     own = own_operation(_RELEASE, payment, amount_minor, parent=late, now=now, principal=name, name=key)
     own = replace(own, correlation_id=command.correlation_id)
     await begin(connection, own, payment)
-    done = Finding(OperationStatus.SUCCEEDED)
-    return (await settle(connection, own, done, now=now, actor=name)).answer
+    settled = await settle(connection, own, Finding(OperationStatus.SUCCEEDED), now=now, actor=name)
+    return settled.answer, settled.entry
