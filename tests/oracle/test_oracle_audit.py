@@ -250,6 +250,9 @@ KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="un
 LATE_BACK = World(_suspense(BACK), (BACK.charge(),), (BACK.answer(Outcome.FAILED),))
 
 
+UNBACKED = (KIND.POSTING_WITHOUT_CAPTURE, "a")
+
+
 def _release(
     minor: int = BACK.minor, key: str = BACK.provider_key, provider: str = "north", entry: str = ""
 ) -> World:
@@ -402,17 +405,20 @@ LIES = [
     lie("late refund left in suspense", paid("a") + World(_suspense(BACK), (BACK.charge(),),
         (BACK.answer(Outcome.FAILED),)), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late refund released in part", paid("a") + LATE_BACK + _release(999), "check_refusals_are_kept",
-        (KIND.REFUSED_BUT_CHARGED, "a")),
+        (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
     lie("late refund released twice", paid("a") + LATE_BACK + _release() + _release(entry="release-again"),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
     lie("late refund released the wrong way", paid("a") + LATE_BACK + _release(-1000),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
     lie("another refund released", paid("a") + LATE_BACK + _release(key="pk-other"),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
     lie("late refund released at another provider", paid("a") + LATE_BACK + _release(provider="south"),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
     lie("late refund released that was never in suspense", paid("a") + replace(LATE_BACK,
-        postings=BACK.lines()) + _release(), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        postings=BACK.lines()) + _release(), "check_refusals_are_kept",
+        (KIND.REFUSED_BUT_CHARGED, "a"), UNBACKED),
+    lie("refund released that was the merchant's own", paid("a") + BACK.done() + _release(),
+        "check_releases_are_backed", UNBACKED),
     lie("half a release", paid("a") + LATE_BACK + replace(_release(), postings=_release().postings[:1]),
         "check_entries_balance", (KIND.ENTRY_UNBALANCED, "a"), (KIND.CURRENCY_UNBALANCED, "EUR")),
     lie("late capture left in suspense", AUTH.done() + World(KEPT_APART, (LATE_CAPTURE,), TOLD[1:]),

@@ -24,6 +24,7 @@ from moneypath.oracle.ledger_checks import (
     check_posted_amounts,
     check_postings_are_charged,
     check_postings_are_single,
+    check_releases_are_backed,
 )
 from moneypath.oracle.promise_checks import (
     check_refusals_are_kept,
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     check_charges_are_posted,
     check_postings_are_charged,
     check_postings_are_single,
+    check_releases_are_backed,
     check_posted_amounts,
     check_successes_are_kept,
     check_successes_agree,

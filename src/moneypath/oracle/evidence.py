@@ -52,6 +52,11 @@ class Entry:
         return self.head.entry_kind == _SUSPENSE
 
     @property
+    def is_release(self) -> bool:
+        """Whether it takes out of suspense what is explained by now."""
+        return self.head.entry_kind == _RELEASE
+
+    @property
     def subject(self) -> str:
         """The merchant reference, or the entry's id when the ledger knows none."""
         return self.head.merchant_reference or self.head.entry_id
@@ -137,6 +142,15 @@ def collect(
     )
 
 
+def releases(entries: Iterable[Entry]) -> dict[tuple[str, str], Counter[str]]:
+    """Return all that was taken out of suspense, by provider and the late refund's key."""
+    released: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for entry in entries:
+        if entry.is_release:
+            released[entry.head.provider, entry.head.idempotency_key].update(entry.receivable)
+    return released
+
+
 def movement_of(charge: Charge) -> Movement:
     """Return what an entry for this charge must carry."""
     return Movement(charge.operation, charge.provider, charge.name, charge.reference)
@@ -169,11 +183,7 @@ def _released(
     charges: Iterable[Charge], entries: Iterable[Entry], entries_of: dict[Movement, list[Entry]]
 ) -> Iterator[Charge]:
     """Yield the refunds that were in suspense and are released whole; a release bears the refund's key."""
-    # All that was: what is released twice is not released whole.
-    released: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for entry in entries:
-        if entry.head.entry_kind == _RELEASE:
-            released[entry.head.provider, entry.head.idempotency_key].update(entry.receivable)
+    released = releases(entries)
     for charge in charges:
         taken = released.get((charge.provider, charge.key))
         kept = any(entry.is_suspense for entry in entries_of.get(movement_of(charge), ()))

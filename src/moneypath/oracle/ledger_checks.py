@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moneypath.oracle.evidence import Entry, Evidence, Movement
+from moneypath.oracle.evidence import Entry, Evidence, Movement, releases
 from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation
 
 
@@ -68,6 +68,23 @@ def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
             detail = f"posts the {movement.operation} that entry {entries[0].head.entry_id} posted"
             amount = abs(money[currency]) if currency else None
             yield _of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, amount, currency)
+
+
+def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
+    """What is released was in suspense: so much, of this refund. Else a merchant has borne it for nothing."""
+    kept = {
+        (entry.head.provider, entry.head.provider_key): entry.receivable
+        for entry in evidence.entries
+        if entry.is_suspense
+    }
+    released = releases(evidence.entries)
+    last = {(one.head.provider, one.head.idempotency_key): one for one in evidence.entries if one.is_release}
+    for key, taken in released.items():
+        if taken != kept.get(key):
+            currency, minor = next(iter(taken.items()), (None, 0))
+            detail = f"and those beside it release {minor} {currency}: not what is in suspense of {key[1]}"
+            kind = DiscrepancyKind.POSTING_WITHOUT_CAPTURE
+            yield _of_entry(kind, last[key], detail, abs(minor), currency)
 
 
 def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
