@@ -26,6 +26,7 @@ from refpay.errors import RefpayError
 from refpay.identity.approvals import Asker, decide
 from refpay.identity.principals import Principal
 from refpay.ledger.entries import Entry
+from refpay.ledger.journal import AcknowledgementReader
 from refpay.money import Currency, Money
 from refpay.operations.checks import Checks
 from refpay.payments.claims import Command, fingerprint
@@ -470,6 +471,10 @@ async def test_over_http_by_two_persons(
         "payment.changed",
         "approval.used",
     }
+    witness = AcknowledgementReader(settings.acknowledgements_folder)
+    async with asyncio.timeout(30):
+        while "suspense_release" not in [one.kind for one in witness.read(100)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     database = await Database.connect(settings.database, most_connections=2)
     try:
         checks = Checks(database, clock=AnHourOn(), settle_deadline=timedelta(seconds=5))
