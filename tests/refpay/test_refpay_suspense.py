@@ -391,31 +391,27 @@ async def test_it_is_released_once_at_whatever_statement_the_process_dies(bench:
     first=st.integers(0, 6),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_refunds_and_a_release_at_once_never_exceed_the_capture(
+async def test_refunds_and_a_release_at_once_never_exceed_the_capture(
     bench: "Bench", late: int, refunds: list[int], first: int
 ) -> None:
     """Whatever is done before or at the same time: the payment counts what the provider gave back."""
-
-    async def race() -> None:
-        payment_id, operation_id = await suspended(bench, 600, 400, minor=min(late, 600))
-        key = uuid4().hex
-        await pull(bench, operation_id, key)
-        await agree(bench, operation_id)
-        sent = [bench.payments.refund(bench.command(), payment_id, minor) for minor in refunds]
-        await asyncio.gather(*sent[:first], return_exceptions=True)
-        await asyncio.gather(pull(bench, operation_id, key), *sent[first:], return_exceptions=True)
-        assert await pull(bench, operation_id, key) == 200
-        row = await bench.payment(payment_id)
-        [given_back] = await bench.rows(
-            "SELECT array_agg(provider_key) AS keys FROM payments.operation WHERE payment_id = $1", payment_id
-        )
-        effects = [
-            one for p in bench.providers.values() for key, one in p.book.items() if key in given_back["keys"]
-        ]
-        assert sum(one.amount for one in effects if one.kind is CallKind.REFUND) == row["refunded_minor"]
-        assert (row["refund_reserved_minor"], row["refunded_minor"] <= 1000) == (0, True)
-
-    asyncio.get_event_loop().run_until_complete(race())
+    payment_id, operation_id = await suspended(bench, 600, 400, minor=min(late, 600))
+    key = uuid4().hex
+    await pull(bench, operation_id, key)
+    await agree(bench, operation_id)
+    sent = [bench.payments.refund(bench.command(), payment_id, minor) for minor in refunds]
+    await asyncio.gather(*sent[:first], return_exceptions=True)
+    await asyncio.gather(pull(bench, operation_id, key), *sent[first:], return_exceptions=True)
+    assert await pull(bench, operation_id, key) == 200
+    row = await bench.payment(payment_id)
+    [given_back] = await bench.rows(
+        "SELECT array_agg(provider_key) AS keys FROM payments.operation WHERE payment_id = $1", payment_id
+    )
+    effects = [
+        one for p in bench.providers.values() for key, one in p.book.items() if key in given_back["keys"]
+    ]
+    assert sum(one.amount for one in effects if one.kind is CallKind.REFUND) == row["refunded_minor"]
+    assert (row["refund_reserved_minor"], row["refunded_minor"] <= 1000) == (0, True)
 
 
 async def test_over_http_by_two_persons(
