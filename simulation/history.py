@@ -89,7 +89,7 @@ class Simulator:
         loop.begin_anew()
         world = World(seed, loop, self._monitor)
         # The same seed, the same ids.
-        vars(refpay.ids)["_draw"] = partial(Random(seed ^ 0x5EED).randbytes, 10)  # noqa: S311
+        vars(refpay.ids)["_draw"] = partial(Random(seed ^ 0x5EED).randbytes, 10)  # noqa: S311 - names, not secrets
         history = loop.create_task(self._live(world))
         with world.running(history.cancel):
             try:

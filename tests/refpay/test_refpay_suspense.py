@@ -469,7 +469,7 @@ async def test_over_http_by_two_persons(
     }
     witness = AcknowledgementReader(settings.acknowledgements_folder)
     async with asyncio.timeout(30):
-        while "suspense_release" not in [one.kind for one in witness.read(100)]:  # noqa: ASYNC110
+        while "suspense_release" not in [one.kind for one in witness.read(100)]:  # noqa: ASYNC110 - a file of the API's
             await asyncio.sleep(0.05)
     database = await Database.connect(settings.database, most_connections=2)
     try:

@@ -40,7 +40,7 @@ class Pages:
               AND ({end}::timestamptz IS NULL OR {at} < {end}) AND ({value}::text IS NULL OR {by} = {value})
             ORDER BY id DESC LIMIT {limit}
         """  # noqa: S608 - constants of ours
-        last = f"SELECT id FROM ({scanned}) AS found ORDER BY id DESC OFFSET {SCANNED_MAXIMUM - 1} LIMIT 1"  # noqa: S608
+        last = f"SELECT id FROM ({scanned}) AS found ORDER BY id DESC OFFSET {SCANNED_MAXIMUM - 1} LIMIT 1"  # noqa: S608 - the same
         self.last_scanned = last if scanned.endswith(NEWEST) else None
 
     async def read(

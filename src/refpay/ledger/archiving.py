@@ -109,7 +109,7 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
     await _read_back(connection, archive, file)
     async with _changing_months(connection):
         await connection.execute(f"ALTER TABLE ledger.entry DETACH PARTITION ledger.{name}")
-        if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != count:  # noqa: S608
+        if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != count:  # noqa: S608 - a name of ours
             raise MonthKept(f"entries were added while it was written: {name}")
         await connection.execute(f"DROP TABLE ledger.{name}")
         await connection.execute(_RECORD, *astuple(archive), now)

@@ -128,7 +128,7 @@ class Consumer:
         except Exception as problem:
             if isinstance(problem, DatabaseUnavailable) and not isinstance(problem, TransactionConflicted):
                 raise
-            return False
+            return False  # whatever it was, the message that it is about says so when it is alone
         for message, _ in pairs:
             await self._accept(message)
         return True

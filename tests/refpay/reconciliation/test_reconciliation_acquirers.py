@@ -184,7 +184,7 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
 
     async def positions(expected: dict[tuple[str, str], int]) -> None:
         async with asyncio.timeout(60):
-            while {(r["account"], r["currency"]): r["minor"] for r in await book.rows(POSITIONS)} != expected:  # noqa: ASYNC110
+            while {(r["account"], r["currency"]): r["minor"] for r in await book.rows(POSITIONS)} != expected:  # noqa: ASYNC110 - the worker is another process
                 await asyncio.sleep(0.05)
 
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
