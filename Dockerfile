@@ -1,11 +1,12 @@
-# The reference service, the acquirers and the pager in one image, for compose.yaml. Nothing else needs it.
+# The reference service, the acquirers, the pager and the load test in one image, for compose.yaml. Nothing else
+# needs it.
 FROM python:3.11.14-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/moneypath
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src ./src
-RUN pip install --no-cache-dir --constraint constraints.txt ".[refpay]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[refpay,load]"
 
 # Open to all, because the user is chosen when the container starts; a new volume takes over these rights.
 RUN mkdir -p /var/lib/moneypath && chmod 1777 /var/lib/moneypath

@@ -1,4 +1,4 @@
-# Every target does its own set-up. `make` alone says what there is.
+# Every target sets up what it needs. `make` alone lists the targets.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 DRILL ?= drills/drill-002-partial-provider-outage.yaml
@@ -7,11 +7,16 @@ SEEDS ?= 10000
 RUNS ?= 1
 KILLS ?= 100
 HELPERS := $(addprefix benchmarks/,measuring.py fastapi_candidates.py telemetry_%.py refpay_authorize_%.py)
+WORKERS := -n auto --maxprocesses 4
+PARALLEL := -m "not live and not proof" $(WORKERS)
+ONE_BY_ONE := -m "live and not proof"
+# Processes that tests start would compile the sources anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: simulate help setup demo drill gate prove-gate torture test collector prove explore check generate format bench picture lock
+.PHONY: simulate crash-test torture help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
-help:  ## Say what there is
+help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
 	@echo
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,28 +36,50 @@ gate: setup  ## May this build be released? One verdict (BUILD=module that repla
 prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
 	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
 
-torture: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
-	@$(RUN) torture --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
+crash-test: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
+	@$(RUN) proofs.crash_test --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
 
-test: setup  ## Run every test, those against real servers included; the whole stacks one after the other
-	@$(RUN) pytest -m "not live and not proof" -n auto --maxprocesses 4
-	@$(RUN) pytest -m "live and not proof"
+torture:
+	@echo "make torture is now make crash-test." >&2; exit 2
+
+test: test-parallel test-live  ## Run every test, those against real servers included; the whole stacks one after the other
+
+test-quick: setup  ## Run the tests that start no process and are not heavy, with fewer random examples; two minutes at most
+	@MONEYPATH_EXAMPLES=quick $(RUN) pytest -p tests.quick -m "not live and not proof and not heavy" $(WORKERS) -rfE
+
+coverage: setup  ## Run the tests but those of whole stacks, and print the share of src that they ran, processes included
+	@$(RUN) coverage erase
+	@$(RUN) coverage run -m pytest $(PARALLEL)
+	@$(RUN) coverage combine --quiet
+	@for package in src/moneypath src/refpay src/acquirers; do \
+		echo "$$package: $$($(RUN) coverage report --include="$$package/*" --format=total) % of its lines were run"; \
+	done
+	@echo "All files: $$($(RUN) coverage report --format=total) %; .venv/bin/coverage report --show-missing lists them."
+
+test-live: setup
+	@$(RUN) pytest $(ONE_BY_ONE)
+
+test-parallel: setup
+	@$(RUN) pytest $(PARALLEL)
+
+test-matrix: setup  ## Run the tests on each of Python 3.11 to 3.14 that is installed, and say which is not
+	@.venv/bin/python tools/test_matrix.py
 
 collector: setup  ## Build the real OpenTelemetry Collector (needs Go; minutes, once), check its configuration, test it end to end
 	@.venv/bin/python tools/build_collector.py
 	@$(RUN) pytest tests/collector
 
-prove: setup  ## Run the slow proofs: every drill must fail when its alert, route, mitigation or ledger is spoilt
+prove: setup  ## Run the slow proofs: every drill must fail without its alert, route or mitigation, or with a posting removed
 	@$(RUN) pytest -m proof
 
 explore: setup  ## Run the property tests with new random examples, five times as many
 	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q
 
 simulate: setup  ## Seeded histories of crashes and faults on a real PostgreSQL, then every planted bug (SEEDS=n)
-	@$(RUN) simulation run --seeds "$(SEEDS)"
-	@$(RUN) simulation bugs
+	@$(RUN) proofs.simulation run --seeds "$(SEEDS)"
+	@$(RUN) proofs.simulation bugs
 
-check: setup  ## Lint, types, import contracts, dead code, generated files, runbooks
+check: setup  ## Lint, types, import contracts, words, dead code, generated files, runbooks
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
@@ -61,6 +88,9 @@ check: setup  ## Lint, types, import contracts, dead code, generated files, runb
 	@$(RUN) moneypath generate --check
 	@.venv/bin/python tools/describe_api.py --check
 	@$(RUN) moneypath runbook lint
+	@.venv/bin/python tools/check_words.py
+	@.venv/bin/codespell
+	@.venv/bin/python tools/check_prose.py
 
 generate: setup  ## Write what is generated from moneypath.yaml, and docs/api.md from refpay's endpoints
 	@$(RUN) moneypath generate
@@ -75,6 +105,9 @@ bench: setup  ## Measure side by side; prints ratios
 
 picture: setup  ## Run the demo and save what it showed for the README
 	@$(RUN) moneypath demo --svg docs/images/demo.svg
+
+lines:  ## Report the lines of each package (SINCE=revision compares)
+	@$(PYTHON) tools/count_lines.py $(SINCE)
 
 lock: setup  ## Pin what is installed now into constraints.txt; what builds the wheel is never installed, its pins stay
 	@kept=$$(grep -E '^(editables|hatchling|trove-classifiers)==' constraints.txt); \

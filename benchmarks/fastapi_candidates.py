@@ -1,10 +1,14 @@
 """One FastAPI service, bare and under each instrumentation that is compared."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
 
 OFF = {"tracing": False, "metrics": False, "logs": False}
 SAMPLED_RATIO = 0.1
@@ -141,7 +145,7 @@ class _Nowhere:
         """Hold nothing."""
 
 
-def _providers() -> tuple[object, object]:
+def _providers() -> "tuple[TracerProvider, MeterProvider]":
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
     from opentelemetry.sdk.trace import TracerProvider

@@ -1,8 +1,8 @@
 """What the database's own rules cost an entry, and what seals, checks and balances cost a book.
 
 Run `python benchmarks/ledger_book.py --book 100000`. A real server. The first table compares the schema
-before revision 0006, when lines were rows and triggers summed them, with the one of today, each with its
-rules and without: interleaved in one run, medians; trust the ratios.
+when lines were rows and triggers summed them (`ledger_lines_as_rows.sql`) with the one of today, each with
+its rules and without: interleaved in one run, medians; trust the ratios.
 """
 
 import asyncio
@@ -20,17 +20,19 @@ import asyncpg
 
 import measuring
 from moneypath.stack import postgres
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from refpay.clock import SystemClock
-from refpay.db.pool import SCHEMA_REVISION, Database
+from refpay.db.pool import Database
 from refpay.db.upgrade import upgrade_schema
 from refpay.ledger.repository import read_balances
-from refpay.ledger.sealing import SEALED_MOST
-from refpay.ledger.verifying import verify
+from refpay.ledger.sealing import SEALED_MAXIMUM
+from refpay.ledger.verification import verify
 from refpay.operations.checks import Checks
 from refpay.settings import DatabaseSettings
 
+BEFORE: Final = "before"
+TODAY: Final = "today"
 ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
 _BEFORE: Final = """
     CREATE PROCEDURE public.post(times integer) LANGUAGE plpgsql AS $$
@@ -115,14 +117,22 @@ class Server:
         await admin.execute(statement)
         await admin.close()
 
-    async def database(self, name: str, revision: str) -> None:
-        """Make a database at a revision; only the first of each is upgraded to it."""
-        template = f"at_{revision}"
+    async def database(self, name: str, schema: str) -> None:
+        """Make a database with the ledger's schema of before or of today; a template of each is made once."""
+        template = f"template_{schema}"
         if template not in self._upgraded:
             await self.administer(f"CREATE DATABASE {template} OWNER refpay_owner")
-            await upgrade_schema(self.settings(template, "refpay_owner"), revision)
+            await self._make_schema(template, schema)
             self._upgraded.add(template)
         await self.administer(f"CREATE DATABASE {name} TEMPLATE {template} OWNER refpay_owner")
+
+    async def _make_schema(self, template: str, schema: str) -> None:
+        if schema == TODAY:
+            await upgrade_schema(self.settings(template, "refpay_owner"))
+            return
+        owner = await asyncpg.connect(self._prepared.dsn("refpay_owner", template))
+        await owner.execute(Path(__file__).with_name("ledger_lines_as_rows.sql").read_text())
+        await owner.close()
 
     def settings(self, name: str, role: str) -> DatabaseSettings:
         """Return how a role reaches a database."""
@@ -139,14 +149,14 @@ class Server:
 async def compare_rules(server: Server, rounds: int, entries: int) -> list[measuring.Row]:
     """Return a row for each schema: processor time an entry, and the share of its rules."""
     candidates = {
-        "before": ("0005", _BEFORE, ""),
-        "before, without": ("0005", _BEFORE, _UNRULED_BEFORE),
-        "today": (SCHEMA_REVISION, _TODAY, ""),
-        "today, without": (SCHEMA_REVISION, _TODAY, _UNRULED_TODAY),
+        "before": (BEFORE, _BEFORE, ""),
+        "before, without": (BEFORE, _BEFORE, _UNRULED_BEFORE),
+        "today": (TODAY, _TODAY, ""),
+        "today, without": (TODAY, _TODAY, _UNRULED_TODAY),
     }
     connections = {}
-    for number, (name, (revision, procedure, change)) in enumerate(candidates.items()):
-        await server.database(f"rules_{number}", revision)
+    for number, (name, (schema, procedure, change)) in enumerate(candidates.items()):
+        await server.database(f"rules_{number}", schema)
         connections[name] = await server.superuser(f"rules_{number}")
         await connections[name].execute(procedure + ";" + change)
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -183,7 +193,7 @@ def _share(medians: dict[str, float], name: str) -> float:
 
 async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
     """Return what a book of so many payments costs."""
-    await server.database("book", SCHEMA_REVISION)
+    await server.database("book", TODAY)
     superuser = await server.superuser("book")
     await superuser.execute("SET session_replication_role = replica")
     await superuser.execute(_BOOK.replace("$1", str(payments)))
@@ -196,7 +206,7 @@ async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
 
     async def seal() -> None:
         async with database.transaction() as connection:
-            await connection.fetchval("SELECT ledger.seal_entries($1, $2)", clock.now(), SEALED_MOST)
+            await connection.fetchval("SELECT ledger.seal_entries($1, $2)", clock.now(), SEALED_MAXIMUM)
 
     async def balance() -> None:
         async with database.transaction() as connection:
@@ -214,7 +224,7 @@ async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
         if report.findings or report.entries != payments:
             raise SystemExit(f"the book is not as it was made: {report.findings[:3]}")
 
-    sealing = [await _timed(seal) for _ in range(-(-payments // SEALED_MOST))]
+    sealing = [await _timed(seal) for _ in range(-(-payments // SEALED_MAXIMUM))]
     measured = {
         "checks, everything": (first, "ms"),
         "checks, a round": (statistics.median(later), "ms"),
@@ -237,7 +247,7 @@ async def _timed(action: Callable[[], Awaitable[object]]) -> float:
 
 async def measure(rounds: int, entries: int, books: list[int]) -> list[measuring.Row]:
     """Return the rows of the rules and of each book."""
-    with tempfile.TemporaryDirectory() as folder, PortBook({}) as ports:
+    with tempfile.TemporaryDirectory() as folder, PortPool({}) as ports:
         passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
         async with Supervisor(Path(folder)) as supervisor:
             prepared = await postgres.prepare(

@@ -22,8 +22,13 @@ from time import process_time
 Work = Callable[[int], None]
 
 PACKAGES = (
-    *("prometheus-client", "opentelemetry-sdk", "fastapi", "starlette", "uvicorn"),
-    *("prometheus-fastapi-instrumentator", "opentelemetry-instrumentation-fastapi"),
+    "prometheus-client",
+    "opentelemetry-sdk",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "prometheus-fastapi-instrumentator",
+    "opentelemetry-instrumentation-fastapi",
 )
 
 

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 import measuring
 from moneypath.stack import nats
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from refpay.outbox.relay import IN_FLIGHT, publish_event
 from refpay.outbox.repository import Unpublished
@@ -38,7 +38,7 @@ async def measure(session: Session, number: int, in_flight: int) -> float:
 async def compare(folder: Path, rounds: int, number: int) -> dict[int, float]:
     """Return the median rate of each number in flight."""
     rates: dict[int, list[float]] = {1: [], 16: [], IN_FLIGHT: []}
-    with PortBook() as ports:
+    with PortPool() as ports:
         server = await nats.prepare(
             folder / "nats",
             ports.reserve("nats"),

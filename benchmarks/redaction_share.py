@@ -92,6 +92,7 @@ def harmless(count: int, random: Random) -> dict[str, Iterator[str]]:
 def rows(bodies: int, step: int) -> Iterator[measuring.Row]:
     """Measure everything."""
     random = Random(SEED)  # noqa: S311 - drawn again alike
+    texts: Iterator[str]
     for length in LENGTHS:
         texts = (f"id {number} ok" for number in numbers(length, bodies, step, random))
         yield measure(f"{length} digits", texts, chance_share(length))

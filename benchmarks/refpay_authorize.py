@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import measuring
 from moneypath.stack import binaries, postgres
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 from moneypath.workflows.credentials import mint
@@ -100,7 +100,7 @@ class Processors:
 class Bench:
     """The servers of one run."""
 
-    def __init__(self, supervisor: Supervisor, ports: PortBook, folder: Path) -> None:
+    def __init__(self, supervisor: Supervisor, ports: PortPool, folder: Path) -> None:
         self._supervisor, self._ports, self._folder = supervisor, ports, folder
         self._credentials = mint(folder / "secrets", providers=PROVIDERS, roles=())
         self.pids: dict[str, int] = {}
@@ -110,7 +110,7 @@ class Bench:
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncIterator[Self]:
         """Run PostgreSQL, migrated."""
-        with PortBook({}) as ports:
+        with PortPool({}) as ports:
             async with Supervisor(folder) as supervisor:
                 bench = cls(supervisor, ports, folder)
                 await bench._start_database()
@@ -141,10 +141,23 @@ class Bench:
             port = self._ports.reserve(name)
             urls[name] = f"http://127.0.0.1:{port}"
             command = (
-                *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
-                *("--book", str(self._folder / f"{name}.db")),
-                *("--secrets-folder", str(self._credentials.acquirer(name))),
-                *("--decline-rate", "0", "--latency-ms", "0"),
+                sys.executable,
+                "-m",
+                "acquirers",
+                "--name",
+                name,
+                "--dialect",
+                name,
+                "--port",
+                str(port),
+                "--book",
+                str(self._folder / f"{name}.db"),
+                "--secrets-folder",
+                str(self._credentials.acquirer(name)),
+                "--decline-rate",
+                "0",
+                "--latency-ms",
+                "0",
             )
             await self._start(
                 ServerSpec(
@@ -247,7 +260,7 @@ def rows(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[measuring.Row]:
     """Yield the rates, and the ratios that the goals are about; a ratio's goal is its inverse."""
 
     def median(candidate: str, value: str = "rate") -> float:
-        return statistics.median(each[value] for each in found[candidate])
+        return float(statistics.median(each[value] for each in found[candidate]))
 
     def ratio(over: str, under: str, goal: float | None = None) -> measuring.Row:
         pairs = zip(found[over], found[under], strict=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from refpay.providers import registry
-from refpay.providers.port import Answer, Call, Verdict
+from refpay.providers.port import Answer, Call, ProviderResult
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -18,7 +18,7 @@ class Issuer:
 
     async def perform(self, call: Call) -> Answer:
         """Approve."""
-        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+        return Answer(ProviderResult.DONE, provider_reference=f"ref-{call.key}")
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ async def send(port: int, client_file: Path | None, run: str) -> None:
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         kind, seconds = line.split()
         if tokens:
-            tally.requests.authorization = await tokens.header_soon()
+            tally.requests.authorization = await tokens.header_async()
         told = await tally.round(kind, float(seconds), connections)
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

@@ -18,7 +18,7 @@ from refpay.payments import batch_repository as batches
 from refpay.payments import claims_repository as claims
 from refpay.payments import repository as payments
 from refpay.providers import routing
-from refpay.risk import ranges as risk
+from refpay.risk import card_ranges as risk
 
 CLIENTS = 32
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in _BY_KEY.items())
@@ -69,8 +69,11 @@ def read_first() -> list[str]:
     """Return what an authorization reads before it is begun."""
     return [
         fill(risk._BLOCKED_AND_RECENT, [
-            *("ARRAY[:range::text]", "ARRAY[:amount <= 500]", "clock_timestamp() - interval '60 s'"),
-            *("500", "256"),
+            "ARRAY[:range::text]",
+            "ARRAY[:amount <= 500]",
+            "clock_timestamp() - interval '60 s'",
+            "500",
+            "256",
         ]),
         fill(routing._READ, []),
     ]  # fmt: skip
@@ -87,8 +90,17 @@ def hold() -> list[str]:
     return [fill(ledger._INSERT, [f"ARRAY[{one}]" for one in entry])]
 
 
+_INSERT_PAYMENT = """
+    INSERT INTO payments.payment (
+        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (merchant, merchant_reference) WHERE status NOT IN ('declined', 'failed') DO NOTHING
+    RETURNING id
+"""
+
+
 def one_by_one() -> str:
-    """Return both transactions as the service runs them for an authorization by itself."""
+    """Return both transactions of an authorization with one statement a row, without batches."""
     new_payment = [
         unique(0),
         "'shop'",
@@ -101,16 +113,29 @@ def one_by_one() -> str:
         NOW,
     ]
     new_operation = [
-        *(unique(1), unique(0), "'authorize'", "'started'", ":amount", unique(2), "'shop'", KEY),
-        *("'correlation-of-a-request-of-pgbench'", NOW, LAST, SOON, SOON, "NULL", "NULL"),
+        unique(1),
+        unique(0),
+        "'authorize'",
+        "'started'",
+        ":amount",
+        unique(2),
+        "'shop'",
+        KEY,
+        "'correlation-of-a-request-of-pgbench'",
+        NOW,
+        LAST,
+        SOON,
+        SOON,
+        "NULL",
+        "NULL",
     ]
-    settled = [unique(1), "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'"]
+    resolved = [unique(1), "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'"]
     lines = [
         SERIAL,
         "BEGIN;\n",
         fill(claims._CLAIM, ["'shop'", KEY, "sha256('x')", unique(1), NOW]),
         *read_first(),
-        fill(payments._INSERT_PAYMENT, new_payment),
+        fill(_INSERT_PAYMENT, new_payment),
         fill(payments._INSERT_OPERATION, new_operation),
         record(3, "authorize.begun", f"'{BEGUN}'"),
         "COMMIT;\n",
@@ -118,7 +143,7 @@ def one_by_one() -> str:
         fill(f"{payments.SELECT_PAYMENT} WHERE id = $1 FOR NO KEY UPDATE", [unique(0)]),
         fill(f"{payments._OPERATION} WHERE id = $1 FOR NO KEY UPDATE", [unique(1)]),
         fill(f"{payments._OPERATION} WHERE payment_id = $1 ORDER BY created_at, id", [unique(0)]),
-        fill(payments._SETTLE_OPERATION, settled),
+        fill(payments._SETTLE_OPERATION, resolved),
         fill(payments._UPDATE_PAYMENT, [unique(0), "'authorized'", *["0"] * 6]),
         *hold(),
         record(4, "authorize.succeeded", f"'{ENDED}'", f"'{STARTED}'"),
@@ -139,13 +164,42 @@ def batched(*, transactions: bool) -> str:
     begin, commit = ("BEGIN;\n", "COMMIT;\n") if transactions else ("\\startpipeline\n", "\\endpipeline\n")
     correlation = "'correlation-of-a-request-of-pgbench'"
     intent = [
-        *(unique(0), "'shop'", KEY, ":amount", "'EUR'", ":range::text", "'north'", unique(1), "'authorize'"),
-        *(unique(2), KEY, "sha256('x')", correlation, LAST, SOON, unique(3), "'authorize.begun'"),
+        unique(0),
+        "'shop'",
+        KEY,
+        ":amount",
+        "'EUR'",
+        ":range::text",
+        "'north'",
+        unique(1),
+        "'authorize'",
+        unique(2),
+        KEY,
+        "sha256('x')",
+        correlation,
+        LAST,
+        SOON,
+        unique(3),
+        "'authorize.begun'",
         f"'{BEGUN}'",
     ]
-    settled = [
-        *(unique(1), unique(0), "'authorized'", "'succeeded'", "'ref-1'", "NULL", NOW, "'shop'", "'shop'"),
-        *(KEY, "201", BODY, unique(6), "'payment.authorized'", EVENT, "'{}'"),
+    resolved = [
+        unique(1),
+        unique(0),
+        "'authorized'",
+        "'succeeded'",
+        "'ref-1'",
+        "NULL",
+        NOW,
+        "'shop'",
+        "'shop'",
+        KEY,
+        "201",
+        BODY,
+        unique(6),
+        "'payment.authorized'",
+        EVENT,
+        "'{}'",
     ]
     ended = [
         unique(1),
@@ -167,12 +221,14 @@ def batched(*, transactions: bool) -> str:
         *(reading if transactions else ()),
         fill(batches._INTEND, [
             *(f"ARRAY[{one}]" for one in intent),
-            *("'authorizing'", "'started'", NOW),
+            "'authorizing'",
+            "'started'",
+            NOW,
         ]),
         commit,
         begin,
-        fill(batches._SETTLE, [
-            *(f"ARRAY[{one}]" for one in settled), "'authorizing'", "'started'", *records,
+        fill(batches._RESOLVE, [
+            *(f"ARRAY[{one}]" for one in resolved), "'authorizing'", "'started'", *records,
         ]),
         *hold(),
         commit,
@@ -199,14 +255,29 @@ class Pgbench:
         file.write_text(script, encoding="utf-8")
 
     def run(self, seconds: int) -> float:
-        """Return transactions (payments) a second."""
-        command = [
-            *(str(self._program), "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=1"),
-            *(f"--time={seconds}", f"--file={self._file}", f"--define=n={self._next}", self._url),
-        ]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)  # noqa: S603
-        found = re.search(r"tps = ([0-9.]+)", done.stdout)
+        """Return transactions (payments) a second.
+
+        pgbench states no rate if no transaction ended in time, as on a busy machine: then it runs for longer.
+        """
+        done, found = self._execute(seconds)
+        if done.returncode == 0 and found is None:
+            done, found = self._execute(10 * seconds)
         if found is None or done.returncode != 0:
-            raise RuntimeError(f"pgbench failed: {done.stderr[-500:]}")
+            raise RuntimeError(f"pgbench failed: {done.stdout[-500:]} {done.stderr[-500:]}")
         self._next += 1_000_000
         return float(found[1])
+
+    def _execute(self, seconds: int) -> tuple[subprocess.CompletedProcess[str], re.Match[str] | None]:
+        command = [
+            str(self._program),
+            "--no-vacuum",
+            "--protocol=prepared",
+            f"--client={CLIENTS}",
+            "--jobs=1",
+            f"--time={seconds}",
+            f"--file={self._file}",
+            f"--define=n={self._next}",
+            self._url,
+        ]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)  # noqa: S603
+        return done, re.search(r"tps = ([0-9.]+)", done.stdout)

@@ -9,7 +9,7 @@ ratios, not the times.
 import asyncio
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,7 @@ import asyncpg
 import measuring
 import refpay
 from moneypath.stack import postgres
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.telemetry import Catalogue, setup
 from refpay.clock import SystemClock
@@ -36,7 +36,7 @@ from refpay.payments.claims import Command, fingerprint
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Order
 from refpay.payments.service import Payments
-from refpay.providers.port import Answer, Call, DeclineCode, Verdict
+from refpay.providers.port import Answer, Call, DeclineCode, ProviderResult
 from refpay.risk.model import Assessment, Attempt
 from refpay.risk.screening import HARMLESS, Screening
 from refpay.settings import DatabaseSettings, RiskSettings
@@ -52,9 +52,9 @@ Authorize = Callable[[], Awaitable[None]]
 class NotAsked(Screening):
     """Says nothing, and costs nothing."""
 
-    async def screen(self, connection: Connection, attempt: Attempt) -> Assessment:  # noqa: ARG002
-        """Allow."""
-        return HARMLESS
+    async def screen(self, connection: Connection, attempts: Sequence[Attempt]) -> Sequence[Assessment]:  # noqa: ARG002
+        """Allow all."""
+        return [HARMLESS] * len(attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class Issuer:
     async def perform(self, call: Call) -> Answer:
         """Approve or decline."""
         if ATTACKED in call.card_token:
-            return Answer(Verdict.DECLINED, decline_code=DeclineCode.SUSPECTED_FRAUD)
-        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+            return Answer(ProviderResult.DECLINED, decline_code=DeclineCode.SUSPECTED_FRAUD)
+        return Answer(ProviderResult.DONE, provider_reference=f"ref-{call.key}")
 
 
 @asynccontextmanager
 async def open_server(folder: Path) -> AsyncIterator[postgres.Postgres]:
     """Run PostgreSQL with a migrated database and a copy of it without risk's index."""
-    with PortBook({}) as ports:
+    with PortPool({}) as ports:
         async with Supervisor(folder) as supervisor:
             prepared = await postgres.prepare(
                 folder / "data",

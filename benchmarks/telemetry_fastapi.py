@@ -1,8 +1,8 @@
-"""What one request through FastAPI costs in CPU time, bare and under each instrumentation.
+"""The CPU time of one request through FastAPI, bare and with each instrumentation.
 
 Run `python benchmarks/telemetry_fastapi.py`. The application is called directly, without sockets. Each
-candidate runs in a process of its own, round by round in turn; what its threads do between two of its
-rounds, such as exporting spans, is its cost too.
+candidate runs in a process of its own, and rounds alternate between them. The time of a candidate's threads
+between its rounds, such as for exporting spans, counts too.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ async def _send(message: dict[str, object]) -> None:
 
 
 async def requests(app: Any, kind: str, count: int) -> None:
-    """Send requests, each with a traceparent; of one in ten the caller keeps the trace."""
+    """Send requests with a traceparent; one in ten is sampled by the caller."""
     method, path = KINDS[kind]
     headers = [*HEADERS, (b"content-length", b"%d" % len(BODY))] if method == "POST" else HEADERS
     for number in range(count):
@@ -75,7 +75,7 @@ async def requests(app: Any, kind: str, count: int) -> None:
 
 
 def work(candidate: str) -> None:
-    """Do what each line of standard input says, a number and a kind, and answer with the CPU time so far."""
+    """Send the requests that each line of standard input asks for, and print the CPU time."""
     app = CANDIDATES[candidate]()
     with asyncio.Runner() as runner:
         for line in sys.stdin:
@@ -86,7 +86,7 @@ def work(candidate: str) -> None:
 
 
 def measure(*, repeats: int, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Return the CPU seconds of one request, once a repetition, of each kind and candidate."""
+    """Return the CPU seconds of one request for each repetition, kind and candidate."""
     times: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in CANDIDATES} for kind in KINDS}
     with ExitStack() as stack:
         workers = {name: _Worker(stack, name) for name in CANDIDATES}
@@ -113,7 +113,7 @@ class _Worker:
         self._so_far = 0.0
 
     def seconds(self, kind: str, rounds: int) -> float:
-        """Return the CPU time of the process since it was last asked, with these requests done."""
+        """Return the CPU time of the process since the last call, with these requests sent."""
         self._input.write(f"{rounds} {kind}\n")
         self._input.flush()
         before, self._so_far = self._so_far, float(self._output.readline())
@@ -121,7 +121,7 @@ class _Worker:
 
 
 def rows(times: dict[str, dict[str, list[float]]]) -> Iterator[measuring.Row]:
-    """Yield a row a candidate: the median of its ratios to the bare service, pair by pair."""
+    """Yield a row for each candidate: the median ratio to the bare service."""
     for kind, taken in times.items():
         bare = taken["bare"]
         yield measuring.Row(f"FastAPI in process, {kind}: bare", statistics.median(bare) * 1e6, "us CPU")

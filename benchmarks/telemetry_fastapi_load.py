@@ -1,7 +1,7 @@
-"""A FastAPI service under load: what instrumentation costs in throughput, and what a scrape does to others.
+"""A FastAPI service under load: the effect of instrumentation on throughput, and of a scrape on requests.
 
-Run `python benchmarks/telemetry_fastapi_load.py`. Each service is a process of uvicorn on loopback; this
-process is the client. Runs are interleaved. Throughput carries a noise of about 5 %.
+Run `python benchmarks/telemetry_fastapi_load.py`. Each service is a uvicorn process on loopback; this
+process is the client. Runs are interleaved. Throughput varies by about 5 %.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ SCRAPE = b"GET /metrics HTTP/1.1\r\nhost: checkout.example\r\naccept: applicatio
 
 
 def serve(candidate: str, descriptor: int) -> None:
-    """Be the process of one service, on a socket that the parent listens on."""
+    """Run one service on a socket that the parent listens on."""
     app = with_many_series() if candidate == SCRAPED else CANDIDATES[candidate]()
     config = uvicorn.Config(app, log_level="error", access_log=False)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
@@ -44,7 +44,7 @@ def serve(candidate: str, descriptor: int) -> None:
 
 @contextlib.contextmanager
 def serving(candidate: str) -> Iterator[int]:
-    """Start a service and return its port; it takes connections from the first moment, if not answers."""
+    """Start a service and return its port, which accepts connections at once."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         descriptor = listening.fileno()
         command = [sys.executable, __file__, "--serve", candidate, "--descriptor", str(descriptor)]
@@ -58,7 +58,7 @@ def serving(candidate: str) -> Iterator[int]:
 
 @contextlib.asynccontextmanager
 async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Keep a connection."""
+    """Keep a connection open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
     try:
         yield reader, writer
@@ -69,7 +69,7 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 
 async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
-    """Send a request and read its answer."""
+    """Send a request and read its response."""
     # A service that failed to start would be waited for without an end.
     async with asyncio.timeout(EXCHANGE_SECONDS):
         writer.write(request)
@@ -82,29 +82,29 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
 
 
 async def throughput(port: int, seconds: float) -> float:
-    """Return the requests a second that connections without a pause get answered."""
+    """Return the requests per second over connections that send without a pause."""
     answered = 0
-    begun = perf_counter()
+    started_at = perf_counter()
 
     async def caller() -> None:
         nonlocal answered
         async with connected(port) as (reader, writer):
-            while perf_counter() - begun < seconds:
+            while perf_counter() - started_at < seconds:
                 await exchange(reader, writer, REQUEST)
                 answered += 1
 
     await asyncio.gather(*(caller() for _ in range(CONNECTIONS)))
-    return answered / (perf_counter() - begun)
+    return answered / (perf_counter() - started_at)
 
 
 async def p99(port: int, seconds: float, *, scraped: bool) -> float:
-    """Return the 99th percentile of what callers wait, in seconds, with or without a scrape a second."""
+    """Return the 99th percentile of response times in seconds, with or without a scrape each second."""
     taken: list[float] = []
-    begun = perf_counter()
+    started_at = perf_counter()
 
     async def caller() -> None:
         async with connected(port) as (reader, writer):
-            while perf_counter() - begun < seconds:
+            while perf_counter() - started_at < seconds:
                 sent = perf_counter()
                 await exchange(reader, writer, REQUEST)
                 taken.append(perf_counter() - sent)
@@ -112,7 +112,7 @@ async def p99(port: int, seconds: float, *, scraped: bool) -> float:
 
     async def scraper() -> None:
         async with connected(port) as (reader, writer):
-            while scraped and perf_counter() - begun < seconds:
+            while scraped and perf_counter() - started_at < seconds:
                 await exchange(reader, writer, SCRAPE)
                 await asyncio.sleep(SCRAPE_SECONDS)
 
@@ -138,7 +138,7 @@ async def measure(*, repeats: int, seconds: float) -> Iterator[measuring.Row]:
 
 
 def rows(rates: dict[str, list[float]], alone: list[float], scraped: list[float]) -> Iterator[measuring.Row]:
-    """Yield them."""
+    """Yield the rows of the table."""
     bare = rates["bare"]
     yield measuring.Row("FastAPI under load: bare", statistics.median(bare), "requests/s")
     for name, taken in rates.items():

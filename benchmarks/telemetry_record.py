@@ -1,7 +1,8 @@
-"""What one record and one series of the instrumentation cost, beside prometheus_client.
+"""The cost of one record and of one series, compared with prometheus_client.
 
 Run `python benchmarks/telemetry_record.py`. "x observe" is a multiple of one bound `Histogram.observe` of
-prometheus_client with the same buckets, measured in turn with the rest: trust the ratios, not the times.
+prometheus_client with the same buckets, measured alternately with the rest. Trust the ratios, not the
+times.
 """
 
 import sys
@@ -34,7 +35,7 @@ THREADS = 4
 
 
 def ours(recorder: Recorder) -> dict[str, Work]:
-    """Return what is measured of the recorder."""
+    """Return the calls of our recorder to measure."""
     histogram = recorder.histogram(ATTEMPT_SECONDS)
     observe = histogram.bind(**ATTEMPT).observe
 
@@ -64,7 +65,7 @@ def ours(recorder: Recorder) -> dict[str, Work]:
 
 
 def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
-    """Return the yardstick, and the same payment recorded by five bound calls."""
+    """Return the yardstick, and the same payment as five bound calls."""
     registry = CollectorRegistry()
     duration = Histogram("duration_seconds", "-", list(ATTEMPT), registry=registry, buckets=buckets)
     total = Counter("payments_total", "-", [*ATTEMPT, "traffic", "cohort"], registry=registry)
@@ -81,8 +82,8 @@ def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
     def payment(rounds: int) -> None:
         for _ in range(rounds):
             in_flight.inc()
-            begun = perf_counter()
-            observe(perf_counter() - begun)
+            started_at = perf_counter()
+            observe(perf_counter() - started_at)
             count()
             pay(FEE)
             in_flight.dec()
@@ -91,7 +92,7 @@ def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
 
 
 def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
-    """Yield what records cost."""
+    """Yield the cost of records."""
     catalogue = Catalogue.build(VOCABULARY)
     recorder = setup(catalogue, service="benchmark")
     buckets = catalogue[ATTEMPT_SECONDS].buckets
@@ -108,11 +109,16 @@ def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
 
 
 def memory_rows() -> Iterable[Row]:
-    """Yield what a histogram child takes: its cells, and all that remembers it."""
+    """Yield the memory of a histogram child: its data point, and everything that references it."""
     numbers = tuple(f"number-{number}" for number in range(CHILDREN))
     spec = MetricSpec(
-        *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
-        *({"number": numbers}, LATENCY_BUCKETS, CHILDREN * 16),
+        "moneypath_many_seconds",
+        MetricKind.HISTOGRAM,
+        "Many.",
+        Unit.SECONDS,
+        {"number": numbers},
+        LATENCY_BUCKETS,
+        CHILDREN * 16,
     )
     histogram = setup(Catalogue.of([spec]), service="benchmark").histogram(spec.name)
     registry = CollectorRegistry()
@@ -129,27 +135,27 @@ def memory_rows() -> Iterable[Row]:
                 theirs.labels(number).observe(seconds)
 
     whole, other = grown(grow_ours) / CHILDREN, grown(grow_theirs) / CHILDREN
-    few, full = cells_size(LATENCIES), cells_size((0.0, *LATENCY_BUCKETS, 20.0))
+    few, full = data_point_size(LATENCIES), data_point_size((0.0, *LATENCY_BUCKETS, 20.0))
     detail = (
         f"a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB; "
         f"with handle and labels: {whole / 1000:.2f} KB"
     )
-    yield Row("cells of a histogram child", few / 1000, "KB", 0.5, detail)
+    yield Row("memory of a histogram child", few / 1000, "KB", 0.5, detail)
     yield Row("prometheus_client: a histogram child", other / 1000, "KB")
 
 
-def cells_size(latencies: Iterable[float]) -> int:
-    """Return the bytes of the cells of a child with a thousand of each latency, its numbers included."""
+def data_point_size(latencies: Iterable[float]) -> int:
+    """Return the bytes of a histogram data point with a thousand of each latency, numbers included."""
     histogram = setup(Catalogue.build(VOCABULARY), service="benchmark").histogram(ATTEMPT_SECONDS)
     for seconds in latencies:
         for _ in range(1000):
             histogram.observe(seconds, **ATTEMPT)
-    (cells,) = histogram.cells.values()
-    return sys.getsizeof(cells) + sum(map(sys.getsizeof, {id(number): number for number in cells}.values()))
+    (point,) = histogram.points.values()
+    return sys.getsizeof(point) + sum(map(sys.getsizeof, {id(number): number for number in point}.values()))
 
 
 def grown(grow: Callable[[], None]) -> int:
-    """Return how many bytes of memory more are in use after a function than before."""
+    """Return by how many bytes a function increases memory."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -160,9 +166,9 @@ def grown(grow: Callable[[], None]) -> int:
 
 
 def loss_rows(records: int) -> Iterable[Row]:
-    """Yield how many records of threads get lost at the shortest switch interval; the control has to lose."""
+    """Yield the records that threads lose at the shortest switch interval; the control must lose some."""
     recorder = setup(Catalogue.build(VOCABULARY), service="benchmark")
-    cells = [0]
+    point = [0]
 
     def plus_one(value: int) -> int:
         return value + 1
@@ -173,7 +179,7 @@ def loss_rows(records: int) -> Iterable[Row]:
 
     def control() -> None:
         for _ in range(records):
-            cells[0] = plus_one(cells[0])
+            point[0] = plus_one(point[0])
 
     in_threads(control)
     in_threads(record)
@@ -186,13 +192,13 @@ def loss_rows(records: int) -> Iterable[Row]:
         + abs(3 * expected - fees)
         + values["moneypath_payments_in_flight"]["authorize",]
     )
-    share = (expected - cells[0]) / expected
+    share = (expected - point[0]) / expected
     detail = f"{THREADS} threads x {records:g} at 1 us; read, call, write loses {share:.0%}"
     yield Row("lost records", lost, "records", 0, detail)
 
 
 def in_threads(work: Callable[[], None]) -> None:
-    """Run the same work in all threads at once, switching as often as the interpreter can."""
+    """Run the same work in all threads at once, with as many thread switches as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -206,7 +212,7 @@ def in_threads(work: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and print."""
     arguments = parser("What one record of the instrumentation costs.", repeats=1, rounds=100, records=1000)
     arguments.add_argument("--repeats", type=int, default=41, help="interleaved repetitions (default 41)")
     arguments.add_argument("--rounds", type=int, default=5000, help="records per repetition (default 5000)")

@@ -1,8 +1,8 @@
-"""What a scrape of ten thousand series lines costs, and what it does to requests beside it.
+"""The cost of a scrape of ten thousand series, and its effect on concurrent requests.
 
 Run `python benchmarks/telemetry_scrape.py`. Every series changes between two scrapes, which is the worst
-there is: an unchanged line is handed out again as it was written. The requests go to one uvicorn worker over
-one connection each, in spells with and without a scraper in turn.
+case: unchanged lines are reused. The requests go to one uvicorn worker, each over its own connection,
+alternately with and without a scraper.
 """
 
 import argparse
@@ -54,14 +54,14 @@ class ManySeries:
         self._place = 0
 
     def touch(self) -> None:
-        """Record something in a few series: in all of them within a few hundred requests."""
+        """Record in a few series; within a few hundred requests in all of them."""
         place = self._place = self._place + 1
         self._observes[place % CHILDREN](LATENCIES[place % len(LATENCIES)])
         for count in self._counts[(4 * place) % COUNTERS :][:4]:
             count(1.25)
 
     def change(self) -> None:
-        """Record something in every series."""
+        """Record in every series."""
         for observe in self._observes:
             for seconds in LATENCIES:
                 observe(seconds)
@@ -74,18 +74,30 @@ def _catalogue() -> Catalogue:
         return {"number": tuple(map(str, range(count)))}
 
     many = MetricSpec(
-        *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
-        *(numbers(CHILDREN), LATENCY_BUCKETS, 20_000, True),
+        "moneypath_many_seconds",
+        MetricKind.HISTOGRAM,
+        "Many.",
+        Unit.SECONDS,
+        numbers(CHILDREN),
+        LATENCY_BUCKETS,
+        20_000,
+        True,
     )
     total = MetricSpec(
-        *("moneypath_many_total", MetricKind.COUNTER, "Many.", Unit.NONE),
-        *(numbers(COUNTERS), (), 20_000, True),
+        "moneypath_many_total",
+        MetricKind.COUNTER,
+        "Many.",
+        Unit.NONE,
+        numbers(COUNTERS),
+        (),
+        20_000,
+        True,
     )
     return Catalogue.of([many, total])
 
 
 def render_rows(repeats: int) -> Iterable[Row]:
-    """Yield what rendering takes when every line has changed, and when none has."""
+    """Yield the time of rendering if every line has changed, and if none has."""
     series = ManySeries()
     registry = CollectorRegistry()
     registry.register(RecorderCollector(series.recorder))
@@ -93,9 +105,9 @@ def render_rows(repeats: int) -> Iterable[Row]:
     times: dict[str, list[float]] = {"changed": [], "unchanged": [], "theirs": []}
 
     def clock(name: str, render: Callable[[], bytes]) -> None:
-        begun = process_time()
+        started_at = process_time()
         render()
-        times[name].append((process_time() - begun) * 1e3)
+        times[name].append((process_time() - started_at) * 1e3)
 
     for _ in range(repeats):
         series.change()
@@ -109,7 +121,7 @@ def render_rows(repeats: int) -> Iterable[Row]:
 
 
 def serve() -> None:
-    """Serve requests and scrapes on a free port, told on stdout, until the parent closes stdin."""
+    """Serve requests and scrapes on a free port, printed on stdout, until the parent closes stdin."""
     series = ManySeries()
     metrics = metrics_endpoint(series.recorder)
 
@@ -128,32 +140,35 @@ def serve() -> None:
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))
-    threading.Thread(
-        target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True
-    ).start()
+
+    def stop_at_end_of_input() -> None:
+        sys.stdin.read()
+        server.should_exit = True
+
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     server.run(sockets=[listener])
 
 
 async def ask(port: int, path: str, until: float, pause: float) -> list[float]:
-    """Ask over one connection until then, with a pause after each answer; return what each took."""
+    """Send requests over one connection until a time, with pauses, and return how long each took."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
     request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
     times: list[float] = []
     # However slow the machine, there is one answer to take the p99 of.
     while perf_counter() < until or not times:
-        begun = perf_counter()
+        started_at = perf_counter()
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         size = re.search(rb"content-length: (\d+)", head)
         await reader.readexactly(int(size[1]) if size else 0)
-        times.append(perf_counter() - begun)
+        times.append(perf_counter() - started_at)
         await asyncio.sleep(pause)
     writer.close()
     return times
 
 
 async def spell(port: int, seconds: float, scrape_interval: float | None) -> float:
-    """Return the p99 of requests in seconds, with or without a scraper beside them."""
+    """Return the p99 of requests in seconds, with or without a scraper."""
     until = perf_counter() + seconds
     clients = [ask(port, "/", until, PAUSE_SECONDS) for _ in range(CLIENTS)]
     scraper = [] if scrape_interval is None else [ask(port, "/metrics", until, scrape_interval)]
@@ -162,7 +177,7 @@ async def spell(port: int, seconds: float, scrape_interval: float | None) -> flo
 
 
 def request_rows(spells: int, seconds: float) -> Iterable[Row]:
-    """Yield how much longer the slowest hundredth of requests takes beside a scraper."""
+    """Yield how much slower the slowest hundredth of requests is with a scraper."""
     child = subprocess.Popen(  # noqa: S603 - this very script
         [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -181,7 +196,7 @@ def request_rows(spells: int, seconds: float) -> Iterable[Row]:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and print."""
     arguments = parser("What a scrape costs.", repeats=1, spells=1, seconds=0.1)
     arguments.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments.add_argument("--repeats", type=int, default=31, help="renderings (default 31)")

@@ -1,8 +1,8 @@
-"""The speed table of the instrumentation library: every `telemetry_*.py` beside this file, as one table.
+"""The performance table of the instrumentation library: all `telemetry_*.py` in this folder as one table.
 
-Run `python benchmarks/telemetry_table.py`. Each part runs in a process of its own, one after the other,
-and may fail, or make no row, without taking the others' rows with it; then the exit code is 1. A missed
-goal is printed, and no failure: a busy machine is no defect.
+Run `python benchmarks/telemetry_table.py`. Each part runs in a process of its own, one after the other. If
+a part fails or prints no row, the others' rows are kept and the exit code is 1. A missed goal is only
+printed, because a busy machine is no defect.
 """
 
 import subprocess
@@ -17,12 +17,12 @@ RESULTS = HERE / "results" / "telemetry.json"
 
 
 def parts() -> list[Path]:
-    """Return the scripts that have rows of the table."""
+    """Return the scripts whose rows are in the table."""
     return sorted(script for script in HERE.glob("telemetry_*.py") if script != Path(__file__).resolve())
 
 
 def measure(script: Path, folder: Path, options: tuple[str, ...]) -> list[measuring.Row] | None:
-    """Run one script and return its rows, None if it failed."""
+    """Run one script and return its rows; None if it failed."""
     file = folder / f"{script.stem}.json"
     # Its table is printed with the others' at the end; what it has to say beside it comes on stderr.
     command = [sys.executable, *(f"-W{each}" for each in sys.warnoptions), str(script), *options]
@@ -37,7 +37,7 @@ def measure(script: Path, folder: Path, options: tuple[str, ...]) -> list[measur
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print, and write the file."""
     arguments = measuring.parser("The speed table of the instrumentation library.", options=("--smoke",))
     arguments.set_defaults(json=RESULTS, options=())
     given = arguments.parse_args()

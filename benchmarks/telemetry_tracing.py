@@ -1,7 +1,8 @@
-"""What a payment costs with ids and spans, beside prometheus_client and OpenTelemetry's own spans.
+"""The cost of a payment with ids and spans, compared with prometheus_client and OpenTelemetry's own spans.
 
 Run `python benchmarks/telemetry_tracing.py`. "x observe" is a multiple of one bound `Histogram.observe` of
-prometheus_client with the same buckets, measured in turn with the rest: trust the ratios, not the times.
+prometheus_client with the same buckets, measured alternately with the rest. Trust the ratios, not the
+times.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from measuring import Row, Work, medians, parser, tell
 from moneypath.telemetry import Catalogue, Recorder, correlation, setup
 from moneypath.telemetry.correlation import trace
 from moneypath.telemetry.tracing import SpanKind, Tracer
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 
 OBSERVE = "x observe"
 VOCABULARY = {
@@ -39,29 +40,29 @@ SERVER = SpanKind.SERVER
 
 
 class Nowhere:
-    """A sink that throws spans away; what they cost before is what is measured."""
+    """A sink that drops spans; only the cost before the export is measured."""
 
     def open(self) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:  # noqa: ARG002 - the port's signature
-        """Say that they were sent."""
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:  # noqa: ARG002 - the port's signature
+        """Report success."""
         return True
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 class NowhereExporter(SpanExporter):
-    """The same for OpenTelemetry."""
+    """An exporter for OpenTelemetry that drops spans."""
 
     def export(self, spans: object) -> SpanExportResult:  # noqa: ARG002
-        """Say that they were sent."""
+        """Report success."""
         return SpanExportResult.SUCCESS
 
 
 def ours(recorder: Recorder) -> dict[str, Work]:  # noqa: C901 - one loop after another
-    """Return what is measured of ours."""
+    """Return the calls of our tracer to measure."""
     tracer = recorder.tracer
 
     def record(rounds: int) -> None:
@@ -113,7 +114,7 @@ def ours(recorder: Recorder) -> dict[str, Work]:  # noqa: C901 - one loop after 
 
 
 def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
-    """Return the yardstick, and a span of OpenTelemetry's under a caller's context, one in ten sampled."""
+    """Return the yardstick, and an OpenTelemetry span under a caller's context, one in ten sampled."""
     duration = Histogram(
         "duration_seconds",
         "-",
@@ -141,13 +142,13 @@ def theirs(buckets: tuple[float, ...]) -> dict[str, Work]:
 
 @contextmanager
 def running(tracer: Tracer) -> Iterator[Recorder]:
-    """Yield a recorder with the tracer, and stop that afterwards."""
+    """Yield a recorder with the tracer, and stop the tracer afterwards."""
     yield setup(Catalogue.build(VOCABULARY), service="benchmark", tracer=tracer)
     tracer.close()
 
 
 def rows(*, repeats: int, rounds: int) -> Iterable[Row]:
-    """Yield what a payment costs with a span; the thread that exports is not what is measured."""
+    """Yield the cost of a payment with a span, without the thread that exports."""
     # Room for all that one repetition hands over, or a full queue would make it look cheap.
     with running(Tracer(Nowhere(), queue_limit=100 * rounds)) as recorder:
         buckets = Catalogue.build(VOCABULARY)["moneypath_provider_request_duration_seconds"].buckets

@@ -1,6 +1,6 @@
-"""A Celery worker. Run it: publisher and worker are one process, over a broker in its memory.
+"""A Celery worker. Run it: publisher and worker share one process, with a broker in its memory.
 
-With a broker of yours, workers start as they always do: `celery --app celery_worker --broker ... worker`.
+With a real broker, start workers as usual: `celery --app celery_worker --broker ... worker`.
 """
 
 import threading
@@ -26,14 +26,14 @@ observed.observe(recorder, {"paid": "notifications"})
 
 @app.task(autoretry_for=(ConnectionError,), max_retries=1, default_retry_delay=0)
 def notify(payment: int) -> None:
-    """Tell the merchant, who cannot be reached about the second payment."""
+    """Notify the merchant. The second payment's merchant cannot be reached."""
     if payment == 2:
         raise ConnectionError("nobody answers")
     print("told of", payment, "for the request", correlation.current())
 
 
 def main() -> None:
-    """Publish in the context of a request, run in the same, print the metrics."""
+    """Publish in the context of a request, run the tasks in it, and print the metrics."""
     deliveries = threading.Semaphore(0)
     signals.task_postrun.connect(lambda **_: deliveries.release(), weak=False)
     with start_worker(app, perform_ping_check=False):

@@ -1,7 +1,7 @@
-"""A Django service that counts its payments and requests. Run it: it pays twice and prints what it counted.
+"""A Django service that counts payments and requests. Run it: it pays twice and prints its metrics.
 
-The settings stand in this file to keep it one; in a project, `instrument(globals(), recorder)` is the last
-line of settings.py.
+The settings are in this file; in a project, `instrument(globals(), recorder)` is the last line of
+settings.py.
 """
 
 import sys
@@ -36,7 +36,7 @@ urlpatterns = [path("payments/<slug:reference>", pay)]
 
 
 def main(port: int) -> None:
-    """Serve on a port of loopback (0: a free one), pay, print and stop."""
+    """Serve on a loopback port (0: a free one), pay, print and stop."""
     with make_server("127.0.0.1", port, get_wsgi_application()) as server, requests.Session() as client:
         threading.Thread(target=server.serve_forever).start()
         client.trust_env = False

@@ -1,4 +1,4 @@
-"""A FastAPI service that counts payments and requests. Run it: it pays twice and prints what it counted."""
+"""A FastAPI service that counts payments and requests. Run it: it pays twice and prints its metrics."""
 
 import asyncio
 import sys
@@ -26,7 +26,7 @@ async def pay(reference: str, amount: int) -> dict[str, str]:
 
 
 async def main(port: int) -> None:
-    """Serve on a port of loopback (0: a free one), pay, print and stop."""
+    """Serve on a loopback port (0: a free one), pay, print and stop."""
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -1,4 +1,4 @@
-"""A Flask service that counts its payments and requests. Run it: it pays twice and prints what it counted."""
+"""A Flask service that counts payments and requests. Run it: it pays twice and prints its metrics."""
 
 import sys
 import threading
@@ -25,7 +25,7 @@ def pay(reference: str) -> dict[str, str]:
 
 
 def main(port: int) -> None:
-    """Serve on a port of loopback (0: a free one), pay, print and stop."""
+    """Serve on a loopback port (0: a free one), pay, print and stop."""
     server = make_server("127.0.0.1", port, app, threaded=True)
     threading.Thread(target=server.serve_forever).start()
     with requests.Session() as client:

@@ -1,6 +1,6 @@
-"""Calls to a provider through httpx. Run it: a provider approves, declines, breaks and falls silent.
+"""Calls to a provider with httpx. Run it: the provider approves, declines, fails and times out.
 
-A decline is told from the answer's body, so the caller says how; a time-out after sending is `indeterminate`.
+A decline is in the response body, so `classify` recognises it. A time-out after sending is `indeterminate`.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ recorder = setup(service="checkout", providers=["north"], currencies=["EUR"])
 
 
 def classify(answer: httpx.Response) -> str | None:
-    """Tell a decline; whatever else happens, the status says."""
+    """Recognise a decline; for anything else the status decides."""
     return "declined" if answer.is_success and answer.json()["status"] == "declined" else None
 
 
 async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as the path says."""
+    """Respond as the path says."""
     path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
     answers = {
         "/approve": (200, b'{"status": "approved"}'),
@@ -36,7 +36,7 @@ async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def main() -> None:
-    """Call the provider in every way and print what was counted."""
+    """Call the provider in every way and print the metrics."""
     server = await asyncio.start_server(provider, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(5, read=0.2), trust_env=False) as north:

@@ -28,7 +28,7 @@ consumer = observed.Consumer(recorder, "notifications")
 
 @consumer.callback
 async def notify(record: ConsumerRecord) -> None:
-    """Tell the merchant; Kafka has no dead letters, so what nobody can read is said to be one."""
+    """Notify the merchant. Kafka has no dead letters, so an unreadable record is reported as one."""
     if not (record.value or b"").startswith(b"{"):
         messages.set_aside("malformed")
         return
@@ -36,7 +36,7 @@ async def notify(record: ConsumerRecord) -> None:
 
 
 async def main(address: str) -> None:
-    """Produce in the context of a request, consume in the same."""
+    """Produce in the context of a request, and consume in the same context."""
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         for body in BODIES:
             with correlation.bound(correlation.mint()):
@@ -53,7 +53,7 @@ async def main(address: str) -> None:
 
 
 async def rehearse() -> None:
-    """Handle records as the client would give them."""
+    """Handle records as the client would deliver them."""
     for offset, body in enumerate(BODIES):
         with correlation.bound(correlation.mint()):
             headers = observed.outgoing_headers()

@@ -21,7 +21,7 @@ recorder = setup(Catalogue.build(VOCABULARY), service="checkout")
 
 
 async def post(connection: asyncpg.Connection, recorder: Recorder, payment: str, amount: int) -> None:
-    """Post a captured payment: what the customer paid is what we owe the merchant."""
+    """Post a captured payment: the customer's amount becomes our debt to the merchant."""
     async with ledger_write(connection, recorder, kind="posting"):
         await connection.executemany(
             "INSERT INTO example_entry (payment, account, amount) VALUES ($1, $2, $3)",
@@ -30,7 +30,7 @@ async def post(connection: asyncpg.Connection, recorder: Recorder, payment: str,
 
 
 async def main(dsn: str) -> None:
-    """Post one payment, post it again, and print what was counted."""
+    """Post one payment twice and print the metrics."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(

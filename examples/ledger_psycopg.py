@@ -20,7 +20,7 @@ recorder = setup(Catalogue.build(VOCABULARY), service="checkout")
 
 
 def post(connection: psycopg.Connection, recorder: Recorder, payment: str, amount: int) -> None:
-    """Post a captured payment: what the customer paid is what we owe the merchant."""
+    """Post a captured payment: the customer's amount becomes our debt to the merchant."""
     # An AsyncConnection takes the same with `async with`.
     with ledger_write(connection, recorder, kind="posting"), connection.cursor() as cursor:
         cursor.executemany(
@@ -30,7 +30,7 @@ def post(connection: psycopg.Connection, recorder: Recorder, payment: str, amoun
 
 
 def main(dsn: str) -> None:
-    """Post one payment, post it again, and print what was counted."""
+    """Post one payment twice and print the metrics."""
     # Without autocommit any query begins a transaction by itself, and the blocks would be savepoints in it.
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(

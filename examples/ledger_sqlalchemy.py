@@ -5,9 +5,9 @@ python examples/ledger_sqlalchemy.py postgresql+psycopg://user:password@127.0.0.
 
 import sys
 
-from sqlalchemy import BigInteger, create_engine
+from sqlalchemy import BigInteger, create_engine, insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.integrations.sqlalchemy import observe_ledger
@@ -22,7 +22,7 @@ recorder = setup(Catalogue.build(VOCABULARY), service="checkout")
 
 
 class Base(DeclarativeBase):
-    """The mapping's base."""
+    """The base class of the mapping."""
 
 
 class Entry(Base):
@@ -36,8 +36,8 @@ class Entry(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
 
 
-def post(sessions: sessionmaker, payment: str, amount: int) -> None:
-    """Post a captured payment: what the customer paid is what we owe the merchant."""
+def post(sessions: sessionmaker[Session], payment: str, amount: int) -> None:
+    """Post a captured payment: the customer's amount becomes our debt to the merchant."""
     with sessions.begin() as session:
         session.info["ledger_kind"] = "posting"
         session.add(Entry(payment=payment, account="customer", amount=-amount))
@@ -45,7 +45,7 @@ def post(sessions: sessionmaker, payment: str, amount: int) -> None:
 
 
 def main(url: str) -> None:
-    """Post one payment, post it again, and print what was counted."""
+    """Post one payment twice and print the metrics."""
     # One connection, or the temporary table would be another's.
     engine = create_engine(url, pool_size=1, max_overflow=0)
     sessions = sessionmaker(engine)
@@ -58,12 +58,8 @@ def main(url: str) -> None:
         print("order-1 was posted before")
     # Without a session, an option of the connection names the kind.
     with engine.connect().execution_options(ledger_kind="reversal") as connection, connection.begin():
-        connection.execute(
-            Entry.__table__.insert().values(payment="refund-1", account="customer", amount=100)
-        )
-        connection.execute(
-            Entry.__table__.insert().values(payment="refund-1", account="merchant", amount=-100)
-        )
+        connection.execute(insert(Entry).values(payment="refund-1", account="customer", amount=100))
+        connection.execute(insert(Entry).values(payment="refund-1", account="merchant", amount=-100))
     engine.dispose()
     for line in recorder.render().decode().splitlines():
         if line.startswith("moneypath_ledger_writes_total") and float(line.split()[-1]):

@@ -26,7 +26,7 @@ consumer = observed.Consumer(recorder, "notifications")
 
 
 async def notify(message: Msg) -> None:
-    """Tell the merchant; what nobody can read is set aside."""
+    """Notify the merchant; an unreadable message becomes a dead letter."""
     if not message.data.startswith(b"{"):
         messages.set_aside("malformed")
         await message.term()
@@ -35,7 +35,7 @@ async def notify(message: Msg) -> None:
 
 
 async def main(url: str) -> None:
-    """Publish in the context of a request, consume in the same, print the metrics."""
+    """Publish in the context of a request, consume in it, and print the metrics."""
     client = await nats.connect(url)
     stream = client.jetstream()
     await stream.add_stream(name="EXAMPLE", subjects=["example.>"], storage=api.StorageType.MEMORY)

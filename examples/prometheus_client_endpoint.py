@@ -1,7 +1,7 @@
-"""A service that serves prometheus_client's metrics already. Run it: its endpoint shows ours beside its own.
+"""A service that already serves prometheus_client's metrics. Run it: its endpoint shows both.
 
-The payment is recorded in the direct form, `begin` and `finish`, by a caller that has a clock of its own;
-`with recorder.payment(...)` does the same and looks after the rest.
+The payment is recorded with `begin` and `finish`, by a caller with its own clock. `with
+recorder.payment(...)` does the same and also handles exceptions.
 """
 
 import sys
@@ -22,7 +22,7 @@ REGISTRY.register(RecorderCollector(recorder))
 
 
 def pay() -> None:
-    """Take an order and its payment, for which the provider takes a quarter of a cent."""
+    """Record an order and its payment, for which the provider charges a quarter of a cent."""
     orders.inc()
     begun = perf_counter()
     payment = recorder.begin("authorize")
@@ -30,7 +30,7 @@ def pay() -> None:
 
 
 def main() -> None:
-    """Serve, pay twice, and print what the endpoint shows of it."""
+    """Serve, pay twice, and print the endpoint's metrics."""
     server, thread = start_http_server(0, addr="127.0.0.1")
     pay()
     pay()

@@ -26,7 +26,7 @@ handled = asyncio.Semaphore(0)
 
 
 async def notify(message: AbstractIncomingMessage) -> None:
-    """Tell the merchant; what nobody can read is set aside."""
+    """Notify the merchant; an unreadable message becomes a dead letter."""
     if not message.body.startswith(b"{"):
         messages.set_aside("malformed")
         await message.reject()
@@ -37,7 +37,7 @@ async def notify(message: AbstractIncomingMessage) -> None:
 
 
 async def main(url: str) -> None:
-    """Publish in the context of a request, consume in the same, print the metrics."""
+    """Publish in the context of a request, consume in it, and print the metrics."""
     connection = await aio_pika.connect_robust(url)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=10)

@@ -1,6 +1,6 @@
-"""Calls to a provider through requests. Run it: a provider approves, declines, breaks and hangs up.
+"""Calls to a provider with requests. Run it: the provider approves, declines, fails and hangs up.
 
-A decline is told from the answer's body, so the caller says how; a connection that is lost after sending is
+A decline is in the response body, so `classify` recognises it. A connection lost after sending is
 `indeterminate`.
 """
 
@@ -16,15 +16,15 @@ recorder = setup(service="checkout", providers=["north"], currencies=["EUR"])
 
 
 def classify(answer: requests.Response) -> str | None:
-    """Tell a decline; whatever else happens, the status says."""
+    """Recognise a decline; for anything else the status decides."""
     return "declined" if answer.ok and answer.json()["status"] == "declined" else None
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answer as the path says."""
+    """A provider that responds as the path says."""
 
     def do_POST(self) -> None:
-        """Answer, or close the connection without a word."""
+        """Respond, or close the connection."""
         answers = {
             "/approve": (200, b'{"status": "approved"}'),
             "/decline": (200, b'{"status": "declined"}'),
@@ -38,11 +38,11 @@ class Provider(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Call the provider in every way and print what was counted."""
+    """Call the provider in every way and print the metrics."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server, requests.Session() as north:
         threading.Thread(target=server.serve_forever).start()
         north.trust_env = False

@@ -1,4 +1,4 @@
-"""A Starlette service under observation. Run it: it asks itself and prints what it counted."""
+"""An instrumented Starlette service. Run it: it sends itself requests and prints its metrics."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from moneypath.telemetry.integrations.starlette import instrument
 
 
 async def show(request: Request) -> JSONResponse:
-    """Show a payment, and under which id this was asked."""
+    """Show a payment and the correlation id of the request."""
     return JSONResponse({"payment": request.path_params["payment"], "asked_as": correlation.current()})
 
 
@@ -25,7 +25,7 @@ instrument(app, recorder)
 
 
 async def main(port: int) -> None:
-    """Serve on a port of loopback (0: a free one), ask, print and stop."""
+    """Serve on a loopback port (0: a free one), send requests, print and stop."""
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     while not server.started:

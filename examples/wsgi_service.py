@@ -1,4 +1,4 @@
-"""A plain WSGI application under observation. Run it: it asks itself and prints what it counted."""
+"""An instrumented WSGI application. Run it: it sends itself requests and prints its metrics."""
 
 import sys
 import threading
@@ -15,7 +15,7 @@ metrics = metrics_app(recorder)
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the id that every log line of this request would carry; serve the metrics."""
+    """Respond with the correlation id of the request; serve the metrics."""
     if environ["PATH_INFO"] == "/metrics":
         return metrics(environ, start_response)
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -26,7 +26,7 @@ observed = TelemetryMiddleware(application, recorder, ["/payments/{payment}", "/
 
 
 def main(port: int) -> None:
-    """Serve on a port of loopback (0: a free one), ask, print and stop."""
+    """Serve on a loopback port (0: a free one), send requests, print and stop."""
     with make_server("127.0.0.1", port, observed) as server:
         threading.Thread(target=server.serve_forever).start()
         for path in ("/payments/p-1", "/payments/p-2", "/elsewhere"):

@@ -1,4 +1,4 @@
-"""What an answer of the payment service tells its client."""
+"""Interpret an answer of the payment service as its client does."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """What is asked for."""
+    """The operation that is requested."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -15,7 +15,7 @@ class Operation(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the client knows after an answer; only the first three are promises."""
+    """The outcome as the client knows it after an answer. Only the first three are definitive."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-PROMISES = frozenset((Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED))
+DEFINITIVE = frozenset((Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED))
 RETRIED = frozenset((Outcome.UNKNOWN, Outcome.INDETERMINATE))
 _BUSY_CODES = frozenset(("idempotency_in_flight", "operation_in_flight"))
 _PAYMENT_OUTCOMES: Mapping[object, Outcome] = {
@@ -40,7 +40,7 @@ _RETRY_AFTER_MAX_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; `status_code` 0 means that there was none."""
+    """One answer; `status_code` is 0 if there was none."""
 
     status_code: int
     outcome: Outcome
@@ -57,7 +57,7 @@ NO_ANSWER = Answer(0, Outcome.UNKNOWN, None, False, 0.0, b"", "no_answer")
 def read_answer(
     operation: Operation, status_code: int, headers: Mapping[str, str] | None, body: bytes | None
 ) -> Answer:
-    """Read an answer; one that cannot be understood promises nothing."""
+    """Interpret an answer; one that cannot be understood has an unknown outcome."""
     if status_code == 0 or headers is None:
         return NO_ANSWER
     content = _parse(body or b"")
@@ -87,7 +87,7 @@ def _classify(
         return Outcome.FAILED
     if status_code == 402 and code == "provider_declined":
         return Outcome.DECLINED
-    # Too many requests, busy or broken: an earlier attempt with this key may have worked all the same.
+    # Rate limit, busy or server error: an earlier attempt with this key may have succeeded.
     if status_code == 429 or code in _BUSY_CODES or not 400 <= status_code < 500:
         return Outcome.UNKNOWN
     return Outcome.REJECTED
@@ -97,7 +97,7 @@ def _classify_payment(operation: Operation, content: Mapping[str, object]) -> Ou
     status = content.get("status")
     if operation is Operation.AUTHORIZE:
         return _PAYMENT_OUTCOMES.get(status, Outcome.INDETERMINATE)
-    # A captured payment stays captured while part of it is refunded: the status code says the rest.
+    # A partly refunded payment is still `captured`; the status code tells the outcome.
     return Outcome.SUCCEEDED if status in ("captured", "refunded") else Outcome.UNKNOWN
 
 

@@ -1,23 +1,23 @@
-"""A card tester: many small authorizations of one card range, each with a card of its own, never captured.
+r"""A card tester: many small authorizations of one card range, each with a new card, never captured.
 
 Run it from the top folder of the repository, beside the checkout load test or alone:
 
-    MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client MONEYPATH_CARD_RANGE=455555 \\
+    MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client MONEYPATH_CARD_RANGE=455555 \
     python -m locust -f loadtests/card_testing.py --headless --host http://127.0.0.1:8080 --run-time 60s
 
-    MONEYPATH_CHECKOUT_CLIENT_FILE file with the client's name:secret; required; attackers use the shop's door
-    MONEYPATH_CARD_RANGE           six digits that begin with 4 or 5; required
-    MONEYPATH_JOURNAL_FILE         where answers are appended as the checkout test does; default: nowhere
-    MONEYPATH_SEED                 decides amounts and cards; default 1
-    MONEYPATH_CARDS_PER_SECOND     of all users together, a ceiling; 0.1 to 100, default 10
-    MONEYPATH_USERS                1 to 50, default 5; wins over --users
-    MONEYPATH_CARDS_MAX            the run ends after so many; 1 to 10000, default 1000
-    MONEYPATH_ANSWER_SECONDS       how long one answer is awaited; 0.1 to 60, default 10
+    MONEYPATH_CHECKOUT_CLIENT_FILE      holds the client's name:secret; required
+    MONEYPATH_CARD_RANGE                six digits that begin with 4 or 5; required
+    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  where answers are appended, as by the checkout test; default: nowhere
+    MONEYPATH_SEED                      decides amounts and cards; default 1
+    MONEYPATH_CARDS_PER_SECOND          limit for all users together; 0.1 to 100, default 10
+    MONEYPATH_USERS                     1 to 50, default 5; overrides --users
+    MONEYPATH_CARDS_MAX                 the run ends after so many cards; 1 to 10000, default 1000
+    MONEYPATH_ANSWER_SECONDS            time limit of one answer; 0.1 to 60, default 10
 
-It only sends: that most cards are declined is the acquirers' affair, a fault `decline` on the range. The
-traffic counts as live, because attackers set no header. Nobody asks twice: a card without an answer is given
-up. Without --run-time it ends after ten minutes. Exit code 0 however many cards were declined or blocked; 1
-when a setting is wrong, with one sentence on stderr.
+It only sends requests. To have most cards declined, switch on the fault `decline` for the range at the
+acquirers. The traffic counts as live, because attackers set no header. No request is repeated: a card without
+an answer is given up. Without --run-time it ends after ten minutes. The exit code is 0 however many cards
+were declined or blocked, and 1 if a setting is wrong, with one sentence on stderr.
 """
 
 import os
@@ -32,8 +32,8 @@ from typing import ClassVar
 
 import gevent
 from gevent.event import Event
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
 from loadtests.answers import NO_ANSWER, Answer, Operation, Outcome, read_answer
-from loadtests.journal import Journal, JournalUnwritable
 from loadtests.settings import (
     CardTestingSettings,
     SettingsInvalid,
@@ -55,11 +55,11 @@ _PATH = "/v1/payments"
 
 @dataclass(slots=True)
 class Attack:
-    """What all users of this process share."""
+    """State that all users of this process share."""
 
     settings: CardTestingSettings
     tokens: TokenSource
-    journal: Journal | None
+    acknowledgement_log: AcknowledgementLog | None
     nonce: str
     stopping: Event = field(default_factory=Event)
     users: "count[int]" = field(default_factory=count)
@@ -73,7 +73,7 @@ class CardTester(FastHttpUser):
     connection_timeout = 2.0
 
     def on_start(self) -> None:
-        """Wait a part of the pacing, so that the users' cards spread evenly over time."""
+        """Wait for a random part of the pacing, so that the users' cards spread evenly over time."""
         settings = self.attack.settings
         self._user = next(self.attack.users)
         self._random = Random(f"{settings.seed}/{self._user}")  # noqa: S311 - made-up cards, not secrets
@@ -83,20 +83,20 @@ class CardTester(FastHttpUser):
         self._tried = 0
 
     def wait_time(self) -> float:
-        """Return the seconds to the next card, a full pacing after the last one was due."""
+        """Return the seconds to the next card: one pacing after the last one was due."""
         now = time.perf_counter()
         self._due = max(self._due + self._pacing_seconds, now)
         return self._due - now
 
     @task
     def try_card(self) -> None:
-        """Authorize a small amount with a card that nobody used before."""
+        """Authorize a small amount with a card that was not used before."""
         attack = self.attack
         if attack.stopping.is_set():
             return
         if attack.begun >= attack.settings.cards_max:
             attack.stopping.set()
-            # In a greenlet of its own: this one is among those that are stopped, and would stop the stopping.
+            # In another greenlet, because quit() stops this one.
             gevent.spawn(self.environment.runner.quit)
             return
         attack.begun += 1
@@ -110,11 +110,11 @@ class CardTester(FastHttpUser):
             if answer.status_code == UNAUTHORIZED:
                 answer = self._send(reference, amount_minor, card_token)
         except TokenUnavailable:
-            # Attackers do not complain.
+            # Attackers report nothing.
             pass
         finally:
-            # Also when this user is stopped in mid-request: it asked, and does not know.
-            self._write_down(reference, amount_minor, answer)
+            # Also when this user is stopped during a request: the outcome is unknown then.
+            self._log_answer(reference, amount_minor, answer)
 
     def _send(self, reference: str, amount_minor: int, card_token: str) -> Answer:
         body = {
@@ -139,10 +139,10 @@ class CardTester(FastHttpUser):
             self.attack.tokens.forget(token)
         return answer
 
-    def _write_down(self, reference: str, amount_minor: int, answer: Answer) -> None:
-        if self.attack.journal is None:
+    def _log_answer(self, reference: str, amount_minor: int, answer: Answer) -> None:
+        if self.attack.acknowledgement_log is None:
             return
-        self.attack.journal.append(
+        self.attack.acknowledgement_log.append(
             {
                 "at": round(time.time(), 6),
                 "operation": Operation.AUTHORIZE,
@@ -163,17 +163,21 @@ def _key_of(reference: str) -> str:
 
 
 def prepare(environment: Environment, **_: object) -> None:
-    """Read and check everything before the first request, or end with one sentence."""
+    """Read and check all settings before the first request, or exit with one sentence."""
     try:
         settings = read_card_testing_settings(os.environ)
         environment.host = require_loopback(environment.host)
-        journal = None if settings.journal_file is None else Journal(settings.journal_file)
-    except (SettingsInvalid, JournalUnwritable) as error:
+        acknowledgement_log = (
+            None
+            if settings.acknowledgement_log_file is None
+            else AcknowledgementLog(settings.acknowledgement_log_file)
+        )
+    except (SettingsInvalid, AcknowledgementLogUnwritable) as error:
         sys.exit(f"card testing: {error}")
     tokens = TokenSource(environment.host, settings.client_file, "payments:authorize")
-    CardTester.attack = Attack(settings, tokens, journal, nonce=secrets.token_hex(4))
+    CardTester.attack = Attack(settings, tokens, acknowledgement_log, nonce=secrets.token_hex(4))
     CardTester.network_timeout = settings.answer_seconds
-    # A request under way gets its answer, or its own time-out, before its user is stopped.
+    # Requests in flight get their answer, or time out, before their user is stopped.
     environment.stop_timeout = max(environment.stop_timeout, settings.answer_seconds + 2)
     options = environment.parsed_options
     if options is not None:
@@ -181,24 +185,26 @@ def prepare(environment: Environment, **_: object) -> None:
         options.run_time = min(options.run_time or _RUN_SECONDS_MAX, _RUN_SECONDS_MAX)
     _listen(environment.events.test_stopping, stop_waiting)
     _listen(environment.events.quitting, decide_exit_code)
-    _listen(environment.events.quit, close_journal)
+    _listen(environment.events.quit, close_acknowledgement_log)
 
 
 def stop_waiting(**_: object) -> None:
-    """End every pause before a first card."""
+    """End every wait before a first card."""
     CardTester.attack.stopping.set()
 
 
 def decide_exit_code(environment: Environment, **_: object) -> None:
-    """Declined and blocked cards are findings, not failures of the attack; our own errors are."""
+    """Exit with 0 unless the load test itself failed: declined and blocked cards are results, not
+    failures.
+    """
     if environment.runner is not None and not environment.runner.exceptions:
         environment.process_exit_code = 0
 
 
-def close_journal(**_: object) -> None:
-    """Force the journal to disk."""
-    if CardTester.attack.journal is not None:
-        CardTester.attack.journal.close()
+def close_acknowledgement_log(**_: object) -> None:
+    """Sync the acknowledgement log to disk and close it."""
+    if CardTester.attack.acknowledgement_log is not None:
+        CardTester.attack.acknowledgement_log.close()
 
 
 def _listen(hook: EventHook, listener: Callable[..., None]) -> None:

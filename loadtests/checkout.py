@@ -1,31 +1,32 @@
-"""A shop's checkout: authorize, then capture, sometimes refund, and write down every answer.
+r"""A shop's checkout: authorize, capture, sometimes refund, and log every answer.
 
 Run it from the top folder of the repository, so that its modules are found:
 
-    MONEYPATH_JOURNAL_FILE=run/journal.jsonl MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client \\
+    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE=run/acknowledgements.jsonl \
+    MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client \
     python -m locust -f loadtests/checkout.py --headless --host http://127.0.0.1:8080 --run-time 60s
 
-    MONEYPATH_JOURNAL_FILE            where answers are appended, one JSON object a line; required
-    MONEYPATH_CHECKOUT_CLIENT_FILE    file with the client's name:secret; required; never printed
-    MONEYPATH_SEED                    decides amounts, currencies, cards and refunds; default 1
-    MONEYPATH_CARD_RANGE_WEIGHTS      default 411111=6,550000=4
-    MONEYPATH_CHECKOUTS_PER_SECOND    of all users together, a ceiling; 0.01 to 200, default 5
-    MONEYPATH_USERS                   1 to 200, default 10; wins over --users
-    MONEYPATH_CHECKOUTS_MAX           the run ends after so many; 1 to 1000000, default 100000
-    MONEYPATH_RESEND_RATIO            share of answers asked for again with the same key; default 0.05
-    MONEYPATH_REFUND_RATIO            share of captures refunded, whole or by half; default 0.05
-    MONEYPATH_RETRY_INTERVAL_SECONDS  0.01 to 10, default 0.5
-    MONEYPATH_RETRY_BUDGET_SECONDS    0 to 120, default 20; then the answer stays unknown
-    MONEYPATH_ANSWER_SECONDS          how long one answer is awaited; 0.1 to 60, default 10
+    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  where answers are appended, one JSON object a line; required
+    MONEYPATH_CHECKOUT_CLIENT_FILE      holds the client's name:secret; required; never printed
+    MONEYPATH_SEED                      decides amounts, currencies, cards and refunds; default 1
+    MONEYPATH_CARD_RANGE_WEIGHTS        default 411111=6,550000=4
+    MONEYPATH_CHECKOUTS_PER_SECOND      limit for all users together; 0.01 to 200, default 5
+    MONEYPATH_USERS                     1 to 200, default 10; overrides --users
+    MONEYPATH_CHECKOUTS_MAX             the run ends after so many; 1 to 1000000, default 100000
+    MONEYPATH_RESEND_RATIO              share of requests repeated after their answer; default 0.05
+    MONEYPATH_REFUND_RATIO              share of captures refunded, in full or by half; default 0.05
+    MONEYPATH_RETRY_INTERVAL_SECONDS    0.01 to 10, default 0.5
+    MONEYPATH_RETRY_BUDGET_SECONDS      0 to 120, default 20; afterwards the outcome stays unknown
+    MONEYPATH_ANSWER_SECONDS            time limit of one answer; 0.1 to 60, default 10
 
-One process writes one journal, so leave --processes and --worker alone. Without --run-time it ends after an
-hour. No answer, an unknown outcome, a busy or unavailable service are asked again with the SAME key, as
-every client of a payment service must. A user waits for its answer before it begins another checkout, so
-users must outnumber rate x slowest expected checkout.
+One process writes one acknowledgement log, so do not use --processes or --worker. Without --run-time it ends
+after an hour. A request without an answer, with an unknown outcome, or to a busy or unavailable service is
+retried with the SAME key, as every client of a payment service must do. A user waits for its answer before it
+begins another checkout, so there must be more users than rate x slowest expected checkout.
 
-SIGTERM ends it in order: retries stop, requests under way get their answer. Exit code 0 however many
-payments failed, because that is the service's affair and stands in the journal; 3 when a repeated request
-was not answered with the stored answer; 1 when a setting is wrong, with one sentence on stderr.
+SIGTERM stops it in order: retries stop, and requests in flight get their answer. The exit code is 0 however
+many payments failed, because that is the service's result and is in the acknowledgement log; 3 if a repeated
+request did not get the stored answer; 1 if a setting is wrong, with one sentence on stderr.
 """
 
 import logging
@@ -40,8 +41,8 @@ from typing import Any, ClassVar
 
 import gevent
 from gevent.event import Event
-from loadtests.answers import NO_ANSWER, PROMISES, RETRIED, Answer, Operation, Outcome, read_answer
-from loadtests.journal import Journal, JournalUnwritable
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
+from loadtests.answers import DEFINITIVE, NO_ANSWER, RETRIED, Answer, Operation, Outcome, read_answer
 from loadtests.orders import Order, Orders
 from loadtests.settings import Settings, SettingsInvalid, read_settings, require_loopback
 from locust import FastHttpUser, events, task
@@ -54,28 +55,28 @@ _SCOPES = ("payments:authorize", "payments:capture", "payments:refund", "payment
 UNAUTHORIZED = 401
 _RUN_SECONDS_MAX = 3600
 _READS_MAX = 5
-_BROKEN_PROMISE_EXIT_CODE = 3
+_REPLAY_MISMATCH_EXIT_CODE = 3
 
 logger = logging.getLogger("moneypath.checkout")
 
 
 @dataclass(slots=True)
 class Run:
-    """What all users of this process share."""
+    """State that all users of this process share."""
 
     settings: Settings
     tokens: TokenSource
-    journal: Journal
+    acknowledgement_log: AcknowledgementLog
     nonce: str
     stopping: Event = field(default_factory=Event)
     users: "count[int]" = field(default_factory=count)
     begun: int = 0
-    broken_promises: int = 0
+    replay_mismatches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One state change; sent any number of times, it is the same request with the same key."""
+class PaymentRequest:
+    """One state change. However often it is sent, it is the same request with the same key."""
 
     operation: Operation
     order: Order
@@ -87,18 +88,18 @@ class Ask:
 
     @property
     def key(self) -> str:
-        """The idempotency key; a reference never begins two operations of one kind."""
+        """The idempotency key. An order has at most one operation of each kind."""
         return f"{self.order.reference}-{self.operation}"
 
 
 class CheckoutUser(FastHttpUser):
-    """One shopper after the other at one till."""
+    """One checkout after the other."""
 
     run_state: ClassVar[Run]
     connection_timeout = 2.0
 
     def on_start(self) -> None:
-        """Wait a part of the pacing, so that the users' orders spread evenly over time."""
+        """Wait for a random part of the pacing, so that the users' orders spread evenly over time."""
         settings = self.run_state.settings
         self.orders = Orders(
             seed=settings.seed,
@@ -113,10 +114,10 @@ class CheckoutUser(FastHttpUser):
         self._due = time.perf_counter()
 
     def wait_time(self) -> float:
-        """Return the seconds to the next checkout, a full pacing after the last one was due.
+        """Return the seconds to the next checkout: one pacing after the last one was due.
 
-        Being late is never made up for. Locust's constant_throughput counts from the birth of the user,
-        not from its first checkout, and begins with a burst over the rate.
+        A delay is not made up for. Locust's constant_throughput counts from the start of the user instead of
+        its first checkout, and begins with a burst above the rate.
         """
         now = time.perf_counter()
         self._due = max(self._due + self._pacing_seconds, now)
@@ -124,76 +125,76 @@ class CheckoutUser(FastHttpUser):
 
     @task
     def checkout(self) -> None:
-        """Authorize one order, capture it if that worked, and refund it if it says so."""
+        """Authorize one order, capture it if that succeeded, and refund it if the order has a refund."""
         run = self.run_state
         if run.stopping.is_set():
             return
         if run.begun >= run.settings.checkouts_max:
             run.stopping.set()
-            # In a greenlet of its own: this one is among those that are stopped, and would stop the stopping.
+            # In another greenlet, because quit() stops this one.
             gevent.spawn(self.environment.runner.quit)
             return
         run.begun += 1
         order = self.orders.next_order()
-        authorized = self._settle(_authorization(order))
+        authorized = self._request_final_answer(_authorization(order))
         payment_id = authorized.payment_id
         if authorized.outcome is not Outcome.SUCCEEDED or payment_id is None or run.stopping.is_set():
             return
-        captured = self._settle(_capture(order, payment_id))
+        captured = self._request_final_answer(_capture(order, payment_id))
         refund_minor = order.refund_minor
         if captured.outcome is Outcome.SUCCEEDED and refund_minor is not None and not run.stopping.is_set():
-            self._settle(_refund(order, payment_id, refund_minor))
+            self._request_final_answer(_refund(order, payment_id, refund_minor))
 
-    def _settle(self, ask: Ask) -> Answer:
-        """Ask until there is a definitive answer, for a bounded time; the last answer counts."""
-        answer = self._ask_until_told(ask)
-        if answer.outcome in RETRIED and ask.operation is Operation.AUTHORIZE and answer.payment_id:
-            return self._read_until_told(ask, answer)
-        if answer.outcome in PROMISES and ask.order.resends:
-            self._ask_until_told(ask, stored=answer)
+    def _request_final_answer(self, request: PaymentRequest) -> Answer:
+        """Send a request until its answer is definitive, within a time limit; return the last answer."""
+        answer = self._send_until_definitive(request)
+        if answer.outcome in RETRIED and request.operation is Operation.AUTHORIZE and answer.payment_id:
+            return self._read_until_definitive(request, answer)
+        if answer.outcome in DEFINITIVE and request.order.resends:
+            self._send_until_definitive(request, stored=answer)
         return answer
 
-    def _ask_until_told(self, ask: Ask, stored: Answer | None = None) -> Answer:
+    def _send_until_definitive(self, request: PaymentRequest, stored: Answer | None = None) -> Answer:
         settings, stopping = self.run_state.settings, self.run_state.stopping
         deadline = time.monotonic() + settings.retry_budget_seconds
         while True:
-            answer = self._send(ask, stored)
+            answer = self._send(request, stored)
             pause = max(settings.retry_interval_seconds, answer.retry_after_seconds)
             if answer.outcome not in RETRIED or time.monotonic() + pause > deadline or stopping.wait(pause):
                 return answer
 
-    def _read_until_told(self, ask: Ask, answer: Answer) -> Answer:
+    def _read_until_definitive(self, request: PaymentRequest, answer: Answer) -> Answer:
         payment_id = answer.payment_id
         for _ in range(_READS_MAX):
-            answer = self._read(ask, f"/v1/payments/{payment_id}")
+            answer = self._read(request, f"/v1/payments/{payment_id}")
             pause = self.run_state.settings.retry_interval_seconds
-            if answer.outcome in PROMISES or self.run_state.stopping.wait(pause):
+            if answer.outcome in DEFINITIVE or self.run_state.stopping.wait(pause):
                 break
         return answer
 
-    def _send(self, ask: Ask, stored: Answer | None) -> Answer:
+    def _send(self, request: PaymentRequest, stored: Answer | None) -> Answer:
         answer = NO_ANSWER
         try:
-            answer = self._post(ask, stored)
+            answer = self._post(request, stored)
             if answer.status_code == UNAUTHORIZED:
-                # Its key may be retired: the next token is another, and one that is refused again counts.
-                answer = self._post(ask, stored)
+                # The signing key may be retired: try once more with a new token.
+                answer = self._post(request, stored)
         except TokenUnavailable as error:
             logger.warning("%s", error.what)
         finally:
-            # Also when this user is stopped in mid-request: it asked, and does not know.
-            self._write_down(ask, answer)
+            # Also when this user is stopped during a request: the outcome is unknown then.
+            self._log_answer(request, answer)
         return answer
 
-    def _post(self, ask: Ask, stored: Answer | None) -> Answer:
+    def _post(self, request: PaymentRequest, stored: Answer | None) -> Answer:
         token = self.run_state.tokens.header()
-        headers = {"Authorization": token, "Idempotency-Key": ask.key}
+        headers = {"Authorization": token, "Idempotency-Key": request.key}
         with self.client.post(
-            ask.path, json=ask.body, headers=headers, name=ask.route, catch_response=True
+            request.path, json=request.body, headers=headers, name=request.route, catch_response=True
         ) as response:
-            answer = read_answer(ask.operation, response.status_code, response.headers, response.content)
-            if stored is not None and answer.outcome in PROMISES and not _repeats(answer, stored):
-                self.run_state.broken_promises += 1
+            answer = read_answer(request.operation, response.status_code, response.headers, response.content)
+            if stored is not None and answer.outcome in DEFINITIVE and not _repeats(answer, stored):
+                self.run_state.replay_mismatches += 1
                 response.failure("the stored answer was not repeated")
             else:
                 _report(response, answer)
@@ -201,7 +202,7 @@ class CheckoutUser(FastHttpUser):
             self.run_state.tokens.forget(token)
         return answer
 
-    def _read(self, ask: Ask, path: str) -> Answer:
+    def _read(self, request: PaymentRequest, path: str) -> Answer:
         try:
             headers = {"Authorization": self.run_state.tokens.header()}
         except TokenUnavailable:
@@ -209,22 +210,22 @@ class CheckoutUser(FastHttpUser):
         with self.client.get(
             path, headers=headers, name="GET /v1/payments/{id}", catch_response=True
         ) as response:
-            answer = read_answer(ask.operation, response.status_code, response.headers, response.content)
+            answer = read_answer(request.operation, response.status_code, response.headers, response.content)
             _report(response, answer)
-        if answer.outcome is not Outcome.REJECTED:  # not being allowed to read says nothing of the payment
-            self._write_down(ask, answer)
+        if answer.outcome is not Outcome.REJECTED:  # a refused read does not show what became of the payment
+            self._log_answer(request, answer)
         return answer
 
-    def _write_down(self, ask: Ask, answer: Answer) -> None:
-        self.run_state.journal.append(
+    def _log_answer(self, request: PaymentRequest, answer: Answer) -> None:
+        self.run_state.acknowledgement_log.append(
             {
                 "at": round(time.time(), 6),
-                "operation": ask.operation,
-                "idempotency_key": ask.key,
-                "merchant_reference": ask.order.reference,
-                "payment_id": answer.payment_id or ask.payment_id,
-                "amount_minor": ask.amount_minor,
-                "currency": ask.order.currency,
+                "operation": request.operation,
+                "idempotency_key": request.key,
+                "merchant_reference": request.order.reference,
+                "payment_id": answer.payment_id or request.payment_id,
+                "amount_minor": request.amount_minor,
+                "currency": request.order.currency,
                 "status_code": answer.status_code,
                 "outcome": answer.outcome,
                 "replayed": answer.replayed,
@@ -232,7 +233,7 @@ class CheckoutUser(FastHttpUser):
         )
 
 
-def _authorization(order: Order) -> Ask:
+def _authorization(order: Order) -> PaymentRequest:
     body: dict[str, object] = {
         "merchant_reference": order.reference,
         "amount_minor": order.amount_minor,
@@ -240,20 +241,22 @@ def _authorization(order: Order) -> Ask:
         "card_token": order.card_token,
     }
     route = "/v1/payments"
-    return Ask(Operation.AUTHORIZE, order, route, f"POST {route}", order.amount_minor, body)
+    return PaymentRequest(Operation.AUTHORIZE, order, route, f"POST {route}", order.amount_minor, body)
 
 
-def _capture(order: Order, payment_id: str) -> Ask:
-    # A full capture names no amount, as most shops do.
+def _capture(order: Order, payment_id: str) -> PaymentRequest:
+    # A full capture has no amount, as in most shops.
     partial = order.capture_minor != order.amount_minor
     body: dict[str, object] = {"amount_minor": order.capture_minor} if partial else {}
     path, route = f"/v1/payments/{payment_id}/capture", "POST /v1/payments/{id}/capture"
-    return Ask(Operation.CAPTURE, order, path, route, order.capture_minor, body, payment_id)
+    return PaymentRequest(Operation.CAPTURE, order, path, route, order.capture_minor, body, payment_id)
 
 
-def _refund(order: Order, payment_id: str, amount_minor: int) -> Ask:
+def _refund(order: Order, payment_id: str, amount_minor: int) -> PaymentRequest:
     path, route = f"/v1/payments/{payment_id}/refunds", "POST /v1/payments/{id}/refunds"
-    return Ask(Operation.REFUND, order, path, route, amount_minor, {"amount_minor": amount_minor}, payment_id)
+    return PaymentRequest(
+        Operation.REFUND, order, path, route, amount_minor, {"amount_minor": amount_minor}, payment_id
+    )
 
 
 def _repeats(answer: Answer, stored: Answer) -> bool:
@@ -268,17 +271,17 @@ def _report(response: Any, answer: Answer) -> None:  # Any: locust leaves its re
 
 
 def prepare(environment: Environment, **_: object) -> None:
-    """Read and check everything before the first request, or end with one sentence."""
+    """Read and check all settings before the first request, or exit with one sentence."""
     try:
         settings = read_settings(os.environ)
         environment.host = require_loopback(environment.host)
-        journal = Journal(settings.journal_file)
-    except (SettingsInvalid, JournalUnwritable) as error:
+        acknowledgement_log = AcknowledgementLog(settings.acknowledgement_log_file)
+    except (SettingsInvalid, AcknowledgementLogUnwritable) as error:
         sys.exit(f"checkout load test: {error}")
     tokens = TokenSource(environment.host, settings.client_file, *_SCOPES)
-    CheckoutUser.run_state = Run(settings, tokens, journal, nonce=secrets.token_hex(4))
+    CheckoutUser.run_state = Run(settings, tokens, acknowledgement_log, nonce=secrets.token_hex(4))
     CheckoutUser.network_timeout = settings.answer_seconds
-    # A request under way gets its answer, or its own time-out, before its user is stopped.
+    # Requests in flight get their answer, or time out, before their user is stopped.
     environment.stop_timeout = max(environment.stop_timeout, settings.answer_seconds + 2)
     options = environment.parsed_options
     if options is not None:
@@ -286,27 +289,29 @@ def prepare(environment: Environment, **_: object) -> None:
         options.run_time = min(options.run_time or _RUN_SECONDS_MAX, _RUN_SECONDS_MAX)
     _listen(environment.events.test_stopping, stop_retrying)
     _listen(environment.events.quitting, decide_exit_code)
-    _listen(environment.events.quit, close_journal)
+    _listen(environment.events.quit, close_acknowledgement_log)
 
 
 def stop_retrying(**_: object) -> None:
-    """End every pause between two attempts."""
+    """End every wait between two attempts."""
     CheckoutUser.run_state.stopping.set()
 
 
 def decide_exit_code(environment: Environment, **_: object) -> None:
-    """Failed payments are findings, not failures of the load test; broken promises and our errors are."""
-    broken = CheckoutUser.run_state.broken_promises
+    """Exit with 3 if a stored answer was not repeated; failed payments are results of the service, not
+    failures.
+    """
+    broken = CheckoutUser.run_state.replay_mismatches
     if broken:
         logger.error("%d repeated requests were not answered with the stored answer", broken)
-        environment.process_exit_code = _BROKEN_PROMISE_EXIT_CODE
+        environment.process_exit_code = _REPLAY_MISMATCH_EXIT_CODE
     elif environment.runner is not None and not environment.runner.exceptions:
         environment.process_exit_code = 0
 
 
-def close_journal(**_: object) -> None:
-    """Force the journal to disk."""
-    CheckoutUser.run_state.journal.close()
+def close_acknowledgement_log(**_: object) -> None:
+    """Sync the acknowledgement log to disk and close it."""
+    CheckoutUser.run_state.acknowledgement_log.close()
 
 
 def _listen(hook: EventHook, listener: Callable[..., None]) -> None:

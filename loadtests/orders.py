@@ -1,4 +1,4 @@
-"""What is bought. The seed decides what and how much; a nonce keeps the references of two runs apart."""
+"""Random orders. The seed decides content and amounts; a nonce keeps the references of two runs apart."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PARTIAL_RATIO = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One checkout from beginning to end; minor units, `refund_minor` None when nothing comes back."""
+    """One checkout; amounts in minor units, `refund_minor` is None if nothing is refunded."""
 
     reference: str
     card_token: str
@@ -24,7 +24,7 @@ class Order:
 
 
 class Orders:
-    """The endless orders of one user; the same seed and user buy the same things."""
+    """The endless orders of one user. The same seed and user give the same orders."""
 
     def __init__(
         self, *, seed: str, user: int, nonce: str, card_range_weights: Mapping[str, int],
@@ -38,7 +38,9 @@ class Orders:
         self._count = 0
 
     def next_order(self) -> Order:
-        """Draw the next order; every order takes the same number of draws, so that they stay aligned."""
+        """Draw the next order. Every order takes the same number of draws, so that later orders do not
+        shift.
+        """
         self._count += 1
         draw = self._random
         currency = _choose(draw, _CURRENCY_WEIGHTS)
@@ -60,7 +62,7 @@ class Orders:
         )
 
     def first_pause(self, pacing_seconds: float) -> float:
-        """Draw how long this user waits before its first order, so that users do not march in step."""
+        """Draw how long this user waits before its first order, so that users are out of step."""
         return self._random.uniform(0, pacing_seconds)
 
 

@@ -1,11 +1,11 @@
-"""What a load test is told: environment variables, read once and checked before the first request."""
+"""The settings of a load test: environment variables, read once and checked before the first request."""
 
 import ipaddress
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from moneypath.stack.tokens import TokenUnavailable, read_client
@@ -16,18 +16,21 @@ CARD_RANGE_WEIGHTS = "411111=6,550000=4"
 
 
 class SettingsInvalid(ValueError):
-    """A setting is missing or not what it must be; the message names it and what is allowed."""
+    """A setting is missing or invalid; the message names it and the allowed values."""
+
+
+OLD_NAMES: Final = {"MONEYPATH_JOURNAL_FILE": "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One run. Times in seconds, ratios 0 to 1.
+    """The settings of one run. Times are in seconds, ratios from 0 to 1.
 
     A request without a definitive answer is repeated every `retry_interval_seconds` for at most
-    `retry_budget_seconds`; an answer is awaited for `answer_seconds`.
+    `retry_budget_seconds`. `answer_seconds` limits the time of one answer.
     """
 
-    journal_file: Path
+    acknowledgement_log_file: Path
     client_file: Path
     seed: str
     card_range_weights: Mapping[str, int]
@@ -43,9 +46,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class CardTestingSettings:
-    """One attack on one card range; without a journal nothing is written down."""
+    """The settings of one attack on one card range. The acknowledgement log is optional."""
 
-    journal_file: Path | None
+    acknowledgement_log_file: Path | None
     client_file: Path
     seed: str
     card_range: str
@@ -70,12 +73,19 @@ class _Reader:
             raise SettingsInvalid(f"{name}: {error}") from None
 
 
+def _refuse_old_names(environment: Mapping[str, str]) -> None:
+    for old, new in OLD_NAMES.items():
+        if old in environment:
+            raise SettingsInvalid(f"{old} is called {new} now")
+
+
 def read_card_testing_settings(environment: Mapping[str, str]) -> CardTestingSettings:
     """Read all settings of an attack; raises SettingsInvalid."""
+    _refuse_old_names(environment)
     get = _Reader(environment, "card_testing.py").get
-    journal = environment.get("MONEYPATH_JOURNAL_FILE")
+    acknowledgement_log = environment.get("MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE")
     return CardTestingSettings(
-        journal_file=Path(journal) if journal else None,
+        acknowledgement_log_file=Path(acknowledgement_log) if acknowledgement_log else None,
         client_file=get("MONEYPATH_CHECKOUT_CLIENT_FILE", _find_client),
         seed=get("MONEYPATH_SEED", str, "1"),
         card_range=get("MONEYPATH_CARD_RANGE", _parse_range),
@@ -88,9 +98,10 @@ def read_card_testing_settings(environment: Mapping[str, str]) -> CardTestingSet
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read all settings; raises SettingsInvalid."""
+    _refuse_old_names(environment)
     get = _Reader(environment, "checkout.py").get
     return Settings(
-        journal_file=get("MONEYPATH_JOURNAL_FILE", Path),
+        acknowledgement_log_file=get("MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE", Path),
         client_file=get("MONEYPATH_CHECKOUT_CLIENT_FILE", _find_client),
         seed=get("MONEYPATH_SEED", str, "1"),
         card_range_weights=get("MONEYPATH_CARD_RANGE_WEIGHTS", _parse_weights, CARD_RANGE_WEIGHTS),
@@ -106,7 +117,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def require_loopback(host: str | None) -> str:
-    """Return the host's URL if it is this machine; raises SettingsInvalid for every other."""
+    """Return the host's URL if it is on this machine; otherwise raise SettingsInvalid."""
     parts = urlsplit(host or "")
     name = parts.hostname or ""
     if parts.scheme != "http" or not (name == "localhost" or _is_loopback_address(name)):

@@ -1,13 +1,15 @@
 """Make the project's own environment, once: `python3 tools/bootstrap.py`.
 
-Needs nothing but a Python 3.11 or newer. Installs exactly the versions of constraints.txt into .venv
-and stamps it, so that a second call does nothing. Two calls at a time wait for each other.
+Needs Python 3.11 or newer and nothing else. Installs exactly the versions of constraints.txt into .venv and
+leaves a stamp there, so that the next call does nothing. A second call at the same time waits for the first.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,28 +19,48 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "moneypath-stamp"
 PYTHON = VENV / "bin" / "python"
-NEWEST_FIRST = ("python3.13", "python3.12", "python3.11")
+NEWEST_FIRST = ("python3.14", "python3.13", "python3.12", "python3.11")
 
 
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - this is the file that has to say it
         return _again_with_newer_python()
+    try:
+        _set_up()
+    except subprocess.CalledProcessError as error:
+        program = " ".join(map(str, error.cmd[:6]))
+        _say(
+            f"Set-up failed: {program} ... ended with {error.returncode}: see its output above, check that "
+            "Python packages can be downloaded, and run the same command again."
+        )
+        return 1
+    except OSError as error:
+        hint = "make it writable" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else "try again"
+        _say(f"Set-up failed: {error.filename or ROOT}: {error.strerror}: {hint}.")
+        return 1
+    except KeyboardInterrupt:
+        _say("Set-up interrupted: run `make setup` again to finish it.")
+        return 128 + signal.SIGINT
+    return 0
+
+
+def _set_up() -> None:
+    wanted = _fingerprint()
+    if _is_set_up(wanted):
+        return
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = _fingerprint()
-        if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
-            return 0
+        if _is_set_up(wanted):  # by another call meanwhile
+            return
         _say("Setting up .venv (once, about a minute) ...")
-        try:
-            _make_environment()
-            _install()
-        except subprocess.CalledProcessError as error:
-            _say(f"Set-up failed: {' '.join(map(str, error.cmd[:6]))} ... ended with {error.returncode}.")
-            _say("Its own words stand above. Are Python packages reachable? Then run the same command again.")
-            return 1
+        _make_environment()
+        _install()
         STAMP.write_text(wanted, encoding="utf-8")
         _say("Set-up done.")
-    return 0
+
+
+def _is_set_up(wanted: str) -> bool:
+    return STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted
 
 
 def _again_with_newer_python() -> int:
@@ -47,13 +69,12 @@ def _again_with_newer_python() -> int:
         if found:
             os.execv(found, [found, str(Path(__file__).resolve())])  # noqa: S606 - a fixed argument list
     found_version = ".".join(map(str, sys.version_info[:3]))
-    _say(f"moneypath needs Python 3.11 or newer; this is {found_version}.")
-    _say("Install one, or name it: make PYTHON=...")
+    _say(f"Set-up failed: this is Python {found_version}, 3.11 or newer is needed: make PYTHON=...")
     return 1
 
 
 def _fingerprint() -> str:
-    """Hash what decides the environment's content: the pins, the metadata, the interpreter, the place."""
+    """Hash what decides the environment's content: the pins, the metadata, the interpreter and the folder."""
     digest = hashlib.sha256(f"{sys.version_info[:3]} {ROOT}".encode())
     for name in ("constraints.txt", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
@@ -61,7 +82,7 @@ def _fingerprint() -> str:
 
 
 def _make_environment() -> None:
-    """Make .venv, or keep one that works: another command may be running from it."""
+    """Create .venv, or keep one that works, because another command may be using it."""
     if (
         PYTHON.exists()
         and subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True).returncode == 0
@@ -83,9 +104,9 @@ def _install_pip_from_package() -> None:
         if os.geteuid() == 0:
             subprocess.run(["apt-get", "update", "-qq"], check=True)
         subprocess.run(["apt-get", "download", "-qq", "python3-pip-whl"], cwd=folder, check=True)
-        (package,) = Path(folder).glob("*.deb")
+        package = next(Path(folder).glob("*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), folder], check=True)
-        (wheel,) = Path(folder).glob("usr/share/python-wheels/pip-*.whl")
+        wheel = next(Path(folder).glob("usr/share/python-wheels/pip-*.whl"))
         subprocess.run([str(PYTHON), f"{wheel}/pip", "install", "-q", "--no-index", str(wheel)], check=True)
 
 

@@ -1,6 +1,6 @@
 """Build the real OpenTelemetry Collector from collector/builder.yaml and check collector/config.yaml with it.
 
-`python tools/build_collector.py`: some minutes once, then nothing. Needs Go; says so without it.
+`python tools/build_collector.py`: some minutes once, then nothing. Needs Go.
 """
 
 import os
@@ -17,7 +17,7 @@ CONFIG = ROOT / "collector" / "config.yaml"
 
 def main() -> int:
     """Build, validate, and end with 0 only if both went well."""
-    # It is to leave the machine to whoever works on it.
+    # Building takes minutes: leave the processors to other work.
     os.nice(10)
     try:
         program = build(Manifest.read(ROOT / "collector" / "builder.yaml"), progress=say)
@@ -26,12 +26,12 @@ def main() -> int:
         return 1
     environment = {**os.environ, "MONEYPATH_BACKEND_URL": "http://127.0.0.1:4318"}
     checked = subprocess.run([str(program), "validate", f"--config={CONFIG}"], env=environment, check=False)
-    say("the configuration is valid" if checked.returncode == 0 else "the configuration is refused")
+    say("The configuration is valid." if checked.returncode == 0 else "The configuration is refused.")
     return checked.returncode
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Print progress."""
     sys.stderr.write(f"{text}\n")
 
 

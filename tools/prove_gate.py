@@ -1,7 +1,7 @@
 """Prove the release gate: the good build passes every time, each seeded bad build fails for its own reason.
 
-Run `python tools/prove_gate.py --runs 10`. Builds take turns, so that a busy hour disturbs all alike.
-Prints a table, writes every verdict as JSON, and ends with 0 only if each run ended as it has to.
+Run `python tools/prove_gate.py --runs 10`. The builds take turns, so that a busy machine affects all alike.
+It prints a table, writes every verdict as JSON, and exits with 0 only if every run had the expected outcome.
 """
 
 import argparse
@@ -23,7 +23,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A build, the outcome that it has to have, and what shows that it is for the right reason."""
+    """A build, its expected outcome, and a test that it ended for the expected reason."""
 
     build: str
     outcome: str
@@ -32,8 +32,8 @@ class Case:
 
 
 def discrepancies(document: Document) -> Mapping[str, int]:
-    """Return what the oracle found by kind; nothing when it was not heard."""
-    return (document["figures"]["oracle"] or {}).get("discrepancies", {})
+    """Return the number of discrepancies of each kind; empty if there was no audit."""
+    return dict((document["figures"]["oracle"] or {}).get("discrepancies", {}))
 
 
 def broken(document: Document) -> set[str]:
@@ -42,23 +42,23 @@ def broken(document: Document) -> set[str]:
 
 
 def only_passed(document: Document) -> bool:
-    """Tell whether nothing at all was found."""
+    """Tell whether nothing was found."""
     return not broken(document) and not discrepancies(document)
 
 
 def too_slow(document: Document) -> bool:
-    """Tell whether latency broke, and no money is missing or doubled."""
+    """Tell whether latency failed, and no money is missing or doubled."""
     return "authorization_latency" in broken(document) and not discrepancies(document)
 
 
 def posting_lost(document: Document) -> bool:
-    """Tell whether captures without posting, and what follows from them, are all that the oracle found."""
+    """Tell whether the audit found captures without posting, their consequences, and nothing else."""
     kinds = set(discrepancies(document))
     return "capture_without_posting" in kinds and kinds <= {"capture_without_posting", "acknowledged_lost"}
 
 
 def charged_twice(document: Document) -> bool:
-    """Tell whether the oracle found references that were captured twice."""
+    """Tell whether the audit found references that were captured twice."""
     return discrepancies(document).get("reference_charged_twice", 0) > 0
 
 
@@ -71,7 +71,7 @@ CASES = (
 
 
 def run_gate(case: Case, gate_file: Path | None) -> dict[str, Any]:
-    """Run the gate once and return what it said, and whether that is right."""
+    """Run the gate once; return its result, and whether that is the expected one."""
     command = [sys.executable, "-m", "moneypath", "gate", "--json", "--build", case.build]
     if gate_file is not None:
         command += ["--file", str(gate_file)]
@@ -96,7 +96,7 @@ def run_gate(case: Case, gate_file: Path | None) -> dict[str, Any]:
 
 
 def show(rows: list[dict[str, Any]]) -> str:
-    """Return one line a build."""
+    """Return one line per build."""
     lines = [f"{'build':46} {'has to':8} {'because of':16} {'right':>7} {'longest':>9}"]
     for case in CASES:
         mine = [row for row in rows if row["build"] == case.build]
@@ -108,7 +108,7 @@ def show(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Run every build, print, write."""
+    """Run every build, print the table, write the results."""
     parser = argparse.ArgumentParser(description="Prove the release gate on good and bad builds.")
     parser.add_argument("--runs", type=int, default=1, help="runs of each build (default 1)")
     parser.add_argument("--file", type=Path, help="gate file (default the project's)")

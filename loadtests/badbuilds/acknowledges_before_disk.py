@@ -1,7 +1,7 @@
-"""A bad build of refpay: it answers before PostgreSQL has written its commit down.
+"""A bad build of refpay: it answers before PostgreSQL has written the commit to disk.
 
-`synchronous_commit` is off in its sessions, and it does not look at what it could lose. Nothing shows while
-all goes well; a crash of the database takes back what customers were told. Never part of the product.
+`synchronous_commit` is off in its sessions, and the check of durable settings is skipped. Nothing shows until
+the database crashes and loses acknowledged payments. It is never part of the product.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,13 +13,13 @@ from refpay.app import services as root
 from refpay.db import pool
 
 
-def hasten(settings: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a session's settings under which COMMIT does not wait."""
+def disable_synchronous_commit(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Return session settings under which COMMIT does not wait for the disk."""
     return {**settings, "synchronous_commit": "off"}
 
 
-def look_away(_: Any) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Return a check of durability that finds nothing."""
+def skip_durability_check(_: Any) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Return a durability check that accepts everything."""
 
     async def find_nothing(*_: Any) -> None:
         return None
@@ -28,6 +28,6 @@ def look_away(_: Any) -> Callable[..., Coroutine[Any, Any, None]]:
 
 
 if __name__ == "__main__":
-    replace(pool, "_SERVER_SETTINGS", hasten)
-    replace(root, "require_durable", look_away)
+    replace(pool, "_SERVER_SETTINGS", disable_synchronous_commit)
+    replace(root, "require_durable", skip_durability_check)
     serve()

@@ -1,7 +1,7 @@
-"""A bad build of refpay: a capture asked for again with its key is a new charge at the acquirer.
+"""A bad build of refpay: a capture that is retried with its key is a new charge at the acquirer.
 
-The customer is authorized and captured a second time under new keys; the caller still gets the stored
-answer, and our own books never hear of it. Never part of the product.
+The customer is authorized and captured again under new provider keys. The caller still gets the stored
+answer, and the ledger does not show the second charge. It is never part of the product.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ from refpay.ids import mint_id
 from refpay.payments.claims import Command, Reply
 from refpay.payments.service import Payments
 from refpay.providers.port import Answer, Call, CallKind
-from refpay.providers.registry import CallableProvider
+from refpay.providers.registry import GuardedProvider
 
 KEY: Final[ContextVar[str]] = ContextVar("key", default="")
 
 
 class RememberingProvider:
-    """Keeps what it was asked, so that it can be asked again as if it were new."""
+    """Remembers its calls, so that they can be repeated as if they were new."""
 
-    def __init__(self, provider: CallableProvider) -> None:
+    def __init__(self, provider: GuardedProvider) -> None:
         self._provider = provider
         self._authorizations: dict[str, Call] = {}
         self._captures: dict[str, Call] = {}
         self.name = provider.name
 
     def require_closed(self) -> None:
-        """Say what the provider says."""
+        """Delegate to the provider."""
         self._provider.require_closed()
 
     async def perform(self, call: Call) -> Answer:
@@ -45,13 +45,15 @@ class RememberingProvider:
         return await self._provider.perform(call)
 
     async def charge_again(self, key: str) -> None:
-        """Authorize and capture once more what the capture with `key` was for, if it was here."""
+        """Authorize and capture once more, as the capture with `key` did, if this provider made it."""
         capture = self._captures.get(key)
         if capture is None:
             return
-        authorized = await self._provider.perform(_anew(self._authorizations[capture.reference]))
+        authorized = await self._provider.perform(_with_new_key(self._authorizations[capture.reference]))
         if authorized.provider_reference:
-            await self._provider.perform(changed(_anew(capture), parent=authorized.provider_reference))
+            await self._provider.perform(
+                changed(_with_new_key(capture), parent=authorized.provider_reference)
+            )
 
 
 class ForgetfulPayments(Payments):
@@ -62,7 +64,7 @@ class ForgetfulPayments(Payments):
         self._remembering = providers
 
     async def capture(self, command: Command, payment_id: UUID, amount_minor: int | None) -> Reply:
-        """Capture; and again, when the answer is stored already."""
+        """Capture, and charge again if the answer was stored already."""
         KEY.set(command.key)
         reply = await super().capture(command, payment_id, amount_minor)
         if reply.replayed:
@@ -80,7 +82,7 @@ def remember(make: Any) -> Any:
     return make_remembering
 
 
-def _anew(call: Call) -> Call:
+def _with_new_key(call: Call) -> Call:
     now = datetime.now(UTC)
     return changed(call, key=mint_id(now), deadline=now + timedelta(seconds=2))
 

@@ -1,7 +1,7 @@
 """A bad build of refpay: every 10,000th posting is not written, though its capture is acknowledged.
 
-The first loss is at a phase drawn from a seed, as nobody knows where in its cycle a defect stands. Never
-part of the product.
+The first loss is drawn from a seed, because a real defect can be anywhere in its cycle. It is never part
+of the product.
 """
 
 from random import Random
@@ -10,7 +10,7 @@ from typing import Any, Final
 from loadtests.badbuilds.wiring import replace, serve
 
 from refpay.ledger.entries import Entry, EntryKind
-from refpay.payments import settling
+from refpay.payments import resolution
 
 PERIOD: Final = 10_000
 SEED: Final = 3
@@ -18,7 +18,7 @@ FIRST_LOSS: Final = Random(SEED).randint(1, PERIOD)  # noqa: S311 - a phase, not
 
 
 class LosingLedger:
-    """Posts, but for one in `period` postings, the first being the one numbered `first_loss`."""
+    """Posts all but one in `period` postings, starting with the posting numbered `first_loss`."""
 
     def __init__(self, post: Any, *, period: int = PERIOD, first_loss: int = FIRST_LOSS) -> None:
         self._post = post
@@ -26,7 +26,7 @@ class LosingLedger:
         self._seen = 0
 
     async def __call__(self, connection: Any, entry: Entry) -> None:
-        """Post inside the caller's transaction, or forget it."""
+        """Post inside the caller's transaction, or skip it."""
         if entry.kind is EntryKind.POSTING:
             self._seen += 1
             if self._seen >= self._first_loss and (self._seen - self._first_loss) % self._period == 0:
@@ -35,5 +35,5 @@ class LosingLedger:
 
 
 if __name__ == "__main__":
-    replace(settling, "post", LosingLedger)
+    replace(resolution, "post", LosingLedger)
     serve()

@@ -1,4 +1,4 @@
-"""A bad build of refpay: every authorization takes over a second longer. Never part of the product."""
+"""A bad build of refpay: every authorization takes a second longer. It is never part of the product."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from loadtests.badbuilds.wiring import replace, serve
 
 from refpay.app import services as root
 from refpay.providers.port import Answer, Call, CallKind
-from refpay.providers.registry import CallableProvider
+from refpay.providers.registry import GuardedProvider
 
 SECONDS: Final = 1.1
 
 
 class SlowProvider:
-    """Thinks before it authorizes."""
+    """Waits before each authorization."""
 
-    def __init__(self, provider: CallableProvider) -> None:
+    def __init__(self, provider: GuardedProvider) -> None:
         self._provider = provider
         self.name = provider.name
 
     def require_closed(self) -> None:
-        """Say what the provider says."""
+        """Delegate to the provider."""
         self._provider.require_closed()
 
     async def perform(self, call: Call) -> Answer:
-        """Perform, authorizations late."""
+        """Perform a call, authorizations with a delay."""
         if call.kind is CallKind.AUTHORIZE:
             await asyncio.sleep(SECONDS)
         return await self._provider.perform(call)
@@ -34,7 +34,7 @@ class SlowProvider:
 def slow_down(make: Any) -> Any:
     """Return a `make_resilient` whose providers are slow."""
 
-    def make_slow(*arguments: Any, **options: Any) -> Mapping[str, CallableProvider]:
+    def make_slow(*arguments: Any, **options: Any) -> Mapping[str, GuardedProvider]:
         return {name: SlowProvider(each) for name, each in make(*arguments, **options).items()}
 
     return make_slow

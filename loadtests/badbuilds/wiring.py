@@ -1,4 +1,4 @@
-"""Run refpay with one part replaced where its composition root puts the parts together."""
+"""Run refpay with one part replaced in its composition root."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,9 @@ from refpay.runtime import run
 
 
 def replace(module: ModuleType, name: str, wrap: Callable[[Any], Any]) -> None:
-    """Replace what `module` knows as `name` by `wrap` of it; fails loudly when it is not there any more."""
+    """Replace the attribute `name` of `module` by `wrap` of it; raises AttributeError if it does not
+    exist.
+    """
     setattr(module, name, wrap(getattr(module, name)))
 
 

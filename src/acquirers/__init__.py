@@ -1,4 +1,4 @@
-"""Simulated card acquirers: one process, one book of truth and one set of fault controls each.
+"""Simulated card acquirers: each is one process with a book of its own and its own fault controls.
 
-They import nothing of moneypath or refpay: a shared line of code could hide the same error in both books.
+They import nothing of moneypath or refpay: shared code could put the same error into both books.
 """

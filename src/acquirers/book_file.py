@@ -1,4 +1,4 @@
-"""The book's file: its schema, who owns it, and the settings of a connection."""
+"""The book's file: its schema, its owner, and the settings of a connection."""
 
 import sqlite3
 from enum import StrEnum
@@ -12,11 +12,11 @@ COLUMNS: Final = (
     "seq", "key", "fingerprint", "kind", "reference", "amount_minor", "currency", "card_range", "status",
     "provider_reference", "parent", "reason", "at", "movement", "beneficiary",
 )  # fmt: skip
-# What a settlement report lists.
+# The entries that a settlement report lists.
 MOVED: Final = "status IN ('captured', 'refunded', 'charged_back', 'reversed')"
-# What a merchant's key names; cases have the key of their capture.
+# The operations that merchants order. A chargeback has the key of its capture.
 ORDERED: Final = "kind NOT IN ('chargeback', 'chargeback_reversal')"
-# Marks the file as a book, so that no other SQLite file is ever taken for one.
+# Marks the file as a book, so that no other SQLite file is mistaken for one.
 _APPLICATION_ID: Final = 0x41435142
 _VERSION: Final = 3
 _BUSY_SECONDS: Final = 1.0
@@ -27,8 +27,8 @@ def _list(choices: type[StrEnum]) -> str:
 
 
 _SCHEMA: Final = (
-    # Reports from first_report up to next_report are closed: nothing is booked into them any more.
-    # The merchant was told of everything up to told_seq; NULL until it first wants to be.
+    # Reports from first_report up to next_report are closed: nothing more is booked into them.
+    # Events are delivered up to told_seq; NULL until webhooks are switched on.
     """CREATE TABLE book (
         name TEXT NOT NULL, dialect TEXT NOT NULL, period_seconds INTEGER NOT NULL,
         first_report INTEGER NOT NULL, next_report INTEGER NOT NULL, probed_at REAL,
@@ -53,9 +53,9 @@ _SCHEMA: Final = (
         UNIQUE (provider_reference, kind)
     )""",
     "CREATE INDEX operation_parent ON operation (parent) WHERE parent <> ''",
-    # Merchants' keys, whatever the kind: one key is one operation. Of a capture one case, won once.
+    # One key is one operation, of whatever kind. A capture has one chargeback, which is won at most once.
     f"CREATE UNIQUE INDEX one_operation ON operation (key, movement) WHERE {ORDERED}",
-    # Whatever the code decides: what is captured and voided is never more than what was authorized.
+    # A second line of defence: captures and voids never exceed the authorized amount.
     """CREATE TRIGGER operation_covered BEFORE INSERT ON operation
         WHEN new.status IN ('captured', 'voided') AND new.movement = 1 AND new.amount_minor > (
             SELECT amount_minor FROM operation
@@ -90,9 +90,10 @@ def connect(file: Path) -> sqlite3.Connection:
 
 
 def open_book(file: Path, *, name: str, dialect: str, period_seconds: int, at: float) -> sqlite3.Connection:
-    """Open the book for writing, creating it when absent; its first report is the one of the time `at`.
+    """Open the book for writing and create it if it does not exist; its first report is that of the time
+    `at`.
 
-    Raises BookUnwritable when the file cannot be written, BookForeign when it is not this acquirer's.
+    Raises BookUnwritable if the file cannot be written, BookForeign if it does not belong to this acquirer.
     """
     try:
         connection = connect(file)

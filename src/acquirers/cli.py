@@ -1,4 +1,4 @@
-"""The command line: one sentence and an exit code for everything that keeps an acquirer from starting."""
+"""The command line: one sentence and an exit code for every failure to start."""
 
 import asyncio
 import sys
@@ -8,10 +8,10 @@ from acquirers.settings import read_settings
 
 
 def main(arguments: list[str]) -> int:
-    """Run one acquirer until it is told to stop; return the exit code."""
+    """Run one acquirer until it is stopped; return the exit code."""
     try:
         settings = read_settings(arguments)
-        # Here, so that --help and a wrong flag answer before the web server's modules are loaded.
+        # Imported here, so that --help and a wrong flag do not load the web server.
         from acquirers.server import serve
 
         asyncio.run(serve(settings))

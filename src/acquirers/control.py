@@ -1,4 +1,4 @@
-"""Fault controls, truth and health. No fault ever reaches these endpoints."""
+"""Endpoints for fault controls, the book and health. Faults never affect these endpoints."""
 
 from typing import Final
 
@@ -6,9 +6,9 @@ from aiohttp import web
 
 from acquirers.book import PAGE_ROWS_MAX
 from acquirers.bookkeeper import Bookkeeper
-from acquirers.edge import INTEGER_MAX, Secret, read_json, read_query_integer
-from acquirers.fault_forms import read_fault, read_lease
-from acquirers.faults import FaultBoard, FaultKind, Lease
+from acquirers.fault_requests import read_fault, read_lease
+from acquirers.faults import FaultKind, FaultRegistry, Lease
+from acquirers.http_requests import INTEGER_MAX, Secret, read_json, read_query_integer
 from acquirers.operations import Entry
 from acquirers.reports import Reports
 
@@ -16,10 +16,10 @@ _PAGE_ROWS: Final = 1000
 
 
 class Control:
-    """What the operator of the simulation sees: faults and truth need the control token, health does not."""
+    """The operator's endpoints. Fault controls and the book need the control token, health does not."""
 
     def __init__(
-        self, *, name: str, bookkeeper: Bookkeeper, faults: FaultBoard, reports: Reports, token: Secret
+        self, *, name: str, bookkeeper: Bookkeeper, faults: FaultRegistry, reports: Reports, token: Secret
     ) -> None:
         self._name = name
         self._reports = reports
@@ -28,7 +28,7 @@ class Control:
         self._token = token
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what stands beside every dialect."""
+        """Return the routes, which are the same for every dialect."""
         return [
             web.post("/control/faults", self._add),
             web.get("/control/faults", self._list),
@@ -54,7 +54,7 @@ class Control:
         return web.json_response(self._describe_lease(lease))
 
     async def _clear(self, request: web.Request) -> web.Response:
-        # Not an error for a fault that is gone: an undo must be repeatable.
+        # Clearing a fault that is gone is no error, because an undo must be repeatable.
         self._token.require_bearer(request)
         return web.json_response({"cleared": self._faults.clear(request.match_info["id"])})
 

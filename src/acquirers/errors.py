@@ -1,10 +1,10 @@
-"""Every expected failure of an acquirer: those that stop a start, and those that refuse a request."""
+"""Errors of an acquirer: those that prevent its start, and those that refuse a request."""
 
 from typing import ClassVar
 
 
 class AcquirerError(Exception):
-    """An expected failure: `detail` reads "what: which" and says what to do next, without secrets."""
+    """An expected failure: `detail` says what is wrong and what to do, without secrets."""
 
     code: ClassVar[str] = "acquirer_error"
     status: ClassVar[int] = 500
@@ -17,7 +17,7 @@ class AcquirerError(Exception):
 
 
 class FlagsInvalid(AcquirerError):
-    """The command line does not say what to run."""
+    """A command-line option is missing or invalid."""
 
     code = "flags_invalid"
     exit_code = 2
@@ -42,7 +42,7 @@ class BookUnwritable(AcquirerError):
 
 
 class BookForeign(AcquirerError):
-    """The file is a book of another acquirer, or no book at all."""
+    """The file is the book of another acquirer, or not a book."""
 
     code = "book_foreign"
 
@@ -55,14 +55,14 @@ class Unauthorized(AcquirerError):
 
 
 class InstructionInvalid(AcquirerError):
-    """A request's field is missing or out of its allowed values."""
+    """A field of a request is missing or invalid."""
 
     code = "invalid"
     status = 422
 
 
 class KeyReused(AcquirerError):
-    """The key was used before, for something else."""
+    """The key was used before for another request."""
 
     code = "key_reused"
     status = 409
@@ -83,14 +83,14 @@ class ReportUnknown(AcquirerError):
 
 
 class ChargebackUnknown(AcquirerError):
-    """No capture, or no chargeback, of the book is meant."""
+    """The book has no such capture or chargeback."""
 
     code = "unknown_chargeback"
     status = 404
 
 
 class ChargebackRefused(AcquirerError):
-    """The capture cannot be charged back like this."""
+    """The capture cannot be charged back in this way."""
 
     code = "chargeback_refused"
     status = 409
@@ -104,7 +104,7 @@ class FaultUnknown(AcquirerError):
 
 
 class FaultsTooMany(AcquirerError):
-    """As many faults are active as may be."""
+    """The maximum number of faults is active."""
 
     code = "too_many_faults"
     status = 409
@@ -119,7 +119,7 @@ class TemporarilyUnavailable(AcquirerError):
 
 
 class RequestsTooMany(AcquirerError):
-    """More operations are in flight than are served at once; this one had no effect."""
+    """Too many operations are in flight; this one had no effect."""
 
     code = "too_many_requests"
     status = 429

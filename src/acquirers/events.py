@@ -1,4 +1,4 @@
-"""What the merchant is told of an entry: one shape in both dialects."""
+"""The events that are sent to the merchant, in one format for both dialects."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ _TYPES: Final = {Kind.CHARGEBACK: "chargeback.opened", Kind.CHARGEBACK_REVERSAL:
 
 
 def describe_event(name: str, entry: Entry) -> bytes:
-    """Return the JSON body; the event's id depends on the entry alone, so it is known again."""
+    """Return the JSON body. The event's id depends on the entry only, so a repeated event has the same id."""
     seed = hashlib.sha256(f"event/{name}/{entry.provider_reference}/{entry.kind}".encode()).digest()
     event: dict[str, object] = {
         "event": str(UUID(bytes=seed[:16], version=4)),
@@ -25,6 +25,6 @@ def describe_event(name: str, entry: Entry) -> bytes:
         "currency": entry.currency,
     }
     if entry.kind in _TYPES:
-        # The key names the capture, so kind and id are the capture's; the case has an id of its own.
+        # Key, kind and id are those of the capture; the case has its own id, the movement.
         event |= {"kind": Kind.CAPTURE, "id": entry.parent, "movement": entry.provider_reference}
     return json.dumps(event, separators=(",", ":")).encode()

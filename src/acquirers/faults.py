@@ -1,4 +1,4 @@
-"""Faults an operator can switch on: what they do, whom they hit, and how long they may live."""
+"""Faults that an operator can switch on: their effect, their scope, and their lifetime."""
 
 import secrets
 import time
@@ -15,25 +15,25 @@ FAULTS_MAX: Final = 100
 
 
 class FaultKind(StrEnum):
-    """What a fault does to an operation, or to a settlement report as it is served."""
+    """The effect of a fault on an operation, on a settlement report, or on a webhook."""
 
     REFUSE = "refuse"  # 503 at once, nothing happened
     DROP = "drop"  # it happened, then the connection closes without an answer
     HANG = "hang"  # it happened, then silence, then the connection closes
     DELAY = "delay"  # it happened, the answer comes late
-    DECLINE = "decline"  # the issuer says no
+    DECLINE = "decline"  # the issuer declines
     FORGET = "forget"  # a capture or payout happens in silence, and again when its key is sent again
     MISSTATE = "misstate"  # a report's line is wrong
     WITHHOLD = "withhold"  # no further report is published
     TRUNCATE = "truncate"  # a report ends in its middle
-    WEBHOOK_LOST = "webhook_lost"  # the merchant is never told
-    WEBHOOK_LATE = "webhook_late"  # the merchant is told late
-    WEBHOOK_TWICE = "webhook_twice"  # the merchant is told twice
-    WEBHOOK_OUT_OF_ORDER = "webhook_out_of_order"  # the merchant is told of something later first
+    WEBHOOK_LOST = "webhook_lost"  # the webhook is never sent
+    WEBHOOK_LATE = "webhook_late"  # the webhook is sent late
+    WEBHOOK_TWICE = "webhook_twice"  # the webhook is sent twice
+    WEBHOOK_OUT_OF_ORDER = "webhook_out_of_order"  # the webhook of a later event is sent first
 
 
 class Misstatement(StrEnum):
-    """What is wrong with a misstated line of a report."""
+    """What is wrong in a misstated line of a report."""
 
     AMOUNT = "amount"
     CURRENCY = "currency"
@@ -43,7 +43,7 @@ class Misstatement(StrEnum):
 
 
 class Operation(StrEnum):
-    """What a fault can act on."""
+    """The operations on which a fault can act."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -58,12 +58,12 @@ class Operation(StrEnum):
 REPORT_KINDS: Final = frozenset({FaultKind.MISSTATE, FaultKind.WITHHOLD, FaultKind.TRUNCATE})
 WEBHOOK_KINDS: Final = frozenset(kind for kind in FaultKind if kind.startswith("webhook_"))
 OPERATION_KINDS: Final = frozenset(FaultKind) - REPORT_KINDS - WEBHOOK_KINDS
-# Merchants ask for these; a query moves nothing.
+# Merchants order these. A query moves no money.
 _REQUESTED: Final = frozenset(
     {Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND, Operation.VOID, Operation.PAYOUT}
 )
 _CASES: Final = frozenset({Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL})
-# Which operations some kinds are about; the others act on all. A misstatement acts on their lines.
+# The operations on which a kind acts; other kinds act on all. A misstatement acts on report lines.
 ACTS_ON: Final[Mapping[FaultKind, frozenset[Operation]]] = {
     FaultKind.DECLINE: frozenset({Operation.AUTHORIZE}),
     FaultKind.FORGET: frozenset({Operation.CAPTURE, Operation.PAYOUT}),
@@ -74,7 +74,7 @@ ACTS_ON: Final[Mapping[FaultKind, frozenset[Operation]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request is about, as far as faults look at it; `card_range` is empty when unknown."""
+    """The properties of a request that decide which faults hit it; `card_range` is empty if unknown."""
 
     operation: Operation
     reference: str
@@ -84,14 +84,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whom a fault may hit; an empty set means everybody."""
+    """The requests that a fault may hit; an empty set means all."""
 
     card_ranges: frozenset[str] = frozenset()
     currencies: frozenset[str] = frozenset()
     operations: frozenset[Operation] = _REQUESTED | _CASES
 
     def covers(self, subject: Subject) -> bool:
-        """Say whether the subject is within the scope."""
+        """Tell whether the subject is in scope."""
         return (
             (not self.operations or subject.operation in self.operations)
             and (not self.currencies or subject.currency in self.currencies)
@@ -101,10 +101,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault as ordered. `rate` is the share of merchant references from 0 to 1 (truncate: of reports).
+    """A fault. `rate` is the share of merchant references that it hits, from 0 to 1 (of reports for
+    `truncate`).
 
-    All requests of one reference share one draw, so a payment's retries fail alike; two faults of one
-    seed share it too, so their rates nest instead of multiplying.
+    All requests of one reference share one draw, so the retries of a payment fail alike. Two faults with the
+    same seed share the draw too, so the lower rate hits a subset of the higher one.
     """
 
     kind: FaultKind
@@ -116,19 +117,19 @@ class Fault:
     what: Misstatement | None = None
 
     def hits(self, subject: Subject) -> bool:
-        """Say whether the fault applies: in scope, and drawn."""
+        """Tell whether the fault applies to the subject: it is in scope and drawn."""
         if subject.operation not in ACTS_ON.get(self.kind, Operation):
             return False
         return self.scope.covers(subject) and self.draws(subject.reference)
 
     def draws(self, reference: str) -> bool:
-        """Say whether the reference is in the share hit."""
+        """Tell whether the reference is in the share that is hit."""
         return draw(self.seed, reference) < self.rate
 
 
 @dataclass(slots=True)
 class Lease:
-    """An active fault: it ends by itself at `expires_at` (seconds of the board's clock)."""
+    """An active fault. It ends by itself at `expires_at`, in seconds of the registry's clock."""
 
     id: str
     fault: Fault
@@ -136,8 +137,10 @@ class Lease:
     hits: int = 0
 
 
-class FaultBoard:
-    """The active faults in the order of their arrival; all in memory, so a restart heals everything."""
+class FaultRegistry:
+    """The active faults, in the order in which they were added. They are in memory only, so a restart ends
+    them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -148,13 +151,13 @@ class FaultBoard:
         self._drop_expired()
         if len(self._leases) >= FAULTS_MAX:
             raise FaultsTooMany(f"{FAULTS_MAX} faults are active: DELETE /control/faults clears them")
-        # Random, not counted: an undo kept from before a restart must never hit a newer fault.
+        # Random ids: an undo from before a restart must not clear a newer fault.
         lease = Lease(secrets.token_hex(8), fault, self._clock() + lease_seconds)
         self._leases[lease.id] = lease
         return lease
 
     def renew(self, fault_id: str, lease_seconds: float) -> Lease:
-        """Let a fault end `lease_seconds` from now; raises FaultUnknown, also when it has expired."""
+        """Let a fault end `lease_seconds` from now; raises FaultUnknown if it was cleared or has expired."""
         self._drop_expired()
         lease = self._leases.get(fault_id)
         if lease is None:
@@ -163,7 +166,7 @@ class FaultBoard:
         return lease
 
     def clear(self, fault_id: str | None = None) -> int:
-        """End one fault, or all; return how many were active."""
+        """End one fault or all; return how many were active."""
         self._drop_expired()
         if fault_id is not None:
             return 0 if self._leases.pop(fault_id, None) is None else 1
@@ -182,7 +185,7 @@ class FaultBoard:
         return list(self._leases.values())
 
     def remaining_seconds(self, lease: Lease) -> float:
-        """Return how long the lease still runs, at least 0."""
+        """Return the rest of the lease in seconds, at least 0."""
         return max(0.0, lease.expires_at - self._clock())
 
     def _drop_expired(self) -> None:

@@ -1,11 +1,11 @@
-"""The issuer behind the acquirer: chance that is the same in every run."""
+"""The simulated issuer: its decisions are pseudo-random and the same in every run."""
 
 import hashlib
 from typing import Final
 
 from acquirers.operations import DeclineCode
 
-# An ordinary issuer's mix. ISSUER_UNAVAILABLE is a technical failure, so only a fault produces it.
+# The usual mix of reasons. ISSUER_UNAVAILABLE is a technical failure, so only a fault produces it.
 _MIX: Final = (
     (0.6, DeclineCode.INSUFFICIENT_FUNDS),
     (0.9, DeclineCode.DO_NOT_HONOR),
@@ -14,16 +14,16 @@ _MIX: Final = (
 
 
 def draw(seed: int | str, reference: str) -> float:
-    """Return a number in [0, 1) that depends on seed and reference alone.
+    """Return a number in [0, 1) that depends only on seed and reference.
 
-    It is the first 53 bits of sha256("<seed>:<reference>"): as many as a float holds, so never 1.
+    It is the first 53 bits of sha256("<seed>:<reference>"), as many as a float holds exactly, so never 1.
     """
     digest = hashlib.sha256(f"{seed}:{reference}".encode()).digest()
     return float((int.from_bytes(digest[:8], "big") >> 11) / 2**53)
 
 
 def issuer_decline(name: str, reference: str, rate: float) -> DeclineCode | None:
-    """Return why the issuer declines this reference, or None for the share that it approves."""
+    """Return the issuer's reason to decline this reference, or None if it approves."""
     if draw(f"issuer/{name}", reference) >= rate:
         return None
     chance = draw(f"reason/{name}", reference)

@@ -1,11 +1,11 @@
-"""Amounts at the edge: integers of minor units, or decimal major units as text."""
+"""Amounts in requests and reports: integers of minor units, or decimal major units as text."""
 
 import re
 from typing import Final
 
 from acquirers.errors import InstructionInvalid
 
-# The acquirers' own table: taking the service's would let one wrong exponent pass unseen in both books.
+# A table of our own: with the service's table, a wrong exponent would be wrong in both books.
 EXPONENTS: Final = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
 _SCALES: Final = (1, 10, 100, 1000)
 LARGEST_MINOR: Final = 2**63 - 1
@@ -14,7 +14,7 @@ _MAJOR: Final = re.compile(r"(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,18}))?")
 
 
 def read_currency(value: object) -> str:
-    """Return the ISO code, refusing any that this acquirer does not settle."""
+    """Return the ISO code; raises InstructionInvalid for currencies that this acquirer does not settle."""
     if not isinstance(value, str) or value not in EXPONENTS:
         raise InstructionInvalid(f"currency: must be one of {', '.join(EXPONENTS)}")
     return value
@@ -22,7 +22,7 @@ def read_currency(value: object) -> str:
 
 def read_minor(value: object) -> int:
     """Return an amount given as an integer of minor units, from 1 to 2^63 - 1."""
-    # bool is an int in Python: `true` must not become one cent.
+    # In Python bool is an int: `true` must not become one cent.
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_MINOR:
         raise InstructionInvalid(f"amount: must be an integer of minor units from 1 to {LARGEST_MINOR}")
     return value

@@ -1,4 +1,4 @@
-"""The values every module speaks of: an instruction that comes in, an entry that the book keeps."""
+"""The data types that all modules share: an instruction comes in, and the book stores an entry."""
 
 import hashlib
 import json
@@ -14,7 +14,9 @@ _LABEL: Final = re.compile(r"[!-~]{1,128}")
 
 
 class Kind(StrEnum):
-    """What the book knows of; merchants order the first five, card holders and issuers the others."""
+    """The kinds of operation in the book. Merchants order the first five, card holders and issuers the
+    others.
+    """
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -26,7 +28,7 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """What became of an operation; `declined` and `refused` moved nothing."""
+    """The result of an operation; `declined` and `refused` moved nothing."""
 
     APPROVED = "approved"
     DECLINED = "declined"
@@ -40,7 +42,7 @@ class Status(StrEnum):
 
 
 class DeclineCode(StrEnum):
-    """Why the card's issuer said no."""
+    """The issuer's reason to decline."""
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
     DO_NOT_HONOR = "do_not_honor"
@@ -49,7 +51,7 @@ class DeclineCode(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why the acquirer itself refused a capture, a void or a refund; final for its key."""
+    """The acquirer's reason to refuse a capture, a void or a refund; final for its key."""
 
     UNKNOWN_AUTHORIZATION = "unknown_authorization"
     AUTHORIZATION_NOT_APPROVED = "authorization_not_approved"
@@ -65,10 +67,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One request to move money, already validated.
+    """One validated request to move money.
 
-    `parent` is the provider reference of the authorization (capture, void) or of the capture (refund);
-    `card_token` belongs to authorizations only, `beneficiary` to payouts. The others are empty.
+    `parent` is the provider reference of the authorization (for a capture or void) or of the capture (for a
+    refund). Only authorizations have a `card_token`, only payouts a `beneficiary`; otherwise they are empty.
     """
 
     key: str
@@ -81,7 +83,7 @@ class Instruction:
     beneficiary: str = ""
 
     def fingerprint(self) -> str:
-        """Return a digest of all but the key: equal means the same request was sent again."""
+        """Return a digest of everything but the key. If it is equal, the same request was sent again."""
         money = (self.kind, self.reference, self.amount_minor, self.currency)
         parts = [*money, self.card_token, self.parent, self.beneficiary]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -89,11 +91,11 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the book; `at` is Unix seconds, `reason` a DeclineCode or a Refusal.
+    """One row of the book; `at` is in Unix seconds, `reason` is a DeclineCode or a Refusal.
 
-    `movement` is 1; it is 2 where the acquirer forgot its key and booked the operation again. A chargeback
-    and its reversal have the key, the reference and the movement of their capture, which is their `parent`,
-    and one provider reference: the case's.
+    `movement` is 1, or 2 if the acquirer forgot the key and booked the operation again. A chargeback and its
+    reversal have the key, the reference and the movement of their capture, which is their `parent`; both have
+    the provider reference of the case.
     """
 
     seq: int
@@ -121,12 +123,12 @@ def read_label(name: str, value: object) -> str:
 
 
 def read_card_token(name: str, value: object) -> str:
-    """Return a card token; the error never repeats the value, which might be a card number."""
+    """Return a card token; the error never quotes the value, which might be a card number."""
     if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
         raise InstructionInvalid(f"{name}: must look like tok_<six digits>_<hexadecimal digits>")
     return value
 
 
 def card_range_of(card_token: str) -> str:
-    """Return the issuer range that a valid card token carries."""
+    """Return the card range of a valid card token."""
     return card_token[4:10]

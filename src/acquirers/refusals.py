@@ -1,11 +1,11 @@
-"""How a refused capture, void or refund is answered: the same every time its key is sent."""
+"""Answer a refused capture, void or refund, in the same way every time its key is sent."""
 
 from typing import Final
 
 from aiohttp import web
 
-from acquirers.edge import error_response
 from acquirers.errors import InstructionInvalid
+from acquirers.http_requests import error_response
 from acquirers.operations import Entry, Refusal
 
 _SENTENCES: Final = {
@@ -23,6 +23,6 @@ _SENTENCES: Final = {
 
 
 def refusal_response(entry: Entry) -> web.Response:
-    """Answer 422 with the refusal's code as `reason`."""
+    """Answer 422 with the code of the refusal as `reason`."""
     refusal = Refusal(entry.reason or "")
     return error_response(InstructionInvalid(_SENTENCES[refusal]), reason=refusal)

@@ -1,4 +1,4 @@
-"""Publish settlement reports: when they close, what their digests are, and which faults distort them."""
+"""Publish settlement reports, with their digests and with the faults that distort them."""
 
 import asyncio
 import hashlib
@@ -9,9 +9,9 @@ from typing import Final
 
 from acquirers.bookkeeper import Bookkeeper
 from acquirers.errors import ReportUnknown
-from acquirers.faults import FaultBoard, FaultKind, Lease, Operation, Subject
+from acquirers.faults import FaultKind, FaultRegistry, Lease, Operation, Subject
 from acquirers.operations import Entry
-from acquirers.settlement import Exchange, Fees, Line, Period, Report, misstate, settle, state
+from acquirers.settlement import Exchange, Fees, Line, Period, Report, misstate, report_line, settle
 
 LISTED_MAX: Final = 200
 _DIGESTS_MAX: Final = 4096
@@ -21,14 +21,14 @@ Render = Callable[[Report], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A report in a list; `digest` is the SHA-256, in hexadecimal, of the body that is served now."""
+    """A listed report; `digest` is the SHA-256 of the body that is served now, in hexadecimal."""
 
     period: Period
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class _RenderedReport:
     body: bytes
     hit_by: tuple[Lease, ...]
 
@@ -39,16 +39,16 @@ class _Draft:
 class Reports:
     """List and serve the closed reports of one acquirer.
 
-    Reports are closed when somebody asks for them, by one write to the book: from then on nothing is booked
-    into them, so a digest holds until a fault begins or ends. A fault's `hits` are the requests that got a
-    distorted report, or fewer reports than were due.
+    Reports are closed when they are requested, by one write to the book. Nothing is booked into a closed
+    report, so its digest is stable until a fault begins or ends. The `hits` of a fault count the requests
+    that got a distorted report, or fewer reports than were due.
     """
 
     def __init__(
         self,
         *,
         bookkeeper: Bookkeeper,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         fees: Fees,
         exchanges: Mapping[str, Exchange],
         period_seconds: int,
@@ -58,12 +58,12 @@ class Reports:
         self._fees = fees
         self._exchanges = exchanges
         self._period_seconds = period_seconds
-        # By report and active faults, the latest used last.
+        # Keyed by report and active faults; least recently used first.
         self._digests: OrderedDict[tuple[int, tuple[str, ...]], str] = OrderedDict()
-        self._drafting = asyncio.Lock()
+        self._rendering = asyncio.Lock()
 
     async def published(self) -> range:
-        """Close what is due, unless it is withheld, and return the numbers of all closed reports."""
+        """Close the due reports, unless they are withheld, and return the numbers of all closed reports."""
         numbers = self._bookkeeper.reports()
         if numbers.due > numbers.following:
             withheld = self._active(FaultKind.WITHHOLD)
@@ -75,16 +75,16 @@ class Reports:
         return range(numbers.first, numbers.following)
 
     async def listing(self, after: int, limit: int, render: Render) -> list[Published]:
-        """Return up to `limit` reports with a number over `after`, ascending."""
+        """Return up to `limit` reports with a number above `after`, ascending."""
         published = await self.published()
         numbers = range(max(after + 1, published.start), published.stop)[:limit]
-        async with self._drafting:
+        async with self._rendering:
             leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
             faults = tuple(lease.id for lease in leases)
             missing = [number for number in numbers if (number, faults) not in self._digests]
             if missing:
-                drafts = await asyncio.to_thread(self._digest, missing, leases, render)
-                self._digests.update(((number, faults), digest) for number, digest in drafts.items())
+                rendered = await asyncio.to_thread(self._digest, missing, leases, render)
+                self._digests.update(((number, faults), digest) for number, digest in rendered.items())
             listed = [self._listed(number, faults) for number in numbers]
             while len(self._digests) > _DIGESTS_MAX:
                 self._digests.popitem(last=False)
@@ -94,12 +94,12 @@ class Reports:
         """Return a report's body; raises ReportUnknown."""
         if number not in await self.published():
             raise ReportUnknown("no settlement report of this number is published")
-        async with self._drafting:
+        async with self._rendering:
             leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
-            draft = await asyncio.to_thread(self._fetch, number, leases, render)
-        for lease in draft.hit_by:
+            rendered = await asyncio.to_thread(self._fetch, number, leases, render)
+        for lease in rendered.hit_by:
             lease.hits += 1
-        return draft.body
+        return rendered.body
 
     def _active(self, *kinds: FaultKind) -> list[Lease]:
         return [lease for lease in self._faults.active() if lease.fault.kind in kinds]
@@ -110,26 +110,28 @@ class Reports:
 
     def _digest(self, numbers: Iterable[int], leases: list[Lease], render: Render) -> dict[int, str]:
         return {
-            number: self._draft(number, entries, leases, render).digest()
+            number: self._render_report(number, entries, leases, render).digest()
             for number, entries in self._bookkeeper.moved(numbers)
         }
 
-    def _fetch(self, number: int, leases: list[Lease], render: Render) -> _Draft:
+    def _fetch(self, number: int, leases: list[Lease], render: Render) -> _RenderedReport:
         ((_, entries),) = self._bookkeeper.moved([number])
-        return self._draft(number, entries, leases, render)
+        return self._render_report(number, entries, leases, render)
 
-    def _draft(self, number: int, entries: list[Entry], leases: list[Lease], render: Render) -> _Draft:
+    def _render_report(
+        self, number: int, entries: list[Entry], leases: list[Lease], render: Render
+    ) -> _RenderedReport:
         lines: list[Line] = []
         hit_by: dict[str, Lease] = {}
         for entry in entries:
-            line = state(entry, self._fees)
+            line = report_line(entry, self._fees)
             lease = _misstating(entry, leases)
             if lease is None or lease.fault.what is None:
                 lines.append(line)
             else:
                 hit_by[lease.id] = lease
                 lines += misstate(line, lease.fault.what)
-        # After what is misstated, so that a line is settled as it stands.
+        # After the misstatements, so that the stated amount is exchanged.
         settled = tuple(settle(line, self._exchanges) for line in lines)
         body = render(Report(Period(number, self._period_seconds), settled))
         for lease in leases:
@@ -137,7 +139,7 @@ class Reports:
                 hit_by[lease.id] = lease
                 body = body[: len(body) // 2]
                 break
-        return _Draft(body, tuple(hit_by.values()))
+        return _RenderedReport(body, tuple(hit_by.values()))
 
 
 def _misstating(entry: Entry, leases: list[Lease]) -> Lease | None:

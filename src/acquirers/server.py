@@ -1,4 +1,4 @@
-"""The composition root: wire one acquirer, listen, stop in order."""
+"""The composition root: create one acquirer, listen, stop in order."""
 
 import asyncio
 import json
@@ -12,22 +12,22 @@ from aiohttp import web
 
 from acquirers.book import Book
 from acquirers.bookkeeper import Bookkeeper
-from acquirers.case_control import CaseControl
+from acquirers.chargeback_control import ChargebackControl
 from acquirers.control import Control
-from acquirers.desk import IN_FLIGHT_MAX, Desk
 from acquirers.dialects.north import North
 from acquirers.dialects.south import South
-from acquirers.edge import BODY_BYTES_MAX, Secret, answer_errors
 from acquirers.errors import PortTaken
-from acquirers.faults import FaultBoard
+from acquirers.faults import FaultRegistry
+from acquirers.http_requests import BODY_BYTES_MAX, Secret, answer_errors
+from acquirers.operation_service import IN_FLIGHT_MAX, OperationService
 from acquirers.reports import Reports
 from acquirers.settings import DialectName, Settings, read_secret
 from acquirers.signing import Signer
-from acquirers.webhooks import Courier
+from acquirers.webhooks import WebhookSender
 
 _STOP_SECONDS: Final = 1.0
 _BACKLOG: Final = 1024
-_DIALECTS: Final[Mapping[DialectName, Callable[[Desk, Reports, Secret], North | South]]] = {
+_DIALECTS: Final[Mapping[DialectName, Callable[[OperationService, Reports, Secret], North | South]]] = {
     DialectName.NORTH: North,
     DialectName.SOUTH: South,
 }
@@ -37,15 +37,15 @@ def create_app(
     settings: Settings,
     *,
     bookkeeper: Bookkeeper,
-    faults: FaultBoard,
+    faults: FaultRegistry,
     api_key: Secret,
     control_token: Secret,
     stopping: asyncio.Event,
-    courier: Courier | None = None,
+    webhook_sender: WebhookSender | None = None,
     in_flight_max: int = IN_FLIGHT_MAX,
 ) -> web.Application:
-    """Wire an acquirer's endpoints; whoever gives the bookkeeper closes it, and whoever a courier runs it."""
-    desk = Desk(
+    """Create an acquirer's endpoints. The caller closes the bookkeeper and runs the webhook sender."""
+    service = OperationService(
         name=settings.name,
         bookkeeper=bookkeeper,
         faults=faults,
@@ -65,9 +65,11 @@ def create_app(
         name=settings.name, bookkeeper=bookkeeper, faults=faults, reports=reports, token=control_token
     )
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
-    app.add_routes(_DIALECTS[settings.dialect](desk, reports, api_key).routes())
+    app.add_routes(_DIALECTS[settings.dialect](service, reports, api_key).routes())
     app.add_routes(control.routes())
-    app.add_routes(CaseControl(bookkeeper=bookkeeper, token=control_token, courier=courier).routes())
+    app.add_routes(
+        ChargebackControl(bookkeeper=bookkeeper, token=control_token, webhook_sender=webhook_sender).routes()
+    )
     return app
 
 
@@ -87,10 +89,10 @@ async def serve(settings: Settings) -> None:
         lifetime_seconds=settings.authorization_lifetime_seconds,
     )
     bookkeeper = Bookkeeper(book)
-    faults = FaultBoard()
-    courier = None
+    faults = FaultRegistry()
+    webhook_sender = None
     if settings.webhook is not None and signer is not None:
-        courier = Courier(
+        webhook_sender = WebhookSender(
             name=settings.name,
             settings=settings.webhook,
             bookkeeper=bookkeeper,
@@ -104,7 +106,7 @@ async def serve(settings: Settings) -> None:
         api_key=api_key,
         control_token=control_token,
         stopping=stopping,
-        courier=courier,
+        webhook_sender=webhook_sender,
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     try:
@@ -112,18 +114,18 @@ async def serve(settings: Settings) -> None:
         port = await _listen(runner, settings.host, settings.port)
         sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
         sys.stdout.flush()
-        await _run_until(stopping, courier)
+        await _run_until(stopping, webhook_sender)
     finally:
         await runner.cleanup()
         await bookkeeper.close()
 
 
-async def _run_until(stopping: asyncio.Event, courier: Courier | None) -> None:
-    """Wait for the end, telling the merchant meanwhile; a courier that fails ends the acquirer."""
+async def _run_until(stopping: asyncio.Event, webhook_sender: WebhookSender | None) -> None:
+    """Wait for the end and send webhooks meanwhile; a failure of the webhook sender ends the acquirer."""
     waiting = asyncio.create_task(stopping.wait())
     tasks: list[asyncio.Task[Any]] = [waiting]
-    if courier is not None:
-        tasks.append(asyncio.create_task(courier.run()))
+    if webhook_sender is not None:
+        tasks.append(asyncio.create_task(webhook_sender.run()))
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         if not task.done():

@@ -1,4 +1,4 @@
-"""What one acquirer is told at start, read once."""
+"""The settings of one acquirer, read once at its start."""
 
 import argparse
 import ipaddress
@@ -37,7 +37,7 @@ the process, not a power cut. Faults live in memory: a restarted acquirer is hea
 
 
 class DialectName(StrEnum):
-    """How the acquirer talks."""
+    """The merchant API that the acquirer offers."""
 
     NORTH = "north"
     SOUTH = "south"
@@ -45,7 +45,7 @@ class DialectName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """Where the merchant is told what happened, and how patiently; pauses grow from `backoff_seconds`."""
+    """Where webhooks are sent, and how often they are retried; pauses grow from `backoff_seconds`."""
 
     url: str
     attempts_max: int = 12
@@ -56,7 +56,7 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One acquirer's settings; `decline_rate` is the issuer's share of refusals from 0 to 1."""
+    """The settings of one acquirer; `decline_rate` is the share that the issuer declines, from 0 to 1."""
 
     name: str
     dialect: DialectName
@@ -215,7 +215,7 @@ def _is_address(text: str) -> bool:
 
 
 def read_secret(folder: Path, name: str) -> bytes:
-    """Return a secret file's content without surrounding white space; raises SecretMissing."""
+    """Return the content of a secret file without surrounding white space; raises SecretMissing."""
     file = folder / name
     try:
         with file.open("rb") as stream:

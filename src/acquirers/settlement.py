@@ -1,4 +1,4 @@
-"""What a settlement report states: the lines of its period, their fees and exchanges, its totals."""
+"""The content of a settlement report: the lines of its period with fees and exchanges, and the totals."""
 
 import math
 from collections import Counter
@@ -17,13 +17,13 @@ _CURRENCIES: Final = tuple(EXPONENTS)
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What a capture costs the merchant; everything else costs nothing."""
+    """The merchant's fee per capture; all other operations are free."""
 
     basis_points: int
     fixed_minor: Mapping[str, int]
 
     def fee_minor(self, entry: Entry) -> int:
-        """Return the fee in minor units: fixed, plus the basis points rounded half up."""
+        """Return the fee in minor units: the fixed part plus the basis points, rounded half up."""
         if entry.kind is not Kind.CAPTURE:
             return 0
         return self.fixed_minor[entry.currency] + (entry.amount_minor * self.basis_points + 5000) // 10000
@@ -31,13 +31,13 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a currency is settled in, and how much of it is paid for one: both in major units."""
+    """The currency in which another one is settled, and its exchange rate in major units."""
 
     currency: str
     rate: Fraction
 
     def settled_minor(self, amount_minor: int, currency: str) -> int:
-        """Return minor units for minor units, rounded half up, from one to the most that a line can state."""
+        """Convert minor units, rounded half up, to at least 1 and at most what a line can state."""
         exact = amount_minor * self.rate * Fraction(10) ** (EXPONENTS[self.currency] - EXPONENTS[currency])
         rounded = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
         return min(max(rounded, 1), LARGEST_MINOR)
@@ -45,9 +45,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One movement as the report states it; `id` is the acquirer's reference, `at` Unix seconds.
+    """One movement as the report states it; `id` is the acquirer's reference, `at` is in Unix seconds.
 
-    `settled` is a currency and minor units of it, if the line is settled in another one than its own.
+    `settled` is currency and minor units if the line is settled in another currency than its own.
     """
 
     key: str
@@ -74,15 +74,15 @@ class Totals:
 
     @property
     def has_chargebacks(self) -> bool:
-        """Say whether there is anything to state of them."""
+        """Tell whether there were chargebacks or reversals."""
         return bool(self.charged_back_minor or self.reversed_minor)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The time a report is about: from `start`, before `end`; its publication is due at `due` at the latest.
+    """The time of a report, from `start` to before `end`. It must be published before `due`.
 
-    All are Unix seconds.
+    All times are Unix seconds.
     """
 
     sequence: int
@@ -90,12 +90,12 @@ class Period:
 
     @property
     def start(self) -> int:
-        """Return the first second within."""
+        """Return the first second of the period."""
         return self.sequence * self.seconds
 
     @property
     def end(self) -> int:
-        """Return the first second after."""
+        """Return the first second after the period."""
         return self.start + self.seconds
 
     @property
@@ -112,7 +112,7 @@ class Report:
     lines: tuple[Line, ...]
 
     def totals(self) -> Iterator[tuple[str, Totals]]:
-        """Yield each currency that has lines, with its totals; currencies are never summed."""
+        """Yield each currency that has lines, with its totals; amounts of two currencies are never added."""
         for currency in _CURRENCIES:
             lines = [line for line in self.lines if line.currency == currency]
             if lines:
@@ -124,8 +124,8 @@ class Report:
                 yield currency, Totals(len(lines), sums[Kind.CAPTURE], sums[Kind.REFUND], fees, *cases)
 
 
-def state(entry: Entry, fees: Fees) -> Line:
-    """Return the true line of an entry."""
+def report_line(entry: Entry, fees: Fees) -> Line:
+    """Return the correct line of an entry."""
     return Line(
         key=entry.key,
         reference=entry.reference,
@@ -139,7 +139,7 @@ def state(entry: Entry, fees: Fees) -> Line:
 
 
 def settle(line: Line, exchanges: Mapping[str, Exchange]) -> Line:
-    """Return the line, settled in what its currency is exchanged into; a fee is not exchanged."""
+    """Return the line with its amount exchanged into the settlement currency; fees are not exchanged."""
     exchange = exchanges.get(line.currency)
     if exchange is None:
         return line
@@ -148,7 +148,9 @@ def settle(line: Line, exchanges: Mapping[str, Exchange]) -> Line:
 
 
 def misstate(line: Line, what: Misstatement) -> tuple[Line, ...]:
-    """Return what stands in the line's place; the totals are made of it, so a report agrees with itself."""
+    """Return the lines that replace this line. The totals are computed from them, so the report is
+    consistent.
+    """
     match what:
         case Misstatement.AMOUNT:  # a tenth less; of the smallest amounts one more
             less = line.amount_minor // 10
@@ -165,9 +167,9 @@ def misstate(line: Line, what: Misstatement) -> tuple[Line, ...]:
 
 
 def write_instant(seconds: float) -> str:
-    """Return Unix seconds as ISO 8601 in UTC: whole seconds as such, others with milliseconds.
+    """Return Unix seconds as ISO 8601 in UTC, with milliseconds unless they are 0.
 
-    Milliseconds are cut off, not rounded: no line may seem to lie after the end of its period.
+    Milliseconds are cut off and not rounded, so that no line lies after the end of its period.
     """
     milliseconds = math.floor(seconds * 1000)
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)

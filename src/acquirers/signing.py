@@ -1,4 +1,4 @@
-"""Sign what this acquirer sends, so that the merchant can tell it from anybody else's."""
+"""Sign the webhooks of this acquirer, so that the merchant can verify the sender."""
 
 import hashlib
 import hmac
@@ -18,9 +18,9 @@ _NONCE_BYTES: Final = 24
 
 
 class Signer:
-    """Signs with the key that stands last in its file, which is read again whenever it has changed.
+    """Signs with the last key of its file, and reads the file again whenever it changes.
 
-    A file that cannot be used any more leaves the last good key in force.
+    If the file becomes invalid, the last valid key stays in use.
     """
 
     def __init__(self, folder: Path, name: str, *, now: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Signer:
         self._key_id, self._secret = self._read()
 
     def headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
-        """Return the headers of one request; each call has a nonce of its own."""
+        """Return the headers of one request; each request has a new nonce."""
         self._refresh()
         timestamp, nonce = str(int(self._now())), secrets.token_urlsafe(_NONCE_BYTES)
         digest = hashlib.sha256(body).hexdigest()

@@ -1,6 +1,6 @@
-"""Tell the merchant what became of its operations: at least once, from the book, signed, and bounded.
+"""Send the merchant an event for each operation: at least once, signed, and with bounded resources.
 
-The book is the queue: what is not told yet stands in it, so a killed acquirer goes on where it was.
+The book is the queue: an acquirer that was killed continues with the first event that is not delivered.
 """
 
 import asyncio
@@ -11,19 +11,20 @@ from functools import partial
 from typing import Final
 
 import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 from yarl import URL
 
 from acquirers.bookkeeper import Bookkeeper
 from acquirers.errors import TemporarilyUnavailable
 from acquirers.events import describe_event
-from acquirers.faults import WEBHOOK_KINDS, FaultBoard, FaultKind, Operation, Subject
+from acquirers.faults import WEBHOOK_KINDS, FaultKind, FaultRegistry, Operation, Subject
 from acquirers.operations import Entry
 from acquirers.settings import WebhookSettings
 from acquirers.signing import Signer
 
 PENDING_MAX: Final = 1000
 _CONNECTIONS_MAX: Final = 32
-# What is committed within this time is read at once; what was told is noted this often.
+# Entries committed within this time are read together; progress is recorded at this interval.
 _GATHER_SECONDS: Final = 0.02
 _NOTE_SECONDS: Final = 1.0
 
@@ -31,16 +32,18 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many events were answered with a 2xx, were lost on purpose, or given up after all attempts."""
+class DeliveryCounts:
+    """The number of events that were accepted with a 2xx, lost by a fault, or abandoned after all
+    attempts.
+    """
 
     taken: int = 0
     lost: int = 0
     abandoned: int = 0
 
 
-class Courier:
-    """Sends an event for every entry of the book, in the book's order while all is well."""
+class WebhookSender:
+    """Sends an event for every entry of the book, in the order of the book if all succeed at once."""
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class Courier:
         name: str,
         settings: WebhookSettings,
         bookkeeper: Bookkeeper,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         signer: Signer,
         sleep: Sleep = asyncio.sleep,
         random_source: random.Random | None = None,
@@ -61,37 +64,37 @@ class Courier:
         self._faults = faults
         self._signer = signer
         self._sleep = sleep
-        # Jitter needs no secrecy.
+        # Jitter need not be secret.
         self._random = random_source or random.Random()  # noqa: S311
         self._pending_max = pending_max
         self._pending: dict[int, asyncio.Task[None]] = {}
-        self._lines = asyncio.Semaphore(_CONNECTIONS_MAX)
-        self._room = asyncio.Event()
-        self._read_to = self._noted = 0
-        # Which event is held back, and what ends it: that something later was told.
+        self._connections = asyncio.Semaphore(_CONNECTIONS_MAX)
+        self._capacity = asyncio.Event()
+        self._read_to = self._recorded = 0
+        # The event that is held back, and the signal that a later one was delivered.
         self._held: tuple[int, asyncio.Event] | None = None
-        self.tally = Tally()
+        self.counts = DeliveryCounts()
 
     @property
     def pending(self) -> int:
-        """Return how many events are on their way."""
+        """Return how many events are being delivered."""
         return len(self._pending)
 
     @property
-    def told(self) -> int:
-        """Return up to which sequence number of the book everything was told and noted."""
-        return self._noted
+    def delivered_through(self) -> int:
+        """Return the sequence number of the book up to which all events are delivered and recorded."""
+        return self._recorded
 
     async def run(self) -> None:
-        """Tell until cancelled; what is on its way then is told again by the next run."""
-        self._read_to = self._noted = await self._bookkeeper.begin_telling()
+        """Send events until cancelled; the next run sends unfinished events again."""
+        self._read_to = self._recorded = await self._bookkeeper.begin_delivery()
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             try:
                 while True:
                     self._bookkeeper.committed.clear()
-                    await self._begin_new(session)
-                    await self._note()
+                    await self._start_deliveries(session)
+                    await self._record_progress()
                     await self._await_more()
             finally:
                 tasks = list(self._pending.values())
@@ -99,66 +102,66 @@ class Courier:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _begin_new(self, session: aiohttp.ClientSession) -> None:
-        while room := self._pending_max - len(self._pending):
+    async def _start_deliveries(self, session: aiohttp.ClientSession) -> None:
+        while capacity := self._pending_max - len(self._pending):
             try:
-                entries = await self._bookkeeper.page(self._read_to, room)
+                entries = await self._bookkeeper.page(self._read_to, capacity)
             except TemporarilyUnavailable:
                 self._bookkeeper.committed.set()  # so that it is tried again soon
                 return
             for entry in entries:
                 self._read_to = entry.seq
-                task = asyncio.create_task(self._tell(session, entry))
+                task = asyncio.create_task(self._deliver(session, entry))
                 self._pending[entry.seq] = task
-                task.add_done_callback(partial(self._end, entry.seq))
-            if len(entries) < room:
+                task.add_done_callback(partial(self._finish, entry.seq))
+            if len(entries) < capacity:
                 return
 
-    def _end(self, seq: int, _: asyncio.Task[None]) -> None:
+    def _finish(self, seq: int, _: asyncio.Task[None]) -> None:
         del self._pending[seq]
-        self._room.set()
+        self._capacity.set()
 
-    async def _note(self) -> None:
+    async def _record_progress(self) -> None:
         told = min(self._pending, default=self._read_to + 1) - 1
-        if told > self._noted:
+        if told > self._recorded:
             try:
-                await self._bookkeeper.note_told(told)
+                await self._bookkeeper.record_delivered(told)
             except TemporarilyUnavailable:
-                return  # then it is told again after a restart
-            self._noted = told
+                return  # then the event is sent again after a restart
+            self._recorded = told
 
     async def _await_more(self) -> None:
-        """Wait until there is something new and room for it, at most until it is time to note again."""
+        """Wait for new entries and for capacity, at most until the progress must be recorded again."""
         awaited = self._bookkeeper.committed
         if len(self._pending) >= self._pending_max:
-            awaited = self._room
+            awaited = self._capacity
             awaited.clear()
         try:
-            async with asyncio.timeout(None if self._noted == self._read_to else _NOTE_SECONDS):
+            async with asyncio.timeout(None if self._recorded == self._read_to else _NOTE_SECONDS):
                 await awaited.wait()
             await asyncio.sleep(_GATHER_SECONDS)
         except TimeoutError:
             return
 
-    async def _tell(self, session: aiohttp.ClientSession, entry: Entry) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, entry: Entry) -> None:
         subject = Subject(Operation(entry.kind.value), entry.reference, entry.currency, entry.card_range)
         lease = self._faults.match(subject, WEBHOOK_KINDS)
         if lease is not None:
             lease.hits += 1
             match lease.fault.kind:
                 case FaultKind.WEBHOOK_LOST:
-                    self.tally.lost += 1
+                    self.counts.lost += 1
                     return
                 case FaultKind.WEBHOOK_LATE:
                     await self._sleep(lease.fault.latency_seconds)
                 case FaultKind.WEBHOOK_TWICE:
-                    await self._send_until_taken(session, entry)
+                    await self._send_until_accepted(session, entry)
                 case _:
                     await self._hold_back(entry.seq, lease.fault.latency_seconds)
-        await self._send_until_taken(session, entry)
+        await self._send_until_accepted(session, entry)
 
     async def _hold_back(self, seq: int, seconds: float) -> None:
-        """Wait until something later was told, at most so long; one event at a time is held."""
+        """Wait until a later event was delivered, at most for this time; one event at a time is held back."""
         if self._held is not None:
             return
         overtaken = asyncio.Event()
@@ -171,21 +174,28 @@ class Courier:
         finally:
             self._held = None
 
-    async def _send_until_taken(self, session: aiohttp.ClientSession, entry: Entry) -> None:
-        body = describe_event(self._name, entry)
-        for attempt in range(self._settings.attempts_max):
-            if attempt:
-                most = self._settings.backoff_seconds * 2.0 ** min(attempt - 1, 30)
-                await self._sleep(self._random.uniform(0, min(most, self._settings.backoff_cap_seconds)))
-            if await self._send(session, body):
-                self.tally.taken += 1
-                if self._held is not None and self._held[0] < entry.seq:
-                    self._held[1].set()
-                return
-        self.tally.abandoned += 1
+    async def _send_until_accepted(self, session: aiohttp.ClientSession, entry: Entry) -> None:
+        accepted: bool = await AsyncRetrying(
+            retry=retry_if_result(lambda accepted: not accepted),
+            stop=stop_after_attempt(self._settings.attempts_max),
+            wait=self._backoff_seconds,
+            sleep=self._sleep,
+            retry_error_callback=lambda _: False,
+        )(self._send, session, describe_event(self._name, entry))
+        if not accepted:
+            self.counts.abandoned += 1
+            return
+        self.counts.taken += 1
+        if self._held is not None and self._held[0] < entry.seq:
+            self._held[1].set()
+
+    def _backoff_seconds(self, state: RetryCallState) -> float:
+        """Draw a pause from 0 to an exponentially growing limit ("full jitter")."""
+        limit = self._settings.backoff_seconds * 2.0 ** min(state.attempt_number - 1, 30)
+        return self._random.uniform(0, min(limit, self._settings.backoff_cap_seconds))
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> bool:
-        async with self._lines:
+        async with self._connections:
             headers = self._signer.headers("POST", self._url.raw_path_qs, body)
             headers["Content-Type"] = "application/json"
             try:

@@ -1,1 +1,1 @@
-"""The reference payment service: small enough to read in a day, correct where most are wrong."""
+"""The reference payment service: idempotent, double-entry, and consistent after crashes and lost answers."""

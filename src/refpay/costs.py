@@ -1,6 +1,6 @@
-"""What a captured payment and an hour of capacity cost; integers and exact fractions, never a float.
+"""Cost of captured payments and of provisioned capacity, in integers and exact fractions, never floats.
 
-Cost per transaction is all cost over all captured payments: the fees of the payments, and the price of the
+Cost per transaction is all cost divided by all captured payments: their fees, and the price of the
 provisioned capacity for the time that passed, idle or not. A capture that is refunded later keeps its fee.
 """
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def _each_currency(values: dict[str, T]) -> dict[str, T]:
-    """Return one value for each currency of this service; the declaration may know more of them."""
+    """Return one value for each currency of this service. The declaration may have more currencies."""
     missing = [currency.value for currency in Currency if currency.value not in values]
     if missing:
         raise ValueError(f"is missing: {', '.join(missing)}")
@@ -53,7 +53,7 @@ class Provisioned(_Strict):
 
 
 class Fee(_Strict):
-    """What a provider takes for one captured payment; `fixed_minor` is in the payment's currency."""
+    """The fee of a provider for one captured payment. `fixed_minor` is in the payment's currency."""
 
     provider: _Text
     method: _Text
@@ -67,7 +67,7 @@ class _Rates(_Strict):
 
 
 class CostModel(_Strict):
-    """Fees by provider and method, provisioned capacity, and what currencies are worth."""
+    """Fees by provider and method, provisioned capacity, and exchange rates."""
 
     version: Literal[1]
     reporting_currency: _Text
@@ -79,8 +79,8 @@ class CostModel(_Strict):
     def load(cls, file: Path) -> Self:
         """Read the generated file.
 
-        Raises StartRefused with one sentence that names file and key, also for a provider, method or
-        currency of this service that has no fee or no rate.
+        Raises StartRefused with one sentence that names file and key, also if a provider, method or currency
+        of this service has no fee or no rate.
         """
         text = read_bounded(file, "costs file", _MAXIMUM_BYTES)
         try:
@@ -104,7 +104,7 @@ class CostModel(_Strict):
     def fee_minor(self, provider: str, method: str, currency: str, amount_minor: int) -> int:
         """Return the fee of a captured payment in minor units: fixed, plus basis points rounded half up.
 
-        The same formula as the acquirers', fixed + (amount * basis_points + 5000) // 10000.
+        The acquirers use the same formula: fixed + (amount * basis_points + 5000) // 10000.
         """
         agreed = [fee for fee in self.provider_fees if (fee.provider, fee.method) == (provider, method)]
         if not agreed or currency not in agreed[0].fixed_minor or amount_minor < 0:
@@ -112,11 +112,14 @@ class CostModel(_Strict):
         return agreed[0].fixed_minor[currency] + (amount_minor * agreed[0].basis_points + 5000) // 10_000
 
     def to_micro_units(self, currency: str, minor_units: int) -> int:
-        """Return money in micro-units of the reporting currency; halves go up, towards the greater number."""
+        """Return money in micro-units of the reporting currency.
+
+        Halves are rounded up, towards the greater number.
+        """
         return _round(minor_units * self._worth(currency) * _MICRO_UNITS)
 
     def exchange(self, currency: str, minor_units: int, into: str) -> int:
-        """Return what money is worth in minor units of another currency, rounded likewise."""
+        """Return money in minor units of another currency, rounded in the same way."""
         return _round(minor_units * self._worth(currency) / self._worth(into))
 
     def _worth(self, currency: str) -> Fraction:

@@ -17,10 +17,10 @@ def _plain(value: object) -> object:
     raise TypeError(f"has no JSON: {type(value).__name__}")
 
 
-# Made once: `json.dumps` makes one for every call that is not its usual one.
+# Made once: `json.dumps` makes a new encoder for every call with options.
 encode_text: Final = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 
 
 def encode(content: object) -> bytes:
-    """Return the bytes of an answer; dataclasses are objects of their fields."""
+    """Return content as JSON bytes. A dataclass becomes an object of its fields."""
     return encode_text(content).encode()

@@ -1,18 +1,18 @@
-"""The one error base: a stable code, an HTTP status, and whether the same request may be sent again."""
+"""Define the base of all errors: a stable code, an HTTP status, and whether the request may be sent again."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 
 class RefpayError(Exception):
-    """An expected failure that a caller or an operator can act on.
+    """An expected error that a caller or an operator can act on.
 
-    `detail` reads "what: which" and never holds a secret, a token or card data. A `retryable` refusal is
-    never stored under an idempotency key: the same key may succeed later. `errors` name each key of a
-    request that was wrong, and what is allowed.
+    `detail` says what is wrong and names it, and never contains a secret, a token or card data. A `retryable`
+    error is never stored under an idempotency key, because the same key may succeed later. `errors` names
+    each wrong key of a request and what is allowed.
 
-    A kind of failure says at the head of its class what sets it apart from its base, and the first line of
-    its docstring is the title that callers read. Whoever says when to come again may come again.
+    A subclass sets its code, status and the like in its class header. The first line of its docstring is
+    the title that callers read. An error with `retry_after_seconds` is retryable.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -30,11 +30,11 @@ class RefpayError(Exception):
         retryable: bool = False,
         retry_after_seconds: int | None = None,
     ) -> None:
-        """Set what the class says of itself, and leave the rest to its base."""
+        """Set what the class header gives; everything else is inherited."""
         if code is not None:
             cls.code = code
-            said = cls.__doc__ or code.replace("_", " ").capitalize()  # `python -OO` has no docstrings
-            cls.title = said.partition("\n")[0].removesuffix(".")
+            title = cls.__doc__ or code.replace("_", " ").capitalize()  # `python -OO` has no docstrings
+            cls.title = title.partition("\n")[0].removesuffix(".")
         if status is not None:
             cls.status = status
         if retryable or retry_after_seconds is not None:
@@ -49,10 +49,10 @@ class RefpayError(Exception):
 class InvariantViolation(RefpayError, code="invariant_violation"):
     """An invariant is broken."""
 
-    # Something that cannot be true is true: a bug, or a hand in the database.
+    # A bug, or somebody changed the database by hand.
 
 
 class StartRefused(RefpayError, code="start_refused"):
     """The service cannot start."""
 
-    # As it is set up; the detail says what to change.
+    # The detail says what to change.

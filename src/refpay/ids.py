@@ -1,4 +1,4 @@
-"""Time-ordered identifiers, minted here and not by the database: time is a parameter."""
+"""Mint time-ordered identifiers here and not in the database, because time is a parameter."""
 
 import os
 from datetime import datetime
@@ -10,7 +10,7 @@ from asyncpg.pgproto import pgproto
 _LATEST: Final = 0xFFFF_FFFF_FFFF
 _RANDOM_BYTES: Final = 10
 _DRAWN: Final[list[bytes]] = []
-# Two processes must not use what one has drawn.
+# Two processes must not use the same random bytes.
 os.register_at_fork(after_in_child=_DRAWN.clear)
 
 
@@ -26,9 +26,10 @@ def mint_id(now: datetime) -> UUID:
 
 
 def first_id(at: datetime | None, *, later_by_ms: int = 0) -> UUID:
-    """Return what is not above any id of an instant and above all earlier ones; of None, the outermost.
+    """Return the lowest possible id of an instant, or the lowest of all for None.
 
-    `later_by_ms` makes it a bound from above, beyond which there is no id of the instant.
+    With `later_by_ms` it is an upper bound: no id of the instant is above it, and None gives the highest of
+    all.
     """
     if at is None:
         return UUID(int=2**128 - 1 if later_by_ms else 0)
@@ -40,11 +41,11 @@ def _milliseconds(at: datetime) -> int:
 
 
 def _draw() -> bytes:
-    # For many ids at once: to ask the system costs more than all the rest of an id.
+    # Drawn for many ids at once: the system call costs more than the rest of an id.
     try:
         return _DRAWN.pop()
     except IndexError:
         some = os.urandom(512 * _RANDOM_BYTES)
         _DRAWN.extend(some[at : at + _RANDOM_BYTES] for at in range(_RANDOM_BYTES, len(some), _RANDOM_BYTES))
-        # Not out of the list again, which other threads empty meanwhile.
+        # Not taken from the list, which other threads may have emptied meanwhile.
         return some[:_RANDOM_BYTES]

@@ -1,4 +1,4 @@
-"""Everything the service counts, by the names it thinks in; the only module that knows series names."""
+"""Everything that the service counts, under domain terms; the only module that knows series names."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -7,44 +7,65 @@ from typing import Final, Protocol
 
 from moneypath.telemetry import Catalogue, Recorder, TelemetryError, setup
 from moneypath.telemetry.integrations.ledger import LedgerKind, LedgerOutcome, LedgerWrite
-from moneypath.telemetry.tracing import SILENT, Tracer
+from moneypath.telemetry.tracing import NOOP_TRACER, Tracer
 from refpay.costs import METHOD, CostModel
 from refpay.errors import StartRefused
 from refpay.settings import Settings
 
-
-def _ours(names: str, *more: str) -> tuple[str, ...]:
-    return (*more, *(f"moneypath_{name}" for name in names.split()))
-
-
-_SHARED: Final = _ours("""
-    authorization_results_total provider_attempts_total provider_request_duration_seconds
-    ledger_writes_total ledger_write_duration_seconds cost_micro_units_total
-""")
-API_METRICS: Final = _ours(
-    """
-    payments_total payment_duration_seconds payments_in_flight idempotency_results_total
-    provider_circuit_open risk_decisions_total risk_signals_total
-    requests_limited_total card_data_refusals_total webhooks_total webhook_last_timestamp_seconds
-    """,
+_SHARED: Final = (
+    "moneypath_authorization_results_total",
+    "moneypath_provider_attempts_total",
+    "moneypath_provider_request_duration_seconds",
+    "moneypath_ledger_writes_total",
+    "moneypath_ledger_write_duration_seconds",
+    "moneypath_cost_micro_units_total",
+)
+API_METRICS: Final = (
     "http_server_request_duration_seconds",
+    "moneypath_payments_total",
+    "moneypath_payment_duration_seconds",
+    "moneypath_payments_in_flight",
+    "moneypath_idempotency_results_total",
+    "moneypath_provider_circuit_open",
+    "moneypath_risk_decisions_total",
+    "moneypath_risk_signals_total",
+    "moneypath_requests_limited_total",
+    "moneypath_card_data_refusals_total",
+    "moneypath_webhooks_total",
+    "moneypath_webhook_last_timestamp_seconds",
     *_SHARED,
 )
 # Gauges that are read from the database have this one exporter.
-WORKER_METRICS: Final = _ours(
-    """
-    provider_routing_active ledger_unbalanced_entries ledger_imbalance_minor_units
-    captures_without_posting postings_without_capture
-    indeterminate_payments indeterminate_minor_units indeterminate_oldest_timestamp_seconds
-    duplicate_charges duplicate_charge_minor_units money_at_risk_minor_units
-    check_last_success_timestamp_seconds check_violations
-    ledger_probe_total ledger_missing_writes ledger_chain_breaks durability_unsafe
-    reconciliation_watermark_timestamp_seconds reconciliation_rows_total reconciliation_breaks
-    reconciliation_break_minor_units reconciliation_oldest_break_timestamp_seconds
-    settlement_due_timestamp_seconds settlement_files_total
-    message_duration_seconds queue_depth queue_oldest_timestamp_seconds
-    dead_letters_total dead_letter_depth
-    """,
+WORKER_METRICS: Final = (
+    "moneypath_provider_routing_active",
+    "moneypath_ledger_unbalanced_entries",
+    "moneypath_ledger_imbalance_minor_units",
+    "moneypath_captures_without_posting",
+    "moneypath_postings_without_capture",
+    "moneypath_indeterminate_payments",
+    "moneypath_indeterminate_minor_units",
+    "moneypath_indeterminate_oldest_timestamp_seconds",
+    "moneypath_duplicate_charges",
+    "moneypath_duplicate_charge_minor_units",
+    "moneypath_money_at_risk_minor_units",
+    "moneypath_check_last_success_timestamp_seconds",
+    "moneypath_check_violations",
+    "moneypath_ledger_probe_total",
+    "moneypath_ledger_missing_writes",
+    "moneypath_ledger_chain_breaks",
+    "moneypath_durability_unsafe",
+    "moneypath_reconciliation_watermark_timestamp_seconds",
+    "moneypath_reconciliation_rows_total",
+    "moneypath_reconciliation_breaks",
+    "moneypath_reconciliation_break_minor_units",
+    "moneypath_reconciliation_oldest_break_timestamp_seconds",
+    "moneypath_settlement_due_timestamp_seconds",
+    "moneypath_settlement_files_total",
+    "moneypath_message_duration_seconds",
+    "moneypath_queue_depth",
+    "moneypath_queue_oldest_timestamp_seconds",
+    "moneypath_dead_letters_total",
+    "moneypath_dead_letter_depth",
     *_SHARED,
 )
 _MICRO_UNITS: Final = "moneypath_cost_micro_units_total"
@@ -53,8 +74,8 @@ _MICRO_UNITS: Final = "moneypath_cost_micro_units_total"
 class PaymentHandle(Protocol):
     """One payment operation being timed; finished exactly once."""
 
-    def finish(self, outcome: str, provider: str = "none") -> None:
-        """Record how it ended and who gave the final answer."""
+    def finish(self, outcome: str, provider: str = "none", fee_micro_units: float = 0) -> None:
+        """Record how it ended, who gave the final answer, and the fee that was taken for it."""
         ...
 
 
@@ -73,7 +94,7 @@ def make_recorder(settings: Settings, *, service: str, metrics: tuple[str, ...])
 
 def _make_tracer(settings: Settings, *, service: str) -> Tracer:
     if settings.otlp_url is None:
-        return SILENT
+        return NOOP_TRACER
     endpoint = f"{settings.otlp_url}/v1/traces"
     try:
         # Only here: the service runs without OpenTelemetry as long as nobody asks for it.
@@ -82,7 +103,8 @@ def _make_tracer(settings: Settings, *, service: str) -> Tracer:
         from moneypath.telemetry.tracing.otel import OtelSpans
     except ImportError as problem:
         raise StartRefused(
-            "REFPAY_OTLP_URL is set, but OpenTelemetry is not installed: install moneypath[otel], or unset it"
+            "REFPAY_OTLP_URL is set, but OpenTelemetry is not installed: "
+            "install moneypath[otel], or unset it."
         ) from problem
     return Tracer(OtelSpans(lambda: OTLPSpanExporter(endpoint=endpoint), service=service))
 
@@ -140,7 +162,7 @@ class Measures:
         self._count("moneypath_requests_limited_total", limit=limit)
 
     def count_card_data(self, place: str) -> None:
-        """Count a request that was refused because a card number stood in it."""
+        """Count a request that was refused because it contained a card number."""
         self._count("moneypath_card_data_refusals_total", place=place)
 
     def count_webhook(self, provider: str, result: str, *, at: datetime | None = None) -> None:
@@ -159,27 +181,33 @@ class Measures:
     def ledger_write(
         self, kind: LedgerKind | None, outcomes: Mapping[type[BaseException], LedgerOutcome]
     ) -> LedgerWrite:
-        """Count and time one ledger transaction, COMMIT included; of no kind, nothing."""
+        """Count and time one ledger transaction, COMMIT included. Without a kind, count nothing."""
         return LedgerWrite(self.recorder, kind=kind, outcomes=outcomes)
 
-    def count_fee(self, *, provider: str, currency: str, amount_minor: int) -> None:
-        """Count what a provider takes for one captured payment; once, after its COMMIT."""
-        if self._costs is not None:
-            fee = self._costs.fee_minor(provider, METHOD, currency, amount_minor)
-            micro_units = self._costs.to_micro_units(currency, fee)
-            self._count(_MICRO_UNITS, micro_units, component="provider_fee", provider=provider)
+    def fee_micro_units(self, *, provider: str, currency: str, amount_minor: int) -> int:
+        """Return what a provider takes for one captured payment, 0 without a cost model."""
+        if self._costs is None:
+            return 0
+        fee = self._costs.fee_minor(provider, METHOD, currency, amount_minor)
+        return self._costs.to_micro_units(currency, fee)
+
+    def count_unrecorded_fee(self, *, provider: str, currency: str, amount_minor: int) -> None:
+        """Count the fee of a capture that no payment record of this process takes; once, after its COMMIT."""
+        fee = self.fee_micro_units(provider=provider, currency=currency, amount_minor=amount_minor)
+        if fee:
+            self._count(_MICRO_UNITS, fee, component="provider_fee", provider=provider)
 
     def count_capacity(self, *, component: str, micro_units: int) -> None:
         """Count what provisioned capacity cost in the time that passed."""
         self._count(_MICRO_UNITS, micro_units, component=component, provider="none")
 
     def set_circuit(self, provider: str, *, opened: bool) -> None:
-        """Say whether calls to a provider fail fast."""
+        """Export whether the circuit breaker of a provider is open, so that calls fail at once."""
         if self._circuits is not None:
             self._circuits.set(int(opened), provider=provider)
 
     def count_rows(self, provider: str, *, matched: int, broken: int) -> None:
-        """Count rows of which ledger and settlement report agree, and those of which they do not."""
+        """Count rows on which ledger and settlement report agree, and those on which they differ."""
         rows = "moneypath_reconciliation_rows_total"
         self._count(rows, matched, provider=provider, result="matched")
         self._count(rows, broken, provider=provider, result="broken")

@@ -10,7 +10,7 @@ from pydantic import Field
 from refpay.errors import InvariantViolation
 
 MAXIMUM_MINOR: Final = 2**63 - 1
-# As somebody else may state one.
+# An amount in the input of another party.
 AmountMinor = Annotated[
     int, Field(strict=True, ge=1, le=MAXIMUM_MINOR, description="Minor units of the payment's currency.")
 ]

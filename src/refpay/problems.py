@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): a stable code, a sentence, never a stack trace."""
+"""Encode errors as problem+json (RFC 9457)."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
 def describe_error(error: RefpayError, correlation_id: str, /, **more: str) -> bytes:
-    """Return the problem of an expected failure; `errors` name keys that were wrong, never their values."""
+    """Return an expected error as JSON. `errors` names the keys that were wrong, never their values."""
     content: dict[str, object] = {
         "type": f"urn:refpay:problem:{error.code}",
         "title": error.title,

@@ -1,4 +1,4 @@
-"""How a process of ours runs: one socket, one loop, orderly stop, one sentence when it cannot start."""
+"""Run a process: one listening socket, one event loop, orderly stop, one sentence if it cannot start."""
 
 import asyncio
 import contextlib
@@ -22,25 +22,28 @@ from refpay.settings import LOOPBACK
 
 _BACKLOG: Final = 1024
 _KEEP_ALIVE_SECONDS: Final = 30
-# Longer than a provider call may take by default, so that an orderly stop leaves nothing unresolved.
+# Longer than a provider call takes by default, so that an orderly stop leaves nothing unresolved.
 _GRACE_SECONDS: Final = 10
 _EXIT_REFUSED: Final = 2
 _CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]], *, service: str) -> int:
-    """Run a process until it is told to stop; return its exit code.
+    """Run a process until it receives a signal to stop; return its exit code.
 
-    What keeps it from starting is one sentence on stderr, without a stack trace.
+    If it cannot start, one sentence on stderr says why, without a stack trace.
     """
     logs.configure(service, sys.stderr)
-    # What libraries say in passing is their affair.
+    # Libraries log at warning and above.
     logging.getLogger().setLevel(logging.WARNING)
     return run_command(lambda _arguments: uvloop.run(main()))
 
 
 def run_command(main: Callable[[list[str]], int | None]) -> int:
-    """Run a command on its arguments; return its exit code. Why it cannot is one sentence on stderr."""
+    """Run a command with its arguments; return its exit code.
+
+    If it fails, one sentence on stderr says why.
+    """
     try:
         return main(sys.argv[1:]) or 0
     except RefpayError as problem:
@@ -49,35 +52,35 @@ def run_command(main: Callable[[list[str]], int | None]) -> int:
 
 
 def listen(port: int, host: str = LOOPBACK) -> socket.socket:
-    """Bind a port (0: any free one) of an IPv4 address; raises StartRefused if it is taken."""
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on, and an answer waits 40 ms for a delayed ACK.
+    """Listen on a port of an IPv4 address (0: any free port); raises StartRefused if it is taken."""
+    # With the protocol given, asyncio sets TCP_NODELAY; without, an answer waits 40 ms for a delayed ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # A restart after a kill must not wait for the old connections' TIME_WAIT.
+    # A restart must not wait for TIME_WAIT of old connections.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Listening is what collides: two sockets with SO_REUSEADDR may both be bound.
+        # Not `bind` but `listen` detects a collision between two sockets with SO_REUSEADDR.
         listener.listen(_BACKLOG)
     except OSError as problem:
         listener.close()
         raise StartRefused(
-            f"port {port} on {host} cannot be listened on ({problem.strerror}): "
-            "stop what uses it, or set another port"
+            f"Port {port} on {host} cannot be listened on ({problem.strerror}): "
+            "stop what uses it, or set another port."
         ) from problem
     listener.setblocking(False)
     return listener
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to the process: uvicorn would raise them again and skip our own clean-up."""
+    """A server that leaves signals to the process: uvicorn would raise them and skip our clean-up."""
 
     def stop(self) -> None:
-        """End orderly: no new connections, requests in flight are finished."""
+        """Stop accepting connections and finish requests in flight."""
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
@@ -101,9 +104,9 @@ def make_server(app: ASGIApp) -> Server:
 
 
 async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: str) -> None:
-    """Serve what is opened until SIGTERM or SIGINT; raises StartRefused.
+    """Serve an app until SIGTERM or SIGINT; raises StartRefused.
 
-    Says on stdout, as one JSON line, which port it listens on.
+    Prints one JSON line on stdout with the port that it listens on.
     """
     with contextlib.closing(listen(port, host)) as listener:
         async with opened as app:
@@ -113,7 +116,7 @@ async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: s
                 loop.add_signal_handler(number, server.stop)
             sys.stdout.write(json.dumps({"event": "listening", "port": listener.getsockname()[1]}) + "\n")
             sys.stdout.flush()
-            # What is there by now stays, and requests leave few cycles: no need to look again and again.
+            # All that is loaded by now is permanent, and requests leave few cycles: collect seldom.
             gc.freeze()
             gc.set_threshold(10_000)
             await server.serve(sockets=[listener])
@@ -121,9 +124,10 @@ async def serve(opened: AbstractAsyncContextManager[ASGIApp], port: int, host: s
 
 @contextlib.asynccontextmanager
 async def running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run in the background; at the end they are cancelled until they have ended, whatever they raise.
+    """Run coroutines in the background and cancel them at the end, whatever they raise.
 
-    More than once: before Python 3.12 `asyncio.wait_for` loses a cancellation that meets its own end.
+    They are cancelled repeatedly until they have ended: before Python 3.12 `asyncio.wait_for` can lose a
+    cancellation.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment and the secrets folder into frozen values."""
+"""Read settings from the environment and the secrets folder, once, into frozen values."""
 # ruff: noqa: RUF009 - a field declares how it is read
 
 import ipaddress
@@ -14,8 +14,8 @@ from refpay.errors import StartRefused
 LOOPBACK: Final = "127.0.0.1"
 PROVIDER_NAMES: Final = ("north", "south")
 RETRY_BACKOFF_CAP_SECONDS: Final = 0.5
-# Between the last moment an API process may still be calling and the moment the worker may call a
-# missing operation failed; covers a scheduler pause and a request still on the wire.
+# Between the last moment at which an API process may call a provider and the moment at which the worker may
+# fail an operation that the provider does not know. Covers a scheduler pause and a request still on the wire.
 DEADLINE_SLACK_SECONDS: Final = 1.0
 _NATS_MONITORING_PORT: Final = 8222
 _SECRET_MAXIMUM_BYTES: Final = 64 * 1024
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads variables; raises StartRefused with one sentence that names the variable and what is allowed."""
+    """Reads variables. Raises StartRefused with one sentence that names the variable and what is allowed."""
 
     environment: Mapping[str, str]
 
     def all_of(self, kind: type[T]) -> T:
-        """Return settings, each field as it declares that it is read."""
+        """Return settings whose fields declare how they are read."""
         return kind(**{one.name: one.metadata["read"](self) for one in fields(kind)})  # type: ignore[arg-type]
 
     def get(self, name: str, default: object = "") -> str:
@@ -41,13 +41,13 @@ class _Reader:
     def text(self, name: str) -> str:
         value = self.get(name)
         if not value:
-            raise StartRefused(f"{name} is not set")
+            raise StartRefused(f"{name} is not set.")
         return value
 
     def folder(self, name: str) -> Path:
         folder = Path(self.text(name))
         if not folder.is_dir():
-            raise StartRefused(f"{name} is not a folder: {folder}")
+            raise StartRefused(f"{name} is not a folder: {folder}.")
         return folder
 
     def secret(self, name: str) -> str:
@@ -61,7 +61,7 @@ class _Reader:
         except ValueError:
             valid = False
         if not valid:
-            raise StartRefused(f"{name} is not a URL of scheme {' or '.join(schemes)} with a host")
+            raise StartRefused(f"{name} is not a URL of scheme {' or '.join(schemes)} with a host.")
         return value.rstrip("/")
 
     def optional_url(self, name: str) -> str | None:
@@ -98,7 +98,7 @@ class _Reader:
 
 
 def _wrong(name: str, value: str, allowed: str) -> StartRefused:
-    return StartRefused(f"{name} is {value[:40]!r}, allowed: {allowed}")
+    return StartRefused(f"{name} is {value[:40]!r}, allowed: {allowed}.")
 
 
 def _read(read: Callable[[_Reader], object], **default: object) -> Any:
@@ -107,17 +107,17 @@ def _read(read: Callable[[_Reader], object], **default: object) -> Any:
 
 
 def _whole(name: str, default: int, least: int, most: int) -> Any:
-    """Declare a field: a whole number of this variable, within bounds."""
+    """Declare a field that is a whole number within bounds."""
     return _read(lambda read: read.integer(name, default, least, most), default=default)
 
 
 def _seconds(name: str, default: float, least: float, most: float) -> Any:
-    """Declare a field: seconds of this variable, within bounds."""
+    """Declare a field that is a number of seconds within bounds."""
     return _read(lambda read: read.seconds(name, default, least, most), default=default)
 
 
 def _file(name: str, own: str) -> Any:
-    """Declare a field: the file of this variable, or the one of this name that comes with the service."""
+    """Declare a field that is a file, by default one that comes with the service."""
     return _read(lambda read: Path(read.get(name, Path(__file__).with_name(own))))
 
 
@@ -127,7 +127,7 @@ def _allow_unsafe() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where PostgreSQL is and as whom to speak to it; the URL holds no password."""
+    """The address of PostgreSQL and the credentials for it. The URL contains no password."""
 
     url: str
     user: str
@@ -136,32 +136,33 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One acquirer's address, our credential there, and how long it may take by its own promise."""
+    """The address of a provider, our credential there, and its time limits."""
 
     name: str
     url: str
     api_key: str = field(repr=False)
     timeout_seconds: float = 2.0
     attempts: int = 3
-    # After so long, what it does not know it will never do.
+    # After this, an operation that the provider does not know will never happen.
     settle_seconds: float = 15.0
 
     @property
     def call_budget_seconds(self) -> float:
-        """Return the longest that one call may take, all attempts and the pauses between them included."""
+        """Return the longest time that one call may take, with all attempts and the pauses between them."""
         return self.timeout_seconds * self.attempts + RETRY_BACKOFF_CAP_SECONDS * (self.attempts - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class RiskSettings:
-    """When small authorizations of one card range look like somebody trying out cards.
+    """When small authorizations of one card range look like card testing.
 
-    Amounts are minor units of whatever currency. `fail_open_max_minor` is the largest authorization that
-    goes on without an assessment when risk does not answer in time; larger ones are refused for the moment.
+    Amounts are in minor units of any currency. `fail_open_max_minor` is the largest authorization that goes
+    on without an assessment if risk does not answer in time; larger ones are refused, and may be tried
+    again.
     """
 
     window_seconds: int = _whole("REFPAY_RISK_WINDOW_SECONDS", 60, 1, 3600)
-    # The bounds are those of the index and of the newest rows that are looked at.
+    # The limits are those of the index, and of the number of rows that are read.
     small_amount_minor: int = _whole("REFPAY_RISK_SMALL_AMOUNT_MINOR", 500, 1, 1000)
     answered_least: int = _whole("REFPAY_RISK_ANSWERED_LEAST", 20, 2, 200)
     declined_percent: int = _whole("REFPAY_RISK_DECLINED_PERCENT", 50, 1, 100)
@@ -171,9 +172,9 @@ class RiskSettings:
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """How many requests a second one API process takes; a second's worth may come at once.
+    """How many requests per second one API process accepts. A burst may hold one second's worth.
 
-    `strangers_per_second` is for all whose credentials are refused together.
+    `strangers_per_second` is the limit for all requests together whose credentials are refused.
     """
 
     principal_per_second: int = _whole("REFPAY_RATE_PRINCIPAL_PER_SECOND", 1_000, 1, 1_000_000)
@@ -183,7 +184,7 @@ class RateSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagingSettings:
-    """Where NATS is, as whom to speak to it, and how patient to be with a message."""
+    """The address of NATS, the credentials for it, and the limits for delivering a message."""
 
     url: str = _read(lambda read: _read_nats(read))
     monitoring_url: str = _read(lambda read: _read_monitoring(read))
@@ -200,7 +201,7 @@ class MessagingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that the API and the worker can be told."""
+    """All settings of the API and the worker."""
 
     listen_host: str = _read(lambda read: read.address("REFPAY_LISTEN_HOST", LOOPBACK))
     listen_port: int = _whole("REFPAY_LISTEN_PORT", 8080, 0, 65535)
@@ -221,36 +222,36 @@ class Settings:
         "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
     )
     key_retention_seconds: float = _seconds("REFPAY_KEY_RETENTION_SECONDS", 30 * 86400, 1, 3650 * 86400)
-    # Payouts over it need a second person's approval; in minor units of whatever currency.
+    # Payouts above this need a second person's approval; in minor units of any currency.
     payout_alone_max_minor: int = _whole("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1)
     risk: RiskSettings = _read(lambda read: read.all_of(RiskSettings))
     rates: RateSettings = _read(lambda read: read.all_of(RateSettings))
-    # Absent where it is not needed: the API writes the outbox and never speaks to NATS.
+    # None for the API, which writes the outbox and has no connection to NATS.
     messaging: MessagingSettings | None = _read(
         lambda read: read.all_of(MessagingSettings) if read.get("REFPAY_NATS_URL") else None
     )
     reconcile_interval_seconds: float = _seconds("REFPAY_RECONCILE_INTERVAL_SECONDS", 5, 0.01, 60)
     report_timeout_seconds: float = _seconds("REFPAY_REPORT_TIMEOUT_SECONDS", 10, 0.01, 60)
-    # Where an OpenTelemetry collector takes spans over HTTP; absent: no tracing.
+    # The OTLP endpoint for spans over HTTP; None turns tracing off.
     otlp_url: str | None = _read(lambda read: read.optional_url("REFPAY_OTLP_URL"))
-    # Start, and page, although PostgreSQL or JetStream may lose what it acknowledges.
+    # Start although PostgreSQL or JetStream may lose acknowledged data; the alert still pages.
     allow_unsafe_durability: bool = _allow_unsafe()
 
     @property
     def provider_timeout_seconds(self) -> float:
-        """Return the longest that one attempt may take at any provider."""
+        """Return the longest time that one attempt may take at any provider."""
         return max(provider.timeout_seconds for provider in self.providers)
 
     @property
     def settle_deadline_seconds(self) -> float:
-        """Return how long the most patient provider has to be waited for."""
+        """Return the longest settle deadline of any provider."""
         return max(provider.settle_seconds for provider in self.providers)
 
     @property
     def resolve_slack_seconds(self) -> float:
         """Return how long after its settle deadline an operation may be open while all is well.
 
-        Only then is it asked about: two rounds of asking, and the time that an answer may take.
+        It is queried only after the deadline: two rounds of queries, and the time that an answer may take.
         """
         return 2 * self.settle_interval_seconds + self.provider_timeout_seconds
 
@@ -264,7 +265,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _read_provider(read: _Reader, name: str) -> ProviderSettings:
-    """Read one provider; its own promise goes before what all have in common."""
+    """Read one provider. Its own variables override the common ones."""
     prefix = f"REFPAY_{name.upper()}"
     seconds = read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30)
     attempts = read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10)
@@ -281,8 +282,8 @@ def _read_provider(read: _Reader, name: str) -> ProviderSettings:
     if budget >= provider.settle_seconds:
         raise StartRefused(
             f"REFPAY_SETTLE_DEADLINE_SECONDS is {provider.settle_seconds:g}, but a call to {name} may take "
-            f"{budget:g} s (timeout x attempts, pauses, slack), so an operation could be judged while it is "
-            "still being sent; raise the deadline or lower the timeout or the attempts"
+            f"{budget:g} s (timeout x attempts, pauses, slack), so an operation could be failed while it is "
+            "still being sent: raise the deadline, or lower the timeout or the attempts."
         )
     return provider
 
@@ -291,8 +292,8 @@ def _read_nats(read: _Reader) -> str:
     url = read.url("REFPAY_NATS_URL", ("nats",))
     if "@" in urlsplit(url).netloc:
         raise StartRefused(
-            "REFPAY_NATS_URL holds a user or a password: leave them out, the user is refpay and the password "
-            "is read from the secrets folder"
+            "REFPAY_NATS_URL contains a user or a password: leave them out, because the user is refpay "
+            "and the password is read from the secrets folder."
         )
     return url
 
@@ -303,42 +304,43 @@ def _read_monitoring(read: _Reader) -> str:
 
 
 def read_database(environment: Mapping[str, str], *, user: str | None, secret: str) -> DatabaseSettings:
-    """Read the database's URL; `user` replaces the one it names, `secret` is the password's file."""
+    """Read the database's URL. `user` replaces the user in it; `secret` is the password's file."""
     read = _Reader(environment)
     parts = urlsplit(read.url("REFPAY_DATABASE_URL", ("postgresql", "postgres")))
     if parts.password is not None:
         raise StartRefused(
-            "REFPAY_DATABASE_URL holds a password: leave it out, it is read from the secrets folder"
+            "REFPAY_DATABASE_URL contains a password: leave it out, because it is read from the secrets "
+            "folder."
         )
     name = user or parts.username
     if not name or not parts.hostname or len(parts.path) < 2:
         raise StartRefused(
             "REFPAY_DATABASE_URL is incomplete: it needs user, host and database, as in "
-            "postgresql://refpay_app@127.0.0.1:5432/refpay"
+            "postgresql://refpay_app@127.0.0.1:5432/refpay."
         )
     url = f"postgresql://{name}@{parts.netloc.rpartition('@')[2]}{parts.path}"
     return DatabaseSettings(url, user=name, password=read.secret(secret))
 
 
 def read_secret(folder: Path, name: str) -> str:
-    """Return a secret's text without surrounding blanks; never part of any error."""
+    """Return a secret without surrounding blanks. No error contains it."""
     file = folder / name
     text = read_bounded(file, "secret file", _SECRET_MAXIMUM_BYTES).strip()
     if not text:
-        raise StartRefused(f"secret file is empty: {file}")
+        raise StartRefused(f"The secret file is empty: {file}.")
     return text
 
 
 def read_bounded(file: Path, what: str, most_bytes: int) -> str:
-    """Return a file's text; raises StartRefused, which says what file it is and never what it holds."""
+    """Return a file's text. Raises StartRefused, which names the file but never quotes it."""
     try:
         with file.open("rb") as stream:
             content = stream.read(most_bytes + 1)
     except OSError as problem:
-        raise StartRefused(f"{what} cannot be read: {file} ({problem.strerror})") from problem
+        raise StartRefused(f"The {what} cannot be read: {file} ({problem.strerror}).") from problem
     if len(content) > most_bytes:
-        raise StartRefused(f"{what} is too large: {file}, allowed: {most_bytes} bytes")
+        raise StartRefused(f"The {what} is too large: {file} has more than {most_bytes} bytes.")
     try:
         return content.decode()
     except UnicodeDecodeError as problem:
-        raise StartRefused(f"{what} is not UTF-8: {file}") from problem
+        raise StartRefused(f"The {what} is not UTF-8: {file}.") from problem

@@ -17,14 +17,14 @@ from aiohttp import web
 
 from acquirers.book import Book
 from acquirers.bookkeeper import Bookkeeper
-from acquirers.desk import IN_FLIGHT_MAX
-from acquirers.edge import Secret
-from acquirers.faults import FaultBoard
+from acquirers.faults import FaultRegistry
+from acquirers.http_requests import Secret
+from acquirers.operation_service import IN_FLIGHT_MAX
 from acquirers.server import create_app
 from acquirers.settings import DialectName, Settings, WebhookSettings
 from acquirers.settlement import Exchange, Fees
 from acquirers.signing import Signer
-from acquirers.webhooks import PENDING_MAX, Courier, Sleep
+from acquirers.webhooks import PENDING_MAX, Sleep, WebhookSender
 
 API_KEY = "api-key-of-the-test"
 CONTROL_TOKEN = "control-token-of-the-test"
@@ -326,22 +326,29 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             clock, wall, stopping = FakeClock(), FakeClock(at), asyncio.Event()
             file = tmp_path / f"{dialect}.db"
             settings = Settings(
-                *(dialect, DialectName(dialect), 0, file, tmp_path, decline_rate, latency_seconds),
-                *(period_seconds, FEES),
+                dialect,
+                DialectName(dialect),
+                0,
+                file,
+                tmp_path,
+                decline_rate,
+                latency_seconds,
+                period_seconds,
+                FEES,
                 exchanges=exchanges or {},
             )
             book = Book(
-                *(file,),
+                file,
                 name=dialect,
                 dialect=dialect,
                 period_seconds=period_seconds,
                 lifetime_seconds=lifetime_seconds,
                 now=wall,
             )
-            bookkeeper, faults, courier = Bookkeeper(book, now=wall), FaultBoard(clock), None
+            bookkeeper, faults, webhook_sender = Bookkeeper(book, now=wall), FaultRegistry(clock), None
             stack.push_async_callback(bookkeeper.close)
             if webhook is not None:
-                courier = Courier(
+                webhook_sender = WebhookSender(
                     name=dialect,
                     settings=webhook,
                     bookkeeper=bookkeeper,
@@ -350,7 +357,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                     pending_max=pending_max,
                     sleep=sleep,
                 )
-                await stack.enter_async_context(_running(courier))
+                await stack.enter_async_context(_running(webhook_sender))
             app = create_app(
                 settings,
                 bookkeeper=bookkeeper,
@@ -358,7 +365,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 api_key=Secret(API_KEY.encode()),
                 control_token=Secret(CONTROL_TOKEN.encode()),
                 stopping=stopping,
-                courier=courier,
+                webhook_sender=webhook_sender,
                 in_flight_max=in_flight_max,
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -391,9 +398,22 @@ async def launch(tmp_path: Path, secrets_folder: Path) -> AsyncIterator[Launch]:
             clock = asyncio.get_running_loop().time
             began = clock()
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "acquirers", "--name", dialect, "--dialect", dialect, "--port", "0"),
-                *("--book", str(tmp_path / f"{dialect}.db"), "--secrets-folder", str(secrets_folder)),
-                *("--decline-rate", "0", *flags),
+                sys.executable,
+                "-m",
+                "acquirers",
+                "--name",
+                dialect,
+                "--dialect",
+                dialect,
+                "--port",
+                "0",
+                "--book",
+                str(tmp_path / f"{dialect}.db"),
+                "--secrets-folder",
+                str(secrets_folder),
+                "--decline-rate",
+                "0",
+                *flags,
                 stdout=asyncio.subprocess.PIPE,
             )
             stack.push_async_callback(_kill, process)
@@ -406,9 +426,9 @@ async def launch(tmp_path: Path, secrets_folder: Path) -> AsyncIterator[Launch]:
 
 
 @asynccontextmanager
-async def _running(courier: Courier) -> AsyncIterator[None]:
-    """Run a courier until the end."""
-    task = asyncio.create_task(courier.run())
+async def _running(webhook_sender: WebhookSender) -> AsyncIterator[None]:
+    """Run a webhook_sender until the end."""
+    task = asyncio.create_task(webhook_sender.run())
     try:
         yield
     finally:

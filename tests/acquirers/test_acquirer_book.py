@@ -10,28 +10,28 @@ import pytest
 
 from acquirers.book import Book
 from acquirers.book_file import connect
-from acquirers.cases import Applied, ChargebackOrder
+from acquirers.chargebacks import BookingResult, ChargebackRequest
+from acquirers.decisions import BookingRequest
 from acquirers.errors import BookForeign, BookUnwritable, KeyReused, TemporarilyUnavailable
-from acquirers.judge import Order
 from acquirers.operations import Instruction, Kind, Status
 
 AUTHORIZATION = Instruction("key-1", Kind.AUTHORIZE, "order-1", 1000, "EUR", card_token="tok_411111_ab")
 
 
-def order(instruction: Instruction, declined: str | None = None) -> Order:
+def booking(instruction: Instruction, declined: str | None = None) -> BookingRequest:
     """Return an order at a fixed time."""
-    return Order(instruction, declined, 1.5)
+    return BookingRequest(instruction, declined, 1.5)
 
 
 def test_a_reopened_book_still_knows_its_entries(tmp_path: Path) -> None:
     """What was applied is there for the next process, which replays it."""
     book = Book(tmp_path / "ä b.db", name="north", dialect="north")
-    (first,) = book.apply([order(AUTHORIZATION)])
+    (first,) = book.apply([booking(AUTHORIZATION)])
     book.close()
     again = Book(tmp_path / "ä b.db", name="north", dialect="north")
-    (second,) = again.apply([order(AUTHORIZATION, "do_not_honor")])
-    assert isinstance(first, Applied)
-    assert second == Applied(first.entry, replayed=True)
+    (second,) = again.apply([booking(AUTHORIZATION, "do_not_honor")])
+    assert isinstance(first, BookingResult)
+    assert second == BookingResult(first.entry, replayed=True)
     assert again.find("key-1") == again.find_reference(first.entry.provider_reference) == first.entry
     assert again.find("key-2") is None
     again.close()
@@ -84,7 +84,7 @@ def test_entries_cannot_be_changed_or_deleted(tmp_path: Path) -> None:
     """The file itself refuses it, whoever asks."""
     file = tmp_path / "book.db"
     book = Book(file, name="north", dialect="north")
-    book.apply([order(AUTHORIZATION)])
+    book.apply([booking(AUTHORIZATION)])
     connection = sqlite3.connect(file)
     for statement in ("UPDATE operation SET amount_minor = 1", "DELETE FROM operation"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -99,10 +99,10 @@ def test_more_than_was_authorized_is_impossible_for_the_file_itself(tmp_path: Pa
     """Even with the judge gone, a trigger keeps an authorization from being used beyond its amount."""
     file = tmp_path / "book.db"
     book = Book(file, name="north", dialect="north")
-    (first,) = book.apply([order(AUTHORIZATION)])
-    assert isinstance(first, Applied)
+    (first,) = book.apply([booking(AUTHORIZATION)])
+    assert isinstance(first, BookingResult)
     capture = Instruction("key-2", Kind.CAPTURE, "order-1", 10, "EUR", parent=first.entry.provider_reference)
-    book.apply([order(capture)])
+    book.apply([booking(capture)])
     connection = sqlite3.connect(file)
     insert = (
         "INSERT INTO operation SELECT ?, ?, fingerprint, ?, reference, ?, currency, card_range, ?, ?, "
@@ -120,8 +120,8 @@ def test_two_openers_of_one_book_charge_once(tmp_path: Path) -> None:
     """The decision is taken inside the write, so an old and a new process cannot both charge a key."""
     file = tmp_path / "book.db"
     one, two = (Book(file, name="north", dialect="north") for _ in range(2))
-    results = [book.apply([order(AUTHORIZATION)])[0] for book in (one, two, one)]
-    assert [result.replayed for result in results if isinstance(result, Applied)] == [False, True, True]
+    results = [book.apply([booking(AUTHORIZATION)])[0] for book in (one, two, one)]
+    assert [result.replayed for result in results if isinstance(result, BookingResult)] == [False, True, True]
     assert len(two.page(0, 10)) == 1
     one.close()
     two.close()
@@ -131,16 +131,16 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     """Two openers racing for the same keys both get every answer, and each key is charged once."""
     file = tmp_path / "book.db"
     books = [Book(file, name="north", dialect="north") for _ in range(2)]
-    orders = [order(replace(AUTHORIZATION, key=f"key-{number}")) for number in range(200)]
+    orders = [booking(replace(AUTHORIZATION, key=f"key-{number}")) for number in range(200)]
     begin = threading.Barrier(2)
 
-    def race(book: Book) -> list[Applied | KeyReused]:
+    def race(book: Book) -> list[BookingResult | KeyReused]:
         begin.wait(30)
         return [book.apply([one])[0] for one in orders]
 
     with ThreadPoolExecutor(2) as threads:
         results = [result for results in threads.map(race, books) for result in results]
-    new = [result for result in results if isinstance(result, Applied) and not result.replayed]
+    new = [result for result in results if isinstance(result, BookingResult) and not result.replayed]
     assert (len(results), len(new), len(books[0].page(0, 1000))) == (400, 200, 200)
     for book in books:
         book.close()
@@ -153,7 +153,7 @@ def test_a_failed_write_leaves_nothing_of_its_batch(tmp_path: Path) -> None:
     blocker = sqlite3.connect(file, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with pytest.raises(TemporarilyUnavailable, match="locked"):
-        book.apply([order(AUTHORIZATION)])
+        book.apply([booking(AUTHORIZATION)])
     with pytest.raises(TemporarilyUnavailable, match="locked"):
         book.probe(1.0)
     blocker.execute("ROLLBACK")
@@ -162,9 +162,9 @@ def test_a_failed_write_leaves_nothing_of_its_batch(tmp_path: Path) -> None:
                     "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END")  # fmt: skip
     second = Instruction("key-2", Kind.AUTHORIZE, "order-2", 1, "EUR", card_token="tok_411111_ab")
     with pytest.raises(TemporarilyUnavailable, match="disk on fire"):
-        book.apply([order(AUTHORIZATION), order(second)])
+        book.apply([booking(AUTHORIZATION), booking(second)])
     assert book.page(0, 10) == []
-    book.apply([order(AUTHORIZATION)])
+    book.apply([booking(AUTHORIZATION)])
     book.probe(1.0)
     assert len(book.page(0, 10)) == 1
     blocker.close()
@@ -184,19 +184,21 @@ def test_no_statement_reads_the_whole_book(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("acquirers.book_file.connect", connect_traced)
     monkeypatch.setattr("acquirers.book.connect", connect_traced)
     book = Book(file, name="north", dialect="north", now=lambda: 1.0)
-    (first,) = book.apply([order(AUTHORIZATION)])
-    assert isinstance(first, Applied)
+    (first,) = book.apply([booking(AUTHORIZATION)])
+    assert isinstance(first, BookingResult)
     capture = Instruction("key-2", Kind.CAPTURE, "order-1", 10, "EUR", parent=first.entry.provider_reference)
-    (second,) = book.apply([order(capture)])
-    assert isinstance(second, Applied)
+    (second,) = book.apply([booking(capture)])
+    assert isinstance(second, BookingResult)
     refund = Instruction("key-3", Kind.REFUND, "order-1", 10, "EUR", parent=second.entry.provider_reference)
-    book.apply([order(refund)])
+    book.apply([booking(refund)])
     book.find("key-2")
     payout = Instruction("key-4", Kind.PAYOUT, "payout-1", 10, "EUR", beneficiary="shop")
     void = Instruction("key-5", Kind.VOID, "order-1", 990, "EUR", parent=first.entry.provider_reference)
     third = replace(capture, key="key-6", amount_minor=5)
-    assert [type(one) for one in book.apply([order(third), order(payout), order(void)])] == [Applied] * 3
-    for meant in (ChargebackOrder("key-6", "", None), ChargebackOrder("", "order-1", None)):
+    assert [type(one) for one in book.apply([booking(third), booking(payout), booking(void)])] == [
+        BookingResult
+    ] * 3
+    for meant in (ChargebackRequest("key-6", "", None), ChargebackRequest("", "order-1", None)):
         case = book.open_chargeback(meant, 1.5)
     book.win_chargeback(case.entry.provider_reference, 1.5)
     assert [len(entries) for _, entries in book.moved([0])] == [5]
@@ -216,10 +218,10 @@ def test_one_batch_decides_in_order(tmp_path: Path) -> None:
     other = Instruction("key-1", Kind.AUTHORIZE, "order-1", 1001, "EUR", card_token="tok_411111_ab")
     declined = Instruction("key-2", Kind.AUTHORIZE, "order-2", 1, "EUR", card_token="tok_411111_ab")
     results = book.apply(
-        [order(AUTHORIZATION), order(AUTHORIZATION), order(other), order(declined, "do_not_honor")]
+        [booking(AUTHORIZATION), booking(AUTHORIZATION), booking(other), booking(declined, "do_not_honor")]
     )
     assert isinstance(results[2], KeyReused)
-    applied = [result for result in results if isinstance(result, Applied)]
+    applied = [result for result in results if isinstance(result, BookingResult)]
     assert [(item.replayed, item.entry.status) for item in applied] == [
         (False, Status.APPROVED), (True, Status.APPROVED), (False, Status.DECLINED),
     ]  # fmt: skip

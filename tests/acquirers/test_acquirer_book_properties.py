@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from acquirers.book import Book
-from acquirers.cases import Applied, ChargebackOrder
+from acquirers.chargebacks import BookingResult, ChargebackRequest
+from acquirers.decisions import BookingRequest
 from acquirers.errors import ChargebackRefused, KeyReused
-from acquirers.judge import Order
 from acquirers.operations import DeclineCode, Entry, Instruction, Kind, Status
 
 AMOUNTS = st.integers(1, 4)
@@ -103,7 +103,7 @@ class BookMachine(RuleBasedStateMachine):
     def charge_back(self, capture: str, amount: int | None) -> None:
         """Take a capture back, over all that is left or over anything."""
         currency, left, until = self.left[capture]
-        order = ChargebackOrder(self.keys[capture], "", amount)
+        order = ChargebackRequest(self.keys[capture], "", amount)
         wanted = left if amount is None else amount
         known = self.cases.get(capture)
         if known is not None and amount in (None, known[1]):
@@ -145,11 +145,11 @@ class BookMachine(RuleBasedStateMachine):
             currency=row.currency, card_token=token if row.kind is Kind.AUTHORIZE else "", parent=row.parent,
             beneficiary=row.beneficiary,
         )  # fmt: skip
-        (result,) = self.book.apply([Order(instruction, declined, 99.0)])
+        (result,) = self.book.apply([BookingRequest(instruction, declined, 99.0)])
         if more:
             assert isinstance(result, KeyReused)
         else:
-            assert result == Applied(row, replayed=True)
+            assert result == BookingResult(row, replayed=True)
 
     @invariant()
     def sums_hold(self) -> None:
@@ -181,15 +181,15 @@ class BookMachine(RuleBasedStateMachine):
         instruction = Instruction(
             f"key-{self.count}", kind, "order", amount, currency, token, parent, beneficiary
         )
-        (result,) = self.book.apply([Order(instruction, declined, float(self.count))])
-        assert isinstance(result, Applied)
+        (result,) = self.book.apply([BookingRequest(instruction, declined, float(self.count))])
+        assert isinstance(result, BookingResult)
         return self._keep(result)
 
-    def _keep(self, applied: Applied) -> Entry:
+    def _keep(self, applied: BookingResult) -> Entry:
         assert not applied.replayed
         self.rows.append(applied.entry)
         return applied.entry
 
 
-TestBookMachine = pytest.mark.timeout(120)(BookMachine.TestCase)
+TestBookMachine = pytest.mark.heavy(pytest.mark.timeout(120)(BookMachine.TestCase))
 BookMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)

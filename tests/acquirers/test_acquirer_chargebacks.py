@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from moneypath.oracle import DiscrepancyKind, audit, read_provider_book
+from moneypath.oracle import DiscrepancyKind, find_discrepancies, read_provider_book
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +202,7 @@ async def test_the_oracle_reads_every_kind(start: "Start", dialect: str) -> None
     assert [charge.operation for charge in book] == [
         "authorize", "capture", "capture", "void", "payout", "chargeback", "chargeback_reversal",
     ]  # fmt: skip
-    assert [(found.kind, found.subject) for found in audit([], book, [])] == [
+    assert [(found.kind, found.subject) for found in find_discrepancies([], book, [])] == [
         (DiscrepancyKind.CAPTURE_WITHOUT_POSTING, "order-1"),
         (DiscrepancyKind.CAPTURE_WITHOUT_POSTING, "order-1"),
         (DiscrepancyKind.PAYOUT_WITHOUT_POSTING, "payout-1"),

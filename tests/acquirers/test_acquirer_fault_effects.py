@@ -226,7 +226,7 @@ async def test_faults_never_reach_control_truth_and_health(start: "Start", diale
 
 @DIALECTS
 async def test_too_many_in_flight_are_refused_without_effect(start: "Start", dialect: str) -> None:
-    """With every seat held the next operation gets 429 and no entry; a freed seat serves it."""
+    """With every slot held the next operation gets 429 and no entry; a freed slot serves it."""
     acquirer = await start(dialect, in_flight_max=2)
     client = acquirer.client
     await client.fault("hang", latency_seconds=30, scope={"currencies": ["EUR"]})

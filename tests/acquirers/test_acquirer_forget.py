@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from moneypath.oracle import DiscrepancyKind, audit, read_provider_book
+from moneypath.oracle import DiscrepancyKind, find_discrepancies, read_provider_book
 
 if TYPE_CHECKING:
     from tests.acquirers.conftest import Client, Start, Statement
@@ -77,7 +77,7 @@ async def test_the_oracle_sees_the_double_charge(start: "Start", dialect: str) -
 
     async def find() -> int:
         charges = await read_provider_book(client.url, "control-token-of-the-test")
-        found = audit([], charges, [])
+        found = find_discrepancies([], charges, [])
         return [one.kind for one in found].count(DiscrepancyKind.KEY_CHARGED_TWICE)
 
     await client.fault("drop")

@@ -93,7 +93,10 @@ async def test_a_real_lease_runs_out(launch: "Launch") -> None:
 async def run(*flags: str) -> tuple[int | None, str, str]:
     """Run the command line to its end."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "acquirers", *flags),
+        sys.executable,
+        "-m",
+        "acquirers",
+        *flags,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -158,8 +161,13 @@ def test_flags_become_settings() -> None:
     assert settings.fees == Fees(140, {"EUR": 10, "USD": 11, "JPY": 16, "KWD": 35})
     changed = read_settings(
         [
-            *(*GOOD, "--settlement-period-seconds", "2", "--fee-basis-points", "0"),
-            *("--fee-fixed", "KWD=0,JPY=1,USD=2,EUR=1000000"),
+            *GOOD,
+            "--settlement-period-seconds",
+            "2",
+            "--fee-basis-points",
+            "0",
+            "--fee-fixed",
+            "KWD=0,JPY=1,USD=2,EUR=1000000",
         ]
     )
     assert changed.settlement_period_seconds == 2

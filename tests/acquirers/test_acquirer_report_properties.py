@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from acquirers.book import Book
-from acquirers.cases import Applied
-from acquirers.judge import Order
+from acquirers.chargebacks import BookingResult
+from acquirers.decisions import BookingRequest
 from acquirers.operations import Entry, Instruction, Kind, Status
 
 PERIOD = 3
@@ -69,8 +69,8 @@ class ReportMachine(RuleBasedStateMachine):
         """Send a capture again to an acquirer that forgets."""
         row = data.draw(st.sampled_from(self.captures))
         instruction = Instruction(row.key, row.kind, row.reference, 2, row.currency, "", row.parent)
-        (result,) = self.book.apply([Order(instruction, None, self.now, forgetful=True)])
-        assert isinstance(result, Applied)
+        (result,) = self.book.apply([BookingRequest(instruction, None, self.now, forgets_key=True)])
+        assert isinstance(result, BookingResult)
         assert result.entry.movement == 2
 
     @rule()
@@ -100,10 +100,10 @@ class ReportMachine(RuleBasedStateMachine):
         token = "tok_411111_ab" if kind is Kind.AUTHORIZE else ""
         amount = 1 if kind is Kind.REFUND else 2
         instruction = Instruction(f"key-{self.count}", kind, "order", amount, "EUR", token, parent)
-        (result,) = self.book.apply([Order(instruction, None, self.now - late)])
-        assert isinstance(result, Applied)
+        (result,) = self.book.apply([BookingRequest(instruction, None, self.now - late)])
+        assert isinstance(result, BookingResult)
         return result.entry
 
 
-TestReportMachine = pytest.mark.timeout(120)(ReportMachine.TestCase)
+TestReportMachine = pytest.mark.heavy(pytest.mark.timeout(120)(ReportMachine.TestCase))
 ReportMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -13,7 +13,7 @@ import pytest
 from acquirers.book import Book
 from acquirers.bookkeeper import Bookkeeper
 from acquirers.dialects.north import render_report
-from acquirers.faults import Fault, FaultBoard, FaultKind
+from acquirers.faults import Fault, FaultKind, FaultRegistry
 from acquirers.operations import Entry
 from acquirers.reports import Reports
 from acquirers.settlement import Exchange, Fees
@@ -244,7 +244,7 @@ async def test_what_is_within_its_grace_belongs_to_its_own_report(
 
 @DIALECTS
 async def test_too_many_readers_are_refused(start: "Start", dialect: str) -> None:
-    """A reader takes a seat like everybody else."""
+    """A reader takes a slot like everybody else."""
     client = (await start(dialect, in_flight_max=0)).client
     for path in (client.reports_path(), f"{client.reports_path()}/{FIRST}"):
         assert (await client.fetch(path))[0] == 429
@@ -254,8 +254,12 @@ async def test_too_many_readers_are_refused(start: "Start", dialect: str) -> Non
 async def test_a_kill_keeps_numbers_and_digests(launch: "Launch", read: "Read", dialect: str) -> None:
     """A process that was killed lists the same reports; fees and period come from the flags."""
     flags = [
-        *("--settlement-period-seconds", "1", "--fee-basis-points", "0"),
-        *("--fee-fixed", "EUR=7,USD=0,JPY=0,KWD=0"),
+        "--settlement-period-seconds",
+        "1",
+        "--fee-basis-points",
+        "0",
+        "--fee-fixed",
+        "EUR=7,USD=0,JPY=0,KWD=0",
     ]
     first = await launch(dialect, *flags)
     sold = await sell(first.client, "order")
@@ -292,15 +296,15 @@ async def test_a_list_reads_no_report_twice(tmp_path: Path, monkeypatch: pytest.
     """Digests are kept until a fault begins; the least used are given up when there are too many."""
     now = 100.0
     book = Book(tmp_path / "b.db", name="north", dialect="north", period_seconds=1, now=lambda: now)
-    keeper, board = CountingBookkeeper(book, lambda: now), FaultBoard()
+    bookkeeper, board = CountingBookkeeper(book, lambda: now), FaultRegistry()
     fees = Fees(0, dict.fromkeys(("EUR", "USD", "JPY", "KWD"), 0))
-    reports = Reports(bookkeeper=keeper, faults=board, fees=fees, exchanges={}, period_seconds=1)
+    reports = Reports(bookkeeper=bookkeeper, faults=board, fees=fees, exchanges={}, period_seconds=1)
     monkeypatch.setattr("acquirers.reports._DIGESTS_MAX", 3)
 
     async def read(after: int, limit: int) -> list[int]:
-        keeper.read.clear()
+        bookkeeper.read.clear()
         await reports.listing(after, limit, render_report)
-        return list(keeper.read)
+        return list(bookkeeper.read)
 
     now = 104.0
     assert await read(0, 200) == [100, 101, 102]
@@ -311,4 +315,4 @@ async def test_a_list_reads_no_report_twice(tmp_path: Path, monkeypatch: pytest.
     board.clear(lease.id)
     assert await read(101, 200) == []
     assert await read(99, 2) == [101]
-    await keeper.close()
+    await bookkeeper.close()

@@ -22,8 +22,8 @@ from acquirers.settlement import (
     Period,
     Report,
     misstate,
+    report_line,
     settle,
-    state,
     write_instant,
 )
 
@@ -51,8 +51,20 @@ def entry(kind: Kind, amount: int, currency: str = "EUR") -> Entry:
     """Return an entry of the book."""
     status = Status.CAPTURED if kind is Kind.CAPTURE else Status.REFUNDED
     return Entry(
-        *(1, "key", "f", kind, "order", amount, currency, "411111", status),
-        *("id", "parent", None, 1.5, 1),
+        1,
+        "key",
+        "f",
+        kind,
+        "order",
+        amount,
+        currency,
+        "411111",
+        status,
+        "id",
+        "parent",
+        None,
+        1.5,
+        1,
     )
 
 
@@ -67,7 +79,7 @@ def entry(kind: Kind, amount: int, currency: str = "EUR") -> Entry:
 def test_a_capture_costs_a_fixed_part_and_basis_points(amount: int, currency: str, fee: int) -> None:
     """The share is rounded half up in integers, so that no float loses a unit of a large amount."""
     assert FEES.fee_minor(entry(Kind.CAPTURE, amount, currency)) == fee
-    assert state(entry(Kind.CAPTURE, amount, currency), FEES).fee_minor == fee
+    assert report_line(entry(Kind.CAPTURE, amount, currency), FEES).fee_minor == fee
     assert FEES.fee_minor(entry(Kind.REFUND, amount, currency)) == 0
 
 
@@ -86,7 +98,7 @@ def test_a_capture_costs_a_fixed_part_and_basis_points(amount: int, currency: st
 )
 def test_what_is_settled_is_exact(amount: int, currency: str, into: str, rate: str, settled: int) -> None:
     """A rate is of major units, whatever decimals either currency has, and no float loses a unit."""
-    line = state(entry(Kind.REFUND, amount, currency), FEES)
+    line = report_line(entry(Kind.REFUND, amount, currency), FEES)
     exchanges = {currency: Exchange(into, Fraction(rate))}
     assert settle(line, exchanges) == replace(line, settled=(into, settled))
     assert settle(line, {into: Exchange(currency, Fraction(1))}) == line

@@ -95,17 +95,17 @@ def webhook(shop: Shop) -> WebhookSettings:
     return WebhookSettings(shop.url, attempts_max=5, backoff_seconds=0.001, backoff_cap_seconds=0.01)
 
 
-async def await_tally(client: "Client", holds: Callable[[Any], bool]) -> Any:
+async def await_counts(client: "Client", holds: Callable[[Any], bool]) -> Any:
     """Ask until the control surface says so; each round is a request."""
     async with asyncio.timeout(60):
         while True:
-            tally = (await client.control("GET", "/control/webhooks")).body
-            if holds(tally):
-                return tally
+            counts = (await client.control("GET", "/control/webhooks")).body
+            if holds(counts):
+                return counts
 
 
 def _abandoned(count: int) -> Callable[[Any], bool]:
-    return lambda tally: bool(tally["abandoned"] == count)
+    return lambda counts: bool(counts["abandoned"] == count)
 
 
 @DIALECTS
@@ -150,9 +150,9 @@ async def test_every_kind_is_told_as_agreed(
     assert [{**event, "event": ""} for event in events] == [{**plain, **one, "event": ""} for one in expected]
     assert len({UUID(event["event"]) for event in events}) == 9
     assert len(set(shop.nonces)) == 9
-    tally = await await_tally(client, lambda tally: tally["taken"] == 9)
-    tally = await await_tally(client, lambda tally: tally["told"] == 9)
-    assert tally == {"on": True, "told": 9, "pending": 0, "taken": 9, "lost": 0, "abandoned": 0}
+    counts = await await_counts(client, lambda counts: counts["taken"] == 9)
+    counts = await await_counts(client, lambda counts: counts["told"] == 9)
+    assert counts == {"on": True, "told": 9, "pending": 0, "taken": 9, "lost": 0, "abandoned": 0}
 
 
 async def test_without_a_url_nobody_is_told(start: "Start", shop: Shop) -> None:
@@ -171,8 +171,8 @@ async def test_an_event_is_sent_until_it_is_taken(
     shop.statuses = [500 if status == 199 else status] * 3 + [202]
     client = (await start("north", webhook=webhook)).client
     await client.authorize("a")
-    tally = await await_tally(client, lambda tally: tally["taken"])
-    assert (tally["taken"], tally["abandoned"]) == (1, 0)
+    counts = await await_counts(client, lambda counts: counts["taken"])
+    assert (counts["taken"], counts["abandoned"]) == (1, 0)
     assert len(shop.events) == 4
     assert len({json.dumps(event) for event in shop.events}) == 1
     assert len(set(shop.nonces)) == 4
@@ -183,8 +183,8 @@ async def test_attempts_are_bounded(start: "Start", shop: Shop, webhook: Webhook
     shop.statuses = [503] * 5
     client = (await start("north", webhook=webhook)).client
     await client.authorize("a")
-    tally = await await_tally(client, lambda tally: tally["abandoned"])
-    assert (tally["taken"], tally["abandoned"]) == (0, 1)
+    counts = await await_counts(client, lambda counts: counts["abandoned"])
+    assert (counts["taken"], counts["abandoned"]) == (0, 1)
     await client.authorize("b")
     await shop.await_events(6)
     assert shop.keys() == ["a"] * 5 + ["b"]
@@ -202,7 +202,7 @@ async def test_pauses_grow_to_a_cap_and_differ(start: "Start", shop: Shop) -> No
     client = (await start("north", webhook=patient, sleep=sleep)).client
     for key in ("a", "b", "c", "d"):
         await client.authorize(key)
-        await await_tally(client, _abandoned("abcd".index(key) + 1))
+        await await_counts(client, _abandoned("abcd".index(key) + 1))
     assert len(pauses) == 4 * 49
     firsts = [pauses[number * 49 : number * 49 + 5] for number in range(4)]
     assert all(pause <= 0.1 * 2**turn for first in firsts for turn, pause in enumerate(first))
@@ -218,13 +218,13 @@ async def test_a_shop_that_is_down_or_silent_is_tried_again(
     shop.open.clear()
     client = (await start("north", webhook=replace(webhook, timeout_seconds=0.3))).client
     assert (await client.authorize("a")).outcome == "approved"
-    await await_tally(client, lambda tally: tally["abandoned"])
+    await await_counts(client, lambda counts: counts["abandoned"])
     # One or the other may have been given up on its way.
     assert 0 < len(shop.nonces) <= 5
     gone = replace(webhook, url="http://127.0.0.1:1/")
     other = (await start("south", webhook=gone)).client
     assert (await other.authorize("a")).outcome == "approved"
-    await await_tally(other, lambda tally: tally["abandoned"])
+    await await_counts(other, lambda counts: counts["abandoned"])
 
 
 async def test_what_waits_is_bounded(start: "Start", shop: Shop, webhook: WebhookSettings) -> None:
@@ -233,8 +233,8 @@ async def test_what_waits_is_bounded(start: "Start", shop: Shop, webhook: Webhoo
     client = (await start("north", webhook=replace(webhook, timeout_seconds=60), pending_max=3)).client
     for number in range(20):
         await client.authorize(f"k{number}")
-    tally = await await_tally(client, lambda tally: tally["pending"] == 3)
-    assert tally["taken"] == 0
+    counts = await await_counts(client, lambda counts: counts["pending"] == 3)
+    assert counts["taken"] == 0
     assert len(shop.nonces) <= 3
     shop.open.set()
     await shop.await_events(20)
@@ -262,7 +262,7 @@ async def test_a_case_is_told_when_nothing_else_happens(
     client = (await start("north", webhook=webhook)).client
     authorized = await client.authorize("a")
     await client.capture("c", authorized.id)
-    await await_tally(client, lambda tally: tally["told"] == 2)
+    await await_counts(client, lambda counts: counts["told"] == 2)
     await client.charge_back(key="c")
     events = await shop.await_events(3)
     assert [event["type"] for event in events] == ["operation", "operation", "chargeback.opened"]
@@ -295,8 +295,8 @@ async def test_a_lost_webhook_is_never_sent(start: "Start", shop: Shop, webhook:
     await client.fault("webhook_lost", scope={"currencies": ["JPY"]})
     assert (await client.authorize("lost", currency="JPY")).outcome == "approved"
     await client.authorize("told")
-    tally = await await_tally(client, lambda tally: tally["taken"] and not tally["pending"])
-    assert (tally["taken"], tally["lost"]) == (1, 1)
+    counts = await await_counts(client, lambda counts: counts["taken"] and not counts["pending"])
+    assert (counts["taken"], counts["lost"]) == (1, 1)
     assert shop.keys() == ["told"]
     (fault,) = (await client.control("GET", "/control/faults")).body["faults"]
     assert (fault["kind"], fault["hits"]) == ("webhook_lost", 1)

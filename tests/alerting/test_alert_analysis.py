@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.alerting import analysis, tree
+from moneypath.alerting import analysis, rule_groups
 from moneypath.alerting.errors import RuleInvalid
-from moneypath.alerting.leaf import Alert, Expr, Group, Recording, expr
+from moneypath.alerting.rules import AlertRule, Expr, RecordingRule, RuleGroup, expr
 from moneypath.path.model import MoneyPath
 
-Change = Callable[[Alert], Alert]
+Change = Callable[[AlertRule], AlertRule]
 
 
-def changed(groups: tuple[Group, ...], change: Change) -> tuple[Group, ...]:
+def changed(groups: tuple[RuleGroup, ...], change: Change) -> tuple[RuleGroup, ...]:
     """Return `groups` with the first ordinary alert exchanged."""
-    target = next(alert for alert in tree.alerts(groups) if "HardDown" in alert.name)
+    target = next(alert for alert in rule_groups.alerts(groups) if "HardDown" in alert.name)
     return tuple(
         replace(group, rules=tuple(change(target) if rule is target else rule for rule in group.rules))
         for group in groups
@@ -26,7 +26,7 @@ def changed(groups: tuple[Group, ...], change: Change) -> tuple[Group, ...]:
 def relabelled(**labels: str | None) -> Change:
     """Return a change that sets labels, or removes those that are None."""
 
-    def change(alert: Alert) -> Alert:
+    def change(alert: AlertRule) -> AlertRule:
         merged = {**alert.labels, **labels}
         return replace(alert, labels={key: value for key, value in merged.items() if value is not None})
 
@@ -45,7 +45,7 @@ def reading(text: str) -> Change:
 
 def test_the_generated_rules_are_clean(money_path: MoneyPath) -> None:
     """Every rule of the repository passes, or the refusals below would prove nothing."""
-    analysis.check(money_path, tree.build(money_path))
+    analysis.check(money_path, rule_groups.build(money_path))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_generated_rules_are_clean(money_path: MoneyPath) -> None:
 )
 def test_a_defective_rule_is_refused(money_path: MoneyPath, change: Change, message: str) -> None:
     """Each defect is refused with the name of the alert and what is wrong."""
-    groups = changed(tree.build(money_path), change)
+    groups = changed(rule_groups.build(money_path), change)
     with pytest.raises(RuleInvalid) as caught:
         analysis.check(money_path, groups)
     assert message in str(caught.value)
@@ -88,7 +88,7 @@ def test_a_defective_rule_is_refused(money_path: MoneyPath, change: Change, mess
 def test_all_defects_are_reported_at_once(money_path: MoneyPath) -> None:
     """Two defects of one alert are two lines."""
     groups = changed(
-        tree.build(money_path), lambda alert: relabelled(stage="x")(annotated(summary="")(alert))
+        rule_groups.build(money_path), lambda alert: relabelled(stage="x")(annotated(summary="")(alert))
     )
     with pytest.raises(RuleInvalid, match=r"stage x(?s:.*)summary is missing"):
         analysis.check(money_path, groups)
@@ -96,20 +96,22 @@ def test_all_defects_are_reported_at_once(money_path: MoneyPath) -> None:
 
 def test_two_rules_of_one_name_and_labels_are_refused(money_path: MoneyPath) -> None:
     """Prometheus would let both write the same series."""
-    twin = Group("twin", (Recording("moneypath_target_expected", expr("vector(1)"), {"job": "refpay-api"}),))
+    twin = RuleGroup(
+        "twin", (RecordingRule("moneypath_target_expected", expr("vector(1)"), {"job": "refpay-api"}),)
+    )
     with pytest.raises(RuleInvalid, match="two rules of this name"):
-        analysis.check(money_path, (*tree.build(money_path), twin))
+        analysis.check(money_path, (*rule_groups.build(money_path), twin))
 
 
 def test_every_series_in_an_annotation_exists(money_path: MoneyPath) -> None:
     """Queries inside templates are read like expressions."""
     bad = annotated(description='{{ query "sum(moneypath_money_at_rsik)" }}')
     with pytest.raises(RuleInvalid, match="moneypath_money_at_rsik"):
-        analysis.check(money_path, changed(tree.build(money_path), bad))
+        analysis.check(money_path, changed(rule_groups.build(money_path), bad))
 
 
 def test_every_runbook_that_an_alert_names_is_there(money_path: MoneyPath, root: Path) -> None:
     """Each alert leads to exactly one page under runbooks/."""
-    for alert in tree.alerts(tree.build(money_path)):
+    for alert in rule_groups.alerts(rule_groups.build(money_path)):
         name = alert.annotations["runbook_url"].rsplit("/", 1)[1]
         assert (root / "runbooks" / name).is_file(), f"{alert.name} leads to runbooks/{name}"

@@ -59,6 +59,7 @@ def test_no_window_of_honest_fees_is_over_the_ceiling(money_path: MoneyPath, gua
         assert max(means(money_path, provider, guard.min_events)) + extra < float(guard.limit)
 
 
+@pytest.mark.heavy
 def test_doubled_fees_are_over_the_ceiling(money_path: MoneyPath, guard: RatioGuard) -> None:
     """At either provider nearly every window shows it; with more payments every one does."""
     for provider in money_path.provider_ids():

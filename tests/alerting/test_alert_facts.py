@@ -9,9 +9,11 @@ from moneypath.alerting.burn import TIERS, threshold, window_seconds
 from moneypath.alerting.errors import AlertImpossible
 from moneypath.alerting.facts import AlertFacts, describe
 from moneypath.alerting.generate import generate
+from moneypath.alerting.names import paged_roles, runbooks
 from moneypath.alerting.timing import PRODUCTION, Scale
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import TierId
+from moneypath.path.parts import Links
 
 from .variants import with_guard, with_slo
 
@@ -110,23 +112,23 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathAuthorizationLatencyBurn": (("eng", "ops"), "slow-authorizations", "1051.8", "20.28"),
     "MoneyPathLedgerWriteBudgetBurn": (("eng", "ops"), "ledger-writes-failing", "187.8", "5.88"),
     "MoneyPathLedgerImbalance": (LEDGER, "ledger-imbalance", "15", "3"),
-    "MoneyPathLedgerCheckStale": (LEDGER, BLACKOUT, "495", "11"),
+    "MoneyPathLedgerCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathCaptureUnposted": (LEDGER, "ledger-imbalance", "15", "3"),
-    "MoneyPathCaptureCheckStale": (LEDGER, BLACKOUT, "495", "11"),
+    "MoneyPathCaptureCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathLedgerWriteMissing": (LEDGER, "ledger-imbalance", "15", "3"),
-    "MoneyPathLedgerProbeStale": (LEDGER, BLACKOUT, "495", "11"),
+    "MoneyPathLedgerProbeStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathLedgerChainBroken": (LEDGER, "ledger-imbalance", "15", "3"),
-    "MoneyPathLedgerChainCheckStale": (LEDGER, BLACKOUT, "495", "11"),
+    "MoneyPathLedgerChainCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathDurabilityUnsafe": (("eng", "ops"), "durability-unsafe", "15", "3"),
     "MoneyPathDurabilityCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathDoubleCharge": (EVERYBODY, "double-charge", "15", "3"),
-    "MoneyPathDoubleChargeCheckStale": (EVERYBODY, BLACKOUT, "495", "11"),
+    "MoneyPathDoubleChargeCheckStale": (("eng", "ops"), BLACKOUT, "495", "11"),
     "MoneyPathSettlementMismatch": (SETTLEMENT, "settlement-mismatch", "15", "3"),
     "MoneyPathReconciliationStale": (SETTLEMENT, "settlement-mismatch", "495", "11"),
-    "MoneyPathReconciliationLag": (("ops", "eng"), "settlement-mismatch", "915", "18"),
-    "MoneyPathSettlementLate": (("ops", "eng"), "settlement-mismatch", "495", "11"),
+    "MoneyPathReconciliationLag": (SETTLEMENT, "settlement-mismatch", "915", "18"),
+    "MoneyPathSettlementLate": (SETTLEMENT, "settlement-mismatch", "495", "11"),
     "MoneyPathFraudSpike": (SETTLEMENT, "fraud-spike", "315", "8"),
-    "MoneyPathQueueBacklog": (("eng",), "messaging-backlog", "615", "13"),
+    "MoneyPathQueueBacklog": (("eng", "ops"), "messaging-backlog", "615", "13"),
     "MoneyPathDeadLetters": (("eng", "ops"), "messaging-backlog", "15", "3"),
     "MoneyPathIndeterminateUnresolved": (("ops", "eng"), "partial-provider-outage", "1815", "33"),
     "MoneyPathCostPerTransactionHigh": (("ops", "eng"), "cost-spike", "315", "8"),
@@ -149,6 +151,23 @@ def test_every_alert_says_who_it_pages_where_to_read_and_how_long_it_takes(money
     }
     assert found == expected
     assert facts_of(money_path, "MoneyPathLedgerImbalance").subject == "ledger_balance"
+
+
+def test_facts_do_not_depend_on_how_labels_and_links_are_written(money_path: MoneyPath) -> None:
+    """An alert keeps what it came from, so the addresses of a company's wiki change nothing."""
+    elsewhere = Links(runbooks="https://wiki.example/x.md/", dashboards="https://grafana.example/d/")
+    moved = describe(money_path.model_copy(update={"links": elsewhere}), Scale(1))
+    assert moved == describe(money_path, Scale(1))
+    assert {facts.dashboard for facts in moved} == {"money-path"}
+
+
+def test_the_names_say_who_is_paged_by_each_critical_alert(money_path: MoneyPath) -> None:
+    """What the lint of runbooks compares with its pages."""
+    paged = paged_roles(money_path)
+    assert paged == {
+        name: frozenset(roles) for name, (roles, *_) in ALERTS.items() if name != "MoneyPathWatchdog"
+    }
+    assert runbooks(money_path) == {name: page for name, (_, page, *_) in ALERTS.items()}
 
 
 def test_a_guard_that_cannot_keep_its_promise_is_refused(money_path: MoneyPath) -> None:

@@ -9,13 +9,13 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from moneypath.alerting import analysis, render, tree
+from moneypath.alerting import analysis, render, rule_groups
 from moneypath.alerting.history import backfill, longest_window_seconds, window_fill_query
-from moneypath.alerting.leaf import Recording
+from moneypath.alerting.rules import RecordingRule
 from moneypath.alerting.timing import Scale
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
-from moneypath.runbooks.dilation import in_time
+from moneypath.runbooks.dilation import scale_windows
 
 from .conftest import RunTool
 
@@ -60,7 +60,7 @@ def promtool_on_history(
             is_time = "_timestamp_seconds{" in name
             shown = f"{float(value) - UNTIL + 90:g}" if is_time else value
             series.setdefault(name, []).append(shown)
-    rules = render.rules(tree.build(money_path), Scale(60))
+    rules = render.rules(rule_groups.build(money_path), Scale(60))
     (folder / "live.rules.yml").write_text(rules, encoding="utf-8")
     document = {
         "rule_files": ["live.rules.yml"],
@@ -117,10 +117,10 @@ def test_the_history_carries_the_labels_of_the_live_series(money_path: MoneyPath
 
 def test_the_history_holds_every_series_that_a_rule_reads(money_path: MoneyPath) -> None:
     """No window is empty at the first second of a live run, but for what is absent while all is well."""
-    groups = tree.build(money_path)
+    groups = rule_groups.build(money_path)
     rules = [rule for group in groups for rule in group.rules]
-    read = {name for rule in rules for name, _ in analysis.selectors(analysis.plain(rule.expr))}
-    recorded = {rule.record for rule in rules if isinstance(rule, Recording)}
+    read = {name for rule in rules for name, _ in analysis.selectors(analysis.unscaled_text(rule.expr))}
+    recorded = {rule.record for rule in rules if isinstance(rule, RecordingRule)}
     absent = {
         "moneypath_queue_oldest_timestamp_seconds",
         "moneypath_indeterminate_oldest_timestamp_seconds",
@@ -208,7 +208,7 @@ def reset_test(money_path: MoneyPath, healthy: bool) -> dict[str, object]:
 
 def run_reset_test(money_path: MoneyPath, folder: Path, promtool: RunTool, *, healthy: bool) -> int:
     """Run the restart after the history against the live rules; return promtool's exit code."""
-    rules = render.rules(tree.build(money_path), Scale(60))
+    rules = render.rules(rule_groups.build(money_path), Scale(60))
     (folder / "live.rules.yml").write_text(rules, encoding="utf-8")
     document = reset_test(money_path, healthy)
     (folder / "reset.test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -234,7 +234,7 @@ def test_the_fill_of_the_window_is_one_when_every_scrape_is_there(
 ) -> None:
     """The query gives 1 for a full window, its share for a half-filled one, and nothing without samples."""
     (tmp_path / "none.rules.yml").write_text("groups: []\n", encoding="utf-8")
-    query = in_time(window_fill_query(money_path, Scale(60)), Scale(60))
+    query = scale_windows(window_fill_query(money_path, Scale(60)), Scale(60))
     series = [
         {"series": f"moneypath_payments_total{{{NORTH.replace('north', name).format('succeeded')},{MEMBER}}}"}
         for name in money_path.provider_ids()

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from moneypath.alerting import analysis, render, tree
+from moneypath.alerting import analysis, render, rule_groups
 from moneypath.alerting.conventions import TARGET_EXPECTED
 from moneypath.alerting.generate import RULES_FILE, TESTS_FOLDER
-from moneypath.alerting.leaf import Alert, Group, Leaf, Mark, Recording
-from moneypath.alerting.promtests.suite import file_name, files
+from moneypath.alerting.promtool_tests.suite import file_name, files
+from moneypath.alerting.rules import AlertRule, LiteralKind, RecordingRule, RuleGroup, RuleLiteral
 from moneypath.alerting.timing import Scale
 from moneypath.path.loader import load
 from moneypath.path.model import MoneyPath
@@ -22,8 +22,8 @@ from moneypath.path.model import MoneyPath
 from .conftest import ROOT, RunTool
 
 PATH = load(ROOT / "moneypath.yaml")
-GROUPS = tree.build(PATH)
-ALERTS = tuple(tree.alerts(GROUPS))
+GROUPS = rule_groups.build(PATH)
+ALERTS = tuple(rule_groups.alerts(GROUPS))
 FILES = files(PATH)
 COMMITTED = yaml.safe_load((ROOT / RULES_FILE).read_text(encoding="utf-8"))
 # States, not thresholds: 0 and 1 say what a gauge means.
@@ -32,35 +32,37 @@ STATES = {"zero", "one", "drained"}
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One alert without its rule (no leaf), or with one of its thresholds multiplied."""
+    """One alert without its rule (no literal), or with one of its thresholds multiplied."""
 
-    alert: Alert
-    leaf: str = ""
+    alert: AlertRule
+    literal: str = ""
     factor: Fraction = Fraction(1)
 
     def __str__(self) -> str:
-        what = f"{self.leaf} x {self.factor}" if self.leaf else "deleted"
+        what = f"{self.literal} x {self.factor}" if self.literal else "deleted"
         return f"{file_name(self.alert, ALERTS).removesuffix('.test.yml')}: {what}"
 
-    def rule(self) -> tuple[Alert, ...]:
+    def rule(self) -> tuple[AlertRule, ...]:
         """Return the mutated alert, or nothing."""
-        if not self.leaf:
+        if not self.literal:
             return ()
         hold = self._swap(self.alert.hold) if self.alert.hold else None
         return (replace(self.alert, expr=self.alert.expr.swapped(self._swap), hold=hold),)
 
-    def _swap(self, leaf: Leaf) -> Leaf:
-        if leaf.name != self.leaf:
-            return leaf
-        return replace(leaf, value=leaf.value * self.factor if leaf.value else self.factor)
+    def _swap(self, literal: RuleLiteral) -> RuleLiteral:
+        if literal.name != self.literal:
+            return literal
+        return replace(literal, value=literal.value * self.factor if literal.value else self.factor)
 
 
 def mutants() -> Iterator[Mutant]:
     """Yield each alert deleted, and each of its thresholds ten times looser and tighter."""
     for alert in ALERTS:
         yield Mutant(alert)
-        leaves = [*alert.expr.leaves(), *([alert.hold] if alert.hold else [])]
-        for name, value in {leaf.name: leaf.value for leaf in leaves if leaf.name not in STATES}.items():
+        literals = [*alert.expr.literals(), *([alert.hold] if alert.hold else [])]
+        for name, value in {
+            literal.name: literal.value for literal in literals if literal.name not in STATES
+        }.items():
             yield Mutant(alert, name, Fraction(10))
             if value:
                 yield Mutant(alert, name, Fraction(1, 10))
@@ -71,17 +73,17 @@ def needed(file: str) -> frozenset[str]:
     """Return what a test file, and the rules of its alert's name, read, directly or not."""
     document = yaml.safe_load(FILES[file])
     todo = [sample["expr"] for test in document["tests"] for sample in test["promql_expr_test"]]
-    todo += [analysis.plain(other.expr) for other in ALERTS if other.name == file.split(".")[0]]
-    recordings = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording)]
+    todo += [analysis.unscaled_text(other.expr) for other in ALERTS if other.name == file.split(".")[0]]
+    recordings = [rule for group in GROUPS for rule in group.rules if isinstance(rule, RecordingRule)]
     names: set[str] = set()
     while todo:
         read = {series for series, _ in analysis.selectors(todo.pop())}
-        todo += [analysis.plain(rule.expr) for rule in recordings if rule.record in read - names]
+        todo += [analysis.unscaled_text(rule.expr) for rule in recordings if rule.record in read - names]
         names |= read
     return frozenset(names)
 
 
-def only(document: Any, alert: Alert) -> Any:
+def only(document: Any, alert: AlertRule) -> Any:
     """Return the rule file with what `alert` needs, and every rule that raises an alert of its name.
 
     promtool evaluates every rule of a file in every test: all of them take ten times as long.
@@ -101,9 +103,9 @@ def only(document: Any, alert: Alert) -> Any:
     return {"groups": [group for group in groups if group["rules"]]}
 
 
-def mutated(alert: Alert, instead: tuple[Alert, ...]) -> Any:
+def mutated(alert: AlertRule, instead: tuple[AlertRule, ...]) -> Any:
     """Return the rule file as it is generated with `instead` in the place of `alert`."""
-    groups: list[Group] = []
+    groups: list[RuleGroup] = []
     for group in GROUPS:
         at = next((place for place, rule in enumerate(group.rules) if rule is alert), None)
         if at is not None:
@@ -112,7 +114,7 @@ def mutated(alert: Alert, instead: tuple[Alert, ...]) -> Any:
     return render.document(tuple(groups), Scale(1))
 
 
-def write(folder: Path, alert: Alert, document: Any, test: str) -> Path:
+def write(folder: Path, alert: AlertRule, document: Any, test: str) -> Path:
     """Write what `alert` needs of a rule file, and its test file; return that."""
     rule_file = folder / "rules" / Path(RULES_FILE).name
     test_file = folder / "tests" / file_name(alert, ALERTS)
@@ -130,7 +132,7 @@ def test_the_committed_rules_are_valid(root: Path, promtool: RunTool) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: file_name(alert, ALERTS))
 def test_the_committed_rules_pass_the_committed_tests(
-    alert: Alert, root: Path, tmp_path: Path, promtool: RunTool
+    alert: AlertRule, root: Path, tmp_path: Path, promtool: RunTool
 ) -> None:
     """Each alert fires, stays quiet and ends as its committed test file says."""
     committed = (root / TESTS_FOLDER / file_name(alert, ALERTS)).read_text(encoding="utf-8")
@@ -160,7 +162,7 @@ def test_a_mutated_alert_fails_its_test(mutant: Mutant, tmp_path: Path, promtool
 
 def test_the_unmutated_alert_passes_in_the_same_harness(tmp_path: Path, promtool: RunTool) -> None:
     """The mutants fail because of the mutation: the harness passes with the alert as it is."""
-    alert = next(alert for alert in ALERTS if alert.hold and alert.hold.mark is Mark.WINDOW)
+    alert = next(alert for alert in ALERTS if alert.hold and alert.hold.kind is LiteralKind.WINDOW)
     document = mutated(alert, (alert,))
     test_file = write(tmp_path, alert, document, FILES[file_name(alert, ALERTS)])
     result = promtool("test", "rules", test_file.name, cwd=test_file.parent)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moneypath.alerting import tree
+from moneypath.alerting import rule_groups
 from moneypath.alerting.generate import ALERTMANAGER_FILE, write_live
 from moneypath.alerting.routing import configuration
 from moneypath.alerting.timing import Scale
@@ -73,7 +73,7 @@ def test_every_generated_alert_reaches_exactly_its_roles(
     money_path: MoneyPath, root: Path, amtool: RunTool
 ) -> None:
     """The labels of every rule, sent through the routes, reach the roles that the rule names."""
-    for alert in tree.alerts(tree.build(money_path)):
+    for alert in rule_groups.alerts(rule_groups.build(money_path)):
         roles = alert.labels["roles"].strip("|").split("|")
         # The routes stand in the order of the roles in the file.
         paged = [f"role-{role}" for role in money_path.paged_roles() if role in roles]

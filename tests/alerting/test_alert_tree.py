@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moneypath.alerting import analysis, render, tree
+from moneypath.alerting import analysis, render, rule_groups
 from moneypath.alerting.errors import ScaleInvalid
 from moneypath.alerting.generate import clamped, generate, write_live
-from moneypath.alerting.leaf import Alert, Leaf, Mark, decimal_text, duration_text, fixed, window
+from moneypath.alerting.rules import (
+    AlertRule,
+    LiteralKind,
+    RuleLiteral,
+    decimal_text,
+    duration_text,
+    fixed,
+    window,
+)
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 
@@ -19,19 +27,19 @@ NUMBER = re.compile(r"(?<![\w.:])\d+(?:\.\d+)?(?:ms|s|m|h|d)?\b")
 STRING = re.compile(r'"[^"]*"')
 
 
-def outside_leaves(money_path: MoneyPath, scale: Scale) -> object:
+def outside_literals(money_path: MoneyPath, scale: Scale) -> object:
     """Return the rule file with every marked literal blotted out."""
-    groups = tree.build(money_path)
+    groups = rule_groups.build(money_path)
     document = render.document(groups, scale)
     for group, written in zip(groups, document["groups"], strict=True):
         written["interval"] = "interval"
         for rule, output in zip(group.rules, written["rules"], strict=True):
             pattern = re.escape(rule.expr.text(lambda _: "\0")).replace("\0", r"[0-9.a-z]+")
             assert re.fullmatch(pattern, output["expr"])
-            output["expr"] = rule.expr.text(lambda leaf: f"<{leaf.mark}>")
-            if isinstance(rule, Alert) and rule.hold:
+            output["expr"] = rule.expr.text(lambda literal: f"<{literal.kind}>")
+            if isinstance(rule, AlertRule) and rule.hold:
                 assert re.fullmatch(r"[0-9a-z]+", output["for"])
-                output["for"] = f"<{rule.hold.mark}>"
+                output["for"] = f"<{rule.hold.kind}>"
     return document
 
 
@@ -51,18 +59,18 @@ def test_generation_is_deterministic(money_path: MoneyPath) -> None:
 
 def test_scaled_and_unscaled_rules_are_equal_outside_marked_literals(money_path: MoneyPath) -> None:
     """A dilation changes windows and ages, and nothing else."""
-    assert outside_leaves(money_path, Scale(1)) == outside_leaves(money_path, Scale(60))
+    assert outside_literals(money_path, Scale(1)) == outside_literals(money_path, Scale(60))
 
 
 def test_scaled_and_unscaled_rules_do_differ(money_path: MoneyPath) -> None:
     """The comparison above compares two different files."""
-    groups = tree.build(money_path)
+    groups = rule_groups.build(money_path)
     assert render.rules(groups, Scale(1)) != render.rules(groups, Scale(60))
 
 
 def test_every_number_in_an_expression_is_a_marked_literal(money_path: MoneyPath) -> None:
     """No literal hides in the text of an expression, where no dilation would find it."""
-    for group in tree.build(money_path):
+    for group in rule_groups.build(money_path):
         for rule in group.rules:
             text = "".join(part for part in rule.expr.parts if isinstance(part, str))
             assert not NUMBER.search(STRING.sub("", text)), text
@@ -70,23 +78,28 @@ def test_every_number_in_an_expression_is_a_marked_literal(money_path: MoneyPath
 
 def test_counts_and_shares_are_never_scaled() -> None:
     """Only windows and ages shrink: an event is an event at any speed."""
-    for mark, expected in ((Mark.WINDOW, 60), (Mark.AGE, 60), (Mark.COUNT, 3600), (Mark.FIXED, 3600)):
-        assert Scale(60).apply(Leaf(mark, window(3600, "w").value, "x")) == expected
+    for mark, expected in (
+        (LiteralKind.WINDOW, 60),
+        (LiteralKind.AGE, 60),
+        (LiteralKind.COUNT, 3600),
+        (LiteralKind.FIXED, 3600),
+    ):
+        assert Scale(60).apply(RuleLiteral(mark, window(3600, "w").value, "x")) == expected
 
 
 def test_a_window_never_shrinks_below_four_scrapes_and_says_so(money_path: MoneyPath) -> None:
     """One minute at scale 60 stays 5 s and is reported; one hour becomes one minute and is not."""
     assert Scale(60).apply(window(60, "short")) == 5
-    lines = clamped(tree.build(money_path), Scale(60))
+    lines = clamped(rule_groups.build(money_path), Scale(60))
     assert "window_60: 1m at scale 60 would be 1s, is kept at 5s" in lines
     assert not any("window_3600" in line for line in lines)
-    assert clamped(tree.build(money_path), Scale(1)) == ()
+    assert clamped(rule_groups.build(money_path), Scale(1)) == ()
 
 
 @pytest.mark.parametrize("factor", [0, -1, 61])
 def test_a_dilation_beyond_its_limits_is_refused(factor: int) -> None:
     """Scales under 1 and over 60 are refused with the allowed range."""
-    with pytest.raises(ScaleInvalid, match="use 1 to 60"):
+    with pytest.raises(ScaleInvalid, match="Use 1 to 60"):
         Scale(factor)
 
 
@@ -135,8 +148,8 @@ def test_live_rules_are_valid_and_keep_the_names_of_production(
 
 def test_the_analysis_reads_the_same_text_as_prometheus(money_path: MoneyPath) -> None:
     """What is analysed is the expression of the rule file, not another rendering of it."""
-    groups = tree.build(money_path)
+    groups = rule_groups.build(money_path)
     document = render.document(groups, Scale(1))
     for group, written in zip(groups, document["groups"], strict=True):
         for rule, output in zip(group.rules, written["rules"], strict=True):
-            assert analysis.plain(rule.expr) == output["expr"]
+            assert analysis.unscaled_text(rule.expr) == output["expr"]

@@ -12,8 +12,11 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 # What the scripts import or start.
 HELPERS = {
-    *("measuring", "fastapi_candidates"),
-    *("refpay_authorize_build", "refpay_authorize_client", "refpay_authorize_pgbench"),
+    "measuring",
+    "fastapi_candidates",
+    "refpay_authorize_build",
+    "refpay_authorize_client",
+    "refpay_authorize_pgbench",
 }
 # It runs each `telemetry_*.py` in a process of its own and fails with it.
 TABLE = "telemetry_table"
@@ -23,7 +26,7 @@ SCRIPTS = {file.stem for file in BENCHMARKS.glob("*.py")} - HELPERS - PARTS
 GOALS = {
     "full payment record": (0.5, "x observe"),
     "public context manager": (1.2, "x observe"),
-    "cells of a histogram child": (0.5, "KB"),
+    "memory of a histogram child": (0.5, "KB"),
     "lost records": (0, "records"),
     "shared between processes": (0.25, "x multiprocess observe"),
     "shared between processes: bound observe": (0.25, "x multiprocess observe"),
@@ -61,7 +64,7 @@ def test_every_benchmark_prints_its_rows_with_finite_numbers(name: str, tmp_path
         named = {row["name"]: row for row in rows}
         assert {goal: (named[goal]["goal"], named[goal]["unit"]) for goal in GOALS} == GOALS
         assert named["lost records"]["measured"] == 0
-        assert named["cells of a histogram child"]["is_met"]
+        assert named["memory of a histogram child"]["is_met"]
 
 
 ROWS = "from measuring import Row, parser, tell; tell([{}], parser('-').parse_args().json)"

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from moneypath.capacity.counters import Window
-from moneypath.capacity.figures import Audit, Cost, Counted, Figures, Reconciliation, Tally
+from moneypath.capacity.figures import Audit, Cost, Figures, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import Gate, Measure, load_gate
 from moneypath.capacity.histogram import Histogram
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.path.model import MoneyPath
 
-from .spoiled import GATE_FILE, PROJECT
+from .changed_figures import GATE_FILE, PROJECT
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def good(gate: Gate) -> Figures:
     seconds = gate.duration
     checkouts = round(gate.load.checkouts_per_second * seconds)
     counts = {0.1: 0.9 * checkouts, 1.0: float(checkouts), 10.0: float(checkouts), math.inf: float(checkouts)}
-    counted = Counted(
+    counted = WindowCounts(
         authorizations=Tally(checkouts, 0),
         latency=Histogram(counts),
         ledger_writes=Tally(checkouts, 0),

@@ -5,7 +5,8 @@ from itertools import accumulate, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.capacity.counters import Series, Window, increase, total
+from moneypath.capacity.counters import Window, increase, total
+from moneypath.prometheus import Series
 
 # A life of a counter: what it counted between two scrapes, by process; a new process starts at 0.
 LIVES = st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=8), min_size=1, max_size=4)

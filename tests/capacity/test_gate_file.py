@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.capacity.gate_file import ALWAYS, Gate, Measure, load_gate
+from moneypath.capacity.gate_file import ALWAYS_REQUIRED, Gate, Measure, load_gate
 from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
 
-from .spoiled import GATE_FILE
+from .changed_figures import GATE_FILE
 
 PERIOD = 10_000
 FOUR_MINUTES = 240.0
@@ -26,20 +26,20 @@ def test_the_committed_gate_is_certain_to_see_one_loss_in_ten_thousand(path: Mon
 def test_every_measure_is_always_required_or_listed(path: MoneyPath) -> None:
     """None is forgotten, and what is always required cannot be made optional."""
     gate, _ = load_gate(GATE_FILE, path)
-    assert {*gate.required, *gate.optional} == set(Measure) - ALWAYS
-    assert all(gate.requires(measure) for measure in ALWAYS)
+    assert {*gate.required, *gate.optional} == set(Measure) - ALWAYS_REQUIRED
+    assert all(gate.requires(measure) for measure in ALWAYS_REQUIRED)
     assert not any(gate.requires(measure) for measure in gate.optional)
 
 
 def test_the_objectives_are_those_of_the_declaration(path: MoneyPath) -> None:
     """Not second numbers beside them; and the alerts of every check are violations."""
-    gate, promises = load_gate(GATE_FILE, path)
+    gate, objectives = load_gate(GATE_FILE, path)
     declared = {slo.id: slo for slo in path.slos}
-    assert promises.availability is declared[gate.objectives.availability]
-    assert promises.latency is declared[gate.objectives.authorization_latency]
-    assert promises.ledger_writes is declared[gate.objectives.ledger_write_success]
-    assert promises.within_seconds == 1.0
-    assert promises.violations == {check.alerts.violated for check in path.checks}
+    assert objectives.availability is declared[gate.objectives.availability]
+    assert objectives.latency is declared[gate.objectives.authorization_latency]
+    assert objectives.ledger_writes is declared[gate.objectives.ledger_write_success]
+    assert objectives.within_seconds == 1.0
+    assert objectives.violations == {check.alerts.violated for check in path.checks}
 
 
 @pytest.mark.parametrize(

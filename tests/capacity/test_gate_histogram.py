@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.capacity.counters import Series, Window
+from moneypath.capacity.counters import Window
 from moneypath.capacity.histogram import Histogram, histogram
+from moneypath.prometheus import Series
 
 EDGES = (0.01, 0.1, 1.0, math.inf)
 

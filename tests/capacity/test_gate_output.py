@@ -5,12 +5,12 @@ import xml.etree.ElementTree as Xml
 from dataclasses import replace
 
 from moneypath.capacity.document import to_document
-from moneypath.capacity.figures import Audit, Counted, Figures
+from moneypath.capacity.figures import Audit, Figures, WindowCounts
 from moneypath.capacity.gate_file import Gate, Measure
 from moneypath.capacity.junit import to_junit
-from moneypath.capacity.verdict import judge
+from moneypath.capacity.verdict import decide
 
-from .spoiled import PROMISES, with_counted
+from .changed_figures import PROMISES, with_counted
 
 
 def _lost(good: Figures) -> Figures:
@@ -22,7 +22,7 @@ def test_junit_has_a_case_for_each_measure_and_a_failure_for_the_broken_one(
     good: Figures, gate: Gate
 ) -> None:
     """It parses whatever stands in a detail."""
-    verdict = judge(_lost(good), gate, PROMISES, build="refpay.app")
+    verdict = decide(_lost(good), gate, PROMISES, build="refpay.app")
     suite = Xml.fromstring(to_junit(verdict, 12.5))  # noqa: S314 - our own text
     assert [case.get("name") for case in suite.iter("testcase")] == list(Measure)
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("1", "0", "0")
@@ -40,27 +40,27 @@ def test_junit_calls_the_unknown_and_the_inconclusive_errors_and_the_unmeasured_
         (replace(good, checkouts=1), gate),
         (with_counted(good, probe=None), lenient),
     ):
-        suite = Xml.fromstring(to_junit(judge(figures, which, PROMISES, build="b"), 1.0))  # noqa: S314
+        suite = Xml.fromstring(to_junit(decide(figures, which, PROMISES, build="b"), 1.0))  # noqa: S314
         counts.append((suite.get("failures"), suite.get("errors"), suite.get("skipped")))
     assert counts == [("0", "1", "0"), ("0", "1", "0"), ("0", "0", "1")]
 
 
 def test_the_document_says_window_rates_and_verdict(good: Figures, gate: Gate) -> None:
     """Plain JSON, the beyond-the-last-edge and the unknown as null."""
-    verdict = judge(good, gate, PROMISES, build="refpay.app")
+    verdict = decide(good, gate, PROMISES, build="refpay.app")
     document = json.loads(json.dumps(to_document(verdict, phases={"start": 3.14}), allow_nan=False))
     assert document["outcome"] == "passed"
     assert document["exit_code"] == 0
     assert document["figures"]["window"]["start"] == "1970-01-01T00:16:40.000+00:00"
     assert document["figures"]["checkouts_per_second"] == gate.load.checkouts_per_second
     assert [measure["measure"] for measure in document["measures"]] == list(Measure)
-    unknown = judge(Figures(good.window, Counted()), gate, PROMISES, build="b")
+    unknown = decide(Figures(good.window, WindowCounts()), gate, PROMISES, build="b")
     figures = json.loads(json.dumps(to_document(unknown, phases={}), allow_nan=False))["figures"]
     assert figures["authorizations"] is figures["authorization_seconds"] is figures["oracle"] is None
 
 
 def test_the_summary_is_one_line_that_names_the_reason(good: Figures, gate: Gate) -> None:
     """For a commit status."""
-    summary = judge(_lost(good), gate, PROMISES, build="refpay.app").summary
+    summary = decide(_lost(good), gate, PROMISES, build="refpay.app").summary
     assert "\n" not in summary
     assert summary == "failed: refpay.app: oracle 1 capture_without_posting"

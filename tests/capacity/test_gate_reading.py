@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from moneypath.capacity.counters import Series, Window
+from moneypath.capacity.counters import Window
 from moneypath.capacity.figures import Tally
 from moneypath.capacity.reading import (
     BREAKS,
@@ -21,9 +21,9 @@ from moneypath.capacity.reading import (
     read_counted,
     read_reconciliation,
 )
-from moneypath.capacity.samples import SamplesUnread
+from moneypath.prometheus import QueryFailed, Series
 
-from .spoiled import PROMISES
+from .changed_figures import PROMISES
 
 WINDOW = Window(10.0, 20.0, 22.0)
 
@@ -40,11 +40,11 @@ class Fake:
         self.series, self.broken = series, broken
         self.asked: list[tuple[str, float, float]] = []
 
-    async def samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
+    async def raw_samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
         self.asked.append((selector, start, end))
         name = selector.partition("{")[0]
         if name in self.broken:
-            raise SamplesUnread(name)
+            raise QueryFailed(name)
         return self.series.get(name, ())
 
     async def value(self, promql: str) -> float | None:
@@ -166,7 +166,7 @@ class Reconciling:
         self.providers, self.watermark, self.step = providers, watermark, step
         self.now = 30.0
 
-    async def samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
+    async def raw_samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
         raise NotImplementedError
 
     async def value(self, promql: str) -> float | None:

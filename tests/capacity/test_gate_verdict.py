@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.capacity.criteria import Status
-from moneypath.capacity.figures import Audit, Cost, Counted, Figures, FiredAlert, Reconciliation, Tally
-from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure
+from moneypath.capacity.criteria import CriterionStatus
+from moneypath.capacity.figures import Audit, Cost, Figures, FiredAlert, Reconciliation, Tally, WindowCounts
+from moneypath.capacity.gate_file import GATE_PRECONDITIONS, Gate, Measure
 from moneypath.capacity.histogram import Histogram
-from moneypath.capacity.verdict import OF_SPEED, Outcome, Verdict, certain_failure, judge
+from moneypath.capacity.verdict import LOAD_SENSITIVE, GateOutcome, ReleaseVerdict, certain_failure, decide
 
-from .spoiled import PROMISES, with_counted
+from .changed_figures import PROMISES, with_counted
 
 BURN = FiredAlert("MoneyPathAuthorizationBudgetBurn", "critical", "north", 12.0)
 UNPOSTED = FiredAlert("MoneyPathCaptureUnposted", "critical", "north", 12.0, integrity=True)
 TICKET = FiredAlert("MoneyPathCostPerTransactionHigh", "warning", "", 12.0)
 # More is worse.
-ORDER = {Outcome.PASSED: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAILED: 2}
+ORDER = {GateOutcome.PASSED: 0, GateOutcome.INCONCLUSIVE: 1, GateOutcome.FAILED: 2}
 
 
-def _judge(figures: Figures, gate: Gate) -> Verdict:
-    return judge(figures, gate, PROMISES, build="refpay.app")
+def _judge(figures: Figures, gate: Gate) -> ReleaseVerdict:
+    return decide(figures, gate, PROMISES, build="refpay.app")
 
 
 def _slow(figures: Figures, share: float) -> Histogram:
@@ -87,10 +87,10 @@ def _unread(figures: Figures) -> dict[Measure, list[Figures]]:
 def test_a_good_run_passes(good: Figures, gate: Gate) -> None:
     """Every measure is met, and the exit code is 0."""
     verdict = _judge(good, gate)
-    assert verdict.outcome is Outcome.PASSED, verdict.summary
+    assert verdict.outcome is GateOutcome.PASSED, verdict.summary
     assert verdict.exit_code == 0
-    assert {finding.status for finding in verdict.findings} == {Status.MET}
-    assert [finding.measure for finding in verdict.findings] == list(Measure)
+    assert {result.status for result in verdict.results} == {CriterionStatus.MET}
+    assert [result.measure for result in verdict.results] == list(Measure)
 
 
 @pytest.mark.parametrize("measure", list(Measure))
@@ -100,9 +100,9 @@ def test_each_broken_measure_keeps_the_build_from_passing(
     """Just over its limit, and it alone is named; what is of the gate itself is inconclusive."""
     verdict = _judge(_broken(good)[measure], gate)
     expected = [measure, Measure.RATE] if measure is Measure.MACHINE else [measure]
-    assert [finding.measure for finding in verdict.broken] == expected
-    of_the_gate = measure in OF_THE_GATE
-    assert verdict.outcome is (Outcome.INCONCLUSIVE if of_the_gate else Outcome.FAILED)
+    assert [result.measure for result in verdict.broken] == expected
+    of_the_gate = measure in GATE_PRECONDITIONS
+    assert verdict.outcome is (GateOutcome.INCONCLUSIVE if of_the_gate else GateOutcome.FAILED)
     assert verdict.exit_code == (3 if of_the_gate else 1)
     assert measure in verdict.summary
 
@@ -112,8 +112,8 @@ def test_the_unknown_never_passes(good: Figures, gate: Gate, measure: Measure) -
     """What could not be read, or was never counted, fails by its name."""
     for figures in _unread(good)[measure]:
         verdict = _judge(figures, gate)
-        assert verdict.outcome is Outcome.FAILED, figures
-        assert measure in [finding.measure for finding in verdict.broken]
+        assert verdict.outcome is GateOutcome.FAILED, figures
+        assert measure in [result.measure for result in verdict.broken]
 
 
 @pytest.mark.parametrize("measure", list(Measure))
@@ -121,58 +121,58 @@ def test_an_optional_measure_is_reported_when_unknown_and_fails_when_broken(
     good: Figures, lenient: Gate, measure: Measure
 ) -> None:
     """Optional says that it may be missing, not that it may be bad."""
-    status = {f.measure: f.status for f in _judge(_unread(good)[measure][0], lenient).findings}[measure]
-    assert status is (Status.UNMEASURED if measure in lenient.optional else Status.UNKNOWN)
-    assert _judge(_broken(good)[measure], lenient).outcome is not Outcome.PASSED
+    status = {f.measure: f.status for f in _judge(_unread(good)[measure][0], lenient).results}[measure]
+    assert status is (CriterionStatus.UNMEASURED if measure in lenient.optional else CriterionStatus.UNKNOWN)
+    assert _judge(_broken(good)[measure], lenient).outcome is not GateOutcome.PASSED
 
 
 def test_a_drain_that_took_too_long_is_broken(good: Figures, gate: Gate) -> None:
     """However it ended."""
     verdict = _judge(replace(good, drain_seconds=gate.drain + 0.1), gate)
-    assert [finding.measure for finding in verdict.broken] == [Measure.DRAIN]
+    assert [result.measure for result in verdict.broken] == [Measure.DRAIN]
 
 
 def test_a_broken_promise_outranks_a_rate_that_was_not_reached(good: Figures, gate: Gate) -> None:
     """A lost posting is lost at any rate."""
     figures = replace(_broken(good)[Measure.ORACLE], checkouts=1)
-    assert _judge(figures, gate).outcome is Outcome.FAILED
+    assert _judge(figures, gate).outcome is GateOutcome.FAILED
 
 
 def test_a_warning_is_listed_and_does_not_fail(good: Figures, gate: Gate) -> None:
     """Only what pages at once keeps a build back."""
     verdict = _judge(with_counted(good, alerts=(TICKET,)), gate)
-    assert verdict.outcome is Outcome.PASSED
-    assert any(TICKET.name in detail for finding in verdict.findings for detail in finding.details)
+    assert verdict.outcome is GateOutcome.PASSED
+    assert any(TICKET.name in detail for result in verdict.results for detail in result.details)
 
 
 def test_a_run_that_ended_early_failed_and_is_not_held_against_the_rate(good: Figures, gate: Gate) -> None:
     """Even if the figures recovered meanwhile: a certain failure stays one."""
-    verdict = judge(replace(good, checkouts=1), gate, PROMISES, build="b", ended_early="alert")
-    assert verdict.outcome is Outcome.FAILED
-    assert Measure.RATE not in [finding.measure for finding in verdict.findings]
+    verdict = decide(replace(good, checkouts=1), gate, PROMISES, build="b", ended_early="alert")
+    assert verdict.outcome is GateOutcome.FAILED
+    assert Measure.RATE not in [result.measure for result in verdict.results]
 
 
-@pytest.mark.parametrize("measure", sorted({*Measure} - OF_THE_GATE))
+@pytest.mark.parametrize("measure", sorted({*Measure} - GATE_PRECONDITIONS))
 def test_other_work_on_the_machine_excuses_speed_and_never_integrity(
     good: Figures, gate: Gate, measure: Measure
 ) -> None:
     """Never a pass; but slow is inconclusive then, and lost is lost."""
     verdict = _judge(replace(_broken(good)[measure], others_share=0.5), gate)
-    excused = measure in OF_SPEED or measure is Measure.ALERTS
-    assert verdict.outcome is (Outcome.INCONCLUSIVE if excused else Outcome.FAILED)
+    excused = measure in LOAD_SENSITIVE or measure is Measure.ALERTS
+    assert verdict.outcome is (GateOutcome.INCONCLUSIVE if excused else GateOutcome.FAILED)
 
 
 def test_promises_kept_on_a_busy_machine_are_kept(good: Figures, gate: Gate) -> None:
     """It would have been easier on a quiet one."""
     verdict = _judge(replace(good, others_share=0.9), gate)
-    assert verdict.outcome is Outcome.PASSED
-    assert "90%" in verdict.findings[0].seen
+    assert verdict.outcome is GateOutcome.PASSED
+    assert "90%" in verdict.results[0].seen
 
 
 def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Gate) -> None:
     """Its series has to be 0 however slow the machine is."""
     figures = replace(with_counted(good, alerts=(BURN, UNPOSTED)), others_share=0.5)
-    assert _judge(figures, gate).outcome is Outcome.FAILED
+    assert _judge(figures, gate).outcome is GateOutcome.FAILED
     assert UNPOSTED.name in certain_failure(figures.counted, gate, PROMISES, disturbed=True)
     for changes in ({"alerts": (BURN,)}, {"latency": _slow(good, 0.5)}):
         only_slow = with_counted(good, **changes).counted
@@ -228,7 +228,7 @@ def test_worse_numbers_never_turn_a_failure_into_a_pass(
 ) -> None:
     """All other measures at a time, each the same or worse."""
 
-    def at(factor: float) -> Verdict:
+    def at(factor: float) -> ReleaseVerdict:
         kinds = {"acknowledged_lost": math.ceil(lost * factor)} if lost else {}
         figures = with_counted(
             good, cost=Cost(cost * factor, 1.0), alerts=(BURN,) * math.ceil(alerts * factor)
@@ -249,7 +249,7 @@ def test_worse_numbers_never_turn_a_failure_into_a_pass(
 def test_nothing_read_at_all_fails(good: Figures, gate: Gate, lenient: Gate) -> None:
     """Whatever is optional."""
     for each in (gate, lenient):
-        assert _judge(Figures(good.window, Counted()), each).outcome is Outcome.FAILED
+        assert _judge(Figures(good.window, WindowCounts()), each).outcome is GateOutcome.FAILED
 
 
 def test_a_good_run_is_never_ended_early(good: Figures, gate: Gate) -> None:
@@ -257,7 +257,7 @@ def test_a_good_run_is_never_ended_early(good: Figures, gate: Gate) -> None:
     bad = gate.planned_checkouts * 0.001
     fine = with_counted(good, alerts=(TICKET,), authorizations=Tally(10_000, bad)).counted
     assert certain_failure(fine, gate, PROMISES) == ""
-    assert certain_failure(Counted(), gate, PROMISES) == ""
+    assert certain_failure(WindowCounts(), gate, PROMISES) == ""
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_certain_failure_ends_the_run_and_is_one(
     """The reason is named; and judged over the whole planned window, the build could not have passed."""
     counted = with_counted(good, **changes).counted
     assert words in certain_failure(counted, gate, PROMISES)
-    assert _judge(replace(good, counted=counted), gate).outcome is Outcome.FAILED
+    assert _judge(replace(good, counted=counted), gate).outcome is GateOutcome.FAILED
 
 
 @given(bad=st.floats(0, 50), rest=st.floats(0, 20_000))
@@ -287,4 +287,6 @@ def test_what_ends_a_run_early_could_not_have_passed_later(
     so_far = with_counted(good, authorizations=Tally(max(bad, 1000), bad))
     if certain_failure(so_far.counted, gate, PROMISES):
         valid = min(max(bad, 1000) + rest, gate.planned_checkouts)
-        assert _judge(with_counted(so_far, authorizations=Tally(valid, bad)), gate).outcome is Outcome.FAILED
+        assert (
+            _judge(with_counted(so_far, authorizations=Tally(valid, bad)), gate).outcome is GateOutcome.FAILED
+        )

@@ -7,11 +7,11 @@ SHOW = """
 import sys
 from moneypath.cli.live_view import LiveView
 
-viewer = LiveView().viewer
-viewer.announce("first")
+observer = LiveView().observer
+observer.announce("first")
 sys.stdin.readline()
 for _ in range(3):
-    viewer.announce("nobody reads this")
+    observer.announce("nobody reads this")
 print("went on", file=sys.stderr)
 """
 

@@ -1,4 +1,4 @@
-"""The collector's configuration as text, and its redaction as the processor works."""
+"""The collector's configuration as text, and its redaction as the processor applies it."""
 
 import random
 import re
@@ -23,7 +23,7 @@ def config() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def patterns(config: dict[str, Any]) -> Callable[[str], list[re.Pattern[str]]]:
-    """Return what compiles one list of the redaction processor; `$$` is the collector's way to write `$`."""
+    """Return a function that compiles one list of the redaction processor; `$$` stands for `$`."""
     return lambda key: [
         re.compile(each.replace("$$", "$"), re.ASCII) for each in config["processors"]["redaction"][key]
     ]
@@ -31,7 +31,7 @@ def patterns(config: dict[str, Any]) -> Callable[[str], list[re.Pattern[str]]]:
 
 @pytest.fixture(scope="session")
 def mask(patterns: Callable[[str], list[re.Pattern[str]]]) -> Mask:
-    """Mask a value as the processor does: each match by four asterisks, the patterns in any order."""
+    """Mask a value as the processor does: each match becomes four asterisks, in any order of patterns."""
     allowed, blocked = patterns("allowed_values"), patterns("blocked_values")
     shuffle = random.Random(20261122)  # noqa: S311  # an order, not a secret
 

@@ -1,4 +1,4 @@
-"""Finding and building the collector without Go, and with a Go of our own that only pretends."""
+"""The collector is found or built: without Go, and with a fake Go."""
 
 import stat
 from pathlib import Path
@@ -31,7 +31,7 @@ chmod 755 source/moneypath-collector
 
 
 def pretend(folder: Path, *, version: str = "1.26.0", fails: bool = False) -> dict[str, str]:
-    """Put a Go into a folder and return the environment in which it is found."""
+    """Put a fake Go into a folder and return the environment in which it is found."""
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
     names = {"calls": folder / "calls", "builder": folder / "builder"}
@@ -43,7 +43,7 @@ def pretend(folder: Path, *, version: str = "1.26.0", fails: bool = False) -> di
 
 
 def calls(folder: Path) -> list[str]:
-    """Return what was called, without the questions for the version."""
+    """Return the calls of the fake Go, without those for its version."""
     return [line for line in (folder / "calls").read_text().splitlines() if line != "go version"]
 
 
@@ -54,7 +54,7 @@ def manifest() -> Manifest:
 
 
 def test_without_go_it_says_so(manifest: Manifest, tmp_path: Path) -> None:
-    """Neither built nor found, and the reason is Go: what needs it is skipped with this sentence."""
+    """The collector is neither built nor found, and tests that need it are skipped with the reason."""
     environment = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     with pytest.raises(BinaryMissing, match="Go is not installed"):
         find_built(manifest, environment)
@@ -63,7 +63,7 @@ def test_without_go_it_says_so(manifest: Manifest, tmp_path: Path) -> None:
 
 
 def test_it_is_built_once(manifest: Manifest, tmp_path: Path) -> None:
-    """The builder of the manifest's release makes it, once; another manifest or another Go makes another."""
+    """The builder of the manifest's release builds it once; another manifest or Go builds another."""
     environment = pretend(tmp_path)
     with pytest.raises(BinaryMissing, match="not built here"):
         find_built(manifest, environment)
@@ -87,8 +87,8 @@ def test_it_is_built_once(manifest: Manifest, tmp_path: Path) -> None:
             find_built(*found)
 
 
-def test_a_failure_is_told_in_the_builders_words(manifest: Manifest, tmp_path: Path) -> None:
-    """Nothing half done is left in the cache."""
+def test_a_failure_is_reported_in_the_builders_words(manifest: Manifest, tmp_path: Path) -> None:
+    """The cache contains nothing unfinished."""
     environment = pretend(tmp_path, fails=True)
     with pytest.raises(CollectorUnbuilt, match="go ended with 1") as failed:
         build(manifest, progress=lambda _: None, environ=environment)
@@ -97,19 +97,28 @@ def test_a_failure_is_told_in_the_builders_words(manifest: Manifest, tmp_path: P
 
 
 def test_a_collector_of_the_users_own_is_taken(manifest: Manifest, tmp_path: Path) -> None:
-    """Named by the variable; one that cannot be run is an error, not a reason to look further."""
+    """The variable names it; if it cannot be run, that is an error and the search ends."""
     own = tmp_path / "otelcol"
     own.write_text("#!/bin/sh\n")
     environment = {"PATH": "", "MONEYPATH_COLLECTOR_BINARY": str(own)}
     with pytest.raises(BinaryMissing, match="cannot be run"):
         find_built(manifest, environment)
     own.chmod(0o755)
+    with pytest.raises(BinaryMissing, match="does not name a collector and a version"):
+        find_built(manifest, environment)
+    own.write_text("#!/bin/sh\necho 'otelcol-contrib version 0.155.0'\n")
     assert find_built(manifest, environment) == own
+
+
+def test_any_other_program_is_no_collector(manifest: Manifest) -> None:
+    """GNU's `true --version` holds the words "version 3" of its licence, which are not its version."""
+    with pytest.raises(BinaryMissing, match="MONEYPATH_COLLECTOR_BINARY=/bin/true: its --version"):
+        find_built(manifest, {"PATH": "", "MONEYPATH_COLLECTOR_BINARY": "/bin/true"})
 
 
 @pytest.mark.parametrize("text", ["dist: {}\n", "dist: {version: latest}\n", ": :\n  - ", "[]"])
 def test_a_manifest_without_a_release_is_refused(text: str, tmp_path: Path) -> None:
-    """The builder's version is pinned by it."""
+    """The manifest pins the builder's version."""
     file = tmp_path / "builder.yaml"
     file.write_text(text)
     with pytest.raises(CollectorUnbuilt):

@@ -1,4 +1,4 @@
-"""Manifest and configuration belong together, and nothing leaves by a way around the redaction."""
+"""Manifest and configuration match, and no pipeline bypasses redaction."""
 
 import re
 from collections.abc import Callable
@@ -18,13 +18,13 @@ def manifest() -> dict[str, Any]:
 
 
 def built(kind: str) -> list[str]:
-    """Return the types of one kind that the manifest builds, without underscores, as module paths are."""
+    """Return the types of one kind that the manifest builds, without underscores, as in module paths."""
     modules = [each["gomod"].split()[0].rsplit("/", 1)[1] for each in manifest()[kind]]
     return sorted(module.removesuffix(kind[:-1]) for module in modules)
 
 
 def test_the_manifest_builds_exactly_what_the_configuration_uses(config: dict[str, Any]) -> None:
-    """No component is missing, and none is built that nothing uses; the same for providers."""
+    """No component or provider is missing, and none is unused."""
     for kind in KINDS:
         types = {name.partition("/")[0].replace("_", "") for name in config[kind]}
         assert built(kind) == sorted(types), kind
@@ -39,7 +39,7 @@ def test_the_manifest_builds_exactly_what_the_configuration_uses(config: dict[st
 
 
 def test_everything_is_of_one_release() -> None:
-    """The official builder refuses a mixture; stable modules count differently from the others."""
+    """The builder refuses mixed releases; stable modules have their own numbers."""
     version = manifest()["dist"]["version"]
     minor = int(version.split(".")[1])
     for kind in KINDS:
@@ -48,7 +48,7 @@ def test_everything_is_of_one_release() -> None:
 
 
 def test_every_pipeline_protects_itself_then_redacts(config: dict[str, Any]) -> None:
-    """Memory is limited first, nothing waits before it is redacted, and batches are the last thing made."""
+    """The memory limiter comes first, redaction before anything that waits, and batching last."""
     assert set(config["service"]["pipelines"]) == {"metrics", "traces", "logs"}
     for name, pipeline in config["service"]["pipelines"].items():
         order = pipeline["processors"]
@@ -64,7 +64,7 @@ def test_every_pipeline_protects_itself_then_redacts(config: dict[str, Any]) -> 
 
 
 def test_what_is_gathered_is_scattered(config: dict[str, Any]) -> None:
-    """Each field that was laid into an attribute comes back into the same field, and the attribute goes."""
+    """Each field that was moved to an attribute returns to its place, and the attribute is removed."""
 
     def moved(name: str, pattern: str) -> set[tuple[str, ...]]:
         found = set()
@@ -85,7 +85,7 @@ def test_what_is_gathered_is_scattered(config: dict[str, Any]) -> None:
 
 
 def test_sampling_keeps_what_is_promised(config: dict[str, Any]) -> None:
-    """Errors, slow and indeterminate ones whole; a tenth of the rest. The real one is tested end to end."""
+    """Error, slow and indeterminate traces, and a tenth of the rest. The real one is tested end to end."""
     policies = {each["name"]: each for each in config["processors"]["tail_sampling"]["policies"]}
     assert set(policies) == {"errors", "slow", "indeterminate", "rest"}
     assert policies["errors"]["status_code"] == {"status_codes": ["ERROR"]}
@@ -98,7 +98,7 @@ def test_sampling_keeps_what_is_promised(config: dict[str, Any]) -> None:
 
 
 def test_waiting_is_bounded(config: dict[str, Any]) -> None:
-    """The queue has a size in spans, retries never end by themselves, and no sender is held up by it."""
+    """The queue is limited in spans, retries have no time limit, and senders do not wait."""
     backend = config["exporters"]["otlp_http/backend"]
     assert backend["sending_queue"]["sizer"] == "items"
     assert 0 < backend["sending_queue"]["queue_size"] <= 100_000
@@ -110,7 +110,7 @@ def test_waiting_is_bounded(config: dict[str, Any]) -> None:
 def test_patterns_are_of_the_collectors_dialect(
     patterns: Callable[[str], list[re.Pattern[str]]],
 ) -> None:
-    """RE2 knows no look-around, no back-references, no atomic groups; each pattern compiles here as well."""
+    """RE2 has no look-around, back-references or atomic groups; each pattern compiles in Python too."""
     for key in ("allowed_values", "blocked_values", "blocked_key_patterns"):
         for pattern in patterns(key):
             assert not re.search(r"\(\?(?![:i])|\\[1-9ZAz]|[+*?}]\+", pattern.pattern), pattern.pattern

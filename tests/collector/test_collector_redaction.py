@@ -1,4 +1,7 @@
-"""What the configuration's patterns mask and leave alone; the real processor is tested end to end."""
+"""The texts that the configuration's patterns mask and leave alone.
+
+The real processor is tested end to end.
+"""
 
 import re
 import uuid
@@ -89,7 +92,7 @@ def grouped(number: str, groups: tuple[int, ...], separator: str) -> str:
 def test_no_card_number_stays(
     number: str, groups: tuple[int, ...], separator: str, text: str, before: str, after: str, mask: Mask
 ) -> None:
-    """Whatever network, separator and neighbours, and several of them in a row: no group of it is left."""
+    """For every network, separator and neighbour, also several in a row, no group of digits is left."""
     # Two groups and a point between them are a decimal fraction.
     assume(separator != "." or len(groups) > 2)
     # Six groups of four with spaces between: the first four are taken for the number.
@@ -100,14 +103,14 @@ def test_no_card_number_stays(
 
 
 def test_a_run_of_digits_within_a_hash_is_no_card_number(mask: Mask) -> None:
-    """With hexadecimal letters on both sides it stays; with one on either side alone it does not."""
+    """With hexadecimal letters on both sides it stays; with one side only it is masked."""
     assert mask("ab4111111111111111cd") == "ab4111111111111111cd"
     for text in ("ab4111111111111111", "4111111111111111cd", "x4111111111111111cd", "ab4111111111111111x"):
         assert "4111" not in mask(text)
 
 
 def test_whatever_the_source_takes_for_a_card_is_one_here(mask: Mask) -> None:
-    """Each issuer's first four digits and each length that the library at the source masks."""
+    """Every prefix and length that the library masks at the source is masked here."""
     known = 0
     for prefix in range(10_000):
         for length in range(12, 20):
@@ -119,7 +122,7 @@ def test_whatever_the_source_takes_for_a_card_is_one_here(mask: Mask) -> None:
 
 
 def test_the_share_of_harmless_numbers_that_is_masked_is_known(mask: Mask) -> None:
-    """Issuers' ranges alone decide here, so the guide says how much of all numbers they take."""
+    """Only the issuers' ranges decide here; the guide states the share of all numbers that they match."""
     masked = sum(mask(f"{prefix:04}123456789012") == "****" for prefix in range(10_000))
     guide = (ROOT / "docs/guides/collector.md").read_text(encoding="utf-8")
     assert f"{masked / 100:.1f} %" in guide
@@ -145,15 +148,22 @@ TRACKS = (
     "4111111111111111D25121010000012345678",
 )
 IBANS = (
-    *("DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "NO9386011117947", "NO93 8601 1117 947"),
-    *("GB29NWBK60161331926819", "FR1420041010050500013M02606", "MT84MALT011000012345MTLCAST001S"),
-    *("BE68 5390 0754 7034", "iban:BE68539007547034", "to_BE68539007547034"),
+    "DE89370400440532013000",
+    "DE89 3704 0044 0532 0130 00",
+    "NO9386011117947",
+    "NO93 8601 1117 947",
+    "GB29NWBK60161331926819",
+    "FR1420041010050500013M02606",
+    "MT84MALT011000012345MTLCAST001S",
+    "BE68 5390 0754 7034",
+    "iban:BE68539007547034",
+    "to_BE68539007547034",
 )
 
 
 @pytest.mark.parametrize("text", SECRETS)
 def test_no_credential_stays(text: str, mask: Mask) -> None:
-    """Neither with its scheme, nor with its name, nor one that shows what it is."""
+    """Neither after its scheme, nor after its name, nor a token of a known form."""
     for _ in range(20):
         left = mask(f"call failed: {text}")
         assert "****" in left
@@ -162,7 +172,7 @@ def test_no_credential_stays(text: str, mask: Mask) -> None:
 
 @pytest.mark.parametrize("text", [*CODES, *TRACKS, *IBANS])
 def test_no_code_track_or_account_stays(text: str, mask: Mask) -> None:
-    """In whichever order the patterns come, no digits of it and no cardholder are left."""
+    """In any order of the patterns no digits and no cardholder name are left."""
     for _ in range(20):
         left = mask(f"seen: {text} today")
         assert "****" in left
@@ -171,7 +181,7 @@ def test_no_code_track_or_account_stays(text: str, mask: Mask) -> None:
 
 
 def harmless() -> Iterator[str]:
-    """Yield texts that look alike and must survive."""
+    """Yield texts that look similar and must not be masked."""
     yield from ("1795328602", "1795328602123", "1795328602123456", "1795328602123456789")
     yield from ("2026-11-22T12:42:55.123456Z", "2026-11-22 12:42:55", "20261122124255", "202611221242551234")
     yield from ("0.4111111111111111", "took 0.4111111111111111 s", '{"seconds": 0.3782822463100051}')
@@ -186,18 +196,18 @@ def harmless() -> Iterator[str]:
 
 @pytest.mark.parametrize("text", list(harmless()))
 def test_what_looks_alike_survives(text: str, mask: Mask) -> None:
-    """Times, fractions, addresses, hashes, and words of payments are left as they are."""
+    """Times, fractions, addresses, hashes and words of payments stay."""
     assert mask(text) == text
 
 
 @given(value=st.uuids())
 def test_uuids_survive(value: uuid.UUID, mask: Mask) -> None:
-    """A UUID is no card number, though digits stand in groups in it; nor is one among others."""
+    """A UUID is not a card number although it has groups of digits, also in a list of UUIDs."""
     assert mask(f"payment {value} of {value}") == f"payment {value} of {value}"
 
 
 def test_nothing_of_our_own_vocabulary_is_masked(mask: Mask, patterns: Patterns) -> None:
-    """Neither a label's name nor a value of the catalogue: a masked label would be a series lost."""
+    """No label name or value of the catalogue is masked, because that would lose a series."""
     keys = patterns("blocked_key_patterns")
     checked = 0
     for spec in Catalogue.load(ROOT / "src/refpay/catalogue.json"):
@@ -210,13 +220,36 @@ def test_nothing_of_our_own_vocabulary_is_masked(mask: Mask, patterns: Patterns)
 
 
 SECRET_FIELDS = (
-    *("authorization", "http.request.header.authorization", "Proxy-Authorization", "set-cookie", "track2"),
-    *("card.number", "card_number", "pan", "card.pan", "cvv", "card.cvc2", "pin", "db.password", "api-key"),
-    *("access_token", "payment.iban", "track_data", "client_secret"),
+    "authorization",
+    "http.request.header.authorization",
+    "Proxy-Authorization",
+    "set-cookie",
+    "track2",
+    "card.number",
+    "card_number",
+    "pan",
+    "card.pan",
+    "cvv",
+    "card.cvc2",
+    "pin",
+    "db.password",
+    "api-key",
+    "access_token",
+    "payment.iban",
+    "track_data",
+    "client_secret",
 )
 OTHER_FIELDS = (
-    *("moneypath.authorization.result", "authorization_results", "span", "company", "shipping"),
-    *("idempotency_key", "gen_ai.usage.input_tokens", "moneypath.outcome", "service.name", "le"),
+    "moneypath.authorization.result",
+    "authorization_results",
+    "span",
+    "company",
+    "shipping",
+    "idempotency_key",
+    "gen_ai.usage.input_tokens",
+    "moneypath.outcome",
+    "service.name",
+    "le",
 )
 
 
@@ -224,5 +257,5 @@ OTHER_FIELDS = (
     ("key", "blocked"), [*((key, True) for key in SECRET_FIELDS), *((key, False) for key in OTHER_FIELDS)]
 )
 def test_fields_are_known_by_their_names(key: str, blocked: bool, patterns: Patterns) -> None:
-    """What holds a secret is masked whatever it looks like; what only sounds like one is not."""
+    """A field with a secret name is masked whatever its value; one with a similar name is not."""
     assert any(pattern.search(key) for pattern in patterns("blocked_key_patterns")) == blocked

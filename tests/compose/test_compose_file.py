@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from loadtests.settings import read_settings as read_load_settings
+from loadtests.settings import require_loopback
 
 from moneypath.dashboards.provisioning import BOARDS_FOLDER
 from moneypath.path.loader import load
@@ -46,6 +48,7 @@ def minted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Mint the secrets for a copy of the declaration and return their folder."""
     project = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "moneypath.yaml", project)
+    shutil.copytree(ROOT / "runbooks", project / "runbooks")
     return mint_for_containers(project)
 
 
@@ -162,6 +165,25 @@ def test_the_acquirers_take_the_declared_fees(services: dict[str, dict[str, Any]
         fixed = ",".join(f"{currency}={minor}" for currency, minor in fee.fixed.items())
         command = services[fee.provider]["command"]
         assert {f"--fee-basis-points={fee.basis_points}", f"--fee-fixed={fixed}"} <= set(command)
+
+
+def test_checkouts_go_on_while_nobody_pays(services: dict[str, dict[str, Any]], minted: Path) -> None:
+    """Without any payment MoneyPathTrafficMissing pages within seconds, and half of the board is empty."""
+    service = services["checkout-traffic"]
+    command = service["command"]
+    assert (ROOT / command[command.index("--locustfile") + 1]).is_file()
+    # In the API's network: the load test refuses every address that is not this machine's own.
+    assert require_loopback(command[command.index("--host") + 1]) == "http://127.0.0.1:8080"
+    assert service["network_mode"] == "service:api"
+    # The load test ends by itself within the hour; then it is started again.
+    assert service["restart"] == "unless-stopped"
+    environment = {**service["environment"]}
+    assert environment["MONEYPATH_CHECKOUT_CLIENT_FILE"] == "/run/secrets/checkout_client"
+    environment["MONEYPATH_CHECKOUT_CLIENT_FILE"] = str(minted / "clients" / "checkout_client")
+    settings = read_load_settings(environment)
+    needed = max(slo.traffic.min_events for slo in load(ROOT / "moneypath.yaml").availability_slos())
+    assert settings.checkouts_per_second * 300 >= 10 * needed
+    assert settings.checkouts_per_second <= 5
 
 
 def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:

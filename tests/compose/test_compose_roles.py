@@ -8,7 +8,7 @@ import pytest
 
 from moneypath.stack import postgres, secrets
 from moneypath.stack.binaries import find
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 
 SCRIPT = Path(__file__).parents[2] / "compose/roles.sh"
@@ -32,7 +32,7 @@ async def test_it_makes_the_roles_and_may_run_again(tmp_path: Path) -> None:
     folder = tmp_path / "database"
     roles = ("refpay_owner", "refpay_app", "refpay_oracle")
     minted = secrets.mint(folder, [*roles, "postgres"])
-    with PortBook({}) as ports:
+    with PortPool({}) as ports:
         port = ports.reserve("postgres")
         # A server that knows none of our roles: the superuser's alone.
         server = await postgres.prepare(

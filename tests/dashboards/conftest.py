@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.alerting import tree
+from moneypath.alerting import rule_groups
 from moneypath.alerting.analysis import known_series
 from moneypath.dashboards.board import money_path_board
 from moneypath.dashboards.model import Board
@@ -14,7 +14,7 @@ from moneypath.path.loader import build_catalogue, load
 from moneypath.path.model import MoneyPath
 from moneypath.stack import prometheus
 from moneypath.stack.binaries import find
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.telemetry.catalogue import MetricKind, MetricSpec
 
@@ -62,7 +62,7 @@ def board(money_path: MoneyPath) -> Board:
 @pytest.fixture(scope="session")
 def known(money_path: MoneyPath) -> frozenset[str]:
     """Return the name of every series that the service exports or the rules record."""
-    return frozenset(known_series(money_path, tree.build(money_path)))
+    return frozenset(known_series(money_path, rule_groups.build(money_path)))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def serve(tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def serving(history: str) -> AsyncIterator[str]:
-        with PortBook({}) as ports:
+        with PortPool({}) as ports:
             port = ports.reserve("prometheus")
             folder = tmp_path / "prometheus"
             await prometheus.backfill(find("promtool"), folder / "data", history)

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from moneypath.alerting import tree
+from moneypath.alerting import rule_groups
 from moneypath.alerting.conventions import WATCHDOG
 from moneypath.dashboards.board import money_path_board
-from moneypath.dashboards.generate import BOARD_FILE, DATA_SOURCES_FILE, PROVIDERS_FILE, generate
-from moneypath.dashboards.model import GRID_COLUMNS, Board, Kind
+from moneypath.dashboards.generate import DATA_SOURCES_FILE, PROVIDERS_FILE, board_ids, generate
+from moneypath.dashboards.model import GRID_COLUMNS, Board, PanelKind
 from moneypath.dashboards.provisioning import BOARDS_FOLDER
 from moneypath.path.loader import load
 from moneypath.path.model import MoneyPath
 
 from .conftest import ROOT
+
+BOARD_FILE = "dashboards/money-path.json"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,12 @@ def test_two_runs_write_the_same(money_path: MoneyPath) -> None:
     """The files are stable, so that the check for drift means something."""
     assert generate(money_path) == generate(load(ROOT / "moneypath.yaml"))
     assert generate(money_path)[BOARD_FILE].endswith("}\n")
+
+
+def test_the_ids_that_alerts_may_link_are_those_of_the_boards(money_path: MoneyPath) -> None:
+    """What the declaration may name is what is generated, read from the generated files."""
+    boards = [json.loads(text) for name, text in generate(money_path).items() if name.endswith(".json")]
+    assert tuple(board["uid"] for board in boards) == board_ids(money_path)
 
 
 def test_ids_and_query_names_are_assigned(document: dict[str, Any], panels: list[dict[str, Any]]) -> None:
@@ -84,10 +92,10 @@ def test_the_json_asks_what_the_board_asks(board: Board, panels: list[dict[str, 
 def test_every_panel_says_what_it_means(board: Board) -> None:
     """A title alone helps nobody at night; a text that is too long helps nobody either."""
     for panel in board.panels():
-        assert 60 <= len(panel.meaning) <= 420, panel.title
-        assert panel.meaning.endswith("."), panel.title
-        assert "\n" not in panel.meaning
-        if any(query.quiet for query in panel.queries) and panel.kind is not Kind.TIMESERIES:
+        assert 60 <= len(panel.description) <= 420, panel.title
+        assert panel.description.endswith("."), panel.title
+        assert "\n" not in panel.description
+        if any(query.empty_when for query in panel.queries) and panel.kind is not PanelKind.TIMESERIES:
             assert panel.no_value, panel.title
 
 
@@ -95,14 +103,18 @@ def test_every_alert_has_a_panel_that_links_its_runbook(
     board: Board, panels: list[dict[str, Any]], money_path: MoneyPath
 ) -> None:
     """Whoever is paged finds the panel and from it the page; no panel speaks of an unknown alert."""
-    alerts = {alert.name: alert for alert in tree.alerts(tree.build(money_path)) if alert.name != WATCHDOG}
-    watched = {alert for panel in board.panels() for alert in panel.watches}
+    alerts = {
+        alert.name: alert
+        for alert in rule_groups.alerts(rule_groups.build(money_path))
+        if alert.name != WATCHDOG
+    }
+    watched = {alert for panel in board.panels() for alert in panel.alerts}
     assert set(alerts) <= watched
     assert watched <= set(alerts)
     for panel, written in zip(board.panels(), panels, strict=True):
         addresses = {link["url"] for link in written["links"]}
         assert addresses == {
-            alerts[name].annotations["runbook_url"] for name in panel.watches if name in alerts
+            alerts[name].annotations["runbook_url"] for name in panel.alerts if name in alerts
         }
         for address in addresses:
             assert (ROOT / "runbooks" / address.rpartition("/")[2]).is_file()
@@ -115,7 +127,7 @@ def _steps(document: dict[str, Any], title: str) -> list[Any]:
 
 def test_colours_turn_where_the_page_is_sent(document: dict[str, Any], tmp_path: Path) -> None:
     """The threshold of the rule is the threshold of the panel, and follows the declaration."""
-    assert _steps(document, "Bad share by provider") == [None, 0.5]
+    assert _steps(document, "Bad authorizations by provider") == [None, 0.5]
     declared = (ROOT / "moneypath.yaml").read_text(encoding="utf-8")
     changed = tmp_path / "moneypath.yaml"
     changed.write_text(
@@ -125,7 +137,7 @@ def test_colours_turn_where_the_page_is_sent(document: dict[str, Any], tmp_path:
         encoding="utf-8",
     )
     again = json.loads(generate(load(changed))[BOARD_FILE])
-    assert _steps(again, "Bad share by provider") == [None, 0.4]
+    assert _steps(again, "Bad authorizations by provider") == [None, 0.4]
     assert _steps(document, "Age of the last good check")[1] > _steps(again, "Age of the last good check")[1]
 
 
@@ -140,8 +152,8 @@ def test_a_new_currency_and_provider_are_on_the_board(tmp_path: Path) -> None:
     (panel,) = (each for each in board.panels() if each.title == "Money at risk")
     assert 'currency="CHF"' in panel.queries[-1].expr
     assert panel.queries[-1].expr.endswith("/ 100")
-    assert panel.looks["CHF"].unit == "suffix:CHF"
-    assert panel.looks["KWD"].decimals == 3
+    assert panel.overrides["CHF"].unit == "suffix:CHF"
+    assert panel.overrides["KWD"].decimals == 3
 
 
 def test_the_provisioning_finds_the_board(money_path: MoneyPath) -> None:

@@ -22,8 +22,10 @@ ELSEWHERE = {
     "make drill DRILL=drills/drill-017-card-testing.yaml": ".ci/run",
     "make simulate SEEDS=200": ".ci/run",
     "make gate": "tests/live/test_gate_live.py",
-    "make torture": "tests/live/test_torture_live.py",
+    "make crash-test": "tests/live/test_crash_test_live.py",
 }
+# What `.ci/run` runs in two halves side by side.
+HALVES = {"make test": {"make test-parallel", "make test-live"}}
 
 
 def _commands() -> list[str]:
@@ -53,33 +55,50 @@ def test_a_command_of_the_readme_works(command: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def _dry_run(*targets: str) -> str:
+    """Return what make would run, without doing it."""
+    done = subprocess.run(
+        ["make", "-n", *targets], cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _ci_commands() -> set[str]:
+    """Return each line of `.ci/run` without its comment."""
+    script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+    return {line.split("#")[0].strip() for line in script.splitlines()}
+
+
+def test_the_two_halves_run_every_test() -> None:
+    """`make test` is what `make test-parallel` and `make test-live` are together."""
+    whole, parallel, live = (
+        _dry_run(target).splitlines() for target in ("test", "test-parallel", "test-live")
+    )
+    assert [line for line in whole if "pytest" in line] == [
+        line for half in (parallel, live) for line in half if "pytest" in line
+    ]
+
+
 @pytest.mark.parametrize("command", sorted(set(_commands()) & set(ELSEWHERE)))
 def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
     """The place that is named really runs it."""
-    text = (PROJECT / ELSEWHERE[command]).read_text(encoding="utf-8")
     if ELSEWHERE[command] == ".ci/run":
-        assert command in text.splitlines()
+        assert HALVES.get(command, {command}) <= _ci_commands()
     else:
+        text = (PROJECT / ELSEWHERE[command]).read_text(encoding="utf-8")
         assert {
             "make demo KEEP=1": '"--keep"',
             "moneypath drill verify <folder>": "drill.verify(",
             "make gate": "run_gate(",
-            "make torture": "torture(plan",
+            "make crash-test": "run_crash_test(plan",
         }[command] in text
 
 
 @pytest.mark.parametrize("command", [command for command in _commands() if command.startswith("make ")])
 def test_make_knows_every_target_of_the_readme(command: str) -> None:
     """A target that is shown, and even listed to be run, may still not be there."""
-    dry = subprocess.run(
-        ["make", "-n", *shlex.split(command)[1:]],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert dry.returncode == 0, dry.stderr
+    assert _dry_run(*shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
@@ -90,7 +109,4 @@ def test_every_link_of_the_readme_leads_somewhere(target: str) -> None:
 
 def test_make_passes_keep_on() -> None:
     """`KEEP=1` becomes `--keep`."""
-    dry = subprocess.run(
-        ["make", "-n", "demo", "KEEP=1"], cwd=PROJECT, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert "moneypath demo --keep" in dry.stdout
+    assert "moneypath demo --keep" in _dry_run("demo", "KEEP=1")

@@ -40,7 +40,7 @@ def test_shares_are_those_of_the_table() -> None:
 def test_lines_of_code_do_what_they_say() -> None:
     """The comment behind each call is what it returns."""
     calls = re.findall(r"^(redact\w*\(.*\))  # (.*)$", GUIDE, re.MULTILINE)
-    doors = {"redact": redact, "redact_bytes": redact_bytes, "redact_values": redact_values}
-    assert len(calls) == len(doors)
+    functions = {"redact": redact, "redact_bytes": redact_bytes, "redact_values": redact_values}
+    assert len(calls) == len(functions)
     for call, said in calls:
-        assert repr(eval(call, doors)) == said  # noqa: S307 - the guide's own lines
+        assert repr(eval(call, functions)) == said  # noqa: S307 - the guide's own lines

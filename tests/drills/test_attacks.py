@@ -16,8 +16,8 @@ from aiohttp.test_utils import TestServer
 from loadtests.settings import CardTestingSettings, read_card_testing_settings
 
 from moneypath.drills.attacks import CARDS_MOST, RUN_SECONDS, Attacks
-from moneypath.drills.steps import Step
-from moneypath.oracle import read_journal
+from moneypath.drills.timeline_entry import TimelineEntry
+from moneypath.oracle import read_acknowledgement_log
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.errors import ServerDied
 from moneypath.stack.server import ServerSpec
@@ -62,11 +62,11 @@ def endpoints(url: str, folder: Path) -> Endpoints:
     )  # fmt: skip
 
 
-def entry(per_second: int = 20, **changes: object) -> Step:
+def entry(per_second: int = 20, **changes: object) -> TimelineEntry:
     """Return a timeline entry that begins an attack."""
     params = {"card_ranges": [RANGE], "per_second": per_second, **changes}
     fields = {"at": "0s", "id": "card-tester", "fault": "traffic.card_testing", "params": params}
-    return Step.model_validate(fields)
+    return TimelineEntry.model_validate(fields)
 
 
 @dataclass
@@ -108,8 +108,10 @@ async def test_it_attacks_the_range_and_ends_when_told(tmp_path: Path) -> None:
         tried = len(shop.cards)
     assert told.ended == [("card-tester", "the service")]
     assert all(card.startswith(f"tok_{RANGE}_") for card in shop.cards)
-    (journal,) = attack.journals
-    assert len(read_journal(journal).acknowledgements) == tried == len(set(shop.cards))
+    (acknowledgement_log,) = attack.acknowledgement_logs
+    assert (
+        len(read_acknowledgement_log(acknowledgement_log).acknowledgements) == tried == len(set(shop.cards))
+    )
 
 
 async def test_it_ends_with_the_drill(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ async def test_one_that_cannot_begin_says_why(tmp_path: Path) -> None:
         (tmp_path / "checkout_client").unlink()
         with pytest.raises(ServerDied, match="MONEYPATH_CHECKOUT_CLIENT_FILE"):
             await attack.begin(entry())
-    assert attack.journals == ()
+    assert attack.acknowledgement_logs == ()
 
 
 @dataclass
@@ -170,7 +172,7 @@ async def test_whatever_a_drill_asks_is_allowed_and_bounded(
     assert settings.card_range == RANGE
     assert settings.client_file == tmp_path / "checkout_client"
     assert settings.seed == "1717"
-    assert settings.journal_file == tmp_path / "attack-card-tester.jsonl"
+    assert settings.acknowledgement_log_file == tmp_path / "attack-card-tester.jsonl"
     assert (settings.cards_per_second, settings.users, settings.cards_max) == (per_second, users, most)
     assert spec.command[-2:] == ("--run-time", f"{RUN_SECONDS}s")
     # A request under way may take its time before the process is killed for not ending.
@@ -180,7 +182,7 @@ async def test_whatever_a_drill_asks_is_allowed_and_bounded(
 
 async def test_only_a_whole_entry_begins_an_attack(tmp_path: Path) -> None:
     """An entry that ends faults begins none, even when asked to."""
-    end = Step.model_validate({"at": "1m", "end": ["card-tester"]})
+    end = TimelineEntry.model_validate({"at": "1m", "end": ["card-tester"]})
     with pytest.raises(ValueError, match="begins no attack"):
         await attacks(Recorder(), "http://127.0.0.1:9", tmp_path, Told()).begin(end)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from moneypath.drills.conditions import look, wait_until_steady
+from moneypath.drills.conditions import evaluate, wait_until_steady
 from moneypath.drills.parts import Condition
-from moneypath.runbooks.ports import Sample
+from moneypath.prometheus import Sample
 
 ZERO = Condition(id="nothing-lost", query="lost", expect={"value": "== 0"})
 
@@ -24,14 +24,14 @@ class Answers:
 
 async def test_a_condition_that_holds_is_not_reported() -> None:
     """Zero is zero."""
-    held = await look((ZERO,), Answers(0.0))
+    held = await evaluate((ZERO,), Answers(0.0))
     assert (held.seen, held.unmet) == ({"nothing-lost": "0"}, {})
 
 
 async def test_what_was_seen_and_expected_is_said() -> None:
     """A number and an absence are told apart."""
-    assert (await look((ZERO,), Answers(2.0))).unmet == {"nothing-lost": "saw 2, expected == 0"}
-    assert "absent is not zero" in (await look((ZERO,), Answers(None))).unmet["nothing-lost"]
+    assert (await evaluate((ZERO,), Answers(2.0))).unmet == {"nothing-lost": "saw 2, expected == 0"}
+    assert "absent is not zero" in (await evaluate((ZERO,), Answers(None))).unmet["nothing-lost"]
 
 
 async def test_a_break_starts_the_steadiness_anew() -> None:

@@ -1,4 +1,4 @@
-"""Leases are renewed while a drill lives, ended on every way out, and never lost in silence."""
+"""Leases are renewed while a drill lives, ended on every way out, and never lost in await_heartbeat."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
 from moneypath.drills.scenario import load_scenario
-from moneypath.drills.steps import Step
+from moneypath.drills.timeline_entry import TimelineEntry
 
 DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
 TOKEN = "control"
@@ -27,6 +27,7 @@ class Target:
     renewals: int = 0
     renewed: asyncio.Event = field(default_factory=asyncio.Event)
     refuse_renewal: bool = False
+    held_renewal: asyncio.Event | None = None
     refuse_end: bool = False
     hits: int = 0
 
@@ -43,6 +44,10 @@ class Target:
     async def renew(self, request: web.Request) -> web.Response:
         self.renewals += 1
         self.renewed.set()
+        if self.held_renewal is not None:
+            held, self.held_renewal = self.held_renewal, None
+            await held.wait()
+            return web.json_response({}, status=404)
         return web.json_response({}, status=404 if self.refuse_renewal else 200)
 
     async def end(self, request: web.Request) -> web.Response:
@@ -72,7 +77,7 @@ async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncI
         await runner.cleanup()
 
 
-def _steps() -> list[Step]:
+def _steps() -> list[TimelineEntry]:
     return [step for step in load_scenario(DRILL).timeline if step.fault]
 
 
@@ -131,6 +136,23 @@ async def test_a_lost_lease_is_told_to_whoever_looks(tmp_path: Path) -> None:
         assert "404" in leases.lost.what
 
 
+async def test_a_fault_that_ends_while_it_is_renewed_loses_no_lease(tmp_path: Path) -> None:
+    """The target answers 404 to a renewal that the end of its fault overtook: that is no lost lease."""
+    held = asyncio.Event()
+    target = Target(held_renewal=held)
+    first, second = _steps()[:2]
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        await leases.begin(first)
+        async with asyncio.timeout(30):
+            await target.renewed.wait()
+            await leases.end([str(first.id)])
+            await leases.begin(second)
+            target.renewed.clear()
+            held.set()
+            await target.renewed.wait()
+        assert leases.lost is None
+
+
 async def test_an_end_that_fails_is_raised_after_all_were_tried(tmp_path: Path) -> None:
     """One target that refuses must not keep the others' faults in force."""
     target = Target()
@@ -155,7 +177,7 @@ async def test_hits_are_those_of_this_drill(tmp_path: Path) -> None:
 
 async def test_a_fault_tells_only_the_parameters_that_it_has(tmp_path: Path) -> None:
     """A target refuses keys that its fault does not know."""
-    step = Step.model_validate(
+    step = TimelineEntry.model_validate(
         {"at": "0s", "id": "wrong-lines", "fault": "provider.misstate", "target": "north"}
         | {"params": {"rate": 0.5, "what": "amount"}}
     )

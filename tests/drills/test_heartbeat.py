@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moneypath.drills.heartbeat import silence
+from moneypath.drills.heartbeat import await_heartbeat
 
 
 class _Pager:
@@ -17,16 +17,16 @@ class _Pager:
 
 async def test_a_fresh_heartbeat_is_life() -> None:
     """One later than the question is enough."""
-    assert await silence(_Pager(90.0, 101.0), since=100.0, within_seconds=5) == ""
+    assert await await_heartbeat(_Pager(90.0, 101.0), since=100.0, within_seconds=5) == ""
 
 
 async def test_an_old_heartbeat_is_no_life() -> None:
     """Heartbeats that stopped are told, with their age."""
-    found = await silence(_Pager(90.0), since=100.0, within_seconds=0, now=lambda: 103.0)
+    found = await await_heartbeat(_Pager(90.0), since=100.0, within_seconds=0, now=lambda: 103.0)
     assert "13.0 s ago" in found
 
 
 async def test_no_heartbeat_at_all_is_told() -> None:
     """A pager that never heard one is told apart."""
-    found = await silence(_Pager(None), since=100.0, within_seconds=0, now=lambda: 103.0)
+    found = await await_heartbeat(_Pager(None), since=100.0, within_seconds=0, now=lambda: 103.0)
     assert "none at all" in found

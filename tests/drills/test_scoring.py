@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.drills.business import MEASURES
+from moneypath.alerting.business_metrics import business_metrics
+from moneypath.drills.business import LISTED_AS, listed
 from moneypath.drills.scoring import LogWithoutScenario, score
 from moneypath.incidents.events import SYSTEM, Actor, Event
 from moneypath.incidents.timeline import Kind
+from moneypath.path.loader import FILE_NAME, load
 
-DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
+PROJECT = Path(__file__).parents[2]
+DRILL = PROJECT / "drills" / "drill-002-partial-provider-outage.yaml"
+METRICS = business_metrics(load(PROJECT / FILE_NAME))
 ALERT = "MoneyPathAuthorizationBudgetBurn"
 NORTH = {"provider": "north", "severity": "critical"}
 EFFECT = 100.0
@@ -24,7 +28,10 @@ class Story:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.add(
-            0.0, Kind.DRILL_STARTED, "drill", {"scenario": DRILL.read_text(encoding="utf-8"), "scale": 60}
+            0.0,
+            Kind.DRILL_STARTED,
+            "drill",
+            {"scenario": DRILL.read_text(encoding="utf-8"), "scale": 60, LISTED_AS: listed(METRICS)},
         )
         self.add(90.0, Kind.STEADY_STATE, "before", {"phase": "before"})
         self.measured(91.0, "before")
@@ -49,7 +56,7 @@ class Story:
 
     def measured(self, at: float, phase: str, **changed: float | None) -> None:
         """Append a reading of the business metrics."""
-        values = {measure.id: 1.0 for measure in MEASURES} | changed
+        values = {metric.id: 1.0 for metric in METRICS} | changed
         self.add(at, Kind.MEASURED, "business metrics", {"phase": phase, "values": values})
 
     def add(

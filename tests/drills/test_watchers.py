@@ -8,6 +8,7 @@ import pytest
 
 from moneypath.drills.watchers import AlertWatcher
 from moneypath.incidents.events import EventLog
+from moneypath.prometheus import Prometheus
 
 LABELS = {"alertname": "Burn", "severity": "critical", "provider": "north"}
 
@@ -30,7 +31,7 @@ def _told(log: EventLog) -> list[tuple[str, str, float]]:
 
 def test_a_page_dates_its_alert_and_the_list_does_not_repeat_it(log: EventLog) -> None:
     """The page comes first: one firing, dated by the page; the list ends it."""
-    watcher = AlertWatcher("http://127.0.0.1:1", log)
+    watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)
     watcher.note_page(LABELS, 48.0)
     watcher.note_page(LABELS, 48.0)
     watcher._note_list([])
@@ -41,7 +42,7 @@ def test_a_page_dates_its_alert_and_the_list_does_not_repeat_it(log: EventLog) -
 
 def test_the_list_comes_first_and_the_page_does_not_repeat_it(log: EventLog) -> None:
     """The same the other way round."""
-    watcher = AlertWatcher("http://127.0.0.1:1", log)
+    watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)
     watcher._note_list([_listed()])
     watcher.note_page(LABELS, 48.0)
     assert _told(log) == [("alert.firing", "prometheus", 50.0)]
@@ -49,14 +50,14 @@ def test_the_list_comes_first_and_the_page_does_not_repeat_it(log: EventLog) -> 
 
 def test_pending_alerts_and_the_watchdog_are_no_alerts(log: EventLog) -> None:
     """What waits for its `for`, and what always fires, is not recorded."""
-    watcher = AlertWatcher("http://127.0.0.1:1", log)
+    watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)
     watcher._note_list([_listed("pending"), _listed(severity="none")])
     assert _told(log) == []
 
 
 def test_an_alert_that_comes_back_is_recorded_again(log: EventLog) -> None:
     """Firing, resolved, firing are three events."""
-    watcher = AlertWatcher("http://127.0.0.1:1", log)
+    watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)
     for alerts in ([_listed()], [], [_listed()]):
         watcher._note_list(alerts)
     assert [kind for kind, _, _ in _told(log)] == ["alert.firing", "alert.resolved", "alert.firing"]

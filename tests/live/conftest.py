@@ -1,4 +1,4 @@
-"""What the live tests share: a stack of real servers in a folder of its own, and silent onlookers."""
+"""What the live tests share: a stack of real servers in a folder of its own, and silent observers."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,12 +9,12 @@ import pytest
 
 from moneypath.incidents.events import Event
 from moneypath.stack import secrets
-from moneypath.workflows.demo import Viewer
-from moneypath.workflows.live import Live
+from moneypath.workflows.drill_stack import DrillObserver
+from moneypath.workflows.live_stack import LiveStack
 
 PROJECT = Path(__file__).parents[2]
 
-MakeViewer = Callable[..., Viewer]
+MakeViewer = Callable[..., DrillObserver]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,19 +31,19 @@ def project() -> Path:
 
 
 @pytest.fixture
-def make_viewer() -> MakeViewer:
-    """Return onlookers that stay silent unless given something to do."""
+def make_observer() -> MakeViewer:
+    """Return observers that stay silent unless given something to do."""
 
     def make(
-        ready: Callable[[Live], None] = lambda _: None, event: Callable[[Event], None] = lambda _: None
-    ) -> Viewer:
-        return Viewer(announce=lambda _: None, ready=ready, event=event)
+        ready: Callable[[LiveStack], None] = lambda _: None, event: Callable[[Event], None] = lambda _: None
+    ) -> DrillObserver:
+        return DrillObserver(announce=lambda _: None, ready=ready, event=event)
 
     return make
 
 
 @asynccontextmanager
-async def superuser(live: Live) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def superuser(live: LiveStack) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """Yield a connection to the stack's database that may read and lock everything."""
     password = secrets.read(live.endpoints.run_folder / "secrets" / "database", "postgres")
     port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]

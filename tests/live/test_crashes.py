@@ -16,21 +16,27 @@ import asyncpg
 from nats.aio.client import Client
 
 from moneypath import oracle
+from moneypath.drills.ledger_audit import audit_ledger
 from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
-from moneypath.drills.truth import hear_witnesses
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.stack.nats import CONFIG_FILE
 from moneypath.stack.tokens import TokenSource
-from moneypath.workflows.live import Live, LiveSettings, running
+from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
 
 LOAD = Load(checkouts_per_second=20, users=20, card_ranges={"411111": 7, "550000": 3})
 PATIENCE_SECONDS = 60.0
 # Those that take payments twice, those that tell of them and settle them twice, all while messages flow.
 VICTIMS = (
-    *("refpay-api", "refpay-worker", "postgres", "nats"),
-    *("refpay-worker", "postgres", "nats", "refpay-api"),
+    "refpay-api",
+    "refpay-worker",
+    "postgres",
+    "nats",
+    "refpay-worker",
+    "postgres",
+    "nats",
+    "refpay-api",
 )
 BEHIND = frozenset({"refpay-worker", "nats"})
 QUEUES = ("notifications", "compliance_log")
@@ -59,11 +65,11 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _more(journal: Path, count: int) -> None:
-    """Wait for that many further successes in the client's own journal."""
+async def _more(acknowledgement_log: Path, count: int) -> None:
+    """Wait for that many further successes in the client's own acknowledgement log."""
 
     def successes() -> int:
-        return sum('"succeeded"' in line for line in journal.read_text().splitlines())
+        return sum('"succeeded"' in line for line in acknowledgement_log.read_text().splitlines())
 
     wanted = successes() + count
 
@@ -73,7 +79,7 @@ async def _more(journal: Path, count: int) -> None:
     await _until(holds, f"{count} more successes")
 
 
-async def _query(live: Live, statement: str) -> Any:
+async def _query(live: LiveStack, statement: str) -> Any:
     password = secrets.read(live.endpoints.run_folder / "secrets" / "database", "postgres")
     port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]
     connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/refpay")
@@ -83,7 +89,7 @@ async def _query(live: Live, statement: str) -> Any:
         await connection.close()
 
 
-async def _inject(live: Live, raw: bytes) -> None:
+async def _inject(live: LiveStack, raw: bytes) -> None:
     """Publish what is no event, as a broken producer would."""
     folder = live.endpoints.run_folder
     found = re.search(r'^listen: "(.*)"$', (folder / "nats" / CONFIG_FILE).read_text(), re.MULTILINE)
@@ -97,16 +103,16 @@ async def _inject(live: Live, raw: bytes) -> None:
         await client.close()
 
 
-async def _metrics(live: Live) -> str:
+async def _metrics(live: LiveStack) -> str:
     async with aiohttp.ClientSession() as session, session.get(f"{live.endpoints.worker}/metrics") as answer:
         return await answer.text()
 
 
-async def _replay(live: Live, queue: str, key: str) -> dict[str, Any]:
-    """Pull the lever again and again with one key until it says that it is done."""
+async def _replay(live: LiveStack, queue: str, key: str) -> dict[str, Any]:
+    """Run the operator action again and again with one key until it says that it is done."""
     client = live.endpoints.secrets_folder / "operations_client"
     tokens = TokenSource(live.endpoints.refpay, client, "operations:replay")
-    headers = {"Authorization": await tokens.header_soon(), "Idempotency-Key": key}
+    headers = {"Authorization": await tokens.header_async(), "Idempotency-Key": key}
     last: dict[str, Any] = {}
 
     async def done() -> bool:
@@ -127,18 +133,18 @@ async def test_sigkill_of_every_process_in_turn_loses_and_doubles_nothing(
     project: Path, tmp_path: Path
 ) -> None:
     """The oracle is content, each operation has one notification and one entry; poison is replayed once."""
-    settings = LiveSettings(load(project / FILE_NAME), tmp_path, scale=60)
-    async with running(settings, lambda _: None) as live:
-        plan = LoadPlan(project, live.endpoints, tmp_path / "journal.jsonl", LOAD, 12)
+    settings = LiveStackSettings(load(project / FILE_NAME), tmp_path, scale=60)
+    async with running_stack(settings, lambda _: None) as live:
+        plan = LoadPlan(project, live.endpoints, tmp_path / "acknowledgements.jsonl", LOAD, 12)
         await live.supervisor.start(plan.spec())
         await _inject(live, b"poison")
         for victim in VICTIMS:
-            await _more(plan.journal_file, 40)
+            await _more(plan.acknowledgement_log_file, 40)
             await live.supervisor.kill(victim)
             if victim in BEHIND:
-                await _more(plan.journal_file, 20)  # payments go on without it
+                await _more(plan.acknowledgement_log_file, 20)  # payments go on without it
             await live.supervisor.restart(victim)
-        await _more(plan.journal_file, 40)
+        await _more(plan.acknowledgement_log_file, 40)
         await live.supervisor.stop("load")
         await oracle.await_drained(live.endpoints.oracle_dsn, PATIENCE_SECONDS)
 
@@ -148,7 +154,7 @@ async def test_sigkill_of_every_process_in_turn_loses_and_doubles_nothing(
 
         await _until(told, "every operation to be told")
         assert (await _query(live, SPARE))[0] == 0
-        verdict = await hear_witnesses(live.endpoints, plan.journal_file)
+        verdict = await audit_ledger(live.endpoints, plan.acknowledgement_log_file)
         await _expect_letters(live, 1)
         # The letter is moved while the worker is killed, and asked for again afterwards with the same key.
         first = asyncio.create_task(_replay(live, "notifications", "replay-1"))
@@ -162,7 +168,7 @@ async def test_sigkill_of_every_process_in_turn_loses_and_doubles_nothing(
     assert verdict.rows.posted_captures >= 60
 
 
-async def _expect_letters(live: Live, number: int) -> None:
+async def _expect_letters(live: LiveStack, number: int) -> None:
     """Wait until the worker shows that many letters of each queue, and nothing else waits."""
 
     async def shown() -> bool:

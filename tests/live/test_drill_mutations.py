@@ -1,7 +1,7 @@
-"""Every drill can fail: take away the alert, the route, the lever's effect or one posting, and it says so.
+"""Every drill can fail: without the alert, the route, an action's effect or one posting it does.
 
 Each test sabotages a real stack the way a mistake would: rules and routing are edited on disk and
-reloaded, a lever answers without acting, a posting is deleted by a superuser who switched the triggers off.
+reloaded, an action answers without acting, a posting is deleted by a superuser who switched triggers off.
 A drill joins by a row of DRILLS; `make test` runs one sabotage of the first, `make prove` runs all.
 """
 
@@ -21,19 +21,19 @@ import yaml
 from moneypath.drills.scoring import Scorecard
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
-from moneypath.runbooks import LeverCall
+from moneypath.runbooks import ActionCall
 from moneypath.stack import secrets
-from moneypath.workflows.demo import Viewer, drill_on_own_stack
-from moneypath.workflows.live import Live
+from moneypath.workflows.drill_stack import DrillObserver, drill_on_own_stack
+from moneypath.workflows.live_stack import LiveStack
 
-MakeViewer = Callable[..., Viewer]
+MakeViewer = Callable[..., DrillObserver]
 
 
 @dataclass(frozen=True, slots=True)
 class Spoilt:
     """What is taken from one drill, and the words by which its scorecard misses it.
 
-    `role` is paged by `alert` and by no other alert of the drill. `idle` holds what each lever that does
+    `role` is paged by `alert` and by no other alert of the drill. `idle` holds what each action that does
     nothing answers, beside its argument under the name `argument`. `missed` begins the failure then, and
     `unrepaired` says whether money is left wrong, which makes the score 0.
     """
@@ -104,22 +104,24 @@ def _each(*, quick: bool = False) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("spoilt", rows)
 
 
-async def _run(project: Path, spoilt: Spoilt, folder: Path, viewer: Viewer, **options: Any) -> Scorecard:
+async def _run(
+    project: Path, spoilt: Spoilt, folder: Path, observer: DrillObserver, **options: Any
+) -> Scorecard:
     file = project / "drills" / f"{spoilt.drill}.yaml"
-    return (await drill_on_own_stack(project, file, folder, viewer, **options)).card
+    return (await drill_on_own_stack(project, file, folder, observer, **options)).card
 
 
-def _reload(live: Live, server: str) -> None:
+def _reload(live: LiveStack, server: str) -> None:
     os.kill(live.supervisor.pids()[server], signal.SIGHUP)
 
 
 @_each(quick=True)
 async def test_without_its_alert_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
+    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """A deleted rule is a fault that nobody hears of."""
 
-    def delete_the_alert(live: Live) -> None:
+    def delete_the_alert(live: LiveStack) -> None:
         (rules,) = (live.endpoints.run_folder / "prometheus").rglob("*.rules.yml")
         tree = yaml.safe_load(rules.read_text())
         for group in tree["groups"]:
@@ -127,7 +129,7 @@ async def test_without_its_alert_the_drill_fails(
         rules.write_text(yaml.safe_dump(tree))
         _reload(live, "prometheus")
 
-    card = await _run(project, spoilt, tmp_path, make_viewer(ready=delete_the_alert))
+    card = await _run(project, spoilt, tmp_path, make_observer(ready=delete_the_alert))
     assert not card.passed
     assert f"alert {spoilt.alert} did not fire" in card.failures
     assert f"role {spoilt.role} was not paged" in card.failures
@@ -135,11 +137,11 @@ async def test_without_its_alert_the_drill_fails(
 
 @_each()
 async def test_without_its_route_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
+    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """An alert that fires and reaches nobody is no alert."""
 
-    def delete_the_route(live: Live) -> None:
+    def delete_the_route(live: LiveStack) -> None:
         file = live.endpoints.run_folder / "alertmanager" / "alertmanager.yml"
         tree = yaml.safe_load(file.read_text())
         routes = tree["route"]["routes"]
@@ -149,7 +151,7 @@ async def test_without_its_route_the_drill_fails(
         file.write_text(yaml.safe_dump(tree))
         _reload(live, "alertmanager")
 
-    card = await _run(project, spoilt, tmp_path, make_viewer(ready=delete_the_route))
+    card = await _run(project, spoilt, tmp_path, make_observer(ready=delete_the_route))
     assert not card.passed
     assert f"role {spoilt.role} was not paged" in card.failures
     assert f"alert {spoilt.alert} did not fire" not in card.failures
@@ -157,22 +159,22 @@ async def test_without_its_route_the_drill_fails(
 
 @dataclass(frozen=True, slots=True)
 class _NoOp:
-    """A lever that answers as if it had acted."""
+    """An operator action that answers as if it had acted."""
 
     argument: str
     answer: Mapping[str, object]
 
-    async def __call__(self, call: LeverCall, /) -> Mapping[str, object]:
+    async def __call__(self, call: ActionCall, /) -> Mapping[str, object]:
         return {self.argument: call.arguments[0], **self.answer}
 
 
 @_each()
-async def test_with_levers_that_do_nothing_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
+async def test_with_actions_that_do_nothing_the_drill_fails(
+    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt
 ) -> None:
-    """The steps after a lever look at customers and their money, not at the lever's answer."""
+    """The steps after an action look at customers and their money, not at the action's answer."""
     idle = {name: _NoOp(spoilt.argument, answer) for name, answer in spoilt.idle.items()}
-    card = await _run(project, spoilt, tmp_path, make_viewer(), levers=idle)
+    card = await _run(project, spoilt, tmp_path, make_observer(), actions=idle)
     assert not card.passed
     assert any(failure.startswith(spoilt.missed) for failure in card.failures), card.failures
     assert (card.score == 0.0) is spoilt.unrepaired
@@ -180,10 +182,10 @@ async def test_with_levers_that_do_nothing_the_drill_fails(
 
 @_each()
 async def test_with_one_posting_gone_the_drill_fails(
-    project: Path, tmp_path: Path, make_viewer: MakeViewer, spoilt: Spoilt
+    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt
 ) -> None:
     """One entry among hundreds is missing: the score is zero, and the reference is named."""
-    stack: list[Live] = []
+    stack: list[LiveStack] = []
     lost: list[str] = []
 
     def lose_one(event: Event) -> None:
@@ -192,14 +194,14 @@ async def test_with_one_posting_gone_the_drill_fails(
             thread.start()
             thread.join(timeout=20)
 
-    card = await _run(project, spoilt, tmp_path, make_viewer(ready=stack.append, event=lose_one))
+    card = await _run(project, spoilt, tmp_path, make_observer(ready=stack.append, event=lose_one))
     assert lost, "the sabotage did not happen"
     assert card.score == 0.0
     assert any("capture_without_posting" in failure for failure in card.failures), card.failures
     assert any(lost[0] in failure for failure in card.failures), card.failures
 
 
-async def _delete_one_entry(live: Live) -> str:
+async def _delete_one_entry(live: LiveStack) -> str:
     """Delete the oldest capture's entry as only a superuser can, and return its merchant reference."""
     folder = live.endpoints.run_folder / "secrets" / "database"
     port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]

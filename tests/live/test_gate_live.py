@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.capacity.criteria import Status
+from moneypath.capacity.criteria import CriterionStatus
 from moneypath.capacity.gate_file import Gate, Load, Measure
-from moneypath.capacity.verdict import Outcome
-from moneypath.workflows.gate import GATE_FILE, GateResult, Onlooker, prepare, run_gate
-from moneypath.workflows.live import Build
+from moneypath.capacity.verdict import GateOutcome
+from moneypath.workflows.gate import GATE_FILE, GateObserver, GateResult, prepare, run_gate
+from moneypath.workflows.live_stack import Build
 
 RATE = 10
 
@@ -32,16 +32,16 @@ def _short(gate: Gate) -> Gate:
 async def _run(project: Path, folder: Path, build: Build) -> GateResult:
     prepared = prepare(project, project / GATE_FILE, build)
     prepared = replace(prepared, gate=_short(prepared.gate))
-    onlooker = Onlooker(announce=lambda _: None, measured=lambda _, __: None)
-    return await run_gate(project, prepared, folder, onlooker)
+    observer = GateObserver(announce=lambda _: None, measured=lambda _, __: None)
+    return await run_gate(project, prepared, folder, observer)
 
 
 async def test_the_gate_measures_the_good_build_and_finds_nothing(project: Path, tmp_path: Path) -> None:
     """Every required measure is known; on a machine that others use, only speed may be in doubt."""
     result = await _run(project, tmp_path, Build())
     verdict, counted = result.verdict, result.verdict.figures.counted
-    assert verdict.outcome is not Outcome.FAILED, verdict.summary
-    assert not any(finding.status is Status.UNKNOWN for finding in verdict.findings)
+    assert verdict.outcome is not GateOutcome.FAILED, verdict.summary
+    assert not any(result.status is CriterionStatus.UNKNOWN for result in verdict.results)
     assert counted.authorizations is not None
     assert verdict.figures.checkouts == pytest.approx(counted.authorizations.valid, abs=0.3 * RATE * 8)
     assert verdict.figures.audit is not None
@@ -53,7 +53,7 @@ async def test_the_gate_fails_a_build_that_charges_twice_under_retry(project: Pa
     """The service's own numbers are all fine; the acquirers' books are not."""
     build = Build("loadtests.badbuilds.charges_twice_under_retry", folder=project)
     result = await _run(project, tmp_path, build)
-    assert result.verdict.outcome is Outcome.FAILED
-    assert Measure.ORACLE in {finding.measure for finding in result.verdict.broken}
+    assert result.verdict.outcome is GateOutcome.FAILED
+    assert Measure.ORACLE in {result.measure for result in result.verdict.broken}
     assert result.verdict.figures.audit is not None
     assert result.verdict.figures.audit.discrepancies["reference_charged_twice"] > 0

@@ -25,8 +25,8 @@ from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
 from moneypath.incidents.paging import Pager
 from moneypath.path.loader import FILE_NAME, load
-from moneypath.runbooks.prometheus import prometheus_query
-from moneypath.workflows.live import Live, LiveSettings, running
+from moneypath.prometheus import Prometheus
+from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
 
 from .conftest import PROJECT, superuser
 
@@ -48,7 +48,7 @@ WAITING = """
 """
 STALE = tuple(check.alerts.stale for check in PATH.checks)
 
-Fault = Callable[[Live], AbstractAsyncContextManager[float]]
+Fault = Callable[[LiveStack], AbstractAsyncContextManager[float]]
 
 
 async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -60,14 +60,14 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 @asynccontextmanager
-async def reconciliation_waits(live: Live) -> AsyncIterator[float]:
+async def reconciliation_waits(live: LiveStack) -> AsyncIterator[float]:
     """Hold the row that reconciling with one of the two providers has to lock; the service waits for it."""
-    async with superuser(live) as connection, superuser(live) as onlooker, connection.transaction():
+    async with superuser(live) as connection, superuser(live) as observer, connection.transaction():
         began = time.time()
         await connection.execute("SELECT FROM reconciliation.progress WHERE provider = 'north' FOR UPDATE")
 
         async def waits() -> bool:
-            return bool(await onlooker.fetchval(WAITING))
+            return bool(await observer.fetchval(WAITING))
 
         # Each of its statements gives up after a while, and the next round waits again.
         await _until(waits, "reconciliation to wait for the row")
@@ -76,7 +76,7 @@ async def reconciliation_waits(live: Live) -> AsyncIterator[float]:
 
 
 @asynccontextmanager
-async def probe_hangs(live: Live) -> AsyncIterator[float]:
+async def probe_hangs(live: LiveStack) -> AsyncIterator[float]:
     """Put a file among the acknowledgements whose open() does not return, as on a dead network disk."""
     pipe = live.endpoints.run_folder / "acknowledgements" / "hung.jsonl"
     began = time.time()
@@ -91,7 +91,7 @@ async def probe_hangs(live: Live) -> AsyncIterator[float]:
 
 
 @asynccontextmanager
-async def probe_cannot_read(live: Live) -> AsyncIterator[float]:
+async def probe_cannot_read(live: LiveStack) -> AsyncIterator[float]:
     """Take the folder of the acknowledgements away; their writers go on, for their files stay open."""
     folder = live.endpoints.run_folder / "acknowledgements"
     began = time.time()
@@ -103,7 +103,7 @@ async def probe_cannot_read(live: Live) -> AsyncIterator[float]:
 
 
 @asynccontextmanager
-async def exporter_hangs(live: Live) -> AsyncIterator[float]:
+async def exporter_hangs(live: LiveStack) -> AsyncIterator[float]:
     """Stop the worker's process without ending it: the connection is taken, no answer comes."""
     pid = live.supervisor.pids()["refpay-worker"]
     began = time.time()
@@ -115,7 +115,7 @@ async def exporter_hangs(live: Live) -> AsyncIterator[float]:
 
 
 @asynccontextmanager
-async def exporter_repeats_itself(live: Live) -> AsyncIterator[float]:
+async def exporter_repeats_itself(live: LiveStack) -> AsyncIterator[float]:
     """Answer the scrape in the worker's place with what it last said, as a cache in between would."""
     url = urlsplit(live.endpoints.worker)
     began = time.time()
@@ -139,7 +139,7 @@ async def exporter_repeats_itself(live: Live) -> AsyncIterator[float]:
 
 
 @asynccontextmanager
-async def worker_is_gone(live: Live) -> AsyncIterator[float]:
+async def worker_is_gone(live: LiveStack) -> AsyncIterator[float]:
     """End the whole worker."""
     began = time.time()
     await live.supervisor.kill("refpay-worker")
@@ -172,12 +172,12 @@ CASES = (
 class Watched:
     """A running stack, and who receives its pages."""
 
-    live: Live
+    live: LiveStack
     pager: Pager
 
     async def firing(self) -> set[str]:
         """Return the alerts that fire or are about to, the heartbeat left out."""
-        query = prometheus_query(self.live.endpoints.prometheus)
+        query = Prometheus(self.live.endpoints.prometheus).query
         return {sample.labels["alertname"] for sample in await query('ALERTS{severity!="none"}')}
 
     async def be_quiet(self) -> None:
@@ -212,7 +212,7 @@ class Watched:
 
     async def assert_zeroes(self, *, fresh: bool) -> None:
         """Assert that every gauge that has to be 0 is: now if it is `fresh`, or when it was last seen."""
-        query = prometheus_query(self.live.endpoints.prometheus)
+        query = Prometheus(self.live.endpoints.prometheus).query
         for name in ZEROES:
             samples = await query(name if fresh else f"max_over_time({name}[20s])")
             assert samples, f"nothing is known of {name}"
@@ -223,10 +223,10 @@ class Watched:
 async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
     """Run the whole stack under a little load for all cases."""
     folder = tmp_path_factory.mktemp("stuck")
-    settings = LiveSettings(PATH, folder, SCALE, events_per_second=LOAD.checkouts_per_second)
-    async with running(settings, lambda _: None) as live, Pager(live.endpoints.pager) as pager:
+    settings = LiveStackSettings(PATH, folder, SCALE, events_per_second=LOAD.checkouts_per_second)
+    async with running_stack(settings, lambda _: None) as live, Pager(live.endpoints.pager) as pager:
         await live.supervisor.start(
-            LoadPlan(PROJECT, live.endpoints, folder / "journal.jsonl", LOAD, 13).spec()
+            LoadPlan(PROJECT, live.endpoints, folder / "acknowledgements.jsonl", LOAD, 13).spec()
         )
         yield Watched(live, pager)
         await live.supervisor.stop("load")

@@ -8,7 +8,7 @@ import asyncpg
 from moneypath.incidents.paging import Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
-from moneypath.workflows.live import Live, LiveSettings, running
+from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
 
 from .conftest import PROJECT
 
@@ -21,7 +21,7 @@ CHANGES = (
 )
 
 
-async def change(live: Live, statement: str) -> None:
+async def change(live: LiveStack, statement: str) -> None:
     """Change a setting as whoever runs the database would."""
     password = secrets.read(live.endpoints.run_folder / "secrets" / "database", "postgres")
     port = live.endpoints.oracle_dsn.rsplit(":", 1)[1].split("/")[0]
@@ -47,8 +47,8 @@ async def test_a_setting_turned_off_pages_until_it_is_back(tmp_path: Path) -> No
     """Every role is told, for a role's setting and for a database's; nobody has to restart anything."""
     path = load(PROJECT / FILE_NAME)
     (check,) = (check for check in path.checks if check.alerts.violated == ALERT)
-    settings = LiveSettings(path, tmp_path, SCALE, events_per_second=1)
-    async with running(settings, lambda _: None) as live, Pager(live.endpoints.pager) as pager:
+    settings = LiveStackSettings(path, tmp_path, SCALE, events_per_second=1)
+    async with running_stack(settings, lambda _: None) as live, Pager(live.endpoints.pager) as pager:
         after = 0
         for off, back in CHANGES:
             await change(live, off)

@@ -20,12 +20,12 @@ from acquirers.signing import Signer
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.stack.tokens import TokenSource
-from moneypath.workflows.live import (
+from moneypath.workflows.live_stack import (
     PROVIDER_TIMEOUT_SECONDS,
     SETTLE_DEADLINE_SECONDS,
-    Live,
-    LiveSettings,
-    running,
+    LiveStack,
+    LiveStackSettings,
+    running_stack,
 )
 
 from .conftest import PROJECT, superuser
@@ -58,7 +58,7 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 class Shop:
     """Pays, breaks acquirers, and reads the books of a running stack."""
 
-    live: Live
+    live: LiveStack
     session: aiohttp.ClientSession
     books: "asyncpg.Connection[asyncpg.Record]"
     tokens: TokenSource
@@ -67,7 +67,7 @@ class Shop:
     async def ask(self, path: str, body: Any) -> tuple[int, Any]:
         """Send one request with a key of its own."""
         number = next(self.serial)
-        headers = {"Authorization": await self.tokens.header_soon(), "Idempotency-Key": f"webhooks-{number}"}
+        headers = {"Authorization": await self.tokens.header_async(), "Idempotency-Key": f"webhooks-{number}"}
         url = f"{self.live.endpoints.refpay}{path}"
         async with self.session.post(url, json=body, headers=headers) as answer:
             return answer.status, await answer.json()
@@ -184,7 +184,7 @@ def signed(folder: Path, provider: str, body: bytes) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_shop(live: Live) -> AsyncIterator[Shop]:
+async def open_shop(live: LiveStack) -> AsyncIterator[Shop]:
     """Yield a shop at a running stack."""
     scopes = ("payments:authorize", "payments:capture")
     tokens = TokenSource(live.endpoints.refpay, live.endpoints.secrets_folder / "checkout_client", *scopes)
@@ -195,8 +195,8 @@ async def open_shop(live: Live) -> AsyncIterator[Shop]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """Run a whole stack for the module."""
-    settings = LiveSettings(PATH, tmp_path_factory.mktemp("webhooks"), 60)
-    async with running(settings, lambda _: None) as live, open_shop(live) as shop:
+    settings = LiveStackSettings(PATH, tmp_path_factory.mktemp("webhooks"), 60)
+    async with running_stack(settings, lambda _: None) as live, open_shop(live) as shop:
         yield shop
 
 
@@ -238,7 +238,7 @@ async def test_without_webhooks_the_query_settles_and_a_forged_one_nothing(
         status, operation = await shop.captured()
         assert (status, operation["status"]) == (202, "indeterminate")
         provider = await shop.provider_of(operation)
-        secrets.keep(tmp_path / f"webhook_{provider}.json", '{"keys": {"first": "%s"}}' % ("0f" * 32))
+        secrets.write_once(tmp_path / f"webhook_{provider}.json", '{"keys": {"first": "%s"}}' % ("0f" * 32))
         body = shop.event(operation)
         before = await shop.counted()
         assert await shop.tell(provider, body, signed(tmp_path, provider, body)) == 401
@@ -279,7 +279,10 @@ async def test_webhooks_on_their_way_do_not_keep_a_stack_from_stopping(tmp_path:
 
     Whoever does not end within his grace is killed, on a slow machine as on a quick one.
     """
-    async with running(LiveSettings(PATH, tmp_path, 60), lambda _: None) as live, open_shop(live) as shop:
+    async with (
+        running_stack(LiveStackSettings(PATH, tmp_path, 60), lambda _: None) as live,
+        open_shop(live) as shop,
+    ):
         async with shop.fault("webhook_late", latency_seconds=30):
             await shop.captured()
             await _until(shop.hit, "a webhook that is held back")

@@ -18,7 +18,7 @@ from loadtests.badbuilds.wiring import replace as rewire
 
 from refpay.ledger.entries import Entry, EntryKind
 from refpay.money import Currency, Money
-from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.providers.port import Answer, Call, CallKind, ProviderResult
 
 PROJECT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Recording:
 
     async def perform(self, call: Call) -> Answer:
         self.calls.append(call)
-        return Answer(Verdict.DONE, provider_reference=f"ref-{len(self.calls)}")
+        return Answer(ProviderResult.DONE, provider_reference=f"ref-{len(self.calls)}")
 
 
 def _call(kind: CallKind, parent: str = "") -> Call:
@@ -125,8 +125,11 @@ def test_a_part_that_is_not_there_any_more_is_an_error() -> None:
 @pytest.mark.parametrize(
     "build",
     [
-        *("slower", "loses_postings", "charges_twice_under_retry"),
-        *("acknowledges_before_disk", "acknowledges_before_disk_worker"),
+        "slower",
+        "loses_postings",
+        "charges_twice_under_retry",
+        "acknowledges_before_disk",
+        "acknowledges_before_disk_worker",
     ],
 )
 def test_a_bad_build_starts_as_the_service_does(build: str, tmp_path: Path) -> None:

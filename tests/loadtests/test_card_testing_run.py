@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from loadtests.settings import SettingsInvalid, read_card_testing_settings
 
-from moneypath.oracle import Outcome, read_journal
+from moneypath.oracle import Outcome, read_acknowledgement_log
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "card-tester-token-of-this-test"
@@ -106,10 +106,12 @@ async def finish(process: asyncio.subprocess.Process) -> str:
 async def test_it_tries_small_amounts_on_fresh_cards_and_nothing_else(tmp_path: Path) -> None:
     """Each card once, live traffic, one range, a bounded count; declines and blocks are no failures."""
     service = Service(declined=30)
-    journal_file = tmp_path / "journal.jsonl"
+    acknowledgement_log_file = tmp_path / "acknowledgements.jsonl"
     async with (
         serving(service) as host,
-        attacking(tmp_path, host, cards_max="50", journal_file=str(journal_file)) as process,
+        attacking(
+            tmp_path, host, cards_max="50", acknowledgement_log_file=str(acknowledgement_log_file)
+        ) as process,
     ):
         output = await finish(process)
     assert process.returncode == 0, output
@@ -121,11 +123,13 @@ async def test_it_tries_small_amounts_on_fresh_cards_and_nothing_else(tmp_path: 
         assert isinstance(body["amount_minor"], int)
         assert 100 <= body["amount_minor"] <= 300
     assert not any("X-Traffic" in headers for headers in service.headers)
-    journal = read_journal(journal_file)
-    assert sorted(answer.idempotency_key for answer in journal.acknowledgements) == sorted(service.keys)
-    outcomes = [answer.outcome for answer in journal.acknowledgements]
+    acknowledgement_log = read_acknowledgement_log(acknowledgement_log_file)
+    assert sorted(answer.idempotency_key for answer in acknowledgement_log.acknowledgements) == sorted(
+        service.keys
+    )
+    outcomes = [answer.outcome for answer in acknowledgement_log.acknowledgements]
     assert (outcomes.count(Outcome.DECLINED), outcomes.count(Outcome.REJECTED)) == (30, 20)
-    assert "tok_" not in journal_file.read_text()
+    assert "tok_" not in acknowledgement_log_file.read_text()
 
 
 async def test_the_rate_is_a_ceiling_and_sigterm_ends_in_order(tmp_path: Path) -> None:
@@ -142,7 +146,7 @@ async def test_the_rate_is_a_ceiling_and_sigterm_ends_in_order(tmp_path: Path) -
     assert process.returncode == 0, output
     # Each of the 4 users paces itself at 2 a second, may begin one card at once and be heard late of another.
     assert len(service.times) <= 8 * (service.times[-1] - service.times[0]) + 8
-    assert not (tmp_path / "journal.jsonl").exists()
+    assert not (tmp_path / "acknowledgements.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_a_wrong_setting_of_an_attack_is_named(tmp_path: Path, name: str, value:
         "MONEYPATH_CARD_RANGE": "455555",
     }
     usual = read_card_testing_settings(environment)
-    assert (usual.cards_per_second, usual.cards_max, usual.journal_file) == (10, 1000, None)
+    assert (usual.cards_per_second, usual.cards_max, usual.acknowledgement_log_file) == (10, 1000, None)
     assert "the-secret" not in repr(usual)
     with pytest.raises(SettingsInvalid) as caught:
         read_card_testing_settings({**environment, f"MONEYPATH_{name}": value})

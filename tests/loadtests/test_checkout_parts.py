@@ -1,12 +1,18 @@
-"""The parts of the checkout load test: settings, orders, answers, journal."""
+"""The parts of the checkout load test: settings, orders, answers, acknowledgement log."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
 from loadtests.answers import Operation, Outcome, read_answer
-from loadtests.journal import Journal, JournalUnwritable
 from loadtests.orders import Orders
-from loadtests.settings import SettingsInvalid, read_settings, require_loopback
+from loadtests.settings import (
+    SettingsInvalid,
+    read_card_testing_settings,
+    read_settings,
+    require_loopback,
+)
 
 AUTHORIZE, CAPTURE = Operation.AUTHORIZE, Operation.CAPTURE
 
@@ -17,7 +23,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     client_file = tmp_path / "client"
     client_file.write_text("checkout:the-secret\n")
     return {
-        "MONEYPATH_JOURNAL_FILE": str(tmp_path / "journal.jsonl"),
+        "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE": str(tmp_path / "acknowledgements.jsonl"),
         "MONEYPATH_CHECKOUT_CLIENT_FILE": str(client_file),
     }
 
@@ -34,7 +40,7 @@ def test_settings_have_defaults_and_hide_the_secret(environment: dict[str, str])
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("JOURNAL_FILE", "", "MONEYPATH_JOURNAL_FILE is missing"),
+        ("ACKNOWLEDGEMENT_LOG_FILE", "", "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE is missing"),
         ("CHECKOUT_CLIENT_FILE", "/nonexistent/client", "cannot be read: client (No such file"),
         ("USERS", "0", "must be an integer from 1 to 200"),
         ("USERS", "2.5", "must be an integer from 1 to 200"),
@@ -61,7 +67,7 @@ def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value:
 def test_a_file_without_a_client_is_refused_unseen(environment: dict[str, str], content: str) -> None:
     """What is in the file is not repeated."""
     Path(environment["MONEYPATH_CHECKOUT_CLIENT_FILE"]).write_text(content, encoding="utf-8")
-    with pytest.raises(SettingsInvalid, match="holds no client") as caught:
+    with pytest.raises(SettingsInvalid, match="does not hold a client") as caught:
         read_settings(environment)
     assert not content.strip() or content not in str(caught.value)
 
@@ -160,25 +166,38 @@ def test_retry_after_is_honoured_within_bounds(text: str, seconds: float) -> Non
     assert read_answer(AUTHORIZE, 503, {"Retry-After": text}, b"").retry_after_seconds == seconds
 
 
-def test_a_journal_goes_on_where_it_was_torn(tmp_path: Path) -> None:
+def test_a_log_goes_on_where_it_was_torn(tmp_path: Path) -> None:
     """The torn tail of a killed run goes, whole lines stay, and the next line stands by itself."""
-    file = tmp_path / "journal.jsonl"
+    file = tmp_path / "acknowledgements.jsonl"
     for before, kept in (("", ""), ('{"a":1}\n', '{"a":1}\n'), ('{"a":1}\n{"b"', '{"a":1}\n'), ('{"b"', "")):
         file.write_text(before)
-        with Journal(file) as journal:
-            journal.append({"n": 2})
+        with AcknowledgementLog(file) as acknowledgement_log:
+            acknowledgement_log.append({"n": 2})
         assert file.read_text() == f'{kept}{{"n":2}}\n'
 
 
-def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+def test_a_log_has_one_writer(tmp_path: Path) -> None:
     """Two runs into one file are refused; after the first has ended it is free."""
-    file = tmp_path / "journal.jsonl"
-    with Journal(file), pytest.raises(JournalUnwritable, match="another load test writes it"):
-        Journal(file)
-    Journal(file).close()
+    file = tmp_path / "acknowledgements.jsonl"
+    with (
+        AcknowledgementLog(file),
+        pytest.raises(AcknowledgementLogUnwritable, match="another load test writes it"),
+    ):
+        AcknowledgementLog(file)
+    AcknowledgementLog(file).close()
 
 
-def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The message names the file and why."""
-    with pytest.raises(JournalUnwritable, match=r"missing/journal\.jsonl: cannot be written: No such file"):
-        Journal(tmp_path / "missing" / "journal.jsonl")
+    with pytest.raises(
+        AcknowledgementLogUnwritable,
+        match=r"missing/acknowledgements\.jsonl: cannot be written: No such file",
+    ):
+        AcknowledgementLog(tmp_path / "missing" / "acknowledgements.jsonl")
+
+
+@pytest.mark.parametrize("read", [read_settings, read_card_testing_settings])
+def test_an_old_name_of_a_setting_is_refused_by_its_new_one(read: Callable[..., object]) -> None:
+    """Ignored, the answers of a whole run would be missing."""
+    with pytest.raises(SettingsInvalid, match="MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE now"):
+        read({"MONEYPATH_JOURNAL_FILE": "answers.jsonl"})

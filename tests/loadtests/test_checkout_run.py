@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from moneypath.oracle import Acknowledgement, Operation, Outcome, read_journal
+from moneypath.oracle import Acknowledgement, Operation, Outcome, read_acknowledgement_log
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "checkout-token-of-this-test"
@@ -130,7 +130,7 @@ async def locust(folder: Path, host: str, **settings: str) -> AsyncIterator[asyn
     environment = {
         "PATH": os.defpath,
         "HOME": str(folder),
-        "MONEYPATH_JOURNAL_FILE": str(folder / "journal.jsonl"),
+        "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE": str(folder / "acknowledgements.jsonl"),
         "MONEYPATH_CHECKOUT_CLIENT_FILE": str(client_file),
         "MONEYPATH_CHECKOUTS_PER_SECOND": "50",
         "MONEYPATH_USERS": "1",
@@ -165,12 +165,12 @@ async def finish(process: asyncio.subprocess.Process) -> str:
 
 
 def read_answers(folder: Path) -> dict[str, list[Acknowledgement]]:
-    """Return the journal's answers by key, in order, as the oracle reads them."""
-    assert TOKEN not in (folder / "journal.jsonl").read_text()
-    journal = read_journal(folder / "journal.jsonl")
-    assert journal.torn_line is None
+    """Return the acknowledgement log's answers by key, in order, as the oracle reads them."""
+    assert TOKEN not in (folder / "acknowledgements.jsonl").read_text()
+    acknowledgement_log = read_acknowledgement_log(folder / "acknowledgements.jsonl")
+    assert acknowledgement_log.torn_line is None
     by_key = defaultdict(list)
-    for answer in journal.acknowledgements:
+    for answer in acknowledgement_log.acknowledgements:
         by_key[answer.idempotency_key].append(answer)
     return by_key
 
@@ -289,7 +289,7 @@ async def test_the_rate_is_a_ceiling(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trouble", ["works", "503"])
 async def test_sigterm_ends_in_order(tmp_path: Path, trouble: str) -> None:
-    """Under way or in the middle of retries: every request is in the journal, and the exit code is 0."""
+    """Requests in flight and retries are all in the acknowledgement log, and the exit code is 0."""
     scripts = [] if trouble == "works" else [["503"] * 1000 for _ in range(4)]
     service = Service(scripts=scripts, enough_at=40)
     async with (
@@ -339,7 +339,7 @@ async def test_sigkill_loses_no_answer_but_those_under_way(tmp_path: Path) -> No
             await service.enough.wait()
         process.kill()
         await process.wait()
-    written = len(read_journal(tmp_path / "journal.jsonl").acknowledgements)
+    written = len(read_acknowledgement_log(tmp_path / "acknowledgements.jsonl").acknowledgements)
     assert service.answered - 4 <= written <= service.answered
 
 
@@ -350,7 +350,7 @@ async def test_another_host_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "--host: http://192.0.2.1 is refused" in output
     assert "Traceback" not in output
-    assert not (tmp_path / "journal.jsonl").exists()
+    assert not (tmp_path / "acknowledgements.jsonl").exists()
 
 
 async def test_a_missing_setting_is_named_in_one_sentence(tmp_path: Path) -> None:

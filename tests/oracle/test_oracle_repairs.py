@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moneypath.oracle import Charge, ChargeStatus, DiscrepancyKind, Operation, PostingLine, audit
+from moneypath.oracle import Charge, ChargeStatus, DiscrepancyKind, Operation, PostingLine, find_discrepancies
 
 
 def _charge(seq: int, operation: Operation, key: str, ours: str, parent: str, minor: int = 1000) -> Charge:
@@ -31,7 +31,7 @@ POSTED = _lines("e1", "posting", "capture-key", 1000)
 
 
 def _kinds(*charges: Charge, postings: tuple[PostingLine, ...] = POSTED) -> set[DiscrepancyKind]:
-    return {found.kind for found in audit(postings, charges, ())}
+    return {found.kind for found in find_discrepancies(postings, charges, ())}
 
 
 def test_a_double_charge_that_stands_is_found() -> None:

@@ -115,7 +115,7 @@ def test_rules_and_guards_may_watch_own_metrics(declaration: str) -> None:
         ({"buckets": [1]}, "only a histogram has them"),
         ({"kind": "summary"}, "telemetry.metrics[0].kind"),
         ({"help": "two\nlines"}, "telemetry.metrics[0].help"),
-        ({"colour": "red"}, "telemetry.metrics[0].colour"),
+        ({"colour": "red"}, 'telemetry.metrics[0]: "colour" is an unknown key'),
     ],
 )
 def test_a_broken_rule_is_named_at_its_key(declaration: str, change: dict[str, Any], words: str) -> None:

@@ -34,10 +34,10 @@ class Check(Closed):
     expect: int
 
 
-class Lever(Closed):
+class Action(Closed):
     """Another kind of step."""
 
-    kind: Literal["lever"]
+    kind: Literal["action"]
     undo: str
 
 
@@ -48,7 +48,7 @@ class Sample(Closed):
     colour: Colour
     share: float = Field(ge=0, le=1)
     day: date
-    steps: tuple[Annotated[Check | Lever, Field(discriminator="kind")], ...]
+    steps: tuple[Annotated[Check | Action, Field(discriminator="kind")], ...]
     limits: dict[str, int] = {}
     note: str | None = None
 
@@ -61,7 +61,7 @@ day: 2026-01-31
 steps:
   - kind: check
     expect: 3
-  - kind: lever
+  - kind: action
     undo: put it back
 limits:
   low: 1
@@ -80,7 +80,7 @@ def test_a_good_declaration_becomes_a_model() -> None:
     sample = parse_yaml(GOOD, Sample, file="sample.yaml")
     assert sample.colour is Colour.RED
     assert sample.day == date(2026, 1, 31)
-    assert sample.steps == (Check(kind="check", expect=3), Lever(kind="lever", undo="put it back"))
+    assert sample.steps == (Check(kind="check", expect=3), Action(kind="action", undo="put it back"))
     assert sample.limits == {"low": 1}
 
 
@@ -94,17 +94,17 @@ def test_words_stay_words(word: str) -> None:
     ("before", "after", "expected"),
     [
         ("colour: red", "colour: rde", 'sample.yaml:2: colour: "rde": is not an allowed value, did you mean "red"?; allowed: red, green'),
-        ("colour: red", "color: red", 'sample.yaml:2: color: unknown key, did you mean "colour"?; allowed: colour, day, limits, note, share, steps, title'),
+        ("colour: red", "color: red", 'sample.yaml:2: "color" is an unknown key, did you mean "colour"?; allowed: colour, day, limits, note, share, steps, title'),
         ('title: "a title"\n', "", "sample.yaml:1: title: missing key; allowed: one line"),
         ("colour: red", "colour: red\ncolour: green", "sample.yaml:3: colour: duplicate key, first used in line 2"),
         ("share: 0.5", "share: 1.5", "sample.yaml:3: share: 1.5: should be less than or equal to 1"),
         ("share: 0.5", 'share: "0.5"', 'sample.yaml:3: share: "0.5": should be a valid number'),
         ("share: 0.5", "share: true", "sample.yaml:3: share: true: should be a valid number"),
         ("expect: 3", 'expect: "3"', 'sample.yaml:7: steps[0].expect: "3": should be a valid integer'),
-        ("expect: 3", "expext: 3", 'sample.yaml:7: steps[0].expext: unknown key, did you mean "expect"?; allowed: expect, kind'),
+        ("expect: 3", "expext: 3", 'sample.yaml:7: steps[0]: "expext" is an unknown key, did you mean "expect"?; allowed: expect, kind'),
         ("expect: 3", "expext: 3", "sample.yaml:6: steps[0].expect: missing key"),
-        ("undo: put", "undoo: put", 'sample.yaml:9: steps[1].undoo: unknown key, did you mean "undo"?; allowed: kind, undo'),
-        ("kind: lever", "kind: leever", 'sample.yaml:8: steps[1].kind: "leever": is not an allowed value, did you mean "lever"?; allowed: check, lever'),
+        ("undo: put", "undoo: put", 'sample.yaml:9: steps[1]: "undoo" is an unknown key, did you mean "undo"?; allowed: kind, undo'),
+        ("kind: action", "kind: acton", 'sample.yaml:8: steps[1].kind: "acton": is not an allowed value, did you mean "action"?; allowed: check, action'),
         ("low: 1", "low: one", 'sample.yaml:11: limits.low: "one": should be a valid integer'),
         ("low: 1", f"low: {'9' * 40}", f"sample.yaml:11: limits.low: {'9' * 40} is out of range or not a number; allowed: up to 18 digits"),
         ("share: 0.5", "share: 1e999", "sample.yaml:3: share: 1e999 is out of range or not a number; allowed: up to 18 digits"),
@@ -118,6 +118,20 @@ def test_a_mistake_is_shown_with_its_place_and_what_is_allowed(
 ) -> None:
     """Each mistake names file, line, key, what is wrong and what would be right."""
     assert expected in problems(GOOD.replace(before, after, 1))
+
+
+@pytest.mark.parametrize("name", ["extra_key", "api_token", "password", "client_secret"])
+def test_an_unknown_key_keeps_its_name_whatever_it_looks_like(name: str) -> None:
+    """The name of a key is no secret, though `extra_key: x` reads like one."""
+    (problem,) = problems(GOOD + f"{name}: 1\n")
+    assert f'"{name}" is an unknown key' in problem
+    assert "[secret]" not in problem
+
+
+def test_the_value_of_an_unknown_key_is_never_repeated() -> None:
+    """What stands behind the key may be a secret."""
+    (problem,) = problems(GOOD + "signing_key: hunter2hunter2\n")
+    assert "hunter2" not in problem
 
 
 def test_all_mistakes_are_shown_at_once_in_the_order_of_the_file() -> None:

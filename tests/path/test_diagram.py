@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moneypath.path.diagram.layers import arrange
 from moneypath.path.diagram.measure import text_width, wrap
 from moneypath.path.diagram.mermaid import escape, to_mermaid
-from moneypath.path.diagram.model import GATE_NAMES, Diagram, derive, plain
+from moneypath.path.diagram.model import CONTROL_NAMES, Diagram, derive, printable
 from moneypath.path.diagram.svg import to_svg
 from moneypath.path.loader import load
 from moneypath.path.model import MoneyPath
@@ -24,7 +24,7 @@ from moneypath.path.source import parse_yaml
 
 FILE = Path(__file__).parents[2] / "moneypath.yaml"
 SVG = "{http://www.w3.org/2000/svg}"
-KINDS = [kind.value for kind in GATE_NAMES]
+KINDS = [kind.value for kind in CONTROL_NAMES]
 HOSTILE = (
     "<script>alert('1')</script>",
     "quote \" and ' and ` and \\",
@@ -52,7 +52,7 @@ def _picture(document: Any) -> Diagram:
 
 
 def _declaration(
-    moves: list[list[str]], titles: list[str], gates: int = 1, providers: int = 2, uses: int = 0b11
+    moves: list[list[str]], titles: list[str], controls: int = 1, providers: int = 2, uses: int = 0b11
 ) -> Any:
     """Return a declaration with a stage for each list of moves, and titles in turn."""
     document = copy.deepcopy(_base())
@@ -71,14 +71,14 @@ def _declaration(
             "owner_role": "eng",
             "uses_providers": bool(uses >> index & 1),
             "leads_to": targets,
-            "gates": [
+            "controls": [
                 {
-                    "id": f"gate-{index}-{number}",
+                    "id": f"control-{index}-{number}",
                     "title": title(),
                     "kind": KINDS[(index + number) % len(KINDS)],
                     "owner_role": "compliance",
                 }
-                for number in range(gates)
+                for number in range(controls)
             ],
         }
         for index, targets in enumerate(moves)
@@ -168,8 +168,8 @@ def _assert_sound(root: ET.Element) -> None:
     for one, other in combinations(frames, 2):
         assert one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1], (one, other)
     assert all(_within(frame, card) for frame in frames)
-    for group in (*boxes, *_groups(root, "gate").values()):
-        frame = _rect(group, "band" if group.attrib["class"] == "gate" else "box")
+    for group in (*boxes, *_groups(root, "control").values()):
+        frame = _rect(group, "band" if group.attrib["class"] == "control" else "box")
         for text in group.iter(f"{SVG}text"):
             assert _within(_extent(text), frame), text.text
     texts = [_extent(text) for text in root.iter(f"{SVG}text")]
@@ -185,10 +185,12 @@ def _assert_complete(root: ET.Element, diagram: Diagram) -> None:
     assert set(providers) == {provider.id for provider in diagram.providers}
     for stage in diagram.stages:
         assert _words(stages[stage.id]) == _squeezed(stage.title + stage.owner)
-        gates, objectives = _groups(stages[stage.id], "gate"), _groups(stages[stage.id], "objective")
-        assert set(gates) == {gate.id for gate in stage.gates}
-        for gate in stage.gates:
-            assert _words(gates[gate.id]) == _squeezed(GATE_NAMES[gate.kind] + gate.title + gate.owner)
+        controls, objectives = _groups(stages[stage.id], "control"), _groups(stages[stage.id], "objective")
+        assert set(controls) == {control.id for control in stage.controls}
+        for control in stage.controls:
+            assert _words(controls[control.id]) == _squeezed(
+                CONTROL_NAMES[control.kind] + control.title + control.owner
+            )
         assert set(objectives) == {objective.id for objective in stage.objectives}
         for each in stage.objectives:
             assert _words(objectives[each.id]).startswith(_squeezed(each.target + each.title))
@@ -263,6 +265,7 @@ def _at(stages: dict[str, tuple[float, float, float, float]], point: tuple[float
 
 @settings(max_examples=60)
 @given(declarations())
+@pytest.mark.heavy
 def test_any_declaration_is_drawn_whole_and_without_overlaps(document: Any) -> None:
     """Boxes keep apart, text keeps to its box, lines keep off boxes, and all that is declared is there."""
     diagram = _picture(document)
@@ -312,8 +315,8 @@ def _assert_mermaid(text: str, diagram: Diagram) -> None:
         bare = re.sub(r"<br/>|</?b>|#\d+;", "", label)
         assert not set(bare) & set("<>\"'`[](){}|#;&:\\*_~"), label
     parts = {name: _decoded(label) for name, label in labels.items()}
-    gates = {gate.id: gate for stage in diagram.stages for gate in stage.gates}
-    assert len(parts) == 2 + len(diagram.stages) + len(diagram.providers) + len(gates)
+    controls = {control.id: control for stage in diagram.stages for control in stage.controls}
+    assert len(parts) == 2 + len(diagram.stages) + len(diagram.providers) + len(controls)
     for stage in diagram.stages:
         shown = parts[f"stage_{stage.id}"]
         assert f"<b>{stage.title}</b><br/>owner: {stage.owner}" in shown
@@ -321,9 +324,11 @@ def _assert_mermaid(text: str, diagram: Diagram) -> None:
         for objective in stage.objectives:
             assert objective.target in shown
             assert objective.title in shown
-        for gate in stage.gates:
-            name = f"gate_{gate.id.replace('-', '_')}"
-            assert parts[name] == f"<b>{GATE_NAMES[gate.kind]}</b><br/>{gate.title}<br/>{gate.owner}"
+        for control in stage.controls:
+            name = f"control_{control.id.replace('-', '_')}"
+            assert (
+                parts[name] == f"<b>{CONTROL_NAMES[control.kind]}</b><br/>{control.title}<br/>{control.owner}"
+            )
             assert f"    {name} --- stage_{stage.id}\n" in text
         assert (f"  stage_{stage.id} -. uses .-> providers\n" in text) is stage.uses_providers
     for provider in diagram.providers:
@@ -333,7 +338,7 @@ def _assert_mermaid(text: str, diagram: Diagram) -> None:
 
 
 def test_the_picture_of_the_repository_shows_what_is_declared() -> None:
-    """Owners, objectives, gates and providers of moneypath.yaml stand in both pictures."""
+    """Owners, objectives, controls and providers of moneypath.yaml stand in both pictures."""
     diagram = derive(load(FILE))
     root = ET.fromstring(to_svg(diagram))  # noqa: S314  # our own output
     _assert_sound(root)
@@ -342,7 +347,7 @@ def test_the_picture_of_the_repository_shows_what_is_declared() -> None:
     _assert_mermaid(to_mermaid(diagram), diagram)
     assert diagram.stages[0].objectives[0].target == "99.9 % / 30 d"
     assert diagram.stages[0].owner == "Payments engineering on call"
-    assert {gate.kind.value for stage in diagram.stages for gate in stage.gates} == set(KINDS)
+    assert {control.kind.value for stage in diagram.stages for control in stage.controls} == set(KINDS)
 
 
 def test_the_picture_can_be_read_aloud_and_scaled() -> None:
@@ -359,15 +364,15 @@ def test_the_picture_can_be_read_aloud_and_scaled() -> None:
 def test_a_cycle_is_cut_where_its_way_comes_back() -> None:
     """Columns follow the money; the move back is drawn as a return."""
     layers = arrange(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "a")])
-    assert [[slot.name for slot in column] for column in layers.columns] == [["a"], ["b"], ["c"]]
-    assert layers.returns == (("c", "a"),)
+    assert [[node.name for node in column] for column in layers.columns] == [["a"], ["b"], ["c"]]
+    assert layers.back_edges == (("c", "a"),)
 
 
 def test_a_move_past_a_column_bends_in_it() -> None:
-    """A long move has a slot of its own in each column between, so that it runs round the boxes there."""
+    """A long move has a node of its own in each column between, so that it runs round the boxes there."""
     layers = arrange(["a", "b", "c"], [("a", "b"), ("b", "c"), ("a", "c")])
     assert [len(column) for column in layers.columns] == [1, 2, 1]
-    assert layers.returns == ()
+    assert layers.back_edges == ()
 
 
 def test_lines_keep_to_their_width_and_lose_nothing() -> None:
@@ -387,7 +392,8 @@ def test_bold_and_broad_text_is_wider() -> None:
 def test_text_becomes_one_line_of_what_can_be_shown() -> None:
     """Control characters and turned directions are replaced, blanks are single, letters stay."""
     assert (
-        plain("a\x07b\u202ec\t d\u2028e ß") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c d e ß"
+        printable("a\x07b\u202ec\t d\u2028e ß")
+        == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c d e ß"
     )
 
 

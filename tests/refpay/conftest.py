@@ -25,11 +25,11 @@ from starlette.types import ASGIApp
 from yarl import URL
 
 from moneypath.stack import nats, postgres
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.secrets import mint
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
-from refpay.app.main import SERVED, open_app
+from refpay.app.main import ENDPOINTS, open_app
 from refpay.app.openapi import describe
 from refpay.db.upgrade import upgrade_schema
 from refpay.identity.scopes import Scope
@@ -42,7 +42,11 @@ from refpay.worker.main import open_worker
 
 TOKENS = {
     "shop": (
-        *("payments:authorize", "payments:capture", "payments:void", "payments:refund", "payments:read"),
+        "payments:authorize",
+        "payments:capture",
+        "payments:void",
+        "payments:refund",
+        "payments:read",
         "payouts:create",
     ),
     "rival": ("payments:authorize", "payments:capture", "payments:refund", "payments:read"),
@@ -52,7 +56,10 @@ TOKENS = {
     "reader": ("payments:read",),
     "observer": ("operations:read",),
     "operator": (
-        *("operations:read", "operations:route", "operations:risk", "operations:replay"),
+        "operations:read",
+        "operations:route",
+        "operations:risk",
+        "operations:replay",
         "operations:repair",
     ),
     "replayer": ("operations:replay",),
@@ -70,7 +77,7 @@ _SERIAL = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this room's tests on the session's loop, where its servers are watched."""
+    """Run the tests of refpay on the session's loop, which watches their servers."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and item.get_closest_marker("asyncio") is not None:
@@ -85,10 +92,10 @@ async def supervisor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 
 
 @pytest.fixture(scope="session")
-def ports() -> Iterator[PortBook]:
+def ports() -> Iterator[PortPool]:
     """Reserve ports for the session."""
-    with PortBook({}) as book:
-        yield book
+    with PortPool({}) as ports:
+        yield ports
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +151,7 @@ def read_file(folder: Path, name: str) -> str:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server(
-    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    supervisor: Supervisor, ports: PortPool, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> postgres.Postgres:
     """Run PostgreSQL with a migrated database that every test copies."""
     prepared = await postgres.prepare(
@@ -167,7 +174,7 @@ def owner_settings(server: postgres.Postgres, secrets_folder: Path) -> DatabaseS
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class RefpayDb:
     """One test's own database."""
 
     server: postgres.Postgres
@@ -206,30 +213,32 @@ class Book:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def book(server: postgres.Postgres) -> AsyncIterator[Book]:
+async def db(server: postgres.Postgres) -> AsyncIterator[RefpayDb]:
     """Give a test an empty, migrated database of its own."""
-    async with _open_book(server) as opened:
+    async with _open_db(server) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared_book(server: postgres.Postgres) -> AsyncIterator[Book]:
+async def shared_db(server: postgres.Postgres) -> AsyncIterator[RefpayDb]:
     """Give tests that need no empty database one for all of them."""
-    async with _open_book(server) as opened:
+    async with _open_db(server) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def open_book(server: postgres.Postgres) -> Callable[[], Any]:
+def open_db(server: postgres.Postgres) -> Callable[[], Any]:
     """Return what opens an empty, migrated database: an async context manager."""
-    return lambda: _open_book(server)
+    return lambda: _open_db(server)
 
 
 @asynccontextmanager
-async def _open_book(server: postgres.Postgres) -> AsyncIterator[Book]:
+async def _open_db(server: postgres.Postgres) -> AsyncIterator[RefpayDb]:
     name = f"refpay_test_{next(_SERIAL)}"
-    await _administer(server, f"CREATE DATABASE {name} TEMPLATE refpay OWNER refpay_owner")
-    yield Book(server, name)
+    # Files are copied as they are: the other way writes every page twice, to the log as well.
+    made = f"CREATE DATABASE {name} TEMPLATE refpay STRATEGY FILE_COPY OWNER refpay_owner"
+    await _administer(server, made)
+    yield RefpayDb(server, name)
     await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -280,14 +289,14 @@ class Acquirer:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running_acquirers(
-    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    supervisor: Supervisor, ports: PortPool, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Acquirer]:
     """Run both acquirers; their issuers decline nobody."""
     return await _start_acquirers(supervisor, ports, secrets_folder, tmp_path_factory.mktemp("acquirers"))
 
 
 async def _start_acquirers(
-    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, books: Path, *flags: str
+    supervisor: Supervisor, ports: PortPool, secrets_folder: Path, books: Path, *flags: str
 ) -> Mapping[str, Acquirer]:
     """Start both acquirers, called after the folder of their books; `flags` go to each."""
     found = {}
@@ -296,9 +305,24 @@ async def _start_acquirers(
         port = ports.reserve(server)
         url = f"http://127.0.0.1:{port}"
         command = (
-            *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
-            *("--book", str(books / f"{name}.db"), "--secrets-folder", str(secrets_folder)),
-            *("--decline-rate", "0", "--latency-ms", "0", *flags),
+            sys.executable,
+            "-m",
+            "acquirers",
+            "--name",
+            name,
+            "--dialect",
+            name,
+            "--port",
+            str(port),
+            "--book",
+            str(books / f"{name}.db"),
+            "--secrets-folder",
+            str(secrets_folder),
+            "--decline-rate",
+            "0",
+            "--latency-ms",
+            "0",
+            *flags,
         )
         ready = http_ready(f"{url}/readyz")
         await supervisor.start(ServerSpec(name=server, command=command, ready=ready, cwd=SOURCES))
@@ -314,7 +338,7 @@ def make_acquirer(secrets_folder: Path) -> Callable[[str, str], Acquirer]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def reporting_acquirers(
-    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    supervisor: Supervisor, ports: PortPool, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Mapping[str, Acquirer]]:
     """Give a test acquirers with empty books of its own, which close a report each second."""
     books = tmp_path_factory.mktemp("reporting")
@@ -375,7 +399,7 @@ async def _ignore(problem: Exception) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def broker(
-    supervisor: Supervisor, ports: PortBook, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    supervisor: Supervisor, ports: PortPool, secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Broker]:
     """Run a NATS server for one test."""
     name = f"nats-{next(_SERIAL)}"
@@ -392,14 +416,14 @@ async def broker(
     await supervisor.stop(name)
 
 
-def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str, str]:
+def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[str, str]:
     """Return the environment of a refpay process on a test's database; quick, so that tests are."""
-    acknowledgements = secrets_folder.parent / f"acknowledgements-{book.name}"
+    acknowledgements = secrets_folder.parent / f"acknowledgements-{db.name}"
     acknowledgements.mkdir(exist_ok=True)
     return {
         "REFPAY_LISTEN_PORT": "0",
         "REFPAY_WORKER_PORT": "0",
-        "REFPAY_DATABASE_URL": book.url("refpay_app"),
+        "REFPAY_DATABASE_URL": db.url("refpay_app"),
         "REFPAY_SECRETS_FOLDER": str(secrets_folder),
         "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
         "REFPAY_NORTH_URL": "http://127.0.0.1:1",
@@ -418,10 +442,10 @@ def environment_of(book: Book, secrets_folder: Path, **changed: str) -> dict[str
 
 
 @pytest.fixture
-def messaging_environment(book: Book, secrets_folder: Path, broker: Broker) -> dict[str, str]:
+def messaging_environment(db: RefpayDb, secrets_folder: Path, broker: Broker) -> dict[str, str]:
     """Return the environment of a worker with a NATS of its own; patient for moments, not for minutes."""
     return environment_of(
-        book,
+        db,
         secrets_folder,
         REFPAY_NATS_URL=broker.server.url,
         REFPAY_NATS_MONITORING_URL=broker.server.monitoring_url,
@@ -439,20 +463,22 @@ def messaging_settings(messaging_environment: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-def settings(book: Book, secrets_folder: Path) -> Settings:
+def settings(db: RefpayDb, secrets_folder: Path) -> Settings:
     """Return settings on a test's database; the acquirers' ports are closed."""
-    return read_settings(environment_of(book, secrets_folder))
+    return read_settings(environment_of(db, secrets_folder))
 
 
-def _live_environment(book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]) -> dict[str, str]:
+def _live_environment(
+    db: RefpayDb, secrets_folder: Path, acquirers: Mapping[str, Acquirer]
+) -> dict[str, str]:
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
-    return environment_of(book, secrets_folder, **urls)
+    return environment_of(db, secrets_folder, **urls)
 
 
 @pytest.fixture
-def live_settings(book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]) -> Settings:
+def live_settings(db: RefpayDb, secrets_folder: Path, acquirers: Mapping[str, Acquirer]) -> Settings:
     """Return settings on a test's database and the real acquirers."""
-    return read_settings(_live_environment(book, secrets_folder, acquirers))
+    return read_settings(_live_environment(db, secrets_folder, acquirers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,7 +500,7 @@ class Answer:
         return self.headers.get("Idempotency-Replayed") == "true"
 
 
-DESCRIPTION: Final = json.loads(json.dumps(describe(SERVED)))
+DESCRIPTION: Final = json.loads(json.dumps(describe(ENDPOINTS)))
 _OPERATIONS: Final[list[tuple[re.Pattern[str], str, dict[str, Any]]]] = [
     (re.compile(re.sub(r"{\w+}", "[^/]+", path)), method.upper(), operation)
     for path, methods in DESCRIPTION["paths"].items()
@@ -524,11 +550,11 @@ class Client:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=given) as answer:
-            told = Answer(answer.status, answer.headers.copy(), await answer.read())
-        operation = expect_described(method, URL(path).path, told)
+            received = Answer(answer.status, answer.headers.copy(), await answer.read())
+        operation = expect_described(method, URL(path).path, received)
         if operation is not None and method != "GET":
-            self.audited[told.headers["X-Correlation-Id"]] = operation["x-contract"]["audit"]
-        return told
+            self.audited[received.headers["X-Correlation-Id"]] = operation["x-contract"]["audit"]
+        return received
 
     async def post(self, path: str, body: object = None, *, key: str | None = None, **rest: Any) -> Answer:
         """Send a state change, under a new key unless one is given."""
@@ -550,10 +576,10 @@ class Client:
         assert captured.status == 200, captured.raw
         return captured.body
 
-    async def expect_audited(self, book: Book) -> set[str]:
+    async def expect_audited(self, db: RefpayDb) -> set[str]:
         """Fail on an audit record that the request's endpoint does not declare; return what there is."""
         # What a provider brings about carries the id of the request whose operation it is.
-        rows = await book.rows(
+        rows = await db.rows(
             "SELECT action, correlation_id FROM audit.event WHERE actor NOT LIKE 'provider:%'"
         )
         for row in rows:
@@ -617,31 +643,31 @@ def run_api() -> Callable[[Settings], Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api(live_settings: Settings, book: Book) -> AsyncIterator[Client]:
+async def api(live_settings: Settings, db: RefpayDb) -> AsyncIterator[Client]:
     """Run the whole API against a database of its own and the real acquirers."""
     async with _run_api(live_settings) as client:
         yield client
-        await client.expect_audited(book)
+        await client.expect_audited(db)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def patient_api(
-    book: Book, secrets_folder: Path, acquirers: Mapping[str, Acquirer]
+    db: RefpayDb, secrets_folder: Path, acquirers: Mapping[str, Acquirer]
 ) -> AsyncIterator[Client]:
     """Run the same for many requests at once: on one loop with them, an answer of a provider may wait."""
-    environment = _live_environment(book, secrets_folder, acquirers)
+    environment = _live_environment(db, secrets_folder, acquirers)
     patience = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_SETTLE_DEADLINE_SECONDS": "90"}
     async with _run_api(read_settings({**environment, **patience})) as client:
         yield client
-        await client.expect_audited(book)
+        await client.expect_audited(db)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_api(
-    shared_book: Book, secrets_folder: Path, running_acquirers: Mapping[str, Acquirer]
+    shared_db: RefpayDb, secrets_folder: Path, running_acquirers: Mapping[str, Acquirer]
 ) -> AsyncIterator[Client]:
     """Run one API for tests that need no empty database; its acquirers stay healthy."""
-    environment = _live_environment(shared_book, secrets_folder, running_acquirers)
+    environment = _live_environment(shared_db, secrets_folder, running_acquirers)
     async with _run_api(read_settings(environment)) as client:
         yield client
 
@@ -671,13 +697,13 @@ def make_token() -> Callable[[str, Iterable[str]], str]:
 
 
 @pytest.fixture
-def run_worker_until(live_settings: Settings) -> Callable[[Book], Any]:
+def run_worker_until(live_settings: Settings) -> Callable[[RefpayDb], Any]:
     """Return what runs a real worker until a test's database has nothing unresolved."""
 
-    async def run(book: Book) -> None:
+    async def run(db: RefpayDb) -> None:
         async with open_worker(live_settings), asyncio.timeout(60):
             query = "SELECT 1 FROM oracle.unresolved_operations"
-            while await book.rows(query, role="refpay_oracle"):  # noqa: ASYNC110 - the database has no event
+            while await db.rows(query, role="refpay_oracle"):  # noqa: ASYNC110 - the database has no event
                 await asyncio.sleep(0.02)
 
     return run

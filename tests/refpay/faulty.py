@@ -1,4 +1,4 @@
-"""A provider with a book and rules of its own, a clock to be set, and a database whose process may die."""
+"""A faulty provider with its own book, a virtual clock, and a database whose process may die."""
 
 import asyncio
 from collections import Counter
@@ -12,12 +12,12 @@ from uuid import UUID
 
 from refpay.db.pool import Connection, Database
 from refpay.money import Currency
-from refpay.providers.errors import ProviderRefused, ProviderSilent
-from refpay.providers.port import Answer, Call, CallKind, DeclineCode, Verdict
+from refpay.providers.errors import ProviderOutcomeUnknown, ProviderRefused
+from refpay.providers.port import Answer, Call, CallKind, DeclineCode, ProviderResult
 
 
 class Fate(StrEnum):
-    """What becomes of a call."""
+    """What happens to a call."""
 
     DONE = "done"
     DECLINED = "declined"
@@ -30,12 +30,12 @@ class Fate(StrEnum):
 
 
 class ProcessDied(BaseException):
-    """Stands for a SIGKILL: nothing after it runs, and nobody catches it."""
+    """Stands for a SIGKILL: nothing runs after it, and nothing catches it."""
 
 
 @dataclass
 class VirtualClock:
-    """Moves when it is told, backwards too."""
+    """A clock that is set by the test, backwards too."""
 
     at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -79,13 +79,13 @@ class FaultyProvider:
         """Take every call."""
 
     async def perform(self, call: Call) -> Answer:
-        """Do, or not, and answer, or not."""
+        """Perform the call or not, and answer or not."""
         # A real call lets others run.
         await asyncio.sleep(0)
         if call.kind is CallKind.QUERY:
             if self.fate in (Fate.REFUSED, Fate.SILENT_BEFORE):
-                raise ProviderSilent("query")
-            return self.known(call.key) or Answer(Verdict.UNKNOWN_KEY)
+                raise ProviderOutcomeUnknown("query")
+            return self.known(call.key) or Answer(ProviderResult.UNKNOWN_KEY)
         self.calls[call.key] += 1
         if self.answer is not None:
             return await self.answer(call)
@@ -97,7 +97,7 @@ class FaultyProvider:
         else:
             self.do(call)
         if self.fate is Fate.SILENT_AFTER:
-            raise ProviderSilent("lost on the way back")
+            raise ProviderOutcomeUnknown("lost on the way back")
         if self.fate is Fate.DIED_AFTER:
             raise ProcessDied
         answer = self.known(call.key)
@@ -109,15 +109,15 @@ class FaultyProvider:
             case Fate.REFUSED:
                 raise ProviderRefused("503")
             case Fate.SILENT_BEFORE:
-                raise ProviderSilent("lost on the way there")
+                raise ProviderOutcomeUnknown("lost on the way there")
             case Fate.DIED_BEFORE:
                 raise ProcessDied
             case Fate.LATE:
                 self.late[call.key] = call
-                raise ProviderSilent("still on its way")
+                raise ProviderOutcomeUnknown("still on its way")
 
     def do(self, call: Call) -> None:
-        """Do it if the book allows it; what came late is no longer on its way."""
+        """Perform the call if the book allows it."""
         self.late.pop(call.key, None)
         if call.key in self.book or call.key in self.refused or call.key in self.declined:
             return
@@ -128,18 +128,18 @@ class FaultyProvider:
         self.book[call.key] = Effect(call.kind, call.money.amount_minor, call.money.currency, call.parent)
 
     def arrive(self) -> None:
-        """Do everything that is late."""
+        """Perform every call that is late."""
         for call in list(self.late.values()):
             self.do(call)
 
     def known(self, key: UUID) -> Answer | None:
-        """Return what it would say of a key."""
+        """Return the answer to a query for a key."""
         if key in self.book:
-            return Answer(Verdict.DONE, provider_reference=f"ref-{key}")
+            return Answer(ProviderResult.DONE, provider_reference=f"ref-{key}")
         if key in self.refused:
-            return Answer(Verdict.REFUSED)
+            return Answer(ProviderResult.REFUSED)
         if key in self.declined:
-            return Answer(Verdict.DECLINED, decline_code=DeclineCode.DO_NOT_HONOR)
+            return Answer(ProviderResult.DECLINED, decline_code=DeclineCode.DO_NOT_HONOR)
         return None
 
     def _left(self, call: Call) -> int:
@@ -153,7 +153,7 @@ class FaultyProvider:
 
 
 class DyingDatabase(Database):
-    """Dies at the statement that `fuse` counts down to; COMMIT counts twice, before and after."""
+    """Dies at the statement that `fuse` counts down to. COMMIT counts twice: before and after."""
 
     fuse: int | None = None
 
@@ -162,7 +162,7 @@ class DyingDatabase(Database):
         return _Dying(super().transaction(), self)
 
     def burn(self) -> None:
-        """Let one statement pass, or die."""
+        """Count one statement, and die if it is the one."""
         if self.fuse is None:
             return
         self.fuse -= 1

@@ -20,7 +20,7 @@ from refpay.identity.principals import Principals, Scope
 from refpay.measures import API_METRICS, Measures
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def api(shared_api: "Client") -> "Client":
 
 
 @pytest.fixture
-def book(shared_book: "Book") -> "Book":
+def db(shared_db: "RefpayDb") -> "RefpayDb":
     """Share its database."""
-    return shared_book
+    return shared_db
 
 
 SOME_ID = "0198c0de-0000-7000-8000-000000000000"
@@ -43,7 +43,7 @@ ORDER: dict[str, Any] = {
     "card_token": "tok_411111_00ff",
 }
 PAYOUT: dict[str, Any] = {"merchant_reference": "payout-access", "amount_minor": 5, "currency": "EUR"}
-DOORS: list[tuple[str, str, Any, Scope]] = [
+ENDPOINTS: list[tuple[str, str, Any, Scope]] = [
     ("POST", "/v1/payments", ORDER, Scope.PAYMENTS_AUTHORIZE),
     ("POST", f"/v1/payments/{SOME_ID}/capture", {}, Scope.PAYMENTS_CAPTURE),
     ("POST", f"/v1/payments/{SOME_ID}/refunds", {"amount_minor": 1}, Scope.PAYMENTS_REFUND),
@@ -71,13 +71,18 @@ DOORS: list[tuple[str, str, Any, Scope]] = [
 ]
 # What opens without a bearer token: to everybody, to a client's secret, or to a signature.
 OPEN = {
-    *("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/.well-known/jwks.json", "/v1/oauth/token"),
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/openapi.json",
+    "/.well-known/jwks.json",
+    "/v1/oauth/token",
     "/v1/webhooks/{provider}",
 }
 
 
-@pytest.mark.parametrize(("method", "path", "body", "needed"), DOORS)
-async def test_each_door_opens_to_its_scope_alone(
+@pytest.mark.parametrize(("method", "path", "body", "needed"), ENDPOINTS)
+async def test_each_endpoint_opens_to_its_scope_alone(
     api: "Client", make_token: Any, method: str, path: str, body: Any, needed: Scope
 ) -> None:
     """A token with any other scope is refused with 403, and so is one with all of the others together."""
@@ -85,7 +90,7 @@ async def test_each_door_opens_to_its_scope_alone(
     for scopes in [set(), *wrong, set().union(*wrong), {needed}]:
         given = {"Authorization": f"Bearer {make_token('everybody', scopes)}"}
         if method == "POST":
-            given["Idempotency_Key"] = f"door-{len(scopes)}-{min(scopes, default='none')}"
+            given["Idempotency_Key"] = f"endpoint-{len(scopes)}-{min(scopes, default='none')}"
         answer = await api.send(method, path, body, **given)
         if needed in scopes:
             assert answer.status not in (401, 403), answer.raw
@@ -93,10 +98,10 @@ async def test_each_door_opens_to_its_scope_alone(
             assert (answer.status, answer.body["code"]) == (403, "scope_missing"), scopes
 
 
-async def test_every_door_is_tried(api: "Client") -> None:
+async def test_every_endpoint_is_tried(api: "Client") -> None:
     """The table has every path of the description; what is open is named."""
     described = (await api.get("/v1/openapi.json", by=None)).body["paths"]
-    tried = {(method.lower(), _template(path)) for method, path, *_ in DOORS}
+    tried = {(method.lower(), _template(path)) for method, path, *_ in ENDPOINTS}
     found = {(method, path) for path, methods in described.items() for method in methods if path not in OPEN}
     assert found == tried
 
@@ -114,7 +119,7 @@ def _template(path: str) -> str:
     return path
 
 
-@pytest.mark.parametrize(("method", "path", "body", "needed"), DOORS)
+@pytest.mark.parametrize(("method", "path", "body", "needed"), ENDPOINTS)
 async def test_strangers_are_turned_away(
     api: "Client", method: str, path: str, body: Any, needed: Scope
 ) -> None:
@@ -156,12 +161,14 @@ async def test_an_operator_reads_every_payment_and_a_rival_none(api: "Client") -
         ({"surprise": 1}, "surprise"),
     ],
 )
-async def test_wrong_values_are_named(api: "Client", book: "Book", changed: dict[str, Any], key: str) -> None:
+async def test_wrong_values_are_named(
+    api: "Client", db: "RefpayDb", changed: dict[str, Any], key: str
+) -> None:
     """422 names the key; nothing is written, and the idempotency key stays free."""
     answer = await api.authorize(key="refused", **changed)
     assert (answer.status, answer.body["code"]) == (422, "request_invalid")
     assert [error["key"] for error in answer.body["errors"]] == [key]
-    assert await book.rows("SELECT 1 FROM payments.idempotency_key WHERE key = 'refused'") == []
+    assert await db.rows("SELECT 1 FROM payments.idempotency_key WHERE key = 'refused'") == []
 
 
 async def test_missing_keys_are_named_and_unknown_ones_told_what_is_allowed(api: "Client") -> None:
@@ -225,14 +232,14 @@ CARD = "4111111111111111"
     ],
 )
 async def test_a_card_number_is_refused_anywhere(
-    api: "Client", book: "Book", changed: dict[str, Any]
+    api: "Client", db: "RefpayDb", changed: dict[str, Any]
 ) -> None:
     """Whatever the field, and it is not repeated to anyone."""
     answer = await api.authorize(key="refused", **changed)
     assert (answer.status, answer.body["code"]) == (422, "card_data_refused")
     assert b"111111" not in answer.raw
     assert b"5555" not in answer.raw
-    assert await book.rows("SELECT 1 FROM payments.idempotency_key WHERE key = 'refused'") == []
+    assert await db.rows("SELECT 1 FROM payments.idempotency_key WHERE key = 'refused'") == []
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ REQUEST: ContextVar[str] = ContextVar("request", default="nobody's")
 class Desk:
     """Answers each number with its double once the gate is open; keeps every call."""
 
-    def __init__(self, *, most: int = 4, lanes: int = 1, patience_seconds: float = 60) -> None:
+    def __init__(self, *, most: int = 4, concurrency: int = 1, slow_after_seconds: float = 60) -> None:
         self.calls: list[list[int]] = []
         self.gate = asyncio.Event()
         self.called = asyncio.Event()
         self.running = self.most_running = 0
         self.seen: set[str] = set()
-        self.batcher = Batcher[int, int](self.run, most=most, lanes=lanes, patience_seconds=patience_seconds)
+        self.batcher = Batcher[int, int](
+            self.run, most=most, concurrency=concurrency, slow_after_seconds=slow_after_seconds
+        )
 
     async def run(self, items: Sequence[int]) -> Sequence[int | BaseException]:
         """Double them; an odd one is its caller's mistake."""
@@ -87,7 +89,7 @@ async def test_a_call_that_fails_is_told_to_all_of_it_and_to_nobody_else(
             raise failures.pop()
         return list(items)
 
-    batcher = Batcher[int, int](run, most=4, lanes=1)
+    batcher = Batcher[int, int](run, most=4, concurrency=1)
     results = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
     assert [type(result) for result in results] == [failure, failure]
     assert await batcher.submit(3) == 3
@@ -110,7 +112,7 @@ async def test_who_has_gone_is_left_out_and_takes_nobody_along() -> None:
 
 async def test_a_late_call_is_passed_by_and_only_so_many_are_open() -> None:
     """Nobody waits for a call that hangs; with every lane late, what comes waits for one of them."""
-    desk = Desk(lanes=2, patience_seconds=0)
+    desk = Desk(concurrency=2, slow_after_seconds=0)
     tasks = desk.submit(0)
     await desk.called.wait()
     desk.called.clear()
@@ -126,8 +128,8 @@ async def test_a_late_call_is_passed_by_and_only_so_many_are_open() -> None:
 
 
 async def test_a_call_in_time_is_waited_for() -> None:
-    """The twin: with lanes to spare one call is on its way and the others gather."""
-    desk = Desk(lanes=2)
+    """The twin: with concurrency to spare one call is on its way and the others gather."""
+    desk = Desk(concurrency=2)
     tasks = desk.submit(0)
     await desk.called.wait()
     tasks += desk.submit(2, 4)
@@ -151,16 +153,16 @@ async def test_a_call_belongs_to_no_request() -> None:
 @given(
     items=st.lists(st.integers(0, 1000), max_size=40),
     most=st.integers(1, 5),
-    lanes=st.integers(1, 3),
+    concurrency=st.integers(1, 3),
     turns=st.lists(st.integers(0, 3), max_size=40),
 )
 def test_whatever_the_times_every_item_is_served_once(
-    items: list[int], most: int, lanes: int, turns: list[int]
+    items: list[int], most: int, concurrency: int, turns: list[int]
 ) -> None:
     """Each caller gets its own answer, no call is too large, and no item is in two."""
 
     async def play() -> None:
-        desk = Desk(most=most, lanes=lanes, patience_seconds=0)
+        desk = Desk(most=most, concurrency=concurrency, slow_after_seconds=0)
         tasks = []
         for place, item in enumerate(items):
             tasks += desk.submit(2 * item)
@@ -172,6 +174,6 @@ def test_whatever_the_times_every_item_is_served_once(
         assert await asyncio.gather(*tasks) == [4 * item for item in items]
         assert sorted(one for call in desk.calls for one in call) == sorted(2 * item for item in items)
         assert all(len(call) <= most for call in desk.calls)
-        assert desk.most_running <= lanes
+        assert desk.most_running <= concurrency
 
     asyncio.run(play())

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from jsonschema import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 import refpay
 from refpay.app.bodies import CaptureBody
-from refpay.app.commands import NOBODY
-from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
-from refpay.app.main import SERVED, answered
+from refpay.app.commands import ANONYMOUS
+from refpay.app.contract import Auth, AuthenticatedRequest, Endpoint, Idempotency, Waived
+from refpay.app.main import ENDPOINTS, answered
 from refpay.app.openapi import describe
 from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
@@ -26,21 +27,21 @@ from refpay.errors import RefpayError, StartRefused
 from refpay.identity.errors import CredentialRefused
 from refpay.ledger.errors import ColdFileDamaged, MonthKept
 from refpay.payments.claims import Command
-from refpay.providers.errors import ProviderSilent
+from refpay.providers.errors import ProviderOutcomeUnknown
 from refpay.providers.reports import ReportInvalid, ReportReplayed
-from refpay.risk.errors import RiskSilent
+from refpay.risk.errors import RiskTimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
 PROJECT = Path(__file__).resolve().parents[2]
-CHANGES = [one.endpoint for one in SERVED if one.endpoint.changes_state]
+CHANGES = [one.endpoint for one in ENDPOINTS if one.endpoint.changes_state]
 NEVER_ANSWERED = {
     StartRefused: "said on stderr, and nothing is served",
-    ProviderSilent: "becomes an outcome that is not known yet, 202",
-    RiskSilent: "the authorization goes on without an assessment",
+    ProviderOutcomeUnknown: "becomes an outcome that is not known yet, 202",
+    RiskTimedOut: "the authorization goes on without an assessment",
     ColdFileDamaged: "met by the ledger's command alone",
     MonthKept: "met by the ledger's command alone",
     ReportInvalid: "met by the worker alone",
@@ -73,7 +74,7 @@ def _undeclared(endpoint: Endpoint[Any]) -> list[str]:
         "scopes": _said(endpoint.scopes),
         "idempotency": _said(endpoint.idempotency),
         "audit": _said(endpoint.audit),
-        "answers": bool(endpoint.answers),
+        "responses": bool(endpoint.responses),
         "version": endpoint.path.startswith("/v1/"),
     }
     return [part for part, said in parts.items() if not said]
@@ -94,7 +95,7 @@ def test_no_state_change_lacks_a_part_of_its_contract() -> None:
     """Neither in its declaration nor in the description that callers read."""
     assert len(CHANGES) >= 10
     assert {one.path: _undeclared(one) for one in CHANGES if _undeclared(one)} == {}
-    assert _lacking(describe(SERVED)) == {}
+    assert _lacking(describe(ENDPOINTS)) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_no_state_change_lacks_a_part_of_its_contract() -> None:
         ("idempotency", Waived("")),
         ("audit", ()),
         ("audit", Waived("")),
-        ("answers", {}),
+        ("responses", {}),
     ],
 )
 def test_a_part_that_is_left_out_is_named(part: str, nothing: object) -> None:
@@ -119,7 +120,7 @@ def test_a_part_that_is_left_out_is_named(part: str, nothing: object) -> None:
 
 def test_a_description_without_a_contract_is_found() -> None:
     """The check reads the description alone, so it finds whatever was served past the declarations."""
-    description = describe(SERVED)
+    description = describe(ENDPOINTS)
     del description["paths"]["/v1/payments"]["post"]["x-contract"]["audit"]
     description["paths"]["/v1/backdoor"] = {"post": {"responses": {}}}
     assert _lacking(description) == {
@@ -132,12 +133,14 @@ def test_nothing_is_served_that_is_not_described() -> None:
     """Routes come from the declarations; one that is added beside them is found."""
     unused: Any = None
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
-    services = Services(**{**parts, "measures": _Deaf()})
-    app = serve_endpoints(SERVED, services)
-    description = describe(SERVED)
+    services = Services(**{**parts, "measures": _StubMeasures()})
+    app = serve_endpoints(ENDPOINTS, services)
+    description = describe(ENDPOINTS)
     assert _undescribed(app, description) == set()
-    assert sum(isinstance(route, APIRoute) for route in app.routes) == len(SERVED)
-    app.add_api_route("/v1/backdoor", lambda: unused, methods=["POST"])
+    # Each serves its one method, and no HEAD besides.
+    routes = [route for route in app.routes if isinstance(route, Route) and route.path != "/metrics"]
+    assert [route.methods for route in routes] == [{one.endpoint.method} for one in ENDPOINTS]
+    app.router.routes.append(Route("/v1/backdoor", lambda _request: unused, methods=["POST"]))
     assert _undescribed(app, description) == {("/v1/backdoor", "post")}
 
 
@@ -145,9 +148,11 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
     """What its reader makes of a request is what it is handed, and the description names the model."""
     seen = []
 
-    async def read(_endpoint: object, _services: object, request: Request) -> Demand[CaptureBody]:
-        command = Command(NOBODY, request.headers["x-event"], b"", "", "live")
-        return Demand(command, {}, CaptureBody(amount_minor=len(await request.body())))
+    async def read(
+        _endpoint: object, _services: object, request: Request
+    ) -> AuthenticatedRequest[CaptureBody]:
+        command = Command(ANONYMOUS, request.headers["x-event"], b"", "", "live")
+        return AuthenticatedRequest(command, {}, CaptureBody(amount_minor=len(await request.body())))
 
     contract = Endpoint(
         "POST",
@@ -163,9 +168,9 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
     )
 
     @contract
-    async def take(_services: object, demand: Demand[CaptureBody]) -> Response:
+    async def take(_services: object, request: AuthenticatedRequest[CaptureBody]) -> Response:
         """Take it."""
-        seen.append((demand.command.key, demand.given.amount_minor))
+        seen.append((request.command.key, request.payload.amount_minor))
         return Response(status_code=204)
 
     assert _undeclared(contract) == []
@@ -174,14 +179,14 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
     assert operation["security"] == [{"signature": []}]
     assert list(operation["requestBody"]["content"]) == ["application/x-signed"]
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
-    app: Any = serve_endpoints([take], Services(**{**parts, "measures": _Deaf()}))
+    app: Any = serve_endpoints([take], Services(**{**parts, "measures": _StubMeasures()}))
     async with serve(app) as client:
         answer = await client.send("POST", "/v1/signed", b"12345", by=None, X_Event="e-1")
     assert (answer.status, seen) == (204, [("e-1", 5)])
 
 
-class _Deaf:
-    """Stands where a route is only made, not called."""
+class _StubMeasures:
+    """Measures for routes that are made and not called, or whose counts do not matter."""
 
     recorder: Any = None
 
@@ -192,17 +197,17 @@ class _Deaf:
 
 def test_operations_are_told_apart_by_their_names() -> None:
     """A generated client makes a method of each."""
-    names = [one.handle.__name__ for one in SERVED]
-    doors = [(one.endpoint.method, one.endpoint.path) for one in SERVED]
+    names = [one.handle.__name__ for one in ENDPOINTS]
+    endpoints = [(one.endpoint.method, one.endpoint.path) for one in ENDPOINTS]
     assert len(set(names)) == len(names)
-    assert len(set(doors)) == len(doors)
-    assert all(one.handle.__doc__ for one in SERVED)
+    assert len(set(endpoints)) == len(endpoints)
+    assert all(one.handle.__doc__ for one in ENDPOINTS)
 
 
 async def test_the_description_is_served(shared_api: "Client") -> None:
     """To anybody, and it is the one that is tested here."""
     answer = await shared_api.get("/v1/openapi.json", by=None)
-    assert answer.body == json.loads(json.dumps(describe(SERVED)))
+    assert answer.body == json.loads(json.dumps(describe(ENDPOINTS)))
     assert answer.body["openapi"] == "3.1.0"
 
 
@@ -249,30 +254,32 @@ def test_the_page_says_what_is_declared() -> None:
     assert all(f"| `{code}` |" in page for code in answered())
 
 
-async def test_endpoints_leave_the_audit_records_that_they_declare(api: "Client", book: "Book") -> None:
+async def test_endpoints_leave_the_audit_records_that_they_declare(api: "Client", db: "RefpayDb") -> None:
     """Each at least one under its own correlation id; the fixture fails on one that is not declared."""
     payment = (await api.captured())["id"]
     await api.post(f"/v1/payments/{payment}/refunds", {"amount_minor": 1})
-    for lever in (
-        *("providers/north/drain", "providers/north/restore"),
-        *("risk/ranges/499999/block", "risk/ranges/499999/unblock"),
+    for action in (
+        "providers/north/drain",
+        "providers/north/restore",
+        "risk/ranges/499999/block",
+        "risk/ranges/499999/unblock",
         "dead-letters/notifications/replay",
     ):
-        answer = await api.post(f"/v1/operations/{lever}", {"reason": "test"}, by="operator")
+        answer = await api.post(f"/v1/operations/{action}", {"reason": "test"}, by="operator")
         assert answer.body["changed"] is True
         (audited,) = api.audited[answer.headers["X-Correlation-Id"]]
-        assert audited in await api.expect_audited(book)
-    found = await api.expect_audited(book)
+        assert audited in await api.expect_audited(db)
+    found = await api.expect_audited(db)
     assert found >= {"authorize.begun", "capture.succeeded", "refund.succeeded", "payment.changed"}
 
 
-async def test_an_audit_record_that_is_not_declared_is_found(api: "Client", book: "Book") -> None:
+async def test_an_audit_record_that_is_not_declared_is_found(api: "Client", db: "RefpayDb") -> None:
     """The check of every test of the API can fail."""
     answer = await api.authorize()
     declared = api.audited[answer.headers["X-Correlation-Id"]]
     api.audited[answer.headers["X-Correlation-Id"]] = []
     with pytest.raises(AssertionError, match=r"authorize\.begun"):
-        await api.expect_audited(book)
+        await api.expect_audited(db)
     api.audited[answer.headers["X-Correlation-Id"]] = declared
 
 

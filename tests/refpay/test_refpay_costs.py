@@ -21,11 +21,11 @@ from refpay.costs import CostModel, Provisioned
 from refpay.errors import InvariantViolation, StartRefused
 from refpay.measures import WORKER_METRICS, Measures
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency
-from refpay.worker.duties import CapacityMeter
+from refpay.worker.jobs import CapacityMeter
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -303,16 +303,16 @@ async def test_a_part_costs_the_fee_of_the_part(api: "Client") -> None:
 
 
 async def test_a_capture_that_the_worker_settles_costs_there(
-    api: "Client", worker: "Client", acquirers: Any, book: "Book"
+    api: "Client", worker: "Client", acquirers: Any, db: "RefpayDb"
 ) -> None:
-    """The API never knew how it ended, so it counts nothing; the worker counts it once."""
+    """The API never knew the outcome, so it counts nothing; the worker counts the fee once."""
     authorized = (await api.authorize(amount_minor=1000, currency="EUR")).body
     provider = authorized["provider"]
     await acquirers[provider].inject(kind="drop", scope={"operations": ["capture"]})
     assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {})).status == 202
     await acquirers[provider].heal()
     async with asyncio.timeout(60):
-        while await book.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle"):  # noqa: ASYNC110
+        while await db.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         fee = {"north": 240_000, "south": 270_000}[provider]
         while await micro_units(worker, "provider_fee", provider) != fee:  # noqa: ASYNC110

@@ -1,4 +1,4 @@
-"""Each decorator of the provider port alone, with a scripted provider and a clock that is told the time."""
+"""Each decorator of the provider port by itself, with a scripted provider and a clock that the test sets."""
 
 import asyncio
 import random
@@ -14,25 +14,25 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency, Money
-from refpay.providers.breaker import BreakingProvider
-from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
-from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.providers.breaker import CircuitBreakerProvider
+from refpay.providers.errors import CircuitOpened, ProviderOutcomeUnknown, ProviderRefused
+from refpay.providers.port import Answer, Call, CallKind, ProviderResult
 from refpay.providers.recording import RecordedProvider
-from refpay.providers.retry import RetriedProvider
+from refpay.providers.retry import RetryingProvider
 from refpay.providers.timeout import TimedProvider
 
-DONE = Answer(Verdict.DONE, provider_reference="ref-1")
-DECLINED = Answer(Verdict.DECLINED)
+DONE = Answer(ProviderResult.DONE, provider_reference="ref-1")
+DECLINED = Answer(ProviderResult.DECLINED)
 REFUSED = ProviderRefused("503")
-REFUSED_FOR_GOOD = ProviderRefused("401", again=False)
-SILENT = ProviderSilent("nothing")
+REFUSED_FOR_GOOD = ProviderRefused("401", may_resend=False)
+SILENT = ProviderOutcomeUnknown("nothing")
 Step = Answer | Exception
 SEEDED = random.Random(1)  # noqa: S311 - jitter needs no secrecy
 
 
 @dataclass
 class Clock:
-    """Tells the time it is told."""
+    """A clock that the test sets."""
 
     seconds: float = 0.0
 
@@ -86,10 +86,10 @@ async def retry(
         pauses.append(seconds)
 
     provider = Scripted(list(script))
-    retried = RetriedProvider(provider, attempts=attempts, clock=Clock(), random_source=SEEDED, sleep=sleep)
+    retried = RetryingProvider(provider, attempts=attempts, clock=Clock(), random_source=SEEDED, sleep=sleep)
     try:
         return await retried.perform(make_call()), pauses, provider
-    except (ProviderRefused, ProviderSilent) as problem:
+    except (ProviderRefused, ProviderOutcomeUnknown) as problem:
         return problem, pauses, provider
 
 
@@ -110,7 +110,7 @@ async def retry(
     ],
 )
 async def test_retry_ends_with_what_is_known(script: list[Step], end: Step, calls: int) -> None:
-    """Definitive answers win, silence sticks, refusals are last; always under the same key."""
+    """A definitive answer wins, then an unknown outcome, then a refusal; always under the same key."""
     ended, pauses, provider = await retry(script)
     assert ended is end
     assert len(provider.keys) == calls
@@ -123,7 +123,7 @@ async def test_retry_sends_nothing_after_the_deadline() -> None:
     """A process that slept through its deadline has not sent, or does not send again."""
     clock = Clock(10)
     provider = Scripted([DONE])
-    retried = RetriedProvider(provider, attempts=3, clock=clock, random_source=SEEDED)
+    retried = RetryingProvider(provider, attempts=3, clock=clock, random_source=SEEDED)
     with pytest.raises(ProviderRefused, match="time to call"):
         await retried.perform(make_call(10))
     assert provider.keys == []
@@ -133,14 +133,14 @@ async def test_retry_sends_nothing_after_the_deadline() -> None:
 
     clock.seconds = 0
     provider = Scripted([SILENT, DONE])
-    retried = RetriedProvider(provider, attempts=3, clock=clock, random_source=SEEDED, sleep=oversleep)
-    with pytest.raises(ProviderSilent):
+    retried = RetryingProvider(provider, attempts=3, clock=clock, random_source=SEEDED, sleep=oversleep)
+    with pytest.raises(ProviderOutcomeUnknown):
         await retried.perform(make_call(10))
     assert len(provider.keys) == 1
 
 
 async def test_a_time_out_is_silence() -> None:
-    """The attempt is cancelled and its effect unknown."""
+    """The attempt is cancelled and its outcome is unknown."""
 
     class Hanging:
         name = "north"
@@ -149,7 +149,7 @@ async def test_a_time_out_is_silence() -> None:
             await asyncio.Event().wait()
             raise AssertionError(call)
 
-    with pytest.raises(ProviderSilent, match="no answer from north"):
+    with pytest.raises(ProviderOutcomeUnknown, match="no answer from north"):
         await TimedProvider(Hanging(), seconds=0.01).perform(make_call())
 
 
@@ -160,7 +160,7 @@ async def test_every_attempt_is_recorded() -> None:
     for _ in range(4):
         try:
             await recorded.perform(make_call())
-        except (ProviderRefused, ProviderSilent):
+        except (ProviderRefused, ProviderOutcomeUnknown):
             continue
     text = measures.recorder.render().decode()
     for outcome in ("succeeded", "declined", "failed", "indeterminate"):
@@ -174,9 +174,9 @@ async def test_the_breaker_opens_probes_and_closes() -> None:
     """Nine tenths of the last calls failing open it; one probe at a time; one success closes it."""
     clock, measures = Clock(), make_measures()
     provider = Scripted([SILENT] * 9)
-    breaker = BreakingProvider(provider, clock=clock, measures=measures, calls=10)
+    breaker = CircuitBreakerProvider(provider, clock=clock, measures=measures, calls=10)
     for _ in range(9):
-        with pytest.raises(ProviderSilent):
+        with pytest.raises(ProviderOutcomeUnknown):
             await breaker.perform(make_call())
     with pytest.raises(CircuitOpened):
         await breaker.perform(make_call())
@@ -184,7 +184,7 @@ async def test_the_breaker_opens_probes_and_closes() -> None:
     assert 'moneypath_provider_circuit_open{provider="north"} 1' in measures.recorder.render().decode()
     provider.script = [SILENT, DONE, DONE]
     clock.seconds = 1
-    with pytest.raises(ProviderSilent):
+    with pytest.raises(ProviderOutcomeUnknown):
         await breaker.perform(make_call())
     with pytest.raises(CircuitOpened):
         breaker.require_closed()
@@ -196,13 +196,13 @@ async def test_the_breaker_opens_probes_and_closes() -> None:
 
 
 async def test_the_breaker_lets_a_partial_outage_pass() -> None:
-    """Half of the calls failing is for people to judge; nothing is refused."""
+    """When half of the calls fail, nothing is refused: that is for people to decide."""
     script: list[Step] = [SILENT, DONE] * 50
     provider = Scripted(list(script))
-    breaker = BreakingProvider(provider, clock=Clock(), measures=make_measures())
+    breaker = CircuitBreakerProvider(provider, clock=Clock(), measures=make_measures())
     for step in script:
         if isinstance(step, Exception):
-            with pytest.raises(ProviderSilent):
+            with pytest.raises(ProviderOutcomeUnknown):
                 await breaker.perform(make_call())
         else:
             assert await breaker.perform(make_call()) is DONE
@@ -225,8 +225,8 @@ async def test_the_breaker_probes_one_call_at_a_time() -> None:
             return DONE
 
     slow = Slow()
-    breaker = BreakingProvider(slow, clock=clock, measures=make_measures(), calls=1)
-    with pytest.raises(ProviderSilent):
+    breaker = CircuitBreakerProvider(slow, clock=clock, measures=make_measures(), calls=1)
+    with pytest.raises(ProviderOutcomeUnknown):
         await breaker.perform(make_call())
     slow.failing = False
     clock.seconds = 1

@@ -18,10 +18,10 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from refpay.money import Currency, Money
-from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.providers.errors import ProviderOutcomeUnknown, ProviderRefused
 from refpay.providers.http import open_session
 from refpay.providers.north import NorthAdapter, NorthReports
-from refpay.providers.port import Answer, Call, CallKind, Provider, Verdict
+from refpay.providers.port import Answer, Call, CallKind, Provider, ProviderResult
 from refpay.providers.reports import MovementKind, ReportInvalid
 from refpay.providers.south import SouthAdapter
 from refpay.providers.south_reports import SouthReports
@@ -93,21 +93,21 @@ async def test_a_whole_life_at_a_real_acquirer(
             follow(CallKind.CAPTURE, authorized, 500),
             follow(CallKind.REFUND, captured, 399),
             follow(CallKind.VOID, authorized, 100),
-            replace(follow(CallKind.PAYOUT, Answer(Verdict.DONE), 7), beneficiary="shop"),
+            replace(follow(CallKind.PAYOUT, Answer(ProviderResult.DONE), 7), beneficiary="shop"),
         ]
         calls = [first, one, *(replace(call, reference=reference) for call in rest)]
         answers = [await provider.perform(call) for call in calls]
         assert answers[:2] == [authorized, captured]
-        assert {answer.verdict for answer in answers} == {Verdict.DONE}
+        assert {answer.result for answer in answers} == {ProviderResult.DONE}
         assert len({answer.provider_reference for answer in answers}) == 6
         assert [await provider.perform(query(call.key)) for call in calls] == answers
         for kind, parent, minor in (
             (CallKind.CAPTURE, authorized, 1), (CallKind.VOID, authorized, 9), (CallKind.REFUND, captured, 2),
         ):  # fmt: skip
             refused = follow(kind, parent, minor)
-            assert await provider.perform(refused) == Answer(Verdict.REFUSED)
-            assert await provider.perform(query(refused.key)) == Answer(Verdict.REFUSED)
-        assert await provider.perform(query(uuid4())) == Answer(Verdict.UNKNOWN_KEY)
+            assert await provider.perform(refused) == Answer(ProviderResult.REFUSED)
+            assert await provider.perform(query(refused.key)) == Answer(ProviderResult.REFUSED)
+        assert await provider.perform(query(uuid4())) == Answer(ProviderResult.UNKNOWN_KEY)
 
 
 class Odd:
@@ -147,25 +147,25 @@ async def test_only_the_agreed_word_is_a_success(
     """Every other operation's word, an unknown one and one without a reference leave the effect unknown."""
     server, url, session = odd
     provider = make(dialect, session, url)
-    call = follow(kind, Answer(Verdict.DONE, "parent"), 5)
+    call = follow(kind, Answer(ProviderResult.DONE, "parent"), 5)
     word, reference = DONE[dialect][kind]
     status = "status" if dialect == "north" else "result"
     asked = "status" if dialect == "north" else "state"
     described = {"key": str(call.key), "kind": kind.value}
     server.body = {status: word, reference: "theirs"}
-    assert await provider.perform(call) == Answer(Verdict.DONE, "theirs")
+    assert await provider.perform(call) == Answer(ProviderResult.DONE, "theirs")
     server.body = {**described, asked: word, reference: "theirs"}
-    assert await provider.perform(query(call.key)) == Answer(Verdict.DONE, "theirs")
+    assert await provider.perform(query(call.key)) == Answer(ProviderResult.DONE, "theirs")
     others = [other for one, (other, _) in DONE[dialect].items() if one is not kind]
     for wrong in (*others, "pending", "", None, 5):
         server.body = {status: wrong, reference: "theirs"}
-        with pytest.raises(ProviderSilent):
+        with pytest.raises(ProviderOutcomeUnknown):
             await provider.perform(call)
         server.body = {**described, asked: wrong, reference: "theirs"}
-        with pytest.raises(ProviderSilent):
+        with pytest.raises(ProviderOutcomeUnknown):
             await provider.perform(query(call.key))
     server.body = {status: word}
-    with pytest.raises(ProviderSilent):
+    with pytest.raises(ProviderOutcomeUnknown):
         await provider.perform(call)
 
 
@@ -177,20 +177,20 @@ async def test_statuses_of_the_new_operations_say_what_happened(
     """422 is final, 503 and 429 had no effect, all others may have had one; a bare 404 is no answer."""
     server, url, session = odd
     provider = make(dialect, session, url)
-    call = follow(kind, Answer(Verdict.DONE, "parent"), 5)
+    call = follow(kind, Answer(ProviderResult.DONE, "parent"), 5)
     server.status = 422
-    assert await provider.perform(call) == Answer(Verdict.REFUSED)
+    assert await provider.perform(call) == Answer(ProviderResult.REFUSED)
     for server.status in (503, 429, 401):
         with pytest.raises(ProviderRefused):
             await provider.perform(call)
     for server.status in (404, 409, 500, 302):
-        with pytest.raises(ProviderSilent):
+        with pytest.raises(ProviderOutcomeUnknown):
             await provider.perform(call)
     server.status = 404
-    with pytest.raises(ProviderSilent):
+    with pytest.raises(ProviderOutcomeUnknown):
         await provider.perform(query(call.key))
     server.body = {"error": "unknown_key"}
-    assert await provider.perform(query(call.key)) == Answer(Verdict.UNKNOWN_KEY)
+    assert await provider.perform(query(call.key)) == Answer(ProviderResult.UNKNOWN_KEY)
 
 
 @pytest.mark.parametrize("kind", [CallKind.CAPTURE, CallKind.REFUND, CallKind.VOID, CallKind.PAYOUT])
@@ -200,18 +200,20 @@ async def test_only_an_authorization_is_declined(
     """In north's dialect; nobody but an issuer declines, so of others the word says nothing."""
     server, url, session = odd
     server.body = {"status": "declined", "decline_code": "do_not_honor"}
-    with pytest.raises(ProviderSilent):
-        await make("north", session, url).perform(follow(kind, Answer(Verdict.DONE, "parent"), 5))
+    with pytest.raises(ProviderOutcomeUnknown):
+        await make("north", session, url).perform(follow(kind, Answer(ProviderResult.DONE, "parent"), 5))
     declined = await make("north", session, url).perform(AUTHORIZE)
-    assert declined.verdict is Verdict.DECLINED
+    assert declined.result is ProviderResult.DECLINED
 
 
 async def test_what_is_sent_is_as_agreed(odd: "tuple[Odd, str, aiohttp.ClientSession]") -> None:
     """Path and fields of voids and payouts, in each dialect's own words."""
     server, url, session = odd
     server.status = 422
-    void = follow(CallKind.VOID, Answer(Verdict.DONE, "auth_1"), 1234)
-    payout = replace(follow(CallKind.PAYOUT, Answer(Verdict.DONE), 5), beneficiary="shop", reference="p-1")
+    void = follow(CallKind.VOID, Answer(ProviderResult.DONE, "auth_1"), 1234)
+    payout = replace(
+        follow(CallKind.PAYOUT, Answer(ProviderResult.DONE), 5), beneficiary="shop", reference="p-1"
+    )
     for dialect in ("north", "south"):
         for call in (void, payout):
             await make(dialect, session, url).perform(call)
@@ -357,7 +359,7 @@ async def test_a_wrong_listing_is_wrong_at_once(odd: "tuple[Odd, str, aiohttp.Cl
     server, url, session = odd
     server.body = {"reports": [0] * 1000}
     source = NorthReports(session, ProviderSettings("north", url, "k"), report_seconds=5)
-    with pytest.raises(ProviderSilent) as silent:
+    with pytest.raises(ProviderOutcomeUnknown) as silent:
         await source.notices(after=0, limit=200)
     cause = silent.value.__cause__
     assert isinstance(cause, ValidationError)

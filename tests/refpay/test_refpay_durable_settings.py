@@ -25,7 +25,7 @@ from refpay.worker.main import open_worker
 if TYPE_CHECKING:
     from tests.refpay.conftest import Client
 
-    from moneypath.stack.ports import PortBook
+    from moneypath.stack.ports import PortPool
     from moneypath.stack.supervisor import Supervisor
 
 NAME = "postgres-durability"
@@ -71,7 +71,7 @@ class Server:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def durability_server(
     supervisor: "Supervisor",
-    ports: "PortBook",
+    ports: "PortPool",
     secrets_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Server:
@@ -213,7 +213,9 @@ async def test_the_process_says_it_in_one_sentence(durability_server: Server) ->
     server = durability_server
     async with server.running("fsync=off", "full_page_writes=off"):
         running = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "refpay.app"),
+            sys.executable,
+            "-m",
+            "refpay.app",
             env={**server.environment, "PATH": os.defpath, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
             stderr=asyncio.subprocess.PIPE,
         )
@@ -224,7 +226,7 @@ async def test_the_process_says_it_in_one_sentence(durability_server: Server) ->
 
 
 async def make_broker(
-    server: Server, ports: "PortBook", folder: Path, name: str, sync_interval: str
+    server: Server, ports: "PortPool", folder: Path, name: str, sync_interval: str
 ) -> tuple[ServerSpec, dict[str, str]]:
     """Prepare a NATS with a `sync_interval`; return it and where it will be."""
     prepared = await nats.prepare(
@@ -256,7 +258,7 @@ async def started(server: Server, spec: ServerSpec) -> AsyncIterator[None]:
 )
 async def test_a_broker_that_syncs_later_is_refused(
     durability_server: Server,
-    ports: "PortBook",
+    ports: "PortPool",
     tmp_path: Path,
     serve: Callable[[Any], Any],
     name: str,
@@ -276,7 +278,7 @@ async def test_a_broker_that_syncs_later_is_refused(
 
 
 async def test_a_broker_that_always_syncs_is_used(
-    durability_server: Server, ports: "PortBook", tmp_path: Path, serve: Callable[[Any], Any]
+    durability_server: Server, ports: "PortPool", tmp_path: Path, serve: Callable[[Any], Any]
 ) -> None:
     """The gauge says 0, and the link is made."""
     server = durability_server
@@ -293,7 +295,7 @@ async def test_a_broker_that_always_syncs_is_used(
 
 
 async def test_nothing_is_published_before_the_setting_is_known(
-    durability_server: Server, ports: "PortBook", tmp_path: Path, serve: Callable[[Any], Any]
+    durability_server: Server, ports: "PortPool", tmp_path: Path, serve: Callable[[Any], Any]
 ) -> None:
     """NATS is away at the start, and then comes back unsafe: the worker runs, says why, and keeps away."""
     server = durability_server

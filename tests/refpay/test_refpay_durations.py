@@ -49,7 +49,7 @@ async def test_the_wait_for_a_database_that_is_gone_counts_as_latency() -> None:
     payments = Payments(
         cast("Database", gone),
         {},
-        deadlines={"north": Deadlines(last_send=day, call=day, settle=day)},
+        deadlines={"north": Deadlines(last_send=day, call=day, settle_after=day)},
         measures=Measures(recorder),
         clock=SystemClock(),
     )

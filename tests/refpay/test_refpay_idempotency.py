@@ -1,4 +1,4 @@
-"""One key, one operation, one answer: at once, again, late, and while nobody knows."""
+"""One key, one operation, one answer: at once, repeated, late, and while the outcome is unknown."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Acquirer, Book, Client
+    from tests.refpay.conftest import Acquirer, Client, RefpayDb
 
 ORDER: dict[str, Any] = {
     "merchant_reference": "order-again",
@@ -17,7 +17,7 @@ ORDER: dict[str, Any] = {
 
 
 async def test_two_hundred_at_once_are_one(
-    patient_api: "Client", book: "Book", acquirers: "Mapping[str, Acquirer]"
+    patient_api: "Client", db: "RefpayDb", acquirers: "Mapping[str, Acquirer]"
 ) -> None:
     """One payment, one provider call, one answer; those that came too early are told to ask again."""
     reference = f"order-{uuid4().hex}"
@@ -30,7 +30,7 @@ async def test_two_hundred_at_once_are_one(
     assert all(answer.headers["Retry-After"] == "1" for answer in early)
     assert len({answer.raw for answer in told}) == 1
     assert sum(not answer.replayed for answer in told) == 1
-    assert await book.rows("SELECT count(*) AS n FROM payments.operation") == [{"n": 1}]
+    assert await db.rows("SELECT count(*) AS n FROM payments.operation") == [{"n": 1}]
     rows = [row for acquirer in acquirers.values() for row in await acquirer.truth()]
     assert sum(row["reference"] == reference for row in rows) == 1
     provider = told[0].body["provider"]
@@ -96,16 +96,16 @@ async def test_a_retry_while_the_first_is_working_is_told_so(
 
 
 async def test_an_unknown_outcome_is_told_until_it_is_known(
-    api: "Client", book: "Book", acquirers: "Mapping[str, Acquirer]", run_worker_until: Any
+    api: "Client", db: "RefpayDb", acquirers: "Mapping[str, Acquirer]", run_worker_until: Any
 ) -> None:
-    """202 with the current state, never stored; once settled, the definitive answer to the byte."""
+    """202 with the current state, never stored; once resolved, the definitive answer to the byte."""
     for acquirer in acquirers.values():
         await acquirer.inject(kind="drop")
     first = await api.post("/v1/payments", ORDER, key="unknown")
     assert (first.status, first.body["status"]) == (202, "indeterminate")
     again = await api.post("/v1/payments", ORDER, key="unknown")
     assert (again.status, again.replayed, again.body) == (202, False, first.body)
-    await run_worker_until(book)
+    await run_worker_until(db)
     settled = await api.post("/v1/payments", ORDER, key="unknown")
     assert (settled.status, settled.replayed, settled.body["status"]) == (201, True, "authorized")
     assert (await api.post("/v1/payments", ORDER, key="unknown")).raw == settled.raw
@@ -121,9 +121,9 @@ async def test_an_unknown_outcome_is_told_until_it_is_known(
     )
 
 
-async def test_a_refusal_that_may_pass_is_not_stored(api: "Client", book: "Book") -> None:
+async def test_a_refusal_that_may_pass_is_not_stored(api: "Client", db: "RefpayDb") -> None:
     """While every provider is drained nothing is claimed, and the same key succeeds afterwards."""
-    connection = await book.connect("refpay_owner")
+    connection = await db.connect("refpay_owner")
     try:
         await connection.execute("UPDATE routing.provider SET active = false")
         refused = await api.post("/v1/payments", ORDER, key="later")

@@ -10,7 +10,7 @@ import pytest
 from refpay.ids import mint_id
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROLES = pytest.mark.parametrize("role", ["refpay_app", "refpay_owner"])
@@ -53,9 +53,9 @@ async def post(
         [(f"a:{n}", "EUR", 1 if n % 2 else -1) for n in range(64)],
     ],
 )
-async def test_a_balanced_entry_is_taken(shared_book: "Book", role: str, lines: Lines) -> None:
+async def test_a_balanced_entry_is_taken(shared_db: "RefpayDb", role: str, lines: Lines) -> None:
     """The positive twin: two currencies in one entry, each of them zero, at the edge of 63 bits."""
-    connection = await shared_book.connect(role)
+    connection = await shared_db.connect(role)
     try:
         entry_id = await post(connection, lines)
         written = await connection.fetch(
@@ -85,10 +85,10 @@ async def test_a_balanced_entry_is_taken(shared_book: "Book", role: str, lines: 
         ([(f"a:{n}", "EUR", 1 if n % 2 else -1) for n in range(66)], "lines, allowed|wrong account|twice"),
     ],
 )
-async def test_a_wrong_entry_is_refused(shared_book: "Book", role: str, lines: Lines, named: str) -> None:
+async def test_a_wrong_entry_is_refused(shared_db: "RefpayDb", role: str, lines: Lines, named: str) -> None:
     """Empty, one-legged, unbalanced, unbalanced per currency, cancelling itself out, zero, no text at all."""
     entry_id = mint_id(AT)
-    connection = await shared_book.connect(role)
+    connection = await shared_db.connect(role)
     try:
         with pytest.raises(asyncpg.CheckViolationError, match=named):
             await post(connection, lines, entry_id=entry_id)
@@ -109,16 +109,21 @@ async def test_a_wrong_entry_is_refused(shared_book: "Book", role: str, lines: L
         ("[0:1]={a:x,b:x}", "{EUR,EUR}", "{5,-5}"),
     ],
 )
-async def test_the_parts_of_a_line_stand_at_one_place(shared_book: "Book", columns: tuple[str, ...]) -> None:
+async def test_the_parts_of_a_line_stand_at_one_place(
+    shared_db: "RefpayDb", columns: tuple[str, ...]
+) -> None:
     """Arrays of other lengths, dimensions or beginnings are no lines."""
-    connection = await shared_book.connect()
+    connection = await shared_db.connect()
     try:
         with pytest.raises(asyncpg.CheckViolationError, match=r"lines, allowed|wrong account"):
             await connection.execute(
                 "INSERT INTO ledger.entry (id, kind, operation_id, payment_id, posted_at, accounts,"
                 " currencies, amounts_minor) VALUES ($1, 'posting', $2, $2, $3, $4::text::text[],"
                 " $5::text::text[], $6::text::bigint[])",
-                *(mint_id(AT), uuid4(), AT, *columns),
+                mint_id(AT),
+                uuid4(),
+                AT,
+                *columns,
             )
     finally:
         await connection.close()
@@ -135,10 +140,10 @@ async def test_the_parts_of_a_line_stand_at_one_place(shared_book: "Book", colum
     ],
 )
 async def test_an_entry_says_what_it_is_and_when(
-    shared_book: "Book", role: str, entry_id: UUID, kind: str, named: str
+    shared_db: "RefpayDb", role: str, entry_id: UUID, kind: str, named: str
 ) -> None:
     """Its id carries its time, which is what its month goes by; a kind is one of few."""
-    connection = await shared_book.connect(role)
+    connection = await shared_db.connect(role)
     try:
         with pytest.raises(asyncpg.CheckViolationError, match=named):
             await post(connection, BALANCED, entry_id=entry_id, kind=kind)
@@ -147,9 +152,9 @@ async def test_an_entry_says_what_it_is_and_when(
 
 
 @pytest.mark.parametrize(("kind", "taken"), [("payout", True), ("hold", False), ("posting", False)])
-async def test_only_what_is_no_payments_names_none(shared_book: "Book", kind: str, taken: bool) -> None:
+async def test_only_what_is_no_payments_names_none(shared_db: "RefpayDb", kind: str, taken: bool) -> None:
     """A payout belongs to no payment; a hold or a posting without one is nobody's."""
-    connection = await shared_book.connect()
+    connection = await shared_db.connect()
     arguments = (mint_id(AT), kind, uuid4(), None, AT, ["a:x", "b:x"], ["EUR", "EUR"], [1, -1])
     try:
         if taken:
@@ -162,9 +167,9 @@ async def test_only_what_is_no_payments_names_none(shared_book: "Book", kind: st
 
 
 @ROLES
-async def test_an_entry_is_closed_once_it_is_written(shared_book: "Book", role: str) -> None:
+async def test_an_entry_is_closed_once_it_is_written(shared_db: "RefpayDb", role: str) -> None:
     """Its lines are its own row, which nobody changes, in its own transaction either."""
-    connection = await shared_book.connect(role)
+    connection = await shared_db.connect(role)
     try:
         for statement in (
             "UPDATE ledger.entry SET amounts_minor = amounts_minor || 1::bigint",
@@ -184,9 +189,9 @@ async def test_an_entry_is_closed_once_it_is_written(shared_book: "Book", role: 
 
 
 @ROLES
-async def test_an_operation_is_posted_once(shared_book: "Book", role: str) -> None:
+async def test_an_operation_is_posted_once(shared_db: "RefpayDb", role: str) -> None:
     """A second entry for it is refused, in another month too, and with it all of its transaction."""
-    connection = await shared_book.connect(role)
+    connection = await shared_db.connect(role)
     operation_id = uuid4()
     try:
         await post(connection, BALANCED, operation_id=operation_id)
@@ -197,10 +202,10 @@ async def test_an_operation_is_posted_once(shared_book: "Book", role: str) -> No
         await connection.close()
 
 
-async def test_the_service_cannot_say_who_wrote_it(shared_book: "Book") -> None:
+async def test_the_service_cannot_say_who_wrote_it(shared_db: "RefpayDb") -> None:
     """The transaction's number is the database's word; the owner's word is overwritten."""
     for role in ("refpay_app", "refpay_owner"):
-        connection = await shared_book.connect(role)
+        connection = await shared_db.connect(role)
         entry_id = mint_id(AT)
         statement = (
             "INSERT INTO ledger.entry (id, kind, operation_id, payment_id, posted_at, accounts, currencies,"
@@ -227,7 +232,7 @@ async def test_the_service_cannot_say_who_wrote_it(shared_book: "Book") -> None:
     "statement",
     ["UPDATE {table} SET {column} = {column}", "DELETE FROM {table}", "TRUNCATE {table} CASCADE"],
 )
-async def test_history_is_not_changed(shared_book: "Book", table: str, statement: str) -> None:
+async def test_history_is_not_changed(shared_db: "RefpayDb", table: str, statement: str) -> None:
     """The service lacks the privilege; the owner has it and meets the trigger, an empty table included."""
     columns = {"ledger.posted": "entry_id", "ledger.seal": "at", "audit.event": "actor"}
     column = columns.get(table, "kind")
@@ -237,7 +242,7 @@ async def test_history_is_not_changed(shared_book: "Book", table: str, statement
         ("refpay_owner", asyncpg.RestrictViolationError),
         ("postgres", asyncpg.RestrictViolationError),
     ):
-        connection = await shared_book.connect(role)
+        connection = await shared_db.connect(role)
         try:
             await connection.execute("SET application_name = 'tampering'")
             if role == "postgres":
@@ -277,10 +282,10 @@ async def test_history_is_not_changed(shared_book: "Book", table: str, statement
         "CREATE TABLE ledger.own (id int)",
     ],
 )
-async def test_the_service_may_do_no_more_than_it_does(shared_book: "Book", statement: str) -> None:
+async def test_the_service_may_do_no_more_than_it_does(shared_db: "RefpayDb", statement: str) -> None:
     """Keys and amounts are not updatable, nothing is deletable, the oracle's views are not its own."""
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await shared_book.rows(statement)
+        await shared_db.rows(statement)
 
 
 @pytest.mark.parametrize(
@@ -291,8 +296,8 @@ async def test_the_service_may_do_no_more_than_it_does(shared_book: "Book", stat
         "INSERT INTO ledger.entry DEFAULT VALUES",
     ],
 )
-async def test_the_oracle_sees_its_views_alone(shared_book: "Book", statement: str) -> None:
+async def test_the_oracle_sees_its_views_alone(shared_db: "RefpayDb", statement: str) -> None:
     """Read-only, and only what it needs."""
-    assert await shared_book.rows("SELECT * FROM oracle.unresolved_operations", role="refpay_oracle") == []
+    assert await shared_db.rows("SELECT * FROM oracle.unresolved_operations", role="refpay_oracle") == []
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await shared_book.rows(statement, role="refpay_oracle")
+        await shared_db.rows(statement, role="refpay_oracle")

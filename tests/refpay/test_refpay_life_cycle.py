@@ -18,30 +18,30 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation, RefpayError
-from refpay.identity.approvals import Asker, decide
+from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.measures import API_METRICS, Measures
 from refpay.money import MAXIMUM_MINOR, Currency, Money
-from refpay.payments import intents, repository, settler
+from refpay.payments import intents, outcome_resolver, repository
 from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import ApprovalNeeded, EventInvalid, KeyExpired, KeyInFlight, OperationInFlight
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Operation, Order, PayoutOrder
+from refpay.payments.outcome_resolver import OutcomeResolver
+from refpay.payments.recovery import OperationRecovery
 from refpay.payments.repository import OPERATIONS_MAXIMUM
-from refpay.payments.resolving import Resolver
+from refpay.payments.retention import Retention
 from refpay.payments.service import Payments
-from refpay.payments.settler import Settler
-from refpay.payments.upkeep import Upkeep
 from refpay.payments.webhooks import Webhooks, read_event
 from refpay.providers.errors import ProviderRefused
-from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.providers.port import Answer, Call, CallKind, ProviderResult
 from refpay.providers.reports import MovementKind, ReportLine
 
 from .faulty import DyingDatabase, Fate, FaultyProvider, ProcessDied, VirtualClock
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
     from refpay.settings import Settings
 
@@ -59,9 +59,9 @@ class Bench:
     clock: VirtualClock
     providers: dict[str, FaultyProvider]
     payments: Payments
-    resolver: Resolver
+    recovery: OperationRecovery
     webhooks: Webhooks
-    upkeep: Upkeep
+    retention: Retention
     measures: Measures
 
     def command(self, key: str | None = None) -> Command:
@@ -116,7 +116,7 @@ class Bench:
     async def work(self, seconds: float = 10) -> None:
         """Let time pass and the worker run."""
         self.clock.at += timedelta(seconds=seconds)
-        await self.resolver.run_once()
+        await self.recovery.run_once()
 
     async def event(self, operation: dict[str, Any], **changed: object) -> tuple[str, dict[str, Any]]:
         """Return what its provider tells of an operation that it did."""
@@ -151,7 +151,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     database = await DyingDatabase.connect(settings.database, most_connections=10)
     clock = VirtualClock()
     providers = {name: FaultyProvider(name) for name in ("north", "south")}
-    settling = Settler(database, measures=measures, clock=clock)
+    resolver = OutcomeResolver(database, measures=measures, clock=clock)
     yield Bench(
         database,
         clock,
@@ -164,9 +164,9 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             clock=clock,
             approve=require_approval(database, 5000),
         ),
-        Resolver(database, providers, settler=settling, clock=clock, pause_seconds=1),
-        Webhooks(settling, measures=measures, clock=clock),
-        Upkeep(database, clock, timedelta(days=7), timedelta(days=30)),
+        OperationRecovery(database, providers, resolver=resolver, clock=clock, pause_seconds=1),
+        Webhooks(resolver, measures=measures, clock=clock),
+        Retention(database, clock, timedelta(days=7), timedelta(days=30)),
         measures,
     )
     await database.close()
@@ -182,7 +182,7 @@ def codes(answers: list[Reply | RefpayError]) -> list[str]:
 
 async def refuse(_call: Call) -> Answer:
     """Refuse for good whatever is asked."""
-    return Answer(Verdict.REFUSED)
+    return Answer(ProviderResult.REFUSED)
 
 
 async def test_an_authorization_is_captured_in_parts(bench: Bench) -> None:
@@ -271,12 +271,12 @@ async def test_a_void_and_a_capture_at_once_are_one_of_them(bench: Bench) -> Non
     assert row["captured_minor"] + row["released_minor"] == 1000
 
 
-async def test_a_row_that_cannot_be_stops_no_other_from_expiring(bench: Bench, book: "Book") -> None:
+async def test_a_row_that_cannot_be_stops_no_other_from_expiring(bench: Bench, db: "RefpayDb") -> None:
     """A payment whose authorization somebody deleted: there is nothing to release, and the others go on."""
     broken, whole = await bench.authorized(), await bench.authorized()
-    await book.tamper(f"DELETE FROM payments.operation WHERE payment_id = '{broken}'")  # noqa: S608 - our id
+    await db.tamper(f"DELETE FROM payments.operation WHERE payment_id = '{broken}'")  # noqa: S608 - our id
     bench.clock.at += timedelta(days=8)
-    assert await bench.upkeep.expire() == 1
+    assert await bench.retention.expire() == 1
     assert [one["payment_id"] for one in await bench.operations("expiry")] == [whole]
 
 
@@ -285,7 +285,7 @@ async def test_old_holds_expire_and_new_ones_do_not(bench: Bench) -> None:
     old = await bench.authorized(1000)
     bench.clock.at += timedelta(days=8)
     young = await bench.authorized(500)
-    assert (await bench.upkeep.expire(), await bench.upkeep.expire()) == (1, 0)
+    assert (await bench.retention.expire(), await bench.retention.expire()) == (1, 0)
     with pytest.raises(OperationInFlight):
         await bench.payments.capture(bench.command(), old, None)
     bench.meet(Fate.SILENT_AFTER)
@@ -314,7 +314,7 @@ async def test_a_hold_that_is_never_released_leaves_room_for_refunds(bench: Benc
     for provider in bench.providers.values():
         provider.answer = refuse
     for _ in range(OPERATIONS_MAXIMUM + 1):
-        begun += await bench.upkeep.expire()
+        begun += await bench.retention.expire()
         await bench.work(3601)
     for provider in bench.providers.values():
         provider.answer = None
@@ -407,7 +407,7 @@ async def test_a_payout_over_the_limit_needs_a_second_person(bench: Bench) -> No
         "currency": "EUR",
     }
     async with bench.database.transaction() as connection:
-        second = Asker("treasurer", "correlation", bench.clock.now())
+        second = Actor("treasurer", "correlation", bench.clock.now())
         await decide(connection, pending["id"], second, agreed=True, reason="due")
     assert await ask("other", 5002) == "approval_needed"
     assert [await ask("over", 5001), await ask("over", 5001)] == ["done", "done"]
@@ -509,7 +509,7 @@ async def test_an_approval_is_used_up_by_a_payout_alone(bench: Bench) -> None:
         await bench.payments.payout(bench.command(), order)
     [pending] = await bench.rows("SELECT id FROM identity.approval")
     async with bench.database.transaction() as connection:
-        second = Asker("treasurer", "correlation", bench.clock.now())
+        second = Actor("treasurer", "correlation", bench.clock.now())
         await decide(connection, pending["id"], second, agreed=True, reason="due")
     await bench.payments.refund(bench.command(), payment_id, 1)
     assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
@@ -761,7 +761,7 @@ async def test_a_hold_ends_at_zero_after_a_late_capture_too(bench: Bench, late_m
     refused = await bench.payments.capture(bench.command(), payment_id, 1001 - late_minor)
     assert refused.answer.status == 409
     bench.clock.at += timedelta(days=8)
-    assert await bench.upkeep.expire() == (1 if late_minor < 1000 else 0)
+    assert await bench.retention.expire() == (1 if late_minor < 1000 else 0)
     await bench.work()
     assert await bench.balance("hold_payable:shop") == 0
     assert (await bench.payment(payment_id))["status"] == ("expired" if late_minor < 1000 else "voided")
@@ -801,7 +801,7 @@ async def test_a_hold_ends_at_zero_though_another_operation_was_on_its_way(bench
     row = await bench.payment(payment_id)
     assert (row["status"], row["released_minor"]) == ("authorized", 600)
     bench.clock.at += timedelta(days=8)
-    assert await bench.upkeep.expire() == 1
+    assert await bench.retention.expire() == 1
     await bench.work()
     assert (await bench.payment(payment_id))["status"] == "expired"
     assert await bench.balance("hold_payable:shop") == await bench.balance("merchant_payable:shop") == 0
@@ -849,7 +849,7 @@ async def test_an_answer_that_came_too_late_is_not_lost_to_another_operation(
         await ended.wait()
         for provider in bench.providers.values():
             provider.do(call)
-        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+        return Answer(ProviderResult.DONE, provider_reference=f"ref-{call.key}")
 
     for provider in bench.providers.values():
         provider.answer = answer_late
@@ -867,7 +867,7 @@ async def test_an_answer_that_came_too_late_is_not_lost_to_another_operation(
         pauses.append(seconds)
         await bench.work()
 
-    monkeypatch.setattr(settler, "asyncio", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(outcome_resolver, "asyncio", SimpleNamespace(sleep=pause))
     ended.set()
     assert (await slow).answer.status == 502
     await bench.work()
@@ -1018,7 +1018,7 @@ async def test_an_owner_who_wakes_up_late_decides_nothing(bench: Bench, kind: st
     async def do_slowly(call: Call) -> Answer:
         sent.set()
         await answered.wait()
-        return Answer(Verdict.DONE, provider_reference=f"ref-{call.key}")
+        return Answer(ProviderResult.DONE, provider_reference=f"ref-{call.key}")
 
     retries: list[asyncio.Task[Reply]] = []
     answer(wake_up_late)
@@ -1071,7 +1071,7 @@ async def test_an_end_between_two_statements_of_a_retry_is_told(
     async def read_late(connection: Connection, operation_id: UUID) -> Operation | None:
         await bench.work()
         bench.clock.at += timedelta(days=days)
-        await bench.upkeep.reap()
+        await bench.retention.reap()
         return await read(connection, operation_id)
 
     bench.meet(Fate.SILENT_AFTER)
@@ -1133,11 +1133,11 @@ async def test_retry_and_worker_never_go_on_at_once(bench: Bench) -> None:
             del provider.perform
         bench.meet(Fate.DONE)
         told.append(await bench.payments.authorize(bench.command("key"), order))
-        return Answer(Verdict.UNKNOWN_KEY)
+        return Answer(ProviderResult.UNKNOWN_KEY)
 
     for provider in bench.providers.values():
         provider.perform = unknown_after_a_pause  # type: ignore[method-assign]
-    assert await bench.resolver.run_once() == 0
+    assert await bench.recovery.run_once() == 0
     assert [one.answer.status for one in told] == [201]
     [row] = await bench.operations("authorize")
     assert row["status"] == "succeeded"
@@ -1145,7 +1145,7 @@ async def test_retry_and_worker_never_go_on_at_once(bench: Bench) -> None:
     assert await bench.actions("authorize.taken_over") == ["authorize.taken_over"]
 
 
-async def test_keys_expire_by_state(bench: Bench, book: "Book") -> None:
+async def test_keys_expire_by_state(bench: Bench, db: "RefpayDb") -> None:
     """An old answered key is reaped and then refuses for good; an unfinished one never is, however old."""
     payment_id = await bench.captured(1000)
     assert (await bench.payments.refund(bench.command("old"), payment_id, 400)).answer.status == 201
@@ -1153,9 +1153,9 @@ async def test_keys_expire_by_state(bench: Bench, book: "Book") -> None:
     bench.meet(Fate.SILENT_BEFORE)
     assert (await bench.payments.refund(bench.command("open"), payment_id, 300)).answer.status == 202
     bench.meet(Fate.DONE)
-    assert await bench.upkeep.reap() == 0
+    assert await bench.retention.reap() == 0
     bench.clock.at += timedelta(days=31)
-    assert await bench.upkeep.reap() == 4
+    assert await bench.retention.reap() == 4
     for key, amount in (("old", 400), ("refused", 601)):
         with pytest.raises(KeyExpired):
             await bench.payments.refund(bench.command(key), payment_id, amount)
@@ -1164,7 +1164,7 @@ async def test_keys_expire_by_state(bench: Bench, book: "Book") -> None:
         "UPDATE payments.idempotency_key SET reaped_at = now(), response_body = NULL WHERE key = 'open'"
     )
     with pytest.raises(Exception, match="reaped_when_answered"):
-        await book.rows(unfinished)
+        await db.rows(unfinished)
     assert (await bench.payment(payment_id))["refunded_minor"] == 400
 
 
@@ -1177,7 +1177,7 @@ async def test_events_are_forgotten_by_age(bench: Bench) -> None:
     bench.clock.at += timedelta(days=20)
     await bench.tell(capture, event=young)
     bench.clock.at += timedelta(days=11)
-    await bench.upkeep.reap()
+    await bench.retention.reap()
     assert [str(row[0]) for row in await bench.rows("SELECT event_id FROM payments.webhook_event")] == [young]
     await bench.tell(capture, event=old)
     assert await bench.actions("capture.%") == ["capture.begun", "capture.succeeded"]

@@ -19,14 +19,14 @@ from refpay.app.errors import CursorInvalid
 from refpay.audit import trail
 from refpay.audit.trail import read_trail
 from refpay.db import paging
-from refpay.db.paging import Span
+from refpay.db.paging import PageRequest
 from refpay.db.pool import Database
 from refpay.ids import first_id, mint_id
 from refpay.payments import listing
 from refpay.payments.listing import list_payments
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -50,9 +50,9 @@ _EVENTS = """
 """
 
 
-async def fill(book: "Book", *, merchant: str = "shop", count: int = 40) -> list[str]:
+async def fill(db: "RefpayDb", *, merchant: str = "shop", count: int = 40) -> list[str]:
     """Write payments, three a millisecond, one status after the other; return their ids, newest first."""
-    connection = await book.connect()
+    connection = await db.connect()
     rows = []
     for number in range(count):
         at = BEGUN + timedelta(milliseconds=number // 3, microseconds=number)
@@ -87,9 +87,11 @@ async def ids(api: "Client", path: str, **rest: Any) -> list[str]:
     return [row["id"] for page in await pages(api, path, "payments", **rest) for row in page]
 
 
-async def test_pages_hold_every_payment_once_whatever_is_paid_meanwhile(api: "Client", book: "Book") -> None:
+async def test_pages_hold_every_payment_once_whatever_is_paid_meanwhile(
+    api: "Client", db: "RefpayDb"
+) -> None:
     """Newest first; a payment that comes while somebody turns pages moves nothing in the pages after."""
-    known = await fill(book)
+    known = await fill(db)
     first = (await api.get("/v1/payments?limit=7")).body
     assert [row["id"] for row in first["payments"]] == known[:7]
     new = (await api.authorize()).body["id"]
@@ -100,19 +102,19 @@ async def test_pages_hold_every_payment_once_whatever_is_paid_meanwhile(api: "Cl
     assert sizes == [41]
 
 
-async def test_a_merchant_sees_its_own_alone(api: "Client", book: "Book") -> None:
+async def test_a_merchant_sees_its_own_alone(api: "Client", db: "RefpayDb") -> None:
     """A rival's list is its own, and a cursor of ours leads it nowhere."""
-    await fill(book)
-    theirs = await fill(book, merchant="rival", count=3)
+    await fill(db)
+    theirs = await fill(db, merchant="rival", count=3)
     assert await ids(api, "/v1/payments?limit=50", by="rival") == theirs
     ours = (await api.get("/v1/payments?limit=5")).body["next"]
     answer = await api.get(f"/v1/payments?limit=5&cursor={ours}", by="rival")
     assert (answer.status, answer.body["code"]) == (400, "cursor_invalid")
 
 
-async def test_filters_keep_what_fits_and_nothing_else(api: "Client", book: "Book") -> None:
+async def test_filters_keep_what_fits_and_nothing_else(api: "Client", db: "RefpayDb") -> None:
     """Status, reference and time, each against all rows, a page of three at a time."""
-    known = await fill(book)
+    known = await fill(db)
     rows = [row for page in await pages(api, "/v1/payments?limit=100", "payments") for row in page]
     assert [row["id"] for row in rows] == known
     for status in STATUSES:
@@ -131,9 +133,9 @@ async def test_filters_keep_what_fits_and_nothing_else(api: "Client", book: "Boo
         assert await ids(api, f"/v1/payments?limit=3&{query}") == fitting
 
 
-async def test_a_page_looks_at_a_bounded_number_of_rows(api: "Client", book: "Book") -> None:
+async def test_a_page_looks_at_a_bounded_number_of_rows(api: "Client", db: "RefpayDb") -> None:
     """A rare status takes several short pages, and nothing is lost between them."""
-    connection = await book.connect()
+    connection = await db.connect()
     rare = [mint_id(BEGUN + timedelta(seconds=number)) for number in (0, 2500, 4998)]
     rows = [
         (mint_id(at), "shop", f"order-{number}", "captured", at)
@@ -154,10 +156,10 @@ async def test_a_page_looks_at_a_bounded_number_of_rows(api: "Client", book: "Bo
 
 
 async def test_a_page_of_one_reference_looks_at_a_bounded_number_of_attempts(
-    api: "Client", book: "Book"
+    api: "Client", db: "RefpayDb"
 ) -> None:
     """Thousands that were declined and a live one among them: each once, whatever the filter."""
-    connection = await book.connect()
+    connection = await db.connect()
     rows = []
     for number in range(5000):
         at = BEGUN + timedelta(seconds=number)
@@ -189,9 +191,9 @@ async def read_rows(owner: Any, query: str, *arguments: object) -> int:
     return read
 
 
-async def test_many_attempts_of_one_reference_cost_a_page_nothing(book: "Book") -> None:
+async def test_many_attempts_of_one_reference_cost_a_page_nothing(db: "RefpayDb") -> None:
     """A page and the search for its end read what they may, out of ten times as many."""
-    owner = await book.connect("refpay_owner")
+    owner = await db.connect("refpay_owner")
     try:
         await owner.execute(
             f"""
@@ -214,11 +216,11 @@ async def test_many_attempts_of_one_reference_cost_a_page_nothing(book: "Book") 
     assert max(rare, end) <= paging.SCANNED_MAXIMUM + 1
 
 
-async def test_no_page_reads_more_than_it_may(book: "Book") -> None:
+async def test_no_page_reads_more_than_it_may(db: "RefpayDb") -> None:
     """Of many merchants' payments the index of one is read, of a reference the two that hold it."""
     for number in range(20):
-        await fill(book, merchant=f"merchant-{number}", count=200)
-    owner = await book.connect("refpay_owner")
+        await fill(db, merchant=f"merchant-{number}", count=200)
+    owner = await db.connect("refpay_owner")
     try:
         await owner.execute(_EVENTS)
         await owner.execute("ANALYZE payments.payment; ANALYZE audit.event")
@@ -283,8 +285,12 @@ async def test_the_audit_trail_tells_who_changed_what(api: "Client") -> None:
     events = [event for page in await pages(api, path, "events", by="auditor") for event in page]
     actions = {event["action"] for event in events}
     assert actions == {
-        *("authorize.begun", "authorize.succeeded", "capture.begun", "capture.succeeded"),
-        *("payment.changed", "provider.drained"),
+        "authorize.begun",
+        "authorize.succeeded",
+        "capture.begun",
+        "capture.succeeded",
+        "payment.changed",
+        "provider.drained",
     }
     assert [event["at"] for event in events] == sorted((event["at"] for event in events), reverse=True)
     assert len({event["seq"] for event in events}) == len(events)
@@ -335,7 +341,7 @@ def test_ids_of_an_instant_are_between_its_bounds(at: datetime) -> None:
 
 
 async def test_what_is_paid_between_two_looks_shows_nothing_twice(
-    live_settings: "Settings", book: "Book", monkeypatch: pytest.MonkeyPatch
+    live_settings: "Settings", db: "RefpayDb", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a short page is that of the very rows that it looked at."""
     for pages in (listing.ALL, trail.ALL):
@@ -344,7 +350,7 @@ async def test_what_is_paid_between_two_looks_shows_nothing_twice(
         monkeypatch.setattr(pages, "last_scanned", end)
 
     async def pay(first: int, number: int) -> list[str]:
-        connection = await book.connect()
+        connection = await db.connect()
         instants = [BEGUN + timedelta(seconds=second) for second in range(first, first + number)]
         rows = [(mint_id(at), "shop", f"order-{at}", "captured", at) for at in instants]
         try:
@@ -372,10 +378,10 @@ async def test_what_is_paid_between_two_looks_shows_nothing_twice(
     whole: dict[str, None] = {"subject": None, "actor": None}
     busy = cast("Database", Busy())
     try:
-        first, after = await list_payments(busy, "shop", Span(None, 10), **every)
-        second, _ = await list_payments(database, "shop", Span(after, 20), **every)
-        events, after = await read_trail(busy, Span(None, 10), **whole)
-        more, _ = await read_trail(database, Span(after, 9), **whole)
+        first, after = await list_payments(busy, "shop", PageRequest(None, 10), **every)
+        second, _ = await list_payments(database, "shop", PageRequest(after, 20), **every)
+        events, after = await read_trail(busy, PageRequest(None, 10), **whole)
+        more, _ = await read_trail(database, PageRequest(after, 9), **whole)
     finally:
         await database.close()
     assert [str(one.id) for one in first] == known[:10]

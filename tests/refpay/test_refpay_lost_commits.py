@@ -1,9 +1,9 @@
-"""Commits that nobody answered: counted as unknown, and what they cost and posted counted exactly once."""
+"""Commits without an answer are counted as unknown; what they post and cost is counted exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -21,22 +21,22 @@ from refpay.db.pool import Database
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
-from refpay.ledger.journal import AcknowledgementReader, Journal
+from refpay.ledger.receipt_log import ReceiptLog, ReceiptReader
 from refpay.measures import API_METRICS, Measures
 from refpay.money import Currency
 from refpay.payments import claims_repository, repository
 from refpay.payments.claims import Command
-from refpay.payments.findings import Finding
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
-from refpay.payments.resolving import Resolver
-from refpay.payments.settler import Settler
+from refpay.payments.outcome_resolver import OutcomeResolver
+from refpay.payments.outcomes import ReportedOutcome
+from refpay.payments.recovery import OperationRecovery
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
     from refpay.settings import Settings
 
-CAPTURED = Finding(OperationStatus.SUCCEEDED, provider_reference="provider-capture")
+CAPTURED = ReportedOutcome(OperationStatus.SUCCEEDED, provider_reference="provider-capture")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 # 1000 minor units of EUR at north: 10 + 14.
 FEE_MICRO_UNITS = 240_000
@@ -105,36 +105,36 @@ async def _back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sile
 
 @dataclass
 class Bench:
-    """A settler behind the proxy, another on a direct connection, and one capture to settle."""
+    """A resolver behind the proxy, another on a direct connection, and one capture to resolve."""
 
     proxy: Proxy
-    behind: Settler
-    direct: Settler
+    behind: OutcomeResolver
+    direct: OutcomeResolver
     database: Database
     measures: Measures
-    journal: Journal
+    receipt_log: ReceiptLog
     folder: Path
     capture: Operation
 
     def value(self, series: str) -> float:
-        """Return a series of both settlers' recorder."""
+        """Return a series of the recorder that both resolvers share."""
         for line in self.measures.recorder.render().decode().splitlines():
             if line.startswith(series + " "):
                 return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"no such series: {series}")
 
     def writes(self, outcome: str) -> float:
-        """Return how many postings ended so."""
+        """Return how many postings ended with an outcome."""
         return self.value(f'moneypath_ledger_writes_total{{kind="posting",outcome="{outcome}"}}')
 
     def fees(self) -> float:
-        """Return what north's fees cost."""
+        """Return the fees of north."""
         return self.value('moneypath_cost_micro_units_total{component="provider_fee",provider="north"}')
 
     def noted(self) -> int:
-        """Return how many acknowledgements are on disk."""
-        self.journal.flush()
-        return len(AcknowledgementReader(self.folder).read(100))
+        """Return how many receipts are on disk."""
+        self.receipt_log.flush()
+        return len(ReceiptReader(self.folder).read(100))
 
 
 @asynccontextmanager
@@ -157,22 +157,23 @@ async def proxied(settings: "Settings") -> AsyncIterator[tuple[Proxy, Database]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bench(settings: "Settings", tmp_path: Path) -> AsyncIterator[Bench]:
-    """Wire both settlers to one recorder and one journal."""
+    """Wire both resolvers to one recorder and one receipt log."""
     recorder = setup(Catalogue.load(settings.catalogue_file), service="refpay-api", metrics=API_METRICS)
     measures = Measures(recorder, CostModel.load(settings.costs_file))
     clock = SystemClock()
-    journal = Journal(tmp_path, service="refpay-api", clock=clock)
+    receipt_log = ReceiptLog(tmp_path, service="refpay-api", clock=clock)
     direct = await Database.connect(settings.database, most_connections=2)
     try:
         async with proxied(settings) as (proxy, database):
             behind, beside = (
-                Settler(one, measures=measures, clock=clock, journal=journal) for one in (database, direct)
+                OutcomeResolver(one, measures=measures, clock=clock, receipt_log=receipt_log)
+                for one in (database, direct)
             )
             yield Bench(
-                proxy, behind, beside, direct, measures, journal, tmp_path, await begun_capture(direct)
+                proxy, behind, beside, direct, measures, receipt_log, tmp_path, await begun_capture(direct)
             )
     finally:
-        journal.close()
+        receipt_log.close()
         await direct.close()
 
 
@@ -211,7 +212,11 @@ async def begun_capture(database: Database) -> Operation:
     )
     command = Command(Principal("shop", frozenset()), "capture", bytes(32), "correlation", "live")
     async with database.transaction() as connection:
-        await repository.insert_payment(connection, payment)
+        await connection.execute(
+            "INSERT INTO payments.payment (id, merchant, merchant_reference, status, amount_minor, currency,"
+            " card_range, provider, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            *astuple(payment)[:9],
+        )
         await repository.update_payment(connection, payment)
         await claims_repository.claim(connection, command, operation_id=capture.id, now=NOW)
         await repository.insert_operation(connection, capture)
@@ -219,44 +224,46 @@ async def begun_capture(database: Database) -> Operation:
 
 
 async def test_a_commit_that_is_answered_is_counted_once(bench: Bench) -> None:
-    """The benign twin: one write, one fee, one acknowledgement, and none for who comes second."""
-    for settler in (bench.direct, bench.behind, bench.direct):
-        await settler.settle(bench.capture, CAPTURED, actor="shop")
+    """The benign twin: one write, one fee, one receipt, and none for the second resolver."""
+    for resolver in (bench.direct, bench.behind, bench.direct):
+        await resolver.resolve(bench.capture, CAPTURED, actor="shop")
     assert (bench.writes("committed"), bench.writes("unknown")) == (1, 0)
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
 
 
 @pytest.mark.parametrize(("cut", "committed"), [(Cut.BEFORE, 1), (Cut.AFTER, 0)])
 async def test_a_connection_lost_in_commit_is_unknown_and_its_fee_counted_once(
-    bench: Bench, book: "Book", cut: Cut, committed: int
+    bench: Bench, db: "RefpayDb", cut: Cut, committed: int
 ) -> None:
     """A real server and a real cut: trying again finds out, whether or not the commit had happened."""
     bench.proxy.cut = cut
-    settlement = await bench.behind.settle_patiently(bench.capture, CAPTURED, actor="shop")
-    assert settlement is not None
+    resolved = await bench.behind.resolve_with_retries(bench.capture, CAPTURED, actor="shop")
+    assert resolved is not None
     assert (bench.writes("unknown"), bench.writes("committed")) == (1, committed)
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
-    assert len(await book.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
+    assert len(await db.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
 
 
 async def test_nobody_has_to_try_again_for_the_fee_to_count(bench: Bench) -> None:
-    """The worker never sees a settled operation again; it looks the unanswered commit up."""
+    """The worker never sees a resolved operation again; it looks the unanswered commit up."""
     bench.proxy.cut = Cut.AFTER
     with pytest.raises(CommitOutcomeUnknown):
-        await bench.behind.settle(bench.capture, CAPTURED, actor="worker")
+        await bench.behind.resolve(bench.capture, CAPTURED, actor="worker")
     assert (bench.fees(), bench.noted()) == (0, 0)
-    resolver = Resolver(bench.database, {}, settler=bench.behind, clock=SystemClock(), pause_seconds=1)
+    recovery = OperationRecovery(
+        bench.database, {}, resolver=bench.behind, clock=SystemClock(), pause_seconds=1
+    )
     for _ in range(2):
-        assert await resolver.run_once() == 0
+        assert await recovery.run_once() == 0
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
 
 
 async def test_what_somebody_else_posted_is_theirs_to_count(bench: Bench) -> None:
-    """Our commit never happened, another process settled: the fee is counted there and not here."""
+    """Our commit never happened and another process resolved it: the fee is counted there and not here."""
     bench.proxy.cut = Cut.BEFORE
     with pytest.raises(CommitOutcomeUnknown):
-        await bench.behind.settle(bench.capture, CAPTURED, actor="shop")
-    await bench.direct.settle(bench.capture, CAPTURED, actor="worker")
+        await bench.behind.resolve(bench.capture, CAPTURED, actor="shop")
+    await bench.direct.resolve(bench.capture, CAPTURED, actor="worker")
     assert bench.fees() == FEE_MICRO_UNITS
     await bench.behind.look_up_unanswered()
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
@@ -271,40 +278,40 @@ _WAIT_IN_COMMIT = """
 _WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COMMIT%'"
 
 
-async def test_a_server_process_that_dies_in_commit_is_unknown(bench: Bench, book: "Book") -> None:
+async def test_a_server_process_that_dies_in_commit_is_unknown(bench: Bench, db: "RefpayDb") -> None:
     """Its backend is terminated while COMMIT runs; nothing was posted, and the next attempt posts it."""
-    holder = await book.connect("postgres")
+    holder = await db.connect("postgres")
     try:
         await holder.execute(_WAIT_IN_COMMIT)
         await holder.execute("SELECT pg_advisory_lock(42)")
-        settling = asyncio.create_task(bench.direct.settle(bench.capture, CAPTURED, actor="shop"))
+        resolving = asyncio.create_task(bench.direct.resolve(bench.capture, CAPTURED, actor="shop"))
         pid = await until(lambda: holder.fetchval(_WAITING))
         await holder.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(CommitOutcomeUnknown):
-            await settling
+            await resolving
         await holder.execute("SELECT pg_advisory_unlock(42)")
     finally:
         await holder.close()
     assert (bench.writes("unknown"), bench.fees()) == (1, 0)
-    await bench.direct.settle(bench.capture, CAPTURED, actor="shop")
+    await bench.direct.resolve(bench.capture, CAPTURED, actor="shop")
     assert (bench.writes("committed"), bench.fees()) == (1, FEE_MICRO_UNITS)
-    assert len(await book.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
+    assert len(await db.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
 
 
 async def test_the_look_up_waits_for_a_commit_that_goes_on_without_its_client(
-    bench: Bench, book: "Book"
+    bench: Bench, db: "RefpayDb"
 ) -> None:
     """The client is gone while the server still commits: a look too early would lose the fee."""
-    holder = await book.connect("postgres")
+    holder = await db.connect("postgres")
     try:
         await holder.execute(_WAIT_IN_COMMIT)
         await holder.execute("SELECT pg_advisory_lock(42)")
         bench.proxy.cut = Cut.AFTER
-        settling = asyncio.create_task(bench.behind.settle(bench.capture, CAPTURED, actor="worker"))
+        resolving = asyncio.create_task(bench.behind.resolve(bench.capture, CAPTURED, actor="worker"))
         await until(lambda: holder.fetchval(_WAITING))
         bench.proxy.hang_up()
         with pytest.raises(CommitOutcomeUnknown):
-            await settling
+            await resolving
         looking = asyncio.create_task(bench.behind.look_up_unanswered())
         await until(
             lambda: holder.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
@@ -316,18 +323,18 @@ async def test_the_look_up_waits_for_a_commit_that_goes_on_without_its_client(
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
 
 
-async def test_other_ends_of_a_ledger_write_are_counted_apart(bench: Bench, book: "Book") -> None:
+async def test_other_ends_of_a_ledger_write_are_counted_apart(bench: Bench, db: "RefpayDb") -> None:
     """A row that somebody holds is a conflict, a refusal of the database a rejection, no server a failure."""
-    holder = await book.connect()
+    holder = await db.connect()
     try:
         async with holder.transaction():
             await holder.execute("SELECT 1 FROM payments.payment FOR UPDATE")
             with pytest.raises(TransactionConflicted):
-                await bench.direct.settle(bench.capture, CAPTURED, actor="shop")
+                await bench.direct.resolve(bench.capture, CAPTURED, actor="shop")
     finally:
         await holder.close()
     assert bench.writes("conflict_retried") == 1
-    admin = await book.connect("postgres")
+    admin = await db.connect("postgres")
     try:
         await admin.execute(
             "ALTER TABLE ledger.entry ADD CONSTRAINT none CHECK (kind <> 'posting') NOT VALID"
@@ -335,12 +342,12 @@ async def test_other_ends_of_a_ledger_write_are_counted_apart(bench: Bench, book
     finally:
         await admin.close()
     with pytest.raises(InvariantViolation):
-        await bench.direct.settle(bench.capture, CAPTURED, actor="shop")
+        await bench.direct.resolve(bench.capture, CAPTURED, actor="shop")
     assert bench.writes("rejected") == 1
     bench.proxy.refuse = True
     bench.proxy.hang_up()
     with pytest.raises(DatabaseUnavailable):
-        await bench.behind.settle(bench.capture, CAPTURED, actor="shop")
+        await bench.behind.resolve(bench.capture, CAPTURED, actor="shop")
     assert (bench.writes("failed"), bench.writes("committed"), bench.fees()) == (1, 0, 0)
 
 

@@ -22,7 +22,7 @@ from refpay.outbox.streams import EVENTS, Queue
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Broker, Client
+    from tests.refpay.conftest import Broker, Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -57,9 +57,9 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def count(book: "Book", table: str, where: str = "true") -> int:
+async def count(db: "RefpayDb", table: str, where: str = "true") -> int:
     """Count rows."""
-    return int((await book.rows(f"SELECT count(*) AS n FROM {table} WHERE {where}"))[0]["n"])  # noqa: S608
+    return int((await db.rows(f"SELECT count(*) AS n FROM {table} WHERE {where}"))[0]["n"])  # noqa: S608
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,12 +89,12 @@ async def stored(broker: "Broker") -> list[UUID]:
 
 
 async def test_every_settled_operation_has_one_event_of_its_own_transaction(
-    api: "Client", book: "Book"
+    api: "Client", db: "RefpayDb"
 ) -> None:
     """Authorized, captured, refunded: one event each, of the instant of the change, without the card."""
     payment = await api.captured(card_token="tok_411111_00ff")
     await api.post(f"/v1/payments/{payment['id']}/refunds", {"amount_minor": 300})
-    rows = await book.rows(
+    rows = await db.rows(
         "SELECT event.type, event.body, event.at = operation.settled_at AS together,"
         " event.xmin = operation.xmin AS one"
         " FROM outbox.event JOIN payments.operation ON operation.id = event.operation_id ORDER BY event.seq"
@@ -105,22 +105,24 @@ async def test_every_settled_operation_has_one_event_of_its_own_transaction(
     assert not any("411111" in row["body"] or "card" in row["body"] for row in rows)
 
 
-async def test_an_event_that_cannot_be_written_takes_its_change_with_it(api: "Client", book: "Book") -> None:
+async def test_an_event_that_cannot_be_written_takes_its_change_with_it(
+    api: "Client", db: "RefpayDb"
+) -> None:
     """And the other way round: what is rolled back leaves no event. Nothing is captured in half."""
     payment = (await api.authorize()).body
-    owner = await book.connect("refpay_owner")
+    owner = await db.connect("refpay_owner")
     try:
         await owner.execute("ALTER TABLE outbox.event ADD CONSTRAINT none CHECK (type <> 'payment.captured')")
         assert (await api.post(f"/v1/payments/{payment['id']}/capture")).status == 500
-        assert await count(book, "ledger.entry", "kind <> 'hold'") == 0
-        assert await count(book, "payments.operation", "kind = 'capture' AND settled_at IS NOT NULL") == 0
-        assert await count(book, "outbox.event", "type = 'payment.captured'") == 0
+        assert await count(db, "ledger.entry", "kind <> 'hold'") == 0
+        assert await count(db, "payments.operation", "kind = 'capture' AND settled_at IS NOT NULL") == 0
+        assert await count(db, "outbox.event", "type = 'payment.captured'") == 0
     finally:
         await owner.close()
 
 
 async def test_a_transaction_that_commits_late_is_late_and_not_lost(
-    database: Database, broker: "Broker", book: "Book"
+    database: Database, broker: "Broker", db: "RefpayDb"
 ) -> None:
     """Its number is smaller than what was published before it."""
     early, late = make_event(), make_event()
@@ -133,7 +135,7 @@ async def test_a_transaction_that_commits_late_is_late_and_not_lost(
         assert await relay(database, SystemClock(), session) == 1
         assert await relay(database, SystemClock(), session) == 0
     assert await stored(broker) == [early.id, late.id]
-    assert [row["id"] for row in await book.rows("SELECT id FROM outbox.event ORDER BY seq")] == [
+    assert [row["id"] for row in await db.rows("SELECT id FROM outbox.event ORDER BY seq")] == [
         late.id,
         early.id,
     ]
@@ -159,11 +161,11 @@ async def test_one_relay_keeps_the_order_of_writing(database: Database, broker: 
 
 
 async def test_a_crash_between_publishing_and_marking_publishes_once(
-    database: Database, broker: "Broker", book: "Book"
+    database: Database, broker: "Broker", db: "RefpayDb"
 ) -> None:
     """The mark fails; the next round publishes again, and JetStream keeps one."""
     await fill(database, 20)
-    owner = await book.connect("refpay_owner")
+    owner = await db.connect("refpay_owner")
     async with broker.session() as session:
         await owner.execute("REVOKE UPDATE (published_at) ON outbox.event FROM refpay_app")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -172,11 +174,11 @@ async def test_a_crash_between_publishing_and_marking_publishes_once(
         await owner.close()
         assert await relay(database, SystemClock(), session) == 20
     assert len(await stored(broker)) == 20
-    assert await count(book, "outbox.event", "published_at IS NULL") == 0
+    assert await count(db, "outbox.event", "published_at IS NULL") == 0
 
 
 async def test_only_what_was_published_long_ago_is_pruned(
-    database: Database, broker: "Broker", book: "Book"
+    database: Database, broker: "Broker", db: "RefpayDb"
 ) -> None:
     """A bounded number, nothing that waits; and the database refuses what the service should not do."""
     await fill(database, 3)
@@ -192,7 +194,7 @@ async def test_only_what_was_published_long_ago_is_pruned(
     waiting = (await fill(database, 1))[0]
     assert await prune(database, SystemClock(), keep) == 0
     assert await prune(database, Later(), keep) == 3
-    assert [row["id"] for row in await book.rows("SELECT id FROM outbox.event")] == [waiting.id]
+    assert [row["id"] for row in await db.rows("SELECT id FROM outbox.event")] == [waiting.id]
     for role, statement, refusal in (
         ("refpay_app", "DELETE FROM outbox.event", asyncpg.RestrictViolationError),
         ("refpay_owner", "DELETE FROM outbox.event", asyncpg.RestrictViolationError),
@@ -203,16 +205,16 @@ async def test_only_what_was_published_long_ago_is_pruned(
         ("refpay_owner", "DELETE FROM messages.compliance_entry", asyncpg.RestrictViolationError),
     ):
         with pytest.raises(refusal):
-            await book.rows(statement, role=role)
+            await db.rows(statement, role=role)
 
 
-async def test_an_event_is_published_once_by_the_databases_word(database: Database, book: "Book") -> None:
+async def test_an_event_is_published_once_by_the_databases_word(database: Database, db: "RefpayDb") -> None:
     """Its mark is neither taken back nor set again."""
     event = (await fill(database, 1))[0]
     async with database.transaction() as connection:
         await repository.mark_published(connection, [event.id], datetime.now(UTC))
     with pytest.raises(asyncpg.RestrictViolationError):
-        await book.rows("UPDATE outbox.event SET published_at = NULL")
+        await db.rows("UPDATE outbox.event SET published_at = NULL")
 
 
 @asynccontextmanager
@@ -222,19 +224,19 @@ async def running(settings: "Settings", serve: Any) -> AsyncIterator["Client"]:
         yield client
 
 
-def consumed(book: "Book", number: int) -> Callable[[], Any]:
+def consumed(db: "RefpayDb", number: int) -> Callable[[], Any]:
     """Return a condition: both queues have had their effect that often, or more."""
 
     async def holds() -> bool:
-        return all([await count(book, table) >= number for table in COUNTS.values()])
+        return all([await count(db, table) >= number for table in COUNTS.values()])
 
     return holds
 
 
 @asynccontextmanager
-async def kept_unmarked(book: "Book", number: int) -> AsyncIterator[None]:
+async def kept_unmarked(db: "RefpayDb", number: int) -> AsyncIterator[None]:
     """Keep the newest events from being marked as published, however fast a relay is."""
-    connection = await book.connect("postgres")
+    connection = await db.connect("postgres")
     try:
         async with connection.transaction():
             await connection.execute("SELECT FROM outbox.event ORDER BY seq DESC LIMIT $1 FOR UPDATE", number)
@@ -244,15 +246,15 @@ async def kept_unmarked(book: "Book", number: int) -> AsyncIterator[None]:
 
 
 async def test_a_killed_nats_loses_and_doubles_nothing(
-    database: Database, broker: "Broker", book: "Book", messaging_settings: "Settings", serve: Any
+    database: Database, broker: "Broker", db: "RefpayDb", messaging_settings: "Settings", serve: Any
 ) -> None:
-    """Killed while publishing and consuming; what is written meanwhile waits, and all is told once."""
+    """Killed while publishing and consuming; what is written meanwhile waits, and all is delivered once."""
     await fill(database, 1500)
     async with running(messaging_settings, serve) as worker:
-        async with kept_unmarked(book, 100):
-            await until(consumed(book, 1))
+        async with kept_unmarked(db, 100):
+            await until(consumed(db, 1))
             await broker.kill()
-            left = await count(book, "outbox.event", "published_at IS NULL")
+            left = await count(db, "outbox.event", "published_at IS NULL")
         assert left >= 100
         await fill(database, 100)
         await until(
@@ -264,7 +266,7 @@ async def test_a_killed_nats_loses_and_doubles_nothing(
         assert await worker.metric("moneypath_queue_oldest_timestamp_seconds", queue="outbox") > 0
         assert (await worker.get("/readyz", by=None)).status == 200
         await broker.restart()
-        await until(consumed(book, 1600))
+        await until(consumed(db, 1600))
         for series in (f'moneypath_queue_depth{{queue="{queue}"}}' for queue in ("outbox", *Queue)):
             await until(partial(gauge_is, worker, series, 0))
         assert "moneypath_queue_oldest_timestamp_seconds{" not in await exposition(worker)
@@ -272,12 +274,12 @@ async def test_a_killed_nats_loses_and_doubles_nothing(
             worker
         )
     for table in COUNTS.values():
-        assert await count(book, table) == 1600
-    assert await count(book, "outbox.event", "published_at IS NULL") == 0
+        assert await count(db, table) == 1600
+    assert await count(db, "outbox.event", "published_at IS NULL") == 0
 
 
 async def test_a_worker_starts_and_settles_without_nats(
-    settings: "Settings", database: Database, book: "Book", serve: Any
+    settings: "Settings", database: Database, db: "RefpayDb", serve: Any
 ) -> None:
     """It is ready; the outbox's depth and age show what waits, and nothing claims to know the queues."""
     waiting = (await fill(database, 2))[0]

@@ -24,7 +24,7 @@ from refpay.outbox.events import Event, EventType
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Broker
+    from tests.refpay.conftest import Broker, RefpayDb
 
     from refpay.settings import Settings
 
@@ -70,8 +70,8 @@ async def session(broker: "Broker") -> AsyncIterator[Session]:
 class Bench:
     """One queue's consumer, turned by hand."""
 
-    def __init__(self, database: Database, session: Session, settings: "Settings", book: "Book") -> None:
-        self.database, self.session, self.book = database, session, book
+    def __init__(self, database: Database, session: Session, settings: "Settings", db: "RefpayDb") -> None:
+        self.database, self.session, self.db = database, session, db
         assert settings.messaging is not None
         self.settings = settings.messaging
         self.recorder = setup(Catalogue.load(settings.catalogue_file), service="refpay-worker")
@@ -124,7 +124,7 @@ class Bench:
 
     async def rows(self, queue: Queue = Queue.NOTIFICATIONS) -> int:
         """Count the queue's effects."""
-        return len(await self.book.rows(f"SELECT 1 FROM {TABLES[queue]}"))  # noqa: S608
+        return len(await self.db.rows(f"SELECT 1 FROM {TABLES[queue]}"))  # noqa: S608
 
     async def set_aside(self) -> bool:
         """Return whether a letter lies there and nothing waits."""
@@ -137,14 +137,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(database: Database, session: Session, messaging_settings: "Settings", book: "Book") -> Bench:
+def bench(database: Database, session: Session, messaging_settings: "Settings", db: "RefpayDb") -> Bench:
     """Wire consumers without a worker."""
-    return Bench(database, session, messaging_settings, book)
+    return Bench(database, session, messaging_settings, db)
 
 
 @pytest.mark.parametrize("queue", Queue)
 async def test_each_queue_has_every_event_once(bench: Bench, queue: Queue) -> None:
-    """Told twice under different message ids, as after the window of ids: one effect all the same."""
+    """Delivered twice under different message ids, as after the window of ids: one effect all the same."""
     events = [make_event() for _ in range(70)]
     for event in (*events, *events[:10]):
         await bench.publish(event)
@@ -163,7 +163,7 @@ async def test_an_effect_without_its_acknowledgement_is_not_repeated(bench: Benc
     assert await bench.rows() == 1
 
 
-async def test_the_compliance_log_is_a_chain(bench: Bench, book: "Book") -> None:
+async def test_the_compliance_log_is_a_chain(bench: Bench, db: "RefpayDb") -> None:
     """Numbered without gaps, sealed one after the other by two writers; tampering shows."""
     events = [make_event() for _ in range(40)]
     for event in events:
@@ -172,12 +172,12 @@ async def test_the_compliance_log_is_a_chain(bench: Bench, book: "Book") -> None
     await asyncio.gather(
         *(bench.consume(queue, until=lambda: bench.drained(queue)) for _ in range(2)), return_exceptions=False
     )
-    rows = await book.rows("SELECT seq, event_id, body FROM messages.compliance_entry ORDER BY seq")
+    rows = await db.rows("SELECT seq, event_id, body FROM messages.compliance_entry ORDER BY seq")
     assert [row["seq"] for row in rows] == list(range(1, 41))
     assert {row["event_id"] for row in rows} == {event.id for event in events}
     assert {row["body"] for row in rows} == {event.encode() for event in events}
-    assert await book.rows("SELECT * FROM messages.compliance_breaks") == []
-    connection = await book.connect("postgres")
+    assert await db.rows("SELECT * FROM messages.compliance_breaks") == []
+    connection = await db.connect("postgres")
     try:
         await connection.execute("ALTER TABLE messages.compliance_entry DISABLE TRIGGER ALL")
         await connection.execute(
@@ -186,7 +186,7 @@ async def test_the_compliance_log_is_a_chain(bench: Bench, book: "Book") -> None
         await connection.execute("DELETE FROM messages.compliance_entry WHERE seq = 20")
     finally:
         await connection.close()
-    breaks = await book.rows("SELECT seq FROM messages.compliance_breaks ORDER BY seq")
+    breaks = await db.rows("SELECT seq FROM messages.compliance_breaks ORDER BY seq")
     assert [row["seq"] for row in breaks] == [7, 21]
 
 
@@ -222,7 +222,7 @@ async def test_poison_is_one_dead_letter_and_the_others_pass(
     assert (letter.headers["Moneypath-Reason"], letter.headers["Moneypath-Attempts"]) == (reason.value, "1")
     assert before <= datetime.fromisoformat(letter.headers["Moneypath-First-Failed-At"]) <= datetime.now(UTC)
     assert bench.counted() == {"handled": 2, "dead_lettered": 1, reason.value: 1}
-    assert (await dead_letters.look(bench.session))[1] == {("notifications", reason.value): 1}
+    assert (await dead_letters.count_letters(bench.session))[1] == {("notifications", reason.value): 1}
 
 
 async def test_a_crash_between_letter_and_end_of_delivery_leaves_one_letter(bench: Bench) -> None:
@@ -239,7 +239,7 @@ async def test_a_crash_between_letter_and_end_of_delivery_leaves_one_letter(benc
 
     message.term = crash  # type: ignore[method-assign]
     with pytest.raises(Crashed):
-        await dead_letters.bury(
+        await dead_letters.dead_letter(
             bench.session, Queue.NOTIFICATIONS, message, Reason.MALFORMED, first_failed_at=datetime.now(UTC)
         )
     assert not await bench.drained()
@@ -261,9 +261,9 @@ async def test_one_letter_even_after_the_window_of_ids(bench: Bench) -> None:
     assert bench.counted() == {"failed": 1}
 
 
-async def break_notifications(book: "Book") -> None:
+async def break_notifications(db: "RefpayDb") -> None:
     """Have the database fail, not refuse, for one merchant, and count how often it was tried."""
-    owner = await book.connect("refpay_owner")
+    owner = await db.connect("refpay_owner")
     try:
         await owner.execute(
             "CREATE SEQUENCE messages.tries; GRANT USAGE ON messages.tries TO refpay_app;"
@@ -276,19 +276,17 @@ async def break_notifications(book: "Book") -> None:
         await owner.close()
 
 
-async def tries(book: "Book") -> int:
+async def tries(db: "RefpayDb") -> int:
     """Return how often the effect was tried; a sequence outlives the rollback."""
-    return int(
-        (await book.rows("SELECT last_value FROM messages.tries", role="refpay_owner"))[0]["last_value"]
-    )
+    return int((await db.rows("SELECT last_value FROM messages.tries", role="refpay_owner"))[0]["last_value"])
 
 
-async def test_attempts_are_bounded_and_then_it_is_set_aside(bench: Bench, book: "Book") -> None:
+async def test_attempts_are_bounded_and_then_it_is_set_aside(bench: Bench, db: "RefpayDb") -> None:
     """Three deliveries, three tries, one letter that says so; its neighbours are not held up."""
-    await break_notifications(book)
+    await break_notifications(db)
     await bench.publish(make_event(merchant="unlucky"))
     await bench.consume(until=bench.set_aside)
-    assert await tries(book) == bench.settings.attempts_maximum == 3
+    assert await tries(db) == bench.settings.attempts_maximum == 3
     (letter,) = await bench.letters()
     assert letter.headers["Moneypath-Reason"] == "attempts_exhausted"
     assert letter.headers["Moneypath-Attempts"] == "3"
@@ -300,9 +298,9 @@ async def test_attempts_are_bounded_and_then_it_is_set_aside(bench: Bench, book:
     assert bench.counted() == counted
 
 
-async def test_pauses_grow_with_the_deliveries(bench: Bench, book: "Book") -> None:
+async def test_pauses_grow_with_the_deliveries(bench: Bench, db: "RefpayDb") -> None:
     """Each refusal asks JetStream for a longer pause; measured by what was asked, not by a clock."""
-    await break_notifications(book)
+    await break_notifications(db)
     asked: list[tuple[int, float]] = []
     consumer = bench.consumer()
     await bench.publish(make_event(merchant="unlucky"))
@@ -325,7 +323,7 @@ async def test_pauses_grow_with_the_deliveries(bench: Bench, book: "Book") -> No
         assert 0.5 * base * 2 ** (attempt - 1) <= delay <= 1.5 * base * 2 ** (attempt - 1)
 
 
-async def test_a_message_that_kills_its_consumer_is_set_aside_untried(bench: Bench, book: "Book") -> None:
+async def test_a_message_that_kills_its_consumer_is_set_aside_untried(bench: Bench, db: "RefpayDb") -> None:
     """Many more deliveries than attempts and nobody said why: the next one does not try it again."""
     await bench.publish(make_event())
     for _ in range(DELIVERIES_AN_ATTEMPT * bench.settings.attempts_maximum):

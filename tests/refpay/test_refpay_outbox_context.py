@@ -21,11 +21,11 @@ from refpay.outbox.consuming import Consumer, Effect
 from refpay.outbox.events import Event, EventType
 from refpay.outbox.relay import relay
 from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
+from refpay.payments.domain_events import event_headers
 from refpay.payments.model import Operation, OperationKind, OperationStatus
-from refpay.payments.telling import carry
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Broker, Client
+    from tests.refpay.conftest import Broker, Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -93,7 +93,7 @@ def context_of(message: RawStreamMsg) -> dict[str, str]:
     return {name: value for name, value in headers.items() if not name.startswith(("Nats-", "Moneypath-"))}
 
 
-async def test_the_id_of_the_request_is_written_with_its_event(api: "Client", book: "Book") -> None:
+async def test_the_id_of_the_request_is_written_with_its_event(api: "Client", db: "RefpayDb") -> None:
     """Each operation's own; the payment's id is in the body alone, which is where it belongs."""
     body = {
         "merchant_reference": "order-1",
@@ -103,7 +103,7 @@ async def test_the_id_of_the_request_is_written_with_its_event(api: "Client", bo
     }
     answer = await api.post("/v1/payments", body, x_correlation_id="order-12345678")
     await api.post(f"/v1/payments/{answer.body['id']}/capture", {}, x_correlation_id="order-87654321")
-    rows = await book.rows("SELECT headers FROM outbox.event ORDER BY seq")
+    rows = await db.rows("SELECT headers FROM outbox.event ORDER BY seq")
     assert ["order-12345678" in row["headers"] for row in rows] == [True, False]
     assert "order-87654321" in rows[1]["headers"]
     assert not any(answer.body["id"] in row["headers"] for row in rows)
@@ -117,9 +117,9 @@ def test_what_the_worker_settles_keeps_the_id_of_its_request() -> None:
         some, some, OperationKind.CAPTURE, OperationStatus.SUCCEEDED, 700, some, None, None, "shop", "key",
         "order-12345678", at, at, at, at, 0, at,
     )  # fmt: skip
-    assert carry(operation) == {"x-correlation-id": "order-12345678"}
+    assert event_headers(operation) == {"x-correlation-id": "order-12345678"}
     with correlation.entered(Context("another-request", REQUEST.trace)):
-        assert carry(operation) == HEADERS
+        assert event_headers(operation) == HEADERS
         assert correlation.current() == "another-request"
 
 
@@ -168,13 +168,17 @@ async def test_a_dead_letter_and_its_replay_keep_the_context(
 
 
 async def test_a_row_from_before_is_published_as_it_was(
-    database: Database, session: Session, book: "Book"
+    database: Database, session: Session, db: "RefpayDb"
 ) -> None:
     """What an API of the release before wrote has no headers, and needs none."""
     event = make_event()
-    await book.rows(
+    await db.rows(
         "INSERT INTO outbox.event (id, operation_id, type, body, at) VALUES ($1, $2, $3, $4, $5)",
-        *(event.id, event.operation_id, event.type, event.encode(), event.at),
+        event.id,
+        event.operation_id,
+        event.type,
+        event.encode(),
+        event.at,
     )
     await relay(database, SystemClock(), session)
     message = await session.stream.get_msg(EVENTS, seq=1)
@@ -183,12 +187,12 @@ async def test_a_row_from_before_is_published_as_it_was(
 
 
 @pytest.mark.parametrize("state", ["a=1\r\nb: c", "a=\x00", "ä=1", "a=" + "1" * 600])
-async def test_no_tracestate_can_refuse_a_payment(database: Database, book: "Book", state: str) -> None:
+async def test_no_tracestate_can_refuse_a_payment(database: Database, db: "RefpayDb", state: str) -> None:
     """Whatever a request brought, its event is written: with the trace, without what cannot be carried."""
     context = Context("order-12345678", Trace(TRACE_ID, "b7ad6b7169203331", sampled=True, state=state))
     async with database.transaction() as connection:
         with correlation.entered(context):
             await repository.append(connection, make_event(), messages.context_headers())
-    (row,) = await book.rows("SELECT headers::jsonb ? 'traceparent' AS traced, headers FROM outbox.event")
+    (row,) = await db.rows("SELECT headers::jsonb ? 'traceparent' AS traced, headers FROM outbox.event")
     assert row["traced"]
     assert "tracestate" not in row["headers"]

@@ -1,4 +1,4 @@
-"""SIGKILL of a real worker in the middle of relay and consumption: every event is told once."""
+"""SIGKILL of a real worker in the middle of relay and consumption: every event is delivered once."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from refpay.outbox.events import Event, EventType
 from refpay.outbox.streams import DEAD, EVENTS, Queue
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Broker
+    from tests.refpay.conftest import Broker, RefpayDb
 
     from refpay.settings import Settings
 
@@ -46,7 +46,9 @@ async def events(messaging_settings: "Settings") -> list[Event]:
 async def worker(environment: Mapping[str, str]) -> AsyncIterator[Any]:
     """Run a worker; kill it when the block ends."""
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "refpay.worker"),
+        sys.executable,
+        "-m",
+        "refpay.worker",
         env={**environment, "PATH": os.defpath},
         stdout=asyncio.subprocess.PIPE,
     )
@@ -67,22 +69,22 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def count(book: "Book", table: str, where: str = "true") -> int:
+async def count(db: "RefpayDb", table: str, where: str = "true") -> int:
     """Count rows."""
-    return int((await book.rows(f"SELECT count(*) AS n FROM {table} WHERE {where}"))[0]["n"])  # noqa: S608
+    return int((await db.rows(f"SELECT count(*) AS n FROM {table} WHERE {where}"))[0]["n"])  # noqa: S608
 
 
-async def told_once(book: "Book") -> bool:
-    """Return whether both queues have told every event; more than once fails at once."""
-    told = [await count(book, table) for table in ("messages.notification", "messages.compliance_entry")]
-    assert max(told) <= EVENTS_WRITTEN
-    return told == [EVENTS_WRITTEN] * 2
+async def delivered_once(db: "RefpayDb") -> bool:
+    """Return whether both queues have delivered every event; more than once fails at once."""
+    delivered = [await count(db, table) for table in ("messages.notification", "messages.compliance_entry")]
+    assert max(delivered) <= EVENTS_WRITTEN
+    return delivered == [EVENTS_WRITTEN] * 2
 
 
 @asynccontextmanager
-async def locked(book: "Book", *tables: str) -> AsyncIterator[None]:
+async def locked(db: "RefpayDb", *tables: str) -> AsyncIterator[None]:
     """Keep everybody from writing tables, so that a worker stops in the middle of it."""
-    connection = await book.connect("postgres")
+    connection = await db.connect("postgres")
     transaction = connection.transaction()
     await transaction.start()
     for table in tables:
@@ -95,7 +97,7 @@ async def locked(book: "Book", *tables: str) -> AsyncIterator[None]:
 
 
 async def test_killed_between_publishing_and_marking(
-    events: list[Event], messaging_environment: dict[str, str], book: "Book", broker: "Broker"
+    events: list[Event], messaging_environment: dict[str, str], db: "RefpayDb", broker: "Broker"
 ) -> None:
     """JetStream has a batch that the database does not know of; the next worker publishes it in vain."""
 
@@ -103,23 +105,23 @@ async def test_killed_between_publishing_and_marking(
         async with broker.session() as session:
             return (await session.stream.stream_info(EVENTS)).state.last_seq > 0
 
-    async with locked(book, "outbox.event"), worker(messaging_environment):
+    async with locked(db, "outbox.event"), worker(messaging_environment):
         await until(published)
-        assert await count(book, "outbox.event", "published_at IS NOT NULL") == 0
+        assert await count(db, "outbox.event", "published_at IS NOT NULL") == 0
     async with worker(messaging_environment):
-        await until(lambda: told_once(book))
-        await until(lambda: all_marked(book))
+        await until(lambda: delivered_once(db))
+        await until(lambda: all_marked(db))
     async with broker.session() as session:
         assert (await session.stream.stream_info(EVENTS)).state.last_seq == len(events)
 
 
-async def all_marked(book: "Book") -> bool:
+async def all_marked(db: "RefpayDb") -> bool:
     """Return whether the outbox is empty."""
-    return await count(book, "outbox.event", "published_at IS NULL") == 0
+    return await count(db, "outbox.event", "published_at IS NULL") == 0
 
 
 async def test_killed_in_the_middle_of_both_effects(
-    events: list[Event], messaging_environment: dict[str, str], book: "Book", broker: "Broker"
+    events: list[Event], messaging_environment: dict[str, str], db: "RefpayDb", broker: "Broker"
 ) -> None:
     """Delivered, not committed, not acknowledged: the next worker is given them again."""
 
@@ -129,28 +131,28 @@ async def test_killed_in_the_middle_of_both_effects(
         return all((info.num_ack_pending or 0) > 0 for info in infos)
 
     tables = ("messages.notification", "messages.compliance_entry")
-    async with locked(book, *tables), worker(messaging_environment):
+    async with locked(db, *tables), worker(messaging_environment):
         await until(delivered)
     async with worker(messaging_environment):
-        await until(lambda: told_once(book))
-    assert await count(book, "messages.compliance_breaks") == 0
+        await until(lambda: delivered_once(db))
+    assert await count(db, "messages.compliance_breaks") == 0
     async with broker.session() as session:
         assert (await session.stream.stream_info(DEAD)).state.last_seq == 0
 
 
 async def test_killed_again_and_again(
-    events: list[Event], messaging_environment: dict[str, str], book: "Book"
+    events: list[Event], messaging_environment: dict[str, str], db: "RefpayDb"
 ) -> None:
-    """Five workers, each killed as soon as something was told that was not before; then one that may live."""
+    """Five workers, each killed as soon as it has delivered something new; then one that may live."""
 
     async def more() -> bool:
-        return await count(book, "messages.notification") > before
+        return await count(db, "messages.notification") > before
 
     for _ in range(5):
-        before = await count(book, "messages.notification")
+        before = await count(db, "messages.notification")
         if before == EVENTS_WRITTEN:
             break
         async with worker(messaging_environment):
             await until(more)
     async with worker(messaging_environment):
-        await until(lambda: told_once(book))
+        await until(lambda: delivered_once(db))

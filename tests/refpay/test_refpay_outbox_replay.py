@@ -21,12 +21,12 @@ from refpay.outbox.streams import DEAD, EVENTS, Queue, Session
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Answer, Book, Broker, Client
+    from tests.refpay.conftest import Answer, Broker, Client, RefpayDb
 
     from refpay.settings import Settings
 
 WITHIN_SECONDS = 30
-DOOR = "/v1/operations/dead-letters"
+DEAD_LETTERS = "/v1/operations/dead-letters"
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -66,13 +66,13 @@ async def worker(messaging_settings: "Settings", serve: Any) -> AsyncIterator["C
 
 
 async def ask(api: "Client", queue: str = "notifications", **rest: Any) -> "Answer":
-    """Pull the lever."""
-    return await api.post(f"{DOOR}/{queue}/replay", {"reason": "repaired"}, by="operator", **rest)
+    """Carry the action out."""
+    return await api.post(f"{DEAD_LETTERS}/{queue}/replay", {"reason": "repaired"}, by="operator", **rest)
 
 
 async def depth(session: Session, queue: str = "notifications") -> int:
     """Count a queue's dead letters."""
-    _, found = await dead_letters.look(session)
+    _, found = await dead_letters.count_letters(session)
     return sum(number for (name, _), number in found.items() if name == queue)
 
 
@@ -101,10 +101,10 @@ def done(api: "Client", key: str, queue: str = "notifications") -> Callable[[], 
 
 
 async def test_what_was_repaired_has_its_effect_once(
-    api: "Client", worker: "Client", session: Session, book: "Book"
+    api: "Client", worker: "Client", session: Session, db: "RefpayDb"
 ) -> None:
     """Set aside for a constraint that is then corrected; replayed: one row, no letter, all on record."""
-    owner = await book.connect("refpay_owner")
+    owner = await db.connect("refpay_owner")
     await owner.execute("ALTER TABLE messages.notification ADD CONSTRAINT wrong CHECK (merchant <> 'shop')")
     event = make_event().encode().encode()
     await session.stream.publish("events.payment.captured", event, headers={"Nats-Msg-Id": "one"})
@@ -121,14 +121,14 @@ async def test_what_was_repaired_has_its_effect_once(
     await until(done(api, "repair"))
     answer = await ask(api, key="repair")
     assert (answer.replayed, answer.body["state"], answer.body["found"]) == (True, "done", 1)
-    await until(lambda: has_rows(book, 1))
+    await until(lambda: has_rows(db, 1))
     assert await depth(session) == 0
-    await until(lambda: has_rows(book, 1, "messages.compliance_entry"))
-    events = await book.rows("SELECT actor, action, subject_id FROM audit.event WHERE subject_kind = 'queue'")
+    await until(lambda: has_rows(db, 1, "messages.compliance_entry"))
+    events = await db.rows("SELECT actor, action, subject_id FROM audit.event WHERE subject_kind = 'queue'")
     assert [tuple(event.values()) for event in events] == [
         ("operator", "dead_letters.replay_requested", "notifications")
     ]
-    shown = (await api.get(DOOR, by="observer")).body
+    shown = (await api.get(DEAD_LETTERS, by="observer")).body
     assert [(one["queue"], one["state"], one["found"]) for one in shown["replays"]] == [
         ("notifications", "done", 1)
     ]
@@ -137,15 +137,15 @@ async def test_what_was_repaired_has_its_effect_once(
 
 async def seen(api: "Client", reason: str, number: int) -> bool:
     """Return whether the API shows that many letters."""
-    shown = (await api.get(DOOR, by="observer")).body["dead_letters"]
+    shown = (await api.get(DEAD_LETTERS, by="observer")).body["dead_letters"]
     return [number] == [
         one["depth"] for one in shown if (one["queue"], one["reason"]) == ("notifications", reason)
     ]
 
 
-async def has_rows(book: "Book", number: int, table: str = "messages.notification") -> bool:
+async def has_rows(db: "RefpayDb", number: int, table: str = "messages.notification") -> bool:
     """Return whether a queue had its effect that often."""
-    return len(await book.rows(f"SELECT 1 FROM {table}")) == number  # noqa: S608 - a name of ours
+    return len(await db.rows(f"SELECT 1 FROM {table}")) == number  # noqa: S608 - a name of ours
 
 
 def make_event() -> Event:
@@ -194,7 +194,7 @@ async def letters(session: Session, queue: str = "notifications") -> list[Any]:
     return found
 
 
-async def test_asking_before_it_begins_asks_for_the_same(api: "Client", book: "Book") -> None:
+async def test_asking_before_it_begins_asks_for_the_same(api: "Client", db: "RefpayDb") -> None:
     """Without a worker: one request, the second key changes nothing; another queue has its own."""
     first = await ask(api, key="first")
     second = await ask(api, key="second")
@@ -207,8 +207,10 @@ async def test_asking_before_it_begins_asks_for_the_same(api: "Client", book: "B
     assert other.body["id"] != first.body["id"]
     at_once = await asyncio.gather(*(ask(api) for _ in range(5)))
     assert {answer.body["id"] for answer in at_once} == {first.body["id"]}
-    assert len(await book.rows("SELECT 1 FROM messages.replay")) == 2
-    conflict = await api.post(f"{DOOR}/notifications/replay", {"reason": "x"}, key="first", by="operator")
+    assert len(await db.rows("SELECT 1 FROM messages.replay")) == 2
+    conflict = await api.post(
+        f"{DEAD_LETTERS}/notifications/replay", {"reason": "x"}, key="first", by="operator"
+    )
     assert (conflict.status, conflict.body["code"]) == (409, "idempotency_key_reused")
     unknown = await ask(api, "nothing")
     assert (unknown.status, unknown.body["code"]) == (404, "queue_unknown")
@@ -229,7 +231,7 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     survives: int,
 ) -> None:
     """Before a letter is published or before it is deleted: the next process goes on with the rest."""
-    await bury_by_hand(session, 5)
+    await dead_letter_by_hand(session, 5)
     await ask(api, key="killed")
     real = getattr(session.stream, step)
     calls = 0
@@ -246,7 +248,7 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
         with pytest.raises(Killed):
             await carry_out_replays(database, SystemClock(), session)
     # What dies after the replay began is not a part of it.
-    await bury_by_hand(session, 1, first=5)
+    await dead_letter_by_hand(session, 1, first=5)
     await carry_out_replays(database, SystemClock(), session)
     assert (await ask(api, key="killed")).body["found"] == 5
     assert await depth(session) == 1
@@ -261,7 +263,7 @@ async def test_a_kill_in_the_middle_moves_each_letter_once(
     assert await carry_out_replays(database, SystemClock(), session) == 0
 
 
-async def bury_by_hand(session: Session, number: int, *, first: int = 0) -> None:
+async def dead_letter_by_hand(session: Session, number: int, *, first: int = 0) -> None:
     """Put letters where a consumer would."""
     for serial in range(first, first + number):
         subject = f"dead.notifications.malformed.by-hand-{serial}"
@@ -288,7 +290,7 @@ async def test_a_letter_published_twice_by_a_crash_dies_once(
     database: Database, session: Session, worker: "Client"
 ) -> None:
     """Should the window of ids be over: both copies are the same letter again, by their name."""
-    await bury_by_hand(session, 1)
+    await dead_letter_by_hand(session, 1)
     headers = {"Moneypath-Replay-Of": "replay-1-77"}
     for copy in range(2):
         last = await session.stream.publish(

@@ -14,14 +14,32 @@ from refpay.errors import InvariantViolation
 from refpay.money import Currency
 from refpay.operations.dead_letters import QUEUES
 from refpay.outbox.events import Event, EventMalformed, EventType, EventUnknown, decode
-from refpay.outbox.link import backoff_seconds, pause_seconds
-from refpay.outbox.streams import Queue
+from refpay.outbox.nats_connection import (
+    MessagingAction,
+    NatsConnection,
+    backoff_seconds,
+    pause_seconds,
+)
+from refpay.outbox.streams import Queue, Session
+from refpay.payments.domain_events import make_event
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment, PaymentStatus
-from refpay.payments.telling import tell
+from refpay.settings import MessagingSettings
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 SOME_ID = UUID("0198c0de-0000-7000-8000-000000000000")
 EVENT = Event(SOME_ID, EventType.CAPTURED, AT, SOME_ID, SOME_ID, "shop", "north", "EUR", 1000)
+
+
+@pytest.fixture
+def messaging_settings() -> MessagingSettings:
+    """Return settings of a NATS that nobody connects to."""
+    return MessagingSettings(
+        url="nats://127.0.0.1:1",
+        monitoring_url="http://127.0.0.1:1",
+        user="refpay",
+        password="none",
+        allow_unsafe=True,
+    )
 
 
 @given(
@@ -101,13 +119,62 @@ def test_a_pause_never_looks_like_a_stuck_loop() -> None:
     assert max(pause_seconds(failures) for failures in range(200)) <= 5
 
 
+async def test_a_connection_is_tried_again_with_growing_pauses(
+    messaging_settings: MessagingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They begin small again after each connection, and an error that is not of NATS ends the attempts."""
+    pauses: list[float] = []
+    ends = iter([OSError(), OSError(), OSError(), None, OSError(), ZeroDivisionError()])
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def hold(_self: NatsConnection) -> None:
+        if problem := next(ends):
+            raise problem
+
+    monkeypatch.setattr(NatsConnection, "_hold", hold)
+    monkeypatch.setattr("refpay.outbox.nats_connection.random.random", lambda: 0.5)
+    with pytest.raises(ZeroDivisionError):
+        await NatsConnection(messaging_settings, note).run()
+    assert pauses == [0.1, 0.2, 0.4, 0.1, 0.1]
+
+
+async def test_an_action_that_fails_is_followed_by_a_growing_pause(
+    messaging_settings: MessagingSettings,
+) -> None:
+    """Errors of NATS are not raised, a success resets the pause, and without a connection nothing runs."""
+    pauses: list[float] = []
+    runs = iter([OSError(), OSError(), None, OSError()])
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def act(_session: object) -> None:
+        if problem := next(runs):
+            raise problem
+
+    connection = NatsConnection(messaging_settings, note)
+    action = MessagingAction("relay", connection, act, sleep=note)
+    await action()
+    connection.session = Session(stream=None, subscriptions={})  # type: ignore[arg-type]
+    for _ in range(4):
+        await action()
+    assert next(runs, "all ran") == "all ran"
+    assert len(pauses) == 3
+    assert 0.05 <= pauses[0] <= 0.15
+    assert 0.1 <= pauses[1] <= 0.3
+    assert 0.05 <= pauses[2] <= 0.15
+
+
 def test_the_closed_sets_agree() -> None:
-    """The queues of the lever are those that consume."""
+    """The queues of the action are those that consume."""
     assert list(QUEUES) == [queue.value for queue in Queue]
 
 
 AT_ONCE = (
-    *(OperationKind.CHARGEBACK, OperationKind.CHARGEBACK_REVERSAL),
+    OperationKind.CHARGEBACK,
+    OperationKind.CHARGEBACK_REVERSAL,
     OperationKind.SUSPENSE_RELEASE,
 )
 UNDOS = (OperationKind.UNDO_AUTHORIZE, OperationKind.UNDO_CAPTURE)
@@ -136,12 +203,12 @@ def test_every_final_operation_has_a_type_of_its_own(kind: OperationKind, status
     )
     if not status.final or (kind, status) in NEVER:
         with pytest.raises(InvariantViolation):
-            tell(payment, operation, AT)
+            make_event(payment, operation, AT)
         return
-    event = tell(payment, operation, AT)
+    event = make_event(payment, operation, AT)
     assert (event.amount_minor, event.currency, event.merchant, event.at) == (700, "JPY", "shop", AT)
     others = {
-        tell(payment, replace_kind(operation, other, final), AT).type
+        make_event(payment, replace_kind(operation, other, final), AT).type
         for other in OperationKind
         for final in OperationStatus
         if final.final

@@ -11,7 +11,7 @@ from refpay.money import MAXIMUM_MINOR
 from refpay.providers.routing import Route, choose_provider
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Acquirer, Book, Client
+    from tests.refpay.conftest import Acquirer, Client, RefpayDb
 
 
 def reference_for(provider: str, label: str) -> str:
@@ -24,7 +24,7 @@ def reference_for(provider: str, label: str) -> str:
     )
 
 
-async def test_a_payment_goes_its_whole_way(api: "Client", book: "Book") -> None:
+async def test_a_payment_goes_its_whole_way(api: "Client", db: "RefpayDb") -> None:
     """Authorized, captured, refunded in two parts; the ledger holds three balanced entries of money."""
     authorized = await api.authorize()
     assert authorized.status == 201
@@ -43,7 +43,7 @@ async def test_a_payment_goes_its_whole_way(api: "Client", book: "Book") -> None
     read = await api.get(f"/v1/payments/{payment['id']}")
     assert read.body == second.body
     assert [one["kind"] for one in read.body["operations"]] == ["authorize", "capture", "refund", "refund"]
-    lines = await book.rows(
+    lines = await db.rows(
         "SELECT entry_kind, account, amount_minor FROM oracle.ledger_lines WHERE account NOT LIKE 'hold%'",
         role="refpay_oracle",
     )
@@ -138,7 +138,7 @@ async def test_nothing_is_refunded_before_it_is_captured(api: "Client") -> None:
         assert (await api.get(f"/v1/payments/{unknown}")).status == 404
 
 
-async def test_concurrent_captures_make_one(patient_api: "Client", book: "Book") -> None:
+async def test_concurrent_captures_make_one(patient_api: "Client", db: "RefpayDb") -> None:
     """Twenty captures at once, each under its own key: one succeeds, the money moves once."""
     payment = (await patient_api.authorize()).body
     answers = await asyncio.gather(
@@ -146,25 +146,25 @@ async def test_concurrent_captures_make_one(patient_api: "Client", book: "Book")
     )
     assert sorted({answer.status for answer in answers}) == [200, 409]
     assert sum(answer.status == 200 for answer in answers) == 1
-    rows = await book.rows(
+    rows = await db.rows(
         "SELECT count(*) AS entries, sum(abs(amount_minor)) AS total FROM ledger.line"
         " WHERE account NOT LIKE 'hold%'"
     )
     assert (rows[0]["entries"], rows[0]["total"]) == (2, 2000)
 
 
-async def test_concurrent_refunds_never_exceed_the_capture(patient_api: "Client", book: "Book") -> None:
+async def test_concurrent_refunds_never_exceed_the_capture(patient_api: "Client", db: "RefpayDb") -> None:
     """Twenty refunds of a fifth each: five succeed, and the acquirer agrees."""
     payment = await patient_api.captured()
     path = f"/v1/payments/{payment['id']}/refunds"
     answers = await asyncio.gather(*(patient_api.post(path, {"amount_minor": 200}) for _ in range(20)))
     assert sum(answer.status == 201 for answer in answers) == 5
     assert {answer.status for answer in answers} == {201, 409}
-    rows = await book.rows("SELECT refunded_minor, refund_reserved_minor, status FROM payments.payment")
+    rows = await db.rows("SELECT refunded_minor, refund_reserved_minor, status FROM payments.payment")
     assert rows == [{"refunded_minor": 1000, "refund_reserved_minor": 0, "status": "refunded"}]
 
 
-async def test_every_change_leaves_its_record(api: "Client", book: "Book") -> None:
+async def test_every_change_leaves_its_record(api: "Client", db: "RefpayDb") -> None:
     """Who, what, when, before, after and which request, in order; and no token in it."""
     answer = await api.post(
         "/v1/payments",
@@ -177,7 +177,7 @@ async def test_every_change_leaves_its_record(api: "Client", book: "Book") -> No
         X_Correlation_Id="correlation-of-a-test",
     )
     assert answer.headers["X-Correlation-Id"] == "correlation-of-a-test"
-    rows = await book.rows("SELECT * FROM audit.event ORDER BY seq")
+    rows = await db.rows("SELECT * FROM audit.event ORDER BY seq")
     assert [(row["action"], row["actor"]) for row in rows] == [
         ("authorize.begun", "shop"),
         ("authorize.succeeded", "shop"),
@@ -186,7 +186,7 @@ async def test_every_change_leaves_its_record(api: "Client", book: "Book") -> No
     assert {row["correlation_id"] for row in rows} == {"correlation-of-a-test"}
     assert '"authorizing"' in rows[2]["before"]
     assert '"authorized"' in rows[2]["after"]
-    everything = await book.rows(
+    everything = await db.rows(
         "SELECT (SELECT jsonb_agg(e) FROM audit.event e)::text"
         " || (SELECT jsonb_agg(p) FROM payments.payment p)::text"
         " || (SELECT jsonb_agg(o) FROM payments.operation o)::text AS text"

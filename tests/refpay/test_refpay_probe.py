@@ -16,25 +16,25 @@ import pytest_asyncio
 import refpay
 from moneypath.telemetry import Catalogue, setup
 from moneypath.telemetry.catalogue.vocabulary import AtRiskReason
+from refpay.background_jobs import BackgroundJob
 from refpay.clock import SystemClock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
 from refpay.ids import mint_id
-from refpay.ledger import journal as journals
+from refpay.ledger import receipt_log as journals
 from refpay.ledger.entries import Entry, Movement, capture_entry
-from refpay.ledger.journal import Acknowledgement, AcknowledgementReader, Journal, open_journal
-from refpay.loops import Loop
+from refpay.ledger.receipt_log import Receipt, ReceiptLog, ReceiptReader, open_receipt_log
 from refpay.measures import WORKER_METRICS
 from refpay.money import Currency, Money
 from refpay.operations import durability
 from refpay.operations.checks_repository import Reason
-from refpay.operations.durability import DurabilityProbe, open_anew
+from refpay.operations.durability import DurabilityProbe, make_database_opener
 from refpay.worker.gauges import show_probe
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -50,22 +50,22 @@ def made_entry(amount: int = 1000) -> Entry:
 
 def note(folder: Path, *entries: Entry) -> None:
     """Write acknowledgements down as a service does."""
-    journal = Journal(folder, service="refpay-api", clock=CLOCK)
+    receipt_log = ReceiptLog(folder, service="refpay-api", clock=CLOCK)
     for entry in entries:
-        journal.note(entry)
-    journal.close()
+        receipt_log.note(entry)
+    receipt_log.close()
 
 
 def make_probe(settings: "Settings") -> DurabilityProbe:
     """Return a probe of a test's database and acknowledgements."""
-    reader = AcknowledgementReader(settings.acknowledgements_folder)
-    return DurabilityProbe(reader, open_anew(settings.database), clock=CLOCK, seed=1)
+    reader = ReceiptReader(settings.acknowledgements_folder)
+    return DurabilityProbe(reader, make_database_opener(settings.database), clock=CLOCK, seed=1)
 
 
 async def noted(settings: "Settings", count: int) -> None:
     """Wait until the service has written so many acknowledgements down."""
     async with asyncio.timeout(30):
-        while len(AcknowledgementReader(settings.acknowledgements_folder).read(100)) < count:  # noqa: ASYNC110
+        while len(ReceiptReader(settings.acknowledgements_folder).read(100)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -83,14 +83,14 @@ async def test_what_was_acknowledged_is_read_back(api: "Client", live_settings: 
 
 
 async def test_what_the_worker_settled_is_read_back_too(
-    api: "Client", live_settings: "Settings", acquirers: Any, run_worker_until: Any, book: "Book"
+    api: "Client", live_settings: "Settings", acquirers: Any, run_worker_until: Any, db: "RefpayDb"
 ) -> None:
     """The API never heard how the capture ended; who settled it acknowledges it."""
     authorized = (await api.authorize()).body
     await acquirers[authorized["provider"]].inject(kind="drop", scope={"operations": ["capture"]})
     assert (await api.post(f"/v1/payments/{authorized['id']}/capture", {})).status == 202
     await acquirers[authorized["provider"]].heal()
-    await run_worker_until(book)
+    await run_worker_until(db)
     written = live_settings.acknowledgements_folder.glob("*.jsonl")
     assert [file.name[37:] for file in written] == ["refpay-worker.jsonl"]
     result = await make_probe(live_settings).run_once()
@@ -114,7 +114,7 @@ async def test_what_the_worker_settled_is_read_back_too(
 )
 @pytest.mark.parametrize("seen_before", [False, True])
 async def test_what_is_lost_or_changed_is_missing(
-    api: "Client", live_settings: "Settings", book: "Book", statement: str, seen_before: bool
+    api: "Client", live_settings: "Settings", db: "RefpayDb", statement: str, seen_before: bool
 ) -> None:
     """Whether it was read back before or not, and also where the entry still balances."""
     await api.captured()
@@ -122,20 +122,20 @@ async def test_what_is_lost_or_changed_is_missing(
     probe = make_probe(live_settings)
     if seen_before:
         assert (await probe.run_once()).missing == 0
-    await book.tamper(statement)
+    await db.tamper(statement)
     result = await probe.run_once()
     assert (result.found, result.missing) == (0, 1)
 
 
 async def test_what_is_missing_stays_missing_until_it_is_there(
-    api: "Client", live_settings: "Settings", book: "Book", monkeypatch: pytest.MonkeyPatch
+    api: "Client", live_settings: "Settings", db: "RefpayDb", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Later rounds do not look away, though no sample holds it, and the repair shows."""
     monkeypatch.setattr(durability, "SAMPLE", 0)
     for _ in range(2):
         await api.captured()
     await noted(live_settings, 2)
-    await book.tamper(
+    await db.tamper(
         "CREATE TABLE public.kept AS SELECT * FROM ledger.entry",
         "DELETE FROM ledger.entry WHERE id = ("
         "SELECT min(id::text)::uuid FROM ledger.entry WHERE kind = 'posting')",
@@ -144,7 +144,7 @@ async def test_what_is_missing_stays_missing_until_it_is_there(
     for found in (1, 0, 0, 0):
         result = await probe.run_once()
         assert (result.found, result.missing) == (found, 1)
-    await book.tamper("INSERT INTO ledger.entry SELECT * FROM public.kept ON CONFLICT DO NOTHING")
+    await db.tamper("INSERT INTO ledger.entry SELECT * FROM public.kept ON CONFLICT DO NOTHING")
     assert (await probe.run_once()).missing == 0
 
 
@@ -174,10 +174,10 @@ async def test_a_round_that_fails_loses_nothing(settings: "Settings") -> None:
     async def opened() -> AsyncIterator[Database]:
         if away:
             raise DatabaseUnavailable("away")
-        async with open_anew(settings.database)() as database:
+        async with make_database_opener(settings.database)() as database:
             yield database
 
-    reader = AcknowledgementReader(settings.acknowledgements_folder)
+    reader = ReceiptReader(settings.acknowledgements_folder)
     probe = DurabilityProbe(reader, opened, clock=CLOCK, seed=1)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
@@ -189,26 +189,26 @@ async def test_a_round_that_fails_loses_nothing(settings: "Settings") -> None:
 async def test_a_closed_database_is_a_failed_round_even_with_nothing_to_ask(settings: "Settings") -> None:
     """A round that could not look is no success."""
     closed = replace(settings.database, url="postgresql://refpay_app@127.0.0.1:1/refpay")
-    reader = AcknowledgementReader(settings.acknowledgements_folder)
-    probe = DurabilityProbe(reader, open_anew(closed), clock=CLOCK, seed=1)
+    reader = ReceiptReader(settings.acknowledgements_folder)
+    probe = DurabilityProbe(reader, make_database_opener(closed), clock=CLOCK, seed=1)
     with pytest.raises(DatabaseUnavailable):
         await probe.run_once()
 
 
-async def test_every_round_looks_over_a_new_connection(settings: "Settings", book: "Book") -> None:
+async def test_every_round_looks_over_a_new_connection(settings: "Settings", db: "RefpayDb") -> None:
     """None is kept open that may lead to a server that nobody else uses any more."""
     probe = make_probe(settings)
     await probe.run_once()
     query = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND application_name = 'refpay'"
     async with asyncio.timeout(30):
-        while await book.rows(query, book.name, role="postgres"):  # noqa: ASYNC110
+        while await db.rows(query, db.name, role="postgres"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def test_rounds_are_bounded(settings: "Settings", monkeypatch: pytest.MonkeyPatch) -> None:
     """A pile of acknowledgements is read in batches, and what is missing beyond the bound waits its turn."""
-    monkeypatch.setattr(durability, "NEW_MOST", 3)
-    monkeypatch.setattr(durability, "MISSING_MOST", 8)
+    monkeypatch.setattr(durability, "NEW_MAXIMUM", 3)
+    monkeypatch.setattr(durability, "MISSING_MAXIMUM", 8)
     note(settings.acknowledgements_folder, *(made_entry() for _ in range(10)))
     probe = make_probe(settings)
     assert [(await probe.run_once()).missing for _ in range(5)] == [3, 6, 8, 8, 8]
@@ -218,12 +218,12 @@ def test_samples_are_drawn_from_all_that_was_ever_read(
     settings: "Settings", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The memory is bounded, the same for the same seed, and holds old and new alike."""
-    monkeypatch.setattr(durability, "REMEMBERED_MOST", 50)
+    monkeypatch.setattr(durability, "REMEMBERED_MAXIMUM", 50)
     drawn = []
     for _ in range(2):
         probe = make_probe(settings)
         for number in range(1000):
-            probe._remember(Acknowledgement(UUID(int=number), "posting", ""))
+            probe._remember(Receipt(UUID(int=number), "posting", ""))
         numbers = sorted(one.operation_id.int for one in probe._sample())
         assert len(numbers) == 50
         assert numbers[0] < 200
@@ -235,16 +235,16 @@ def test_samples_are_drawn_from_all_that_was_ever_read(
 def test_each_acknowledgement_is_read_once_and_a_torn_one_when_it_is_whole(tmp_path: Path) -> None:
     """A kill in the middle of a line leaves half of it; a foreign line is counted and left out."""
     entries = [made_entry(amount) for amount in (1, 2, 3)]
-    lines = [Acknowledgement.of(entry).to_json() + b"\n" for entry in entries]
+    lines = [Receipt.of(entry).to_json() + b"\n" for entry in entries]
     file = tmp_path / "1-refpay-api.jsonl"
     file.write_bytes(lines[0] + b'["not-an-id","posting",""]\n[1,2,3]\n{}\n' + lines[1][:20])
-    reader = AcknowledgementReader(tmp_path)
-    assert reader.read(10) == [Acknowledgement.of(entries[0])]
+    reader = ReceiptReader(tmp_path)
+    assert reader.read(10) == [Receipt.of(entries[0])]
     assert (reader.read(10), reader.malformed) == ([], 3)
     with file.open("ab") as stream:
         stream.write(lines[1][20:] + lines[2])
-    assert reader.read(1) == [Acknowledgement.of(entries[1])]
-    assert reader.read(10) == [Acknowledgement.of(entries[2])]
+    assert reader.read(1) == [Receipt.of(entries[1])]
+    assert reader.read(10) == [Receipt.of(entries[2])]
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["folder gone", "file unreadable"])
@@ -254,7 +254,7 @@ def test_what_cannot_be_read_is_no_empty_journal(tmp_path: Path, listed: bool) -
     folder.mkdir()
     entries = [made_entry(1), made_entry(2)]
     note(folder, entries[0])
-    reader = AcknowledgementReader(folder)
+    reader = ReceiptReader(folder)
     assert len(reader.read(10)) == 1
     note(folder, entries[1])
     if listed:
@@ -268,7 +268,7 @@ def test_what_cannot_be_read_is_no_empty_journal(tmp_path: Path, listed: bool) -
         (folder / "z.jsonl").rmdir()
     else:
         away.rename(folder)
-    assert reader.read(10) == [Acknowledgement.of(entries[1])]
+    assert reader.read(10) == [Receipt.of(entries[1])]
 
 
 def test_a_journal_is_bounded_and_drops_its_oldest_segments(
@@ -278,15 +278,15 @@ def test_a_journal_is_bounded_and_drops_its_oldest_segments(
     monkeypatch.setattr(journals, "_SEGMENT_BYTES", 1)
     monkeypatch.setattr(journals, "_SEGMENTS_KEPT", 3)
     (tmp_path / "0-refpay-worker.jsonl").write_bytes(b"")
-    reader = AcknowledgementReader(tmp_path)
-    journal = Journal(tmp_path, service="refpay-api", clock=CLOCK)
+    reader = ReceiptReader(tmp_path)
+    receipt_log = ReceiptLog(tmp_path, service="refpay-api", clock=CLOCK)
     amounts = []
     for amount in range(1, 8):
-        journal.note(made_entry(amount))
-        journal.flush()
+        receipt_log.note(made_entry(amount))
+        receipt_log.flush()
         if amount in (2, 7):
             amounts += [int(one.lines.rsplit(" ", 1)[1]) for one in reader.read(10)]
-    journal.close()
+    receipt_log.close()
     assert amounts == [1, 2, 5, 6, 7]
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -294,17 +294,17 @@ def test_a_journal_is_bounded_and_drops_its_oldest_segments(
 def test_what_a_disk_does_not_take_is_written_later(tmp_path: Path) -> None:
     """Nothing is lost, and nothing is written twice, while the folder is gone for a moment."""
     folder = tmp_path / "folder"
-    journal = Journal(folder, service="refpay-api", clock=CLOCK)
+    receipt_log = ReceiptLog(folder, service="refpay-api", clock=CLOCK)
     entries = [made_entry(1), made_entry(2)]
     for entry in entries:
-        journal.note(entry)
+        receipt_log.note(entry)
         with pytest.raises(OSError, match="No such file"):
-            journal.flush()
+            receipt_log.flush()
     folder.mkdir()
     for _ in range(2):
-        journal.flush()
-    journal.close()
-    assert AcknowledgementReader(folder).read(10) == [Acknowledgement.of(entry) for entry in entries]
+        receipt_log.flush()
+    receipt_log.close()
+    assert ReceiptReader(folder).read(10) == [Receipt.of(entry) for entry in entries]
 
 
 def test_a_segment_that_cannot_be_removed_keeps_nothing_from_being_written(
@@ -313,7 +313,7 @@ def test_a_segment_that_cannot_be_removed_keeps_nothing_from_being_written(
     """The one before is closed by then, and its number may be that of another file or of a connection."""
     monkeypatch.setattr(journals, "_SEGMENT_BYTES", 1)
     monkeypatch.setattr(journals, "_SEGMENTS_KEPT", 1)
-    journal, reader = Journal(tmp_path, service="refpay-api", clock=CLOCK), AcknowledgementReader(tmp_path)
+    receipt_log, reader = ReceiptLog(tmp_path, service="refpay-api", clock=CLOCK), ReceiptReader(tmp_path)
     entries, others = [made_entry(1), made_entry(2)], tmp_path / "others"
 
     def refuse(_file: Path, **_options: object) -> None:
@@ -322,32 +322,32 @@ def test_a_segment_that_cannot_be_removed_keeps_nothing_from_being_written(
         raise PermissionError
 
     for entry in entries:
-        journal.note(entry)
+        receipt_log.note(entry)
         with monkeypatch.context() as patched, suppress(PermissionError):
             patched.setattr(Path, "unlink", refuse)
-            journal.flush()
-    journal.flush()
-    journal.close()
+            receipt_log.flush()
+    receipt_log.flush()
+    receipt_log.close()
     assert others.read_bytes() == b""
-    assert reader.read(10) == [Acknowledgement.of(entry) for entry in entries]
+    assert reader.read(10) == [Receipt.of(entry) for entry in entries]
 
 
 def test_unwritten_acknowledgements_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that stays full does not fill the memory too."""
-    monkeypatch.setattr(journals, "_PENDING_MOST", 2)
+    monkeypatch.setattr(journals, "_PENDING_MAXIMUM", 2)
     note(tmp_path, *(made_entry(amount) for amount in (1, 2, 3)))
-    assert len(AcknowledgementReader(tmp_path).read(10)) == 2
+    assert len(ReceiptReader(tmp_path).read(10)) == 2
 
 
 async def test_an_open_journal_writes_by_itself_and_at_its_end(tmp_path: Path) -> None:
     """Within moments while it is open, and the rest when it is closed."""
-    reader = AcknowledgementReader(tmp_path)
-    async with open_journal(tmp_path, service="refpay-api", clock=CLOCK) as journal:
-        journal.note(made_entry())
+    reader = ReceiptReader(tmp_path)
+    async with open_receipt_log(tmp_path, service="refpay-api", clock=CLOCK) as receipt_log:
+        receipt_log.note(made_entry())
         async with asyncio.timeout(30):
             while not reader.read(10):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        journal.note(made_entry())
+        receipt_log.note(made_entry())
     assert len(reader.read(10)) == 1
 
 
@@ -355,7 +355,7 @@ async def test_a_folder_that_cannot_be_written_to_refuses_the_start(tmp_path: Pa
     """In one sentence that names the setting."""
     gone = tmp_path / "gone"
     with pytest.raises(StartRefused, match=f"REFPAY_ACKNOWLEDGEMENTS_FOLDER cannot be written to: {gone}"):
-        async with open_journal(gone, service="refpay-api", clock=CLOCK):
+        async with open_receipt_log(gone, service="refpay-api", clock=CLOCK):
             pass
 
 
@@ -367,7 +367,7 @@ async def worker(live_settings: "Settings", serve: Any) -> AsyncIterator["Client
 
 
 async def test_the_worker_shows_what_it_read_back(
-    api: "Client", worker: "Client", book: "Book", live_settings: "Settings"
+    api: "Client", worker: "Client", db: "RefpayDb", live_settings: "Settings"
 ) -> None:
     """0 missing while all is well, 1 when one is gone, and no label that the catalogue does not know."""
     await api.captured()
@@ -378,7 +378,7 @@ async def test_the_worker_shows_what_it_read_back(
         assert "\nmoneypath_ledger_missing_writes 0\n" in text
         assert 'moneypath_ledger_probe_total{result="missing"} 0' in text
         assert 'moneypath_telemetry_drops_total{reason="unknown_value"} 0' in text
-        await book.tamper("DELETE FROM ledger.entry")
+        await db.tamper("DELETE FROM ledger.entry")
         while not await worker.metric("moneypath_ledger_missing_writes"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert await worker.metric("moneypath_ledger_probe_total", result="missing") >= 1
@@ -393,16 +393,16 @@ async def test_only_a_finished_round_is_stamped(settings: "Settings", declared: 
         {"providers": ("north",), "currencies": currencies, "schemes": ("visa",), "checks": checks}
     )
     recorder = setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS)
-    reader = AcknowledgementReader(settings.acknowledgements_folder)
+    reader = ReceiptReader(settings.acknowledgements_folder)
     stamp = 'moneypath_check_last_success_timestamp_seconds{check="ledger_durability"}'
     closed = replace(settings.database, url="postgresql://refpay_app@127.0.0.1:1/refpay")
     for where in (closed, settings.database):
-        probe = DurabilityProbe(reader, open_anew(where), clock=CLOCK, seed=1)
+        probe = DurabilityProbe(reader, make_database_opener(where), clock=CLOCK, seed=1)
 
         async def look_and_show(probe: DurabilityProbe = probe) -> None:
             show_probe(recorder, await probe.run_once())
 
-        await Loop("probe", look_and_show, interval_seconds=1, clock=CLOCK).run_once()
+        await BackgroundJob("probe", look_and_show, interval_seconds=1, clock=CLOCK).run_once()
         text = recorder.render().decode()
         assert (stamp in text) is (declared and where is settings.database)
         assert ("\nmoneypath_ledger_missing_writes 0\n" in text) is (where is settings.database)

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Acquirer, Book
+    from tests.refpay.conftest import Acquirer, RefpayDb
 
     from moneypath.stack.supervisor import Supervisor
 
@@ -25,14 +25,14 @@ WITHIN_SECONDS = 30
 
 @pytest.fixture
 def environment(
-    book: "Book",
+    db: "RefpayDb",
     secrets_folder: Path,
     acquirers: "Mapping[str, Acquirer]",
     make_environment: Callable[..., dict[str, str]],
 ) -> dict[str, str]:
     """Return the environment of a refpay process on a test's database and the real acquirers."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
-    return {**make_environment(book, secrets_folder, **urls), "PATH": os.defpath}
+    return {**make_environment(db, secrets_folder, **urls), "PATH": os.defpath}
 
 
 @asynccontextmanager
@@ -93,18 +93,18 @@ async def test_a_taken_port_is_one_sentence(environment: dict[str, str]) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for module, name in (("refpay.app", "REFPAY_LISTEN_PORT"), ("refpay.worker", "REFPAY_WORKER_PORT")):
-            assert f"port {port}" in await refuse_start(module, {**environment, name: port})
+            assert f"Port {port}" in await refuse_start(module, {**environment, name: port})
 
 
-async def test_a_database_without_the_schema_is_refused(environment: dict[str, str], book: "Book") -> None:
+async def test_a_database_without_the_schema_is_refused(environment: dict[str, str], db: "RefpayDb") -> None:
     """The sentence says which command brings the schema; and that command refuses nonsense."""
-    connection = await book.connect("postgres")
+    connection = await db.connect("postgres")
     try:
         await connection.execute("UPDATE public.alembic_version SET version_num = '0000'")
     finally:
         await connection.close()
     assert "python -m refpay.db upgrade" in await refuse_start("refpay.app", environment)
-    assert "usage" in await refuse_start("refpay.db", environment, "downgrade")
+    assert "Usage" in await refuse_start("refpay.db", environment, "downgrade")
 
 
 async def test_upgrading_twice_changes_nothing(environment: dict[str, str]) -> None:
@@ -126,7 +126,7 @@ async def test_sigterm_ends_both_processes_orderly(environment: dict[str, str]) 
 
 async def test_a_kill_between_the_transactions_loses_nothing(
     environment: dict[str, str],
-    book: "Book",
+    db: "RefpayDb",
     make_client: "Callable[[str], Any]",
     acquirers: "Mapping[str, Acquirer]",
 ) -> None:
@@ -140,15 +140,15 @@ async def test_a_kill_between_the_transactions_loses_nothing(
         running.kill()
         with pytest.raises(aiohttp.ClientError):
             await capturing
-    assert await book.rows("SELECT status FROM payments.operation WHERE kind = 'capture'") == [
+    assert await db.rows("SELECT status FROM payments.operation WHERE kind = 'capture'") == [
         {"status": "started"}
     ]
     async with process("refpay.worker", environment):
-        await until(lambda: is_settled(book))
+        await until(lambda: is_settled(db))
     async with process("refpay.app", environment) as (_, url), make_client(url) as client:
         again = await client.post(f"/v1/payments/{payment['id']}/capture", key="killed")
         assert (again.status, again.replayed, again.body["captured_minor"]) == (200, True, 1000)
-    assert len(await book.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
+    assert len(await db.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
 
 
 async def test_both_survive_a_killed_database(
@@ -195,9 +195,9 @@ async def has_captured(acquirer: "Acquirer", reference: str) -> bool:
     return any(row["kind"] == "capture" and row["reference"] == reference for row in await acquirer.truth())
 
 
-async def is_settled(book: "Book") -> bool:
+async def is_settled(db: "RefpayDb") -> bool:
     """Return whether nothing is unresolved."""
-    return not await book.rows("SELECT * FROM oracle.unresolved_operations", role="refpay_oracle")
+    return not await db.rows("SELECT * FROM oracle.unresolved_operations", role="refpay_oracle")
 
 
 async def until(condition: Callable[[], Any]) -> None:

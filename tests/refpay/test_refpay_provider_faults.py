@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Acquirer, Book, Client
+    from tests.refpay.conftest import Acquirer, Client, RefpayDb
 
 OPERATIONS = ("authorize", "capture", "refund")
 FAULTS: list[tuple[str, float, int, str, str]] = [
@@ -37,7 +37,7 @@ async def reach(api: "Client", operation: str) -> tuple[str, Any, str]:
 @pytest.mark.parametrize(("kind", "latency", "status", "at_once", "in_the_end"), FAULTS)
 async def test_a_fault_ends_as_the_acquirer_has_it(
     api: "Client",
-    book: "Book",
+    db: "RefpayDb",
     acquirers: "Mapping[str, Acquirer]",
     run_worker_until: Any,
     operation: str,
@@ -54,9 +54,9 @@ async def test_a_fault_ends_as_the_acquirer_has_it(
     answer = await api.post(path, body, key="faulted")
     assert answer.status == (201 if status == 200 and operation != "capture" else status)
     query = "SELECT status FROM payments.operation WHERE kind = $1"
-    assert await book.rows(query, operation) == [{"status": at_once}]
-    await run_worker_until(book)
-    assert await book.rows(query, operation) == [{"status": in_the_end}]
+    assert await db.rows(query, operation) == [{"status": at_once}]
+    await run_worker_until(db)
+    assert await db.rows(query, operation) == [{"status": in_the_end}]
     truth = [
         row
         for acquirer in acquirers.values()
@@ -65,7 +65,7 @@ async def test_a_fault_ends_as_the_acquirer_has_it(
     ]
     assert sum(row["kind"] == operation for row in truth) == (in_the_end == "succeeded")
     query = "SELECT entry_id FROM oracle.ledger_lines WHERE entry_kind <> 'hold'"
-    posted = await book.rows(query, role="refpay_oracle")
+    posted = await db.rows(query, role="refpay_oracle")
     moved = sum(row["kind"] in ("capture", "refund") for row in truth)
     assert len({row["entry_id"] for row in posted}) == moved
     again = await api.post(path, body, key="faulted")
@@ -105,7 +105,7 @@ async def test_an_unresolved_capture_blocks_what_builds_on_it(
 
 
 async def test_the_worker_fails_what_never_arrived(
-    settings: Any, book: "Book", run_api: Any, acquirers: "Mapping[str, Acquirer]", run_worker_until: Any
+    settings: Any, db: "RefpayDb", run_api: Any, acquirers: "Mapping[str, Acquirer]", run_worker_until: Any
 ) -> None:
     """An operation that the acquirer does not know after the deadline is failed, and its reference free."""
     assert acquirers
@@ -113,17 +113,17 @@ async def test_the_worker_fails_what_never_arrived(
         # Nothing listens there, so this is a clean failure; the row is then made to look abandoned.
         answer = await api.authorize(merchant_reference="order-abandoned", key="abandoned")
         assert (answer.status, answer.body["code"]) == (502, "provider_failed")
-    await abandon(book)
-    assert len(await book.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle")) == 1
-    await run_worker_until(book)
+    await abandon(db)
+    assert len(await db.rows("SELECT 1 FROM oracle.unresolved_operations", role="refpay_oracle")) == 1
+    await run_worker_until(db)
     # By its key: a table has no order of its own.
     query = "SELECT status, settled_by FROM payments.operation WHERE idempotency_key = 'abandoned-2'"
-    assert await book.rows(query) == [{"status": "failed", "settled_by": "worker"}]
+    assert await db.rows(query) == [{"status": "failed", "settled_by": "worker"}]
 
 
-async def abandon(book: "Book") -> None:
+async def abandon(db: "RefpayDb") -> None:
     """Write an operation as a process leaves it that died right after its first transaction."""
-    connection = await book.connect()
+    connection = await db.connect()
     try:
         async with connection.transaction():
             await connection.execute(

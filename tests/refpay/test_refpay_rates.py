@@ -1,4 +1,4 @@
-"""Rate limits: exact, apart from one another, bounded, told to the caller, and counted."""
+"""Rate limits: exact, apart from one another, bounded, reported to the caller, and counted."""
 
 import asyncio
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refpay.app import rates
+from refpay.app import rate_limits
 from refpay.app.errors import RateLimited
-from refpay.app.rates import Rates
+from refpay.app.rate_limits import RateLimiter
 from refpay.settings import RateSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
 
-def taken(limits: Rates, principal: str, tries: int) -> int:
+def taken(limits: RateLimiter, principal: str, tries: int) -> int:
     """Return how many of so many requests are taken."""
     count = 0
     for _ in range(tries):
@@ -50,7 +50,7 @@ def taken(limits: Rates, principal: str, tries: int) -> int:
 def test_a_second_holds_as_many_as_are_allowed() -> None:
     """A full bucket at once, then one each time that one has come back."""
     clock = Clock()
-    limits = Rates(RateSettings(principal_per_second=10), clock)
+    limits = RateLimiter(RateSettings(principal_per_second=10), clock)
     assert taken(limits, "shop", 50) == 10
     clock.now += 0.1
     assert taken(limits, "shop", 50) == 1
@@ -60,7 +60,7 @@ def test_a_second_holds_as_many_as_are_allowed() -> None:
 
 def test_one_principal_takes_nothing_from_another() -> None:
     """Nor does a refused request take anything from all together."""
-    limits = Rates(RateSettings(principal_per_second=3, whole_per_second=5), Clock())
+    limits = RateLimiter(RateSettings(principal_per_second=3, whole_per_second=5), Clock())
     assert taken(limits, "flood", 1000) == 3
     assert taken(limits, "shop", 1000) == 2
     with pytest.raises(RateLimited, match="whole"):
@@ -69,11 +69,11 @@ def test_one_principal_takes_nothing_from_another() -> None:
 
 def test_strangers_take_nothing_from_those_who_are_known() -> None:
     """They have a bucket of their own, all of them one."""
-    limits = Rates(RateSettings(whole_per_second=2, strangers_per_second=3), Clock())
+    limits = RateLimiter(RateSettings(whole_per_second=2, strangers_per_second=3), Clock())
     for _ in range(3):
-        limits.take_stranger()
+        limits.take_unauthenticated()
     with pytest.raises(RateLimited, match="strangers"):
-        limits.take_stranger()
+        limits.take_unauthenticated()
     assert taken(limits, "shop", 10) == 2
 
 
@@ -81,7 +81,7 @@ def test_strangers_take_nothing_from_those_who_are_known() -> None:
 def test_the_caller_is_told_when_to_come_back(per_second: int, wait: int) -> None:
     """In whole seconds, never none; and then a request is taken."""
     clock = Clock()
-    limits = Rates(RateSettings(principal_per_second=per_second), clock)
+    limits = RateLimiter(RateSettings(principal_per_second=per_second), clock)
     taken(limits, "shop", per_second)
     with pytest.raises(RateLimited) as refused:
         limits.take("shop")
@@ -97,7 +97,7 @@ def test_the_caller_is_told_when_to_come_back(per_second: int, wait: int) -> Non
 def test_no_span_holds_more_than_burst_and_rate(rate: int, pauses: list[float]) -> None:
     """Whatever the arrivals: within t seconds at most one second's worth and t times the rate."""
     clock = Clock()
-    limits = Rates(RateSettings(principal_per_second=rate), clock)
+    limits = RateLimiter(RateSettings(principal_per_second=rate), clock)
     arrivals = []
     for pause in pauses:
         clock.now += pause
@@ -110,9 +110,9 @@ def test_no_span_holds_more_than_burst_and_rate(rate: int, pauses: list[float]) 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Full buckets are forgotten first, so nobody gains anything by it."""
-    monkeypatch.setattr(rates, "_NAMES_MAXIMUM", 4)
+    monkeypatch.setattr(rate_limits, "_NAMES_MAXIMUM", 4)
     clock = Clock()
-    limits = Rates(RateSettings(principal_per_second=2, whole_per_second=10_000), clock)
+    limits = RateLimiter(RateSettings(principal_per_second=2, whole_per_second=10_000), clock)
     for number in range(100):
         limits.take(f"idle-{number}")
         clock.now += 10

@@ -17,13 +17,13 @@ from loadtests.orders import Orders
 
 from acquirers.issuer import issuer_decline
 from refpay.db.pool import Connection, Database
-from refpay.risk import ranges
-from refpay.risk.model import Assessment, Attempt, CardRange, Recent, Rule
+from refpay.risk import card_ranges
+from refpay.risk.model import Assessment, Attempt, CardRange, RecentAuthorizations, Rule
 from refpay.risk.screening import Screening, assess
 from refpay.settings import DatabaseSettings, RiskSettings, read_secret
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SERIAL: Final = itertools.count(1)
@@ -51,12 +51,12 @@ class Said(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An authorization so many milliseconds after the last one; before it, perhaps, a pull of the lever."""
+    """An authorization some milliseconds after the last one, perhaps after an operator action."""
 
     after_ms: int
     amount_minor: int
     said: Said
-    lever: bool | None = None
+    action: bool | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Model:
     blocked: bool = False
     changed_ms: int = -1
 
-    def pull(self, at_ms: int, *, blocked: bool) -> None:
+    def execute(self, at_ms: int, *, blocked: bool) -> None:
         """Block or unblock; what changes nothing leaves the instant of the last change."""
         if blocked != self.blocked and (blocked or self.changed_ms >= 0):
             self.blocked, self.changed_ms = blocked, at_ms
@@ -80,7 +80,9 @@ class Model:
         if amount_minor > self.settings.small_amount_minor:
             return False, False
         since = max(at_ms - self.settings.window_seconds * 1000, self.changed_ms)
-        newest = [one for one in self.seen if one[0] > since and one[1] <= 1000][-ranges.NEWEST_MOST :]
+        newest = [one for one in self.seen if one[0] > since and one[1] <= 1000][
+            -card_ranges.NEWEST_MAXIMUM :
+        ]
         answered = [
             said
             for _, amount, said in newest
@@ -99,7 +101,7 @@ STEPS: Final = st.lists(
         amount_minor=st.sampled_from([1, 499, 500, 501, 1000, 1001, 90_000]),
         # Weighted, or few sequences would ever be suspicious.
         said=st.just(Said.DECLINED) | st.sampled_from(Said),
-        lever=st.none() | st.none() | st.none() | st.booleans(),
+        action=st.none() | st.none() | st.none() | st.booleans(),
     ),
     min_size=5,
     max_size=25,
@@ -114,10 +116,10 @@ RULES: Final = st.builds(
 
 
 @pytest.fixture
-def database_settings(shared_book: "Book", secrets_folder: Path) -> DatabaseSettings:
+def database_settings(shared_db: "RefpayDb", secrets_folder: Path) -> DatabaseSettings:
     """Return how the service reaches a database for all of these tests."""
     password = read_secret(secrets_folder, "refpay_app_password")
-    return DatabaseSettings(shared_book.url("refpay_app"), "refpay_app", password)
+    return DatabaseSettings(shared_db.url("refpay_app"), "refpay_app", password)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -128,14 +130,14 @@ def database_settings(shared_book: "Book", secrets_folder: Path) -> DatabaseSett
     rules=RiskSettings(window_seconds=1, answered_least=2),
 )  # fmt: skip
 @example(
-    steps=[Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED, lever=True),
-           Step(1, 9, Said.DECLINED, lever=False), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED)],
+    steps=[Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED, action=True),
+           Step(1, 9, Said.DECLINED, action=False), Step(1, 9, Said.DECLINED), Step(1, 9, Said.DECLINED)],
     rules=RiskSettings(window_seconds=1, answered_least=2),
 )  # fmt: skip
 def test_the_rule_is_the_model(
     database_settings: DatabaseSettings, steps: Sequence[Step], rules: RiskSettings
 ) -> None:
-    """Whatever the amounts, answers, pauses and levers: suspicious and blocked is what the model says."""
+    """Whatever the amounts, answers, pauses and actions: suspicious and blocked is what the model says."""
 
     async def compare(connection: Connection) -> None:
         card_range = f"4{next(SERIAL):05d}"
@@ -143,13 +145,13 @@ def test_the_rule_is_the_model(
         at_ms = 0
         for step in steps:
             at_ms += step.after_ms
-            if step.lever is not None:
-                model.pull(at_ms, blocked=step.lever)
-                if step.lever or await ranges.lock_range(connection, card_range):
-                    changed = CardRange(card_range, step.lever, "model", instant(at_ms), "a drill")
-                    await ranges.write_range(connection, changed)
+            if step.action is not None:
+                model.execute(at_ms, blocked=step.action)
+                if step.action or await card_ranges.lock_range(connection, card_range):
+                    changed = CardRange(card_range, step.action, "model", instant(at_ms), "a drill")
+                    await card_ranges.write_range(connection, changed)
             attempt = Attempt(uuid4(), instant(at_ms), card_range, step.amount_minor)
-            said = await screening.screen(connection, attempt)
+            [said] = await screening.screen(connection, [attempt])
             assert (said.blocked, said.rule is not None) == model.assess(at_ms, step.amount_minor)
             if not said.blocked:
                 await insert(connection, card_range, at_ms, step.amount_minor, step.said)
@@ -185,27 +187,29 @@ async def test_only_the_newest_are_looked_at(database_settings: DatabaseSettings
         async with database.transaction() as connection:
             for number in range(300):
                 await insert(connection, card_range, number, 100, Said.DECLINED)
-            assert (await Screening(RiskSettings()).screen(connection, attempt)).rule is Rule.CARD_TESTING
-            for number in range(ranges.NEWEST_MOST):
+            assert (await Screening(RiskSettings()).screen(connection, [attempt]))[
+                0
+            ].rule is Rule.CARD_TESTING
+            for number in range(card_ranges.NEWEST_MAXIMUM):
                 await insert(connection, card_range, 1000 + number, 100, Said.AUTHORIZED)
             since = instant(-1)
-            found = await ranges.read_recent(
+            found = await card_ranges.read_recent(
                 connection,
                 [(card_range, True), (card_range, False)],
                 since=since,
                 at_most_minor=500,
                 seconds=1,
             )
-            newest = Recent(answered=ranges.NEWEST_MOST, declined=0)
-            assert found == [(False, newest), (False, Recent(0, 0))]
-            assert (await Screening(RiskSettings()).screen(connection, attempt)) == Assessment()
+            newest = RecentAuthorizations(answered=card_ranges.NEWEST_MAXIMUM, declined=0)
+            assert found == [(False, newest), (False, RecentAuthorizations(0, 0))]
+            assert (await Screening(RiskSettings()).screen(connection, [attempt])) == [Assessment()]
     finally:
         await database.close()
 
 
 def test_blocking_by_itself_takes_a_setting() -> None:
     """The same window is a signal, or a signal and a block with its reason."""
-    window = Recent(answered=20, declined=10)
+    window = RecentAuthorizations(answered=20, declined=10)
     signalled = assess(blocked=False, recent=window, settings=RiskSettings())
     assert (signalled.blocked, signalled.rule, signalled.newly_blocked) == (False, Rule.CARD_TESTING, None)
     stopped = assess(blocked=False, recent=window, settings=RiskSettings(autoblock=True))

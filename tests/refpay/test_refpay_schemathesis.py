@@ -15,7 +15,7 @@ from refpay.operations.routing import Routing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -26,7 +26,7 @@ hooks = "fresh_keys.py"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "401", "402", "403", "404", "409", "413", "422", "429"]
 
-# No example knows the id of another one's wish, or a client's secret; the tests of identity do.
+# No example knows the id of another one's approval, or a client's secret; the tests of identity do.
 [[operations]]
 include-path-regex = "/v1/(approvals/|oauth/).*"
 warnings = false
@@ -62,9 +62,25 @@ async def explore(
     (folder / "fresh_keys.py").write_text(HOOKS)
     (folder / "openapi.json").write_text(json.dumps(description))
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "--no-color"),
-        *("run", "openapi.json", "--url", api.url, "--checks", "all", "--continue-on-failure"),
-        *("--header", f"Authorization: Bearer {token}", "--request-timeout", "20", "--no-shrink", *flags),
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        "schemathesis.toml",
+        "--no-color",
+        "run",
+        "openapi.json",
+        "--url",
+        api.url,
+        "--checks",
+        "all",
+        "--continue-on-failure",
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--request-timeout",
+        "20",
+        "--no-shrink",
+        *flags,
         cwd=folder,
         env={**os.environ, "COLUMNS": "110"},
         stdout=asyncio.subprocess.PIPE,
@@ -75,7 +91,7 @@ async def explore(
     return running.returncode, said.decode()
 
 
-async def conforms(api: "Client", token: str, book: "Book", folder: Path, *flags: str) -> None:
+async def conforms(api: "Client", token: str, db: "RefpayDb", folder: Path, *flags: str) -> None:
     """Fail on a finding, on a part of the description that was not tried, and on a run that moved nothing."""
     description = (await api.get("/v1/openapi.json", by=None)).body
     code, said = await explore(api, token, folder, description, *flags)
@@ -83,26 +99,34 @@ async def conforms(api: "Client", token: str, book: "Book", folder: Path, *flags
     assert "Unresolvable references" not in said, said
     (operations,) = (line for line in said.splitlines() if line.strip().startswith("Tested:"))
     assert int(operations.split()[1]) == sum(map(len, description["paths"].values()))
-    done = {row["action"] for row in await book.rows("SELECT DISTINCT action FROM audit.event")}
+    done = {row["action"] for row in await db.rows("SELECT DISTINCT action FROM audit.event")}
     assert done >= {"authorize.succeeded", "provider.drained", "card_range.blocked"}
 
 
 async def test_every_answer_is_described_and_none_is_a_server_error(
-    live_settings: "Settings", token: str, book: "Book", run_api: "Callable[[Settings], Any]", tmp_path: Path
+    live_settings: "Settings",
+    token: str,
+    db: "RefpayDb",
+    run_api: "Callable[[Settings], Any]",
+    tmp_path: Path,
 ) -> None:
     """All checks over every operation, a few examples of each, always the same."""
     async with run_api(live_settings) as api:
-        await conforms(api, token, book, tmp_path, "--seed", "1", "--max-examples", "25")
+        await conforms(api, token, db, tmp_path, "--seed", "1", "--max-examples", "25")
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1200)
 async def test_many_examples_find_nothing_either(
-    live_settings: "Settings", token: str, book: "Book", run_api: "Callable[[Settings], Any]", tmp_path: Path
+    live_settings: "Settings",
+    token: str,
+    db: "RefpayDb",
+    run_api: "Callable[[Settings], Any]",
+    tmp_path: Path,
 ) -> None:
     """New ones each time, for minutes; the seed is in what is said on failure."""
     async with run_api(live_settings) as api:
-        await conforms(api, token, book, tmp_path, "--max-examples", "300", "--max-time", "240")
+        await conforms(api, token, db, tmp_path, "--max-examples", "300", "--max-time", "240")
 
 
 async def test_what_is_not_as_described_is_found(

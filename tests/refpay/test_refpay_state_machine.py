@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.errors import RefpayError
-from refpay.identity.approvals import Asker, decide
+from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
 from refpay.measures import API_METRICS, Measures
@@ -28,11 +28,11 @@ from refpay.payments.errors import OperationInFlight
 from refpay.payments.intents import Deadlines
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.payments.model import Order, PayoutOrder
+from refpay.payments.outcome_resolver import OutcomeResolver
+from refpay.payments.recovery import OperationRecovery
 from refpay.payments.releasing import Suspense
-from refpay.payments.resolving import Resolver
+from refpay.payments.retention import Retention
 from refpay.payments.service import Payments
-from refpay.payments.settler import Settler
-from refpay.payments.upkeep import Upkeep
 from refpay.payments.webhooks import Webhooks, read_event
 from refpay.providers.port import CallKind
 from refpay.settings import DatabaseSettings, read_secret
@@ -40,7 +40,7 @@ from refpay.settings import DatabaseSettings, read_secret
 from .faulty import DyingDatabase, Fate, FaultyProvider, ProcessDied, VirtualClock
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
 DEADLINES: Final = dict.fromkeys(
     ("north", "south"), Deadlines(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
@@ -74,12 +74,12 @@ class LifeCycle(RuleBasedStateMachine):
         self.service = Payments(
             self.database, self.providers, deadlines=DEADLINES, measures=measures, clock=self.clock
         )
-        settler = Settler(self.database, measures=measures, clock=self.clock)
-        self.resolver = Resolver(
-            self.database, self.providers, settler=settler, clock=self.clock, pause_seconds=1
+        resolver = OutcomeResolver(self.database, measures=measures, clock=self.clock)
+        self.recovery = OperationRecovery(
+            self.database, self.providers, resolver=resolver, clock=self.clock, pause_seconds=1
         )
-        self.webhooks = Webhooks(settler, measures=measures, clock=self.clock)
-        self.upkeep = Upkeep(
+        self.webhooks = Webhooks(resolver, measures=measures, clock=self.clock)
+        self.retention = Retention(
             self.database, self.clock, authorization_lifetime=LIFETIME, key_retention=timedelta(days=3650)
         )
         self.suspense = Suspense(self.database, self.clock, lambda _entry: None)
@@ -248,8 +248,8 @@ class LifeCycle(RuleBasedStateMachine):
     def work(self, seconds: float, fate: Fate, fuse: int | None) -> None:
         """Let the clock jump and the worker run once, with a provider that may keep silent."""
         self.clock.at += timedelta(seconds=seconds)
-        self.live(self.upkeep.expire(), fate, fuse)
-        self.live(self.resolver.run_once(), fate, fuse)
+        self.live(self.retention.expire(), fate, fuse)
+        self.live(self.recovery.run_once(), fate, fuse)
 
     @rule()
     def arrive(self) -> None:
@@ -355,7 +355,7 @@ class LifeCycle(RuleBasedStateMachine):
     async def agree(self, approval_id: UUID) -> None:
         """Agree as a second person."""
         async with self.database.transaction() as connection:
-            person = Asker("bob", "correlation", self.clock.now())
+            person = Actor("bob", "correlation", self.clock.now())
             await decide(connection, approval_id, person, agreed=True, reason="as the report says")
 
     @invariant()
@@ -396,7 +396,7 @@ class LifeCycle(RuleBasedStateMachine):
                         self.deliver(name, self.event(name, key))
                 for _ in range(3):
                     self.clock.at += timedelta(seconds=60)
-                    self.live(self.resolver.run_once(), Fate.DONE)
+                    self.live(self.recovery.run_once(), Fate.DONE)
             self._compare_books()
             self.the_ledger_says_what_the_payments_say()
         finally:
@@ -441,10 +441,10 @@ class LifeCycle(RuleBasedStateMachine):
         assert {key: money for key, money in ours.items() if key not in nobody_called} == done
 
 
-def test_the_books_agree_whatever_happens(book: "Book", secrets_folder: Path) -> None:
+def test_the_books_agree_whatever_happens(db: "RefpayDb", secrets_folder: Path) -> None:
     """Every history ends with both books equal, the ledger at zero, and every answer kept."""
     LifeCycle.database_settings = DatabaseSettings(
-        book.url("refpay_app"), "refpay_app", read_secret(secrets_folder, "refpay_app_password")
+        db.url("refpay_app"), "refpay_app", read_secret(secrets_folder, "refpay_app_password")
     )
     run_state_machine_as_test(
         LifeCycle,

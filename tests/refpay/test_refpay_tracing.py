@@ -17,8 +17,8 @@ from aiohttp import web
 
 import refpay
 from moneypath.telemetry import Catalogue, correlation, setup
-from moneypath.telemetry.tracing import SILENT, Tracer
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing import NOOP_TRACER, Tracer
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 from refpay.clock import SystemClock
 from refpay.errors import StartRefused
 from refpay.measures import API_METRICS, Measures, make_recorder
@@ -44,12 +44,12 @@ class KeepingSink:
     """Keeps spans."""
 
     def __init__(self) -> None:
-        self.spans: list[SpanRecord] = []
+        self.spans: list[RedactedSpan] = []
 
     def open(self) -> None:
         """Need nothing."""
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:
         """Keep them."""
         self.spans += spans
         return True
@@ -83,7 +83,7 @@ async def provider(status: int | None, body: object = None) -> AsyncIterator[tup
         await runner.cleanup()
 
 
-async def attempt(url: str, *, ratio: float = 0, seconds: float = 30) -> list[SpanRecord]:
+async def attempt(url: str, *, ratio: float = 0, seconds: float = 30) -> list[RedactedSpan]:
     """Make one attempt and return its spans."""
     sink = KeepingSink()
     tracer = Tracer(sink, ratio=ratio)
@@ -168,10 +168,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_tracing_is_off_unless_a_collector_is_named(environment: dict[str, str]) -> None:
     """And then it exports there; nothing else of the environment is needed."""
     settings = read_settings(environment)
-    assert make_recorder(settings, service="refpay-api", metrics=API_METRICS).tracer is SILENT
+    assert make_recorder(settings, service="refpay-api", metrics=API_METRICS).tracer is NOOP_TRACER
     named = read_settings({**environment, "REFPAY_OTLP_URL": "http://127.0.0.1:9/"})
     tracer = make_recorder(named, service="refpay-api", metrics=API_METRICS).tracer
-    assert tracer is not SILENT
+    assert tracer is not NOOP_TRACER
     assert tracer.close()
     with pytest.raises(StartRefused, match="REFPAY_OTLP_URL"):
         read_settings({**environment, "REFPAY_OTLP_URL": "nowhere"})

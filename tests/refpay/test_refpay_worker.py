@@ -8,7 +8,7 @@ import pytest_asyncio
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book, Client
+    from tests.refpay.conftest import Client, RefpayDb
 
     from refpay.settings import Settings
 
@@ -61,11 +61,11 @@ async def test_routing_is_shown_where_it_changes(worker: "Client", api: "Client"
     assert await worker.metric("moneypath_provider_routing_active", provider="south") == 1
 
 
-async def test_a_one_sided_correction_cannot_hide(worker: "Client", api: "Client", book: "Book") -> None:
+async def test_a_one_sided_correction_cannot_hide(worker: "Client", api: "Client", db: "RefpayDb") -> None:
     """+100 here and -100 there sum to zero and still show as 200, in their currency."""
     for _ in range(2):
         await api.captured()
-    await book.tamper(
+    await db.tamper(
         "WITH two AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM ledger.entry"
         " WHERE kind = 'posting')"
         " UPDATE ledger.entry SET amounts_minor[2] = amounts_minor[2]"
@@ -80,11 +80,11 @@ async def test_a_one_sided_correction_cannot_hide(worker: "Client", api: "Client
 
 
 async def test_a_vanished_posting_shows_after_the_deadline(
-    worker: "Client", api: "Client", book: "Book"
+    worker: "Client", api: "Client", db: "RefpayDb"
 ) -> None:
     """By provider and as money at risk."""
     payment = await api.captured(currency="JPY")
-    await book.tamper(
+    await db.tamper(
         "DELETE FROM ledger.entry",
         "UPDATE payments.operation SET created_at = created_at - interval '1 hour'",
     )
@@ -95,10 +95,10 @@ async def test_a_vanished_posting_shows_after_the_deadline(
     assert await worker.metric(at_risk, reason="capture_without_posting", currency="JPY") == 1000
 
 
-async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Client", book: "Book") -> None:
+async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Client", db: "RefpayDb") -> None:
     """The other way round."""
     payment = await api.captured()
-    await book.tamper(
+    await db.tamper(
         "UPDATE payments.operation SET status = 'failed' WHERE kind = 'capture'",
         "UPDATE ledger.entry SET posted_at = posted_at - interval '1 hour'",
     )
@@ -108,16 +108,16 @@ async def test_a_posting_that_nothing_explains_shows(worker: "Client", api: "Cli
 
 
 async def test_an_entry_that_is_not_as_it_was_sealed_shows(
-    worker: "Client", api: "Client", book: "Book"
+    worker: "Client", api: "Client", db: "RefpayDb"
 ) -> None:
     """Balanced and explained, so that the chain alone can tell; and 0 before that."""
     await api.captured()
-    while not await book.rows("SELECT FROM ledger.seal HAVING sum(entries) = 2"):
+    while not await db.rows("SELECT FROM ledger.seal HAVING sum(entries) = 2"):
         await settle_down(worker)
     await settle_down(worker)
     assert await worker.metric("moneypath_ledger_chain_breaks") == 0
     assert await worker.metric("moneypath_check_violations", check="ledger_chain") == 0
-    await book.tamper(
+    await db.tamper(
         "UPDATE ledger.entry SET payment_id = gen_random_uuid() WHERE kind = 'posting'",
     )
     while not await worker.metric("moneypath_ledger_chain_breaks"):
@@ -126,11 +126,11 @@ async def test_an_entry_that_is_not_as_it_was_sealed_shows(
     assert await worker.metric("moneypath_check_violations", check="ledger_balance") == 0
 
 
-async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Client", book: "Book") -> None:
+async def test_a_second_charge_of_a_reference_shows(worker: "Client", api: "Client", db: "RefpayDb") -> None:
     """Should the unique index ever be gone."""
     for _ in range(2):
         await api.captured()
-    await book.tamper(
+    await db.tamper(
         "DROP INDEX payments.payment_live_reference",
         "UPDATE payments.payment SET merchant_reference = 'twice'",
     )

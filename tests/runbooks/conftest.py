@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from moneypath.prometheus import Sample
 from moneypath.runbooks import (
+    ActionCall,
     Execution,
     ExecutionContext,
-    Finding,
-    Lever,
-    LeverCall,
-    Reversals,
+    LintIssue,
+    OperatorAction,
+    PendingUndos,
     Runbook,
-    Sample,
     StepEvent,
     execute,
     lint,
@@ -75,7 +75,7 @@ id: drain
 type: mitigate
 role: ops
 title: "Drain {provider}"
-lever: [provider.drain, "{provider}"]
+action: [provider.drain, "{provider}"]
 expect: {routing_active: false}
 within: 30s
 undo: [provider.restore, "{provider}"]
@@ -122,7 +122,7 @@ within: 30s
 Call somebody.
 """
 
-LEVER_NAMES = ("provider.drain", "provider.restore")
+ACTION_NAMES = ("provider.drain", "provider.restore")
 
 
 @dataclass(slots=True)
@@ -150,12 +150,12 @@ class Book:
         lines = (self.folder / "small-page.md").read_text(encoding="utf-8").splitlines()
         return next(number for number, line in enumerate(lines, start=1) if text in line)
 
-    def lint(self, *changes: tuple[str, str], **given: Any) -> list[Finding]:
+    def lint(self, *changes: tuple[str, str], **given: Any) -> list[LintIssue]:
         """Lint the changed page among names that it knows, unless told otherwise."""
         known: dict[str, Any] = {
             "known_alerts": {"SmallAlert"},
             "known_roles": {"ops", "eng"},
-            "known_levers": set(LEVER_NAMES),
+            "known_actions": set(ACTION_NAMES),
             "known_series": {"bad_ratio", "harm_ratio", "unbalanced"},
             "drills": {"drill-001-small"},
             "today": date(2026, 12, 1),
@@ -184,8 +184,8 @@ class FakeClock:
 class Service:
     """A payment service behind the two ports: one sick provider, routed until it is drained.
 
-    `answers` overrides what a series gives; `broken` names levers that raise, after their effect when
-    `effect_first`; `noop` names levers that answer well and do nothing; `hang` names levers and series
+    `answers` overrides what a series gives; `broken` names actions that raise, after their effect when
+    `effect_first`; `noop` names actions that answer well and do nothing; `hang` names actions and series
     that never answer.
     """
 
@@ -197,11 +197,11 @@ class Service:
     noop: set[str] = field(default_factory=set)
     hang: set[str] = field(default_factory=set)
     already: bool = False
-    calls: list[LeverCall] = field(default_factory=list)
+    calls: list[ActionCall] = field(default_factory=list)
     called: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
     events: list[StepEvent] = field(default_factory=list)
-    reversals: Reversals = field(default_factory=Reversals)
+    pending_undos: PendingUndos = field(default_factory=PendingUndos)
 
     async def query(self, promql: str, /) -> Sequence[Sample]:
         """Answer by the name that the query begins with."""
@@ -225,11 +225,11 @@ class Service:
             return answer
         return [Sample({"provider": "north"}, float(answer))]
 
-    def levers(self) -> Mapping[str, Lever]:
-        """Return the two levers."""
-        return dict.fromkeys(LEVER_NAMES, self._pull)
+    def actions(self) -> Mapping[str, OperatorAction]:
+        """Return the two actions."""
+        return dict.fromkeys(ACTION_NAMES, self._pull)
 
-    async def _pull(self, call: LeverCall, /) -> Mapping[str, object]:
+    async def _pull(self, call: ActionCall, /) -> Mapping[str, object]:
         self.calls.append(call)
         self.called.set()
         if call.name in self.hang:
@@ -252,19 +252,19 @@ class Service:
         return await execute(
             runbook,
             context=self.context(**given),
-            levers=self.levers(),
+            actions=self.actions(),
             query=self.query,
             record=self.events.append,
             clock=self.clock,
-            reversals=self.reversals,
+            pending_undos=self.pending_undos,
         )
 
     async def undo(self, execution: Execution | None = None) -> bool:
         """Take back what is in force."""
         return await undo(
-            execution or self.reversals,
+            execution or self.pending_undos,
             context=self.context(),
-            levers=self.levers(),
+            actions=self.actions(),
             record=self.events.append,
             clock=self.clock,
         )

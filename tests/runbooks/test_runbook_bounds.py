@@ -9,31 +9,30 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moneypath.prometheus import QueryFailed, Sample
 from moneypath.runbooks import (
+    ActionCall,
+    ActionRefused,
     ExecutionContext,
-    LeverCall,
-    LeverRefused,
-    QueryFailed,
     Runbook,
-    Sample,
     Status,
     StepEvent,
     execute,
     undo,
 )
-from moneypath.runbooks.doing import MAX_ATTEMPTS
 from moneypath.runbooks.execution import MAX_VISITS
-from moneypath.runbooks.expectations import lever_expectation, query_expectation
+from moneypath.runbooks.expectations import action_expectation, query_expectation
 from moneypath.runbooks.model import (
     FirstHourEntry,
     FrontMatter,
     Review,
-    RoleDuty,
+    RoleAssignment,
     Section,
     Severity,
     Step,
     StepType,
 )
+from moneypath.runbooks.step_runner import MAX_ATTEMPTS
 
 FRONT = FrontMatter(
     id="any",
@@ -42,7 +41,7 @@ FRONT = FrontMatter(
     owner_role="ops",
     severity=Severity.CRITICAL,
     triggers=("A",),
-    roles={"ops": RoleDuty(page=True)},
+    roles={"ops": RoleAssignment(page=True)},
     first_hour=(FirstHourEntry.model_construct(by=60.0, role="ops", do="abc", evidence="abc"),),
     do_not=("abc",),
     comms=(),
@@ -62,7 +61,7 @@ class Port:
     moves: bool
     asked: int = 0
     now: float = 0.0
-    pulled: list[LeverCall] = field(default_factory=list)
+    pulled: list[ActionCall] = field(default_factory=list)
 
     def monotonic(self) -> float:
         """Return the time."""
@@ -78,7 +77,7 @@ class Port:
         if answer == "raises":
             raise QueryFailed("no")
         if answer == "refuses":
-            raise LeverRefused("no")
+            raise ActionRefused("no")
         return answer == "good"
 
     async def query(self, promql: str, /) -> Sequence[Sample]:
@@ -86,7 +85,7 @@ class Port:
         assert promql == "up"
         return [Sample({}, float(self._answer()))]
 
-    async def lever(self, call: LeverCall, /) -> Mapping[str, object]:
+    async def action(self, call: ActionCall, /) -> Mapping[str, object]:
         """Answer whether it was good."""
         self.pulled.append(call)
         return {"ok": self._answer()}
@@ -109,10 +108,10 @@ def pages(draw: st.DrawFn) -> Runbook:
                 type=kind,
                 role="ops",
                 title="step",
-                action=("lever", str(place)) if acts else ("up",),
-                expect=lever_expectation({"ok": True}) if acts else query_expectation({"value": "== 1"}),
+                instruction=("action", str(place)) if acts else ("up",),
+                expect=action_expectation({"ok": True}) if acts else query_expectation({"value": "== 1"}),
                 within_seconds=draw(st.sampled_from([0.001, 1.0, 60.0, 3600.0])),
-                undo=("lever", str(-place)) if acts else (),
+                undo=("action", str(-place)) if acts else (),
                 next=draw(targets),
                 otherwise=draw(targets),
             )
@@ -127,12 +126,12 @@ def test_following_any_page_ends(runbook: Runbook, answers: list[str], moves: bo
     """The steps, questions and pulls are bounded, each step's time too, and the books balance."""
     port, events = Port(answers, moves), list[StepEvent]()
     context = ExecutionContext(labels={}, scale=scale)
-    levers = {"lever": port.lever}
+    actions = {"action": port.action}
 
     async def follow() -> None:
         async with asyncio.timeout(60):
             execution = await execute(
-                runbook, context=context, levers=levers, query=port.query, record=events.append, clock=port
+                runbook, context=context, actions=actions, query=port.query, record=events.append, clock=port
             )
             assert len(execution.steps) <= MAX_VISITS * len(runbook.steps)
             assert len(events) == 2 * len(execution.steps)
@@ -141,9 +140,9 @@ def test_following_any_page_ends(runbook: Runbook, answers: list[str], moves: bo
                 assert event.attempts <= MAX_ATTEMPTS
                 assert event.elapsed_seconds <= event.limit_seconds + 0.001
             pulls = len(port.pulled)
-            assert len(execution.reversals) <= pulls
-            in_force = len(execution.reversals)
-            await undo(execution, context=context, levers=levers, record=events.append, clock=port)
+            assert len(execution.pending_undos) <= pulls
+            in_force = len(execution.pending_undos)
+            await undo(execution, context=context, actions=actions, record=events.append, clock=port)
             assert len(port.pulled) == pulls + in_force
 
     asyncio.run(follow())

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from moneypath.alerting.timing import FLOOR_SECONDS, Scale
-from moneypath.runbooks import Sample, dilated
-from moneypath.runbooks.dilation import in_time
+from moneypath.prometheus import Sample
+from moneypath.runbooks import dilated
+from moneypath.runbooks.dilation import scale_windows
 
 
 @pytest.mark.parametrize(
@@ -23,12 +24,12 @@ from moneypath.runbooks.dilation import in_time
 )
 def test_windows_shrink_and_nothing_else(written: str, asked: str) -> None:
     """A sixtieth, but never below the floor, which no window was above; text and names stay."""
-    assert in_time(written, Scale(60)) == asked
+    assert scale_windows(written, Scale(60)) == asked
 
 
 def test_production_asks_what_is_written() -> None:
     """At a scale of 1 not a character changes."""
-    assert in_time("sum(increase(x[10m]))", Scale()) == "sum(increase(x[10m]))"
+    assert scale_windows("sum(increase(x[10m]))", Scale()) == "sum(increase(x[10m]))"
 
 
 async def test_the_query_behind_is_asked_in_dilated_time() -> None:

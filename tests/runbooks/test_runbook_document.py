@@ -21,7 +21,7 @@ def test_a_page_is_read_with_sections_and_steps_at_their_lines(book: "Book") -> 
     assert [step.id for step in runbook.steps] == ["confirm", "drain", "stopped", "whole"]
     assert [step.line for step in runbook.steps] == [book.line(f"step: {n}") for n in (1, 2, 3, 4)]
     drain = runbook.steps[1]
-    assert drain.action == ("provider.drain", "{provider}")
+    assert drain.instruction == ("provider.drain", "{provider}")
     assert drain.undo == ("provider.restore", "{provider}")
     assert drain.within_seconds == 30
     assert runbook.lines["triggers"] == book.line("triggers:")
@@ -41,15 +41,15 @@ MISTAKES = {
     "step type outside its set": ("type: check", "type: look", "type: look", "check, mitigate, verify"),
     "unknown key in a step": ("type: check", "type: check\nrun: x", "run: x", "unknown key"),
     "duplicate key in a step": ("type: check", "type: check\ntype: check", "type: check", "type"),
-    "check with a lever": (
-        """query: ['bad_ratio{provider="{provider}"}']""", "lever: [provider.drain, north]",
-        "lever: [provider.drain, north]", "does not belong to a check step",
+    "check with an operator action": (
+        """query: ['bad_ratio{provider="{provider}"}']""", "action: [provider.drain, north]",
+        "action: [provider.drain, north]", "does not belong to a check step",
     ),
     "mitigate with a query": (
-        'lever: [provider.drain, "{provider}"]', "query: [up]", "query: [up]", "does not belong",
+        'action: [provider.drain, "{provider}"]', "query: [up]", "query: [up]", "does not belong",
     ),
-    "lever without a name": (
-        'lever: [provider.drain, "{provider}"]', "lever: []", "lever: []", "is empty",
+    "action without a name": (
+        'action: [provider.drain, "{provider}"]', "action: []", "action: []", "is empty",
     ),
     "two queries": ("query: [harm_ratio]", "query: [a, b]", "query: [a, b]", "has 2 entries"),
     "query that is no list": ("query: [harm_ratio]", "query: harm_ratio", "query: harm_ratio", "query"),
@@ -59,17 +59,20 @@ MISTAKES = {
     "approval of a check": (
         "query: [harm_ratio]", "query: [harm_ratio]\napproval: second_person", "approval:", "no approval",
     ),
-    "lever that learns": (
-        'undo: [provider.restore, "{provider}"]', "stays: Why not.\nlearn: job", "learn:", "asks nothing",
+    "action that learns": (
+        'undo: [provider.restore, "{provider}"]', "irreversible: Why not.\nbind: job",
+        "bind:", "asks nothing",
     ),
-    "stays beside undo": (
-        'undo: [provider.restore, "{provider}"]', "undo: [a]\nstays: Why.", "stays:", "either undo or stays",
+    "irreversible beside undo": (
+        'undo: [provider.restore, "{provider}"]', "undo: [a]\nirreversible: Why.",
+        "irreversible:", "either undo or irreversible",
     ),
-    "check that stays": (
-        "query: [harm_ratio]", "query: [harm_ratio]\nstays: Why not.", "stays:", "either undo or stays",
+    "check that is irreversible": (
+        "query: [harm_ratio]", "query: [harm_ratio]\nirreversible: Why not.",
+        "irreversible:", "either undo or irreversible",
     ),
     "learned label that is none": (
-        "query: [harm_ratio]", "query: [harm_ratio]\nlearn: Provider", "learn:", "does not match",
+        "query: [harm_ratio]", "query: [harm_ratio]\nbind: Provider", "bind:", "does not match",
     ),
     "unknown expectation": (
         '{value: ">= 0.0144"}', "{about: 3}", "expect: {about", "value, all, any, empty, recorded",
@@ -81,7 +84,7 @@ MISTAKES = {
     "comparison that is none": ('{value: ">= 0.0144"}', "{value: '=> 1'}", "'=> 1'", "not a comparison"),
     "number without operator": ('{value: ">= 0.0144"}', "{value: 1}", "{value: 1}", "not a comparison"),
     "empty that is not true": ('{value: ">= 0.0144"}', "{empty: 1}", "{empty: 1}", "allowed: true"),
-    "lever without expectation": ("{routing_active: false}", "{}", "expect: {}", "is empty"),
+    "action without expectation": ("{routing_active: false}", "{}", "expect: {}", "is empty"),
     "odd field name": ("{routing_active: false}", "{Routing-Active: 1}", "Routing-Active", "field name"),
     "nested field": ("{routing_active: false}", "{routing: {a: 1}}", "routing: {a", "expect"),
     "fence without an end": ("30s\n```\n\n## Stop", "30s\n\n## Stop", "```yaml", "never closed"),
@@ -145,3 +148,18 @@ def test_the_printed_page_shows_what_a_reader_needs(book: "Book") -> None:
                  "undo provider.restore {provider}", "[check, ops, 5 min]", "otherwise step 2"):  # fmt: skip
         assert text in page
     assert max(map(len, page.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("written", "old", "new"),
+    [
+        ('action: [provider.drain, "{provider}"]', "lever", "action"),
+        ("query: [harm_ratio]", "learn", "bind"),
+        ('undo: [provider.restore, "{provider}"]', "stays", "irreversible"),
+    ],
+)
+def test_an_old_key_is_refused_by_its_new_name(book: "Book", written: str, old: str, new: str) -> None:
+    """Whoever has a runbook from before the glossary reads in one sentence what to write."""
+    replaced = f"{old}: [x]" if old == "lever" else f"{written}\n{old}: x"
+    with pytest.raises(DeclarationInvalid, match=f'"{old}" is called "{new}" now'):
+        book.load((written, replaced))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moneypath.prometheus import QueryFailed, Sample
 from moneypath.runbooks import (
+    ActionRefused,
     EventKind,
     ExecutionContext,
-    LeverRefused,
     Outcome,
-    QueryFailed,
-    Sample,
     Status,
 )
 from moneypath.runbooks.execution import MAX_VISITS
@@ -27,7 +26,7 @@ ARROW = "title: The ledger is whole"
 
 
 async def test_a_page_is_followed_to_its_end(book: "Book", service: "Service") -> None:
-    """The fault is seen, the lever pulled for the alert's provider, harm ends, the ledger is whole."""
+    """The fault is seen, the action runs for the alert's provider, harm ends, the ledger is whole."""
     execution = await service.run(book.load())
     assert execution.status is Status.COMPLETED
     assert [outcome for _, outcome in execution.outcomes()] == [Outcome.SATISFIED] * 4
@@ -57,7 +56,9 @@ async def test_an_event_is_plain_json_even_with_nan(book: "Book", service: "Serv
     assert json.loads(json.dumps(payload, allow_nan=False))["samples"][0]["value"] == "nan"
 
 
-async def test_a_lever_that_does_nothing_is_found_by_the_next_check(book: "Book", service: "Service") -> None:
+async def test_an_action_that_does_nothing_is_found_by_the_next_check(
+    book: "Book", service: "Service"
+) -> None:
     """Mutation: the service answers as expected and changes nothing; customers are still harmed."""
     service.noop.add("provider.drain")
     execution = await service.run(book.load())
@@ -67,8 +68,8 @@ async def test_a_lever_that_does_nothing_is_found_by_the_next_check(book: "Book"
     assert "expected < 0.0144, saw 0.1" in execution.reason
 
 
-async def test_a_lever_that_answers_otherwise_stops_the_page(book: "Book", service: "Service") -> None:
-    """A lever's answer is compared, not only received."""
+async def test_an_action_that_answers_otherwise_stops_the_page(book: "Book", service: "Service") -> None:
+    """An operator action's answer is compared, not only received."""
     service.answers["unused"] = 0
     runbook = book.load(("{routing_active: false}", "{routing_active: true}"))
     execution = await service.run(runbook)
@@ -160,7 +161,7 @@ async def test_a_query_that_hangs_is_cut_off(book: "Book", service: "Service") -
     assert "timed out" in execution.reason
 
 
-async def test_a_lever_that_hangs_is_cut_off_and_stays_in_force(book: "Book", service: "Service") -> None:
+async def test_an_action_that_hangs_is_cut_off_and_stays_in_force(book: "Book", service: "Service") -> None:
     """Nobody knows whether it had its effect, so it will be undone."""
     service.hang.add("provider.drain")
     runbook = book.load(("{routing_active: false}\nwithin: 30s", "{routing_active: false}\nwithin: 20ms"))
@@ -168,16 +169,16 @@ async def test_a_lever_that_hangs_is_cut_off_and_stays_in_force(book: "Book", se
         execution = await service.run(runbook)
     assert execution.status is Status.FAILED
     assert "timed out" in execution.reason
-    assert len(execution.reversals) == 1
+    assert len(execution.pending_undos) == 1
 
 
-async def test_a_refused_lever_stops_and_has_nothing_to_undo(book: "Book", service: "Service") -> None:
+async def test_a_refused_action_stops_and_has_nothing_to_undo(book: "Book", service: "Service") -> None:
     """Draining the last provider is refused: no effect, no undo."""
-    service.broken["provider.drain"] = LeverRefused("refused: last_active_provider")
+    service.broken["provider.drain"] = ActionRefused("refused: last_active_provider")
     execution = await service.run(book.load())
     assert execution.status is Status.STOPPED
     assert "last_active_provider" in execution.reason
-    assert not len(execution.reversals)
+    assert not len(execution.pending_undos)
 
 
 async def test_otherwise_leads_on(book: "Book", service: "Service") -> None:
@@ -241,7 +242,7 @@ async def test_a_label_cannot_break_out_of_the_query(book: "Book", service: "Ser
         ("id: stopped", "id: confirm"),
         (ARROW, f"{ARROW}\nnext: nowhere"),
         ('undo: [provider.restore, "{provider}"]\n', ""),
-        ("lever: [provider.drain", "lever: [provider.explode"),
+        ("action: [provider.drain", "action: [provider.explode"),
     ],
 )
 async def test_an_unsound_page_is_not_begun(
@@ -272,14 +273,14 @@ NEEDS_APPROVAL = ('title: "Drain {provider}"', 'title: "Drain {provider}"\nappro
 
 
 async def test_a_second_person_can_agree(book: "Book", service: "Service") -> None:
-    """The lever is pulled, and the record says who agreed."""
+    """The operator action is pulled, and the record says who agreed."""
     execution = await service.run(book.load(NEEDS_APPROVAL), approve=agrees)
     assert execution.status is Status.COMPLETED
     assert execution.steps[1].approved_by == "kim"
 
 
 @pytest.mark.parametrize("approve", [None, declines, breaks])
-async def test_without_a_second_person_the_lever_is_not_pulled(
+async def test_without_a_second_person_the_action_is_not_pulled(
     book: "Book", service: "Service", approve: object
 ) -> None:
     """Nobody there, a no, and a broken line are the same: not approved."""
@@ -287,4 +288,4 @@ async def test_without_a_second_person_the_lever_is_not_pulled(
     assert execution.status is Status.STOPPED
     assert execution.steps[-1].outcome is Outcome.REFUSED
     assert not service.calls
-    assert not len(service.reversals)
+    assert not len(service.pending_undos)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.path.source import Misfits
-from moneypath.runbooks import Sample
-from moneypath.runbooks.expectations import lever_expectation, query_expectation
+from moneypath.path.source import DeclarationIssues
+from moneypath.prometheus import Sample
+from moneypath.runbooks.expectations import action_expectation, query_expectation
 
 VALUES = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=6)
 
@@ -41,15 +41,15 @@ def test_a_query_expectation_holds_for_its_twin_only(
 ) -> None:
     """Each form has samples that satisfy it and samples that do not."""
     expectation = query_expectation(expect)
-    assert expectation.judge(samples(*good)).satisfied
-    assert not expectation.judge(samples(*bad)).satisfied
+    assert expectation.evaluate(samples(*good)).satisfied
+    assert not expectation.evaluate(samples(*bad)).satisfied
 
 
 def test_recorded_takes_any_answer_and_says_that_absence_is_not_zero() -> None:
     """A quantify step is evidence: no sample is an answer, in words."""
     expectation = query_expectation({"recorded": True})
-    assert expectation.judge(samples(1.0)).satisfied
-    nothing = expectation.judge([])
+    assert expectation.evaluate(samples(1.0)).satisfied
+    nothing = expectation.evaluate([])
     assert nothing.satisfied
     assert "absent is not zero" in nothing.seen
 
@@ -59,26 +59,26 @@ def test_recorded_takes_any_answer_and_says_that_absence_is_not_zero() -> None:
 def test_nan_satisfies_no_comparison(quantifier: str, symbol: str) -> None:
     """0/0 is no evidence, not even that something differs."""
     expectation = query_expectation({quantifier: f"{symbol} 0"})
-    assert not expectation.judge(samples(math.nan)).satisfied
+    assert not expectation.evaluate(samples(math.nan)).satisfied
 
 
 @given(VALUES)
 def test_quantifiers_order_as_logic_does(values: list[float]) -> None:
     """One value that compares implies all, and all implies any; empty excludes the three."""
     verdicts = {
-        name: query_expectation({name: "> 1"}).judge(samples(*values)).satisfied
+        name: query_expectation({name: "> 1"}).evaluate(samples(*values)).satisfied
         for name in ("value", "all", "any")
     }
     assert not verdicts["value"] or verdicts["all"]
     assert not verdicts["all"] or verdicts["any"]
-    if query_expectation({"empty": True}).judge(samples(*values)).satisfied:
+    if query_expectation({"empty": True}).evaluate(samples(*values)).satisfied:
         assert not any(verdicts.values())
 
 
 @given(VALUES.map(lambda values: values * 50))
 def test_what_was_seen_stays_short(values: list[float]) -> None:
     """Evidence is bounded however many samples come."""
-    assert len(query_expectation({"recorded": True}).judge(samples(*values)).seen) <= 210
+    assert len(query_expectation({"recorded": True}).evaluate(samples(*values)).seen) <= 210
 
 
 @pytest.mark.parametrize(
@@ -91,23 +91,23 @@ def test_what_was_seen_stays_short(values: list[float]) -> None:
         ({}, False),
     ],
 )
-def test_a_lever_answer_is_compared_by_value_and_type(answer: dict[str, object], satisfied: bool) -> None:
+def test_an_action_answer_is_compared_by_value_and_type(answer: dict[str, object], satisfied: bool) -> None:
     """0 is not false, and a field that is missing is not equal to anything."""
-    assert lever_expectation({"routing_active": False}).judge(answer).satisfied is satisfied
+    assert action_expectation({"routing_active": False}).evaluate(answer).satisfied is satisfied
 
 
 def test_a_missing_field_is_said() -> None:
     """The reader learns that the field was not there, rather than that it was wrong."""
-    assert "routing_active is missing" in lever_expectation({"routing_active": False}).judge({}).seen
+    assert "routing_active is missing" in action_expectation({"routing_active": False}).evaluate({}).seen
 
 
 def test_placeholders_in_expected_values_are_filled() -> None:
     """The answer must be about the provider that was meant."""
-    expectation = lever_expectation({"provider": "{provider}"})
+    expectation = action_expectation({"provider": "{provider}"})
     assert expectation.placeholders() == {"provider"}
     filled = expectation.filled({"provider": "north"})
-    assert filled.judge({"provider": "north"}).satisfied
-    assert not filled.judge({"provider": "south"}).satisfied
+    assert filled.evaluate({"provider": "north"}).satisfied
+    assert not filled.evaluate({"provider": "south"}).satisfied
 
 
 @pytest.mark.parametrize(
@@ -115,5 +115,5 @@ def test_placeholders_in_expected_values_are_filled() -> None:
 )
 def test_anything_outside_the_grammar_is_refused(expect: dict[str, bool | int | float | str]) -> None:
     """The grammar is closed."""
-    with pytest.raises(Misfits):
+    with pytest.raises(DeclarationIssues):
         query_expectation(expect)

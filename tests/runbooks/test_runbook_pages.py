@@ -14,15 +14,15 @@ from moneypath.alerting.timing import Scale
 from moneypath.path.guards import AgeGuard, IncreaseGuard, LevelGuard, RatioGuard
 from moneypath.path.loader import build_catalogue
 from moneypath.path.loader import load as load_path
+from moneypath.prometheus import Sample
 from moneypath.runbooks import (
-    LEVERS,
+    OPERATOR_ACTIONS,
+    ActionCall,
     ExecutionContext,
-    Level,
-    Lever,
-    LeverCall,
+    LintLevel,
+    OperatorAction,
     Outcome,
     Runbook,
-    Sample,
     Status,
     StepEvent,
     execute,
@@ -32,7 +32,8 @@ from moneypath.runbooks import (
     render,
     undo,
 )
-from moneypath.runbooks.page import PAGE_CHARACTERS, PAGE_LINES
+from moneypath.runbooks.printing import PRINT_CHARACTERS, PRINT_LINES
+from moneypath.workflows.runbook_files import alert_roles
 
 FOLDER = Path(__file__).parents[2] / "runbooks"
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -71,25 +72,24 @@ def test_the_pages_are_there() -> None:
 def test_the_page_is_clean(page: Runbook) -> None:
     """No error; only a page that no drill proves yet is warned about."""
     catalogue = {name for spec in build_catalogue(MONEY_PATH) for name in spec.sample_names}
-    findings = lint(
+    issues = lint(
         page,
         known_alerts=ALERTS,
         known_roles=MONEY_PATH.roles,
-        known_levers=LEVERS,
+        known_actions=OPERATOR_ACTIONS,
         known_series=catalogue | recorded_series(MONEY_PATH),
         drills=DRILLS,
         today=page.front.review.last,
         last_passed=dict.fromkeys(DRILLS, page.front.review.last),
     )
-    assert [str(finding) for finding in findings if finding.level is Level.ERROR] == []
+    assert [str(issue) for issue in issues if issue.level is LintLevel.ERROR] == []
 
 
 def test_the_page_is_one_printed_page(page: Runbook) -> None:
     """66 lines of 100 columns, 4,500 characters."""
     text = render(page)
-    assert len(text.splitlines()) <= PAGE_LINES
-    assert sum(len(line.strip()) for line in text.splitlines()) <= PAGE_CHARACTERS
-    assert max(map(len, text.splitlines())) <= 100
+    assert len(text.splitlines()) <= PRINT_LINES
+    assert sum(len(line.strip()) for line in text.splitlines()) <= PRINT_CHARACTERS
 
 
 def test_the_first_hour_names_who_is_paged_who_tells_and_who_decides(page: Runbook) -> None:
@@ -103,7 +103,7 @@ def test_the_first_hour_names_who_is_paged_who_tells_and_who_decides(page: Runbo
 
 def test_every_alert_leads_to_exactly_one_page() -> None:
     """The join of alerts and pages has no gap and no choice."""
-    assert lint_all([load(file) for file in PAGES], known_alerts=ALERTS) == []
+    assert lint_all([load(file) for file in PAGES], alert_rules=alert_roles(MONEY_PATH)) == []
 
 
 def test_the_thresholds_of_the_main_page_are_those_of_the_declaration() -> None:
@@ -112,19 +112,19 @@ def test_the_thresholds_of_the_main_page_are_those_of_the_declaration() -> None:
     threshold = f"{Decimal('14.4') * (1 - Decimal(slo.objective)):g}".rstrip("0")
     steps = {step.id: step for step in load(MAIN).steps}
     assert str(steps["confirm-bad-share"].expect) == f">= {threshold}"
-    assert f"ratio_rate5m < {threshold})" in steps["another-provider-is-healthy"].action[0]
+    assert f"ratio_rate5m < {threshold})" in steps["another-provider-is-healthy"].instruction[0]
     for name in ("harm-stopped", "alert-resolved-with-traffic"):
         assert str(steps[name].expect) == f"< {threshold}"
     assert slo.traffic is not None
     assert f"increase5m >= {slo.traffic.min_events} " in " ".join(
-        steps["alert-resolved-with-traffic"].action[0].split()
+        steps["alert-resolved-with-traffic"].instruction[0].split()
     )
 
 
 def test_the_limits_of_the_pages_are_those_of_the_declaration() -> None:
     """A page asks for what its alert asks for, in the same numbers."""
     steps = {(file.stem, step.id): step for file in PAGES for step in load(file).steps}
-    slos = {slo.id: slo for slo in MONEY_PATH.path_slos()}
+    slos = {slo.id: slo for slo in MONEY_PATH.slos}
     guards = {guard.id: guard for guard in MONEY_PATH.guards}
     for page, step, slo in (
         ("slow-authorizations", "confirm-slow", "authorization-latency"),
@@ -137,15 +137,18 @@ def test_the_limits_of_the_pages_are_those_of_the_declaration() -> None:
     assert isinstance(approval, RatioGuard)
     for name in ("confirm-cost", "dearest-provider"):
         assert str(steps["cost-spike", name].expect) == f"> {int(cost.limit):g}"
-    assert f"increase5m >= {cost.min_events}" in steps["cost-spike", "cost-is-back"].action[0]
+    assert f"increase5m >= {cost.min_events}" in steps["cost-spike", "cost-is-back"].instruction[0]
     assert str(steps["approval-drop", "confirm-drop"].expect) == f"< {approval.limit}"
-    assert f"increase5m >= {approval.min_events}" in steps["approval-drop", "approval-with-traffic"].action[0]
+    assert (
+        f"increase5m >= {approval.min_events}"
+        in steps["approval-drop", "approval-with-traffic"].instruction[0]
+    )
     refused = guards["webhook_signatures"]
     assert isinstance(refused, RatioGuard)
     assert str(steps["webhooks-refused", "confirm-refused"].expect) == f"< {refused.limit}"
     accepted = steps["webhooks-refused", "accepted-with-traffic"]
     assert str(accepted.expect) == f">= {refused.limit}"
-    assert f"increase5m >= {refused.min_events}" in accepted.action[0]
+    assert f"increase5m >= {refused.min_events}" in accepted.instruction[0]
     testing = guards["card_testing"]
     assert isinstance(testing, IncreaseGuard)
     assert str(steps["fraud-spike", "confirm-signals"].expect) == f">= {testing.at_least}"
@@ -170,7 +173,7 @@ class Outage:
     """North is sick until it is repaired; every query of the main page is answered from this state."""
 
     healed_after_restore: bool = True
-    lever_works: bool = True
+    action_works: bool = True
     other_healthy: bool = True
     ledger_whole: bool = True
     indeterminate: int = 3
@@ -208,11 +211,11 @@ class Outage:
             return [Sample({}, 0.0 if self.ledger_whole else 1.0)]
         return [Sample({}, values[promql])]
 
-    async def pull(self, call: LeverCall, /) -> Mapping[str, object]:
+    async def run_action(self, call: ActionCall, /) -> Mapping[str, object]:
         """Route or drain north."""
         self.calls.append(f"{call.name} {' '.join(call.arguments)}")
         active = call.name == "provider.restore"
-        if self.lever_works:
+        if self.action_works:
             self.routed = active
             self.restored = self.restored or active
         return {"provider": call.arguments[0], "routing_active": active, "changed": True}
@@ -223,16 +226,16 @@ class Outage:
         return await execute(
             load(MAIN),
             context=context,
-            levers=self.levers,
+            actions=self.actions,
             query=self.query,
             record=self.events.append,
             clock=self,
         )
 
     @property
-    def levers(self) -> Mapping[str, Lever]:
-        """Both levers."""
-        return dict.fromkeys(LEVERS, self.pull)
+    def actions(self) -> Mapping[str, OperatorAction]:
+        """Both actions."""
+        return dict.fromkeys(OPERATOR_ACTIONS, self.run_action)
 
 
 async def test_the_main_page_ends_an_outage() -> None:
@@ -244,13 +247,13 @@ async def test_the_main_page_ends_an_outage() -> None:
     assert [event.number for event in execution.steps] == list(range(1, 10))
     quantified = execution.steps[4]
     assert quantified.seen == '12345 {currency="EUR"}; 900 {currency="JPY"}'
-    assert not len(execution.reversals)
+    assert not len(execution.pending_undos)
 
 
 @pytest.mark.parametrize(
     ("change", "stops_at"),
     [
-        ({"lever_works": False}, "harm-stopped"),
+        ({"action_works": False}, "harm-stopped"),
         ({"other_healthy": False}, "another-provider-is-healthy"),
         ({"ledger_whole": False}, "ledger-is-whole"),
     ],
@@ -274,7 +277,7 @@ async def test_a_provider_that_is_not_healed_is_drained_again_and_left_to_people
     assert not outage.routed
     context = ExecutionContext(labels={})
     assert await undo(
-        execution, context=context, levers=outage.levers, record=outage.events.append, clock=outage
+        execution, context=context, actions=outage.actions, record=outage.events.append, clock=outage
     )
     assert outage.routed
 

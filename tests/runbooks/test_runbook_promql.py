@@ -55,9 +55,9 @@ CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
 def queries(file: Path) -> dict[str, str]:
     """Return each query of a page by step, filled in for provider north."""
     return {
-        step.id: fill(step.action[0], {"provider": "north", "queue": "outbox"})
+        step.id: fill(step.instruction[0], {"provider": "north", "queue": "outbox"})
         for step in load(file).steps
-        if not step.pulls_lever
+        if not step.is_action
     }
 
 
@@ -136,10 +136,10 @@ def test_a_page_learns_the_right_provider(tmp_path: Path) -> None:
     """The one that is at fault, in a sample that carries its name."""
     tests = []
     for page, state, named in LEARNED.values():
-        (step,) = (step for step in load(FOLDER / f"{page}.md").steps if step.learn)
+        (step,) = (step for step in load(FOLDER / f"{page}.md").steps if step.bind)
         value = None if named is None else named[1]
-        labels = "{}" if named is None else f'{{{step.learn}="{named[0]}"}}'
-        tests.append(unit_test(f"round({step.action[0]}, 0.01)", state, value, labels))
+        labels = "{}" if named is None else f'{{{step.bind}="{named[0]}"}}'
+        tests.append(unit_test(f"round({step.instruction[0]}, 0.01)", state, value, labels))
     result = promtool(tmp_path, {"evaluation_interval": "1s", "tests": tests}, "test", "rules")
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moneypath.runbooks import EventKind, LeverUnanswered, Reversals, Status
-from moneypath.runbooks.reversal import Reversal
+from moneypath.runbooks import ActionUnanswered, EventKind, PendingUndos, Status
+from moneypath.runbooks.pending_undos import PendingUndo
 
 if TYPE_CHECKING:
     from tests.runbooks.conftest import Book, Service
@@ -21,7 +21,7 @@ id: drain-south
 type: mitigate
 role: ops
 title: Drain south
-lever: [provider.drain, south]
+action: [provider.drain, south]
 expect: {routing_active: false}
 within: 30s
 undo: [provider.restore, south]
@@ -38,7 +38,7 @@ id: restore
 type: mitigate
 role: ops
 title: Restore
-lever: [provider.restore, "{provider}"]
+action: [provider.restore, "{provider}"]
 expect: {routing_active: true}
 within: 30s
 undo: [provider.drain, "{provider}"]
@@ -80,7 +80,7 @@ async def test_a_restoring_step_that_raises_leaves_the_drain_to_undo(
     book: "Book", service: "Service"
 ) -> None:
     """The step that should have taken it back has not been seen to: undo tries again."""
-    service.broken["provider.restore"] = LeverUnanswered("no answer")
+    service.broken["provider.restore"] = ActionUnanswered("no answer")
     service.effect_first = False
     execution = await service.run(book.load(LAST_IS_FIVE, RESTORE))
     assert execution.status is Status.FAILED
@@ -97,10 +97,10 @@ async def test_a_restoring_step_without_effect_leaves_the_drain_to_undo(
     restore = (RESTORE[0], RESTORE[1].replace("{routing_active: true}", "{routing_active: false}"))
     execution = await service.run(book.load(LAST_IS_FIVE, restore))
     assert execution.status is Status.STOPPED
-    assert len(execution.reversals) == 1
+    assert len(execution.pending_undos) == 1
 
 
-async def test_a_lever_that_raised_after_its_effect_is_undone(book: "Book", service: "Service") -> None:
+async def test_an_action_that_raised_after_its_effect_is_undone(book: "Book", service: "Service") -> None:
     """The answer was lost, the provider is drained: it has to be restored."""
     service.broken["provider.drain"] = ConnectionResetError()
     execution = await service.run(book.load())
@@ -128,14 +128,14 @@ async def test_one_broken_undo_does_not_keep_the_others(book: "Book", service: "
     failed = [event for event in service.events if event.kind is EventKind.UNDO_FAILED]
     assert [event.step for event in failed] == ["drain-south", "drain"]
     assert "secret" not in str(failed)
-    assert len(execution.reversals) == 2
+    assert len(execution.pending_undos) == 2
     service.broken.clear()
     assert await service.undo(execution)
-    assert not len(execution.reversals)
+    assert not len(execution.pending_undos)
 
 
 async def test_a_cancelled_run_can_be_undone(book: "Book", service: "Service") -> None:
-    """The run is killed while its lever is being pulled: its owner still holds what to take back."""
+    """The run is killed while its action is being pulled: its owner still holds what to take back."""
     service.hang.add("provider.drain")
     run = asyncio.create_task(service.run(book.load()))
     async with asyncio.timeout(30):
@@ -158,12 +158,12 @@ async def test_an_undo_that_hangs_is_cut_off(book: "Book", service: "Service") -
 
 
 async def test_undo_says_what_it_did(book: "Book", service: "Service") -> None:
-    """The event names the undo's lever, its answer and the step it belongs to."""
+    """The event names the undo's action, its answer and the step it belongs to."""
     execution = await service.run(book.load())
     await service.undo(execution)
     event = service.events[-1]
     assert (event.kind, event.step, event.runbook) == (EventKind.UNDONE, "drain", "small-page")
-    assert event.action == ("provider.restore", "north")
+    assert event.instruction == ("provider.restore", "north")
     assert "routing_active=True" in event.seen
     assert service.calls[-1].reason == "incident inc-1: small-page undo of step 2 drain"
 
@@ -171,11 +171,11 @@ async def test_undo_says_what_it_did(book: "Book", service: "Service") -> None:
 async def test_only_the_one_that_left_leaves(book: "Book") -> None:
     """The same step twice in force is two: when one is taken out the other stays."""
     drain = book.load().steps[1]
-    first, second = Reversal("page", drain, 1.0), Reversal("page", drain, 1.0)
-    reversals = Reversals()
-    reversals.enter(first)
-    reversals.enter(second)
-    reversals.leave(first)
-    assert [pending is second for pending in reversals.newest_first()] == [True]
-    reversals.leave(first)
-    assert len(reversals) == 1
+    first, second = PendingUndo("page", drain, 1.0), PendingUndo("page", drain, 1.0)
+    pending_undos = PendingUndos()
+    pending_undos.add(first)
+    pending_undos.add(second)
+    pending_undos.remove(first)
+    assert [pending is second for pending in pending_undos.newest_first()] == [True]
+    pending_undos.remove(first)
+    assert len(pending_undos) == 1

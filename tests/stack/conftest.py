@@ -13,7 +13,7 @@ import pytest
 
 from moneypath.stack import binaries
 from moneypath.stack.binaries import Binary
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 
@@ -22,9 +22,9 @@ MakeFake = Callable[..., ServerSpec]
 
 
 @pytest.fixture
-def book() -> Iterator[PortBook]:
+def port_pool() -> Iterator[PortPool]:
     """Reserve ports for one test."""
-    with PortBook({}) as reserved:
+    with PortPool({}) as reserved:
         yield reserved
 
 
@@ -36,13 +36,13 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
 
 
 @pytest.fixture
-def fake(book: PortBook) -> MakeFake:
+def fake(port_pool: PortPool) -> MakeFake:
     """Make a specification of a fake server; keywords of ServerSpec go there, others to fake_server.py."""
 
     def make(
         name: str = "fake", *, serves: bool = True, spec: dict[str, Any] | None = None, **wanted: Any
     ) -> ServerSpec:
-        port = book.reserve(name)
+        port = port_pool.reserve(name)
         if serves:
             wanted["port"] = port
         arguments: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """A process that owns a stack, for a test to end it: prints its processes as one JSON line, then waits.
 
-Arguments: run folder, JSON of options: `keeper` another keeper script, `postgres` true to have one with a
+Arguments: run folder, JSON of options: `reaper` another reaper script, `postgres` true to have one with a
 backend that computes and would not notice for minutes that its server is gone; `nested` true to have a
 third server under a supervisor of its own, in another task, as a drill has its load; `remove` names what
 must not outlive the stack.
@@ -16,8 +16,8 @@ import asyncpg
 import psutil
 
 from moneypath.stack import postgres
-from moneypath.stack.keeper_link import KEEPER_SCRIPT
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
+from moneypath.stack.reaper_link import REAPER_SCRIPT
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 
@@ -26,24 +26,24 @@ FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 async def own_a_stack(folder: Path, options: dict[str, Any]) -> None:
     """Start it, tell about it, and wait to be ended."""
-    with PortBook() as book:
-        async with Supervisor(folder, keeper_script=Path(options.get("keeper", KEEPER_SCRIPT))) as supervisor:
+    with PortPool() as port_pool:
+        async with Supervisor(folder, reaper_script=Path(options.get("reaper", REAPER_SCRIPT))) as supervisor:
             for name in options.get("remove", ()):
                 supervisor.remove_at_end(folder / name)
             for name in ("first", "second"):
-                await supervisor.start(_fake(name, folder, book))
+                await supervisor.start(_fake(name, folder, port_pool))
             if options.get("postgres"):
-                await _start_postgres(folder, book, supervisor)
-            family = psutil.Process(supervisor.keeper_pid).children(recursive=True)
+                await _start_postgres(folder, port_pool, supervisor)
+            family = psutil.Process(supervisor.reaper_pid).children(recursive=True)
             told = {
-                "keeper": supervisor.keeper_pid,
+                "reaper": supervisor.reaper_pid,
                 "servers": supervisor.pids(),
                 "all": sorted(process.pid for process in family),
                 "commands": [_command(process) for process in family],
             }
             if not options.get("nested"):
                 await _tell_and_wait(told)
-            nested = asyncio.create_task(_own_one_more(folder, book, told))
+            nested = asyncio.create_task(_own_one_more(folder, port_pool, told))
             try:
                 await asyncio.wait({nested})
             finally:
@@ -51,11 +51,11 @@ async def own_a_stack(folder: Path, options: dict[str, Any]) -> None:
                 await asyncio.gather(nested, return_exceptions=True)
 
 
-async def _own_one_more(folder: Path, book: PortBook, told: dict[str, Any]) -> None:
+async def _own_one_more(folder: Path, port_pool: PortPool, told: dict[str, Any]) -> None:
     async with Supervisor(folder / "nested") as supervisor:
-        await supervisor.start(_fake("third", folder, book))
-        family = psutil.Process(supervisor.keeper_pid).children(recursive=True)
-        inner = [supervisor.keeper_pid, *(process.pid for process in family)]
+        await supervisor.start(_fake("third", folder, port_pool))
+        family = psutil.Process(supervisor.reaper_pid).children(recursive=True)
+        inner = [supervisor.reaper_pid, *(process.pid for process in family)]
         await _tell_and_wait({**told, "all": [*told["all"], *inner]})
 
 
@@ -64,8 +64,8 @@ async def _tell_and_wait(told: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
-def _fake(name: str, folder: Path, book: PortBook) -> ServerSpec:
-    port = book.reserve(name)
+def _fake(name: str, folder: Path, port_pool: PortPool) -> ServerSpec:
+    port = port_pool.reserve(name)
     wanted = {"name": name, "port": port, "events": str(folder / "events"), "offspring": True}
     command = (sys.executable, str(FAKE_SERVER), json.dumps(wanted))
     return ServerSpec(name=name, command=command, ready=http_ready(f"http://127.0.0.1:{port}/"), port=port)
@@ -78,10 +78,10 @@ def _command(process: psutil.Process) -> str:
         return ""  # PostgreSQL's short-lived workers come and go
 
 
-async def _start_postgres(folder: Path, book: PortBook, supervisor: Supervisor) -> None:
+async def _start_postgres(folder: Path, port_pool: PortPool, supervisor: Supervisor) -> None:
     database = await postgres.prepare(
         folder / "postgres",
-        book.reserve("postgres"),
+        port_pool.reserve("postgres"),
         superuser_password="a-password-of-the-test",
         roles={"refpay_owner": "another-password"},
     )

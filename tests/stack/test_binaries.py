@@ -37,13 +37,29 @@ def test_a_variable_comes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("postgres (PostgreSQL) 15.18", "15.18 is not >= 18, < 19"), ("hello", "no version")],
+    [
+        ("postgres (PostgreSQL) 15.18", "15.18 is not >= 18, < 19"),
+        ("hello", "its --version does not name postgres and a version"),
+        ("version 18.2", "its --version does not name postgres and a version"),
+        ("prometheus, version 18.2", "its --version does not name postgres and a version"),
+        ("", "its --version does not name postgres and a version"),
+    ],
 )
 def test_a_variable_that_does_not_fit_is_an_error(tmp_path: Path, answer: str, words: str) -> None:
-    """A wish is not passed over in silence."""
+    """A program of another name or version, or one without a version, is refused."""
     own = _program(tmp_path, "pg", answer)
     with pytest.raises(BinaryMissing, match=words):
         binaries.find("postgres", environ={"MONEYPATH_POSTGRES_BINARY": str(own)})
+
+
+@pytest.mark.parametrize(
+    "name", ["postgres", "nats-server", "prometheus", "promtool", "alertmanager", "amtool"]
+)
+def test_any_other_program_is_refused(name: str) -> None:
+    """GNU's `true --version` holds the words "version 3" of its licence, which are not its version."""
+    variable = f"MONEYPATH_{name.upper().replace('-', '_')}_BINARY"
+    with pytest.raises(BinaryMissing, match=f"{variable}=/bin/true: its --version does not name {name}"):
+        binaries.find(name, environ={variable: "/bin/true"})
 
 
 def test_a_variable_that_leads_nowhere_is_an_error() -> None:

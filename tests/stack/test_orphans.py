@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from moneypath.stack.keeper_link import KEEPER_SCRIPT
+from moneypath.stack.reaper_link import REAPER_SCRIPT
 
 REAL_PARENT = Path(__file__).with_name("real_parent.py")
 _GONE_WITHIN_SECONDS = 30.0
@@ -23,7 +23,10 @@ async def _parent(
     folder: Path, **options: Any
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(REAL_PARENT), str(folder), json.dumps(options)),
+        sys.executable,
+        str(REAL_PARENT),
+        str(folder),
+        json.dumps(options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -46,9 +49,9 @@ async def _parent(
 
 
 def _mutant(folder: Path, sound: str, broken: str) -> Path:
-    source = KEEPER_SCRIPT.read_text()
+    source = REAPER_SCRIPT.read_text()
     assert source.count(sound) == 1, f"the mutation no longer fits: {sound}"
-    script = folder / "keeper.py"
+    script = folder / "reaper.py"
     script.write_text(source.replace(sound, broken))
     return script
 
@@ -59,13 +62,13 @@ async def test_nothing_outlives_a_killed_parent(tmp_path: Path, ends: Any) -> No
         assert len(told["all"]) > len(told["servers"]) + 5
         assert any("SELECT" in command for command in told["commands"]), told["commands"]
         process.kill()
-        assert await ends([told["keeper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
+        assert await ends([told["reaper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
 
 
-async def test_no_server_outlives_a_killed_keeper(tmp_path: Path, ends: Any) -> None:
-    """If the keeper itself is killed, the parent-death signal ends the servers."""
+async def test_no_server_outlives_a_killed_reaper(tmp_path: Path, ends: Any) -> None:
+    """If the reaper itself is killed, the parent-death signal ends the servers."""
     async with _parent(tmp_path) as (_, told):
-        os.kill(told["keeper"], signal.SIGKILL)
+        os.kill(told["reaper"], signal.SIGKILL)
         assert await ends(told["servers"].values(), _GONE_WITHIN_SECONDS) == []
 
 
@@ -73,7 +76,7 @@ async def test_no_server_outlives_a_killed_keeper(tmp_path: Path, ends: Any) -> 
     ("sound", "broken", "victim"),
     [
         pytest.param(
-            "prctl(PR_SET_PDEATHSIG, signal.SIGKILL)", "pass", "keeper", id="no parent-death signal"
+            "prctl(PR_SET_PDEATHSIG, signal.SIGKILL)", "pass", "reaper", id="no parent-death signal"
         ),
         pytest.param("prctl(PR_SET_CHILD_SUBREAPER, 1)", "pass", "parent", id="no subreaper"),
         pytest.param(
@@ -81,13 +84,13 @@ async def test_no_server_outlives_a_killed_keeper(tmp_path: Path, ends: Any) -> 
         ),
     ],
 )
-async def test_a_broken_keeper_leaves_orphans(
+async def test_a_broken_reaper_leaves_orphans(
     tmp_path: Path, ends: Any, sound: str, broken: str, victim: str
 ) -> None:
     """Without any one of its mechanisms something survives, so the tests above can fail."""
-    async with _parent(tmp_path, keeper=str(_mutant(tmp_path, sound, broken))) as (process, told):
-        os.kill(told["keeper"] if victim == "keeper" else process.pid, signal.SIGKILL)
-        watched = told["servers"].values() if victim == "keeper" else told["all"]
+    async with _parent(tmp_path, reaper=str(_mutant(tmp_path, sound, broken))) as (process, told):
+        os.kill(told["reaper"] if victim == "reaper" else process.pid, signal.SIGKILL)
+        watched = told["servers"].values() if victim == "reaper" else told["all"]
         assert await ends(watched, 1.0) != []
 
 
@@ -100,7 +103,7 @@ async def test_a_signal_ends_the_stack_in_order(
     """SIGTERM, SIGHUP and Ctrl-C stop the servers politely, last one first, and nothing is left."""
     async with _parent(tmp_path) as (process, told):
         process.send_signal(number)
-        assert await ends([process.pid, told["keeper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
+        assert await ends([process.pid, told["reaper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
         assert await process.wait() == status
     events = (tmp_path / "events").read_text().splitlines()
     assert events == ["started first", "started second", "stopped second", "stopped first"]
@@ -113,7 +116,7 @@ async def test_a_signal_ends_a_nested_supervisor_too(
     """A drill's load has a supervisor of its own, in a task: the whole still stops politely, inside first."""
     async with _parent(tmp_path, nested=True) as (process, told):
         process.send_signal(number)
-        assert await ends([process.pid, told["keeper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
+        assert await ends([process.pid, told["reaper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
         assert await process.wait() == status
     events = (tmp_path / "events").read_text().splitlines()
     assert events[-3:] == ["stopped third", "stopped second", "stopped first"]
@@ -127,7 +130,7 @@ async def test_what_must_not_stay_goes_with_a_killed_parent(tmp_path: Path, ends
         (tmp_path / name).touch()
     async with _parent(tmp_path, remove=["secrets", "endpoints.json", "never made"]) as (process, told):
         process.kill()
-        assert await ends([told["keeper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
+        assert await ends([told["reaper"], *told["all"]], _GONE_WITHIN_SECONDS) == []
     assert not (tmp_path / "secrets").exists()
     assert not (tmp_path / "endpoints.json").exists()
     assert (tmp_path / "evidence").exists()

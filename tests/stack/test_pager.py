@@ -18,7 +18,7 @@ from moneypath.stack.errors import StackError
 from moneypath.stack.pager.app import LONGEST_BODY_BYTES, Tokens, create_app
 from moneypath.stack.pager.spec import spec as pager_spec
 from moneypath.stack.pager.store import PageStore
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 
 Client = TestClient[Request, Application]
@@ -240,10 +240,10 @@ def test_a_broken_store_names_file_and_line(tmp_path: Path) -> None:
 
 
 async def test_the_process_serves_and_survives_a_kill(
-    tmp_path: Path, tokens: dict[str, str], book: PortBook, supervisor: Supervisor
+    tmp_path: Path, tokens: dict[str, str], port_pool: PortPool, supervisor: Supervisor
 ) -> None:
     """As a server of the stack, in a path with space and umlaut."""
-    port = book.reserve("pager")
+    port = port_pool.reserve("pager")
     folder = tmp_path / "ein schöner Pfad"
     assert tokens
     await supervisor.start(pager_spec(folder, port, secrets_folder=tmp_path / "secrets"))
@@ -257,7 +257,7 @@ async def test_missing_tokens_are_one_sentence(tmp_path: Path) -> None:
     """The process ends at once and says which file it wants."""
     arguments = ("--port", "0", "--store", str(tmp_path / "store"), "--secrets-folder", str(tmp_path))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "moneypath.stack.pager", *arguments), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "moneypath.stack.pager", *arguments, stderr=asyncio.subprocess.PIPE
     )
     _, stderr = await process.communicate()
     assert process.returncode == 1

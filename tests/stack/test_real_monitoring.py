@@ -13,7 +13,7 @@ from moneypath.stack import alertmanager, binaries, prometheus, secrets
 from moneypath.stack.binaries import Binary
 from moneypath.stack.errors import FolderUnwritable, HistoryRefused, ServerDied
 from moneypath.stack.pager.spec import spec as pager_spec
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 
 _ODD = "ein schöner Pfad [1]"
@@ -58,12 +58,12 @@ def _routes(folder: Path, pager_url: str, token_file: Path) -> Path:
 
 
 async def test_an_alert_becomes_a_page(
-    tmp_path: Path, book: PortBook, prometheus_binary: Binary, alertmanager_binary: Binary
+    tmp_path: Path, port_pool: PortPool, prometheus_binary: Binary, alertmanager_binary: Binary
 ) -> None:
     """Rule, Prometheus, Alertmanager, pager: the real payload passes the pager's validation."""
     run = tmp_path / _ODD
     secrets.mint(tmp_path / "secrets", ["pager_token", "role_eng_token"])
-    ports = {name: book.reserve(name) for name in ("pager", "alertmanager", "prometheus")}
+    ports = {name: port_pool.reserve(name) for name in ("pager", "alertmanager", "prometheus")}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     async with Supervisor(run) as supervisor:
         await supervisor.start(pager_spec(run / "pager", ports["pager"], secrets_folder=tmp_path / "secrets"))
@@ -93,11 +93,11 @@ async def test_an_alert_becomes_a_page(
 
 
 async def test_history_is_there_and_continues_under_one_name(
-    tmp_path: Path, book: PortBook, prometheus_binary: Binary, promtool_binary: Binary
+    tmp_path: Path, port_pool: PortPool, prometheus_binary: Binary, promtool_binary: Binary
 ) -> None:
     """Backfilled samples are found, live ones bear job and instance of the same name, flags are set."""
     folder = tmp_path / _ODD
-    port = book.reserve("prometheus")
+    port = port_pool.reserve("prometheus")
     now = int(time.time())
     lines = [f'shop_sales_total{{job="self",instance="self"}} {n} {now - 600 + n}' for n in range(300)]
     text = "\n".join(["# TYPE shop_sales counter", *lines, "# EOF", ""])
@@ -150,13 +150,17 @@ async def test_a_history_that_is_none_is_refused(
 
 
 async def test_a_wrong_rule_says_what_prometheus_said(
-    tmp_path: Path, book: PortBook, prometheus_binary: Binary, supervisor: Supervisor
+    tmp_path: Path, port_pool: PortPool, prometheus_binary: Binary, supervisor: Supervisor
 ) -> None:
     """The rule's error is in the last log lines, the tool to check with in the hint."""
     file = tmp_path / "wrong.yml"
     file.write_text("groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]")
     spec = prometheus.spec(
-        prometheus_binary, tmp_path / "p", book.reserve("prometheus"), rule_files=[file], scrape_targets={}
+        prometheus_binary,
+        tmp_path / "p",
+        port_pool.reserve("prometheus"),
+        rule_files=[file],
+        scrape_targets={},
     )
     with pytest.raises(
         ServerDied, match=r"prometheus (.|\n)*could not parse expression(.|\n)*promtool check config"
@@ -165,12 +169,12 @@ async def test_a_wrong_rule_says_what_prometheus_said(
 
 
 async def test_a_wrong_route_says_what_alertmanager_said(
-    tmp_path: Path, book: PortBook, alertmanager_binary: Binary, supervisor: Supervisor
+    tmp_path: Path, port_pool: PortPool, alertmanager_binary: Binary, supervisor: Supervisor
 ) -> None:
     """The unknown receiver is in the last log lines."""
     file = tmp_path / "wrong.yml"
     file.write_text("route: {receiver: nowhere}\nreceivers: [{name: x}]\n")
-    port = book.reserve("alertmanager")
+    port = port_pool.reserve("alertmanager")
     with pytest.raises(ServerDied, match=r"alertmanager (.|\n)*nowhere(.|\n)*amtool check-config"):
         await supervisor.start(alertmanager.spec(alertmanager_binary, tmp_path / "a", port, config_file=file))
 

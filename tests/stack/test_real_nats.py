@@ -14,14 +14,14 @@ from moneypath.stack import binaries, nats
 from moneypath.stack.binaries import Origin
 from moneypath.stack.errors import BinaryMissing, FolderUnwritable
 from moneypath.stack.nats import Nats
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 
 PASSWORD = "1e5-password-of-nats"
 
 
-async def _prepared(folder: Path, book: PortBook, name: str = "nats") -> Nats:
-    ports = book.reserve(name), book.reserve(f"{name}-monitoring")
+async def _prepared(folder: Path, port_pool: PortPool, name: str = "nats") -> Nats:
+    ports = port_pool.reserve(name), port_pool.reserve(f"{name}-monitoring")
     return await nats.prepare(folder / name, *ports, user="refpay", password=PASSWORD, name=name)
 
 
@@ -52,10 +52,10 @@ def test_the_server_comes_from_the_wheel_although_path_has_an_old_one(tmp_path: 
         binaries.find("nats-server", environ={"MONEYPATH_NATS_SERVER_BINARY": str(old)})
 
 
-async def test_every_message_is_synced_and_strangers_are_refused(tmp_path: Path, book: PortBook) -> None:
+async def test_every_message_is_synced_and_strangers_are_refused(tmp_path: Path, port_pool: PortPool) -> None:
     """With space and umlaut in the path; the password is in one private file, in no log and no command."""
     async with Supervisor(tmp_path / "ein schöner Pfad") as supervisor:
-        server = await _prepared(tmp_path / "ein schöner Pfad", book)
+        server = await _prepared(tmp_path / "ein schöner Pfad", port_pool)
         await supervisor.start(server.spec)
         async with aiohttp.ClientSession() as session, session.get(f"{server.monitoring_url}/jsz") as answer:
             config = (await answer.json())["config"]
@@ -73,10 +73,10 @@ async def test_every_message_is_synced_and_strangers_are_refused(tmp_path: Path,
     assert PASSWORD not in log + repr(server) + " ".join(server.spec.command)
 
 
-async def test_only_loopback_is_listened_on(tmp_path: Path, book: PortBook) -> None:
+async def test_only_loopback_is_listened_on(tmp_path: Path, port_pool: PortPool) -> None:
     """Clients and monitoring both."""
     async with Supervisor(tmp_path) as supervisor:
-        server = await _prepared(tmp_path, book)
+        server = await _prepared(tmp_path, port_pool)
         await supervisor.start(server.spec)
         async with (
             aiohttp.ClientSession() as session,
@@ -86,10 +86,10 @@ async def test_only_loopback_is_listened_on(tmp_path: Path, book: PortBook) -> N
     assert (shown["host"], shown["http_host"]) == ("127.0.0.1", "127.0.0.1")
 
 
-async def test_what_was_acknowledged_survives_a_crash(tmp_path: Path, book: PortBook) -> None:
+async def test_what_was_acknowledged_survives_a_crash(tmp_path: Path, port_pool: PortPool) -> None:
     """After SIGKILL the restart waits for the recovery, the message is there, and its id is still known."""
     async with Supervisor(tmp_path) as supervisor:
-        server = await _prepared(tmp_path, book)
+        server = await _prepared(tmp_path, port_pool)
         await supervisor.start(server.spec)
         async with _connected(server) as connection:
             stream = connection.jetstream()
@@ -103,10 +103,10 @@ async def test_what_was_acknowledged_survives_a_crash(tmp_path: Path, book: Port
             assert (await stream.publish("kept.one", b"42", headers={"Nats-Msg-Id": "one"})).duplicate
 
 
-async def test_two_run_side_by_side(tmp_path: Path, book: PortBook) -> None:
+async def test_two_run_side_by_side(tmp_path: Path, port_pool: PortPool) -> None:
     """Two servers of one supervisor, each with its own streams."""
     async with Supervisor(tmp_path) as supervisor:
-        servers = [await _prepared(tmp_path, book, name) for name in ("nats-a", "nats-b")]
+        servers = [await _prepared(tmp_path, port_pool, name) for name in ("nats-a", "nats-b")]
         for server in servers:
             await supervisor.start(server.spec)
         async with AsyncExitStack() as stack:
@@ -119,7 +119,7 @@ async def test_two_run_side_by_side(tmp_path: Path, book: PortBook) -> None:
     ("user", "password"), [("Refpay", PASSWORD), ("refpay", 'quote"'), ("refpay", "short")]
 )
 async def test_names_that_could_break_the_configuration_are_refused(
-    tmp_path: Path, book: PortBook, user: str, password: str
+    tmp_path: Path, port_pool: PortPool, user: str, password: str
 ) -> None:
     """They would be written into a file with a grammar."""
     with pytest.raises(ValueError, match="allowed") as refused:
@@ -127,8 +127,8 @@ async def test_names_that_could_break_the_configuration_are_refused(
     assert password not in str(refused.value)
 
 
-async def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path, book: PortBook) -> None:
+async def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path, port_pool: PortPool) -> None:
     """The path is named."""
     (tmp_path / "nats").write_text("")
     with pytest.raises(FolderUnwritable, match="nats"):
-        await _prepared(tmp_path, book)
+        await _prepared(tmp_path, port_pool)

@@ -9,19 +9,19 @@ import pytest
 
 from moneypath.stack import rabbitmq
 from moneypath.stack.errors import FolderUnwritable, PackageUnavailable
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.rabbitmq import RabbitMQ
 from moneypath.stack.supervisor import Supervisor
 
 PASSWORD = "1e5-password-of-rabbitmq"
 
 
-async def _prepared(folder: Path, book: PortBook, home: Path | None = None) -> RabbitMQ:
+async def _prepared(folder: Path, port_pool: PortPool, home: Path | None = None) -> RabbitMQ:
     return await rabbitmq.prepare(
         folder / "node",
-        port=book.reserve("rabbitmq"),
-        names_port=book.reserve("rabbitmq-names"),
-        distribution_port=book.reserve("rabbitmq-distribution"),
+        port=port_pool.reserve("rabbitmq"),
+        names_port=port_pool.reserve("rabbitmq-names"),
+        distribution_port=port_pool.reserve("rabbitmq-distribution"),
         user="team",
         password=PASSWORD,
         home=home,
@@ -39,25 +39,29 @@ def home() -> Path:
 
 @pytest.mark.live
 async def test_the_broker_is_itself_again_after_a_crash_and_nobody_else_may_look(
-    tmp_path: Path, book: PortBook, home: Path
+    tmp_path: Path, port_pool: PortPool, home: Path
 ) -> None:
     """It knows its queue. One private file holds the password, no log and no command; all is loopback."""
     async with Supervisor(tmp_path) as supervisor:
-        broker = await _prepared(tmp_path, book, home)
+        broker = await _prepared(tmp_path, port_pool, home)
         await supervisor.start(broker.names)
         await supervisor.start(broker.spec)
         async with await aio_pika.connect(broker.url) as connection:
             channel = await connection.channel()
-            await channel.declare_queue("kept", durable=True)
+            # A confirmed persistent message proves that the queue is on disk. The first answer does not.
+            queue = await channel.declare_queue("kept", durable=True)
+            message = aio_pika.Message(b"41", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await channel.default_exchange.publish(message, routing_key=queue.name)
             await supervisor.kill("rabbitmq")
         await supervisor.restart("rabbitmq")
         async with await aio_pika.connect(broker.url) as connection:
             channel = await connection.channel()
             queue = await channel.declare_queue("kept", passive=True)
             await channel.default_exchange.publish(aio_pika.Message(b"42"), routing_key=queue.name)
-            found = await queue.get()
-            assert found.body == b"42"
-            await found.ack()
+            for body in (b"41", b"42"):
+                found = await queue.get()
+                assert found.body == body
+                await found.ack()
         with pytest.raises(Exception, match="ACCESS_REFUSED"):
             await aio_pika.connect(broker.url.replace(PASSWORD, "password-of-nobody"))
         children = psutil.Process().children(recursive=True)
@@ -90,13 +94,13 @@ async def test_names_that_could_break_rabbitmqs_configuration_are_refused(
 
 
 async def test_a_package_of_another_shape_or_a_folder_that_is_a_file_is_one_sentence(
-    tmp_path: Path, book: PortBook
+    tmp_path: Path, port_pool: PortPool
 ) -> None:
     """What is missing is named, and so is the path."""
     with pytest.raises(PackageUnavailable, match=r"erts-\*"):
-        await _prepared(tmp_path, book, tmp_path)
+        await _prepared(tmp_path, port_pool, tmp_path)
     for part in ("erlang/erts-1/bin", "rabbitmq/lib/rabbitmq_server-1"):
         (tmp_path / "usr" / "lib" / part).mkdir(parents=True)
     (tmp_path / "node").write_text("")
-    with PortBook({}) as other, pytest.raises(FolderUnwritable, match="node"):
+    with PortPool({}) as other, pytest.raises(FolderUnwritable, match="node"):
         await _prepared(tmp_path, other, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moneypath.stack import memory, places, secrets
+from moneypath.stack import folders, memory, secrets
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.errors import FolderUnwritable, StackError
 
@@ -99,36 +99,38 @@ def test_a_locked_ancestor_makes_a_path_unreachable(tmp_path: Path) -> None:
     """One folder with mode 0700 on the way is enough, as /root is on most machines."""
     target = tmp_path / "locked" / "open" / "file"
     target.parent.mkdir(parents=True)
-    stranger = places.Account("stranger", tmp_path.stat().st_uid + 1, tmp_path.stat().st_gid + 1)
+    stranger = folders.Account("stranger", tmp_path.stat().st_uid + 1, tmp_path.stat().st_gid + 1)
     for folder in (target, *target.parents):
         if folder.is_relative_to(tmp_path) and folder.is_dir():
             folder.chmod(0o755)
-    outside = places.is_reachable(tmp_path, stranger)
-    assert places.is_reachable(target, stranger) == outside
+    outside = folders.is_reachable(tmp_path, stranger)
+    assert folders.is_reachable(target, stranger) == outside
     (tmp_path / "locked").chmod(0o700)
-    assert not places.is_reachable(target, stranger)
-    owner = places.Account("owner", tmp_path.stat().st_uid, tmp_path.stat().st_gid)
-    assert places.is_reachable(target, owner) == places.is_reachable(tmp_path, owner)
+    assert not folders.is_reachable(target, stranger)
+    owner = folders.Account("owner", tmp_path.stat().st_uid, tmp_path.stat().st_gid)
+    assert folders.is_reachable(target, owner) == folders.is_reachable(tmp_path, owner)
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}])
 def test_an_empty_home_is_looked_up(environ: dict[str, str]) -> None:
     """With `env -i` or HOME="" the user database decides; it is never the root folder by accident."""
-    assert places.home(environ) != Path("/")
-    assert places.home({"HOME": "/somewhere"}) == Path("/somewhere")
+    assert folders.home(environ) != Path("/")
+    assert folders.home({"HOME": "/somewhere"}) == Path("/somewhere")
 
 
 def test_the_cache_follows_the_convention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """XDG_CACHE_HOME first, if absolute; else ~/.cache; else a temp folder of our own."""
     given, home = tmp_path / "cache", tmp_path / "home"
-    assert places.cache_folder({"XDG_CACHE_HOME": str(given), "HOME": str(home)}) == given / "moneypath"
-    assert places.cache_folder({"XDG_CACHE_HOME": "relative", "HOME": str(home)}) == home / ".cache/moneypath"
+    assert folders.cache_folder({"XDG_CACHE_HOME": str(given), "HOME": str(home)}) == given / "moneypath"
+    assert (
+        folders.cache_folder({"XDG_CACHE_HOME": "relative", "HOME": str(home)}) == home / ".cache/moneypath"
+    )
     (tmp_path / "file").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    fallback = places.cache_folder({"HOME": str(tmp_path / "file")})
+    fallback = folders.cache_folder({"HOME": str(tmp_path / "file")})
     assert fallback == tmp_path / "tmp" / f"moneypath-cache-{os.getuid()}"
     with pytest.raises(FolderUnwritable, match="XDG_CACHE_HOME"):
-        places.cache_folder({"XDG_CACHE_HOME": str(tmp_path / "file")})
+        folders.cache_folder({"XDG_CACHE_HOME": str(tmp_path / "file")})
 
 
 def test_a_cache_that_others_can_write_is_not_used(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_cache_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "moneypath").mkdir()
     (tmp_path / "moneypath").chmod(0o777)
     with pytest.raises(FolderUnwritable):
-        places.cache_folder({"XDG_CACHE_HOME": str(tmp_path)})
+        folders.cache_folder({"XDG_CACHE_HOME": str(tmp_path)})
 
 
 def test_unreadable_memory_is_said() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from moneypath.stack.errors import (
     FolderUnwritable,
-    KeeperLost,
     PortTaken,
+    ReaperLost,
     ServerDied,
     ServerNotReady,
     ServerNotStarted,
@@ -50,7 +50,7 @@ async def test_an_exception_stops_the_servers_and_passes_on(tmp_path: Path, fake
     async def fail() -> None:
         async with Supervisor(tmp_path / "run") as supervisor:
             await supervisor.start(fake(offspring=True))
-            pids.extend([*supervisor.pids().values(), supervisor.keeper_pid])
+            pids.extend([*supervisor.pids().values(), supervisor.reaper_pid])
             raise LookupError("of the test")
 
     with pytest.raises(LookupError, match="of the test"):
@@ -110,7 +110,7 @@ async def test_a_death_is_reported_with_the_last_log_lines(supervisor: Superviso
     """A server that ends by itself wakes the watcher, who gets its name, status and words."""
     await supervisor.start(fake("shop", say="the till is on fire", spec={"hint": "Call someone."}))
     watcher = asyncio.create_task(supervisor.watch())
-    supervisor._keeper().signal("shop", signal.SIGSEGV)  # as a crash: not through stop() or kill()
+    supervisor._reaper().signal("shop", signal.SIGSEGV)  # as a crash: not through stop() or kill()
     async with asyncio.timeout(_WITHIN_SECONDS):
         with pytest.raises(ServerDied) as died:
             await watcher
@@ -139,7 +139,7 @@ async def test_a_second_death_is_news_again(supervisor: Supervisor, fake: Any) -
     """After a death and a restart the watcher works as before."""
     await supervisor.start(fake())
     for _ in range(2):
-        supervisor._keeper().signal("fake", signal.SIGKILL)
+        supervisor._reaper().signal("fake", signal.SIGKILL)
         async with asyncio.timeout(_WITHIN_SECONDS):
             with pytest.raises(ServerDied):
                 await supervisor.watch()
@@ -147,18 +147,18 @@ async def test_a_second_death_is_news_again(supervisor: Supervisor, fake: Any) -
     assert set(supervisor.pids()) == {"fake"}
 
 
-async def test_a_lost_keeper_is_news(tmp_path: Path, fake: Any, ends: Any) -> None:
-    """Without its keeper nothing runs and nothing starts; the watcher is told and the block still ends."""
+async def test_a_lost_reaper_is_news(tmp_path: Path, fake: Any, ends: Any) -> None:
+    """Without its reaper nothing runs and nothing starts; the watcher is told and the block still ends."""
     async with Supervisor(tmp_path / "run") as supervisor:
         await supervisor.start(fake())
         pids = supervisor.pids().values()
-        os.kill(supervisor.keeper_pid, signal.SIGKILL)
+        os.kill(supervisor.reaper_pid, signal.SIGKILL)
         async with asyncio.timeout(_WITHIN_SECONDS):
-            with pytest.raises(KeeperLost, match=r"keeper\.log"):
+            with pytest.raises(ReaperLost, match=r"reaper\.log"):
                 await supervisor.watch()
         assert await ends(pids, _WITHIN_SECONDS) == []
         assert supervisor.pids() == {}
-        with pytest.raises(KeeperLost):
+        with pytest.raises(ReaperLost):
             await supervisor.start(fake("another"))
 
 
@@ -230,16 +230,16 @@ async def test_a_kill_takes_the_grandchildren_along(supervisor: Supervisor, fake
     await supervisor.start(fake(offspring=True))
     assert supervisor.memory()["fake"].processes == 2
     await supervisor.kill("fake")
-    assert supervisor.memory()["keeper"].processes == 1
+    assert supervisor.memory()["reaper"].processes == 1
 
 
 async def test_memory_counts_whole_trees(supervisor: Supervisor, fake: Any) -> None:
-    """A server's grandchild counts with it, the keeper counts alone."""
+    """A server's grandchild counts with it, the reaper counts alone."""
     await supervisor.start(fake("lone"))
     await supervisor.start(fake("family", offspring=True))
     reading = supervisor.memory()
-    assert {name: each.processes for name, each in reading.items()} == {"lone": 1, "family": 2, "keeper": 1}
-    assert set(supervisor.pss_bytes()) == {"lone", "family", "keeper"}
+    assert {name: each.processes for name, each in reading.items()} == {"lone": 1, "family": 2, "reaper": 1}
+    assert set(supervisor.pss_bytes()) == {"lone", "family", "reaper"}
     assert all(1_000_000 < size < 100_000_000 for size in supervisor.pss_bytes().values())
 
 

@@ -17,7 +17,7 @@ SECRET = "the-secret-of-this-test"
 
 
 @dataclass
-class Desk:
+class TokenServer:
     """A token endpoint that answers from a script, the last answer again and again."""
 
     script: list[tuple[int, bytes]] = field(default_factory=list)
@@ -39,15 +39,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def token_server() -> Iterator[TokenServer]:
     """Run one."""
-    desk = Desk()
-    desk.held.set()
+    token_server = TokenServer()
+    token_server.held.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, body = desk.answer(form)
+            status, body = token_server.answer(form)
             self.send_response(status)
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", str(len(body)))
@@ -60,9 +60,9 @@ def desk() -> Iterator[Desk]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        desk.url = f"http://127.0.0.1:{server.server_port}/"
-        yield desk
-        desk.held.set()
+        token_server.url = f"http://127.0.0.1:{server.server_port}/"
+        yield token_server
+        token_server.held.set()
         server.shutdown()
         thread.join()
 
@@ -89,59 +89,63 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_token_is_kept_until_three_quarters_of_its_time(desk: Desk, file: Path, time: Time) -> None:
+def test_a_token_is_kept_until_three_quarters_of_its_time(
+    token_server: TokenServer, file: Path, time: Time
+) -> None:
     """Fetched once, renewed before it runs out; the scopes are asked for by name."""
-    source = TokenSource(desk.url, file, "payments:read", "payments:refund")
+    source = TokenSource(token_server.url, file, "payments:read", "payments:refund")
     assert {source.header() for _ in range(100)} == {"Bearer token-1"}
     time.seconds += 224
     assert source.header() == "Bearer token-1"
     time.seconds += 1
     assert source.header() == "Bearer token-2"
-    assert desk.asked == ["grant_type=client_credentials&scope=payments%3Aread+payments%3Arefund"] * 2
+    assert token_server.asked == ["grant_type=client_credentials&scope=payments%3Aread+payments%3Arefund"] * 2
 
 
-def test_many_threads_fetch_one(desk: Desk, file: Path) -> None:
+def test_many_threads_fetch_one(token_server: TokenServer, file: Path) -> None:
     """They wait for the one that asks."""
-    source = TokenSource(desk.url, file)
+    source = TokenSource(token_server.url, file)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: source.header(), range(64))) == {"Bearer token-1"}
-    assert len(desk.asked) == 1
+    assert len(token_server.asked) == 1
 
 
-def test_while_one_renews_the_others_go_on(desk: Desk, file: Path, time: Time) -> None:
+def test_while_one_renews_the_others_go_on(token_server: TokenServer, file: Path, time: Time) -> None:
     """A slow token endpoint costs nobody time but the one that asks."""
-    source = TokenSource(desk.url, file)
+    source = TokenSource(token_server.url, file)
     source.header()
     time.seconds += 230
-    desk.held.clear()
-    desk.arrived.clear()
+    token_server.held.clear()
+    token_server.arrived.clear()
     with ThreadPoolExecutor(1) as pool:
         renewing = pool.submit(source.header)
-        assert desk.arrived.wait(10)
+        assert token_server.arrived.wait(10)
         assert source.header() == "Bearer token-1"
-        desk.held.set()
+        token_server.held.set()
         assert renewing.result(10) == "Bearer token-2"
 
 
-def test_a_service_that_is_away_is_borne_until_the_token_ends(desk: Desk, file: Path, time: Time) -> None:
+def test_a_service_that_is_away_is_borne_until_the_token_ends(
+    token_server: TokenServer, file: Path, time: Time
+) -> None:
     """The old one serves, with one question a second; then there is none."""
-    source = TokenSource(desk.url, file)
+    source = TokenSource(token_server.url, file)
     source.header()
-    desk.script = [(503, b"{}")]
+    token_server.script = [(503, b"{}")]
     time.seconds += 230
     assert {source.header() for _ in range(10)} == {"Bearer token-1"}
-    assert len(desk.asked) == 2
+    assert len(token_server.asked) == 2
     time.seconds += 1
     assert source.header() == "Bearer token-1"
-    assert len(desk.asked) == 3
+    assert len(token_server.asked) == 3
     time.seconds += 69
     with pytest.raises(TokenUnavailable, match="status 503"):
         source.header()
 
 
-def test_a_refused_token_is_forgotten_once(desk: Desk, file: Path) -> None:
+def test_a_refused_token_is_forgotten_once(token_server: TokenServer, file: Path) -> None:
     """Whoever hears of it late does not throw the new one away."""
-    source = TokenSource(desk.url, file)
+    source = TokenSource(token_server.url, file)
     first = source.header()
     source.forget(first)
     second = source.header()
@@ -149,27 +153,27 @@ def test_a_refused_token_is_forgotten_once(desk: Desk, file: Path) -> None:
     assert source.header() == second == "Bearer token-2"
 
 
-def test_a_rotated_secret_works_at_the_next_fetch(desk: Desk, file: Path) -> None:
+def test_a_rotated_secret_works_at_the_next_fetch(token_server: TokenServer, file: Path) -> None:
     """The file is read each time."""
-    source = TokenSource(desk.url, file)
+    source = TokenSource(token_server.url, file)
     source.forget(source.header())
     file.write_text("nothing")
-    with pytest.raises(TokenUnavailable, match="holds no client"):
+    with pytest.raises(TokenUnavailable, match="does not hold a client"):
         source.header()
     file.write_text("shop:another")
     assert source.header() == "Bearer token-2"
 
 
-async def test_an_event_loop_is_not_held_up(desk: Desk, file: Path) -> None:
+async def test_an_event_loop_is_not_held_up(token_server: TokenServer, file: Path) -> None:
     """It turns while a token is fetched."""
-    source = TokenSource(desk.url, file)
-    desk.held.clear()
-    fetching = asyncio.create_task(source.header_soon())
-    await asyncio.to_thread(desk.arrived.wait, 10)
+    source = TokenSource(token_server.url, file)
+    token_server.held.clear()
+    fetching = asyncio.create_task(source.header_async())
+    await asyncio.to_thread(token_server.arrived.wait, 10)
     assert not fetching.done()
-    desk.held.set()
+    token_server.held.set()
     assert await fetching == "Bearer token-1"
-    assert await source.header_soon() == "Bearer token-1"
+    assert await source.header_async() == "Bearer token-1"
 
 
 @pytest.mark.parametrize(
@@ -187,14 +191,14 @@ async def test_an_event_loop_is_not_held_up(desk: Desk, file: Path) -> None:
     ],
 )
 def test_what_is_no_token_is_one_sentence_without_a_secret(
-    desk: Desk, file: Path, status: int, body: bytes, said: str
+    token_server: TokenServer, file: Path, status: int, body: bytes, said: str
 ) -> None:
     """And no redirect is followed with the secret."""
-    desk.script = [(status, body)]
+    token_server.script = [(status, body)]
     with pytest.raises(TokenUnavailable, match=said) as problem:
-        TokenSource(desk.url, file, "payments:read").header()
+        TokenSource(token_server.url, file, "payments:read").header()
     assert SECRET not in str(problem.value)
-    assert len(desk.asked) == 1
+    assert len(token_server.asked) == 1
 
 
 def test_nobody_there_is_one_sentence(file: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One catalogue and one recorder for the tests of this room."""
+"""Fixtures for the telemetry tests: a vocabulary, the whole catalogue and a recorder of it."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ Read = Callable[..., float | None]
 
 @pytest.fixture
 def vocabulary() -> dict[str, tuple[str, ...]]:
-    """Return a vocabulary to change at will."""
+    """Return a vocabulary that a test may change."""
     return dict(VOCABULARY)
 
 
@@ -31,7 +31,7 @@ def catalogue(vocabulary: dict[str, tuple[str, ...]]) -> Catalogue:
 
 @pytest.fixture
 def recorder(catalogue: Catalogue) -> Recorder:
-    """Return a recorder of everything."""
+    """Return a recorder of all metrics."""
     return setup(catalogue, service="refpay-api")
 
 

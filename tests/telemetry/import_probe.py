@@ -1,6 +1,6 @@
-"""Import modules of ours one by one and tell what else each of them did; run in a process of its own.
+"""Import our modules one by one and report the side effects of each. Runs in a process of its own.
 
-Arguments: the modules, and the packages from outside of the standard library that are allowed to exist.
+Arguments: the modules, and the third-party packages that may be importable.
 """
 
 import atexit
@@ -31,16 +31,16 @@ WATCHED = [
     (warnings, "filterwarnings"),
     (warnings, "simplefilter"),
 ]
-deeds: list[str] = []
+side_effects: list[str] = []
 
 
 def note(what: str) -> None:
-    """Note a deed if a module of ours did it: an import of somebody else's stands between us and theirs."""
+    """Note a side effect if one of our modules caused it, and not a library that it imports."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and "importlib" not in frame.f_code.co_filename:
         name = frame.f_globals.get("__name__", "")
         if name.startswith("moneypath"):
-            deeds.append(f"{name}: {what}")
+            side_effects.append(f"{name}: {what}")
             return
         frame = frame.f_back
 
@@ -57,13 +57,13 @@ def watch(owner: Any, name: str) -> None:
 
 
 def hear(event: str, _arguments: object) -> None:
-    """Note what the interpreter itself reports."""
+    """Note an audit event of the interpreter."""
     if event.startswith(AUDITED):
         note(event)
 
 
 class OnlyThese(importlib.abc.MetaPathFinder):
-    """Find no package on the path but those that may be there."""
+    """A finder that hides all packages except the allowed ones."""
 
     def __init__(self, allowed: set[str]) -> None:
         self._allowed = allowed | set(sys.stdlib_module_names) | {"moneypath", "moneypath_naughty"}
@@ -71,7 +71,7 @@ class OnlyThese(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Look for what is allowed."""
+        """Find an allowed package."""
         package = name.partition(".")[0]
         # The interpreter's own figures bear its platform's name.
         if package in self._allowed or package.startswith("_sysconfigdata"):
@@ -79,12 +79,12 @@ class OnlyThese(importlib.abc.MetaPathFinder):
         return None
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
-        """Tell the versions of packages, which some ask for when they are imported."""
+        """Find the metadata of packages, which some of them read at import."""
         return MetadataPathFinder.find_distributions(context)
 
 
 def state() -> dict[str, object]:
-    """Return what an import must leave as it is."""
+    """Return the state that an import must not change."""
     structlog = sys.modules.get("structlog")
     return {
         "threads": len(threading.enumerate()),
@@ -99,7 +99,7 @@ def state() -> dict[str, object]:
 
 
 def main() -> None:
-    """Print the deeds as JSON, and every package that came to be loaded."""
+    """Print the side effects as JSON, with every package that was loaded."""
     modules, allowed = json.loads(sys.argv[1])
     there = set(sys.modules)
     # In the place of all that looks for files; what is built in or frozen belongs to the interpreter.
@@ -110,10 +110,12 @@ def main() -> None:
     for module in modules:
         before = state()
         importlib.import_module(module)
-        deeds.extend(f"{module}: changed {name}" for name, value in state().items() if value != before[name])
+        side_effects.extend(
+            f"{module}: changed {name}" for name, value in state().items() if value != before[name]
+        )
     loaded = {name.partition(".")[0] for name in set(sys.modules) - there} - set(sys.stdlib_module_names)
-    rooms = sorted(name for name in sys.modules if name.startswith("moneypath."))
-    sys.stdout.write(json.dumps({"deeds": deeds, "loaded": sorted(loaded), "rooms": rooms}))
+    modules = sorted(name for name in sys.modules if name.startswith("moneypath."))
+    sys.stdout.write(json.dumps({"side_effects": side_effects, "loaded": sorted(loaded), "modules": modules}))
 
 
 if __name__ == "__main__":

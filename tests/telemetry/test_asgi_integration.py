@@ -1,4 +1,4 @@
-"""The middleware times and names requests, and nothing it does can break the application."""
+"""The ASGI middleware times requests and never breaks the application."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ def counted(read: Read, method: str, route: str, status: str) -> float | None:
 
 
 class Answer:
-    """What a client saw."""
+    """The response that a client received."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -48,7 +48,7 @@ class Answer:
         return [value.decode() for key, value in self.headers if key.lower() == name.encode()]
 
     async def send(self, message: Message) -> None:
-        """Take one message of the application."""
+        """Receive one message of the application."""
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], list(message.get("headers", ()))
         else:
@@ -56,7 +56,7 @@ class Answer:
 
 
 async def receive() -> Message:
-    """Give an empty body."""
+    """Return an empty request body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -84,7 +84,7 @@ async def call(
 
 
 def answering(status: int = 200, headers: list[tuple[bytes, bytes]] | None = None) -> App:
-    """Return an application that answers this, with the current correlation id as its body."""
+    """Return an application that answers with this status and the current correlation id as its body."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers or []})
@@ -127,13 +127,13 @@ async def test_path_becomes_a_declared_route(recorder: Recorder, read: Read, pat
 async def test_method_and_status_are_closed_sets(
     recorder: Recorder, read: Read, method: str, status: int, labels: tuple[str, str]
 ) -> None:
-    """What the catalogue does not declare is `other`, not a new series."""
+    """A method or status that the catalogue does not declare is `other`, not a new series."""
     await call(TelemetryMiddleware(answering(status), recorder, ROUTES), method=method)
     assert counted(read, labels[0], "/healthz", labels[1]) == 1
 
 
 async def test_framework_route_is_used(recorder: Recorder, read: Read) -> None:
-    """FastAPI's own match names the route, through an included router; what it does not know is other."""
+    """The route that FastAPI matched becomes the label, through an included router as well."""
     api = FastAPI()
     router = APIRouter(prefix="/v1")
 
@@ -168,7 +168,7 @@ async def test_added_to_fastapi_as_its_middleware(recorder: Recorder, read: Read
 
 @pytest.mark.parametrize("given", [b"abcd-1234", b"A" * 64, b"0192f0c1-7d3e-7bbb-8000-000000000000"])
 async def test_correlation_id_of_the_caller_is_kept(recorder: Recorder, given: bytes) -> None:
-    """A well-formed id is current in the application and echoed once."""
+    """A well-formed id is active in the application and returned once."""
     app = TelemetryMiddleware(answering(headers=[(b"X-Correlation-Id", b"of-the-app")]), recorder, ROUTES)
     answer = await call(app, headers=[(b"X-Correlation-ID", given)])
     assert answer.header("x-correlation-id") == [given.decode()]
@@ -195,7 +195,7 @@ async def test_correlation_id_of_the_caller_is_kept(recorder: Recorder, given: b
     ],
 )
 async def test_any_other_correlation_id_is_replaced(recorder: Recorder, given: list[bytes]) -> None:
-    """An id that is malformed, doubled or a card number goes nowhere; each request gets its own instead."""
+    """A malformed or repeated id, or a card number, is replaced by a new one for each request."""
     app = TelemetryMiddleware(answering(), recorder, ROUTES)
     answers = [await call(app, headers=[(b"x-correlation-id", value) for value in given]) for _ in range(2)]
     minted = [answer.header("x-correlation-id") for answer in answers]
@@ -206,7 +206,7 @@ async def test_any_other_correlation_id_is_replaced(recorder: Recorder, given: l
 
 @pytest.mark.parametrize("traced", [False, True])
 async def test_no_header_of_a_caller_spoils_the_scrape(recorder: Recorder, traced: bool) -> None:
-    """A parent that is believed unread and turns out to be none costs its payment the exemplar alone."""
+    """A trusted header that turns out to be malformed costs the payment its exemplar and nothing else."""
     if traced:
         recorder = setup(
             service="shop", providers=["north"], currencies=["EUR"], tracer=Tracer(Nowhere(), ratio=0.0)
@@ -223,17 +223,17 @@ async def test_no_header_of_a_caller_spoils_the_scrape(recorder: Recorder, trace
 
 
 class Nowhere:
-    """Takes spans and drops them."""
+    """A sink that drops spans."""
 
     def open(self) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def export(self, spans: object) -> bool:
-        """Drop them."""
+        """Drop the spans."""
         return True
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 async def test_concurrent_requests_keep_their_ids_apart(recorder: Recorder) -> None:
@@ -250,7 +250,7 @@ async def test_concurrent_requests_keep_their_ids_apart(recorder: Recorder) -> N
 
 
 async def test_exception_counts_as_500_and_passes_on(recorder: Recorder, read: Read) -> None:
-    """Also when the answer had begun: the client did not get what 200 promised."""
+    """It counts as 500 even if the response had begun with 200."""
 
     async def before(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise ZeroDivisionError
@@ -268,7 +268,7 @@ async def test_exception_counts_as_500_and_passes_on(recorder: Recorder, read: R
 
 
 async def test_silent_application_and_cancelled_request_count_as_500(recorder: Recorder, read: Read) -> None:
-    """No answer is an error too."""
+    """A request without a response counts as an error."""
 
     async def silent(_scope: Scope, _receive: Receive, _send: Send) -> None:
         return
@@ -289,7 +289,7 @@ async def test_silent_application_and_cancelled_request_count_as_500(recorder: R
 async def test_an_answer_ends_at_its_last_message(
     catalogue: Catalogue, is_streamed: bool, seconds: float
 ) -> None:
-    """Handed over, if it is the only one; taken by the server, which waits for a slow client, if not."""
+    """A single message ends when it is handed over, a stream when the server has taken the last message."""
     now = 0.0
     recorder = setup(catalogue, service="api", tracer=Tracer(clock=lambda: now))
 
@@ -315,7 +315,7 @@ async def test_an_answer_ends_at_its_last_message(
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
 async def test_anything_but_http_passes_through_untouched(recorder: Recorder, kind: str) -> None:
-    """Lifespan and WebSocket see the very scope, receive and send of the server."""
+    """Lifespan and WebSocket get the server's own scope, receive and send."""
     seen: list[Any] = []
 
     async def app(*arguments: Any) -> None:
@@ -344,7 +344,7 @@ async def test_messages_of_the_server_are_not_changed_in_place(recorder: Recorde
 
 
 async def test_one_answer_for_many_callers_carries_the_id_of_each(recorder: Recorder) -> None:
-    """A response that was made once collects no ids, and does not change under another caller's eyes."""
+    """A response object that is sent repeatedly carries only the id of the current caller."""
     response = PlainTextResponse("ok", headers={"X-Correlation-Id": "of-the-app"})
     app = TelemetryMiddleware(response, recorder, ROUTES)
     ids = [f"request-{number:04}" for number in range(3)]
@@ -354,7 +354,7 @@ async def test_one_answer_for_many_callers_carries_the_id_of_each(recorder: Reco
 
 
 async def test_paths_and_methods_of_callers_are_not_remembered(recorder: Recorder, read: Read) -> None:
-    """What a caller chooses freely takes no memory; what comes often is found without a look at templates."""
+    """Values that a caller chooses use no memory; frequent paths are found without matching templates."""
     app = TelemetryMiddleware(answering(), recorder, ROUTES)
     for _ in range(2):
         for number in range(50):
@@ -364,7 +364,7 @@ async def test_paths_and_methods_of_callers_are_not_remembered(recorder: Recorde
             await call(app)
     times = app._times
     assert set(times.by_path) == {("GET", "/healthz", 200), ("GET", "other", 200)}
-    assert set(times._kinds) == {
+    assert set(times._handles) == {
         ("GET", route, 200) for route in ("/healthz", "/v1/payments/{payment_id}", "other")
     }
     assert counted(read, "GET", "/healthz", "200") == 100
@@ -373,8 +373,8 @@ async def test_paths_and_methods_of_callers_are_not_remembered(recorder: Recorde
     assert counted(read, "GET", "other", "200") == 100
 
 
-def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> None:
-    """A route that is no path, too many of them, or a recorder without the metric fail before serving."""
+def test_wiring_mistakes_are_refused(catalogue: Catalogue, recorder: Recorder) -> None:
+    """An invalid route, too many routes and a recorder without the metric are refused before serving."""
     with pytest.raises(TelemetryError, match="begin with /"):
         TelemetryMiddleware(answering(), recorder, ["healthz"])
     with pytest.raises(TelemetryError, match="more than 200"):
@@ -385,7 +385,7 @@ def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> N
 
 
 async def test_metrics_are_served_in_the_format_asked_for(recorder: Recorder) -> None:
-    """Content type and content follow the Accept header, also when it comes in two parts."""
+    """Content type and content follow the Accept header, also if it is sent in two parts."""
     endpoint = metrics_endpoint(recorder)
     text = await call(endpoint, "/metrics")
     assert text.header("content-type") == ["text/plain; version=0.0.4; charset=utf-8"]
@@ -402,7 +402,7 @@ async def test_metrics_are_served_in_the_format_asked_for(recorder: Recorder) ->
 
 
 async def test_metrics_endpoint_answers_get_and_head_only(recorder: Recorder) -> None:
-    """HEAD has no body, other methods are refused by name, other protocols by an error."""
+    """HEAD gets no body. Other methods get 405, other protocols raise an error."""
     endpoint = metrics_endpoint(recorder)
     head = await call(endpoint, "/metrics", "HEAD")
     assert (head.status, head.body) == (200, b"")
@@ -413,7 +413,7 @@ async def test_metrics_endpoint_answers_get_and_head_only(recorder: Recorder) ->
 
 
 async def test_metrics_endpoint_is_a_route_of_starlette(recorder: Recorder) -> None:
-    """It can stand in a route as it is, without being taken for a request handler."""
+    """Starlette's Route takes it for an application and not for a request handler."""
     app = Starlette(routes=[Route("/metrics", metrics_endpoint(recorder))])
     answer = await call(app, "/metrics")
     assert answer.status == 200

@@ -1,4 +1,4 @@
-"""The catalogue holds what names.md promises and refuses what breaks its rules."""
+"""The catalogue has exactly the promised metrics, and refuses a metric that breaks a rule."""
 
 from dataclasses import replace
 from typing import Any
@@ -79,26 +79,31 @@ EXPECTED_LABELS = {
 
 
 def test_catalogue_holds_exactly_the_promised_metrics_and_labels(catalogue: Catalogue) -> None:
-    """Every metric of the path is there once, with its labels and no other."""
+    """Every promised metric is there with its labels, and no other metric."""
     assert {spec.name: list(spec.labels) for spec in catalogue} == EXPECTED_LABELS
 
 
 def test_closed_sets_are_the_published_ones(catalogue: Catalogue) -> None:
-    """The values that alerts and dashboards rely on are spelt as agreed."""
+    """The label values that alerts and dashboards use are spelled as agreed."""
     payments = catalogue["moneypath_payments_total"].labels
     assert payments["provider"] == ("north", "south", "none")
     assert payments["traffic"] == ("live", "canary", "drill")
     assert payments["cohort"] == ("control", "candidate")
     assert payments["operation"] == ("authorize", "capture", "void", "refund", "payout", "query")
     assert payments["outcome"] == (
-        *("succeeded", "declined", "rejected", "blocked", "shed"),
-        *("failed", "indeterminate"),
+        "succeeded",
+        "declined",
+        "rejected",
+        "blocked",
+        "shed",
+        "failed",
+        "indeterminate",
     )
     assert catalogue["moneypath_provider_attempts_total"].labels["provider"] == ("north", "south")
 
 
 def test_no_gauge_is_precreated_and_every_counter_is(catalogue: Catalogue) -> None:
-    """A counter is there before its first failure; a gauge nobody has set is not there at all."""
+    """A counter exists before its first failure; a gauge is absent until it is set."""
     for spec in catalogue:
         if spec.kind is not MetricKind.HISTOGRAM:
             assert spec.precreate is (spec.kind is MetricKind.COUNTER), spec.name
@@ -116,7 +121,7 @@ def test_threshold_becomes_exactly_one_bucket_edge(vocabulary: Vocabulary) -> No
     "name", ["moneypath_ledger_write_duration_seconds", "moneypath_provider_request_duration_seconds"]
 )
 def test_what_bears_an_objective_exists_from_the_first_scrape(vocabulary: Vocabulary, name: str) -> None:
-    """Each combination at 0, so that the first slow one counts; without an objective it comes with use."""
+    """With an objective every combination starts at 0, so that the first slow request counts."""
     judged = Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})
     for built, expected in ((judged, judged[name].all_series), (Catalogue.build(vocabulary), 0)):
         scrape = setup(built, service="api", shared=False).render().decode()
@@ -125,7 +130,7 @@ def test_what_bears_an_objective_exists_from_the_first_scrape(vocabulary: Vocabu
 
 
 def test_an_objective_asks_for_no_more_than_the_budget(vocabulary: Vocabulary) -> None:
-    """With many providers the combinations come with use, as they do without an objective."""
+    """With many providers combinations appear with use, as they do without an objective."""
     name = "moneypath_provider_request_duration_seconds"
     vocabulary["providers"] = tuple(f"provider_{number}" for number in range(8))
     assert not Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})[name].precreate
@@ -133,31 +138,31 @@ def test_an_objective_asks_for_no_more_than_the_budget(vocabulary: Vocabulary) -
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan"), float("inf"), 3601.0])
 def test_absurd_threshold_is_refused(vocabulary: Vocabulary, threshold: float) -> None:
-    """A threshold that no request can meet or miss is a mistake in the declaration."""
+    """A threshold that no request can meet or miss is refused."""
     with pytest.raises(CatalogueInvalid, match="threshold"):
         Catalogue.build(vocabulary, latency_thresholds={"moneypath_payment_duration_seconds": [threshold]})
 
 
 @pytest.mark.parametrize("name", ["moneypath_payments_total", "moneypath_nothing_seconds"])
 def test_threshold_on_what_is_no_histogram_is_refused(vocabulary: Vocabulary, name: str) -> None:
-    """A threshold needs a histogram; the message names those there are."""
+    """The message lists the histograms."""
     with pytest.raises(CatalogueInvalid, match=r"no such histogram[\s\S]*moneypath_payment_duration_seconds"):
         Catalogue.build(vocabulary, latency_thresholds={name: [0.3]})
 
 
 @pytest.mark.parametrize("slot", ["providers", "currencies", "checks", "schemes"])
-def test_missing_or_empty_slot_is_refused(vocabulary: Vocabulary, slot: str) -> None:
-    """A vocabulary without one of its parts would make metrics that can never be recorded."""
-    with pytest.raises(CatalogueInvalid, match=f"{slot}: missing or empty"):
+def test_missing_or_empty_key_is_refused(vocabulary: Vocabulary, slot: str) -> None:
+    """Without one of its required keys a vocabulary would make metrics that cannot be recorded."""
+    with pytest.raises(CatalogueInvalid, match=f'"{slot}" is missing or empty'):
         Catalogue.build({**vocabulary, slot: ()})
     del vocabulary[slot]
-    with pytest.raises(CatalogueInvalid, match=f"{slot}: missing or empty"):
+    with pytest.raises(CatalogueInvalid, match=f'"{slot}" is missing or empty'):
         Catalogue.build(vocabulary)
 
 
-def test_unknown_slot_is_refused_with_the_allowed_ones(vocabulary: Vocabulary) -> None:
-    """A misspelt slot is named, not ignored."""
-    with pytest.raises(CatalogueInvalid, match=r"provider: unknown slot[\s\S]*providers"):
+def test_unknown_key_is_refused_with_the_allowed_ones(vocabulary: Vocabulary) -> None:
+    """A misspelled key is named, not ignored."""
+    with pytest.raises(CatalogueInvalid, match=r'unknown key "provider"[\s\S]*providers'):
         Catalogue.build({**vocabulary, "provider": ("north",)})
 
 
@@ -175,14 +180,14 @@ def test_too_many_values_exceed_the_series_budget(vocabulary: Vocabulary) -> Non
 
 
 def test_metric_declared_twice_is_refused(catalogue: Catalogue) -> None:
-    """Two declarations of one name would be two truths."""
-    with pytest.raises(CatalogueInvalid, match="moneypath_payments_total: declared twice"):
+    """A name has one declaration."""
+    with pytest.raises(CatalogueInvalid, match="moneypath_payments_total is declared twice"):
         Catalogue.of([*catalogue, catalogue["moneypath_payments_total"]])
 
 
 @pytest.mark.parametrize("name", ["moneypath_payments", "moneypath_payment_duration_seconds_total"])
 def test_colliding_names(catalogue: Catalogue, name: str) -> None:
-    """A name that OpenMetrics would read as another metric's family is refused, a free one is not."""
+    """A name that OpenMetrics would read as another metric's family is refused; a different one is not."""
     total = name.endswith("_total")
     spec = MetricSpec(
         name=name,
@@ -217,10 +222,10 @@ HISTOGRAM = MetricSpec(
         (COUNTER, {"name": f"moneypath_{'x' * 100}_total"}, "lower_snake_case"),
         (COUNTER, {"name": "moneypath_things"}, "_total ends the names of counters"),
         (GAUGE, {"name": "moneypath_age_seconds_total"}, "_total ends the names of counters"),
-        (GAUGE, {"name": "moneypath_age"}, "unit seconds has to end the name"),
+        (GAUGE, {"name": "moneypath_age"}, "unit seconds must end the name"),
         (GAUGE, {"name": "moneypath_things_count", "unit": Unit.NONE}, "must not end in"),
         (GAUGE, {"unit": Unit.NONE}, "name ends in seconds but the unit is 'none'"),
-        (GAUGE, {"precreate": True}, "absent, never 0"),
+        (GAUGE, {"precreate": True}, "not allowed for a gauge"),
         (GAUGE, {"buckets": (1.0,)}, "only a histogram"),
         (GAUGE, {"help": " "}, "help"),
         (GAUGE, {"help": "two\nlines"}, "help"),
@@ -248,40 +253,40 @@ HISTOGRAM = MetricSpec(
     ],
 )
 def test_rule_of_naming_is_enforced(spec: MetricSpec, change: dict[str, Any], problem: str) -> None:
-    """Each rule refuses its own mistake and names the metric; the unchanged metric stands."""
+    """Each rule refuses its own mistake and names the metric; the unchanged metric is accepted."""
     with pytest.raises(CatalogueInvalid, match=problem) as refused:
         replace(spec, **change)
     assert "metric " in refused.value.what
 
 
 def test_labels_of_a_metric_cannot_be_changed(catalogue: Catalogue) -> None:
-    """A declaration is a value; nobody opens a closed set behind the recorder's back."""
+    """A declaration is immutable, so nobody can extend a closed set later."""
     labels: Any = catalogue["moneypath_payments_total"].labels
     with pytest.raises(TypeError):
         labels["provider"] = ("anything",)
 
 
 WRONG_KINDS: list[tuple[dict[str, Any], str]] = [
-    ({"name": None}, "name: None is no str"),
-    ({"help": None}, "help: None is no str"),
-    ({"kind": "counter"}, "kind: 'counter' is no MetricKind, allowed: counter, gauge, histogram"),
-    ({"unit": "seconds"}, "unit: 'seconds' is no Unit"),
-    ({"labels": None}, "labels: None is no Mapping"),
-    ({"labels": {"side": "left"}}, "label side: 'left' is no tuple of texts"),
-    ({"labels": {"side": (1, 2)}}, "is no tuple of texts"),
-    ({"labels": {7: ("a",)}}, "is no tuple of texts"),
-    ({"buckets": None}, "buckets: None is no tuple"),
-    ({"buckets": ("1",)}, "buckets: '1' is no number"),
-    ({"series_budget": "9"}, "series_budget: '9' is no int"),
-    ({"series_budget": float("nan")}, "series_budget: nan is no int"),
-    ({"precreate": 1}, "precreate: 1 is no bool"),
-    ({"merge": "max"}, "merge: 'max' is no Merge"),
+    ({"name": None}, "name: None is not of type str"),
+    ({"help": None}, "help: None is not of type str"),
+    ({"kind": "counter"}, "kind: 'counter' is not of type MetricKind, allowed: counter, gauge, histogram"),
+    ({"unit": "seconds"}, "unit: 'seconds' is not of type Unit"),
+    ({"labels": None}, "labels: None is not of type Mapping"),
+    ({"labels": {"side": "left"}}, "label side: 'left' is not a tuple of strings"),
+    ({"labels": {"side": (1, 2)}}, "is not a tuple of strings"),
+    ({"labels": {7: ("a",)}}, "is not a tuple of strings"),
+    ({"buckets": None}, "buckets: None is not of type tuple"),
+    ({"buckets": ("1",)}, "buckets: '1' is not a number"),
+    ({"series_budget": "9"}, "series_budget: '9' is not of type int"),
+    ({"series_budget": float("nan")}, "series_budget: nan is not of type int"),
+    ({"precreate": 1}, "precreate: 1 is not of type bool"),
+    ({"merge": "max"}, "merge: 'max' is not of type Merge"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "reason"), WRONG_KINDS)
 def test_a_value_of_another_kind_is_refused_by_name(wrong: dict[str, Any], reason: str) -> None:
-    """Python asks nobody for types: what was meant as a list of values may be a single text."""
+    """Types are checked at run time; a single string is not a list of values."""
     given: dict[str, Any] = {"name": "team_steps_total", "kind": MetricKind.COUNTER, "help": "Steps."}
     with pytest.raises(CatalogueInvalid, match=reason):
         MetricSpec(**{**given, **wrong})
@@ -290,7 +295,7 @@ def test_a_value_of_another_kind_is_refused_by_name(wrong: dict[str, Any], reaso
 
 @pytest.mark.parametrize("unit", ["ms", "milliseconds", "minutes", "megabytes", "percent"])
 def test_a_scaled_unit_is_refused(unit: str) -> None:
-    """Whoever reads a name must not have to ask for the factor; a word that only ends so is fine."""
-    with pytest.raises(CatalogueInvalid, match=f"{unit} is no base unit; there are seconds"):
+    """A name must end with a base unit; a word that merely ends like a scaled unit is fine."""
+    with pytest.raises(CatalogueInvalid, match=f"{unit} is not a base unit; use one of seconds"):
         MetricSpec(f"team_size_{unit}", MetricKind.GAUGE, "-")
     assert MetricSpec(f"team_x{unit}", MetricKind.GAUGE, "-").name == f"team_x{unit}"

@@ -1,4 +1,4 @@
-"""A context goes in and out of headers unchanged, and nothing malformed is believed."""
+"""A context passes through headers unchanged, and malformed headers are ignored."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ def ids(length: int) -> st.SearchStrategy[str]:
 
 @given(ids(32), ids(16), st.booleans(), st.sampled_from(["", "vendor=1,other=2"]))
 def test_what_is_put_in_comes_out(trace_id: str, span_id: str, sampled: bool, state: str) -> None:
-    """Across a service boundary only the payment stays behind: it is the service's own."""
+    """Only the payment id does not cross a service boundary."""
     carried: dict[str, str] = {}
     context = Context("0000-request", Trace(trace_id, span_id, sampled, state), payment_id="p-1")
     with correlation.entered(context):
@@ -53,24 +53,24 @@ def test_what_is_put_in_comes_out(trace_id: str, span_id: str, sampled: bool, st
     ],
 )
 def test_a_malformed_parent_is_no_parent(header: str | None) -> None:
-    """A trace begins anew then."""
+    """A new trace begins instead."""
     assert trace.parse(header) is None
 
 
 def test_a_later_version_is_read_as_far_as_known() -> None:
-    """The recommendation promises that its first four fields stay."""
+    """W3C guarantees that the first four fields stay."""
     assert trace.parse(f"01-{TRACE}-{SPAN}-03-more") == Trace(TRACE, SPAN, sampled=True)
 
 
 def test_state_of_others_is_passed_on_or_dropped_whole() -> None:
-    """Cut in the middle it would be somebody's wrong number."""
+    """A tracestate is never cut, because a part of it would be wrong."""
     parent = f"00-{TRACE}-{SPAN}-00"
     assert trace.parse(parent, "a=1") == Trace(TRACE, SPAN, sampled=False, state="a=1")
     assert trace.parse(parent, "a" * 513) == Trace(TRACE, SPAN, sampled=False)
 
 
 def test_outside_of_a_request_there_is_nothing_to_put_in() -> None:
-    """And nothing to name."""
+    """Naming a payment does nothing either."""
     carried: dict[str, str] = {}
     correlation.inject(carried)
     correlation.name_payment("p-1")
@@ -79,7 +79,7 @@ def test_outside_of_a_request_there_is_nothing_to_put_in() -> None:
 
 
 def test_a_payment_is_named_for_the_rest_of_the_request() -> None:
-    """And forgotten with it."""
+    """The id is gone with the end of the request."""
     with correlation.entered(Context("0000-request")), correlation.bound("0000-renamed"):
         correlation.name_payment("p-1")
         assert correlation.active() == Context("0000-renamed", payment_id="p-1")
@@ -87,7 +87,7 @@ def test_a_payment_is_named_for_the_rest_of_the_request() -> None:
 
 
 def test_a_new_id_is_a_uuid() -> None:
-    """Of version 8, because those made together share most bits; neighbours look apart all the same."""
+    """It has version 8, because the ids of a batch share most bits; consecutive ones still look different."""
     minted = [correlation.mint() for _ in range(1000)]
     assert len(set(minted)) == 1000
     # Of two batches the ends may meet by chance, once in 65,000.
@@ -100,7 +100,7 @@ def test_a_new_id_is_a_uuid() -> None:
 
 
 def test_threads_that_mint_at_once_get_ids_of_their_own() -> None:
-    """Also where what was made ahead runs out under several of them."""
+    """The ids are different even if the batch runs out under several threads."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -114,7 +114,7 @@ def test_threads_that_mint_at_once_get_ids_of_their_own() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_forked_child_mints_ids_of_its_own() -> None:
-    """Its parent has made some ahead, and the child has a copy of them and of the random state."""
+    """The child has a copy of its parent's batch and random state, and uses neither."""
     correlation.mint()
     receiving, sending = os.pipe()
     child = os.fork()
@@ -133,13 +133,13 @@ def test_a_forked_child_mints_ids_of_its_own() -> None:
 
 @given(st.uuids(), st.sampled_from([str, lambda uuid: str(uuid).upper(), lambda uuid: uuid.hex]))
 def test_a_callers_uuid_is_kept(uuid: UUID, write: Callable[[UUID], str]) -> None:
-    """In capitals and without dashes too, unless it reads as a card number then."""
+    """Also in capitals and without dashes, unless it then looks like a card number."""
     text = write(uuid)
     assert (correlation.accept(text) == text) == (redact(text) == text)
 
 
 @pytest.mark.parametrize("given", ["4111111111111111", "4111-1111-1111-1111", "id-4111111111111111"])
 def test_a_card_number_is_no_id(given: str) -> None:
-    """It would be echoed, logged and passed on."""
+    """It would be returned, logged and passed on."""
     assert correlation.accept(given) != given
     assert correlation.accept("order-41111111111") == "order-41111111111"

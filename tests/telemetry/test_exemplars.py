@@ -1,4 +1,4 @@
-"""An OpenMetrics scrape leads from a number to a trace, and to nothing else."""
+"""An OpenMetrics scrape leads from a number to its trace, and to nothing else."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.samples import Exemplar
 
 from moneypath.telemetry import Catalogue, Recorder, correlation, setup
-from moneypath.telemetry.recording import cells, lanes
+from moneypath.telemetry.recording import handles, payment_handles
 
 # The parser ships without annotations of its own.
 parse: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
@@ -26,23 +26,23 @@ NOON = 1_795_348_800.0
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each exemplar be a second later than the one before, from noon on."""
+    """Make each exemplar one second later than the previous one, from noon on."""
     ticks = itertools.count(NOON)
-    for module in (cells, lanes):
+    for module in (handles, payment_handles):
         monkeypatch.setattr(module, "time", lambda: next(ticks))
 
 
 def traced(
     trace_id: str = TRACE_ID, *, sampled: bool = True, span_id: str = SPAN_ID
 ) -> AbstractContextManager[object]:
-    """Return a block in which a trace is the active one."""
+    """Return a block in which a trace is active."""
     return correlation.entered(
         correlation.Context("a-correlation-id", correlation.Trace(trace_id, span_id, sampled))
     )
 
 
 def exemplars(recorder: Recorder) -> dict[tuple[str, str], Exemplar]:
-    """Return the exemplars of a scrape by sample name and bucket edge, of whatever labels."""
+    """Return the exemplars of a scrape by sample name and bucket edge."""
     found: dict[tuple[str, str], Exemplar] = {}
     for family in parse(recorder.render(openmetrics=True).decode()):
         for sample in family.samples:
@@ -52,7 +52,7 @@ def exemplars(recorder: Recorder) -> dict[tuple[str, str], Exemplar]:
 
 
 def test_payment_in_a_sampled_trace_stands_at_its_bucket_and_its_count(recorder: Recorder) -> None:
-    """From a slow bucket to the trace of a slow payment."""
+    """A slow bucket leads to the trace of a slow payment."""
     with traced():
         recorder.begin("authorize").finish(0.3, "succeeded", "north")
     found = exemplars(recorder)
@@ -78,7 +78,7 @@ def test_context_manager_and_observe_keep_exemplars_too(catalogue: Catalogue) ->
 
 
 def test_newest_exemplar_of_each_bucket_is_kept(recorder: Recorder) -> None:
-    """One for each bucket, over providers and traffic alike, and the count shows the last of its series."""
+    """One for each bucket over providers and traffic; the count has the last of its series."""
     first, second, third = (f"{number:032x}" for number in (1, 2, 3))
     with traced(first):
         recorder.begin("authorize").finish(0.3, "succeeded", "north")
@@ -98,7 +98,7 @@ def test_newest_exemplar_of_each_bucket_is_kept(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("openmetrics", [True, False])
 def test_without_a_sampled_trace_there_is_no_exemplar(recorder: Recorder, openmetrics: bool) -> None:
-    """Outside of any context, without a trace, with one that nobody keeps: a trace that leads nowhere."""
+    """Without context, without trace, or with one that is not sampled, there is nothing to link to."""
     recorder.begin("authorize").finish(0.3, "succeeded", "north")
     with correlation.entered(correlation.Context("a-correlation-id")):
         recorder.begin("authorize").finish(0.3, "succeeded", "north")
@@ -109,7 +109,7 @@ def test_without_a_sampled_trace_there_is_no_exemplar(recorder: Recorder, openme
 
 
 def test_older_text_format_has_no_exemplars(recorder: Recorder) -> None:
-    """Prometheus' own text has no place for them; a scraper of it would fail."""
+    """A scraper of Prometheus text would fail on them."""
     with traced():
         recorder.begin("authorize").finish(0.3, "succeeded", "north")
     plain = recorder.render()
@@ -146,7 +146,7 @@ def test_exemplar_is_short_and_its_ids_are_hexadecimal(recorder: Recorder) -> No
 def test_what_is_no_id_or_reads_as_a_card_number_is_not_shown(
     recorder: Recorder, trace_id: str, span_id: str
 ) -> None:
-    """A trace id may come from a caller; the number is recorded all the same."""
+    """A trace id may come from a caller; the number is recorded anyway."""
     with traced(trace_id, span_id=span_id):
         recorder.begin("authorize").finish(0.3, "succeeded", "north")
     text = recorder.render(openmetrics=True)
@@ -157,7 +157,7 @@ def test_what_is_no_id_or_reads_as_a_card_number_is_not_shown(
 
 
 def test_dropped_payment_leaves_no_exemplar(recorder: Recorder) -> None:
-    """What is not counted cannot stand for a count."""
+    """A dropped payment is not counted, so it has no exemplar."""
     with traced():
         recorder.begin("authorize").finish(float("nan"), "succeeded", "north")
         recorder.begin("authorize").finish(0.3, "lost", "north")

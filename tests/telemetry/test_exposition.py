@@ -1,4 +1,4 @@
-"""Both expositions are read back, by the parsers of prometheus_client, as exactly what was recorded."""
+"""The parsers of prometheus_client read both expositions as exactly what was recorded."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def samples(families: Iterable[Metric]) -> Samples:
-    """Return all samples by name and labels, and insist that none stands twice."""
+    """Return all samples by name and labels, and assert that each occurs once."""
     found: Samples = {}
     for family in families:
         for sample in family.samples:
@@ -31,7 +31,7 @@ def samples(families: Iterable[Metric]) -> Samples:
 
 
 def filled(recorder: Recorder) -> Recorder:
-    """Record something in each kind of metric."""
+    """Record in each kind of metric."""
     for spec in small_catalogue():
         if spec.name in recorder.metrics and spec.kind is MetricKind.GAUGE:
             recorder.gauge(spec.name).set(1, provider="north")
@@ -55,15 +55,21 @@ def small_catalogue(help_text: str = "Help.", value: str = "a") -> Catalogue:
                 "moneypath_b_minor_units", MetricKind.GAUGE, help_text, Unit.MINOR_UNITS, labels, (), 2
             ),
             MetricSpec(
-                *("moneypath_c_seconds", MetricKind.HISTOGRAM, help_text, Unit.SECONDS, labels),
-                *((0.1, 1.0), 10, True),
+                "moneypath_c_seconds",
+                MetricKind.HISTOGRAM,
+                help_text,
+                Unit.SECONDS,
+                labels,
+                (0.1, 1.0),
+                10,
+                True,
             ),
         ]
     )
 
 
 def test_both_formats_hold_the_same_samples(recorder: Recorder) -> None:
-    """Which format a scraper asks for changes no name, no label and no value."""
+    """The format changes no name, label or value."""
     filled(recorder)
     text = samples(parse_text(recorder.render().decode()))
     openmetrics = samples(parse_openmetrics(recorder.render(openmetrics=True).decode()))
@@ -95,7 +101,7 @@ def test_only_openmetrics_ends_in_eof(recorder: Recorder) -> None:
 
 
 def test_metric_without_samples_is_absent(recorder: Recorder) -> None:
-    """A gauge that nobody has set leaves no line, not even its type."""
+    """A gauge that was never set has no line, not even its type."""
     assert b"routing_active" not in recorder.render()
     recorder.gauge("moneypath_provider_routing_active").set(1, provider="north")
     assert b"# TYPE moneypath_provider_routing_active gauge\n" in recorder.render()
@@ -104,7 +110,7 @@ def test_metric_without_samples_is_absent(recorder: Recorder) -> None:
 
 
 def test_unchanged_histogram_is_rendered_from_memory_and_a_changed_one_anew(recorder: Recorder) -> None:
-    """The cache of rendered lines never shows an old count."""
+    """Cached lines never show an old count."""
     attempt = {"provider": "south", "operation": "query", "outcome": "failed"}
     histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
     for count in (1, 2, 3):
@@ -116,7 +122,7 @@ def test_unchanged_histogram_is_rendered_from_memory_and_a_changed_one_anew(reco
 
 
 def test_steps_make_the_same_text(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scrape that lets others in between shows the numbers of its beginning, and counts itself once."""
+    """A scrape in steps has the numbers of its first step, and counts itself once."""
     filled(recorder)
     attempts = recorder.counter("moneypath_provider_attempts_total")
     attempt = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
@@ -141,7 +147,7 @@ def test_steps_make_the_same_text(recorder: Recorder, monkeypatch: pytest.Monkey
 def test_what_a_scrape_costs_leaves_out_what_others_did_meanwhile(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time of all steps is counted, and none of the time between them."""
+    """The time of all steps counts, and none of the time between them."""
     now = 0.0
 
     def clock() -> float:
@@ -164,7 +170,7 @@ def test_what_a_scrape_costs_leaves_out_what_others_did_meanwhile(
 
 
 def test_lines_of_a_gauge_follow_what_is_set_and_cleared(recorder: Recorder) -> None:
-    """The lines that are remembered never give one combination's number to another."""
+    """Cached lines never show another combination's number."""
     gauge = recorder.gauge("moneypath_provider_routing_active")
 
     def shown() -> dict[str, float]:
@@ -183,18 +189,18 @@ def test_lines_of_a_gauge_follow_what_is_set_and_cleared(recorder: Recorder) -> 
 
 
 def test_scrapes_side_by_side_do_not_mix(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two scrapes share what they remember; each still tells the numbers of its own beginning."""
+    """Concurrent scrapes share the cache; each has the numbers of its own first step."""
     filled(recorder)
     monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
     first = recorder.render_in_steps()
-    begun = [next(first)]
+    started_at = [next(first)]
     with recorder.payment("authorize") as payment:
         payment.finish("succeeded", "north")
     recorder.gauge("moneypath_duplicate_charges").set(3)
     # Set before: a combination more moves the lines of the gauge.
     recorder.gauge("moneypath_provider_routing_active").set(1, provider="north")
     second = samples(parse_text(recorder.render().decode()))
-    whole = samples(parse_text(b"".join([*begun, *first]).decode()))
+    whole = samples(parse_text(b"".join([*started_at, *first]).decode()))
     labels = frozenset({"operation": "authorize", "outcome": "succeeded"}.items())
     count = ("moneypath_payment_duration_seconds_count", labels)
     assert (whole[count], second[count]) == (1, 2)
@@ -203,7 +209,7 @@ def test_scrapes_side_by_side_do_not_mix(recorder: Recorder, monkeypatch: pytest
 
 
 def test_percent_sign_in_a_label_stays_one() -> None:
-    """What a label says is never taken for a place where a number goes."""
+    """A label value is never taken for a placeholder."""
     recorder = setup(small_catalogue("100 %s", "%s%%d"), service="api")
     recorder.counter("moneypath_a_total").inc(2, kind="%s%%d")
     recorder.histogram("moneypath_c_seconds").observe(0.5, kind="%s%%d")
@@ -221,7 +227,7 @@ awkward = st.sampled_from(['"', "\\", '\\"', "a\\nb", "{}", 'x="y",', "# EOF", "
 
 @given(value=printable | awkward, help_text=printable | awkward, amount=st.floats(0, 1e15))
 def test_any_label_help_and_number_read_back(value: str, help_text: str, amount: float) -> None:
-    """Escaping and number formatting hold for whatever a catalogue may declare."""
+    """Escaping and number formatting are right for anything that a catalogue may declare."""
     if value == "plain":
         return
     recorder = setup(small_catalogue(help_text, value), service="api")
@@ -281,5 +287,5 @@ def test_openmetrics_is_chosen_when_preferred(accept: str) -> None:
     ],
 )
 def test_text_is_chosen_otherwise(accept: str) -> None:
-    """Anybody else, however odd the header, gets the text format."""
+    """With any other header the text format is chosen."""
     assert negotiate(accept) is TEXT

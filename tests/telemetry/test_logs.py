@@ -1,4 +1,4 @@
-"""Each log line is one bounded JSON object, redacted, that names its service and its request."""
+"""Each log line is one bounded, redacted JSON object with its service and request."""
 
 import io
 import json
@@ -17,7 +17,7 @@ CARD = "4111111111111111"
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Configure logging to a stream, and leave structlog as it was."""
+    """Configure logging to a stream, and restore structlog afterwards."""
     target = io.StringIO()
     logs.configure("refpay-api", target)
     yield target
@@ -31,7 +31,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_line_names_time_level_event_service_and_request(stream: io.StringIO) -> None:
-    """The five fields come first, in this order; the event's own follow."""
+    """The five fields come first, in this order, then the event's own."""
     with correlation.bound("0000-request"):
         structlog.get_logger().warning(
             "provider_timed_out", provider="north", seconds=2.0, attempts=3, last=None
@@ -54,7 +54,7 @@ def test_line_names_time_level_event_service_and_request(stream: io.StringIO) ->
 
 
 def test_event_cannot_claim_another_service_or_request(stream: io.StringIO) -> None:
-    """Who speaks, and for which request, is not the caller's to say."""
+    """A caller cannot set the service and the request."""
     structlog.get_logger().info("x", service="other", correlation_id="forged-id")
     assert (lines(stream)[0]["service"], lines(stream)[0]["correlation_id"]) == ("refpay-api", None)
 
@@ -89,7 +89,7 @@ def test_level_below_the_configured_one_is_silent() -> None:
     ],
 )
 def test_no_value_shows_a_card_or_a_credential(stream: io.StringIO, fields: dict[str, Any]) -> None:
-    """Every name and value is redacted: numbers, bytes, nested ones and objects too."""
+    """Every name and value is redacted: numbers, bytes, nested values and objects too."""
     structlog.get_logger().info("x", **fields)
     for secret in (CARD, "hunter2", "12345"):
         assert secret not in stream.getvalue()
@@ -97,19 +97,19 @@ def test_no_value_shows_a_card_or_a_credential(stream: io.StringIO, fields: dict
 
 
 def test_event_and_context_are_redacted_too(stream: io.StringIO) -> None:
-    """The message itself and what a context variable carries get no exemption."""
+    """The message and context variables are redacted as well."""
     structlog.contextvars.bind_contextvars(customer=CARD)
     structlog.get_logger().info(f"declined {CARD}")
     assert CARD not in stream.getvalue()
 
 
 def refuse(text: str) -> None:
-    """Fail as code does that quotes what it holds."""
+    """Raise an error that quotes the card number, as real code does."""
     raise ValueError(text)
 
 
 def test_exception_text_is_redacted_and_its_end_kept(stream: io.StringIO) -> None:
-    """A trace-back quotes what the code held; its last line says what happened."""
+    """A traceback may quote data; its last line must remain."""
     try:
         refuse(f"refused {CARD}, password=hunter2, " + "x" * 20_000 + " at the end")
     except ValueError:
@@ -140,7 +140,7 @@ def test_exception_text_is_redacted_and_its_end_kept(stream: io.StringIO) -> Non
     ],
 )
 def test_line_length_is_bounded(stream: io.StringIO, fields: dict[str, Any]) -> None:
-    """Whatever is logged is one line of at most the limit, still valid JSON, still saying what and who."""
+    """Any event becomes one line within the limit, still valid JSON with its head."""
     structlog.get_logger().info(**fields)
     (written,) = stream.getvalue().splitlines()
     assert len(written.encode()) <= logs.LINE_LIMIT
@@ -158,7 +158,7 @@ def test_card_at_the_cut_does_not_survive_in_part(stream: io.StringIO) -> None:
 
 
 class Unprintable:
-    """An object that cannot even say what it is."""
+    """An object whose `repr` raises."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -168,7 +168,7 @@ class Unprintable:
     "value", [Unprintable(), {Unprintable(): Unprintable()}, float("nan"), float("inf"), b"\xff", "\ud800"]
 )
 def test_odd_value_is_logged_all_the_same(stream: io.StringIO, value: object) -> None:
-    """A value that cannot be shown costs its own text, not the line."""
+    """A value that cannot be shown loses its own text, not the line."""
     structlog.get_logger().info("x", value=value)
     assert lines(stream)[0]["event"] == "x"
 
@@ -178,7 +178,7 @@ def test_odd_value_is_logged_all_the_same(stream: io.StringIO, value: object) ->
     value=st.recursive(st.none() | st.text() | st.integers() | st.floats() | st.binary(), st.lists),
 )
 def test_anything_becomes_one_line_of_json(event: str, value: object) -> None:
-    """No text breaks a line in two or the JSON in pieces."""
+    """No text breaks the line or the JSON."""
     line = logs.render_line(None, "info", logs.redact_event(None, "info", {"event": event, "value": value}))
     assert "\n" not in line
     assert len(line) <= logs.LINE_LIMIT
@@ -186,13 +186,13 @@ def test_anything_becomes_one_line_of_json(event: str, value: object) -> None:
 
 
 def test_closed_stream_does_not_break_the_caller(stream: io.StringIO) -> None:
-    """A service whose log is gone goes on paying."""
+    """A service whose log stream is closed keeps working."""
     stream.close()
     structlog.get_logger().error("x")
 
 
 def test_each_event_is_written_at_once() -> None:
-    """One write a line, so that two processes on one pipe do not mix their lines."""
+    """Each line is a single write, so that processes sharing a pipe do not mix their lines."""
     written: list[str] = []
 
     class Pipe(io.StringIO):

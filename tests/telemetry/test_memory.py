@@ -1,4 +1,4 @@
-"""What a series costs in memory stays small, however much it counts."""
+"""A series uses little memory, however much it counts."""
 
 import sys
 import tracemalloc
@@ -11,17 +11,22 @@ HALF_KILOBYTE = 512
 
 
 def many_children() -> tuple[Catalogue, list[dict[str, str]]]:
-    """Return a catalogue with one histogram of many combinations, and these."""
+    """Return a catalogue with one histogram of many label combinations, and the combinations."""
     numbers = tuple(f"n{number}" for number in range(CHILDREN // 4))
     kinds = ("a", "b", "c", "d")
     spec = MetricSpec(
-        *("moneypath_many_seconds", MetricKind.HISTOGRAM, "Many.", Unit.SECONDS),
-        *({"kind": kinds, "number": numbers}, LATENCY_BUCKETS, CHILDREN * 16),
+        "moneypath_many_seconds",
+        MetricKind.HISTOGRAM,
+        "Many.",
+        Unit.SECONDS,
+        {"kind": kinds, "number": numbers},
+        LATENCY_BUCKETS,
+        CHILDREN * 16,
     )
     return Catalogue.of([spec]), [{"kind": kind, "number": number} for kind in kinds for number in numbers]
 
 
-def test_cells_of_a_histogram_child_take_at_most_half_a_kilobyte() -> None:
+def test_data_point_of_a_histogram_child_takes_at_most_half_a_kilobyte() -> None:
     """Counted with every number in them, a thousand durations spread over a few buckets as latencies are."""
     catalogue, combinations = many_children()
     recorder = setup(catalogue, service="api")
@@ -30,13 +35,13 @@ def test_cells_of_a_histogram_child_take_at_most_half_a_kilobyte() -> None:
     for seconds in (0.004, 0.008, 0.02, 0.04, 0.09, 0.2):
         for _ in range(1000):
             observe(seconds)
-    (cells,) = histogram.cells.values()
-    numbers = {id(number): number for number in cells}
-    assert sys.getsizeof(cells) + sum(map(sys.getsizeof, numbers.values())) <= HALF_KILOBYTE
+    (point,) = histogram.points.values()
+    numbers = {id(number): number for number in point}
+    assert sys.getsizeof(point) + sum(map(sys.getsizeof, numbers.values())) <= HALF_KILOBYTE
 
 
 def test_new_child_with_all_that_belongs_to_it_stays_small() -> None:
-    """Cells, handle and whatever remembers the labels of a call."""
+    """The data point, the handle and the cached labels of a call."""
     catalogue, combinations = many_children()
     recorder = setup(catalogue, service="api")
     histogram = recorder.histogram("moneypath_many_seconds")
@@ -48,5 +53,5 @@ def test_new_child_with_all_that_belongs_to_it_stays_small() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(histogram.cells) == CHILDREN
+    assert len(histogram.points) == CHILDREN
     assert (after - before) / CHILDREN <= 2 * HALF_KILOBYTE

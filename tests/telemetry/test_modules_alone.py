@@ -1,4 +1,4 @@
-"""Importing the library does nothing and drags nothing in; an integration needs its own library alone."""
+"""Importing the library has no side effect, and an integration needs only its own library."""
 
 import json
 import os
@@ -19,7 +19,7 @@ TELEMETRY = Path(moneypath.telemetry.__file__).parent
 # What a library cannot be imported without, though its metadata calls it optional.
 BESIDES = {"psycopg": ["psycopg-binary"], "opentelemetry": ["opentelemetry-exporter-otlp-proto-http"]}
 
-# The one deed there is: a forked child must not draw its parent's ids again. It touches our generator alone.
+# The only side effect: a forked child reseeds our generator, so that it does not repeat its parent's ids.
 RESEEDING = "moneypath.telemetry.correlation.ids: register_at_fork"
 
 
@@ -31,7 +31,7 @@ def modules() -> list[str]:
 
 
 def library_of(module: str) -> str | None:
-    """Return the package that a module is about, None if it needs none."""
+    """Return the package that a module integrates, None if there is none."""
     if module.startswith(("moneypath.telemetry.otlp", "moneypath.telemetry.tracing.otel")):
         return "opentelemetry"
     name = module.rpartition(".")[2]
@@ -40,12 +40,12 @@ def library_of(module: str) -> str | None:
 
 @cache
 def packages() -> dict[str, list[str]]:
-    """Return which distributions bring each importable package."""
+    """Return the distributions that provide each importable package."""
     return {name: list(found) for name, found in metadata.packages_distributions().items()}
 
 
 def needs(package: str | None) -> list[str]:
-    """Return every package that an install of one, and of structlog, brings."""
+    """Return every package that is installed with this one and with structlog."""
     waiting = (
         ["structlog"] if package is None else ["structlog", *packages()[package], *BESIDES.get(package, [])]
     )
@@ -69,7 +69,7 @@ def needs(package: str | None) -> list[str]:
 
 
 def probe(names: list[str], allowed: list[str], folder: Path | None = None) -> Any:
-    """Import modules in a process of its own and return what they did."""
+    """Import modules in a process of its own and return their side effects."""
     run = subprocess.run(
         # -B: bytecode that is written would be an opened file.
         [sys.executable, "-B", str(PROBE), json.dumps([names, allowed])],
@@ -92,27 +92,27 @@ ALONE = [module for module in modules() if module not in CORE]
 
 
 def test_core_does_nothing_on_import_and_needs_structlog_alone() -> None:
-    """No thread, file, socket, handler, hook or setting, and no other room of the platform."""
+    """No thread, file, socket, handler, hook or setting, and no other package of the platform."""
     found = probe(CORE, needs(None))
-    assert found["deeds"] == [RESEEDING]
+    assert found["side_effects"] == [RESEEDING]
     assert found["loaded"] == ["moneypath", "structlog"]
-    assert [room for room in found["rooms"] if "telemetry" not in room] == ["moneypath.errors"]
+    assert [module for module in found["modules"] if "telemetry" not in module] == ["moneypath.errors"]
 
 
 def test_the_library_itself_loads_no_integration() -> None:
-    """Whoever imports `moneypath.telemetry` gets the core."""
-    rooms = probe(["moneypath.telemetry"], needs(None))["rooms"]
-    assert not [room for room in rooms if ".integrations" in room or ".otlp" in room]
+    """Importing `moneypath.telemetry` loads the core only."""
+    modules = probe(["moneypath.telemetry"], needs(None))["modules"]
+    assert not [module for module in modules if ".integrations" in module or ".otlp" in module]
 
 
 @pytest.mark.parametrize("module", ALONE)
 def test_module_about_a_library_needs_that_library_alone(module: str) -> None:
-    """With every other package absent it imports, and it does nothing either."""
-    assert probe([module], needs(library_of(module)))["deeds"] in ([], [RESEEDING])
+    """It imports without side effects while every other package is missing."""
+    assert probe([module], needs(library_of(module)))["side_effects"] in ([], [RESEEDING])
 
 
 def test_probe_refuses_what_is_not_there() -> None:
-    """The losing control of the absences: without its library an integration cannot be imported."""
+    """The negative twin: an integration cannot be imported without its library."""
     with pytest.raises(AssertionError, match="No module named 'psycopg'"):
         probe(["moneypath.telemetry.integrations.psycopg"], needs(None))
 
@@ -133,10 +133,10 @@ NAUGHTY = {
 }
 
 
-@pytest.mark.parametrize(("deed", "told"), NAUGHTY.items())
-def test_probe_sees_every_deed(tmp_path: Path, deed: str, told: str) -> None:
-    """The losing control of the deeds."""
+@pytest.mark.parametrize(("side_effect", "told"), NAUGHTY.items())
+def test_probe_sees_every_side_effect(tmp_path: Path, side_effect: str, told: str) -> None:
+    """The negative twin: the probe reports every kind of side effect."""
     imports = "import atexit, logging, os, signal, socket, structlog, sys, threading, warnings\n"
-    (tmp_path / "moneypath_naughty.py").write_text(imports + deed)
-    deeds = probe(["moneypath_naughty"], needs(None), tmp_path)["deeds"]
-    assert f"moneypath_naughty: {told}" in deeds
+    (tmp_path / "moneypath_naughty.py").write_text(imports + side_effect)
+    side_effects = probe(["moneypath_naughty"], needs(None), tmp_path)["side_effects"]
+    assert f"moneypath_naughty: {told}" in side_effects

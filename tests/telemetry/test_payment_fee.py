@@ -1,4 +1,4 @@
-"""A fee is part of the payment's record, and the direct form records what the context manager does."""
+"""A fee is recorded with its payment, and `begin`/`finish` records what the context manager records."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Recorder, Unit, setup
-from moneypath.telemetry.recording.payments import PaymentBook
-from moneypath.telemetry.recording.store import PAYMENTS, CellStore
+from moneypath.telemetry.recording.payment_instrument import PaymentInstrument
+from moneypath.telemetry.recording.store import PAYMENTS, PointStore
 
 Read = Callable[..., float | None]
 
@@ -27,7 +27,7 @@ def fee(read: Read, provider: str = "north") -> float | None:
 
 
 def test_fee_is_added_to_the_cost_of_its_provider(recorder: Recorder, read: Read) -> None:
-    """Fees of all operations and outcomes of a provider are one cost, beside what is counted by hand."""
+    """Fees of all operations and outcomes of a provider add up with what is counted separately."""
     recorder.counter(COST).inc(5, component="provider_fee", provider="north")
     with recorder.payment("capture") as payment:
         payment.finish("succeeded", "north", fee_micro_units=1250)
@@ -62,7 +62,7 @@ BAD_FEES: list[tuple[Any, str]] = [
 def test_bad_fee_is_a_counted_drop_and_the_payment_stands(
     recorder: Recorder, read: Read, amount: Any, reason: str
 ) -> None:
-    """How the payment ended is known whatever the fee is; nothing raises."""
+    """The payment is recorded whatever the fee is, and nothing raises."""
     with recorder.payment("capture") as payment:
         payment.finish("succeeded", "north", fee_micro_units=amount)
     recorder.begin("capture").finish(0.1, "succeeded", "north", amount)
@@ -73,7 +73,7 @@ def test_bad_fee_is_a_counted_drop_and_the_payment_stands(
 
 
 def test_fee_without_its_metric_is_a_counted_drop(catalogue: Catalogue) -> None:
-    """A service that does not record costs is told that a fee went nowhere."""
+    """A service that records no costs sees that a fee was dropped."""
     names = [name for name in catalogue.metrics if name != COST]
     recorder = setup(catalogue, service="api", metrics=names)
     recorder.begin("capture").finish(0.1, "succeeded", "north", fee_micro_units=1250)
@@ -85,10 +85,10 @@ def test_fee_without_its_metric_is_a_counted_drop(catalogue: Catalogue) -> None:
 
 
 def test_direct_form_records_the_same(recorder: Recorder, read: Read) -> None:
-    """Begun is in flight, finished is counted and timed by the caller's clock."""
-    lane = recorder.begin("refund", traffic="canary", cohort="candidate")
+    """A started payment is in flight; a finished one is counted and timed by the caller's clock."""
+    handle = recorder.begin("refund", traffic="canary", cohort="candidate")
     assert read(IN_FLIGHT, operation="refund") == 1
-    lane.finish(0.25, "indeterminate", "south", fee_micro_units=7)
+    handle.finish(0.25, "indeterminate", "south", fee_micro_units=7)
     labels = {"operation": "refund", "outcome": "indeterminate"}
     assert read(TOTAL, **labels, provider="south", traffic="canary", cohort="candidate") == 1
     assert read(f"{SECONDS}_bucket", **labels, le="0.25") == 1
@@ -119,7 +119,7 @@ BAD_SECONDS: list[tuple[Any, str]] = [
 def test_what_is_no_duration_drops_the_payment_once(
     recorder: Recorder, read: Read, seconds: Any, reason: str
 ) -> None:
-    """It is no longer in flight, counted nowhere else, and its fee is dropped with it."""
+    """It leaves flight, is counted as one drop, and its fee is dropped with it."""
     recorder.begin("capture").finish(seconds, "succeeded", "north", 1250)
     assert read(DROPS, reason=reason) == 1
     assert read(IN_FLIGHT, operation="capture") == 0
@@ -130,7 +130,7 @@ def test_what_is_no_duration_drops_the_payment_once(
 
 @pytest.mark.parametrize("seconds", [0, 0.0, -0.0, 5e-324, 10.0, 10.5, 2.0**63])
 def test_every_duration_is_taken(recorder: Recorder, read: Read, seconds: float) -> None:
-    """From nothing to the largest number that is kept."""
+    """From 0 to the largest number that is accepted."""
     recorder.begin("capture").finish(seconds, "succeeded", "north")
     labels = {"operation": "capture", "outcome": "succeeded"}
     assert read(f"{SECONDS}_bucket", **labels, le="+Inf") == 1
@@ -143,7 +143,7 @@ def test_every_duration_is_taken(recorder: Recorder, read: Read, seconds: float)
 def test_instant_that_is_none_drops_the_payment(
     recorder: Recorder, read: Read, since: float, reason: str
 ) -> None:
-    """A `since` that is no instant of the recorder's clock gives no duration."""
+    """An invalid `since` gives no duration."""
     with recorder.payment("capture", since=since) as payment:
         payment.finish("succeeded", "north")
     assert read(DROPS, reason=reason) == 1
@@ -151,7 +151,7 @@ def test_instant_that_is_none_drops_the_payment(
 
 
 def test_since_of_another_kind_never_raises(recorder: Recorder, read: Read) -> None:
-    """Not even what is no number at all."""
+    """Not even if it is not a number."""
     wrong: Any = "noon"
     with recorder.payment("capture", since=wrong) as payment:
         payment.finish("succeeded", "north")
@@ -163,7 +163,7 @@ def test_since_of_another_kind_never_raises(recorder: Recorder, read: Read) -> N
 def test_unknown_operation_is_one_drop_in_the_direct_form(
     recorder: Recorder, read: Read, operation: Any
 ) -> None:
-    """What is returned takes the end and keeps nothing of it."""
+    """The returned handle accepts `finish` and does nothing."""
     recorder.begin(operation).finish(0.1, "succeeded", "north", 1250)
     assert read(DROPS, reason="unknown_value") == 1
     assert read("moneypath_telemetry_records_total") == 0
@@ -174,25 +174,25 @@ def test_unknown_operation_is_one_drop_in_the_direct_form(
 def test_unknown_label_is_dropped_in_the_direct_form(
     recorder: Recorder, read: Read, outcome: Any, provider: Any
 ) -> None:
-    """A payment that cannot be recorded has ended all the same."""
+    """The payment is not in flight any more."""
     recorder.begin("authorize").finish(0.1, outcome, provider)
     assert read(DROPS, reason="unknown_value") == 1
     assert read(IN_FLIGHT, operation="authorize") == 0
 
 
-def test_lanes_follow_to_another_store(catalogue: Catalogue, recorder: Recorder) -> None:
-    """A forked child counts from zero in cells of its own, through handles that were given out before."""
-    book = recorder._book
-    assert isinstance(book, PaymentBook)
-    lane = recorder.begin("authorize")
-    lane.finish(0.1, "succeeded", "north", 3)
-    before = book.freeze()
-    book.rearm(CellStore())
-    assert book.freeze().records() == 0
-    lane.start()
-    lane.finish(0.1, "succeeded", "north", 4)
+def test_payment_handles_follow_to_another_store(catalogue: Catalogue, recorder: Recorder) -> None:
+    """A forked child counts from zero through handles that were made before the fork."""
+    book = recorder._payments
+    assert isinstance(book, PaymentInstrument)
+    handle = recorder.begin("authorize")
+    handle.finish(0.1, "succeeded", "north", 3)
+    before = book.snapshot()
+    book.switch_store(PointStore())
+    assert book.snapshot().records() == 0
+    handle.start()
+    handle.finish(0.1, "succeeded", "north", 4)
     recorder.begin("authorize")
-    after = book.freeze()
+    after = book.snapshot()
     assert (before.records(), after.records()) == (1, 1)
     assert before.fees() == {("provider_fee", "north"): 3}
     assert after.fees() == {("provider_fee", "north"): 4}
@@ -200,15 +200,15 @@ def test_lanes_follow_to_another_store(catalogue: Catalogue, recorder: Recorder)
 
 
 def test_store_without_room_drops_the_payment(catalogue: Catalogue) -> None:
-    """Memory that workers share is bounded; what finds no room there is counted."""
+    """Shared memory is limited; a payment that finds no room is counted as a drop."""
 
-    class Full(CellStore):
+    class Full(PointStore):
         def allocate(self, slot: str, key: Any, zero: Any) -> Any:
             return None if slot == PAYMENTS else super().allocate(slot, key, zero)
 
     recorder = setup(catalogue, service="api")
-    assert isinstance(recorder._book, PaymentBook)
-    recorder._book.rearm(Full())
+    assert isinstance(recorder._payments, PaymentInstrument)
+    recorder._payments.switch_store(Full())
     recorder.begin("authorize").finish(0.1, "succeeded", "north")
     text = recorder.render().decode()
     assert 'drops_total{reason="series_budget"} 1\n' in text
@@ -216,7 +216,7 @@ def test_store_without_room_drops_the_payment(catalogue: Catalogue) -> None:
 
 
 def test_cost_metric_that_cannot_hold_a_fee_is_refused_at_wiring(catalogue: Catalogue) -> None:
-    """A catalogue of somebody's own is told what is missing before the first payment."""
+    """A custom catalogue is refused before the first payment, with what is missing."""
     rest = [spec for spec in catalogue if spec.name != COST]
     for labels, problem in (
         ({"component": ("compute",), "provider": ("north", "south", "none")}, "provider_fee"),

@@ -1,4 +1,4 @@
-"""Whatever is recorded, the four metrics of payments and the drops account for all of it."""
+"""The four metrics of payments and the drops account for everything that is recorded."""
 
 import math
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moneypath.telemetry import Catalogue, Recorder, setup
 from moneypath.telemetry.catalogue.vocabulary import Cohort, Operation, Outcome, Traffic
 from moneypath.telemetry.exposition.samples import MetricSamples
-from moneypath.telemetry.recording.cells import LARGEST
+from moneypath.telemetry.recording.handles import LARGEST
 
 PROVIDERS = ("north", "south", "none")
 
@@ -27,7 +27,7 @@ def catalogue() -> Catalogue:
 
 @dataclass(frozen=True)
 class Payment:
-    """One payment as a caller may record it, rightly or not; without seconds it has not ended."""
+    """A payment as a caller may record it, valid or not. Without seconds it has not ended."""
 
     operation: str
     traffic: str
@@ -39,18 +39,18 @@ class Payment:
 
     @property
     def begins(self) -> bool:
-        """Tell whether its labels say what begins."""
+        """Return whether its labels allow it to start."""
         return self.operation in [*Operation] and self.traffic in [*Traffic] and self.cohort in [*Cohort]
 
     @property
     def is_recorded(self) -> bool:
-        """Tell whether all of it but the fee can be taken."""
+        """Return whether everything but the fee is valid."""
         known = self.begins and self.outcome in [*Outcome] and self.provider in PROVIDERS
         return known and self.seconds is not None and 0 <= self.seconds <= LARGEST
 
 
 def one_of(*values: str) -> st.SearchStrategy[str]:
-    """Draw a declared value, seldom one that is not."""
+    """Draw a declared value, and sometimes an undeclared one."""
     return st.sampled_from([*values, *values, *values, "undeclared"])
 
 
@@ -68,15 +68,15 @@ payments = st.builds(
 
 
 def record(recorder: Recorder, payment: Payment) -> None:
-    """Record it in the direct form."""
-    lane = recorder.begin(payment.operation, payment.traffic, payment.cohort)
+    """Record it with `begin` and `finish`."""
+    handle = recorder.begin(payment.operation, payment.traffic, payment.cohort)
     if payment.seconds is not None:
-        lane.finish(payment.seconds, payment.outcome, payment.provider, payment.fee)
+        handle.finish(payment.seconds, payment.outcome, payment.provider, payment.fee)
 
 
 @given(st.lists(payments, max_size=30))
 def test_every_payment_is_counted_once_in_all_metrics_or_dropped(given_payments: list[Payment]) -> None:
-    """Count, duration, fee and in-flight say what was recorded; what was not is in the drops."""
+    """Count, duration, fee and in-flight agree with what was recorded; the rest is in the drops."""
     recorder = setup(catalogue(), service="api")
     for payment in given_payments:
         record(recorder, payment)
@@ -97,9 +97,9 @@ def test_every_payment_is_counted_once_in_all_metrics_or_dropped(given_payments:
         p: fee for p, fee in fees.items() if fee
     }
 
-    begun = Counter(p.operation for p in given_payments if p.begins and p.seconds is None)
+    started_at = Counter(p.operation for p in given_payments if p.begins and p.seconds is None)
     flights = found["moneypath_payments_in_flight"].values
-    assert {key[0]: value for key, value in flights.items() if value} == begun
+    assert {key[0]: value for key, value in flights.items() if value} == started_at
 
     ended = [p for p in given_payments if p.seconds is not None or not p.begins]
     bad_fees = sum(not 0 <= p.fee <= LARGEST for p in taken)
@@ -108,15 +108,15 @@ def test_every_payment_is_counted_once_in_all_metrics_or_dropped(given_payments:
 
 
 def assert_durations(samples: MetricSamples, taken: list[Payment]) -> None:
-    """Insist that each duration is in its bucket and in the sum."""
+    """Assert that each duration is in its bucket and in the sum."""
     edges = samples.spec.buckets
     buckets = Counter((p.operation, p.outcome, bisect_left(edges, p.seconds or 0.0)) for p in taken)
     shown = {
         (*key, place): count
-        for key, cells in samples.cells.items()
-        for place, count in enumerate(cells[1:])
+        for key, point in samples.histograms.items()
+        for place, count in enumerate(point[1:])
         if count
     }
     assert shown == buckets
-    total = sum(cells[0] for cells in samples.cells.values())
+    total = sum(point[0] for point in samples.histograms.values())
     assert math.isclose(total, sum(p.seconds or 0.0 for p in taken), abs_tol=1e-9)

@@ -1,4 +1,4 @@
-"""A payment is recorded once, whole, and its end is never lost."""
+"""A payment is recorded once and completely, and its end is never lost."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def dropped(read: Read, reason: str) -> float | None:
 
 
 def test_one_record_reaches_all_three_metrics(recorder: Recorder, read: Read) -> None:
-    """Count, duration and in-flight tell one story, by the labels that each of them has."""
+    """Count, duration and in-flight agree, each with its own labels."""
     labels = {"operation": "authorize", "outcome": "declined"}
     with recorder.payment("authorize") as payment:
         assert read(IN_FLIGHT, operation="authorize") == 1
@@ -38,7 +38,7 @@ def test_one_record_reaches_all_three_metrics(recorder: Recorder, read: Read) ->
 
 
 def test_duration_ends_with_finish_and_falls_on_its_edge(catalogue: Catalogue) -> None:
-    """The clock stops at finish, not at the end of the block; an edge value counts below the edge."""
+    """The clock stops at `finish`, not at the end of the block; an edge value counts below the edge."""
     ticks = iter([10.0, 10.25])
     recorder = setup(catalogue, service="api", clock=lambda: next(ticks))
     with recorder.payment("capture") as payment:
@@ -51,7 +51,7 @@ def test_duration_ends_with_finish_and_falls_on_its_edge(catalogue: Catalogue) -
 
 
 def test_a_payment_is_timed_from_its_arrival_where_that_is_known(catalogue: Catalogue) -> None:
-    """`since` is a value of the recorder's clock; what happened before the block belongs to the payment."""
+    """`since` is a value of the recorder's clock; the time before the block counts."""
     ticks = iter([10.0, 12.0])
     recorder = setup(catalogue, service="api", clock=lambda: next(ticks))
     arrived = recorder.now()
@@ -62,14 +62,14 @@ def test_a_payment_is_timed_from_its_arrival_where_that_is_known(catalogue: Cata
 
 
 def test_members_of_the_closed_sets_are_labels_too(recorder: Recorder, read: Read) -> None:
-    """An enumeration's member and its text are the same label."""
+    """An enumeration's member and its string are the same label."""
     with recorder.payment(Operation.REFUND) as payment:
         payment.finish(Outcome.SUCCEEDED, "north")
     assert read(TOTAL, operation="refund", outcome="succeeded", provider="north", **LIVE) == 1
 
 
 def test_exception_without_finish_is_recorded_as_failed_and_passes_on(recorder: Recorder, read: Read) -> None:
-    """What broke a payment is seen by the caller and by the count."""
+    """The caller gets the exception, and the payment counts as failed."""
     with pytest.raises(ZeroDivisionError), recorder.payment("capture"):
         raise ZeroDivisionError
     assert read(TOTAL, operation="capture", outcome="failed", provider="none", **LIVE) == 1
@@ -77,7 +77,7 @@ def test_exception_without_finish_is_recorded_as_failed_and_passes_on(recorder: 
 
 
 def test_exception_after_finish_changes_nothing(recorder: Recorder, read: Read) -> None:
-    """The outcome stands once it is told."""
+    """The first outcome counts."""
     with pytest.raises(ZeroDivisionError), recorder.payment("capture") as payment:
         payment.finish("succeeded", "north")
         raise ZeroDivisionError
@@ -86,7 +86,7 @@ def test_exception_after_finish_changes_nothing(recorder: Recorder, read: Read) 
 
 
 def test_block_left_without_an_outcome_is_a_counted_drop(recorder: Recorder, read: Read) -> None:
-    """Naming an outcome nobody told would be a guess; the gap is counted and nothing stays in flight."""
+    """Any outcome would be a guess, so a drop is counted and nothing stays in flight."""
     with recorder.payment("capture"):
         pass
     assert dropped(read, "unfinished") == 1
@@ -116,7 +116,7 @@ def test_second_finish_is_a_counted_drop(recorder: Recorder, read: Read) -> None
 def test_unknown_label_is_dropped_and_leaves_nothing_in_flight(
     recorder: Recorder, read: Read, outcome: str, provider: str, traffic: str
 ) -> None:
-    """A payment that cannot be recorded has ended all the same."""
+    """The payment has ended although it cannot be recorded."""
     with recorder.payment("authorize", traffic=traffic) as payment:
         payment.finish(outcome, provider)
     assert dropped(read, "unknown_value") == 1
@@ -128,7 +128,7 @@ def test_unknown_label_is_dropped_and_leaves_nothing_in_flight(
 def test_unknown_operation_is_one_drop_and_breaks_nothing(
     recorder: Recorder, read: Read, operation: str
 ) -> None:
-    """An operation that is not declared is counted once, however it ends."""
+    """An undeclared operation is counted once, however it ends."""
     with recorder.payment(operation) as payment:
         payment.finish("succeeded", "north")
     assert dropped(read, "unknown_value") == 1
@@ -137,7 +137,7 @@ def test_unknown_operation_is_one_drop_and_breaks_nothing(
 
 
 def test_every_combination_exists_before_the_first_payment(recorder: Recorder, read: Read) -> None:
-    """The first failure is an increase from 0, not a series born at 1."""
+    """The first failure is an increase from 0, because the series exists before."""
     text = recorder.render().decode()
     assert sum(line.startswith(f"{TOTAL}{{") for line in text.splitlines()) == 6 * 7 * 3 * 3 * 2
     assert sum(line.startswith(f"{SECONDS}_count") for line in text.splitlines()) == 6 * 7
@@ -145,7 +145,7 @@ def test_every_combination_exists_before_the_first_payment(recorder: Recorder, r
 
 
 def test_fused_and_single_counts_add_up(recorder: Recorder, read: Read) -> None:
-    """A payment counted by hand and one recorded whole stand in one series."""
+    """A payment counted with `inc` and one recorded as a whole are in one series."""
     labels = {"operation": "authorize", "outcome": "failed"}
     recorder.counter(TOTAL).inc(2, **labels, provider="none", **LIVE)
     recorder.histogram(SECONDS).observe(0.5, **labels)

@@ -1,4 +1,4 @@
-"""refpay and the examples use what is public of the library, and nothing else: they are what users copy."""
+"""refpay and the examples use only public modules of the library, because users copy them."""
 
 import ast
 import importlib
@@ -15,20 +15,20 @@ LIBRARY = "moneypath.telemetry"
 
 
 def public_modules() -> set[str]:
-    """Return the modules that the library's own docstring calls public."""
+    """Return the modules that the library's docstring calls public."""
     text = moneypath.telemetry.__doc__ or ""
     paragraph = next(part for part in text.split("\n\n") if part.startswith("Public"))
     return {LIBRARY, *(f"{LIBRARY}.{name}" for name in re.findall(r"`([a-z_.]+)`", paragraph))}
 
 
 def is_public(module: str) -> bool:
-    """Tell whether a module is public: by name, or as one of the integrations."""
+    """Return whether a module is public: by name, or as one of the integrations."""
     package, _, name = module.rpartition(".")
     return module in public_modules() or (package == f"{LIBRARY}.integrations" and not name.startswith("_"))
 
 
 def imports(source: str) -> Iterator[tuple[str, str]]:
-    """Yield each module of ours that a file imports from, with the name that it takes."""
+    """Yield each of our modules that a file imports from, with the imported name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name.startswith("moneypath"))
@@ -37,7 +37,7 @@ def imports(source: str) -> Iterator[tuple[str, str]]:
 
 
 def problem_of(module: str, name: str) -> str | None:
-    """Say what is wrong with an import, None if nothing is."""
+    """Return what is wrong with an import, None if nothing is."""
     if name and (is_public(f"{module}.{name}") or f"{module}.{name}" == f"{LIBRARY}.integrations"):
         return None
     if not is_public(module):
@@ -56,7 +56,7 @@ def users() -> list[Path]:
 
 
 def test_users_import_what_is_public() -> None:
-    """Each name of ours that they take is offered."""
+    """Each imported name is public."""
     found = [(path, *one) for path in users() for one in imports(path.read_text(encoding="utf-8"))]
     assert len(found) > 10
     problems = {f"{path.relative_to(ROOT)}: {problem_of(module, name)}" for path, module, name in found}
@@ -64,7 +64,7 @@ def test_users_import_what_is_public() -> None:
 
 
 def test_what_is_called_public_is_there() -> None:
-    """The docstring names modules that can be imported."""
+    """Every module that the docstring names can be imported."""
     assert len(public_modules()) > 3
     for module in public_modules():
         importlib.import_module(module)
@@ -81,7 +81,7 @@ def test_what_is_called_public_is_there() -> None:
         ("from moneypath.telemetry.integrations.ledger import _answers", "private"),
         ("from moneypath.telemetry.recording.recorder import Recorder", "not public"),
         ("from moneypath.telemetry import recording", "does not offer"),
-        ("import moneypath.telemetry.recording.cells", "not public"),
+        ("import moneypath.telemetry.recording.handles", "not public"),
         ("from moneypath.path import loader", "not public"),
         ("import moneypath", "not public"),
     ],

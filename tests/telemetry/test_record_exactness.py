@@ -9,19 +9,19 @@ import pytest
 
 from moneypath.telemetry import Catalogue, Recorder, setup
 from moneypath.telemetry.catalogue.vocabulary import DropReason
-from moneypath.telemetry.recording.cells import BoundCounter, BoundGauge, BoundHistogram
-from moneypath.telemetry.recording.lanes import PaymentRecord
+from moneypath.telemetry.recording.handles import BoundCounter, BoundGauge, BoundHistogram
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
-    LockedDrops,
+    LockedDropCounter,
     LockedGauge,
     LockedHistogram,
-    LockedLane,
     LockedPayment,
+    LockedPaymentHandle,
     is_gil_enabled,
 )
+from moneypath.telemetry.recording.payment_handles import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
-from moneypath.telemetry.recording.store import CellStore, LiveCells
+from moneypath.telemetry.recording.store import LivePoint, PointStore
 
 Read = Callable[..., float | None]
 
@@ -32,7 +32,7 @@ ATTEMPT = {"provider": "north", "operation": "capture", "outcome": "failed"}
 
 @pytest.fixture
 def _restless() -> Iterator[None]:
-    """Let the interpreter switch threads as often as it can."""
+    """Make the interpreter switch threads as often as it can."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -56,12 +56,12 @@ def in_threads(work: Callable[[], None]) -> None:
 
 @pytest.fixture(params=["in this process", "shared"])
 def recorder(request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path: Path) -> Recorder:
-    """Return a recorder whose cells are lists, or memory that workers share."""
+    """Return a recorder whose data points are lists, or shared memory."""
     return setup(catalogue, service="api", shared=tmp_path if request.param == "shared" else False)
 
 
 def record_everything(recorder: Recorder, records: int) -> Callable[[], None]:
-    """Return what records so many of everything: a counter, a histogram, a drop, a payment both ways."""
+    """Return a function that records everything this often: counter, histogram, drop, payments both ways."""
     counter = recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT)
     histogram = recorder.histogram("moneypath_provider_request_duration_seconds").bind(**ATTEMPT)
 
@@ -80,7 +80,7 @@ def record_everything(recorder: Recorder, records: int) -> Callable[[], None]:
 
 
 def assert_nothing_lost(read: Read, total: int) -> None:
-    """Insist that every record of every thread is there."""
+    """Assert that every record of every thread is there."""
     labels = {"operation": "authorize", "outcome": "succeeded"}
     declined = {"operation": "authorize", "outcome": "declined"}
     live = {"provider": "north", "traffic": "live", "cohort": "control"}
@@ -99,6 +99,7 @@ def assert_nothing_lost(read: Read, total: int) -> None:
 
 
 @pytest.mark.usefixtures("_restless")
+@pytest.mark.heavy
 def test_records_of_four_threads_are_all_there(recorder: Recorder, read: Read) -> None:
     """Counters, histograms, payments, fees and drops lose nothing at the shortest switch interval."""
     in_threads(record_everything(recorder, RECORDS))
@@ -109,26 +110,26 @@ def test_records_of_four_threads_are_all_there(recorder: Recorder, read: Read) -
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_restless")
 def test_a_million_records_of_each_thread_are_all_there(recorder: Recorder, read: Read) -> None:
-    """The same at the figure that is promised, and the control loses beside it."""
+    """The same with the number that we promise; the control loses increments."""
     million = 1_000_000
-    cells = [0]
+    point = [0]
 
     def plus_one(value: int) -> int:
         return value + 1
 
     def control() -> None:
         for _ in range(million):
-            cells[0] = plus_one(cells[0])
+            point[0] = plus_one(point[0])
 
     in_threads(control)
-    assert cells[0] < THREADS * million
+    assert point[0] < THREADS * million
     in_threads(record_everything(recorder, million))
     assert_nothing_lost(read, THREADS * million)
 
 
 @pytest.mark.usefixtures("_restless")
-@pytest.mark.parametrize("cells", [[0], memoryview(bytearray(8)).cast("d")], ids=["a list", "shared"])
-def test_losing_control_shows_that_the_test_can_fail(cells: LiveCells) -> None:
+@pytest.mark.parametrize("point", [[0], memoryview(bytearray(8)).cast("d")], ids=["a list", "shared"])
+def test_losing_control_shows_that_the_test_can_fail(point: LivePoint) -> None:
     """Reading, calling and writing loses increments under the same load, so the test above can fail."""
 
     def plus_one(value: float) -> float:
@@ -136,18 +137,18 @@ def test_losing_control_shows_that_the_test_can_fail(cells: LiveCells) -> None:
 
     def work() -> None:
         for _ in range(RECORDS):
-            cells[0] = plus_one(cells[0])
+            point[0] = plus_one(point[0])
 
     rounds = 0
     # One round loses in practice; a machine that is busy elsewhere gets a few more.
-    while cells[0] == rounds * THREADS * RECORDS and rounds < 20:
+    while point[0] == rounds * THREADS * RECORDS and rounds < 20:
         rounds += 1
         in_threads(work)
-    assert cells[0] < rounds * THREADS * RECORDS
+    assert point[0] < rounds * THREADS * RECORDS
 
 
 @pytest.mark.usefixtures("_restless")
-def test_threads_that_meet_at_a_new_series_share_its_cells(catalogue: Catalogue) -> None:
+def test_threads_that_meet_at_a_new_series_share_its_data_point(catalogue: Catalogue) -> None:
     """The first record of a series is not lost either, when several threads make it at once."""
     for _ in range(50):
         recorder = setup(catalogue, service="api")
@@ -169,7 +170,7 @@ def test_threads_that_meet_at_a_new_series_share_its_cells(catalogue: Catalogue)
 
 @pytest.mark.usefixtures("_restless")
 def test_scrape_beside_records_is_consistent(recorder: Recorder) -> None:
-    """While payments run, in flight is never negative and the count equals the duration's count."""
+    """While payments run, in flight is never negative, and the counter equals the histogram's count."""
     done = threading.Event()
 
     def pay() -> None:
@@ -207,7 +208,7 @@ def test_scrape_beside_records_is_consistent(recorder: Recorder) -> None:
 
 
 def bare(catalogue: Catalogue, *, locked: bool) -> BareRecorder:
-    """Return a recorder as `setup` makes it on a build without, or with, the GIL."""
+    """Return a recorder as `setup` makes it on a build with or without the GIL."""
     ticks = iter(range(10**9))
     return BareRecorder(
         catalogue,
@@ -215,7 +216,7 @@ def bare(catalogue: Catalogue, *, locked: bool) -> BareRecorder:
         metrics=catalogue.metrics,
         clock=lambda: float(next(ticks)),
         locked=locked,
-        store=CellStore(),
+        store=PointStore(),
     )
 
 
@@ -238,7 +239,7 @@ def test_build_decides_about_locks(catalogue: Catalogue) -> None:
 
 
 def test_locked_handles_record_the_same(catalogue: Catalogue) -> None:
-    """What is exposed does not depend on the build."""
+    """The exposition does not depend on the build."""
     texts = []
     for locked in (False, True):
         recorder = bare(catalogue, locked=locked)
@@ -263,7 +264,7 @@ def test_locked_handles_record_the_same(catalogue: Catalogue) -> None:
 
 
 def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
-    """A lock that is held holds up the record until it is released."""
+    """While the lock is held, a record waits."""
     recorder = bare(catalogue, locked=True)
     counter = recorder.counter("moneypath_provider_attempts_total").bind(**ATTEMPT)
     assert isinstance(counter, LockedCounter)
@@ -273,7 +274,7 @@ def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
         thread.join(timeout=0.05)
         assert thread.is_alive()
     thread.join()
-    drops = LockedDrops(CellStore())
+    drops = LockedDropCounter(PointStore())
     thread = threading.Thread(target=drops.count, args=(DropReason.NEGATIVE,))
     with drops._lock:
         thread.start()
@@ -286,16 +287,16 @@ def test_locked_handles_take_their_lock(catalogue: Catalogue) -> None:
 def test_every_step_of_a_locked_payment_takes_the_lock_of_its_operation(
     catalogue: Catalogue, step: str
 ) -> None:
-    """Lanes of one operation count what is in flight in one cell, so they have one lock in common."""
+    """Payment handles of one operation share the in-flight count and therefore a lock."""
     recorder = bare(catalogue, locked=True)
-    lane = recorder.begin("authorize", traffic="canary")
+    handle = recorder.begin("authorize", traffic="canary")
     inside, outside = recorder.payment("authorize"), recorder.payment("authorize")
     inside.__enter__()
     other = recorder.begin("authorize")
-    assert isinstance(other, LockedLane)
+    assert isinstance(other, LockedPaymentHandle)
     steps: dict[str, Callable[[], object]] = {
         "begin": lambda: recorder.begin("authorize"),
-        "finish": lambda: lane.finish(0.1, "succeeded", "north"),
+        "finish": lambda: handle.finish(0.1, "succeeded", "north"),
         "enter": outside.__enter__,
         "leave": lambda: inside.__exit__(None, None, None),
     }

@@ -1,4 +1,4 @@
-"""Recording takes what is declared, counts what is not, and never raises on the hot path."""
+"""Recording takes declared labels, counts the others as drops, and never raises."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -21,8 +21,15 @@ ROUTING = "moneypath_provider_routing_active"
 def drops(read: Read) -> dict[str, float]:
     """Return the reasons for which records were dropped."""
     reasons = (
-        *("unknown_metric", "unknown_label", "unknown_value", "not_a_number", "negative", "out_of_range"),
-        *("series_budget", "unfinished", "finished_twice"),
+        "unknown_metric",
+        "unknown_label",
+        "unknown_value",
+        "not_a_number",
+        "negative",
+        "out_of_range",
+        "series_budget",
+        "unfinished",
+        "finished_twice",
     )
     counted = {reason: read("moneypath_telemetry_drops_total", reason=reason) for reason in reasons}
     assert None not in counted.values()
@@ -30,7 +37,7 @@ def drops(read: Read) -> dict[str, float]:
 
 
 def test_counter_counts_by_family_and_by_handle(recorder: Recorder, read: Read) -> None:
-    """Both ways of counting reach the same series, in whatever order the labels come."""
+    """Both ways reach the same series, in any order of the labels."""
     counter = recorder.counter(ATTEMPTS)
     assert read(ATTEMPTS, **ATTEMPT) == 0
     counter.inc(1, **ATTEMPT)
@@ -60,7 +67,7 @@ def test_histogram_puts_an_edge_value_into_its_own_bucket(recorder: Recorder, re
 
 
 def test_gauge_is_absent_until_set_and_again_after_clear(recorder: Recorder, read: Read) -> None:
-    """Unknown is absent, never 0; a cleared gauge can be set again."""
+    """An unknown value is absent, never 0; a cleared gauge can be set again."""
     gauge = recorder.gauge(ROUTING)
     assert read(ROUTING, provider="north") is None
     gauge.set(0, provider="north")
@@ -73,7 +80,7 @@ def test_gauge_is_absent_until_set_and_again_after_clear(recorder: Recorder, rea
 
 
 def test_gauge_without_a_number_becomes_absent(recorder: Recorder, read: Read) -> None:
-    """A gauge that has to be 0 must not go on saying 0 when its source says nothing."""
+    """A gauge that must be 0 must not keep reporting 0 when its source fails."""
     gauge = recorder.gauge("moneypath_duplicate_charges")
     gauge.set(0)
     gauge.set(float("nan"))
@@ -84,7 +91,7 @@ def test_gauge_without_a_number_becomes_absent(recorder: Recorder, read: Read) -
 
 
 def test_amount_of_money_is_written_digit_by_digit(recorder: Recorder) -> None:
-    """An integer of minor units is not rounded to a float on our side."""
+    """An integer of minor units is not rounded to a float."""
     recorder.gauge("moneypath_ledger_imbalance_minor_units").set(2**53 + 1, currency="EUR")
     line = b'moneypath_ledger_imbalance_minor_units{currency="EUR"} 9007199254740993\n'
     assert line in recorder.render()
@@ -110,7 +117,7 @@ BAD_NUMBERS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "reason"), BAD_NUMBERS)
 def test_bad_number_is_dropped_and_counted(recorder: Recorder, read: Read, value: Any, reason: str) -> None:
-    """No number, however odd, raises or reaches a series; the reason is counted, good records go on."""
+    """An invalid number never raises and reaches no series. Its reason is counted; valid records go on."""
     recorder.counter(ATTEMPTS).inc(value, **ATTEMPT)
     recorder.histogram(DURATION).observe(value, **ATTEMPT)
     assert read(ATTEMPTS, **ATTEMPT) == 0
@@ -146,11 +153,11 @@ BAD_LABELS: list[tuple[dict[str, Any], str]] = [
 def test_unknown_labels_are_dropped_when_recording_and_refused_when_binding(
     recorder: Recorder, read: Read, labels: dict[str, Any], reason: str
 ) -> None:
-    """While payments run a wrong label is counted; at wiring it is an error that names what is declared."""
+    """A wrong label is counted while recording; binding it raises an error with the declared labels."""
     recorder.counter(ATTEMPTS).inc(1, **labels)
     recorder.histogram(DURATION).observe(0.1, **labels)
     assert drops(read) == {reason: 2}
-    with pytest.raises(LabelsUnknown, match=rf"{ATTEMPTS}: {reason}[\s\S]*declared: provider="):
+    with pytest.raises(LabelsUnknown, match=rf"{ATTEMPTS}: {reason}[\s\S]*declared labels: provider="):
         recorder.counter(ATTEMPTS).bind(**labels)
     assert drops(read) == {reason: 2}
 
@@ -166,7 +173,7 @@ def test_gauge_with_unknown_labels_is_dropped(recorder: Recorder, read: Read) ->
 
 
 def test_series_stop_at_the_budget(vocabulary: dict[str, tuple[str, ...]]) -> None:
-    """A metric that grows with use grows to its budget and no further; what is there goes on counting."""
+    """A metric adds series up to its budget; existing series keep counting."""
     recorder = setup(Catalogue.build(vocabulary), service="api")
     histogram = recorder.histogram("http_server_request_duration_seconds")
     histogram.close_label("http_route", tuple(f"/r{number}" for number in range(1000)))
@@ -184,7 +191,7 @@ def test_series_stop_at_the_budget(vocabulary: dict[str, tuple[str, ...]]) -> No
 
 
 def test_open_label_takes_its_values_at_wiring(catalogue: Catalogue, recorder: Recorder, read: Read) -> None:
-    """Routes are the service's to name; before it does, and for any other, a record is dropped."""
+    """The service sets its routes; before that, and for any other route, a record is dropped."""
     histogram = recorder.histogram("http_server_request_duration_seconds")
     labels = {"http_request_method": "GET", "http_response_status_code": "200", "http_route": "/a"}
     histogram.observe(0.1, **labels)
@@ -201,13 +208,13 @@ def test_open_label_takes_its_values_at_wiring(catalogue: Catalogue, recorder: R
 
 @pytest.mark.parametrize("name", ["moneypath_nothing_total", ROUTING, DURATION])
 def test_family_of_another_kind_or_name_is_refused(recorder: Recorder, name: str) -> None:
-    """Asking for a counter that is none fails at wiring, with the counters there are."""
+    """The error lists the counters that exist."""
     with pytest.raises(MetricUnknown, match=rf"counter {name}[\s\S]*moneypath_payments_total"):
         recorder.counter(name)
 
 
 def test_service_exposes_only_what_it_records(catalogue: Catalogue) -> None:
-    """The worker does not expose zeros for what the API counts; what telemetry costs is always there."""
+    """The worker exposes no zeros for the API's metrics; the metrics about telemetry are always there."""
     worker = setup(catalogue, service="refpay-worker", metrics=[ROUTING, ATTEMPTS])
     text = worker.render().decode()
     assert ATTEMPTS in text
@@ -221,7 +228,7 @@ def test_service_exposes_only_what_it_records(catalogue: Catalogue) -> None:
 
 
 def test_setup_refuses_unknown_metrics_services_and_half_a_payment(catalogue: Catalogue) -> None:
-    """A mistake in wiring is one sentence before the first request."""
+    """Each mistake raises one sentence before the first request."""
     with pytest.raises(MetricUnknown, match="moneypath_nothing"):
         setup(catalogue, service="api", metrics=["moneypath_nothing"])
     with pytest.raises(TelemetryError, match="not a service name"):
@@ -231,7 +238,7 @@ def test_setup_refuses_unknown_metrics_services_and_half_a_payment(catalogue: Ca
 
 
 def test_recorders_share_nothing(catalogue: Catalogue) -> None:
-    """Two recorders in one process are two worlds."""
+    """Two recorders in one process are independent."""
     one, two = setup(catalogue, service="one"), setup(catalogue, service="two")
     one.counter(ATTEMPTS).inc(1, **ATTEMPT)
     with one.payment("authorize") as payment:
@@ -241,7 +248,7 @@ def test_recorders_share_nothing(catalogue: Catalogue) -> None:
 
 
 class Hostile:
-    """Raise whatever is done with it."""
+    """An object that raises whatever is done with it."""
 
     def _raise(self, *_: object) -> Any:
         raise RuntimeError("hostile")
@@ -251,7 +258,7 @@ class Hostile:
 
 
 class HostileText(str):
-    """A text that raises when it is looked up, as one that is loaded late may."""
+    """A string that raises when it is hashed, as a lazily loaded one may."""
 
     __slots__ = ()
 
@@ -273,7 +280,7 @@ class HostileNumber(int):
 def test_a_value_that_raises_anything_is_dropped_and_counted(
     recorder: Recorder, read: Read, value: Any, refused: int
 ) -> None:
-    """Not only the errors that numbers raise: none reaches a payment, and no payment stays in flight."""
+    """No exception reaches a payment, and no payment stays in flight."""
     recorder.counter(ATTEMPTS).inc(value, **ATTEMPT)
     recorder.histogram(DURATION).observe(value, **ATTEMPT)
     recorder.gauge(ROUTING).set(value, provider="north")
@@ -309,7 +316,7 @@ def test_a_label_that_raises_anything_is_dropped_and_counted(
 
 
 def test_a_traced_payment_lets_no_error_of_a_label_out(catalogue: Catalogue) -> None:
-    """With a tracer the outcome goes to a span as well, which looks it up too."""
+    """With a tracer the span looks the outcome up as well."""
     wrong: Any = HostileText("succeeded")
     recorder = setup(catalogue, service="api", shared=False, tracer=Tracer())
     with recorder.payment("capture") as payment:
@@ -320,7 +327,7 @@ def test_a_traced_payment_lets_no_error_of_a_label_out(catalogue: Catalogue) -> 
 
 
 def test_an_instant_too_large_for_a_clock_is_dropped(recorder: Recorder, read: Read) -> None:
-    """What no float can hold raises when it is subtracted from one."""
+    """An integer too large for a float raises when it is subtracted from one."""
     with recorder.payment("capture", since=10**400) as payment:
         payment.finish("succeeded", "north")
     assert sum(drops(read).values()) == 1

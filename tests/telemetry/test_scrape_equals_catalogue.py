@@ -1,4 +1,4 @@
-"""What is scraped is what is declared: no series more, none less, and never over a budget."""
+"""The scraped series are exactly the declared ones, within their budgets."""
 
 from collections import Counter as Tally
 
@@ -23,12 +23,12 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 @pytest.fixture
 def catalogue() -> Catalogue:
-    """Close every label."""
+    """Return the catalogue with values for every label."""
     return Catalogue.build(VOCABULARY)
 
 
 def touch_all(recorder: Recorder, catalogue: Catalogue) -> None:
-    """Record on every combination that is not there by itself."""
+    """Record on every combination that is not precreated."""
     for spec in catalogue:
         for values in spec.combinations():
             labels = dict(zip(spec.labels, values, strict=True))
@@ -39,7 +39,7 @@ def touch_all(recorder: Recorder, catalogue: Catalogue) -> None:
 
 
 def declared(spec: MetricSpec) -> set[Series]:
-    """Return every series of a metric, as its declaration has it."""
+    """Return every series of a metric by its declaration."""
     found: set[Series] = set()
     for values in spec.combinations():
         labels = frozenset(zip(spec.labels, values, strict=True))
@@ -54,7 +54,7 @@ def declared(spec: MetricSpec) -> set[Series]:
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_scraped_series_equal_the_declared_ones(catalogue: Catalogue, openmetrics: bool) -> None:
-    """In both formats, read back by another implementation."""
+    """In both formats, read by another implementation."""
     recorder = setup(catalogue, service="shop")
     touch_all(recorder, catalogue)
     text = recorder.render(openmetrics=openmetrics).decode()
@@ -68,7 +68,7 @@ def test_scraped_series_equal_the_declared_ones(catalogue: Catalogue, openmetric
 
 
 def test_no_metric_can_pass_its_budget(catalogue: Catalogue) -> None:
-    """A budget that its own labels could pass would be no budget; open labels stop growing at it."""
+    """All combinations of closed labels fit the budget; open labels stop adding series at it."""
     for spec in catalogue:
         series = len(declared(spec))
         grows = spec.kind is not MetricKind.GAUGE and not spec.precreate

@@ -1,4 +1,4 @@
-"""A service that has no `moneypath.yaml` yet starts from its providers and currencies."""
+"""A service without a `moneypath.yaml` starts with its providers and currencies."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from moneypath.telemetry import Catalogue, CatalogueInvalid, TelemetryError, set
 
 
 def test_providers_and_currencies_are_enough() -> None:
-    """Without a catalogue, what is recorded is what the starting one declares."""
+    """Without a catalogue the starting one is recorded."""
     recorder = setup(service="checkout", providers=["north", "south"], currencies=["EUR"])
     assert recorder.metrics == tuple(
         Catalogue.start(providers=["north", "south"], currencies=["EUR"]).metrics
@@ -32,7 +32,7 @@ def test_metrics_can_still_be_chosen() -> None:
 
 @pytest.mark.parametrize("missing", ["providers", "currencies"])
 def test_what_is_missing_is_named(missing: str) -> None:
-    """Before the first record."""
+    """The error comes before the first record."""
     known = {"providers": ["north"], "currencies": ["EUR"]}
     del known[missing]
     with pytest.raises(CatalogueInvalid, match=missing):
@@ -40,7 +40,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
 
 
 def test_a_team_names_its_queues() -> None:
-    """They stand beside those of every money path, and exist from the first scrape."""
+    """They are added to the common ones and exist from the first scrape."""
     start = partial(setup, service="checkout", providers=["north"], currencies=["EUR"])
     scrape = start(queues=["payouts", "refunds"]).render().decode()
     for queue in ("outbox", "notifications", "compliance_log", "payouts", "refunds"):
@@ -52,17 +52,17 @@ def test_a_team_names_its_queues() -> None:
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("north", "'north' is no list of names"),
-        (["north", 7], "is no list of names"),
-        (None, "None is no list of names"),
-        (["north", "south", "north"], "'north' stands twice"),
+        ("north", "is 'north', not a list of names"),
+        (["north", 7], "not a list of names"),
+        (None, "is None, not a list of names"),
+        (["north", "south", "north"], "has 'north' twice"),
         (["north", ""], "is empty, too long or not printable"),
-        (["north", "4111111111111111"], "reads as a card number or a secret"),
+        (["north", "4111111111111111"], "looks like a card number or a secret"),
         ([f"number_{number}" for number in range(200)], "series_budget: [0-9]+ is exceeded"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(slot: str, wrong: object, reason: str) -> None:
-    """A single name above all: it would have been taken for one value a letter."""
+    """A single string above all, whose letters would become values."""
     given = {"providers": ["north"], "currencies": ["EUR"], slot: wrong}
     with pytest.raises(CatalogueInvalid, match=reason) as refused:
         setup(service="checkout", **given)  # type: ignore[arg-type]
@@ -74,15 +74,15 @@ def test_what_is_no_list_of_names_is_refused(slot: str, wrong: object, reason: s
 
 @pytest.mark.parametrize("queue", ["outbox", "payouts"])
 def test_a_queue_that_is_there_already_is_refused(queue: str) -> None:
-    """One of every money path's, or one that stands twice."""
-    with pytest.raises(CatalogueInvalid, match=f"queues: '{queue}' stands twice"):
+    """A common queue, or one that is named twice."""
+    with pytest.raises(CatalogueInvalid, match=f"queues has '{queue}' twice"):
         setup(service="checkout", providers=["north"], currencies=["EUR"], queues=["payouts", queue])
 
 
 @pytest.mark.parametrize("slot", ["providers", "currencies", "queues"])
 def test_both_ways_at_once_are_refused(catalogue: Catalogue, slot: str) -> None:
-    """Nothing says which of the two is meant; a catalogue alone works as ever."""
-    with pytest.raises(TelemetryError, match="a catalogue and providers, currencies or queues"):
+    """It is unclear which one is meant; a catalogue alone works."""
+    with pytest.raises(TelemetryError, match="a catalogue and also providers, currencies or queues"):
         setup(catalogue, service="checkout", **{slot: ["north"]})  # type: ignore[arg-type]
     assert setup(catalogue, service="checkout").metrics == tuple(catalogue.metrics)
 
@@ -90,17 +90,17 @@ def test_both_ways_at_once_are_refused(catalogue: Catalogue, slot: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"catalogue": "catalogue.json"}, "catalogue: a str is none[\\s\\S]*Catalogue.load"),
-        ({"catalogue": {}}, "catalogue: a dict is none"),
-        ({"service": None}, "service None: not a service name"),
-        ({"shared": "/run/workers"}, "shared '/run/workers': not what it can be[\\s\\S]*Path"),
-        ({"clock": 5.0}, "clock 5.0: cannot be called"),
+        ({"catalogue": "catalogue.json"}, "catalogue is a str[\\s\\S]*Catalogue.load"),
+        ({"catalogue": {}}, "catalogue is a dict"),
+        ({"service": None}, "None is not a service name"),
+        ({"shared": "/run/workers"}, "shared is '/run/workers'[\\s\\S]*Path"),
+        ({"clock": 5.0}, "clock 5.0 cannot be called"),
     ],
 )
 def test_what_is_of_another_kind_is_refused_at_start_up(
     catalogue: Catalogue, wrong: dict[str, Any], reason: str
 ) -> None:
-    """By a sentence of ours and not by a trace of calls; each as it should be works."""
+    """With one sentence and not a TypeError; the right types work."""
     given: dict[str, Any] = {"catalogue": catalogue, "service": "checkout", "shared": False}
     with pytest.raises(TelemetryError, match=reason):
         setup(**{**given, **wrong})

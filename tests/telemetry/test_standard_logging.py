@@ -1,4 +1,4 @@
-"""What libraries log through the standard library comes out as the same bounded, redacted lines."""
+"""Records of the standard library's logging come out as the same bounded, redacted lines."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import structlog
 
 from moneypath.telemetry import correlation, logs
 from moneypath.telemetry.correlation import Context, Trace
-from moneypath.telemetry.logs.standard import LinesHandler
+from moneypath.telemetry.logs.standard import LineHandler
 
 CARD = "4111111111111111"
 CONTEXT = Context("0000-request", Trace("a" * 32, "b" * 16, sampled=False), "p-1")
@@ -21,7 +21,7 @@ CONTEXT = Context("0000-request", Trace("a" * 32, "b" * 16, sampled=False), "p-1
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Leave both kinds of logging as they were."""
+    """Restore both kinds of logging."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -40,9 +40,9 @@ def stream() -> io.StringIO:
 
 
 def remove_others() -> None:
-    """Take pytest's handlers away; they raise at what cannot be shown."""
+    """Remove pytest's handlers, which raise at values that cannot be shown."""
     root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, LinesHandler)]
+    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_record_becomes_the_line_that_structlog_writes(stream: io.StringIO) -> None:
-    """The same head in the same order, the same ids, and who logged it."""
+    """It has the same head in the same order, the same ids, and the logger's name."""
     structlog.contextvars.bind_contextvars(shard=7)
     with correlation.entered(CONTEXT):
         logging.getLogger("team.code").warning("tried %d times", 3, extra={"provider": "north"})
@@ -75,7 +75,7 @@ def test_a_record_becomes_the_line_that_structlog_writes(stream: io.StringIO) ->
 
 
 def test_what_is_not_known_is_not_claimed(stream: io.StringIO) -> None:
-    """Without a payment and a trace their fields are missing; an event's own word does not outweigh ours."""
+    """Without payment and trace their fields are missing; an event cannot override ours."""
     with correlation.bound("0000-request"):
         logging.getLogger("team").info("x", extra={"service": "other", "correlation_id": "forged-id"})
     with correlation.entered(CONTEXT):
@@ -100,7 +100,7 @@ def test_what_is_not_known_is_not_claimed(stream: io.StringIO) -> None:
     ],
 )
 def test_no_record_shows_a_card_or_a_credential(stream: io.StringIO, log: Any) -> None:
-    """Arguments, extras, messages that are no text, and ones that do not fit their arguments."""
+    """Arguments, extras, messages that are not strings, and ones that do not match their arguments."""
     remove_others()
     log(logging.getLogger("library"))
     assert CARD not in stream.getvalue()
@@ -109,12 +109,12 @@ def test_no_record_shows_a_card_or_a_credential(stream: io.StringIO, log: Any) -
 
 
 def refuse(text: str) -> None:
-    """Fail as code does that quotes what it holds."""
+    """Raise an error that quotes the card number, as real code does."""
     raise ValueError(text)
 
 
 def test_an_exception_is_redacted_and_bounded(stream: io.StringIO) -> None:
-    """Its end says what happened, however long it is."""
+    """Its end is kept, however long it is."""
     remove_others()
     try:
         refuse(f"refused {CARD} " + "x" * 100_000 + " at the end")
@@ -129,7 +129,7 @@ def test_an_exception_is_redacted_and_bounded(stream: io.StringIO) -> None:
 
 
 class Talkative:
-    """An object that logs when it is shown."""
+    """An object that logs in its `repr`."""
 
     def __init__(self) -> None:
         self.said = 0
@@ -141,7 +141,7 @@ class Talkative:
 
 
 class Unprintable:
-    """An object that cannot be shown."""
+    """An object whose `repr` raises."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -150,7 +150,7 @@ class Unprintable:
 def test_what_logs_while_it_is_logged_does_not_go_on_for_ever(
     stream: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor does what cannot be shown raise, or print a trace-back past the redaction."""
+    """A value that cannot be shown neither raises nor prints an unredacted traceback."""
     remove_others()
     talkative = Talkative()
     logging.getLogger("library").warning("here is %r", talkative)
@@ -164,7 +164,7 @@ def test_what_logs_while_it_is_logged_does_not_go_on_for_ever(
 
 
 def test_console_handlers_are_taken_over_and_others_stay(tmp_path: Path) -> None:
-    """uvicorn brings a handler of its own; a line must not come out twice, once unredacted."""
+    """uvicorn has its own handler; a line must not come out twice, once unredacted."""
     file = logging.FileHandler(tmp_path / "log", delay=True)
     own = logging.StreamHandler(sys.stderr)
     logger = logging.getLogger("test.uvicorn.like")
@@ -184,14 +184,14 @@ def test_console_handlers_are_taken_over_and_others_stay(tmp_path: Path) -> None
 
 
 def test_the_level_holds_for_both(stream: io.StringIO) -> None:
-    """Debug stays out unless asked for."""
+    """Debug lines are written only if asked for."""
     logging.getLogger("library").debug("detail")
     logging.getLogger("library").info("heard")
     assert [line["event"] for line in lines(stream)] == ["heard"]
 
 
 def test_the_standard_library_can_be_left_alone() -> None:
-    """A team that has set its logging up keeps it."""
+    """A team's own configuration of logging stays."""
     before = (logging.getLogger().handlers[:], logging.getLogger().level)
     logs.configure("api", io.StringIO(), standard_library=False)
     assert (logging.getLogger().handlers, logging.getLogger().level) == before

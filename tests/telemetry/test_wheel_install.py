@@ -1,4 +1,4 @@
-"""`pip install moneypath`: the wheel alone, in an empty environment, with what it declares to need."""
+"""`pip install moneypath`: the wheel in an empty environment, with its declared dependencies only."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ print(*[name for name in heavy if name in sys.modules])
 
 
 def run(*command: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command far from the source tree."""
+    """Run a command outside the source tree."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
@@ -56,7 +56,7 @@ def run(*command: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedP
 
 @pytest.mark.live
 def test_wheel_stands_alone(tmp_path: Path) -> None:
-    """It brings structlog and nothing else, records and renders, and its command says what it lacks."""
+    """It needs structlog only, records and renders, and its command reports what is missing."""
     pip = (sys.executable, "-m", "pip", "--quiet")
     run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT, cwd=tmp_path)
     (wheel,) = tmp_path.glob("moneypath-*.whl")

@@ -11,7 +11,7 @@ from moneypath.errors import MoneypathError
 from moneypath.oracle import Acknowledgement, Operation, Outcome
 from moneypath.stack.errors import BinaryMissing, ServerDied, ServerNotReady
 from moneypath.workflows.gate import GATE_FILE, _reason_without_verdict, count_checkouts, prepare
-from moneypath.workflows.live import Build
+from moneypath.workflows.live_stack import Build
 
 PROJECT = Path(__file__).parents[2]
 BAD = Build("loadtests.badbuilds.slower", folder=PROJECT)
@@ -21,7 +21,7 @@ BAD = Build("loadtests.badbuilds.slower", folder=PROJECT)
 def test_the_committed_gate_and_builds_are_accepted(build: Build) -> None:
     """The product's own build needs no folder of ours on its path."""
     prepared = prepare(PROJECT, PROJECT / GATE_FILE, build)
-    assert prepared.promises.availability in prepared.path.slos
+    assert prepared.objectives.availability in prepared.path.slos
     assert prepared.build is build
     assert Build().environment == {}
     assert BAD.environment == {"PYTHONPATH": str(PROJECT)}
@@ -75,7 +75,7 @@ def _answer(key: str, at: float, operation: Operation = Operation.AUTHORIZE) -> 
 
 def test_checkouts_are_counted_by_their_first_answer_inside_the_asked_time() -> None:
     """Retries, other operations, the warm-up and what came after the end are not counted."""
-    journal = oracle.Journal(
+    acknowledgement_log = oracle.AcknowledgementLog(
         (
             _answer("warm-up", 9.0),
             _answer("warm-up", 11.0),
@@ -87,4 +87,4 @@ def test_checkouts_are_counted_by_their_first_answer_inside_the_asked_time() -> 
         ),
         None,
     )
-    assert count_checkouts(journal, Window(10.0, 20.0, 22.0)) == 2
+    assert count_checkouts(acknowledgement_log, Window(10.0, 20.0, 22.0)) == 2

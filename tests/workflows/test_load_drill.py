@@ -1,11 +1,13 @@
 """A drill that could never pass is refused before anything is started."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from moneypath.path.guards import AgeGuard
 from moneypath.path.loader import load
+from moneypath.path.problems import DeclarationInvalid
 from moneypath.workflows.drill import DrillMismatch, load_drill
 
 PROJECT = Path(__file__).parents[2]
@@ -30,6 +32,34 @@ def test_every_drill_of_the_house_fits_it(file: Path) -> None:
     """Its alerts, roles and providers are declared, and its runbook names it as its proof."""
     drill = load_drill(PROJECT, file, load(PROJECT / "moneypath.yaml"))
     assert file.stem in drill.runbook.front.drills
+
+
+@pytest.mark.parametrize("key", ["steady_state", "abort_if", "harm"])
+def test_promql_that_does_not_parse_is_refused_before_anything_starts(tmp_path: Path, key: str) -> None:
+    """The sentence names the drill's file, the line and the key, and not a runbook."""
+    lines = DRILL.read_text(encoding="utf-8").splitlines()
+    start = next(n for n, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
+    number = next(n for n in range(start, len(lines)) if "query:" in lines[n])
+    lines[number] = re.sub("query:.*", "query: sum by (", lines[number])
+    file = tmp_path / "drill-900-broken.yaml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DeclarationInvalid, match="is not valid PromQL") as caught:
+        load_drill(PROJECT, file, load(PROJECT / "moneypath.yaml"))
+    assert f"{file}:{number + 1}: " in str(caught.value)
+    assert "query" in str(caught.value)
+    assert "runbook" not in str(caught.value)
+
+
+def test_a_series_that_nobody_writes_is_refused(tmp_path: Path) -> None:
+    """A query of an objective that was renamed would never find anything."""
+    file = tmp_path / "drill-900-broken.yaml"
+    text = DRILL.read_text(encoding="utf-8")
+    assert "moneypath_ledger_unbalanced_entries" in text
+    file.write_text(
+        text.replace("moneypath_ledger_unbalanced_entries", "moneypath_no_such"), encoding="utf-8"
+    )
+    with pytest.raises(DrillMismatch, match=r"unknown series in .*: moneypath_no_such"):
+        load_drill(PROJECT, file, load(PROJECT / "moneypath.yaml"))
 
 
 def test_the_settlement_drill_asks_for_the_lag_that_the_alert_allows() -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from moneypath.stack.endpoints import Endpoints
-from moneypath.stack.ports import PortBook
-from moneypath.workflows.standing import panic
+from moneypath.stack.ports import PortPool
+from moneypath.workflows.persistent_stack import panic
 
 
 async def test_what_does_not_answer_does_not_keep_panic_from_the_rest(tmp_path: Path) -> None:
     """With nobody at home, each provider's faults and each provider's routing were still asked for."""
-    with PortBook({}) as book:
-        nobody = f"http://127.0.0.1:{book.reserve('nobody')}"
+    with PortPool({}) as ports:
+        nobody = f"http://127.0.0.1:{ports.reserve('nobody')}"
         for name in ("north_control_token", "south_control_token"):
             (tmp_path / name).write_text("token")
         Endpoints(

@@ -9,7 +9,7 @@ import pytest
 from moneypath.errors import MoneypathError
 from moneypath.stack.errors import ServerDied
 from moneypath.stack.supervisor import Supervisor
-from moneypath.workflows.demo import unless_server_dies
+from moneypath.workflows.server_deaths import unless_server_dies
 
 
 class _Watched(Supervisor):

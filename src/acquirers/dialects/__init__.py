@@ -1,1 +1,1 @@
-"""How an acquirer talks to its merchants: two dialects over one desk."""
+"""The merchant APIs of an acquirer: two dialects over the same operation service."""

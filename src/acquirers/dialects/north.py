@@ -6,16 +6,16 @@ from typing import Final
 
 from aiohttp import web
 
-from acquirers.desk import Desk
-from acquirers.edge import INTEGER_MAX, Secret, read_json_object, read_query_integer
 from acquirers.errors import InstructionInvalid
+from acquirers.http_requests import INTEGER_MAX, Secret, read_json_object, read_query_integer
 from acquirers.money import read_currency, read_minor
+from acquirers.operation_service import OperationService
 from acquirers.operations import Entry, Instruction, Kind, Status, read_card_token, read_label
 from acquirers.refusals import refusal_response
 from acquirers.reports import LISTED_MAX, Reports
 from acquirers.settlement import Line, Period, Report, Totals, write_instant
 
-# Which field names the operation that this one follows.
+# The field with the reference of the operation before.
 _PARENTS: Final = {Kind.CAPTURE: "authorization", Kind.VOID: "authorization", Kind.REFUND: "capture"}
 _OTHERS: Final = {Kind.AUTHORIZE: "card_token", Kind.PAYOUT: "beneficiary"}
 _PATHS: Final = {
@@ -30,13 +30,13 @@ _PATHS: Final = {
 class North:
     """The endpoints under /v1."""
 
-    def __init__(self, desk: Desk, reports: Reports, api_key: Secret) -> None:
-        self._desk = desk
+    def __init__(self, service: OperationService, reports: Reports, api_key: Secret) -> None:
+        self._service = service
         self._reports = reports
         self._api_key = api_key
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what this dialect serves."""
+        """Return the routes."""
         return [
             web.post(f"/v1/{{kind:{'|'.join(_PATHS)}}}", self._perform),
             web.get("/v1/operations/{key}", self._query),
@@ -49,17 +49,17 @@ class North:
         self._api_key.require_bearer(request)
         key = read_label("header Idempotency-Key", request.headers.get("Idempotency-Key"))
         instruction = _read_instruction(kind, key, await read_json_object(request))
-        return await self._desk.perform(request, instruction, _render)
+        return await self._service.perform(request, instruction, _render)
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         self._api_key.require_bearer(request)
-        return await self._desk.look_up(request, request.match_info["key"], _render_query)
+        return await self._service.look_up(request, request.match_info["key"], _render_query)
 
     async def _list_reports(self, request: web.Request) -> web.Response:
         self._api_key.require_bearer(request)
         after = read_query_integer(request, "after", 0, 0, INTEGER_MAX)
         limit = read_query_integer(request, "limit", LISTED_MAX, 1, LISTED_MAX)
-        with self._desk.seat():
+        with self._service.slot():
             listed = await self._reports.listing(after, limit, render_report)
         reports = [
             {**_describe_period(one.period), "due": write_instant(one.period.due), "digest": one.digest}
@@ -69,7 +69,7 @@ class North:
 
     async def _report(self, request: web.Request) -> web.Response:
         self._api_key.require_bearer(request)
-        with self._desk.seat():
+        with self._service.slot():
             body = await self._reports.fetch(int(request.match_info["sequence"]), render_report)
         return web.Response(body=body, content_type="application/json", charset="utf-8")
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from aiohttp import web
 
-from acquirers.desk import Desk
-from acquirers.edge import INTEGER_MAX, Secret, read_form, read_query_integer
 from acquirers.errors import InstructionInvalid, Unauthorized
+from acquirers.http_requests import INTEGER_MAX, Secret, read_form, read_query_integer
 from acquirers.money import read_currency, read_major, write_major
+from acquirers.operation_service import OperationService
 from acquirers.operations import DeclineCode, Entry, Instruction, Kind, Status, read_card_token, read_label
 from acquirers.refusals import refusal_response
 from acquirers.reports import LISTED_MAX, Published, Reports
@@ -59,13 +59,13 @@ _REASONS: Final[Mapping[str, str]] = {
 class South:
     """The endpoints under /gateway."""
 
-    def __init__(self, desk: Desk, reports: Reports, api_key: Secret) -> None:
-        self._desk = desk
+    def __init__(self, service: OperationService, reports: Reports, api_key: Secret) -> None:
+        self._service = service
         self._reports = reports
         self._api_key = api_key
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what this dialect serves."""
+        """Return the routes."""
         return [
             web.post(f"/gateway/{{kind:{'|'.join(_PATHS)}}}", self._perform),
             web.get("/gateway/transactions/{key}", self._query),
@@ -76,23 +76,23 @@ class South:
     async def _perform(self, request: web.Request) -> web.StreamResponse:
         self._require_key(request)
         instruction = _read_instruction(_PATHS[request.match_info["kind"]], await read_form(request))
-        return await self._desk.perform(request, instruction, _render)
+        return await self._service.perform(request, instruction, _render)
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         self._require_key(request)
-        return await self._desk.look_up(request, request.match_info["key"], _render_query)
+        return await self._service.look_up(request, request.match_info["key"], _render_query)
 
     async def _list_files(self, request: web.Request) -> web.Response:
         self._require_key(request)
         after = read_query_integer(request, "after", 0, 0, INTEGER_MAX)
         limit = read_query_integer(request, "limit", LISTED_MAX, 1, LISTED_MAX)
-        with self._desk.seat():
+        with self._service.slot():
             listed = await self._reports.listing(after, limit, render_file)
         return web.json_response({"files": [_describe_file(file) for file in listed]})
 
     async def _file(self, request: web.Request) -> web.Response:
         self._require_key(request)
-        with self._desk.seat():
+        with self._service.slot():
             body = await self._reports.fetch(int(request.match_info["number"]), render_file)
         return web.Response(body=body, content_type="text/csv", charset="utf-8")
 
@@ -152,9 +152,10 @@ def _describe_file(file: Published) -> dict[str, int | str]:
 
 
 def render_file(report: Report) -> bytes:
-    """Return a settlement file: header, a D row a line, a C row a currency, trailer.
+    """Return a settlement file: a header, one D row per line, one C row per currency, and a trailer.
 
-    A currency with chargebacks has a B row too, and a D row two more fields if it is settled in another one.
+    A currency with chargebacks also has a B row. A D row has two more fields if it is settled in another
+    currency.
     """
     period, file = report.period, io.StringIO()
     rows = csv.writer(file, lineterminator="\n")

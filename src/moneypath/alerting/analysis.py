@@ -1,4 +1,4 @@
-"""What can be known of the rules without running them: labels, links, names and series."""
+"""Check rules without running them: labels, links, names and series."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import promql_parser as promql
 
 from moneypath.alerting.conventions import WATCHDOG, Severity
 from moneypath.alerting.errors import RuleInvalid
-from moneypath.alerting.leaf import Alert, Expr, Group, Rule, literal_text
+from moneypath.alerting.rules import AlertRule, Expr, Rule, RuleGroup, literal_text
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
 
@@ -21,15 +21,18 @@ BUILT_IN = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate", "ti
 SCRAPE_LABELS = ("job", "instance")
 
 
-def check(path: MoneyPath, groups: tuple[Group, ...]) -> None:
+def check(path: MoneyPath, groups: tuple[RuleGroup, ...]) -> None:
     """Raise RuleInvalid with every defect of the rules."""
     defects = list(_defects(path, groups))
     if defects:
-        raise RuleInvalid("\n".join(defects), hint="this is a defect of moneypath.yaml or of the generator")
+        raise RuleInvalid(
+            "\n".join(defects),
+            hint="Correct moneypath.yaml; if it is sound, report a defect of the generator.",
+        )
 
 
-def known_series(path: MoneyPath, groups: tuple[Group, ...]) -> dict[str, Labels]:
-    """Return the labels of every series that a rule may read, with their values where those are closed."""
+def known_series(path: MoneyPath, groups: tuple[RuleGroup, ...]) -> dict[str, Labels]:
+    """Return the labels of every series that a rule may read, with their values where the set is closed."""
     known: dict[str, Labels] = {name: dict.fromkeys(labels) for name, labels in BUILT_IN.items()}
     for spec in build_catalogue(path):
         for name in spec.sample_names:
@@ -37,13 +40,13 @@ def known_series(path: MoneyPath, groups: tuple[Group, ...]) -> dict[str, Labels
         # An alert carries the labels of what it reads.
         known["ALERTS"].update(dict.fromkeys(spec.labels))
     for rule in (rule for group in groups for rule in group.rules):
-        if not isinstance(rule, Alert):
+        if not isinstance(rule, AlertRule):
             known.setdefault(rule.record, {"provider": None}).update(dict.fromkeys(rule.labels))
     return known
 
 
 def selectors(text: str) -> Iterator[tuple[str, tuple[promql.Matcher, ...]]]:
-    """Yield each series that a PromQL expression reads, with the matchers it selects by."""
+    """Yield each series that a PromQL expression reads, with its matchers."""
     for node in _nodes(_parse(text)):
         if isinstance(node, promql.VectorSelector):
             yield node.name or "", tuple(node.matchers.matchers)
@@ -58,9 +61,9 @@ def grouping_labels(text: str) -> set[str]:
     return labels
 
 
-def plain(expression: Expr) -> str:
-    """Return `expression` unscaled."""
-    return expression.text(lambda leaf: literal_text(leaf, leaf.value))
+def unscaled_text(expression: Expr) -> str:
+    """Return `expression` as PromQL with the durations of production."""
+    return expression.text(lambda literal: literal_text(literal, literal.value))
 
 
 def _parse(text: str) -> promql.Expr:
@@ -80,12 +83,12 @@ def _nodes(node: object) -> Iterator[object]:
         yield from _nodes(argument)
 
 
-def _defects(path: MoneyPath, groups: tuple[Group, ...]) -> Iterator[str]:
+def _defects(path: MoneyPath, groups: tuple[RuleGroup, ...]) -> Iterator[str]:
     known = known_series(path, groups)
     seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
     for group in groups:
         for rule in group.rules:
-            name = rule.name if isinstance(rule, Alert) else rule.record
+            name = rule.name if isinstance(rule, AlertRule) else rule.record
             identity = (name, tuple(sorted(rule.labels.items())))
             if identity in seen:
                 yield f"{name}: there are two rules of this name and these labels"
@@ -94,8 +97,8 @@ def _defects(path: MoneyPath, groups: tuple[Group, ...]) -> Iterator[str]:
 
 
 def _rule_defects(path: MoneyPath, rule: Rule, known: dict[str, Labels]) -> Iterator[str]:
-    yield from _text_defects(plain(rule.expr), known)
-    if isinstance(rule, Alert):
+    yield from _text_defects(unscaled_text(rule.expr), known)
+    if isinstance(rule, AlertRule):
         yield from _alert_defects(path, rule)
         for query in re.findall(r'query "([^"]+)"', rule.annotations.get("description", "")):
             yield from _text_defects(query, known)
@@ -124,7 +127,7 @@ def _text_defects(text: str, known: dict[str, Labels]) -> Iterator[str]:
         yield f"groups by {label}, which no series of it has"
 
 
-def _alert_defects(path: MoneyPath, alert: Alert) -> Iterator[str]:
+def _alert_defects(path: MoneyPath, alert: AlertRule) -> Iterator[str]:
     severity = alert.labels.get("severity")
     if severity not in set(Severity):
         yield f"severity {severity}; allowed: {', '.join(Severity)}"

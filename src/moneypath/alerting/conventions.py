@@ -1,14 +1,15 @@
-"""What every alert carries: severity, roles, links, and what it costs."""
+"""What every alert carries: severity, roles, links, and the money at risk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
-from moneypath.alerting.leaf import Expr, expr
+from moneypath.alerting.rules import AlertRule, AlertSource, Expr, RuleLiteral, expr
 from moneypath.path.model import MoneyPath
 
 
 class Severity(StrEnum):
-    """How urgent an alert is; `none` is the heartbeat's."""
+    """The urgency of an alert; `none` is for the heartbeat."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -36,25 +37,68 @@ def roles_label(roles: Iterable[str]) -> str:
     return f"|{'|'.join(roles)}|"
 
 
-def annotations(path: MoneyPath, summary: str, lead: str, runbook: str, dashboard: str) -> dict[str, str]:
-    """Return the annotations of an alert; `lead` may hold label templates, the money follows it."""
+def alert_rule(
+    path: MoneyPath,
+    source: AlertSource,
+    *,
+    name: str,
+    expr: Expr,
+    summary: str,
+    detail: str,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    hold: RuleLiteral | None = None,
+) -> AlertRule:
+    """Return a critical alert with the labels and annotations that every alert carries.
+
+    Args:
+        path: The declaration, for the addresses of runbooks and dashboards.
+        source: The subject of the alert, its roles and its links.
+        name: The name of the alert.
+        expr: The condition.
+        summary: One static sentence.
+        detail: One sentence that may hold label templates; the money at risk follows it.
+        labels: Labels that tell alerts of one name apart.
+        hold: How long the condition must last.
+    """
+    return AlertRule(
+        name=name,
+        source=source,
+        expr=expr,
+        labels={**source_labels(source, Severity.CRITICAL), **labels},
+        annotations={
+            "summary": summary,
+            "description": f"{detail} {MONEY_SENTENCE}",
+            **links(path, source),
+        },
+        hold=hold,
+    )
+
+
+def source_labels(source: AlertSource, severity: Severity) -> dict[str, str]:
+    """Return the labels for urgency, subject, stage and roles."""
     return {
-        "summary": summary,
-        "description": f"{lead} {MONEY_SENTENCE}",
-        **links(path, runbook, dashboard),
+        "severity": severity.value,
+        source.kind.value: source.subject,
+        "stage": source.stage,
+        "roles": roles_label(source.roles),
     }
 
 
-def links(path: MoneyPath, runbook: str, dashboard: str) -> dict[str, str]:
-    """Return the annotations that lead to the runbook and to the dashboard."""
+def links(path: MoneyPath, source: AlertSource) -> dict[str, str]:
+    """Return the annotations that link the runbook and the dashboard."""
     return {
-        "runbook_url": f"{path.links.runbooks}{runbook}.md",
-        "dashboard_url": f"{path.links.dashboards}{dashboard}",
+        "runbook_url": f"{path.links.runbooks}{source.runbook}.md",
+        "dashboard_url": f"{path.links.dashboards}{source.dashboard}",
     }
 
 
-def latch(alert: str, by: str, **labels: str) -> str:
-    """Return the expression that is there while `alert` is firing, one series each value of `by`.
+def instance_text(by: str) -> str:
+    """Return the end of a sentence that names the labels `by` of an instance, as a template."""
+    return "".join(f", {label} {{{{ $labels.{label} }}}}" for label in by.split(", ") if label)
+
+
+def while_firing(alert: str, by: str, **labels: str) -> str:
+    """Return an expression that exists while `alert` is firing, one series for each value of `by`.
 
     `labels` tell apart the rules that raise alerts of one name.
     """
@@ -64,14 +108,19 @@ def latch(alert: str, by: str, **labels: str) -> str:
     return f"max by ({by}) (ALERTS{{{matchers}}})"
 
 
-def until_proven(condition: Expr, held: str, by: str, proof: Expr) -> Expr:
-    """Return the expression that begins with `condition` and, once firing, ends with `proof` only."""
+def fires_until_recovered(condition: Expr, firing: str, by: str, recovery: Expr) -> Expr:
+    """Return an expression that begins with `condition` and, while `firing`, ends only with `recovery`."""
     return expr(
-        *("(\n  ", condition, "\n)\nor\n(\n  ", held),
-        *(f"\n  unless on ({by}) (\n    ", proof, "\n  )\n)"),
+        "(\n  ",
+        condition,
+        "\n)\nor\n(\n  ",
+        firing,
+        f"\n  unless on ({by}) (\n    ",
+        recovery,
+        "\n  )\n)",
     )
 
 
 def expected_series(label: str) -> str:
-    """Return the recorded series that is there for every member of `label`, since absence has no labels."""
+    """Return the recorded series that exists for every member of `label`, since absence has no labels."""
     return f"moneypath_{label}_expected"

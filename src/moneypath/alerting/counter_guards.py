@@ -1,43 +1,59 @@
-"""The alerts of guards over counters: a sudden increase, and a ratio on the wrong side of its limit."""
+"""The alerts of guards on counters: a sudden increase, and a ratio on the wrong side of its limit."""
 
 from dataclasses import dataclass
 
-from moneypath.alerting.conventions import annotations, latch, until_proven
-from moneypath.alerting.gauge_guards import guard_labels, named
-from moneypath.alerting.leaf import Alert, Expr, Leaf, Recording, count, duration_text, expr, fixed, window
-from moneypath.alerting.path_slis import selector
+from moneypath.alerting.conventions import (
+    alert_rule,
+    fires_until_recovered,
+    instance_text,
+    while_firing,
+)
+from moneypath.alerting.gauge_guards import guard_source
+from moneypath.alerting.matchers import selector
+from moneypath.alerting.rules import (
+    AlertRule,
+    Expr,
+    RecordingRule,
+    RuleLiteral,
+    count,
+    duration_text,
+    expr,
+    fixed,
+    window,
+)
 from moneypath.path.guards import IncreaseGuard, RatioGuard, Side
 from moneypath.path.model import MoneyPath
-from moneypath.path.selection import Counted
+from moneypath.path.selection import SeriesSelector
 from moneypath.telemetry.catalogue import Catalogue
 
 _ZERO = fixed(0, "zero")
 
 
-def increase_alert(path: MoneyPath, guard: IncreaseGuard) -> Alert:
-    """Return the alert of a counter that grows too fast; it ends when it no longer does."""
-    by = ", ".join(match.label for match in guard.counted.select)
-    return Alert(
+def increase_alert(path: MoneyPath, guard: IncreaseGuard) -> AlertRule:
+    """Return the alert of a counter that grows too fast."""
+    by = ", ".join(match.label for match in guard.counter.select)
+    return alert_rule(
+        path,
+        guard_source(guard),
         name=guard.alert,
         expr=expr(
-            _increase(guard.counted, by, window(guard.window_seconds, "increase_window")),
-            *(" >= ", count(guard.at_least, "at_least")),
+            _increase(guard.counter, by, window(guard.window_seconds, "increase_window")),
+            " >= ",
+            count(guard.at_least, "at_least"),
         ),
-        labels=guard_labels(guard),
-        annotations=annotations(
-            path, f"{guard.title}: not kept", f"Too many at once{named(by)}.", guard.runbook, guard.dashboard
-        ),
+        summary=f"{guard.title}: not kept",
+        detail=f"Too many at once{instance_text(by)}.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RatioRecorded:
-    """The names of what is recorded of a ratio at one level; they keep the unscaled window."""
+    """The names of the series recorded of a ratio at one level; they keep the window of production."""
 
     level: str
     id: str
     unit: str
-    span: Leaf
+    span: RuleLiteral
 
     @property
     def events(self) -> str:
@@ -51,55 +67,50 @@ class RatioRecorded:
 
 
 def ratio_recorded(guard: RatioGuard, catalogue: Catalogue, level: str) -> RatioRecorded:
-    """Return the names at `level`, which is `path` or what the guard is kept apart by."""
+    """Return the names at `level`: `path`, or the label that the guard is kept apart by."""
     unit = catalogue[guard.numerator.series].unit.value or "ratio"
     return RatioRecorded(level, guard.id, unit, window(guard.window_seconds, "ratio_window"))
 
 
-def ratio_recordings(guard: RatioGuard, catalogue: Catalogue) -> tuple[Recording, ...]:
-    """Return the recording rules of a ratio: over the whole path, and apart where it is kept apart."""
-    rules: list[Recording] = []
+def ratio_recordings(guard: RatioGuard, catalogue: Catalogue) -> tuple[RecordingRule, ...]:
+    """Return the recording rules of a ratio, over the whole path and for each member."""
+    rules: list[RecordingRule] = []
     for by in dict.fromkeys((guard.by or "", "")):
         names = ratio_recorded(guard, catalogue, by or "path")
         part = _increase(guard.numerator, by, names.span)
         rules += [
-            Recording(names.events, _increase(guard.denominator, by, names.span)),
-            Recording(
+            RecordingRule(names.events, _increase(guard.denominator, by, names.span)),
+            RecordingRule(
                 names.ratio,
                 expr(
-                    *("(\n  ", part, f"\n  or {names.events} * ", _ZERO),
-                    *(f"\n) / ({names.events} > ", _ZERO, ")"),
+                    "(\n  ", part, f"\n  or {names.events} * ", _ZERO, f"\n) / ({names.events} > ", _ZERO, ")"
                 ),
             ),
         ]
     return tuple(rules)
 
 
-def ratio_alert(path: MoneyPath, guard: RatioGuard, catalogue: Catalogue) -> Alert:
-    """Return the alert of a ratio beyond its limit; it ends only on enough events within it."""
+def ratio_alert(path: MoneyPath, guard: RatioGuard, catalogue: Catalogue) -> AlertRule:
+    """Return the alert of a ratio beyond its limit; it ends only on enough events within the limit."""
     by = guard.by or ""
     names = ratio_recorded(guard, catalogue, by or "path")
     limit, enough = fixed(guard.limit, "limit"), count(guard.min_events, "min_events")
     wrong, right = (">", "<=") if guard.fires is Side.ABOVE else ("<", ">=")
-    return Alert(
+    return alert_rule(
+        path,
+        guard_source(guard),
         name=guard.alert,
-        expr=until_proven(
+        expr=fires_until_recovered(
             expr(f"{names.ratio} {wrong} ", limit, f"\n  and on ({by}) {names.events} >= ", enough),
-            latch(guard.alert, by, check=guard.id),
+            while_firing(guard.alert, by, check=guard.id),
             by,
             expr(f"{names.ratio} {right} ", limit, f"\n    and on ({by}) {names.events} >= ", enough),
         ),
-        labels=guard_labels(guard),
-        annotations=annotations(
-            path,
-            f"{guard.title}: not kept",
-            f"{guard.fires.capitalize()} the limit{named(by)}.",
-            guard.runbook,
-            guard.dashboard,
-        ),
+        summary=f"{guard.title}: not kept",
+        detail=f"{guard.fires.capitalize()} the limit{instance_text(by)}.",
     )
 
 
-def _increase(counted: Counted, by: str, span: Leaf) -> Expr:
+def _increase(counter: SeriesSelector, by: str, span: RuleLiteral) -> Expr:
     aggregate = f"sum by ({by})" if by else "sum"
-    return expr(f"{aggregate} (increase({counted.series}{selector(counted.select)}[", span, "]))")
+    return expr(f"{aggregate} (increase({counter.series}{selector(counter.select)}[", span, "]))")

@@ -1,21 +1,21 @@
-"""What is refused while alerts are generated."""
+"""Errors of the generation of alerts."""
 
 from moneypath.errors import MoneypathError
 
 
 class AlertImpossible(MoneypathError):
-    """An alert that could never fire, or not within the time it promises."""
+    """An alert that could never fire, or not within its declared time."""
 
     code = "alert_impossible"
 
 
 class RuleInvalid(MoneypathError):
-    """A generated rule that names something which does not exist, or lacks what every alert has."""
+    """A generated rule that names something that does not exist, or lacks what every alert has."""
 
     code = "rule_invalid"
 
 
 class ScaleInvalid(MoneypathError):
-    """A dilation of time that the rules cannot bear."""
+    """A time scale outside the allowed range."""
 
     code = "scale_invalid"

@@ -1,22 +1,27 @@
-"""What is known of each alert before it ever fires, its worst case of detection included."""
+"""The facts of each alert: roles, links, and the worst case from the fault to the page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-from moneypath.alerting import tree
+from moneypath.alerting import rule_groups
 from moneypath.alerting.burn import TIERS, threshold, window_seconds
+from moneypath.alerting.check_alerts import TARGET_HOLD_SECONDS, TARGET_UP
 from moneypath.alerting.conventions import TARGET_DOWN
 from moneypath.alerting.errors import AlertImpossible
-from moneypath.alerting.guards import TARGET_HOLD_SECONDS
-from moneypath.alerting.leaf import Alert, decimal_text, window
-from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
-from moneypath.alerting.slo_alerts import TRAFFIC_HOLD_SECONDS, alert_name, traffic_alert_name
+from moneypath.alerting.recorded import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
+from moneypath.alerting.rules import AlertRule, decimal_text, window
+from moneypath.alerting.slo_alerts import (
+    TRAFFIC_HOLD_SECONDS,
+    burn_name,
+    hard_down_name,
+    traffic_missing_name,
+)
 from moneypath.alerting.timing import Scale
 from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import AvailabilitySlo, Burn, Objective
+from moneypath.path.objectives import AvailabilitySlo, Slo
 
 _Key: TypeAlias = tuple[str, str, str | None]
 """Name, SLO or check, and tier of an alert rule."""
@@ -24,17 +29,18 @@ _Key: TypeAlias = tuple[str, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
-    """One alert rule. `subject` is the id of its SLO or check.
+    """One alert rule. `subject` is the id of its objective, check or guard.
 
-    `detect_within_seconds` is the worst case from the fault to the page, for steady traffic that
-    was healthy before: the window's part, a scrape, two evaluations, `for` and the group wait. For
-    alerts on a ratio it holds for `error_ratio`. None for the watchdog, which detects by silence.
+    `detect_within_seconds` is the worst case from the fault to the page, for steady traffic that was healthy
+    before: the window's part, a scrape, two evaluations, `for` and the group wait. For an alert on a ratio it
+    holds for `error_ratio`. It is None for the watchdog, which detects by silence.
     """
 
     name: str
     severity: str
     roles: tuple[str, ...]
     runbook: str
+    dashboard: str
     subject: str
     stage: str
     tier: str | None
@@ -52,35 +58,36 @@ class _Detection:
 def describe(path: MoneyPath, scale: Scale) -> list[AlertFacts]:
     """Return the facts of every alert rule at `scale`, in the order of the rule file.
 
-    Raises AlertImpossible when a promise of moneypath.yaml cannot be met in production.
+    Raises AlertImpossible when a threshold can never be reached.
     """
     detections = dict(_detections(path, scale))
-    return [_facts(path, alert, detections) for alert in tree.alerts(tree.build(path))]
+    return [_facts(alert, detections) for alert in rule_groups.alerts(rule_groups.build(path))]
 
 
 def check_budgets(path: MoneyPath) -> None:
-    """Raise AlertImpossible for an alert that takes longer in production than moneypath.yaml promises."""
+    """Raise AlertImpossible for an alert that takes longer in production than its `detect_within_seconds`."""
     for (name, _, tier), detection in _detections(path, Scale(1)):
         budget = detection.budget_seconds
         if budget is not None and detection.seconds > budget:
             raise AlertImpossible(
                 f"{name}{f' ({tier})' if tier else ''}: detect_within_seconds is {budget}, "
                 f"but the worst case is {decimal_text(detection.seconds)} s",
-                hint="raise detect_within_seconds, or ask for the detection of a higher error ratio",
+                hint="Raise detect_within_seconds, or ask for the detection of a higher error ratio.",
             )
 
 
-def _facts(path: MoneyPath, alert: Alert, detections: dict[_Key, _Detection]) -> AlertFacts:
+def _facts(alert: AlertRule, detections: dict[_Key, _Detection]) -> AlertFacts:
     tier = alert.labels.get("tier")
-    subject = alert.labels.get("slo") or alert.labels["check"]
-    detection = detections.get((alert.name, subject, tier))
+    source = alert.source
+    detection = detections.get((alert.name, source.subject, tier))
     return AlertFacts(
         name=alert.name,
         severity=alert.labels["severity"],
-        roles=tuple(alert.labels["roles"].strip("|").split("|")),
-        runbook=alert.annotations["runbook_url"].removeprefix(path.links.runbooks).removesuffix(".md"),
-        subject=subject,
-        stage=alert.labels["stage"],
+        roles=source.roles,
+        runbook=source.runbook,
+        dashboard=source.dashboard,
+        subject=source.subject,
+        stage=source.stage,
         tier=tier,
         detect_within_seconds=detection.seconds if detection else None,
         error_ratio=detection.ratio if detection else None,
@@ -90,10 +97,9 @@ def _facts(path: MoneyPath, alert: Alert, detections: dict[_Key, _Detection]) ->
 def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
     delay = scale.timing.delay_seconds
     for slo in path.slos:
+        yield from _burn_detections(slo, scale)
         if isinstance(slo, AvailabilitySlo):
             yield from _availability_detections(slo, scale)
-        elif slo.burn:
-            yield from _burn_detections(slo, slo.burn.alert, slo.burn, scale)
     for check in path.checks:
         yield (check.alerts.violated, check.id, None), _Detection(delay)
         stale = _span(scale, check.stale_after_seconds)
@@ -104,11 +110,11 @@ def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detectio
         yield (guard.alert, guard.id, None), detection
     # A process that hangs is found down later than one that is gone: only when its scrape times out.
     down = scale.timing.hanging_scrape_seconds + _span(scale, TARGET_HOLD_SECONDS)
-    yield (TARGET_DOWN, "target_up", None), _Detection(delay + down)
+    yield (TARGET_DOWN, TARGET_UP, None), _Detection(delay + down)
 
 
 def _patience(guard: AnyGuard) -> tuple[int, ...]:
-    """Return how long each way to the alert takes, in seconds: over the limit, and without evidence."""
+    """Return how long each cause of the alert takes, in seconds: over the limit, and without evidence."""
     if isinstance(guard, IncreaseGuard | RatioGuard):
         # The fault may be just strong enough, so that it has to fill the window.
         return (guard.window_seconds,)
@@ -124,15 +130,15 @@ def _availability_detections(slo: AvailabilitySlo, scale: Scale) -> Iterator[tup
         share, total = Fraction(slo.hard_down.bad_share), Fraction(1)
         seconds = window_seconds(share, _span(scale, HARD_DOWN_SECONDS), total)
         budget = slo.hard_down.detect_within_seconds
-        yield (alert_name(slo, "HardDown"), slo.id, None), _Detection(delay + seconds, total, budget)
-    yield from _burn_detections(slo, alert_name(slo, "BudgetBurn"), slo.burn, scale)
+        yield (hard_down_name(slo), slo.id, None), _Detection(delay + seconds, total, budget)
     silence = _span(scale, TRAFFIC_SECONDS) + _span(scale, TRAFFIC_HOLD_SECONDS)
-    yield (traffic_alert_name(slo), slo.id, None), _Detection(delay + silence)
+    yield (traffic_missing_name(slo), slo.id, None), _Detection(delay + silence)
 
 
-def _burn_detections(
-    slo: Objective, name: str, burn: Burn, scale: Scale
-) -> Iterator[tuple[_Key, _Detection]]:
+def _burn_detections(slo: Slo, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
+    burn = slo.burn
+    if burn is None:
+        return
     ratio = Fraction(burn.detect_at_ratio)
     for tier_id in burn.tiers:
         tier = TIERS[tier_id]
@@ -144,7 +150,7 @@ def _burn_detections(
         # The promise is that of the fastest tier; the slower ones are there for smaller ratios.
         promise = burn.detect_within_seconds if tier_id is burn.tiers[0] else None
         detection = _Detection(scale.timing.delay_seconds + seconds, ratio, promise)
-        yield (name, slo.id, tier_id.value), detection
+        yield (burn_name(slo), slo.id, tier_id.value), detection
 
 
 def _span(scale: Scale, seconds: int) -> Fraction:

@@ -1,50 +1,62 @@
-"""The alerts of guards over gauges: something is too old, overdue, or too high.
+"""The alerts of guards on gauges: too old, overdue, or too high.
 
-What ends such an alert is the gauge, back within its limit. A gauge that is gone ends nothing: the
-alert holds itself until the evidence is there again, and where the evidence is gone for long, it begins.
+Such an alert ends when the gauge is back within its limit. A gauge that disappears does not end it: the
+alert holds itself until the evidence is back. An alert begins when the evidence is missing for too long.
 """
 
-from moneypath.alerting.conventions import Severity, annotations, expected_series, latch, roles_label
-from moneypath.alerting.leaf import Alert, Expr, Recording, age, count, expr, window
+from moneypath.alerting.conventions import alert_rule, expected_series, instance_text, while_firing
+from moneypath.alerting.rules import (
+    AlertRule,
+    AlertSource,
+    Expr,
+    RecordingRule,
+    SubjectKind,
+    age,
+    count,
+    expr,
+    window,
+)
 from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, GaugeGuard
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue import Catalogue
 
 
-def age_recording(guard: AgeGuard, catalogue: Catalogue) -> Recording:
-    """Return the recording rule of how long ago the time of each member is, in seconds."""
+def age_recording(guard: AgeGuard, catalogue: Catalogue) -> RecordingRule:
+    """Return the recording rule of the age of each member, in seconds."""
     labels = tuple(catalogue[guard.series].labels)
     by = ", ".join(labels)
-    return Recording(_age_series(guard, labels), expr(f"time() - max by ({by}) ({guard.series})"))
+    return RecordingRule(_age_series(guard, labels), expr(f"time() - max by ({by}) ({guard.series})"))
 
 
-def gauge_alert(path: MoneyPath, guard: GaugeGuard, catalogue: Catalogue) -> Alert:
-    """Return the alert of `guard`, one instance each member of the series."""
+def gauge_alert(path: MoneyPath, guard: GaugeGuard, catalogue: Catalogue) -> AlertRule:
+    """Return the alert of `guard`, with one instance for each member of the series."""
     labels = tuple(catalogue[guard.series].labels)
     by = ", ".join(labels)
-    return Alert(
+    return alert_rule(
+        path,
+        guard_source(guard),
         name=guard.alert,
         expr=expr(_condition(guard, labels), *_without_evidence(guard, by)),
-        labels=guard_labels(guard),
-        annotations=annotations(
-            path, f"{guard.title}: not kept", f"{_lead(guard)}{named(by)}.", guard.runbook, guard.dashboard
-        ),
+        summary=f"{guard.title}: not kept",
+        detail=f"{_detail(guard)}{instance_text(by)}.",
     )
 
 
-def guard_labels(guard: AnyGuard) -> dict[str, str]:
-    """Return the labels of the alert of a guard."""
-    return {
-        "severity": Severity.CRITICAL.value,
-        "check": guard.id,
-        "stage": guard.stage,
-        "roles": roles_label(guard.roles),
-    }
+def guard_source(guard: AnyGuard) -> AlertSource:
+    """Return the subject, roles and links of the alert of a guard."""
+    return AlertSource(
+        kind=SubjectKind.CHECK,
+        subject=guard.id,
+        stage=guard.stage,
+        roles=guard.roles,
+        runbook=guard.runbook,
+        dashboard=guard.dashboard,
+    )
 
 
-def named(by: str) -> str:
-    """Return the labels of an instance as the end of a sentence, as a template."""
-    return "".join(f", {label} {{{{ $labels.{label} }}}}" for label in by.split(", ") if label)
+def age_series(guard: AgeGuard, catalogue: Catalogue) -> str:
+    """Return the recorded series of the age of each member."""
+    return _age_series(guard, tuple(catalogue[guard.series].labels))
 
 
 def _age_series(guard: AgeGuard, labels: tuple[str, ...]) -> str:
@@ -66,14 +78,14 @@ def _without_evidence(guard: GaugeGuard, by: str) -> tuple[Expr, ...]:
         return ()
     series = guard.evidence.series
     return (
-        expr("\nor\n(\n  ", latch(guard.alert, by, check=guard.id)),
+        expr("\nor\n(\n  ", while_firing(guard.alert, by, check=guard.id)),
         expr(f"\n  unless on ({by}) max by ({by}) ({series})\n)"),
         expr(f"\nor\n(\n  {expected_series(by)}\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
         expr(window(guard.evidence.missing_after_seconds, "missing_after"), "]))\n)"),
     )
 
 
-def _lead(guard: GaugeGuard) -> str:
+def _detail(guard: GaugeGuard) -> str:
     if isinstance(guard, AgeGuard):
         return "Too long ago, or not known"
     if isinstance(guard, DeadlineGuard):

@@ -1,11 +1,11 @@
-"""Writes everything that alerting needs: the committed files, and the files of one live run."""
+"""Write the files of alerting: the committed ones, and those of one live run."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from moneypath.alerting import analysis, facts, render, routing, tree
-from moneypath.alerting.leaf import Alert, Group, Leaf, duration_text
-from moneypath.alerting.promtests import suite
+from moneypath.alerting import analysis, facts, render, routing, rule_groups
+from moneypath.alerting.promtool_tests import suite
+from moneypath.alerting.rules import AlertRule, RuleGroup, RuleLiteral, duration_text
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 
@@ -16,9 +16,9 @@ ALERTMANAGER_FILE = "alerts/alertmanager.yml"
 
 @dataclass(frozen=True, slots=True)
 class LiveAlerting:
-    """The files of a live run; Prometheus has to be given the times of the scale as well.
+    """The files of a live run. Prometheus must be given the times of the scale as well.
 
-    `clamped` names the times that the floor of 5 s keeps longer than the scale asks for.
+    `clamped` names the times that the minimum of 5 s keeps longer than the scale asks for.
     """
 
     rule_file: Path
@@ -29,7 +29,7 @@ class LiveAlerting:
 def generate(path: MoneyPath) -> dict[str, str]:
     """Return the files to commit, by their path in the repository.
 
-    Raises AlertImpossible or RuleInvalid for what could never work, before anything is written.
+    Raises AlertImpossible or RuleInvalid before anything is written.
     """
     groups = checked_tree(path)
     files = {
@@ -62,26 +62,28 @@ def write_live(
     return LiveAlerting(rule_file, alertmanager_file, clamped(groups, scale))
 
 
-def checked_tree(path: MoneyPath) -> tuple[Group, ...]:
-    """Return the tree of rules after everything that can be known of it without running it was checked."""
-    groups = tree.build(path)
+def checked_tree(path: MoneyPath) -> tuple[RuleGroup, ...]:
+    """Return the rules of `path` after all static checks."""
+    groups = rule_groups.build(path)
     facts.check_budgets(path)
     analysis.check(path, groups)
     return groups
 
 
-def clamped(groups: tuple[Group, ...], scale: Scale) -> tuple[str, ...]:
-    """Return one line for each time that the floor keeps longer than `scale` asks for."""
+def clamped(groups: tuple[RuleGroup, ...], scale: Scale) -> tuple[str, ...]:
+    """Return one line for each time that the minimum keeps longer than `scale` asks for."""
     found: dict[str, None] = {}
     for group in groups:
         for rule in group.rules:
-            hold = (rule.hold,) if isinstance(rule, Alert) and rule.hold else ()
-            for leaf in (*rule.expr.leaves(), *hold):
-                if scale.clamps(leaf):
-                    found[_clamp_text(leaf, scale)] = None
+            hold = (rule.hold,) if isinstance(rule, AlertRule) and rule.hold else ()
+            for literal in (*rule.expr.literals(), *hold):
+                if scale.clamps(literal):
+                    found[_clamp_text(literal, scale)] = None
     return tuple(found)
 
 
-def _clamp_text(leaf: Leaf, scale: Scale) -> str:
-    full, asked, kept = map(duration_text, (leaf.value, leaf.value / scale.factor, scale.apply(leaf)))
-    return f"{leaf.name}: {full} at scale {scale.factor} would be {asked}, is kept at {kept}"
+def _clamp_text(literal: RuleLiteral, scale: Scale) -> str:
+    full, asked, kept = map(
+        duration_text, (literal.value, literal.value / scale.factor, scale.apply(literal))
+    )
+    return f"{literal.name}: {full} at scale {scale.factor} would be {asked}, is kept at {kept}"

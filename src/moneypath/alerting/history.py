@@ -1,7 +1,7 @@
-"""A healthy past for a fresh Prometheus, so that no window is empty when the first fault comes.
+"""Write a healthy history for a fresh Prometheus, so that no window is empty when the first fault comes.
 
-The text is OpenMetrics for `promtool tsdb create-blocks-from openmetrics`. The series carry the
-same labels as the live ones, so both join; the live counters start again at 0, which Prometheus
+The text is OpenMetrics for `promtool tsdb create-blocks-from openmetrics`. The series carry the same
+labels as the live ones, so they continue each other. The live counters start again at 0, which Prometheus
 reads as a restart of the process.
 """
 
@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from moneypath.alerting.healthy import Growth, Level, api, growths, levels, operations, worker
-from moneypath.alerting.leaf import Leaf, decimal_text, duration_text, window
-from moneypath.alerting.path_slis import path_windows
-from moneypath.alerting.sli import PAYMENTS, windows
+from moneypath.alerting.availability_sli import PAYMENTS
+from moneypath.alerting.baseline import (
+    CounterBaseline,
+    GaugeBaseline,
+    api_job,
+    counter_baselines,
+    gauge_baselines,
+    operations,
+    worker_job,
+)
+from moneypath.alerting.recorded import windows
+from moneypath.alerting.rules import RuleLiteral, decimal_text, duration_text, window
 from moneypath.alerting.timing import Scale
 from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.vocabulary import Cohort, Outcome, Traffic
 
@@ -58,44 +65,40 @@ def backfill(
                 f"{series} {values(offset, at)} {at}" for offset, at in times for series, values in named
             )
 
-    for growth in growths(path):
-        spec = catalogue[growth.name]
-        write(spec.family, spec.kind, _growing(path, catalogue, growth, events_per_second))
-    for level in levels(path):
-        write(level.name, MetricKind.GAUGE, _level(path, catalogue, level))
+    for counter in counter_baselines(path):
+        spec = catalogue[counter.name]
+        write(spec.family, spec.kind, _counter_points(path, catalogue, counter, events_per_second))
+    for gauge in gauge_baselines(path):
+        write(gauge.name, MetricKind.GAUGE, _gauge_points(path, catalogue, gauge))
     up = ((("up", _member(target.job), _constant(1)),) for target in path.targets)
     write("up", MetricKind.GAUGE, up)
     return "\n".join((*lines, "# EOF\n"))
 
 
 def longest_window_seconds(path: MoneyPath, scale: Scale) -> Fraction:
-    """Return the longest window that any rule looks at, at `scale`."""
+    """Return the longest window that any rule reads, at `scale`."""
     return scale.apply(_longest(path))
 
 
 def window_fill_query(path: MoneyPath, scale: Scale) -> str:
-    """Return PromQL for the share, 0 to 1, of the longest window that holds samples; empty means none.
+    """Return PromQL for the share of the longest window that holds samples, 0 to 1; no result means none.
 
-    Like every query of a drill its window is production time, to be asked dilated by the same `scale`.
+    As in every query of a drill, the window is that of production and has to be dilated by the same `scale`.
     """
     operation = path.availability_slos()[0].operation
     longest = _longest(path)
     samples = decimal_text(scale.apply(longest) / scale.timing.scrape_seconds)
     providers = "|".join(path.provider_ids())
     matchers = (
-        f'job="{api(path)}",operation="{operation}",outcome="{Outcome.SUCCEEDED}",'
+        f'job="{api_job(path)}",operation="{operation}",outcome="{Outcome.SUCCEEDED}",'
         f'traffic="{Traffic.LIVE}",cohort="{Cohort.CONTROL}",provider=~"{providers}"'
     )
     window_text = duration_text(longest.value)
     return f"clamp_max(min(count_over_time({PAYMENTS}{{{matchers}}}[{window_text}])) / {samples}, 1)"
 
 
-def _longest(path: MoneyPath) -> Leaf:
-    seconds = [
-        each
-        for slo in path.slos
-        for each in (windows(slo) if isinstance(slo, AvailabilitySlo) else path_windows(slo))
-    ]
+def _longest(path: MoneyPath) -> RuleLiteral:
+    seconds = [each for slo in path.slos for each in windows(slo)]
     counted = (guard for guard in path.guards if isinstance(guard, IncreaseGuard | RatioGuard))
     return window(max((*seconds, *(guard.window_seconds for guard in counted))), "longest")
 
@@ -123,19 +126,21 @@ def _ahead(seconds: int) -> _Values:
     return lambda _offset, at: str(at + seconds)
 
 
-def _growing(path: MoneyPath, catalogue: Catalogue, growth: Growth, rate: int) -> Iterator[_Point]:
-    spec, looked_at = catalogue[growth.name], operations(path)
+def _counter_points(
+    path: MoneyPath, catalogue: Catalogue, counter: CounterBaseline, rate: int
+) -> Iterator[_Point]:
+    spec, looked_at = catalogue[counter.name], operations(path)
     # Without the label one series counts for all providers.
-    alone = growth.share * rate * (1 if "provider" in spec.labels else len(path.providers))
-    for labels in _combinations(catalogue, growth.name):
+    alone = counter.share * rate * (1 if "provider" in spec.labels else len(path.providers))
+    for labels in _combinations(catalogue, counter.name):
         if labels.get("operation", "") not in {"", *looked_at}:
             continue
-        per_second = alone if growth.is_healthy(labels, catalogue) else Fraction(0)
-        here = {**labels, **_member(growth.job)}
+        per_second = alone if counter.is_healthy(labels, catalogue) else Fraction(0)
+        here = {**labels, **_member(counter.job)}
         if spec.kind is MetricKind.HISTOGRAM:
-            yield tuple(_timed(growth.name, spec.buckets, here, per_second))
+            yield tuple(_timed(counter.name, spec.buckets, here, per_second))
         else:
-            yield ((growth.name, here, _steady(per_second)),)
+            yield ((counter.name, here, _steady(per_second)),)
 
 
 def _timed(
@@ -150,10 +155,10 @@ def _timed(
     yield f"{name}_sum", labels, _steady(per_second * Fraction(_HEALTHY_SECONDS))
 
 
-def _level(path: MoneyPath, catalogue: Catalogue, level: Level) -> Iterator[_Point]:
-    values = _ahead(level.value) if level.is_time else _constant(level.value)
-    for labels in _combinations(catalogue, level.name):
-        yield ((level.name, {**labels, **_member(worker(path))}, values),)
+def _gauge_points(path: MoneyPath, catalogue: Catalogue, gauge: GaugeBaseline) -> Iterator[_Point]:
+    values = _ahead(gauge.value) if gauge.is_time else _constant(gauge.value)
+    for labels in _combinations(catalogue, gauge.name):
+        yield ((gauge.name, {**labels, **_member(worker_job(path))}, values),)
 
 
 def _combinations(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:

@@ -1,11 +1,11 @@
-"""Writes trees of rules as the YAML that Prometheus reads."""
+"""Write rules as the YAML that Prometheus reads."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import yaml
 
-from moneypath.alerting.leaf import Alert, Group, Leaf, Rule, duration_text, literal_text
+from moneypath.alerting.rules import AlertRule, Rule, RuleGroup, RuleLiteral, duration_text, literal_text
 from moneypath.alerting.timing import Scale
 
 HEADER = "# Generated from moneypath.yaml by `moneypath generate`; edit that file, not this one.\n"
@@ -15,7 +15,7 @@ Document: TypeAlias = dict[str, Any]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Keeps the order of keys, indents lists, and writes text of several lines as a block."""
+    """Keep the order of keys, indent lists, and write text of several lines as a block."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002  # PyYAML's own signature
         super().increase_indent(flow, False)
@@ -33,16 +33,16 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(document: Document) -> str:
-    """Return `document` as YAML below the line that says where it comes from."""
+    """Return `document` as YAML under a header that names its source."""
     return HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
 
 
-def document(groups: tuple[Group, ...], scale: Scale) -> Document:
+def document(groups: tuple[RuleGroup, ...], scale: Scale) -> Document:
     """Return the rule file of `groups` at `scale`."""
     interval = duration_text(scale.timing.evaluation_seconds)
 
-    def show(leaf: Leaf) -> str:
-        return literal_text(leaf, scale.apply(leaf))
+    def show(literal: RuleLiteral) -> str:
+        return literal_text(literal, scale.apply(literal))
 
     return {
         "groups": [
@@ -52,8 +52,8 @@ def document(groups: tuple[Group, ...], scale: Scale) -> Document:
     }
 
 
-def _rule(rule: Rule, show: Callable[[Leaf], str]) -> Document:
-    if not isinstance(rule, Alert):
+def _rule(rule: Rule, show: Callable[[RuleLiteral], str]) -> Document:
+    if not isinstance(rule, AlertRule):
         recording: Document = {"record": rule.record, "expr": rule.expr.text(show)}
         return recording | ({"labels": dict(rule.labels)} if rule.labels else {})
     held = {"for": show(rule.hold)} if rule.hold else {}
@@ -66,6 +66,6 @@ def _rule(rule: Rule, show: Callable[[Leaf], str]) -> Document:
     }
 
 
-def rules(groups: tuple[Group, ...], scale: Scale) -> str:
+def rules(groups: tuple[RuleGroup, ...], scale: Scale) -> str:
     """Return the rule file of `groups` at `scale` as YAML."""
     return dump(document(groups, scale))

@@ -1,12 +1,12 @@
-"""The Alertmanager configuration: one page to each role an alert names, and the heartbeat.
+"""The Alertmanager configuration: one page to each role of an alert, and the heartbeat.
 
-Whether a page arrives is proven by its delivery alone. `amtool config routes test` shows which
-receiver is chosen; it neither knows whether the receiver answers nor respects time intervals.
+Only its delivery proves that a page arrives. `amtool config routes test` shows the chosen receiver. It
+does not know whether the receiver answers, and it ignores time intervals.
 """
 
 from moneypath.alerting.conventions import WATCHDOG
-from moneypath.alerting.leaf import duration_text
 from moneypath.alerting.render import Document, dump
+from moneypath.alerting.rules import duration_text
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 

@@ -1,26 +1,34 @@
-"""The alerts of an availability objective: burn, hard down, and missing traffic.
+"""The alerts of an objective: budget burn, and for availability also hard down and missing traffic.
 
-Burn and hard down end on evidence only. Once firing they hold themselves through `ALERTS`, until
-their provider is routed to and its short window shows enough valid events with few enough bad
-ones. A provider that was drained, or that nobody calls any more, has proven nothing.
+Burn and hard down end on evidence only. Once firing, an alert holds itself through `ALERTS` until its
+short window shows enough valid events with few enough bad ones. Silence does not end it.
 
-Nor do they begin for a provider that is drained: its last answers are the slow ones, and those are the
-failures, so that the share of a window that empties rises towards 1 although nobody is harmed anew.
+Where providers are kept apart, the alert also reads whether the provider is routed to. A drained provider
+gives no evidence, so its alert does not end. Nor does an alert begin for it: its last answers are the slow
+ones, and those are the failures, so the bad share of an emptying window rises towards 1 although nobody
+is harmed any more.
 """
+
+from collections.abc import Iterator
 
 from moneypath.alerting.burn import TIERS, Tier, threshold
 from moneypath.alerting.conventions import (
     ROUTING,
-    Severity,
-    annotations,
+    alert_rule,
     expected_series,
-    latch,
-    roles_label,
+    fires_until_recovered,
+    while_firing,
 )
-from moneypath.alerting.leaf import Alert, Expr, Leaf, count, expr, fixed, window
-from moneypath.alerting.sli import HARD_DOWN_SECONDS, TRAFFIC_SECONDS, Recorded, noun, recorded
+from moneypath.alerting.recorded import (
+    HARD_DOWN_SECONDS,
+    TRAFFIC_SECONDS,
+    kept_apart_by,
+    recorded,
+    series_stem,
+)
+from moneypath.alerting.rules import AlertRule, AlertSource, Expr, SubjectKind, count, expr, fixed, window
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import AvailabilitySlo, HardDown
+from moneypath.path.objectives import AvailabilitySlo, HardDown, Objective, Slo
 from moneypath.telemetry.catalogue.vocabulary import Operation
 
 TRAFFIC_HOLD_SECONDS = 300
@@ -28,116 +36,131 @@ TRAFFIC_HOLD_SECONDS = 300
 _DRAINED = expr(f"max by (provider) ({ROUTING}) == ", fixed(0, "drained"))
 
 
-def alert_name(slo: AvailabilitySlo, condition: str) -> str:
-    """Return the name of an alert of `slo`: `MoneyPathAuthorizationHardDown`."""
-    return f"MoneyPath{noun(slo).capitalize()}{condition}"
+def alerts(path: MoneyPath, slo: Slo) -> Iterator[AlertRule]:
+    """Yield all alerts of `slo`; raises AlertImpossible for one that could never fire."""
+    if isinstance(slo, AvailabilitySlo) and slo.hard_down:
+        yield _hard_down(path, slo, slo.hard_down)
+    for tier in slo.burn.tiers if slo.burn else ():
+        yield _burn(path, slo, TIERS[tier])
+    if isinstance(slo, AvailabilitySlo):
+        yield _traffic_missing(path, slo)
 
 
-def traffic_alert_name(slo: AvailabilitySlo) -> str:
+def hard_down_name(slo: AvailabilitySlo) -> str:
+    """Return the name of the alert of a total outage: `MoneyPathAuthorizationHardDown`."""
+    return f"MoneyPath{series_stem(slo).capitalize()}HardDown"
+
+
+def burn_name(slo: Slo) -> str:
+    """Return the name of the burn alert; raises ValueError if the objective has none."""
+    if isinstance(slo, AvailabilitySlo):
+        return f"MoneyPath{series_stem(slo).capitalize()}BudgetBurn"
+    if slo.burn is None:
+        raise ValueError(f"no burn alert is declared: {slo.id}")
+    return slo.burn.alert
+
+
+def traffic_missing_name(slo: AvailabilitySlo) -> str:
     """Return the name of the alert of missing traffic; authorization is where traffic arrives."""
-    return (
-        "MoneyPathTrafficMissing"
-        if slo.operation is Operation.AUTHORIZE
-        else alert_name(slo, "TrafficMissing")
+    if slo.operation is Operation.AUTHORIZE:
+        return "MoneyPathTrafficMissing"
+    return f"MoneyPath{series_stem(slo).capitalize()}TrafficMissing"
+
+
+def evidence_events(slo: Slo) -> int:
+    """Return how many valid events in the short window are evidence that a burn has ended."""
+    if isinstance(slo, AvailabilitySlo):
+        return slo.traffic.min_events
+    return slo.burn.min_events if slo.burn else 0
+
+
+def _source(slo: Objective, *, roles: tuple[str, ...] = (), runbook: str = "") -> AlertSource:
+    return AlertSource(
+        kind=SubjectKind.SLO,
+        subject=slo.id,
+        stage=slo.stage,
+        roles=roles or slo.roles,
+        runbook=runbook or slo.runbook,
+        dashboard=slo.dashboard,
     )
 
 
-def alerts(path: MoneyPath, slo: AvailabilitySlo) -> tuple[Alert, ...]:
-    """Return all alerts of `slo`; raise AlertImpossible for one that could never fire."""
-    hard_down = [_hard_down(path, slo, slo.hard_down)] if slo.hard_down else []
-    burns = [_burn(path, slo, TIERS[tier]) for tier in slo.burn.tiers]
-    return (*hard_down, *burns, _traffic_missing(path, slo))
-
-
-def _labels(slo: AvailabilitySlo, roles: tuple[str, ...]) -> dict[str, str]:
-    return {
-        "severity": Severity.CRITICAL.value,
-        "slo": slo.id,
-        "stage": slo.stage,
-        "roles": roles_label(roles),
-    }
-
-
-def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Alert:
-    name = alert_name(slo, "HardDown")
+def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> AlertRule:
+    by = kept_apart_by(slo)
     seen = recorded(slo, HARD_DOWN_SECONDS)
     share = fixed(declared.bad_share, "bad_share")
     enough = count(declared.min_events, "min_events")
-    return Alert(
-        name=name,
-        expr=_until_proven(
-            expr(f"{seen.ratio} > ", share, f"\n  and on (provider) {seen.valid} >= ", enough),
-            latch(name, "provider"),
-            seen,
-            share,
-            enough,
+    return alert_rule(
+        path,
+        _source(slo),
+        name=hard_down_name(slo),
+        expr=fires_until_recovered(
+            _routed(slo, expr(f"{seen.ratio} > ", share, f"\n  and on ({by}) {seen.valid} >= ", enough), 2),
+            while_firing(hard_down_name(slo), by),
+            by,
+            _routed(
+                slo, expr(f"{seen.ratio} <= ", share, f"\n    and on ({by}) {seen.valid} >= ", enough), 4
+            ),
         ),
-        labels=_labels(slo, slo.roles),
-        annotations=annotations(
-            path,
-            f"{slo.title}: a provider is down",
-            f"Most live {noun(slo)}s at {{{{ $labels.provider }}}} fail.",
-            slo.runbook,
-            slo.dashboard,
-        ),
+        summary=f"{slo.title}: a provider is down",
+        detail=f"Most live {series_stem(slo)}s at {{{{ $labels.provider }}}} fail.",
     )
 
 
-def _burn(path: MoneyPath, slo: AvailabilitySlo, tier: Tier) -> Alert:
-    name = alert_name(slo, "BudgetBurn")
+def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
+    by = kept_apart_by(slo)
     long, short = recorded(slo, tier.long_seconds), recorded(slo, tier.short_seconds)
     limit = fixed(threshold(slo, tier), "burn_threshold")
-    return Alert(
-        name=name,
-        expr=_until_proven(
-            expr(f"{long.ratio} > ", limit, f"\n  and on (provider) {short.ratio} > ", limit),
-            latch(name, "provider", tier=tier.id),
-            short,
-            limit,
-            count(slo.traffic.min_events, "evidence_events"),
+    enough = count(evidence_events(slo), "evidence_events")
+    return alert_rule(
+        path,
+        _source(slo),
+        name=burn_name(slo),
+        expr=fires_until_recovered(
+            _routed(slo, expr(f"{long.ratio} > ", limit, f"\n  and on ({by}) {short.ratio} > ", limit), 2),
+            while_firing(burn_name(slo), by, tier=tier.id),
+            by,
+            _routed(
+                slo, expr(f"{short.ratio} <= ", limit, f"\n    and on ({by}) {short.valid} >= ", enough), 4
+            ),
         ),
-        labels={**_labels(slo, slo.roles), "tier": tier.id.value},
-        annotations=annotations(
-            path,
-            f"{slo.title}: the error budget burns",
-            f"Live {noun(slo)}s at {{{{ $labels.provider }}}} fail faster than the error budget allows.",
-            slo.runbook,
-            slo.dashboard,
-        ),
+        labels={"tier": tier.id.value},
+        summary=f"{slo.title}: the error budget burns",
+        detail=_burn_detail(slo),
     )
 
 
-def _until_proven(condition: Expr, held: str, short: Recorded, limit: Leaf, enough: Leaf) -> Expr:
-    proof = expr(f"{short.ratio} <= ", limit, f"\n    and on (provider) {short.valid} >= ", enough)
-    return expr(
-        *(
-            "(\n  ",
-            condition,
-            "\n  unless on (provider) ",
-            _DRAINED,
-            "\n)\nor\n(\n  ",
-            held,
-            "\n  unless on (provider) (\n    ",
-        ),
-        *(proof, "\n    unless on (provider) ", _DRAINED, "\n  )\n)"),
-    )
+def _burn_detail(slo: Slo) -> str:
+    if isinstance(slo, AvailabilitySlo):
+        failing = f"Live {series_stem(slo)}s at {{{{ $labels.provider }}}} fail"
+        return f"{failing} faster than the error budget allows."
+    return f"{slo.title}: not kept, faster than the error budget allows."
 
 
-def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> Alert:
+def _routed(slo: Slo, condition: Expr, indent: int) -> Expr:
+    """Leave drained providers out of `condition`, if providers are kept apart."""
+    by = kept_apart_by(slo)
+    return expr(condition, f"\n{' ' * indent}unless on ({by}) ", _DRAINED) if by else condition
+
+
+def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:
+    by = kept_apart_by(slo)
     seen = recorded(slo, TRAFFIC_SECONDS)
-    return Alert(
-        name=traffic_alert_name(slo),
+    return alert_rule(
+        path,
+        _source(slo, roles=slo.traffic.roles, runbook=slo.traffic.runbook),
+        name=traffic_missing_name(slo),
         expr=expr(
-            *(expected_series("provider"), "\nunless on (provider) ", _DRAINED),
-            *(f"\nunless on (provider) {seen.valid} >= ", count(slo.traffic.min_events, "traffic_floor")),
+            expected_series(by),
+            f"\nunless on ({by}) ",
+            _DRAINED,
+            f"\nunless on ({by}) {seen.valid} >= ",
+            count(slo.traffic.min_events, "traffic_floor"),
         ),
-        labels=_labels(slo, slo.traffic.roles),
-        annotations=annotations(
-            path,
-            f"{slo.title}: traffic is missing",
-            f"{{{{ $labels.provider }}}} is routed to, yet hardly any live {noun(slo)}s are seen there.",
-            slo.traffic.runbook,
-            slo.dashboard,
+        summary=f"{slo.title}: traffic is missing",
+        detail=(
+            f"{{{{ $labels.provider }}}} is routed to, yet hardly any live "
+            f"{series_stem(slo)}s are seen there."
         ),
         hold=window(TRAFFIC_HOLD_SECONDS, "traffic_hold"),
     )

@@ -1,10 +1,10 @@
-"""How often things are looked at, and how far time may be dilated."""
+"""The intervals of Prometheus and Alertmanager, and the scale by which time may be shortened."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 from moneypath.alerting.errors import ScaleInvalid
-from moneypath.alerting.leaf import Leaf, Mark
+from moneypath.alerting.rules import LiteralKind, RuleLiteral
 
 MAX_FACTOR = 60
 # A window needs at least four scrapes; live scrapes are a second apart.
@@ -13,9 +13,9 @@ FLOOR_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The times that Prometheus and Alertmanager are set to along with the rules, in seconds.
+    """The intervals that Prometheus and Alertmanager are set to together with the rules, in seconds.
 
-    `lookback` is how long a series without a new sample still counts as present; `resend_delay` and
+    `lookback` is how long a series without a new sample still counts as present. `resend_delay` and
     `for_grace` are Prometheus' own times for sending an alert again and for resuming a `for`.
     """
 
@@ -67,10 +67,10 @@ LIVE = Timing(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A dilation of time: windows and ages shrink by `factor`, counts and thresholds stay.
+    """A time scale: windows and ages shrink by `factor`; counts and thresholds stay.
 
-    A factor of 1 is production. A shrunken time is never under 5 s, because a window needs at
-    least four scrapes; counts stay because the events themselves are real.
+    A factor of 1 is production. A shortened time is never under 5 s, because a window needs at least four
+    scrapes. Counts stay because the events themselves are real.
     """
 
     factor: int = 1
@@ -78,8 +78,8 @@ class Scale:
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
             raise ScaleInvalid(
-                f"scale: {self.factor}",
-                hint=f"use 1 to {MAX_FACTOR}: with scrapes of 1 s a shorter window holds too few samples",
+                f"The scale {self.factor} is out of range.",
+                hint=f"Use 1 to {MAX_FACTOR}; with scrapes of 1 s a shorter window holds too few samples.",
             )
 
     @property
@@ -87,12 +87,15 @@ class Scale:
         """Return the intervals that belong to this scale."""
         return PRODUCTION if self.factor == 1 else LIVE
 
-    def apply(self, leaf: Leaf) -> Fraction:
-        """Return the value of `leaf` at this scale."""
-        if self.factor == 1 or leaf.mark not in {Mark.WINDOW, Mark.AGE}:
-            return leaf.value
-        return max(leaf.value / self.factor, min(leaf.value, Fraction(FLOOR_SECONDS)))
+    def apply(self, literal: RuleLiteral) -> Fraction:
+        """Return the value of `literal` at this scale."""
+        if self.factor == 1 or literal.kind not in {LiteralKind.WINDOW, LiteralKind.AGE}:
+            return literal.value
+        return max(literal.value / self.factor, min(literal.value, Fraction(FLOOR_SECONDS)))
 
-    def clamps(self, leaf: Leaf) -> bool:
-        """Tell whether the floor holds `leaf` above its share of the scale."""
-        return leaf.mark in {Mark.WINDOW, Mark.AGE} and self.apply(leaf) * self.factor != leaf.value
+    def clamps(self, literal: RuleLiteral) -> bool:
+        """Tell whether the minimum keeps `literal` longer than the scale asks for."""
+        return (
+            literal.kind in {LiteralKind.WINDOW, LiteralKind.AGE}
+            and self.apply(literal) * self.factor != literal.value
+        )

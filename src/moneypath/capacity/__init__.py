@@ -1,1 +1,1 @@
-"""What a release can carry: drive it at a stated rate, measure exactly that window, give one verdict."""
+"""The release gate: drive a build at a stated rate, measure exactly that window, give one verdict."""

@@ -1,26 +1,20 @@
-"""What counters counted between two instants, from raw samples: no extrapolation, and safe over restarts."""
+"""The increase of counters between two instants, from raw samples: exact, and safe over restarts."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from moneypath.prometheus import Series
 
 Samples = Sequence[tuple[float, float]]
 """Unix seconds and value, ascending in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One series' labels and raw samples."""
-
-    labels: Mapping[str, str]
-    samples: Samples
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
-    """What is measured, in Unix seconds: the load was asked for from `start` to `asked_until`.
+    """The measured window, in Unix seconds: load was sent from `start` to `asked_until`.
 
-    `end` is later: by then the last request was answered, and every process scraped once more.
+    At `end`, which is later, the last request has been answered and every process scraped once more.
     """
 
     start: float
@@ -29,15 +23,15 @@ class Window:
 
     @property
     def asked_seconds(self) -> float:
-        """Return for how long the load was asked for."""
+        """Return for how long load was sent."""
         return self.asked_until - self.start
 
 
 def increase(samples: Samples, start: float, end: float) -> float:
-    """Return what one counter counted from `start` to `end`.
+    """Return the increase of one counter from `start` to `end`.
 
-    The base is the last sample at or before `start`. A fall is a restart, from 0; so is a series that has
-    no sample before `start`, since counters are born at 0.
+    The base is the last sample at or before `start`. A fall is a restart from 0. A series without a sample
+    before `start` begins at 0.
     """
     before = 0.0
     counted = 0.0
@@ -51,7 +45,7 @@ def increase(samples: Samples, start: float, end: float) -> float:
 
 
 def total(series: Iterable[Series], window: Window) -> float | None:
-    """Return what all series together counted in the window; None when there is none: unknown, not 0."""
+    """Return the increase of all series together; None (unknown) when there is no series."""
     parts = [increase(each.samples, window.start, window.end) for each in series]
     return math.fsum(parts) if parts else None
 

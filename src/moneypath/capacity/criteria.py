@@ -1,4 +1,4 @@
-"""Each measure held against its limit: pure functions from figures to findings."""
+"""The criteria of the gate: pure functions from figures to results."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,14 @@ from typing import Final
 
 from moneypath.alerting.conventions import Severity
 from moneypath.capacity.figures import Figures, Tally
-from moneypath.capacity.gate_file import Gate, Measure, Promises
+from moneypath.capacity.gate_file import DeclaredObjectives, Gate, Measure
 
 
-class Status(StrEnum):
-    """How a measure stands. Unknown fails; unmeasured is unknown, and the gate file lets it pass."""
+class CriterionStatus(StrEnum):
+    """The status of a measure.
+
+    An unknown measure fails the gate. An unmeasured one is unknown too, but the gate file makes it optional.
+    """
 
     MET = "met"
     BROKEN = "broken"
@@ -20,19 +23,19 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One measure: what was seen, what is allowed, and details worth a line each."""
+class CriterionResult:
+    """The result of one measure: what was seen, what is allowed, and details of one line each."""
 
     measure: Measure
-    status: Status
+    status: CriterionStatus
     seen: str
     allowed: str
     details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a criterion says before it is known whether its measure is required; `holds` None: unknown."""
+class Observation:
+    """What a criterion saw, whether or not its measure is required; `holds` is None when it is unknown."""
 
     holds: bool | None
     seen: str
@@ -40,87 +43,93 @@ class Seen:
     details: tuple[str, ...] = ()
 
 
-Criterion = Callable[[Figures, Gate, Promises], Seen]
+Criterion = Callable[[Figures, Gate, DeclaredObjectives], Observation]
 NOT_READ: Final = "could not be read"
 NOTHING: Final = "nothing was counted"
 
 
-def judge_all(figures: Figures, gate: Gate, promises: Promises) -> tuple[Finding, ...]:
-    """Return one finding a measure, in a fixed order."""
-    return tuple(_finding(measure, gate, CRITERIA[measure](figures, gate, promises)) for measure in CRITERIA)
+def evaluate_criteria(
+    figures: Figures, gate: Gate, objectives: DeclaredObjectives
+) -> tuple[CriterionResult, ...]:
+    """Return one result for each measure, in a fixed order."""
+    return tuple(
+        _criterion_result(measure, gate, CRITERIA[measure](figures, gate, objectives)) for measure in CRITERIA
+    )
 
 
-def _finding(measure: Measure, gate: Gate, seen: Seen) -> Finding:
+def _criterion_result(measure: Measure, gate: Gate, seen: Observation) -> CriterionResult:
     if seen.holds is None:
-        status = Status.UNKNOWN if gate.requires(measure) else Status.UNMEASURED
+        status = CriterionStatus.UNKNOWN if gate.requires(measure) else CriterionStatus.UNMEASURED
     else:
-        status = Status.MET if seen.holds else Status.BROKEN
-    return Finding(measure, status, seen.seen, seen.allowed, seen.details)
+        status = CriterionStatus.MET if seen.holds else CriterionStatus.BROKEN
+    return CriterionResult(measure, status, seen.seen, seen.allowed, seen.details)
 
 
-def _machine(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _machine(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     most, share = float(gate.limits.others_at_most_ratio), figures.others_share
     allowed = f"at most {most:.0%} used by others"
     if share is None:
-        return Seen(None, NOT_READ, allowed)
-    return Seen(share <= most, f"{share:.0%} used by others", allowed)
+        return Observation(None, NOT_READ, allowed)
+    return Observation(share <= most, f"{share:.0%} used by others", allowed)
 
 
-def _rate(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _rate(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     asked, seconds = gate.load.checkouts_per_second, figures.window.asked_seconds
     share = float(gate.limits.least_rate_ratio)
     allowed = f"at least {share:.0%} of {asked}/s"
     if figures.checkouts is None or seconds <= 0:
-        return Seen(None, NOT_READ, allowed)
+        return Observation(None, NOT_READ, allowed)
     reached = figures.checkouts / seconds
-    return Seen(reached >= share * asked, f"{reached:.1f} checkouts/s = {reached / asked:.1%}", allowed)
+    return Observation(
+        reached >= share * asked, f"{reached:.1f} checkouts/s = {reached / asked:.1%}", allowed
+    )
 
 
-def _evidence(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _evidence(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     least, postings = gate.limits.least_postings, figures.counted.postings
     allowed = f"at least {least} postings"
     if postings is None:
-        return Seen(None, NOT_READ, allowed)
-    return Seen(postings >= least, f"{postings:.0f} postings", allowed)
+        return Observation(None, NOT_READ, allowed)
+    return Observation(postings >= least, f"{postings:.0f} postings", allowed)
 
 
-def _availability(figures: Figures, _: Gate, promises: Promises) -> Seen:
-    objective = float(promises.availability.objective)
+def _availability(figures: Figures, _: Gate, objectives: DeclaredObjectives) -> Observation:
+    objective = float(objectives.availability.objective)
     return _share(figures.counted.authorizations, objective, "authorizations")
 
 
-def _ledger_writes(figures: Figures, _: Gate, promises: Promises) -> Seen:
-    return _share(figures.counted.ledger_writes, float(promises.ledger_writes.objective), "ledger writes")
+def _ledger_writes(figures: Figures, _: Gate, objectives: DeclaredObjectives) -> Observation:
+    return _share(figures.counted.ledger_writes, float(objectives.ledger_writes.objective), "ledger writes")
 
 
-def _latency(figures: Figures, _: Gate, promises: Promises) -> Seen:
-    quantile, limit = float(promises.latency.objective), promises.within_seconds
+def _latency(figures: Figures, _: Gate, objectives: DeclaredObjectives) -> Observation:
+    quantile, limit = float(objectives.latency.objective), objectives.within_seconds
     allowed = f"{quantile:.4%} within {limit:g} s".replace(".0000%", "%")
     histogram = figures.counted.latency
     if histogram is None or limit not in histogram.counts:
-        return Seen(None, NOT_READ, allowed)
+        return Observation(None, NOT_READ, allowed)
     p95, p99 = histogram.quantile(0.95), histogram.quantile(0.99)
     if p95 is None or p99 is None:
-        return Seen(None, NOTHING, allowed)
+        return Observation(None, NOTHING, allowed)
     slow = histogram.over(limit)
     within = 1 - slow / histogram.count
     seen = f"p95 {_seconds(p95)}, p99 {_seconds(p99)}; {within:.3%} within {limit:g} s"
-    return Seen(slow <= (1 - quantile) * histogram.count * (1 + 1e-12), seen, allowed)
+    return Observation(slow <= (1 - quantile) * histogram.count * (1 + 1e-12), seen, allowed)
 
 
-def _durability(figures: Figures, _: Gate, __: Promises) -> Seen:
+def _durability(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
     probe, allowed = figures.counted.probe, "0 missing"
     if probe is None:
-        return Seen(None, NOT_READ, allowed)
+        return Observation(None, NOT_READ, allowed)
     if probe.valid <= 0:
-        return Seen(None, "no write was read back", allowed)
-    return Seen(probe.bad <= 0, f"{probe.bad:.0f} of {probe.valid:.0f} reads found nothing", allowed)
+        return Observation(None, "no write was read back", allowed)
+    return Observation(probe.bad <= 0, f"{probe.bad:.0f} of {probe.valid:.0f} reads found nothing", allowed)
 
 
-def _alerts(figures: Figures, _: Gate, __: Promises) -> Seen:
+def _alerts(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
     fired, allowed = figures.counted.alerts, "no critical alert"
     if fired is None:
-        return Seen(None, NOT_READ, allowed)
+        return Observation(None, NOT_READ, allowed)
     critical = sorted({alert.name for alert in fired if alert.severity == Severity.CRITICAL})
     others = sum(alert.severity != Severity.CRITICAL for alert in fired)
     seen = f"critical: {', '.join(critical) or 'none'}; {others} others"
@@ -129,53 +138,53 @@ def _alerts(figures: Figures, _: Gate, __: Promises) -> Seen:
         f"after {alert.after_seconds:.0f} s"
         for alert in fired
     )
-    return Seen(not critical, seen, allowed, words)
+    return Observation(not critical, seen, allowed, words)
 
 
-def _drain(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _drain(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     allowed = f"within {gate.drain:g} s"
     if figures.undrained:
-        return Seen(False, figures.undrained, allowed)
+        return Observation(False, figures.undrained, allowed)
     if figures.drain_seconds is None:
-        return Seen(None, "was not awaited", allowed)
-    return Seen(figures.drain_seconds <= gate.drain, f"{figures.drain_seconds:.1f} s", allowed)
+        return Observation(None, "the drain was not awaited", allowed)
+    return Observation(figures.drain_seconds <= gate.drain, f"{figures.drain_seconds:.1f} s", allowed)
 
 
-def _oracle(figures: Figures, _: Gate, __: Promises) -> Seen:
+def _oracle(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
     audit, allowed = figures.audit, "three witnesses agree"
     if audit is None:
-        return Seen(None, "a witness could not be heard", allowed)
+        return Observation(None, "a witness could not be read", allowed)
     if audit.missing_evidence:
-        return Seen(None, "too little evidence", allowed, audit.missing_evidence)
+        return Observation(None, "the evidence is incomplete", allowed, audit.missing_evidence)
     if not audit.discrepancies:
-        return Seen(True, f"whole, over {audit.postings} captures", allowed)
+        return Observation(True, f"whole, over {audit.postings} captures", allowed)
     kinds = ", ".join(f"{count} {kind}" for kind, count in audit.discrepancies.items())
-    return Seen(False, kinds, allowed, audit.examples)
+    return Observation(False, kinds, allowed, audit.examples)
 
 
-def _lag(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _lag(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     allowed = f"at most {gate.limits.reconciliation_lag:g} s"
     if figures.reconciliation is None:
-        return Seen(None, "no watermark of every provider", allowed)
+        return Observation(None, "no watermark of every provider", allowed)
     lag = figures.reconciliation.lag_seconds
-    return Seen(lag <= gate.limits.reconciliation_lag, f"{lag:.1f} s", allowed)
+    return Observation(lag <= gate.limits.reconciliation_lag, f"{lag:.1f} s", allowed)
 
 
-def _breaks(figures: Figures, _: Gate, __: Promises) -> Seen:
+def _breaks(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
     if figures.reconciliation is None or figures.reconciliation.breaks is None:
-        return Seen(None, NOT_READ, "0 open")
+        return Observation(None, NOT_READ, "0 open")
     found = figures.reconciliation.breaks
-    return Seen(found <= 0, f"{found:.0f} open", "0 open")
+    return Observation(found <= 0, f"{found:.0f} open", "0 open")
 
 
-def _cost(figures: Figures, gate: Gate, _: Promises) -> Seen:
+def _cost(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     limit = gate.limits.cost_per_transaction_micro_units
     allowed = f"at most {limit / 1e6:.4f} a captured payment"
     cost = figures.counted.cost
     each = None if cost is None else cost.per_transaction
     if each is None:
-        return Seen(None, NOT_READ if cost is None else NOTHING, allowed)
-    return Seen(each <= limit, f"{each / 1e6:.4f} of the reporting currency", allowed)
+        return Observation(None, NOT_READ if cost is None else NOTHING, allowed)
+    return Observation(each <= limit, f"{each / 1e6:.4f} of the reporting currency", allowed)
 
 
 CRITERIA: Final[Mapping[Measure, Criterion]] = {
@@ -195,14 +204,16 @@ CRITERIA: Final[Mapping[Measure, Criterion]] = {
 }
 
 
-def _share(tally: Tally | None, objective: float, what: str) -> Seen:
+def _share(tally: Tally | None, objective: float, what: str) -> Observation:
     allowed = f"at least {objective:.4%}".replace("00%", "%")
     if tally is None:
-        return Seen(None, NOT_READ, allowed)
+        return Observation(None, NOT_READ, allowed)
     share = tally.good_share
     if share is None:
-        return Seen(None, NOTHING, allowed)
-    return Seen(share >= objective, f"{share:.3%}: {tally.bad:.0f} bad of {tally.valid:.0f} {what}", allowed)
+        return Observation(None, NOTHING, allowed)
+    return Observation(
+        share >= objective, f"{share:.3%}: {tally.bad:.0f} bad of {tally.valid:.0f} {what}", allowed
+    )
 
 
 def _seconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The verdict as plain values, for machines: what is in it stays where it is."""
+"""The verdict as a JSON document; its fields keep their names."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 
 from moneypath.capacity.figures import Figures, Tally
 from moneypath.capacity.histogram import Histogram
-from moneypath.capacity.verdict import Verdict
+from moneypath.capacity.verdict import ReleaseVerdict
 
 
-def to_document(verdict: Verdict, *, phases: Mapping[str, float]) -> dict[str, Any]:
-    """Return the verdict as JSON-ready values; times in seconds, `phases` what the run spent them on."""
+def to_document(verdict: ReleaseVerdict, *, phases: Mapping[str, float]) -> dict[str, Any]:
+    """Return the verdict as JSON values; times are seconds, `phases` says how long each phase took."""
     return {
         "title": verdict.title,
         "build": verdict.build,
@@ -21,13 +21,13 @@ def to_document(verdict: Verdict, *, phases: Mapping[str, float]) -> dict[str, A
         "ended_early": verdict.ended_early,
         "measures": [
             {
-                "measure": finding.measure.value,
-                "status": finding.status.value,
-                "seen": finding.seen,
-                "allowed": finding.allowed,
-                "details": list(finding.details),
+                "measure": result.measure.value,
+                "status": result.status.value,
+                "seen": result.seen,
+                "allowed": result.allowed,
+                "details": list(result.details),
             }
-            for finding in verdict.findings
+            for result in verdict.results
         ],
         "figures": _figures(verdict.figures),
         "phases_seconds": {name: round(seconds, 1) for name, seconds in phases.items()},
@@ -87,7 +87,7 @@ def _latency(histogram: Histogram | None) -> dict[str, float | None] | None:
 
 
 def _finite(value: float | None) -> float | None:
-    """Return a number that JSON knows; beyond the last edge there is none."""
+    """Return a finite number, or None for infinity, which JSON lacks."""
     return value if value is not None and math.isfinite(value) else None
 
 

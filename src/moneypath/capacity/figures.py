@@ -1,4 +1,4 @@
-"""What one gate run measured, as plain numbers. None is unknown, never 0 and never fine."""
+"""The figures of one gate run; None is unknown, not 0."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,22 +13,22 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Events that count, and the bad ones among them."""
+    """Valid events, and the bad ones among them."""
 
     valid: float
     bad: float
 
     @property
     def good_share(self) -> float | None:
-        """Return the share of good events; None when nothing happened, which proves nothing."""
+        """Return the share of good events; None without events."""
         return None if self.valid <= 0 else (self.valid - self.bad) / self.valid
 
 
 @dataclass(frozen=True, slots=True)
 class FiredAlert:
-    """An alert that was firing at some time in the window; `after_seconds` counts from its start.
+    """An alert that fired in the window, `after_seconds` from its start.
 
-    `integrity` says that it stands for a broken check and not for an objective of speed or success.
+    `integrity`: it reports a failed check, and not an objective of latency or success.
     """
 
     name: str
@@ -48,20 +48,20 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Millionths of the reporting currency, and the captured payments that they are spread over."""
+    """Cost in millionths of the reporting currency, and the captured payments that caused it."""
 
     micro_units: float
     captured: float
 
     @property
     def per_transaction(self) -> float | None:
-        """Return micro-units a captured payment; None when nothing was captured or no cost counted."""
+        """Return micro-units for each captured payment; None when nothing was captured or no cost counted."""
         return self.micro_units / self.captured if self.captured > 0 and self.micro_units > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The oracle's answer: how many contradictions of which kind, some of them in words."""
+    """The audit report in the gate's terms: how many discrepancies of each kind, with examples."""
 
     postings: int
     discrepancies: Mapping[str, int]
@@ -69,8 +69,8 @@ class Audit:
     missing_evidence: tuple[str, ...]
 
     @classmethod
-    def of(cls, verdict: oracle.Verdict) -> "Audit":
-        """Return a verdict of the oracle in the gate's terms."""
+    def of(cls, verdict: oracle.AuditReport) -> "Audit":
+        """Return an audit report of the oracle in the gate's terms."""
         kinds = Counter(found.kind.value for found in verdict.discrepancies)
         return cls(
             postings=verdict.rows.posted_captures,
@@ -81,8 +81,8 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """What Prometheus' raw counters and alerts say of the window so far."""
+class WindowCounts:
+    """What raw counters and alerts say of the window so far."""
 
     authorizations: Tally | None = None
     latency: Histogram | None = None
@@ -95,13 +95,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that the verdict is computed from; `undrained` says why the drain failed, "" when it did not.
+    """Everything that the verdict is computed from.
 
-    `others_share` is how much of the machine other work used, 0 to 1.
+    `undrained` says why the drain failed, "" when it did not. `others_share` is the share of the machine that
+    other work used, 0 to 1.
     """
 
     window: Window
-    counted: Counted
+    counted: WindowCounts
     checkouts: int | None = None
     drain_seconds: float | None = None
     undrained: str = ""

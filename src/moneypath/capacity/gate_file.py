@@ -1,4 +1,4 @@
-"""The gate file: what load, for how long, and within which limits a build passes."""
+"""The gate file: which load, for how long, and within which limits a build passes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from moneypath.path import tree
+from moneypath.path import yaml_document
 from moneypath.path.durations import Duration
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo, Objective
 from moneypath.path.parts import Declared, Ratio, Slug, Title
-from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, key_text, suggest
+from moneypath.path.problems import DeclarationInvalid, DeclarationIssue, DeclarationIssues, key_text, suggest
 from moneypath.path.source import Problem, parse_yaml, read_text
 from moneypath.telemetry.catalogue.vocabulary import Operation
 
@@ -21,7 +21,7 @@ S = TypeVar("S", bound=Objective)
 
 
 class Measure(StrEnum):
-    """What the gate judges; machine, rate and evidence are of the gate itself, the others of the build."""
+    """What the gate measures: machine, rate and evidence of the gate itself, the others of the build."""
 
     MACHINE = "machine"
     RATE = "rate"
@@ -39,15 +39,15 @@ class Measure(StrEnum):
 
 
 # Of the gate itself, and what no gate may do without: these are always required, so they are not listed.
-OF_THE_GATE = frozenset({Measure.MACHINE, Measure.RATE, Measure.EVIDENCE})
-ALWAYS = OF_THE_GATE | {Measure.ALERTS, Measure.DRAIN, Measure.ORACLE}
+GATE_PRECONDITIONS = frozenset({Measure.MACHINE, Measure.RATE, Measure.EVIDENCE})
+ALWAYS_REQUIRED = GATE_PRECONDITIONS | {Measure.ALERTS, Measure.DRAIN, Measure.ORACLE}
 
 Whole = Annotated[int, Field(ge=1, le=10**12, description="a whole number from 1")]
 Measures = Annotated[tuple[Measure, ...], Field(description="names of measures")]
 
 
 class Load(Declared):
-    """Checkouts a second by how many users, over which card ranges (range: weight)."""
+    """Checkouts per second, the number of users, and card ranges with their weights."""
 
     checkouts_per_second: Annotated[int, Field(ge=1, le=200, description="a whole number from 1 to 200")]
     users: Annotated[int, Field(ge=1, le=200, description="a whole number from 1 to 200")]
@@ -60,7 +60,7 @@ class Load(Declared):
 
 
 class Objectives(Declared):
-    """Which objectives of moneypath.yaml the window is held against, by their ids."""
+    """The ids of the objectives of moneypath.yaml that the window has to meet."""
 
     availability: Slug = Field(description="the id of an objective of kind availability, of authorizations")
     authorization_latency: Slug = Field(description="the id of an objective of kind latency")
@@ -68,7 +68,7 @@ class Objectives(Declared):
 
 
 class Limits(Declared):
-    """Within what a build passes besides its objectives, and what the gate itself needs."""
+    """The limits that a build has to keep besides its objectives, and what the gate needs to measure."""
 
     others_at_most_ratio: Ratio
     least_rate_ratio: Ratio
@@ -78,8 +78,8 @@ class Limits(Declared):
 
 
 @dataclass(frozen=True, slots=True)
-class Promises:
-    """The objectives that a gate names, as moneypath.yaml declares them.
+class DeclaredObjectives:
+    """The objectives that a gate file names, as moneypath.yaml declares them.
 
     `violations` are the alerts of gauges that have to be 0, however slow the machine is.
     """
@@ -91,12 +91,12 @@ class Promises:
 
     @property
     def within_seconds(self) -> float:
-        """Return the threshold of the latency, which is an edge of its histogram."""
+        """Return the threshold of the latency objective, which is a bucket edge of its histogram."""
         return float(self.latency.threshold_seconds)
 
 
 class Gate(Declared):
-    """One release gate. Times are real; `scale` shortens the alerts' windows alone."""
+    """One release gate. Times are real; `scale` shortens only the windows of alerts."""
 
     title: Title
     scale: Annotated[int, Field(ge=1, le=60, description="a whole number from 1 to 60")]
@@ -111,23 +111,25 @@ class Gate(Declared):
 
     @model_validator(mode="after")
     def _every_measure_stands_once(self) -> Self:
-        misfits: list[Misfit] = []
-        choice = ", ".join(measure for measure in Measure if measure not in ALWAYS)
+        issues: list[DeclarationIssue] = []
+        choice = ", ".join(measure for measure in Measure if measure not in ALWAYS_REQUIRED)
         listed = [("required", index, m) for index, m in enumerate(self.required)]
         listed += [("optional", index, m) for index, m in enumerate(self.optional)]
         seen: set[Measure] = set()
         for key, index, measure in listed:
-            if measure in ALWAYS:
-                misfits.append(Misfit((key, index), f"{measure} is always required, and not listed", choice))
+            if measure in ALWAYS_REQUIRED:
+                issues.append(
+                    DeclarationIssue((key, index), f"{measure} is always required, and not listed", choice)
+                )
             elif measure in seen:
-                misfits.append(Misfit((key, index), f"{measure} stands twice", "each measure once"))
+                issues.append(DeclarationIssue((key, index), f"{measure} stands twice", "each measure once"))
             seen.add(measure)
-        missing = [measure for measure in Measure if measure not in ALWAYS | seen]
+        missing = [measure for measure in Measure if measure not in ALWAYS_REQUIRED | seen]
         if missing:
             what = f"{', '.join(missing)} is neither required nor optional"
-            misfits.append(Misfit(("required",), what, "each measure in one of the two"))
-        if misfits:
-            raise Misfits(misfits)
+            issues.append(DeclarationIssue(("required",), what, "each measure in one of the two"))
+        if issues:
+            raise DeclarationIssues(issues)
         return self
 
     def requires(self, measure: Measure) -> bool:
@@ -136,22 +138,22 @@ class Gate(Declared):
 
     @property
     def planned_checkouts(self) -> float:
-        """Return the most checkouts that the window can hold: lost time is never made up for.
+        """Return the most checkouts that the window can hold.
 
-        Each user may begin one more than its pacing gives, at the window's edge.
+        Lost time is not made up for. Each user may begin one checkout more than its pacing gives.
         """
         return self.load.checkouts_per_second * self.duration + self.load.users
 
 
-def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, Promises]:
-    """Return the gate in `file` with its objectives; raises DeclarationInvalid.
+def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, DeclaredObjectives]:
+    """Return the gate in `file` with its objectives.
 
-    Also for an objective that moneypath.yaml does not declare, or declares as another kind.
+    Raises DeclarationInvalid, also for an objective that is not declared, or declared as another kind.
     """
     text = read_text(file)
     gate = parse_yaml(text, Gate, file=file)
     names = gate.objectives
-    problems: list[Misfit] = []
+    problems: list[DeclarationIssue] = []
     availabilities = [
         slo for slo in path.slos if isinstance(slo, AvailabilitySlo) and slo.operation is Operation.AUTHORIZE
     ]
@@ -161,18 +163,18 @@ def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, Promises]:
     latency = _find("authorization_latency", names.authorization_latency, latencies, problems)
     ledger_writes = _find("ledger_write_success", names.ledger_write_success, events, problems)
     if availability is None or latency is None or ledger_writes is None:
-        lines = tree.parse(text, 1)
+        lines = yaml_document.parse(text, 1)
         raise DeclarationInvalid(
             file, [Problem(lines.line(m.location), key_text(m.location), m.what, m.allowed) for m in problems]
         )
     violations = frozenset(check.alerts.violated for check in path.checks)
-    return gate, Promises(availability, latency, ledger_writes, violations)
+    return gate, DeclaredObjectives(availability, latency, ledger_writes, violations)
 
 
-def _find(key: str, wanted: str, candidates: Sequence[S], problems: list[Misfit]) -> S | None:
+def _find(key: str, wanted: str, candidates: Sequence[S], problems: list[DeclarationIssue]) -> S | None:
     found = next((slo for slo in candidates if slo.id == wanted), None)
     if found is None:
         ids = [slo.id for slo in candidates]
         what = f'moneypath.yaml has no such objective of this kind: "{wanted}"{suggest(wanted, ids)}'
-        problems.append(Misfit(("objectives", key), what, ", ".join(ids)))
+        problems.append(DeclarationIssue(("objectives", key), what, ", ".join(ids)))
     return found

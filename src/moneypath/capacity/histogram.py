@@ -4,28 +4,29 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from moneypath.capacity.counters import Series, Window, by_label, total
+from moneypath.capacity.counters import Window, by_label, total
+from moneypath.prometheus import Series
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """`counts` maps each upper edge, `inf` included, to how many answers came within it."""
+    """`counts` maps each upper edge, `inf` included, to the number of answers within it."""
 
     counts: Mapping[float, float]
 
     @property
     def count(self) -> float:
-        """Return how many answers there were."""
+        """Return the number of answers."""
         return self.counts.get(math.inf, 0.0)
 
     def over(self, edge: float) -> float:
-        """Return how many answers took longer than `edge`, which has to be one of the edges."""
+        """Return the number of answers slower than `edge`, which has to be one of the edges."""
         return max(0.0, self.count - self.counts[edge])
 
     def quantile(self, quantile: float) -> float | None:
-        """Return the estimate that Prometheus' histogram_quantile gives; `inf` beyond the last edge.
+        """Return the estimate of Prometheus' histogram_quantile, `inf` beyond the last edge.
 
-        Linear within a bucket, so exact only at its edges. None without answers.
+        It is linear within a bucket, so exact only at the edges. None without answers.
         """
         if self.count <= 0:
             return None

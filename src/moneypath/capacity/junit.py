@@ -1,49 +1,49 @@
-"""The verdict as JUnit XML, which every CI system reads: one test case a measure."""
+"""The verdict as JUnit XML, one test case for each measure."""
 
 import xml.etree.ElementTree as Xml
 
-from moneypath.capacity.criteria import Finding, Status
-from moneypath.capacity.gate_file import OF_THE_GATE
-from moneypath.capacity.verdict import Verdict
+from moneypath.capacity.criteria import CriterionResult, CriterionStatus
+from moneypath.capacity.gate_file import GATE_PRECONDITIONS
+from moneypath.capacity.verdict import ReleaseVerdict
 
 SUITE = "moneypath.gate"
 
 
-def to_junit(verdict: Verdict, seconds: float) -> str:
-    """Return the document: broken measures are failures, unknown ones and the gate's own errors."""
-    counts = {tag: sum(_tag(f) == tag for f in verdict.findings) for tag in ("failure", "error", "skipped")}
+def to_junit(verdict: ReleaseVerdict, seconds: float) -> str:
+    """Return the document: broken measures are failures; unknown ones and the gate's own are errors."""
+    counts = {tag: sum(_tag(f) == tag for f in verdict.results) for tag in ("failure", "error", "skipped")}
     suite = Xml.Element(
         "testsuite",
         name=SUITE,
-        tests=str(len(verdict.findings)),
+        tests=str(len(verdict.results)),
         failures=str(counts["failure"]),
         errors=str(counts["error"]),
         skipped=str(counts["skipped"]),
         time=f"{seconds:.3f}",
     )
-    for finding in verdict.findings:
-        case = Xml.SubElement(suite, "testcase", classname=f"{SUITE}.{verdict.build}", name=finding.measure)
-        tag = _tag(finding)
+    for result in verdict.results:
+        case = Xml.SubElement(suite, "testcase", classname=f"{SUITE}.{verdict.build}", name=result.measure)
+        tag = _tag(result)
         if tag:
-            message = f"{finding.seen}; allowed: {finding.allowed}"
+            message = f"{result.seen}; allowed: {result.allowed}"
             problem = Xml.SubElement(case, tag, message=_printable(message))
-            problem.text = _printable("\n".join(finding.details))
+            problem.text = _printable("\n".join(result.details))
     output = Xml.SubElement(suite, "system-out")
     output.text = _printable("\n".join(filter(None, (verdict.summary, verdict.ended_early))))
     Xml.indent(suite)
     return Xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _tag(finding: Finding) -> str:
-    match finding.status:
-        case Status.MET:
+def _tag(result: CriterionResult) -> str:
+    match result.status:
+        case CriterionStatus.MET:
             return ""
-        case Status.UNMEASURED:
+        case CriterionStatus.UNMEASURED:
             return "skipped"
-        case Status.UNKNOWN:
+        case CriterionStatus.UNKNOWN:
             return "error"
-        case Status.BROKEN:
-            return "error" if finding.measure in OF_THE_GATE else "failure"
+        case CriterionStatus.BROKEN:
+            return "error" if result.measure in GATE_PRECONDITIONS else "failure"
 
 
 def _printable(text: str) -> str:

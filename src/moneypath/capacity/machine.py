@@ -1,4 +1,4 @@
-"""How much of the machine others used meanwhile: a slow answer then says nothing of the build."""
+"""Measure how much of the machine other work uses: if much, slow answers prove nothing about the build."""
 
 import os
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Processors:
-    """Processor seconds since the machine started: all that were used, and those of one tree of processes."""
+    """Processor seconds since the machine started: all, and those of one tree of processes."""
 
     used: float
     ours: float
 
 
 def read_processors(pid: int | None = None) -> Processors:
-    """Read both now; the tree is that of `pid`, or of this process. What ended in it is not counted."""
+    """Read both; the tree is that of `pid`, or of this process. Processes that have ended are not counted."""
     times = psutil.cpu_times()
     used = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
     root = psutil.Process(os.getpid() if pid is None else pid)
@@ -30,7 +30,7 @@ def read_processors(pid: int | None = None) -> Processors:
 
 
 def used_by_others(before: Processors, after: Processors, seconds: float) -> float | None:
-    """Return the share of all processors, 0 to 1, that others used in between; None for no time."""
+    """Return the share of all processors, 0 to 1, that other work used in between; None for no time."""
     capacity = seconds * (psutil.cpu_count() or 1)
     if capacity <= 0:
         return None

@@ -1,20 +1,20 @@
-"""Read a window's figures from Prometheus' raw counters, by the names of the catalogue.
+"""Read a window's figures from Prometheus' raw counters.
 
-Each measure is read by itself: one that cannot be read is unknown, and takes nothing else with it.
+Each measure is read by itself: one that cannot be read is unknown, and does not affect the others.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Protocol, TypeVar
 
-from moneypath.capacity.counters import Series, Window, by_label, total
-from moneypath.capacity.figures import Cost, Counted, FiredAlert, Reconciliation, Tally
-from moneypath.capacity.gate_file import Promises
+from moneypath.capacity.counters import Window, by_label, total
+from moneypath.capacity.figures import Cost, FiredAlert, Reconciliation, Tally, WindowCounts
+from moneypath.capacity.gate_file import DeclaredObjectives
 from moneypath.capacity.histogram import Histogram, histogram
-from moneypath.capacity.samples import SamplesUnread
 from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo
+from moneypath.polling import poll_until
+from moneypath.prometheus import QueryFailed, Series
 from moneypath.telemetry.catalogue.vocabulary import (
     LedgerKind,
     LedgerOutcome,
@@ -38,39 +38,39 @@ UNPAGED: Final = "none"
 T = TypeVar("T")
 
 
-class ReadsSamples(Protocol):
-    """What raw samples are read from; Prometheus is."""
+class SampleSource(Protocol):
+    """Reads raw samples and values; a Prometheus client does."""
 
-    async def samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]: ...
+    async def raw_samples(self, selector: str, start: float, end: float) -> tuple[Series, ...]: ...
 
-    async def value(self, promql: str) -> float | None: ...
+    async def value(self, promql: str, /) -> float | None: ...
 
 
-async def read_counted(source: ReadsSamples, promises: Promises, window: Window) -> Counted:
-    """Read all that counters and alerts say of the window; what cannot be read stays None."""
+async def read_counted(source: SampleSource, objectives: DeclaredObjectives, window: Window) -> WindowCounts:
+    """Read the counters and alerts of the window; what cannot be read stays None."""
 
     async def read(selector: str) -> tuple[Series, ...]:
-        return await source.samples(selector, window.start, window.end)
+        return await source.raw_samples(selector, window.start, window.end)
 
     live = f'traffic="{Traffic.LIVE}"'
     asked = f'{PAYMENTS}{{operation="{Operation.AUTHORIZE}",{live}}}'
     captured = f'{PAYMENTS}{{operation="{Operation.CAPTURE}",{live},outcome="{Outcome.SUCCEEDED}"}}'
 
     async def authorizations() -> Tally | None:
-        return count_authorizations(promises.availability, window, await read(asked), await read(RESULTS))
+        return count_authorizations(objectives.availability, window, await read(asked), await read(RESULTS))
 
     async def latency() -> Histogram | None:
-        return histogram(await read(buckets_of(promises.latency)), window)
+        return histogram(await read(buckets_of(objectives.latency)), window)
 
     async def cost() -> Cost | None:
         spent, payments = total(await read(COST), window), total(await read(captured), window)
         return None if spent is None or payments is None else Cost(spent, payments)
 
     async def alerts() -> tuple[FiredAlert, ...]:
-        return fired(await read('ALERTS{alertstate="firing"}'), window, promises.violations)
+        return fired(await read('ALERTS{alertstate="firing"}'), window, objectives.violations)
 
     async def ledger_writes() -> Tally | None:
-        return count_events(promises.ledger_writes, await read(promises.ledger_writes.series), window)
+        return count_events(objectives.ledger_writes, await read(objectives.ledger_writes.series), window)
 
     async def probe() -> Tally | None:
         return count_outcomes(await read(PROBE), window, "result", bad={ProbeResult.MISSING.value})
@@ -79,7 +79,7 @@ async def read_counted(source: ReadsSamples, promises: Promises, window: Window)
         committed = f'kind="{LedgerKind.POSTING}",outcome="{LedgerOutcome.COMMITTED}"'
         return total(await read(f"{LEDGER_WRITES}{{{committed}}}"), window)
 
-    return Counted(
+    return WindowCounts(
         authorizations=await _or_unknown(authorizations),
         latency=await _or_unknown(latency),
         ledger_writes=await _or_unknown(ledger_writes),
@@ -91,7 +91,7 @@ async def read_counted(source: ReadsSamples, promises: Promises, window: Window)
 
 
 async def read_reconciliation(
-    source: ReadsSamples,
+    source: SampleSource,
     providers: tuple[str, ...],
     *,
     up_to: float,
@@ -100,18 +100,26 @@ async def read_reconciliation(
 ) -> Reconciliation | None:
     """Wait until every provider is reconciled up to an instant (Unix seconds), and return the lag then.
 
-    Without a watermark of every provider the lag is unknown, and there is nothing to wait for.
+    Returns None at once when a provider has no watermark: then the lag is unknown.
     """
     deadline = now() + patience_seconds
     known = f"count(count by (provider) ({WATERMARK}))"
+    oldest = f"min(max by (provider) ({WATERMARK}))"
+
+    async def watermark() -> float | None:
+        return await source.value(oldest) if await source.value(known) == len(providers) else None
+
     try:
-        while await source.value(known) == len(providers):
-            watermark = await source.value(f"min(max by (provider) ({WATERMARK}))")
-            if watermark is not None and (watermark >= up_to or now() >= deadline):
-                breaks = await source.value(f"sum(max by (provider, class) ({BREAKS}))")
-                return Reconciliation(max(0.0, now() - watermark), breaks)
-            await asyncio.sleep(RECONCILED_EVERY_SECONDS)
-    except SamplesUnread:
+        at = await poll_until(
+            watermark,
+            lambda at: at is None or at >= up_to or now() >= deadline,
+            every_seconds=RECONCILED_EVERY_SECONDS,
+            within_seconds=patience_seconds,
+        )
+        if at is not None:
+            breaks = await source.value(f"sum(max by (provider, class) ({BREAKS}))")
+            return Reconciliation(max(0.0, now() - at), breaks)
+    except QueryFailed:
         pass
     return None
 
@@ -125,37 +133,39 @@ def count_authorizations(
     valid = total(series, window)
     if valid is None:
         return None
-    bad = math.fsum(_by(series, window, "outcome").get(outcome.value, 0.0) for outcome in slo.bad_outcomes)
-    declined = _by([s for s in series if s.labels["outcome"] == Outcome.DECLINED], window, "provider")
+    bad = math.fsum(
+        _totals_by(series, window, "outcome").get(outcome.value, 0.0) for outcome in slo.bad_outcomes
+    )
+    declined = _totals_by([s for s in series if s.labels["outcome"] == Outcome.DECLINED], window, "provider")
     wanted = {result.value for result in slo.bad_results}
-    technical = _by([s for s in results if s.labels.get("result") in wanted], window, "provider")
+    technical = _totals_by([s for s in results if s.labels.get("result") in wanted], window, "provider")
     bad += math.fsum(min(count, declined.get(provider, 0.0)) for provider, count in technical.items())
     return Tally(valid, bad)
 
 
 def count_events(slo: EventsSlo, series: Iterable[Series], window: Window) -> Tally | None:
-    """Count good and bad events as the objective tells them apart; what is neither is left out."""
+    """Count good and bad events by the objective's values; other values are left out."""
     known = {*slo.good, *slo.bad}
     valid = [each for each in series if each.labels.get(slo.label) in known]
     return count_outcomes(valid, window, slo.label, bad=set(slo.bad))
 
 
 def buckets_of(slo: LatencySlo) -> str:
-    """Return the selector of the buckets that the objective is about."""
-    chosen = ",".join(f'{match.label}=~"{"|".join(match.values)}"' for match in slo.timed.select)
-    return f"{slo.timed.series}_bucket{{{chosen}}}"
+    """Return the selector of the objective's buckets."""
+    chosen = ",".join(f'{match.label}=~"{"|".join(match.values)}"' for match in slo.histogram.select)
+    return f"{slo.histogram.series}_bucket{{{chosen}}}"
 
 
 def count_outcomes(series: Iterable[Series], window: Window, label: str, *, bad: set[str]) -> Tally | None:
-    """Count what has a bad value of `label` among all."""
-    counts = _by(series, window, label)
+    """Count all events, and those with a bad value of `label`."""
+    counts = _totals_by(series, window, label)
     if not counts:
         return None
     return Tally(math.fsum(counts.values()), math.fsum(counts.get(value, 0.0) for value in bad))
 
 
 def fired(series: Iterable[Series], window: Window, violations: frozenset[str]) -> tuple[FiredAlert, ...]:
-    """Return the alerts that fired in the window, first things first; the watchdog is none."""
+    """Return the alerts that fired in the window, in the order of time, without the watchdog."""
     found = []
     for each in series:
         labels = each.labels
@@ -168,12 +178,12 @@ def fired(series: Iterable[Series], window: Window, violations: frozenset[str]) 
     return tuple(sorted(found, key=lambda alert: (alert.after_seconds, alert.name, alert.about)))
 
 
-def _by(series: Iterable[Series], window: Window, label: str) -> Mapping[str, float]:
+def _totals_by(series: Iterable[Series], window: Window, label: str) -> Mapping[str, float]:
     return {value: total(group, window) or 0.0 for value, group in by_label(series, label).items()}
 
 
 async def _or_unknown(read: Callable[[], Awaitable[T]]) -> T | None:
     try:
         return await read()
-    except SamplesUnread:
+    except QueryFailed:
         return None

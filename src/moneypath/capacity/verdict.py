@@ -1,31 +1,34 @@
-"""One verdict and one exit code from all findings, and whether it is certain before the time is up."""
+"""Decide the verdict from all results, and whether it is certain before the window ends."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from moneypath.alerting.conventions import Severity
-from moneypath.capacity.criteria import Finding, Status, judge_all
-from moneypath.capacity.figures import Counted, Figures, Tally
-from moneypath.capacity.gate_file import OF_THE_GATE, Gate, Measure, Promises
+from moneypath.capacity.criteria import CriterionResult, CriterionStatus, evaluate_criteria
+from moneypath.capacity.figures import Figures, Tally, WindowCounts
+from moneypath.capacity.gate_file import GATE_PRECONDITIONS, DeclaredObjectives, Gate, Measure
 
 # Each checkout writes the ledger twice at the most: its capture, and its refund.
 WRITES_A_CHECKOUT: Final = 2
 
 
-class Outcome(StrEnum):
-    """What a pipeline is told. Inconclusive is no pass: the load or the machine was not as it has to be."""
+class GateOutcome(StrEnum):
+    """The outcome for a pipeline.
+
+    Inconclusive does not pass: the load or the machine was not as it has to be.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
 
 
-EXIT_CODES: Final = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
+EXIT_CODES: Final = {GateOutcome.PASSED: 0, GateOutcome.FAILED: 1, GateOutcome.INCONCLUSIVE: 3}
 # What only a window that was not cut short can show.
-OF_A_WHOLE_RUN: Final = frozenset({Measure.RATE, Measure.EVIDENCE})
+NEEDS_FULL_WINDOW: Final = frozenset({Measure.RATE, Measure.EVIDENCE})
 # What a machine that is busy with other work spoils; money that is lost or doubled is not among it.
-OF_SPEED: Final = frozenset(
+LOAD_SENSITIVE: Final = frozenset(
     {
         Measure.AVAILABILITY,
         Measure.AUTHORIZATION_LATENCY,
@@ -37,67 +40,71 @@ OF_SPEED: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The gate's answer; `ended_early` says why the window was cut short, "" when it was not."""
+class ReleaseVerdict:
+    """The gate's verdict; `ended_early` says why the window was cut short, "" when it was not."""
 
     title: str
     build: str
-    outcome: Outcome
-    findings: tuple[Finding, ...]
+    outcome: GateOutcome
+    results: tuple[CriterionResult, ...]
     figures: Figures
     ended_early: str
 
     @property
     def exit_code(self) -> int:
-        """Return 0 passed, 1 failed, 3 inconclusive; 2 is for bad input, before any verdict."""
+        """Return 0 for passed, 1 for failed, 3 for inconclusive; 2 is for bad input, before any verdict."""
         return EXIT_CODES[self.outcome]
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
-        """Return the findings that keep the build from passing."""
-        return tuple(f for f in self.findings if f.status in (Status.BROKEN, Status.UNKNOWN))
+    def broken(self) -> tuple[CriterionResult, ...]:
+        """Return the results that keep the build from passing."""
+        return tuple(f for f in self.results if f.status in (CriterionStatus.BROKEN, CriterionStatus.UNKNOWN))
 
     @property
     def summary(self) -> str:
         """Return the verdict in one line."""
-        words = [f"{f.measure} {'unknown' if f.status is Status.UNKNOWN else f.seen}" for f in self.broken]
+        words = [
+            f"{f.measure} {'unknown' if f.status is CriterionStatus.UNKNOWN else f.seen}" for f in self.broken
+        ]
         reasons = "; ".join(words) or ", ".join(
-            f"{f.measure} {f.seen}" for f in self.findings if f.measure in OF_THE_GATE
+            f"{f.measure} {f.seen}" for f in self.results if f.measure in GATE_PRECONDITIONS
         )
         return f"{self.outcome}: {self.build}: {reasons}"
 
 
-def judge(figures: Figures, gate: Gate, promises: Promises, *, build: str, ended_early: str = "") -> Verdict:
-    """Judge a finished run.
+def decide(
+    figures: Figures, gate: Gate, objectives: DeclaredObjectives, *, build: str, ended_early: str = ""
+) -> ReleaseVerdict:
+    """Decide the verdict on a finished run.
 
-    A broken promise fails at any load, so it outranks a rate that was not reached; but on a machine that
-    was busy with other work, promises of speed are inconclusive when broken, and all the more kept when
-    kept. A run that was ended early, because its
-    verdict was certain, is not held against rate and evidence of a whole one.
+    A broken objective fails at any load, so it outranks a rate that was not reached. On a machine that was
+    busy with other work, a broken objective of speed is inconclusive instead. A run that ended early, because
+    its verdict was certain, does not have to reach rate and evidence.
     """
-    findings = judge_all(figures, gate, promises)
-    disturbed = any(f.measure is Measure.MACHINE and f.status is Status.BROKEN for f in findings)
+    results = evaluate_criteria(figures, gate, objectives)
+    disturbed = any(f.measure is Measure.MACHINE and f.status is CriterionStatus.BROKEN for f in results)
     if ended_early:
-        findings = tuple(f for f in findings if f.measure not in OF_A_WHOLE_RUN)
-    broken = [f for f in findings if f.status is Status.BROKEN]
+        results = tuple(f for f in results if f.measure not in NEEDS_FULL_WINDOW)
+    broken = [f for f in results if f.status is CriterionStatus.BROKEN]
     if disturbed and {f.measure for f in broken} == {Measure.MACHINE}:
-        findings = tuple(_harmless(f) for f in findings)
+        results = tuple(_harmless(f) for f in results)
         broken = []
-    failing = [f for f in findings if f.status is Status.UNKNOWN]
-    of_the_build = [f for f in broken if f.measure not in OF_THE_GATE]
-    failing += [f for f in of_the_build if not (disturbed and _of_speed(f, figures))]
-    outcome = Outcome.INCONCLUSIVE if broken else Outcome.PASSED
+    failing = [f for f in results if f.status is CriterionStatus.UNKNOWN]
+    of_the_build = [f for f in broken if f.measure not in GATE_PRECONDITIONS]
+    failing += [f for f in of_the_build if not (disturbed and _is_load_sensitive(f, figures))]
+    outcome = GateOutcome.INCONCLUSIVE if broken else GateOutcome.PASSED
     if failing or ended_early:
-        outcome = Outcome.FAILED
-    return Verdict(gate.title, build, outcome, findings, figures, ended_early)
+        outcome = GateOutcome.FAILED
+    return ReleaseVerdict(gate.title, build, outcome, results, figures, ended_early)
 
 
-def certain_failure(counted: Counted, gate: Gate, promises: Promises, *, disturbed: bool = False) -> str:
+def certain_failure(
+    counted: WindowCounts, gate: Gate, objectives: DeclaredObjectives, *, disturbed: bool = False
+) -> str:
     """Return why the build can no longer pass, "" while it can.
 
-    Counters only grow, and the load generator never sends more than was planned: more bad events than
-    the whole planned window may have are too many whatever comes. While other work disturbs the machine,
-    only what is about integrity is certain.
+    Counters only grow, and the load never exceeds the plan: more bad events than the whole window may have
+    are certain to fail. While other work disturbs the machine, only integrity is certain.
     """
     for alert in counted.alerts or ():
         if alert.severity == Severity.CRITICAL and (alert.integrity or not disturbed):
@@ -106,36 +113,38 @@ def certain_failure(counted: Counted, gate: Gate, promises: Promises, *, disturb
         return "an acknowledged ledger write is missing"
     if disturbed:
         return ""
-    for what, spent, budget in _budgets(counted, gate, promises):
+    for what, spent, budget in _budgets(counted, gate, objectives):
         if spent > budget:
             return f"the budget of the whole window is spent: {spent:.0f} {what}, allowed {budget:.1f}"
     return ""
 
 
-def _budgets(counted: Counted, gate: Gate, promises: Promises) -> list[tuple[str, float, float]]:
-    """Return what is counted against a budget, how much of it, and the budget of the whole window."""
-    planned, latency, within = gate.planned_checkouts, counted.latency, promises.within_seconds
+def _budgets(
+    counted: WindowCounts, gate: Gate, objectives: DeclaredObjectives
+) -> list[tuple[str, float, float]]:
+    """Return what is counted, how much of it there is, and the budget of the whole window."""
+    planned, latency, within = gate.planned_checkouts, counted.latency, objectives.within_seconds
     slow = latency.over(within) if latency and within in latency.counts else 0.0
     writes = planned * WRITES_A_CHECKOUT
     spent = [
-        ("bad authorizations", _bad(counted.authorizations), promises.availability, planned),
-        ("bad ledger writes", _bad(counted.ledger_writes), promises.ledger_writes, writes),
-        (f"authorizations over {within:g} s", slow, promises.latency, planned),
+        ("bad authorizations", _bad(counted.authorizations), objectives.availability, planned),
+        ("bad ledger writes", _bad(counted.ledger_writes), objectives.ledger_writes, writes),
+        (f"authorizations over {within:g} s", slow, objectives.latency, planned),
     ]
     return [(what, bad, (1 - float(slo.objective)) * events) for what, bad, slo, events in spent]
 
 
-def _harmless(finding: Finding) -> Finding:
-    """Return the finding of a busy machine on which every promise was kept all the same."""
-    if finding.measure is not Measure.MACHINE:
-        return finding
-    return replace(finding, status=Status.MET, seen=f"{finding.seen}, and every promise was kept")
+def _harmless(result: CriterionResult) -> CriterionResult:
+    """Return the result of a busy machine on which every objective was met all the same."""
+    if result.measure is not Measure.MACHINE:
+        return result
+    return replace(result, status=CriterionStatus.MET, seen=f"{result.seen}, and every objective was kept")
 
 
-def _of_speed(finding: Finding, figures: Figures) -> bool:
-    """Tell whether other work on the machine may be what broke it."""
-    if finding.measure is not Measure.ALERTS:
-        return finding.measure in OF_SPEED
+def _is_load_sensitive(result: CriterionResult, figures: Figures) -> bool:
+    """Tell whether other work on the machine may be the cause."""
+    if result.measure is not Measure.ALERTS:
+        return result.measure in LOAD_SENSITIVE
     alerts = figures.counted.alerts or ()
     return not any(alert.integrity for alert in alerts if alert.severity == Severity.CRITICAL)
 

@@ -1,4 +1,4 @@
-"""The command line: thin, helpful, never a stack trace for an expected failure."""
+"""The command line; an expected failure prints a sentence, not a traceback."""
 
 from moneypath.cli.main import main
 

@@ -13,7 +13,7 @@ from moneypath.workflows import containers
 
 @click.group()
 def board() -> None:
-    """Prove the Grafana board; `moneypath generate` writes it."""
+    """Check the Grafana board; `moneypath generate` writes it."""
 
 
 @board.command(epilog="Example: moneypath board check --prometheus http://127.0.0.1:9090")
@@ -22,9 +22,9 @@ def board() -> None:
 )
 @project_option
 def check(url: str, project: Path) -> None:
-    """Run every query of the board, variables filled in as Grafana does; fail when one finds no data.
+    """Run every query of the board with the variables that Grafana fills in; fail when one finds no data.
 
-    Queries that are rightly empty when all is well, such as the list of firing alerts, only have to run.
+    A query that is empty while all is well, such as the list of firing alerts, only has to run.
     """
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(
@@ -38,7 +38,7 @@ def check(url: str, project: Path) -> None:
 @click.command("secrets", epilog="Example: moneypath secrets")
 @project_option
 def mint_secrets(project: Path) -> None:
-    """Mint the secrets that compose.yaml mounts into .secrets; those that exist are kept."""
+    """Create the secrets that compose.yaml mounts, in .secrets; existing ones are kept."""
     folder = containers.mint_for_containers(project)
     Console(highlight=False).print(
         f"secrets are in {folder}\nnext: docker compose --env-file "

@@ -1,4 +1,4 @@
-"""One readable line for each event of a drill, as it happens."""
+"""Print one line for each event of a drill, as it happens."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -49,7 +49,7 @@ class EventsView:
         self._scale = 1
 
     def show(self, event: Event) -> None:
-        """Print one line; kinds that nobody reads live are left to the log."""
+        """Print one line; some kinds of event are only in the log."""
         if event.kind == Kind.DRILL_STARTED:
             self._scale = int(event.payload["scale"])
             self._console.print(f"\n{'real time':>9}  {'in production':>13}", style="dim")
@@ -79,7 +79,7 @@ class EventsView:
 
 
 def describe(event: Event) -> tuple[str, bool]:
-    """Return the words of an event, and whether it is as it should be."""
+    """Return an event in words, and whether it is as it should be."""
     describer = _DESCRIBERS.get(event.kind)
     return describer(event.payload, event) if describer else (event.subject, True)
 
@@ -146,7 +146,7 @@ def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     return f"{payload['title']}: {', '.join(format(value, form) for value in payload['values'])}", True
 
 
-def _felt(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+def _fault_effect(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     if "hits" in payload:
         return f"its target says that it hit {payload['hits']}", True
     return f"a canary got {payload['status'] or 'no answer'}", True
@@ -167,7 +167,7 @@ _DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, 
     Kind.RUNBOOK_ENDED: _runbook_ended,
     Kind.APPROVED: _approved,
     Kind.FAULT_COMMANDED: _fault,
-    Kind.FAULT_EFFECTIVE: _felt,
+    Kind.FAULT_EFFECTIVE: _fault_effect,
     Kind.FAULT_INEFFECTIVE: _reason,
     Kind.STEADY_STATE: _phase,
     Kind.STEADY_STATE_BROKEN: _phase,

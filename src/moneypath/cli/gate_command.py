@@ -1,4 +1,4 @@
-"""The command of the release gate."""
+"""The command `moneypath gate`."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from moneypath.cli.gate_view import GateView
 from moneypath.cli.options import json_option, project_option
 from moneypath.workflows import gate as gating
 from moneypath.workflows.folders import new_run_folder
-from moneypath.workflows.live import Build
+from moneypath.workflows.live_stack import Build
 
 DEFAULT = Build()
 
@@ -44,10 +44,10 @@ DEFAULT = Build()
 @json_option
 @project_option
 def gate(file: Path | None, api: str, worker: str, junit: Path | None, as_json: bool, project: Path) -> None:
-    """Drive a build at a stated rate and say whether it may be released.
+    """Drive a build at a stated rate and decide whether it may be released.
 
-    Starts a stack of its own, measures objectives, oracle, reconciliation, alerts and cost over exactly
-    the window of the load, and ends early when no later figure could save the build.
+    Starts a stack of its own. Measures objectives, ledger audit, reconciliation, alerts and cost over exactly
+    the window of the load. Ends early when the build can no longer pass.
 
     The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: the load could not be driven.
     """
@@ -55,11 +55,11 @@ def gate(file: Path | None, api: str, worker: str, junit: Path | None, as_json: 
     prepared = gating.prepare(project, file or project / gating.GATE_FILE, own)
     if junit is not None and not junit.absolute().parent.is_dir():
         raise GateRefused(
-            f"the JUnit file cannot be written: no folder {junit.parent}", hint="name one that exists"
+            f"the JUnit file cannot be written: no folder {junit.parent}", hint="Name a folder that exists."
         )
     view = GateView(prepared.gate, quiet=as_json)
     with view:
-        work = gating.run_gate(project, prepared, new_run_folder("gate"), view.onlooker)
+        work = gating.run_gate(project, prepared, new_run_folder("gate"), view.observer)
         result = asyncio.run(work)
     verdict = result.verdict
     view.show(result)

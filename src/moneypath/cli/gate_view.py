@@ -1,4 +1,4 @@
-"""What a person sees of a release gate: what goes on, and one scorecard."""
+"""Show the progress of a release gate, and its scorecard."""
 
 import sys
 import time
@@ -10,40 +10,40 @@ from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
-from moneypath.capacity.criteria import Status
-from moneypath.capacity.figures import Counted
+from moneypath.capacity.criteria import CriterionStatus
+from moneypath.capacity.figures import WindowCounts
 from moneypath.capacity.gate_file import Gate
-from moneypath.capacity.verdict import Outcome, Verdict
-from moneypath.cli.live_view import PIPE_WIDTH, shown
-from moneypath.cli.patient_console import PatientConsole
+from moneypath.capacity.verdict import GateOutcome, ReleaseVerdict
+from moneypath.cli.live_view import PIPE_WIDTH, home_relative
+from moneypath.cli.pipe_safe_console import PipeSafeConsole
 from moneypath.path.durations import format_duration
-from moneypath.workflows.gate import GateResult, Onlooker
+from moneypath.workflows.gate import GateObserver, GateResult
 
 STYLES: Final = {
-    Outcome.PASSED: "green",
-    Outcome.FAILED: "red",
-    Outcome.INCONCLUSIVE: "yellow",
+    GateOutcome.PASSED: "green",
+    GateOutcome.FAILED: "red",
+    GateOutcome.INCONCLUSIVE: "yellow",
 }
 MARKS: Final = {
-    Status.MET: ("met", "green"),
-    Status.BROKEN: ("BROKEN", "bold red"),
-    Status.UNKNOWN: ("UNKNOWN", "bold red"),
-    Status.UNMEASURED: ("not measured", "dim"),
+    CriterionStatus.MET: ("met", "green"),
+    CriterionStatus.BROKEN: ("BROKEN", "bold red"),
+    CriterionStatus.UNKNOWN: ("UNKNOWN", "bold red"),
+    CriterionStatus.UNMEASURED: ("not measured", "dim"),
 }
 # Where there is no spinner, a line of progress now and then is enough.
-TELL_EVERY_SECONDS: Final = 20.0
+PROGRESS_EVERY_SECONDS: Final = 20.0
 
 
 class GateView:
-    """Prints progress and the scorecard to standard output; `quiet` leaves both out."""
+    """Prints progress and the scorecard to standard output; prints nothing when `quiet`."""
 
     def __init__(self, gate: Gate, *, quiet: bool) -> None:
         self._gate = gate
-        self._console = PatientConsole(
+        self._console = PipeSafeConsole(
             quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH
         )
         self._begun = time.monotonic()
-        self._told = 0.0
+        self._progress_at = 0.0
         self._spinner: Spinner | None = None
         if self._console.is_terminal and not quiet:
             self._spinner = self._console.status("starting the servers")
@@ -58,12 +58,12 @@ class GateView:
             self._spinner.stop()
 
     @property
-    def onlooker(self) -> Onlooker:
+    def observer(self) -> GateObserver:
         """Return the callbacks of this view."""
-        return Onlooker(announce=self._announce, measured=self._measured)
+        return GateObserver(announce=self._announce, measured=self._measured)
 
     def show(self, result: GateResult) -> None:
-        """Print the scorecard, how long it took, and where the evidence lies."""
+        """Print the scorecard, how long it took, and where the evidence is."""
         verdict = result.verdict
         style = STYLES[verdict.outcome]
         head = [Text(verdict.outcome.upper(), style=f"bold {style}")]
@@ -75,7 +75,7 @@ class GateView:
         )
         spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in result.phases.items())
         self._console.print(f"wall time  {format_duration(result.seconds)} (seconds: {spent})")
-        self._console.print(f"evidence   {shown(result.folder)}", soft_wrap=True, markup=False)
+        self._console.print(f"evidence   {home_relative(result.folder)}", soft_wrap=True, markup=False)
 
     def _announce(self, text: str) -> None:
         if self._spinner is not None:
@@ -83,16 +83,16 @@ class GateView:
         since = time.monotonic() - self._begun
         self._console.print(f"{since:6.1f} s  {text}", style="dim", soft_wrap=True, markup=False)
 
-    def _measured(self, seconds: float, counted: Counted) -> None:
+    def _measured(self, seconds: float, counted: WindowCounts) -> None:
         words = f"measured {seconds:.0f} of {self._gate.duration:g} s: {_so_far(counted)}"
         if self._spinner is not None:
             self._spinner.update(words)
-        elif seconds - self._told >= TELL_EVERY_SECONDS:
-            self._told = seconds
+        elif seconds - self._progress_at >= PROGRESS_EVERY_SECONDS:
+            self._progress_at = seconds
             self._announce(words)
 
 
-def _so_far(counted: Counted) -> str:
+def _so_far(counted: WindowCounts) -> str:
     parts = []
     asked = counted.authorizations
     if asked is not None:
@@ -105,7 +105,7 @@ def _so_far(counted: Counted) -> str:
     return ", ".join(parts) or "nothing could be read yet"
 
 
-def _window(verdict: Verdict) -> Text:
+def _window(verdict: ReleaseVerdict) -> Text:
     window = verdict.figures.window
     start, end = (time.strftime("%H:%M:%S", time.gmtime(at)) for at in (window.start, window.end))
     counted = verdict.figures.counted.authorizations
@@ -116,14 +116,16 @@ def _window(verdict: Verdict) -> Text:
     )
 
 
-def _table(verdict: Verdict) -> Table:
+def _table(verdict: ReleaseVerdict) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("measure", "", "seen", "allowed"):
         table.add_column(name, overflow="fold")
-    for finding in verdict.findings:
-        mark, style = MARKS[finding.status]
-        name = finding.measure.replace("_", " ")
-        table.add_row(name, Text(mark, style=style), Text(finding.seen), Text(finding.allowed, style="dim"))
-        for detail in finding.details:
-            table.add_row("", "", Text(detail, style=style if finding.status is Status.BROKEN else "dim"), "")
+    for result in verdict.results:
+        mark, style = MARKS[result.status]
+        name = result.measure.replace("_", " ")
+        table.add_row(name, Text(mark, style=style), Text(result.seen), Text(result.allowed, style="dim"))
+        for detail in result.details:
+            table.add_row(
+                "", "", Text(detail, style=style if result.status is CriterionStatus.BROKEN else "dim"), ""
+            )
     return table

@@ -1,4 +1,4 @@
-"""What a person sees while a stack starts and a drill runs."""
+"""Show how a stack starts and a drill runs."""
 
 import os
 import sys
@@ -12,14 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from moneypath.cli.events_view import EventsView
-from moneypath.cli.patient_console import PatientConsole
+from moneypath.cli.pipe_safe_console import PipeSafeConsole
 from moneypath.cli.scorecard_view import show_scorecard
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
 from moneypath.stack.endpoints import Endpoints
-from moneypath.workflows.demo import DrillResult, Viewer
-from moneypath.workflows.live import Live
+from moneypath.workflows.board import BoardResult
+from moneypath.workflows.drill_stack import DrillObserver, DrillResult
+from moneypath.workflows.live_stack import LiveStack
 
 PICTURE_WIDTH = 132
 PIPE_WIDTH = 160
@@ -35,13 +36,13 @@ WAITING_FOR: Final[Mapping[str, str]] = {
     Kind.RUNBOOK_STEP: "following the runbook",
     Kind.RUNBOOK_ENDED: "waiting until the state is steady again",
     Kind.UNDO: "waiting until the state is steady again",
-    Kind.STEADY_STATE: "waiting until every payment is settled",
+    Kind.STEADY_STATE: "waiting until every payment is resolved",
     Kind.DRILL_ENDED: "stopping the servers",
 }
 
 
 def addresses(where: Endpoints) -> dict[str, str]:
-    """Return what there is to look at in a browser; Debian's Alertmanager has no pages of its own."""
+    """Return what to open in a browser; Debian's Alertmanager has no web pages."""
     return {
         "payment service": f"{where.refpay}/v1/openapi.json",
         "its metrics": f"{where.refpay}/metrics",
@@ -51,20 +52,20 @@ def addresses(where: Endpoints) -> dict[str, str]:
     }
 
 
-def shown(path: Path) -> str:
-    """Return a path as people write it: the home folder as `~`."""
+def home_relative(path: Path) -> str:
+    """Return a path with the home folder as `~`."""
     home = os.environ.get("HOME", "")
     text = str(path)
     return f"~{text.removeprefix(home)}" if len(home) > 1 and text.startswith(f"{home}/") else text
 
 
 class LiveView:
-    """Prints progress and results to standard output; `quiet` leaves both out."""
+    """Prints progress and results to standard output; prints nothing when `quiet`."""
 
     def __init__(self, *, quiet: bool = False, record: bool = False) -> None:
         # A picture has a fixed width; what is no terminal, a file or a pipe, has room for whole lines.
         wide = PICTURE_WIDTH if record else None if sys.stdout.isatty() else PIPE_WIDTH
-        self._console = PatientConsole(quiet=quiet, record=record, highlight=False, width=wide)
+        self._console = PipeSafeConsole(quiet=quiet, record=record, highlight=False, width=wide)
         self._events = EventsView(self._console)
         self._start = time.monotonic()
         self._waiting: Status | None = None
@@ -81,17 +82,17 @@ class LiveView:
             self._waiting.stop()
 
     @property
-    def viewer(self) -> Viewer:
+    def observer(self) -> DrillObserver:
         """Return the callbacks of this view."""
-        return Viewer(announce=self._announce, ready=self._ready, event=self._event)
+        return DrillObserver(announce=self._announce, ready=self._ready, event=self._event)
 
     def _event(self, event: Event) -> None:
         self._events.show(event)
         if self._waiting is not None and event.kind in WAITING_FOR:
             self._waiting.update(WAITING_FOR[event.kind])
 
-    def show_result(self, result: DrillResult) -> None:
-        """Print scorecard, key figures and where the evidence lies."""
+    def show_result(self, result: DrillResult, board: BoardResult | None = None) -> None:
+        """Print the scorecard, key figures and where the evidence is."""
         card = result.card
         show_scorecard(self._console, card)
         facts = Table.grid(padding=(0, 2))
@@ -103,16 +104,15 @@ class LiveView:
             )
         facts.add_row("memory of all processes (PSS), peak", f"{result.peak_memory_bytes / 1e6:.0f} MB")
         facts.add_row("wall time", f"{time.monotonic() - self._start:.0f} s")
-        if result.board is not None:
-            verdict = result.board.sentence
-            facts.add_row("Grafana board", Text(verdict, style="" if result.board.passed else "bold red"))
+        if board is not None:
+            facts.add_row("Grafana board", Text(board.sentence, style="" if board.passed else "bold red"))
         self._console.print(facts)
-        for finding in result.board.findings if result.board else ():
+        for finding in board.findings if board else ():
             self._console.print(f"- {finding.where}: {finding.problem}: {finding.expr}", style="red")
         # Outside the table, which would cut it to the width of the terminal.
-        self._console.print(f"evidence  {shown(result.bundle)}", soft_wrap=True, markup=False)
+        self._console.print(f"evidence  {home_relative(result.bundle)}", soft_wrap=True, markup=False)
 
-    def stay(self) -> None:
+    def show_kept(self) -> None:
         """Say that everything stays up."""
         if self._waiting is not None:
             self._waiting.update("running")
@@ -125,7 +125,7 @@ class LiveView:
     def _announce(self, text: str) -> None:
         self._console.print(f"{time.monotonic() - self._start:6.1f} s  {text}", style="dim", soft_wrap=True)
 
-    def _ready(self, live: Live) -> None:
+    def _ready(self, live: LiveStack) -> None:
         table = Table.grid(padding=(0, 2))
         table.add_column()
         table.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""`moneypath`: every command, its help and its exit code."""
+"""The command `moneypath`: its commands, help and exit codes."""
 
 import io
 import sys
@@ -43,12 +43,12 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; an expected failure is one clear sentence and an exit code that is not 0."""
+    """Run the command line; an expected failure prints one sentence and exits with a code that is not 0."""
     run(partial(moneypath.main, prog_name="moneypath"))
 
 
 def run(command: Callable[..., Any]) -> None:
-    """Run `command` and turn expected failures into sentences, groups of them included."""
+    """Run `command` and print expected failures as sentences, also those in exception groups."""
     errors = Console(stderr=True, highlight=False)
     try:
         # Outside its standalone mode click returns the code of an Exit instead of raising it.
@@ -63,27 +63,27 @@ def run(command: Callable[..., Any]) -> None:
         errors.print("stopped")
         sys.exit(130)
     except MoneypathError as error:
-        _say(errors, error)
+        _print_error(errors, error)
         sys.exit(error.exit_code)
     except BaseExceptionGroup as group:
         expected, unexpected = group.split(MoneypathError)
         if unexpected is not None or expected is None:
             raise
-        found = flatten(expected)
+        found = leaves_of(expected)
         for each in found:
-            _say(errors, each)
+            _print_error(errors, each)
         sys.exit(found[0].exit_code)
 
 
-def flatten(group: BaseExceptionGroup[MoneypathError]) -> list[MoneypathError]:
+def leaves_of(group: BaseExceptionGroup[MoneypathError]) -> list[MoneypathError]:
     """Return the leaves of an exception group."""
     leaves: list[MoneypathError] = []
     for error in group.exceptions:
-        leaves += flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
+        leaves += leaves_of(error) if isinstance(error, BaseExceptionGroup) else [error]
     return leaves
 
 
-def _say(errors: Console, error: MoneypathError) -> None:
+def _print_error(errors: Console, error: MoneypathError) -> None:
     # What it says may quote a file, a server's answer, what was typed.
     errors.print(f"error: {redact(error.what)}", style="bold red", soft_wrap=True, markup=False)
     if error.hint:

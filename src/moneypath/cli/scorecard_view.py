@@ -8,13 +8,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from moneypath.drills.business import Unit
+from moneypath.alerting.business_metrics import BusinessUnit
 from moneypath.drills.scoring import Scorecard
 from moneypath.path.durations import format_duration
 
 
 def show_scorecard(console: Console, card: Scorecard) -> None:
-    """Print the scorecard; failures, when there are any, come first and in full."""
+    """Print the scorecard, with failures first."""
     verdict = Text("PASSED" if card.passed else "FAILED", style="bold green" if card.passed else "bold red")
     verdict.append(f"   score {card.score:.2f}", style="bold")
     reasons = [Text(f"- {failure}", style="red") for failure in card.failures]
@@ -44,7 +44,7 @@ def _table(card: Scorecard) -> Table:
 
 
 def _business_table(card: Scorecard) -> Table:
-    """Return the business metrics; times are real seconds, and what is not known says so."""
+    """Return the business metrics; times are real seconds."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("business metric")
     for phase in ("before", "worst during", "after"):
@@ -52,21 +52,21 @@ def _business_table(card: Scorecard) -> Table:
     for row in card.business:
         values = (row.before, row.during, row.after)
         title = f"{row.title} ({row.currency})" if row.currency else row.title
-        table.add_row(title, *(format_value(value, Unit(row.unit)) for value in values))
+        table.add_row(title, *(format_value(value, BusinessUnit(row.unit)) for value in values))
     return table
 
 
-def format_value(value: float | None, unit: Unit) -> Text:
+def format_value(value: float | None, unit: BusinessUnit) -> Text:
     """Return a business metric as people read it."""
     if value is None:
         return Text("unknown", style="red")
     match unit:
-        case Unit.SECONDS:
+        case BusinessUnit.SECONDS:
             text = f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
-        case Unit.RATIO:
+        case BusinessUnit.RATIO:
             text = f"{value:.4%}".replace(".0000%", "%")
-        case Unit.MICRO_UNITS:
+        case BusinessUnit.MICRO_UNITS:
             text = f"{value / 1_000_000:.4f}"
-        case Unit.COUNT:
+        case BusinessUnit.COUNT:
             text = f"{value:g}"
     return Text(text)

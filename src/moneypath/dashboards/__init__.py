@@ -1,1 +1,1 @@
-"""The Grafana board of the money path, its provisioning, and the proof that its queries find data."""
+"""The Grafana board of the money path, its provisioning, and the check that its queries find data."""

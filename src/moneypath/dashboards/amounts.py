@@ -1,8 +1,8 @@
-"""Money on a board: in major units, each currency for itself, because minor units of two never add up."""
+"""Show money in major units, each currency by itself, because amounts of two currencies never add up."""
 
 from collections.abc import Callable, Iterator
 
-from moneypath.dashboards.model import Look, Query
+from moneypath.dashboards.model import FieldOverride, Query
 from moneypath.path.model import MoneyPath
 
 CURRENCY = 'currency=~"${currency:regex}"'
@@ -10,13 +10,13 @@ PROVIDER = 'provider=~"${provider:regex}"'
 
 
 def queries(path: MoneyPath, minor_units: Callable[[str], str]) -> tuple[Query, ...]:
-    """Return one instant query a currency; `minor_units` writes the expression for its matchers."""
+    """Return one instant query for each currency; `minor_units` writes the expression for its matchers."""
     return tuple(Query(each, "{{currency}}", instant=True) for each in _each(path, minor_units))
 
 
-def table_query(path: MoneyPath, minor_units: Callable[[str], str], *, quiet: str) -> Query:
-    """Return one instant query for all currencies: a table would give each query a column of its own."""
-    return Query("\nor\n".join(_each(path, minor_units)), instant=True, quiet=quiet)
+def table_query(path: MoneyPath, minor_units: Callable[[str], str], *, empty_when: str) -> Query:
+    """Return one instant query for all currencies: in a table each query would be a column of its own."""
+    return Query("\nor\n".join(_each(path, minor_units)), instant=True, empty_when=empty_when)
 
 
 def _each(path: MoneyPath, minor_units: Callable[[str], str]) -> Iterator[str]:
@@ -25,8 +25,9 @@ def _each(path: MoneyPath, minor_units: Callable[[str], str]) -> Iterator[str]:
         yield f"{minor_units(only)} / {10**exponent}"
 
 
-def looks(path: MoneyPath) -> dict[str, Look]:
+def overrides(path: MoneyPath) -> dict[str, FieldOverride]:
     """Return unit and decimals of each currency's series."""
     return {
-        code: Look(unit=f"suffix:{code}", decimals=exponent) for code, exponent in path.currencies.items()
+        code: FieldOverride(unit=f"suffix:{code}", decimals=exponent)
+        for code, exponent in path.currencies.items()
     }

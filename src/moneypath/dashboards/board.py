@@ -1,23 +1,25 @@
-"""The board *Money path*: its rows in the order in which they are read at night."""
+"""The board *Money path*: its rows in the order in which an engineer on call reads them."""
 
-from moneypath.dashboards.limits import Limits
 from moneypath.dashboards.model import Board, Query, Variable
 from moneypath.dashboards.rows.authorizations import authorizations
 from moneypath.dashboards.rows.costs import costs
-from moneypath.dashboards.rows.glance import glance
 from moneypath.dashboards.rows.messages import messages
 from moneypath.dashboards.rows.money import money
+from moneypath.dashboards.rows.monitoring import FIRING, monitoring
+from moneypath.dashboards.rows.objectives import objectives
+from moneypath.dashboards.rows.overview import overview
 from moneypath.dashboards.rows.reconciliation import reconciliation
-from moneypath.dashboards.rows.watch import FIRING, watch
+from moneypath.dashboards.thresholds import Thresholds
 from moneypath.path.model import MoneyPath
 
 UID = "money-path"
 
 
 def money_path_board(path: MoneyPath) -> Board:
-    """Return the board for the money path that is declared."""
-    limits = Limits.of(path)
-    rows = (glance, money, authorizations, reconciliation, messages, costs, watch)
+    """Return the board of a declared money path."""
+    thresholds = Thresholds.of(path)
+    sections = (overview, money, authorizations, reconciliation, messages, costs, objectives, monitoring)
+    rows = (section(thresholds) for section in sections)
     return Board(
         uid=UID,
         title="Money path",
@@ -38,7 +40,7 @@ def money_path_board(path: MoneyPath) -> Board:
                 tuple(path.currencies),
             ),
         ),
-        marks=Query(FIRING, "{{alertname}}", quiet="no alert fires"),
-        rows=tuple(row(limits) for row in rows),
-        runbooks=limits.runbooks(),
+        annotation=Query(FIRING, "{{alertname}}", empty_when="no alert fires"),
+        rows=tuple(row for row in rows if row.panels),
+        runbooks=thresholds.runbooks(),
     )

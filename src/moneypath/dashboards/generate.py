@@ -1,21 +1,36 @@
-"""The files of Grafana that are generated and committed."""
+"""Generate the committed files of Grafana."""
 
 from typing import Final
 
 from moneypath.dashboards import provisioning
-from moneypath.dashboards.board import UID, money_path_board
+from moneypath.dashboards.board import money_path_board
+from moneypath.dashboards.model import Board
 from moneypath.dashboards.render import dashboard_json
 from moneypath.path.model import MoneyPath
 
-BOARD_FILE: Final = f"dashboards/{UID}.json"
 PROVIDERS_FILE: Final = "dashboards/provisioning/dashboards/moneypath.yaml"
 DATA_SOURCES_FILE: Final = "dashboards/provisioning/datasources/prometheus.yaml"
+
+
+def boards(path: MoneyPath) -> tuple[Board, ...]:
+    """Return every board that is generated for `path`."""
+    return (money_path_board(path),)
+
+
+def board_ids(path: MoneyPath) -> tuple[str, ...]:
+    """Return the ids of the generated boards, which are what `dashboard` may be in the declaration."""
+    return tuple(board.uid for board in boards(path))
+
+
+def board_file(board: Board) -> str:
+    """Return the path of a board's file in the repository."""
+    return f"dashboards/{board.uid}.json"
 
 
 def generate(path: MoneyPath) -> dict[str, str]:
     """Return the files to commit, by their path in the repository."""
     return {
-        BOARD_FILE: dashboard_json(money_path_board(path)),
+        **{board_file(board): dashboard_json(board) for board in boards(path)},
         PROVIDERS_FILE: provisioning.providers_yaml(),
         DATA_SOURCES_FILE: provisioning.data_sources_yaml(),
     }

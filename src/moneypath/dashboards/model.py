@@ -1,4 +1,4 @@
-"""A board as values: rows of panels with their queries, before anything is known of Grafana's JSON."""
+"""A board as values: rows of panels with their queries, independent of Grafana's JSON."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from enum import StrEnum
 GRID_COLUMNS = 24
 
 
-class Kind(StrEnum):
-    """How a panel shows what its queries find."""
+class PanelKind(StrEnum):
+    """The Grafana visualization of a panel."""
 
     STAT = "stat"
     TIMESERIES = "timeseries"
     TABLE = "table"
-    STATES = "state-timeline"
+    STATE_TIMELINE = "state-timeline"
 
 
 class Colour(StrEnum):
-    """Colours by what they mean; `PLAIN` judges nothing."""
+    """Colours by meaning; `PLAIN` is neutral."""
 
     GOOD = "green"
     WARNING = "orange"
@@ -28,20 +28,20 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression with Grafana's variables in it.
+    """One PromQL expression that may hold Grafana's variables.
 
-    An `instant` query is asked once, for the end of the time range. `quiet` says why the query rightly
-    finds nothing when all is well; without it, nothing found is a defect.
+    An `instant` query is evaluated once, at the end of the time range. `empty_when` says why a query finds
+    nothing while all is well; without it, no result is a defect.
     """
 
     expr: str
     legend: str = ""
     instant: bool = False
-    quiet: str = ""
+    empty_when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ThresholdStep:
     """The colour from `value` upwards; None is the lowest step."""
 
     value: float | None
@@ -49,8 +49,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """How one value is written, and in which colour."""
+class ValueMapping:
+    """The text and the colour of one value."""
 
     value: int
     text: str
@@ -58,40 +58,40 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FieldOverride:
     """How one series differs from the others of its panel."""
 
     colour: str = ""
     decimals: int | None = None
     unit: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ThresholdStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. `watches` names the alerts whose story it tells; their runbooks are linked.
+    """One panel. `alerts` names the alerts it explains; their runbooks are linked.
 
-    Width is in columns of 24, `unit` is one of Grafana's, `no_value` stands where nothing was found. Of a
+    Width is in columns of 24, `unit` is one of Grafana's, `no_value` is shown when nothing was found. For a
     table, `columns` maps each label that is shown to its heading.
     """
 
     title: str
-    kind: Kind
-    meaning: str
+    kind: PanelKind
+    description: str
     queries: tuple[Query, ...]
     width: int
     height: int = 8
     unit: str = "none"
     decimals: int | None = None
-    steps: tuple[Step, ...] = ()
-    watches: tuple[str, ...] = ()
+    steps: tuple[ThresholdStep, ...] = ()
+    alerts: tuple[str, ...] = ()
     no_value: str = ""
     stacked: bool = False
-    filled: bool = False
-    least: float | None = None
-    most: float | None = None
-    states: tuple[State, ...] = ()
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    colour_background: bool = False
+    min_value: float | None = None
+    max_value: float | None = None
+    value_mappings: tuple[ValueMapping, ...] = ()
+    overrides: Mapping[str, FieldOverride] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,13 +121,13 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A whole board. `marks` is the query whose series are drawn as annotations."""
+    """A whole board. The series of `annotation` are drawn as annotations."""
 
     uid: str
     title: str
     description: str
     variables: tuple[Variable, ...]
-    marks: Query
+    annotation: Query
     rows: tuple[Row, ...]
     runbooks: Mapping[str, str]
 

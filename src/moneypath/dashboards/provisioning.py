@@ -1,4 +1,4 @@
-"""The files by which Grafana finds the board and its data source when it starts."""
+"""The files with which Grafana finds the board and its data source at start-up."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ BOARDS_FOLDER: Final = "/etc/moneypath/dashboards"
 
 
 def providers_yaml() -> str:
-    """Return the provider of boards: everything in one folder, read only."""
+    """Return the provider of boards: one folder, read only."""
     return _dump(
         {
             "apiVersion": 1,
@@ -31,7 +31,7 @@ def providers_yaml() -> str:
 
 
 def data_sources_yaml() -> str:
-    """Return the data source; the address comes from the environment, where it may differ."""
+    """Return the data source; its address comes from the environment."""
     return _dump(
         {
             "apiVersion": 1,

@@ -39,14 +39,14 @@ _VARIABLE: Final = re.compile(
 
 
 class VariableUnknown(MoneypathError):
-    """A query holds a variable that is none of the board's."""
+    """A query that holds a variable the board does not have."""
 
     code = "variable_unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """What Grafana's times follow from: the time range, the panel's points, the data source's interval."""
+class TimeRange:
+    """The inputs of Grafana's time variables: range, points of the panel, interval of the data source."""
 
     range_seconds: int = 3600
     points: int = 600
@@ -76,41 +76,43 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One query as Prometheus gets it, and whose it is: `where` is the panel's id, title and query."""
+class RenderedQuery:
+    """One query as Prometheus gets it; `where` names the panel's id, title and query."""
 
     where: str
     expr: str
     instant: bool
-    quiet: str
+    empty_when: str
 
 
 Choices = Mapping[str, tuple[str, ...]]
 """The values chosen for each variable; a variable without an entry stands on All."""
 
 
-def queries(board: Board, times: Times, choices: Choices | None = None) -> tuple[Asked, ...]:
-    """Return every query of the board: panels, annotation, and what fills the variables.
+def queries(board: Board, times: TimeRange, choices: Choices | None = None) -> tuple[RenderedQuery, ...]:
+    """Return every query of the board: panels, annotation, and the values of variables.
 
     Raises VariableUnknown.
     """
     chosen = {variable.name: ALL for variable in board.variables}
     chosen |= {name: regex(values) for name, values in (choices or {}).items()}
-    found: list[Asked] = []
+    found: list[RenderedQuery] = []
     for where, query in _written(board):
-        found.append(Asked(where, substitute(query.expr, chosen, times), query.instant, query.quiet))
+        found.append(
+            RenderedQuery(where, substitute(query.expr, chosen, times), query.instant, query.empty_when)
+        )
     return tuple(found)
 
 
-def substitute(expr: str, chosen: Mapping[str, str], times: Times) -> str:
-    """Return `expr` with every variable replaced; `chosen` maps a name to what it is replaced by."""
+def substitute(expr: str, chosen: Mapping[str, str], times: TimeRange) -> str:
+    """Return `expr` with every variable replaced by its value in `chosen`."""
 
     def value(match: re.Match[str]) -> str:
         if match["builtin"]:
             return times.value(match["builtin"])
         if match["name"] not in chosen:
             raise VariableUnknown(
-                f"variable: {match['name']} in {expr}", hint=f"allowed: {', '.join(sorted(chosen))}"
+                f"variable: {match['name']} in {expr}", hint=f"Use one of {', '.join(sorted(chosen))}."
             )
         return chosen[match["name"]]
 
@@ -118,7 +120,7 @@ def substitute(expr: str, chosen: Mapping[str, str], times: Times) -> str:
     if "$" in replaced:
         raise VariableUnknown(
             f"variable: left over in {replaced}",
-            hint="write ${name:regex}, $__interval, $__rate_interval or $__range",
+            hint="Write ${name:regex}, $__interval, $__rate_interval or $__range.",
         )
     return replaced
 
@@ -134,7 +136,7 @@ def _written(board: Board) -> Iterator[tuple[str, Query]]:
         # What `label_values` comes to: the values exist when the series does.
         exists = Query(f"group by ({variable.label}) ({variable.series})", instant=True)
         yield f"variable {variable.name}", exists
-    yield "annotation", board.marks
+    yield "annotation", board.annotation
     for number, row in enumerate(board.rows, start=1):
         for position, panel in enumerate(row.panels, start=1):
             yield from _of_panel(panel_id(number, position), panel)

@@ -1,11 +1,11 @@
-"""Writes a board as the JSON that Grafana 11 reads, through Grafana's own schema.
+"""Write a board as the JSON that Grafana 11 reads, through Grafana's own schema.
 
-The schema's builders set neither a panel's id nor a target's refId; both are set here. The id is a hundred
-times the row's number plus the place in the row, so that a new panel moves no link outside its row.
+The schema's builders set neither a panel's id nor a target's refId, so both are set here. The id is a
+hundred times the row's number plus the place in the row: a new panel changes no link outside its row.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from moneypath.dashboards import visuals
-from moneypath.dashboards.model import GRID_COLUMNS, Board, Kind, Panel, Query, Variable
+from moneypath.dashboards.model import GRID_COLUMNS, Board, Panel, PanelKind, Query, Variable
 
 SCHEMA_VERSION: Final = 41
 DATA_SOURCE: Final = "datasource"
@@ -56,7 +56,7 @@ def dashboard_json(board: Board) -> str:
         builder = builder.with_row(part) if isinstance(part, grafana.Row) else builder.with_panel(part)
     document: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
     document["schemaVersion"] = SCHEMA_VERSION
-    document["annotations"] = {"list": [_marks(board.marks)]}
+    document["annotations"] = {"list": [_marks(board.annotation)]}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -91,22 +91,40 @@ def _grid(board: Board) -> Iterator["grafana.Row | visuals.Visual"]:
     for number, row in enumerate(board.rows, start=1):
         place = GridPos(h=_ROW_HEIGHT, w=GRID_COLUMNS, x=0, y=top)
         yield grafana.Row(row.title).id(panel_id(number, 0)).collapsed(False).grid_pos(place)
-        left, top, line = 0, top + _ROW_HEIGHT, 0
-        for position, panel in enumerate(row.panels, start=1):
-            if left + panel.width > GRID_COLUMNS:
-                left, top, line = 0, top + line, 0
-            place = GridPos(h=panel.height, w=panel.width, x=left, y=top)
-            yield _panel(board, panel).id(panel_id(number, position)).grid_pos(place)
-            left, line = left + panel.width, max(line, panel.height)
-        top += line
+        top += _ROW_HEIGHT
+        position = 0
+        for line in lines(row.panels):
+            left = 0
+            for panel, width in line:
+                position += 1
+                place = GridPos(h=panel.height, w=width, x=left, y=top)
+                yield _panel(board, panel).id(panel_id(number, position)).grid_pos(place)
+                left += width
+            top += max(panel.height for panel, _ in line)
+
+
+def lines(panels: Sequence[Panel]) -> list[list[tuple[Panel, int]]]:
+    """Return panels in lines of the grid, each with its width. The last panel of a line fills the rest."""
+    found: list[list[tuple[Panel, int]]] = []
+    left = GRID_COLUMNS
+    for panel in panels:
+        if left + panel.width > GRID_COLUMNS:
+            found.append([])
+            left = 0
+        found[-1].append((panel, panel.width))
+        left += panel.width
+    for line in found:
+        panel, width = line[-1]
+        line[-1] = (panel, width + GRID_COLUMNS - sum(each for _, each in line))
+    return found
 
 
 def _panel(board: Board, panel: Panel) -> "visuals.Visual":
-    visual = visuals.visual(panel).title(panel.title).description(panel.meaning).datasource(_PROMETHEUS)
-    runbooks = dict.fromkeys(board.runbooks[alert] for alert in panel.watches if alert in board.runbooks)
+    visual = visuals.visual(panel).title(panel.title).description(panel.description).datasource(_PROMETHEUS)
+    runbooks = dict.fromkeys(board.runbooks[alert] for alert in panel.alerts if alert in board.runbooks)
     visual = visual.links([_runbook(address) for address in runbooks])
     for place, query in enumerate(panel.queries):
-        visual = visual.with_target(_target(query, ref_id(place), table=panel.kind is Kind.TABLE))
+        visual = visual.with_target(_target(query, ref_id(place), table=panel.kind is PanelKind.TABLE))
     return visual
 
 
@@ -125,7 +143,7 @@ def _target(query: Query, ref: str, *, table: bool) -> prometheus.Dataquery:
 
 
 def _marks(query: Query) -> dict[str, Any]:
-    """Return the annotation; Prometheus' own keys for it are missing from the schema."""
+    """Return the annotation; the schema lacks Prometheus' own keys for it."""
     common = AnnotationQuery("Alerts firing", _PROMETHEUS, enable=True, icon_color="red", expr=query.expr)
     written: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(common))
     return {

@@ -1,4 +1,4 @@
-"""How each kind of panel looks."""
+"""Build Grafana's visualization of each kind of panel."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -27,7 +27,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 
-from moneypath.dashboards.model import Colour, Kind, Look, Panel, Step
+from moneypath.dashboards.model import Colour, FieldOverride, Panel, PanelKind, ThresholdStep
 
 Visual: TypeAlias = "stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel"
 _STACKED_OPACITY = 40
@@ -35,33 +35,33 @@ _LINE_OPACITY = 8
 
 
 def visual(panel: Panel) -> Visual:
-    """Return the builder of a panel with everything that its kind and its values decide."""
+    """Return the builder of a panel with everything that follows from its kind and its values."""
     made = _of_kind(panel)
     made = made.unit(panel.unit).thresholds(_thresholds(panel.steps))
     if panel.decimals is not None:
         made = made.decimals(panel.decimals)
     if panel.no_value:
         made = made.no_value(panel.no_value)
-    if panel.least is not None:
-        made = made.min(panel.least)
-    if panel.most is not None:
-        made = made.max(panel.most)
-    if panel.states:
+    if panel.min_value is not None:
+        made = made.min(panel.min_value)
+    if panel.max_value is not None:
+        made = made.max(panel.max_value)
+    if panel.value_mappings:
         made = made.mappings([_mapping(panel)])
-    for name, look in panel.looks.items():
-        made = made.override_by_name(name, list(_properties(look)))
+    for name, override in panel.overrides.items():
+        made = made.override_by_name(name, list(_properties(override)))
     return made
 
 
 def _of_kind(panel: Panel) -> Visual:
     match panel.kind:
-        case Kind.STAT:
+        case PanelKind.STAT:
             return _stat(panel)
-        case Kind.TIMESERIES:
+        case PanelKind.TIMESERIES:
             return _timeseries(panel)
-        case Kind.TABLE:
+        case PanelKind.TABLE:
             return _table(panel)
-        case Kind.STATES:
+        case PanelKind.STATE_TIMELINE:
             return _states()
 
 
@@ -69,9 +69,9 @@ def _stat(panel: Panel) -> stat.Panel:
     return (
         stat.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))
-        .color_mode(BigValueColorMode.BACKGROUND if panel.filled else BigValueColorMode.VALUE)
+        .color_mode(BigValueColorMode.BACKGROUND if panel.colour_background else BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.NONE)
-        .text_mode(BigValueTextMode.VALUE if panel.filled else BigValueTextMode.VALUE_AND_NAME)
+        .text_mode(BigValueTextMode.VALUE if panel.colour_background else BigValueTextMode.VALUE_AND_NAME)
         .color_scheme(grafana.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     )
 
@@ -125,10 +125,11 @@ def _has_amount(panel: Panel) -> bool:
     return "currency" in panel.columns and "alertname" not in panel.columns
 
 
-def _thresholds(steps: tuple[Step, ...]) -> grafana.ThresholdsConfig:
+def _thresholds(steps: tuple[ThresholdStep, ...]) -> grafana.ThresholdsConfig:
     # Grafana would draw its own red line at 80 where no steps are given.
     written = [
-        Threshold(value=step.value, color=step.colour.value) for step in steps or (Step(None, Colour.PLAIN),)
+        Threshold(value=step.value, color=step.colour.value)
+        for step in steps or (ThresholdStep(None, Colour.PLAIN),)
     ]
     return grafana.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(written)
 
@@ -136,17 +137,17 @@ def _thresholds(steps: tuple[Step, ...]) -> grafana.ThresholdsConfig:
 def _mapping(panel: Panel) -> ValueMap:
     options = {
         str(state.value): ValueMappingResult(text=state.text, color=state.colour.value, index=index)
-        for index, state in enumerate(panel.states)
+        for index, state in enumerate(panel.value_mappings)
     }
     return ValueMap(options=options)
 
 
-def _properties(look: Look) -> Iterator[DynamicConfigValue]:
-    if look.colour:
-        yield DynamicConfigValue("color", {"mode": "fixed", "fixedColor": look.colour})
-    if look.unit:
-        yield DynamicConfigValue("unit", look.unit)
-    if look.decimals is not None:
-        yield DynamicConfigValue("decimals", look.decimals)
-    if look.steps:
-        yield DynamicConfigValue("thresholds", _thresholds(look.steps).build())
+def _properties(override: FieldOverride) -> Iterator[DynamicConfigValue]:
+    if override.colour:
+        yield DynamicConfigValue("color", {"mode": "fixed", "fixedColor": override.colour})
+    if override.unit:
+        yield DynamicConfigValue("unit", override.unit)
+    if override.decimals is not None:
+        yield DynamicConfigValue("decimals", override.decimals)
+    if override.steps:
+        yield DynamicConfigValue("thresholds", _thresholds(override.steps).build())

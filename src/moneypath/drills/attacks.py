@@ -1,4 +1,4 @@
-"""Faults that come as traffic: an attacker's requests, from a process that ends with the drill."""
+"""Faults that are traffic: an attacker's requests, sent by a process that ends with the drill."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from moneypath.drills.steps import FaultParams, Step
+from moneypath.drills.timeline_entry import FaultParams, TimelineEntry
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.server import Probe, ServerSpec
 from moneypath.stack.supervisor import Supervisor
@@ -26,9 +26,9 @@ STOP_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Attacks:
-    """The attacks of one drill; all end when the supervisor does, a killed runner included.
+    """The attacks of one drill; all end when the supervisor does, also when the runner is killed.
 
-    Each writes a journal of its own into `folder`: what an attacker is told has to be true as well.
+    Each attack writes an acknowledgement log into `folder`: the audit checks its answers as well.
     """
 
     supervisor: Supervisor
@@ -41,28 +41,31 @@ class Attacks:
     _begun: list[Path] = field(default_factory=list)
 
     @property
-    def journals(self) -> tuple[Path, ...]:
-        """Return the journal of each attack that was begun."""
+    def acknowledgement_logs(self) -> tuple[Path, ...]:
+        """Return the acknowledgement log of each attack that was begun."""
         return tuple(self._begun)
 
-    async def begin(self, step: Step) -> None:
-        """Begin the attack of a timeline entry, up to its first answer; raises what the supervisor raises."""
+    async def begin(self, step: TimelineEntry) -> None:
+        """Begin the attack of a timeline entry and wait for its first answer.
+
+        Raises what the supervisor raises.
+        """
         if step.fault is None or step.id is None or step.params is None:
             raise ValueError(f"timeline entry begins no attack: {step.id}")
-        journal = self.folder / f"{_process(step.id)}.jsonl"
-        await self.supervisor.start(self._spec(step.id, step.fault, step.params, journal))
+        acknowledgement_log = self.folder / f"{_process(step.id)}.jsonl"
+        await self.supervisor.start(self._spec(step.id, step.fault, step.params, acknowledgement_log))
         self._running.add(step.id)
-        self._begun.append(journal)
+        self._begun.append(acknowledgement_log)
 
     async def end(self, names: Sequence[str]) -> None:
-        """End the attacks called `names`; others and those that ended before are left out."""
+        """End the attacks called `names`; names of other faults and of ended attacks are ignored."""
         for name in names:
             if name in self._running:
                 await self.supervisor.stop(_process(name))
                 self._running.discard(name)
                 self.on_ended(name, "the service")
 
-    def _spec(self, name: str, fault: str, params: FaultParams, journal: Path) -> ServerSpec:
+    def _spec(self, name: str, fault: str, params: FaultParams, acknowledgement_log: Path) -> ServerSpec:
         command = (
             sys.executable, "-m", "locust",
             "--locustfile", str(self.project / SCENARIO_FILES[fault]),
@@ -75,7 +78,7 @@ class Attacks:
             command=command,
             env={
                 "MONEYPATH_CHECKOUT_CLIENT_FILE": str(self.endpoints.secrets_folder / "checkout_client"),
-                "MONEYPATH_JOURNAL_FILE": str(journal),
+                "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE": str(acknowledgement_log),
                 "MONEYPATH_SEED": str(self.seed),
                 "MONEYPATH_CARD_RANGE": params.card_ranges[0],
                 "MONEYPATH_CARDS_PER_SECOND": str(params.per_second),
@@ -84,18 +87,18 @@ class Attacks:
                 "MONEYPATH_ANSWER_SECONDS": str(ANSWER_SECONDS),
             },
             cwd=self.project,
-            ready=_answered(journal),
+            ready=_answered(acknowledgement_log),
             ready_within_seconds=READY_SECONDS,
             stop_grace_seconds=STOP_SECONDS,
-            hint="the attack's own words stand in its log; is the service answering?",
+            hint="Read the attack's log, and check whether the service answers.",
         )
 
 
-def _answered(journal: Path) -> Probe:
-    """Return a probe for the first answer: until then nobody is attacked."""
+def _answered(acknowledgement_log: Path) -> Probe:
+    """Return a probe that waits for the first answer: only then is the service under attack."""
 
     async def probe() -> bool:
-        return journal.exists() and journal.stat().st_size > 0
+        return acknowledgement_log.exists() and acknowledgement_log.stat().st_size > 0
 
     return probe
 

@@ -1,4 +1,4 @@
-"""A canary: small authorizations through the public API that feel what a customer feels."""
+"""A canary: small authorizations through the public API that meet what a customer meets."""
 
 import asyncio
 import secrets
@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import aiohttp
 
+from moneypath.polling import poll_until
 from moneypath.stack.tokens import TokenSource, TokenUnavailable
 
 SCOPES: Final = ("payments:authorize", "traffic:canary")
@@ -18,21 +19,21 @@ UNAUTHORIZED: Final = 401
 REQUEST_SECONDS: Final = 10.0
 AMOUNT_MINOR: Final = 100
 CURRENCY: Final = "EUR"
-# So many at once that a fault which hits one customer in ten is felt in a fraction of a second.
-FLOCK: Final = 8
+# So many at once that a fault which hits one customer in ten shows in a fraction of a second.
+BATCH_SIZE: Final = 8
 BAD_STATUSES: Final = frozenset({202, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Felt:
-    """What one canary got: the status, 0 for no answer, and when, on the monotonic clock."""
+class CanaryProbeResult:
+    """The answer to one canary: its HTTP status, 0 for no answer, and when it came (monotonic clock)."""
 
     status: int
     at_mono: float
 
     @property
     def bad(self) -> bool:
-        """Whether a customer would have been failed or left in the dark."""
+        """Whether the payment of a customer would have failed or stayed without an answer."""
         return self.status == 0 or self.status in BAD_STATUSES
 
 
@@ -58,8 +59,8 @@ class Canary:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self) -> Felt:
-        """Authorize once and return what was felt; never raises for a failing service."""
+    async def send(self) -> CanaryProbeResult:
+        """Authorize once and return the result; a failing service does not raise."""
         if self._session is None:
             raise RuntimeError("Canary is used outside its `async with` block")
         try:
@@ -68,10 +69,10 @@ class Canary:
                 status = await self._post(self._session)
         except (aiohttp.ClientError, TimeoutError, TokenUnavailable):
             status = 0
-        return Felt(status, time.monotonic())
+        return CanaryProbeResult(status, time.monotonic())
 
     async def _post(self, session: aiohttp.ClientSession) -> int:
-        header = await self._tokens.header_soon()
+        header = await self._tokens.header_async()
         headers = {"Authorization": header, "Idempotency-Key": secrets.token_hex(16)}
         async with session.post("/v1/payments", json=self._body(), headers=headers) as answer:
             await answer.read()
@@ -79,16 +80,19 @@ class Canary:
             self._tokens.forget(header)
         return answer.status
 
-    async def until_bad(self, *, within_seconds: float, every_seconds: float) -> Felt | None:
-        """Send canaries until one is harmed; None when none was within the time."""
-        deadline = time.monotonic() + within_seconds
-        while time.monotonic() < deadline:
-            flock = await asyncio.gather(*(self.send() for _ in range(FLOCK)))
-            harmed = min((felt for felt in flock if felt.bad), key=lambda felt: felt.at_mono, default=None)
-            if harmed:
-                return harmed
-            await asyncio.sleep(every_seconds)
-        return None
+    async def until_bad(self, *, within_seconds: float, every_seconds: float) -> CanaryProbeResult | None:
+        """Send batches until a canary is harmed; return None when none is within the time."""
+
+        async def worst_of_batch() -> CanaryProbeResult | None:
+            batch = await asyncio.gather(*(self.send() for _ in range(BATCH_SIZE)))
+            return min((each for each in batch if each.bad), key=lambda each: each.at_mono, default=None)
+
+        return await poll_until(
+            worst_of_batch,
+            lambda harmed: harmed is not None,
+            every_seconds=every_seconds,
+            within_seconds=within_seconds,
+        )
 
     def _body(self) -> Mapping[str, object]:
         return {

@@ -9,20 +9,20 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from moneypath.drills.steps import FaultParams, Step
+from moneypath.drills.timeline_entry import FaultParams, TimelineEntry
 from moneypath.errors import MoneypathError
 
 REQUEST_SECONDS: Final = 5.0
 
 
 class FaultControlFailed(MoneypathError):
-    """A target did not do what its fault controls were told."""
+    """The fault controls of a target refused a request or did not answer."""
 
     code = "fault_control_failed"
 
 
 class FaultControl:
-    """The fault controls of one acquirer, behind their token."""
+    """A client of the fault controls of one acquirer."""
 
     def __init__(self, provider: str, url: str, token_file: Path) -> None:
         self.provider = provider
@@ -44,7 +44,7 @@ class FaultControl:
         if self._session is not None:
             await self._session.close()
 
-    async def begin(self, step: Step, *, seed: int, lease_seconds: float) -> str:
+    async def begin(self, step: TimelineEntry, *, seed: int, lease_seconds: float) -> str:
         """Begin the fault of `step` and return its id in the target."""
         if step.fault is None or step.params is None:
             raise ValueError(f"timeline entry begins no fault: {step.id}")
@@ -54,11 +54,11 @@ class FaultControl:
         return fault_id
 
     async def renew(self, fault_id: str, lease_seconds: float) -> None:
-        """Give a fault that is still there another `lease_seconds`."""
+        """Extend the lease of an active fault by `lease_seconds`."""
         await self._call("PUT", f"/control/faults/{fault_id}/lease", {"lease_seconds": lease_seconds})
 
     async def end(self, fault_id: str) -> None:
-        """End one fault; one that has ended already is fine."""
+        """End one fault; one that has ended already is no error."""
         await self._call("DELETE", f"/control/faults/{fault_id}", None, gone_is_fine=True)
 
     async def end_all(self) -> None:
@@ -66,7 +66,7 @@ class FaultControl:
         await self._call("DELETE", "/control/faults", None)
 
     async def active(self) -> list[Mapping[str, Any]]:
-        """Return the faults that are in force now."""
+        """Return the faults that are active now."""
         faults: list[Mapping[str, Any]] = (await self._call("GET", "/control/faults", None))["faults"]
         return faults
 
@@ -81,13 +81,13 @@ class FaultControl:
                 if answer.status >= 300:
                     raise FaultControlFailed(
                         f"{self.provider} refused {method} {path} with {answer.status}: {text[:300]}",
-                        hint="compare the fault's `params` with what the provider's fault controls allow",
+                        hint="Compare the fault's `params` with what the provider's fault controls allow.",
                     )
                 return await answer.json() if text else {}
         except (aiohttp.ClientError, TimeoutError) as error:
             raise FaultControlFailed(
                 f"{self.provider} does not answer its fault controls: {type(error).__name__}",
-                hint="is the stack still running?",
+                hint="Check whether the stack is still running.",
             ) from error
 
 
@@ -110,7 +110,7 @@ def _body(fault: str, params: FaultParams, *, seed: int, lease_seconds: float) -
 
 
 class Leases:
-    """All faults of one drill, kept alive while the block runs, ended on every way out of it."""
+    """All faults of one drill: renewed while the block runs, ended however it is left."""
 
     def __init__(
         self,
@@ -124,23 +124,23 @@ class Leases:
         self._seed, self._lease = seed, lease_seconds
         self._on_ended = on_ended
         self._active: dict[str, tuple[str, str]] = {}
-        self._keeper: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self.lost: FaultControlFailed | None = None
 
     async def __aenter__(self) -> Self:
-        self._keeper = asyncio.create_task(self._keep(), name="fault leases")
+        self._renewal = asyncio.create_task(self._renew_until_cancelled(), name="fault leases")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._renewal is not None:
+            self._renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+                await self._renewal
         await self.end(list(self._active))
 
-    async def begin(self, step: Step) -> None:
+    async def begin(self, step: TimelineEntry) -> None:
         """Begin the fault of a timeline entry under a lease."""
         if step.id is None or step.target is None:
             raise ValueError("a fault needs an id and a target")
@@ -163,18 +163,20 @@ class Leases:
             raise failures[0]
 
     async def hits(self) -> int:
-        """Return how often the faults of this drill have hit somebody."""
+        """Return how many requests the active faults of this drill have hit."""
         ours = {fault_id for _, fault_id in self._active.values()}
         targets = {target for target, _ in self._active.values()}
         listed = [fault for target in sorted(targets) for fault in await self._controls[target].active()]
         return sum(int(fault["hits"]) for fault in listed if fault["id"] in ours)
 
-    async def _keep(self) -> None:
+    async def _renew_until_cancelled(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
-            for target, fault_id in list(self._active.values()):
+            for name, (target, fault_id) in list(self._active.items()):
                 try:
                     await self._controls[target].renew(fault_id, self._lease)
                 except FaultControlFailed as failure:
-                    # The lease runs out by itself; a guardrail of the runner reads this and ends the drill.
-                    self.lost = failure
+                    # A fault that was ended meanwhile has no lease to lose. Otherwise the lease runs out by
+                    # itself; a guardrail of the runner reads this and ends the drill.
+                    if name in self._active:
+                        self.lost = failure

@@ -1,4 +1,4 @@
-"""Drive the service with Locust, as a child process that writes the client's own journal."""
+"""Run a Locust load test as a child process that writes an acknowledgement log."""
 
 import sys
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ SCENARIO_FILE: Final = Path("loadtests/checkout.py")
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """Where the load test lies, whom it drives, and where its journal goes."""
+    """What a load test needs: the project, the stack to drive, and the file of its acknowledgement log."""
 
     project: Path
     endpoints: Endpoints
-    journal_file: Path
+    acknowledgement_log_file: Path
     load: Load
     seed: int
     resend_ratio: float = 0.05
 
     def spec(self) -> ServerSpec:
-        """Return the child process; it is ready once the first answer stands in the journal."""
+        """Return the child process; it is ready once the acknowledgement log holds the first answer."""
         command = (
             sys.executable, "-m", "locust",
             "--locustfile", str(self.project / SCENARIO_FILE),
@@ -43,16 +43,16 @@ class LoadPlan:
             command=command,
             env=self._environment(),
             cwd=self.project,
-            ready=self._journal_begun,
+            ready=self._first_answer_is_logged,
             ready_within_seconds=READY_SECONDS,
             stop_grace_seconds=STOP_SECONDS,
-            hint="the load test's own words stand in its log; is the service answering?",
+            hint="Read the load test's log, and check whether the service answers.",
         )
 
     def _environment(self) -> Mapping[str, str]:
         weights = ",".join(f"{card_range}={weight}" for card_range, weight in self.load.card_ranges.items())
         return {
-            "MONEYPATH_JOURNAL_FILE": str(self.journal_file),
+            "MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE": str(self.acknowledgement_log_file),
             "MONEYPATH_CHECKOUT_CLIENT_FILE": str(self.endpoints.secrets_folder / "checkout_client"),
             "MONEYPATH_SEED": str(self.seed),
             "MONEYPATH_CARD_RANGE_WEIGHTS": weights,
@@ -61,5 +61,5 @@ class LoadPlan:
             "MONEYPATH_RESEND_RATIO": str(self.resend_ratio),
         }
 
-    async def _journal_begun(self) -> bool:
-        return self.journal_file.exists() and self.journal_file.stat().st_size > 0
+    async def _first_answer_is_logged(self) -> bool:
+        return self.acknowledgement_log_file.exists() and self.acknowledgement_log_file.stat().st_size > 0

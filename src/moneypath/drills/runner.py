@@ -1,4 +1,4 @@
-"""Runs one drill in ci mode: steady state, fault, people, repair, undo on every exit, truth."""
+"""Run one drill in ci mode: steady state, fault, response, repair, undo on every exit, ledger audit."""
 
 import asyncio
 import contextlib
@@ -9,24 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from moneypath.drills import truth
+from moneypath.alerting.business_metrics import BusinessMetric
+from moneypath.drills import ledger_audit
 from moneypath.drills.attacks import Attacks
-from moneypath.drills.business import BusinessWatcher, Phase
+from moneypath.drills.business import LISTED_AS, BusinessWatcher, Phase, listed
 from moneypath.drills.canary import Canary
-from moneypath.drills.conditions import FILL_ID, look, wait_until_steady
-from moneypath.drills.course import Course
+from moneypath.drills.conditions import FILL_ID, evaluate, wait_until_steady
+from moneypath.drills.context import DrillContext
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
-from moneypath.drills.heartbeat import silence
+from moneypath.drills.heartbeat import await_heartbeat
 from moneypath.drills.load import LoadPlan
 from moneypath.drills.parts import Condition
-from moneypath.drills.people import respond, take_back_mitigations
+from moneypath.drills.responders import respond, undo_mitigations
 from moneypath.drills.scenario import Scenario
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher, watch_harm
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
-from moneypath.runbooks import Lever, Query, Runbook
+from moneypath.prometheus import Prometheus
+from moneypath.runbooks import OperatorAction, Query, Runbook
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.supervisor import Supervisor
 
@@ -35,56 +37,74 @@ AFTER_SECONDS: Final = 45.0
 DRAIN_SECONDS: Final = 45.0
 GUARDRAIL_EVERY_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 20.0
-# A cold start is not a measurement: an empty window makes every error ratio look larger and earlier.
+# A cold start is not a measurement: an empty window makes every error ratio appear larger and earlier.
 LEAST_FILL: Final = ">= 0.8"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """All that a drill acts on and reads from; nothing of it is the service's own code.
+class DrillEnvironment:
+    """What a drill acts on and reads from; none of it is the service's own code.
 
-    `query` takes windows in production time, as pages and drills write them. `window_fill` is the PromQL
-    for the share of the longest alert window that holds samples; `folder` takes the clients' journals and
-    their logs.
+    `query` takes windows in production time, as runbooks and drills write them. `window_fill` is the PromQL
+    for the share of the longest alert window that holds samples. `folder` takes the acknowledgement logs and
+    the logs of the load tests.
     """
 
     project: Path
     endpoints: Endpoints
     runbook: Runbook
-    levers: Mapping[str, Lever]
+    actions: Mapping[str, OperatorAction]
     query: Query
     window_fill: str
     folder: Path
     reporting_currency: str
+    business_metrics: tuple[BusinessMetric, ...]
 
 
-async def run_drill(scenario: Scenario, scenario_text: str, around: Surroundings, log: EventLog) -> None:
-    """Run the drill and leave all that happened in `log`; the score is computed from that alone.
+async def run_drill(
+    scenario: Scenario, scenario_text: str, environment: DrillEnvironment, log: EventLog
+) -> None:
+    """Run the drill and record everything in `log`, from which alone the score is computed.
 
-    Whatever ends the drill, cancellation included, faults are ended and mitigations taken back first.
-    A deviation (no steady state, no effect, a guardrail) ends it early and stands in the log; it does
-    not raise. What raises is the drill's own trouble: a target, pager or Prometheus that is gone.
+    However the drill ends, also when it is cancelled, faults are ended and mitigations undone first. A
+    deviation (no steady state, no effect, a guardrail) ends it early and is recorded; it does not raise. A
+    target, pager or Prometheus that is gone raises.
     """
-    log.append(Kind.DRILL_STARTED, scenario.title, {"scenario": scenario_text, "scale": scenario.clock.scale})
+    started = {
+        "scenario": scenario_text,
+        "scale": scenario.clock.scale,
+        LISTED_AS: listed(environment.business_metrics),
+    }
+    log.append(Kind.DRILL_STARTED, scenario.title, started)
     plan = LoadPlan(
-        around.project, around.endpoints, around.folder / "journal.jsonl", scenario.load, scenario.clock.seed
+        environment.project,
+        environment.endpoints,
+        environment.folder / "acknowledgements.jsonl",
+        scenario.load,
+        scenario.clock.seed,
     )
     async with AsyncExitStack() as stack:
-        supervisor = await stack.enter_async_context(Supervisor(around.folder))
-        course = await _course(stack, scenario, around, log, supervisor)
+        supervisor = await stack.enter_async_context(Supervisor(environment.folder))
+        context = await _build_context(stack, scenario, environment, log, supervisor)
         await supervisor.start(plan.spec())
-        async with _watched(course, supervisor) as pages:
-            await _incident(course, pages, around.window_fill)
+        async with _watched(context, supervisor) as pages:
+            await _incident(context, pages, environment.window_fill)
         await supervisor.stop(plan.spec().name)
-        journals = (plan.journal_file, *course.attacks.journals)
-        await truth.record(around.endpoints, journals, log, drain_seconds=DRAIN_SECONDS)
+        acknowledgement_logs = (plan.acknowledgement_log_file, *context.attacks.acknowledgement_logs)
+        await ledger_audit.record(
+            environment.endpoints, acknowledgement_logs, log, drain_seconds=DRAIN_SECONDS
+        )
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
-async def _course(
-    stack: AsyncExitStack, scenario: Scenario, around: Surroundings, log: EventLog, supervisor: Supervisor
-) -> Course:
-    endpoints, secrets = around.endpoints, around.endpoints.secrets_folder
+async def _build_context(
+    stack: AsyncExitStack,
+    scenario: Scenario,
+    environment: DrillEnvironment,
+    log: EventLog,
+    supervisor: Supervisor,
+) -> DrillContext:
+    endpoints, secrets = environment.endpoints, environment.endpoints.secrets_folder
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
         Canary(endpoints.refpay, secrets / "canary_client", scenario.card_range)
@@ -98,48 +118,55 @@ async def _course(
             controls,
             seed=scenario.clock.seed,
             lease_seconds=scenario.guardrails.fault_ttl,
-            on_ended=lambda name, target: _note(log, name, target),
+            on_ended=lambda name, target: _log_fault_ended(log, name, target),
         )
     )
     attacks = Attacks(
         supervisor,
-        around.project,
+        environment.project,
         endpoints,
-        around.folder,
+        environment.folder,
         scenario.clock.seed,
-        on_ended=lambda name, target: _note(log, name, target),
+        on_ended=lambda name, target: _log_fault_ended(log, name, target),
     )
-    return Course(
+    return DrillContext(
         scenario,
         log,
         endpoints,
-        around.runbook,
-        around.levers,
-        around.query,
+        environment.runbook,
+        environment.actions,
+        environment.query,
         pager,
         canary,
         leases,
         attacks,
-        BusinessWatcher(around.query, log, currency=around.reporting_currency),
+        BusinessWatcher(
+            environment.business_metrics,
+            environment.query,
+            log,
+            currency=environment.reporting_currency,
+        ),
     )
 
 
-def _note(log: EventLog, name: str, target: str) -> None:
+def _log_fault_ended(log: EventLog, name: str, target: str) -> None:
     log.append(Kind.FAULT_ENDED, name, {"target": target})
 
 
 @contextlib.asynccontextmanager
-async def _watched(course: Course, supervisor: Supervisor) -> AsyncIterator[PageWatcher]:
-    """Watch alerts, pages, harm and the load; a watcher that fails ends the drill with its error."""
-    earlier = await course.pager.pages_after(0, wait_seconds=0)
-    alerts = AlertWatcher(course.endpoints.prometheus, course.log)
-    pages = PageWatcher(course.pager, alerts, course.log)
+async def _watched(context: DrillContext, supervisor: Supervisor) -> AsyncIterator[PageWatcher]:
+    """Watch alerts, pages, harm and the load; an error of a watcher ends the drill."""
+    earlier = await context.pager.pages_after(0, wait_seconds=0)
+    alerts = AlertWatcher(Prometheus(context.endpoints.prometheus), context.log)
+    pages = PageWatcher(context.pager, alerts, context.log)
     async with asyncio.TaskGroup() as group:
         watchers = [
             group.create_task(alerts.run(), name="alerts"),
             group.create_task(pages.run(after=max((page.seq for page in earlier), default=0)), name="pages"),
-            group.create_task(watch_harm(course.scenario.expect.harm, course.query, course.log), name="harm"),
-            group.create_task(course.business.run(), name="business metrics"),
+            group.create_task(
+                watch_harm(context.scenario.expect.harm, context.query, context.log), name="harm"
+            ),
+            group.create_task(context.business.run(), name="business metrics"),
             group.create_task(supervisor.watch(), name="load"),
         ]
         yield pages
@@ -147,92 +174,94 @@ async def _watched(course: Course, supervisor: Supervisor) -> AsyncIterator[Page
             watcher.cancel()
 
 
-async def _incident(course: Course, pages: PageWatcher, window_fill: str) -> None:
-    """From steady state to steady state; returns early when the drill deviates."""
+async def _incident(context: DrillContext, pages: PageWatcher, window_fill: str) -> None:
+    """Run the drill from steady state to steady state; return early when it deviates."""
     fill = Condition(id=FILL_ID, query=window_fill, expect={"value": LEAST_FILL})
-    if not await _steady(course, "before", BEFORE_SECONDS, (fill, *course.scenario.steady_state)):
+    if not await _steady(context, "before", BEFORE_SECONDS, (fill, *context.scenario.steady_state)):
         return
-    await course.business.record(Phase.BEFORE)
+    await context.business.record(Phase.BEFORE)
     try:
-        await _within_guardrails(course, _fault_and_people(course, pages))
+        await _within_guardrails(context, _fault_and_responders(context, pages))
     finally:
         # Shielded: a Ctrl-C must not leave the service broken. Behind this stands the fault's lease.
-        await asyncio.shield(_undo(course))
-    await course.business.record(Phase.DURING)
-    await _steady(course, "after", AFTER_SECONDS, course.scenario.steady_state)
-    await course.business.record(Phase.AFTER)
+        await asyncio.shield(_undo(context))
+    await context.business.record(Phase.DURING)
+    await _steady(context, "after", AFTER_SECONDS, context.scenario.steady_state)
+    await context.business.record(Phase.AFTER)
 
 
-async def _steady(course: Course, phase: str, within_seconds: float, conditions: Sequence[Condition]) -> bool:
-    dead = await silence(course.pager, since=time.time(), within_seconds=HEARTBEAT_SECONDS)
-    held = await wait_until_steady(conditions, course.query, within_seconds=within_seconds)
+async def _steady(
+    context: DrillContext, phase: str, within_seconds: float, conditions: Sequence[Condition]
+) -> bool:
+    dead = await await_heartbeat(context.pager, since=time.time(), within_seconds=HEARTBEAT_SECONDS)
+    held = await wait_until_steady(conditions, context.query, within_seconds=within_seconds)
     payload: dict[str, object] = {"phase": phase, "seen": dict(held.seen)}
     problems = [dead] if dead else []
     problems += [f"{name} {seen}" for name, seen in held.unmet.items()]
     if problems:
         payload["reason"] = "; ".join(problems)
-    course.log.append(Kind.STEADY_STATE_BROKEN if problems else Kind.STEADY_STATE, phase, payload)
+    context.log.append(Kind.STEADY_STATE_BROKEN if problems else Kind.STEADY_STATE, phase, payload)
     return not problems
 
 
-async def _undo(course: Course) -> None:
-    """End every fault, then take every mitigation back; each is tried, and the log says how it went."""
+async def _undo(context: DrillContext) -> None:
+    """End every fault, then undo every mitigation; try all, and record how it went."""
     problem = ""
     try:
-        await course.end_faults([step.id for step in course.scenario.timeline if step.id])
+        await context.end_faults([step.id for step in context.scenario.timeline if step.id])
     except FaultControlFailed as error:
         problem = error.what
-    mitigations = await take_back_mitigations(course)
+    mitigations = await undo_mitigations(context)
     if not mitigations:
         problem = problem or "a mitigation is still in force"
-    course.log.append(Kind.UNDO, "faults and mitigations", {"ok": not problem, "reason": problem})
+    context.log.append(Kind.UNDO, "faults and mitigations", {"ok": not problem, "reason": problem})
 
 
-async def _fault_and_people(course: Course, pages: PageWatcher) -> None:
-    """Play the timeline while the people answer; without an effect there is nothing to answer.
+async def _fault_and_responders(context: DrillContext, pages: PageWatcher) -> None:
+    """Play the timeline while the responders answer; stop when the fault has no effect.
 
-    Those who approve are there for the others, and leave with them.
+    Responders that approve end when the others have ended.
     """
-    scripts = course.scenario.responders
+    scripts = context.scenario.responders
     async with asyncio.TaskGroup() as group:
         people = {
             role: group.create_task(
-                respond(course, role, script, pages.queue(role)), name=f"responder {role}"
+                respond(context, role, script, pages.queue(role)), name=f"responder {role}"
             )
             for role, script in scripts.items()
         }
-        if await play(course):
+        if await play(context):
             await asyncio.wait([people[role] for role, script in scripts.items() if not script.approves])
         for person in people.values():
             person.cancel()
 
 
-async def _within_guardrails(course: Course, work: Coroutine[None, None, None]) -> None:
-    """Run `work` until it ends, a guardrail is hit (which the log then says), or time is up."""
-    minutes = course.scenario.guardrails.max_minutes
+async def _within_guardrails(context: DrillContext, work: Coroutine[None, None, None]) -> None:
+    """Run `work` until it ends, a guardrail is hit or time is up; the log says which."""
+    minutes = context.scenario.guardrails.max_minutes
     working = asyncio.create_task(work, name="fault and people")
-    guarding = asyncio.create_task(_guardrail_hit(course), name="guardrails")
+    guarding = asyncio.create_task(_guardrail_hit(context), name="guardrails")
     try:
         done, _ = await asyncio.wait(
-            {working, guarding}, timeout=course.real(minutes * 60), return_when=asyncio.FIRST_COMPLETED
+            {working, guarding}, timeout=context.real(minutes * 60), return_when=asyncio.FIRST_COMPLETED
         )
         if working in done:
             working.result()
         else:
             reason = guarding.result() if guarding in done else f"the drill was not over after {minutes} min"
-            course.log.append(Kind.GUARDRAIL_HIT, "guardrail", {"reason": reason})
+            context.log.append(Kind.GUARDRAIL_HIT, "guardrail", {"reason": reason})
     finally:
         for task in (working, guarding):
             task.cancel()
         await asyncio.gather(working, guarding, return_exceptions=True)
 
 
-async def _guardrail_hit(course: Course) -> str:
-    """Return why the drill must be aborted, as soon as there is a reason."""
+async def _guardrail_hit(context: DrillContext) -> str:
+    """Return the reason to abort the drill, as soon as there is one."""
     while True:
-        if course.leases.lost:
-            return f"a fault's lease could not be renewed: {course.leases.lost.what}"
-        for condition in course.scenario.guardrails.abort_if:
-            if not (await look((condition,), course.query)).unmet:
+        if context.leases.lost:
+            return f"a fault's lease could not be renewed: {context.leases.lost.what}"
+        for condition in context.scenario.guardrails.abort_if:
+            if not (await evaluate((condition,), context.query)).unmet:
                 return f"{condition.id} came true"
         await asyncio.sleep(GUARDRAIL_EVERY_SECONDS)

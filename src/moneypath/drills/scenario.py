@@ -1,7 +1,7 @@
-"""The drill file: what is broken, what must happen, who must act, and what a pass is worth.
+"""The drill file: which faults begin when, what has to happen, who has to act, and how it is scored.
 
-Every duration is production time; the runner divides waiting by `clock.scale` and the score
-multiplies what it measured by it. `guardrails.fault_ttl` alone is real time: a lease is a lease.
+Every duration is production time: the runner divides it by `clock.scale`, and the score multiplies what
+it measured by it. Only `guardrails.fault_ttl` is real time.
 """
 
 from enum import StrEnum
@@ -10,23 +10,26 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from moneypath.drills.parts import SLUG, Condition, Part
-from moneypath.drills.steps import FaultParams, Step, TargetKind
+from moneypath.drills.parts import SLUG, Condition, ScenarioModel
+from moneypath.drills.timeline_entry import FaultParams, TargetKind, TimelineEntry
 from moneypath.path.durations import Duration
-from moneypath.path.source import Misfit, Misfits, load_yaml
+from moneypath.path.source import DeclarationIssue, DeclarationIssues, load_yaml
 
 FILE_STEM: Final = r"drill-\d{3}-[a-z0-9-]+"
 
 
-class Clock(Part):
-    """`scale` production seconds pass in one real second; `seed` decides whom a fault hits."""
+class Clock(ScenarioModel):
+    """The clock of a drill.
+
+    `scale` production seconds pass in a real one; `seed` picks whom a fault hits.
+    """
 
     scale: Annotated[int, Field(ge=1, le=60)]
     seed: Annotated[int, Field(ge=0, le=2**31)]
 
 
-class Load(Part):
-    """Checkouts a real second, by how many users, over which card ranges (range: weight)."""
+class Load(ScenarioModel):
+    """Checkouts per real second, the number of users, and card ranges with their weights."""
 
     checkouts_per_second: Annotated[int, Field(ge=1, le=200)]
     users: Annotated[int, Field(ge=1, le=200)]
@@ -36,16 +39,16 @@ class Load(Part):
     ]
 
 
-class Guardrails(Part):
-    """Bounds that no drill may cross: its length, a fault's lease, and conditions that abort it."""
+class Guardrails(ScenarioModel):
+    """Limits of a drill: its length, the lease of a fault, and conditions that abort it."""
 
     max_minutes: Annotated[int, Field(ge=1, le=600)]
     fault_ttl: Annotated[Duration, Field(ge=2, le=60)]
     abort_if: tuple[Condition, ...] = ()
 
 
-class ExpectedAlert(Part):
-    """An alert that must fire, with labels that must match, `within` of the fault taking effect."""
+class ExpectedAlert(ScenarioModel):
+    """An alert that has to fire `within` this time of the fault's effect, with these labels."""
 
     name: str
     within: Duration
@@ -53,8 +56,8 @@ class ExpectedAlert(Part):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class ExpectedPage(Part):
-    """A role that must hear of it `within` of the effect and acknowledge within `ack` of the page."""
+class ExpectedPage(ScenarioModel):
+    """A role that has to be paged `within` this time of the effect, and to acknowledge `ack` after that."""
 
     role: str
     within: Duration
@@ -62,9 +65,9 @@ class ExpectedPage(Part):
 
 
 class Harm(Condition):
-    """Whom it harms: `expect` holds while all is well; back again `within` of the effect.
+    """The harm to customers: `expect` holds while there is none, and again `within` this time of the effect.
 
-    `title` says what the query counts, and `unit` how people read it.
+    `title` says what the query counts, `unit` how the number is shown.
     """
 
     title: Annotated[str, Field(min_length=3, max_length=80)]
@@ -73,17 +76,17 @@ class Harm(Condition):
 
 
 class EffectiveWhen(StrEnum):
-    """What proves that the fault works: a canary was harmed, or its target says whom it hit.
+    """What proves that the fault works: a canary was harmed, or the target says that it hit a request.
 
-    A fault that no single payment feels, such as a wrong line in a settlement report, needs the second.
+    A fault that no single payment meets, such as a wrong line in a settlement report, needs the second.
     """
 
     CANARY_HARMED = "canary_harmed"
     TARGET_HIT = "target_hit"
 
 
-class Expect(Part):
-    """What must be seen, and what must not."""
+class Expect(ScenarioModel):
+    """What has to happen in a drill, and what must not."""
 
     alerts: Annotated[tuple[ExpectedAlert, ...], Field(min_length=1)]
     no_alerts: tuple[str, ...] = ()
@@ -94,16 +97,16 @@ class Expect(Part):
     ledger_truth: Literal["whole"]
 
 
-class Responder(Part):
-    """A scripted person: acknowledges after a while, and may follow a runbook, or approve what it orders."""
+class Responder(ScenarioModel):
+    """A scripted person who acknowledges, and may follow the runbook or approve what it asks for."""
 
     ack_after: Duration
     follows: str | None = None
     approves: bool = False
 
 
-class Scoring(Part):
-    """The score that passes, and the weight of each part; the weights need not add up to one."""
+class Scoring(ScenarioModel):
+    """The score that passes, and the weight of each part; weights need not add up to one."""
 
     pass_at: Annotated[float, Field(gt=0, le=1)]
     weights: Annotated[
@@ -115,7 +118,7 @@ class Scoring(Part):
     ]
 
 
-class Scenario(Part):
+class Scenario(ScenarioModel):
     """One drill, as `drills/drill-NNN-slug.yaml` writes it."""
 
     title: Annotated[str, Field(min_length=3, max_length=80)]
@@ -126,7 +129,7 @@ class Scenario(Part):
     load: Load
     steady_state: Annotated[tuple[Condition, ...], Field(min_length=1)]
     guardrails: Guardrails
-    timeline: Annotated[tuple[Step, ...], Field(min_length=1)]
+    timeline: Annotated[tuple[TimelineEntry, ...], Field(min_length=1)]
     effective_when: EffectiveWhen = EffectiveWhen.CANARY_HARMED
     expect: Expect
     responders: dict[str, Responder]
@@ -135,16 +138,21 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        misfits = [*self._timeline_misfits(), *self._people_misfits()]
-        if misfits:
-            raise Misfits(misfits)
+        issues = [*self._timeline_issues(), *self._people_issues()]
+        if issues:
+            raise DeclarationIssues(issues)
         return self
 
     @property
-    def card_range(self) -> str:
-        """Return the range that a canary should use: the first one that the first fault hits.
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return every condition of the drill, wherever it stands."""
+        return (*self.steady_state, *self.guardrails.abort_if, self.expect.harm)
 
-        Where the target tells of the effect, the canary is to feel nothing: one that no fault hits.
+    @property
+    def card_range(self) -> str:
+        """Return the card range that the canary uses: the first one that the first fault hits.
+
+        When the target reports the effect, it is one that no fault hits, so that the canary stays well.
         """
         if self.effective_when is EffectiveWhen.TARGET_HIT:
             hit = {each for step in self.timeline if step.params for each in step.params.card_ranges}
@@ -153,44 +161,50 @@ class Scenario(Part):
         first = next((step.params for step in self.timeline if step.params), FaultParams())
         return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
 
-    def _timeline_misfits(self) -> list[Misfit]:
-        found: list[Misfit] = []
+    def _timeline_issues(self) -> list[DeclarationIssue]:
+        found: list[DeclarationIssue] = []
         begun: list[str] = []
         opening = [step for step in self.timeline if step.at == self.timeline[0].at]
         if self.effective_when is EffectiveWhen.TARGET_HIT and not any(
             step.target_kind is TargetKind.PROVIDER for step in opening
         ):
             what = f"{EffectiveWhen.TARGET_HIT} needs a provider's fault among the first entries"
-            found.append(Misfit(("effective_when",), what, EffectiveWhen.CANARY_HARMED))
+            found.append(DeclarationIssue(("effective_when",), what, EffectiveWhen.CANARY_HARMED))
         for index, step in enumerate(self.timeline):
             if step.id in begun:
-                found.append(Misfit(("timeline", index, "id"), f"{step.id} is used twice"))
+                found.append(DeclarationIssue(("timeline", index, "id"), f"{step.id} is used twice"))
             if step.id:
                 begun.append(step.id)
             for name in step.end:
                 if name not in begun:
                     found.append(
-                        Misfit(
+                        DeclarationIssue(
                             ("timeline", index, "end"), f"ends {name}, which has not begun", ", ".join(begun)
                         )
                     )
         return found
 
-    def _people_misfits(self) -> list[Misfit]:
+    def _people_issues(self) -> list[DeclarationIssue]:
         paged = {page.role for page in self.expect.pages}
         found = [
-            Misfit(("responders", role), "is not among the pages that are expected", ", ".join(sorted(paged)))
+            DeclarationIssue(
+                ("responders", role), "is not among the pages that are expected", ", ".join(sorted(paged))
+            )
             for role in self.responders
             if role not in paged
         ]
         followers = [role for role, responder in self.responders.items() if responder.follows]
         if len(followers) != 1:
-            found.append(Misfit(("responders",), "exactly one responder follows the runbook"))
+            found.append(DeclarationIssue(("responders",), "exactly one responder follows the runbook"))
         for role in followers:
             if self.responders[role].approves:
-                found.append(Misfit(("responders", role, "approves"), "whoever acts cannot approve it too"))
+                found.append(
+                    DeclarationIssue(("responders", role, "approves"), "whoever acts cannot approve it too")
+                )
             if self.responders[role].follows != self.runbook:
-                found.append(Misfit(("responders", role, "follows"), "is another runbook", self.runbook))
+                found.append(
+                    DeclarationIssue(("responders", role, "follows"), "is another runbook", self.runbook)
+                )
         return found
 
 

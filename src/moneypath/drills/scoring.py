@@ -1,9 +1,9 @@
-"""The score: a pure function of the event log, within 0 and 1, that anyone can compute again.
+"""The score of a drill: a pure function of the event log, between 0 and 1, that anyone can compute again.
 
-The first event carries the scenario, so nothing but the log is needed. Each part is worth 1 when
-what was measured is within its objective, falls linearly to 0 at twice the objective, and is 0 when
-the event never came: a missing event is the worst case, not a gap. A broken gate caps the score just
-below passing; a ledger that is not whole makes it 0.
+The first event carries the scenario, so the log is all that is needed. Each part is worth 1 when the
+measured time is within its objective, falls linearly to 0 at twice the objective, and is 0 when the event
+is missing. An unmet pass criterion caps the score just below passing; a ledger that is not whole makes it
+0.
 """
 
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from moneypath.drills.business import BusinessRow, rows
-from moneypath.drills.gates import gate_failures, ledger_failures, steps_satisfied
+from moneypath.drills.pass_criteria import ledger_failures, steps_satisfied, unmet_criteria
 from moneypath.drills.scenario import Scenario
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event
-from moneypath.incidents.timeline import Kind, Times, measure
+from moneypath.incidents.timeline import IncidentTimes, Kind, measure
 from moneypath.path.source import parse_yaml
 
 CAP_BELOW_PASS: Final = 0.01
 
 
 class LogWithoutScenario(MoneypathError):
-    """An event log that does not begin with the scenario it belongs to."""
+    """An event log that does not begin with its scenario."""
 
     code = "log_without_scenario"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """One weighted part of the score; seconds are production time."""
 
     name: str
@@ -40,14 +40,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """The verdict on one drill."""
+    """The result of one drill: passed or not, the score and its parts, and every reason to fail."""
 
     title: str
     passed: bool
     score: float
-    parts: tuple[Part, ...]
+    parts: tuple[ScorePart, ...]
     failures: tuple[str, ...]
-    times: Times
+    times: IncidentTimes
     scale: int
     business: tuple[BusinessRow, ...] = ()
 
@@ -61,7 +61,7 @@ def score(events: Sequence[Event]) -> Scorecard:
     weights = sum(part.weight for part in parts)
     total = sum(part.score * part.weight for part in parts) / weights
     broken_ledger = ledger_failures(events)
-    failures = (*broken_ledger, *gate_failures(scenario, events))
+    failures = (*broken_ledger, *unmet_criteria(scenario, events))
     if failures:
         total = min(total, max(0.0, scenario.scoring.pass_at - CAP_BELOW_PASS))
     if broken_ledger:
@@ -73,12 +73,14 @@ def score(events: Sequence[Event]) -> Scorecard:
 
 def _scenario(events: Sequence[Event]) -> tuple[Scenario, int]:
     if not events or events[0].kind != Kind.DRILL_STARTED or "scenario" not in events[0].payload:
-        raise LogWithoutScenario("event log does not begin with a scenario", hint="score the log of a drill")
+        raise LogWithoutScenario("event log does not begin with a scenario", hint="Score the log of a drill.")
     scenario = parse_yaml(str(events[0].payload["scenario"]), Scenario, file="the log's scenario")
     return scenario, scenario.clock.scale
 
 
-def _parts(scenario: Scenario, events: Sequence[Event], times: Times, scale: int) -> tuple[Part, ...]:
+def _parts(
+    scenario: Scenario, events: Sequence[Event], times: IncidentTimes, scale: int
+) -> tuple[ScorePart, ...]:
     expect = scenario.expect
     measured: dict[str, tuple[float | None, float]] = {
         "detect": (times.detect, min(alert.within for alert in expect.alerts)),
@@ -87,16 +89,16 @@ def _parts(scenario: Scenario, events: Sequence[Event], times: Times, scale: int
         "mitigate": (times.mitigate, expect.harm.within),
         "restore": (times.restore, expect.restored_within),
     }
-    parts: list[Part] = []
+    parts: list[ScorePart] = []
     for name, weight in scenario.scoring.weights.items():
         if name in measured:
             seconds, objective = measured[name]
             undilated = None if seconds is None else seconds * scale
-            parts.append(Part(name, _within(undilated, objective), weight, undilated, objective))
+            parts.append(ScorePart(name, _within(undilated, objective), weight, undilated, objective))
         elif name == "runbook":
-            parts.append(Part(name, steps_satisfied(events), weight, None, None))
+            parts.append(ScorePart(name, steps_satisfied(events), weight, None, None))
         else:
-            parts.append(Part(name, _quiet(scenario, events), weight, None, None))
+            parts.append(ScorePart(name, _quiet(scenario, events), weight, None, None))
     return tuple(parts)
 
 
@@ -109,7 +111,7 @@ def _within(seconds: float | None, objective: float) -> float:
 
 
 def _quiet(scenario: Scenario, events: Sequence[Event]) -> float:
-    """1 while no more alerts fired than the budget allows, falling to 0 at twice the budget."""
+    """Return 1 up to the alert budget, falling to 0 at twice the budget."""
     fired = len(
         {
             (e.payload.get("alert"), str(e.payload.get("labels")))

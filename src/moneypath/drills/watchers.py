@@ -1,53 +1,42 @@
-"""Watch alerts, pages and harm while a drill runs, and write each change into its event log."""
+"""Watch alerts, pages and harm while a drill runs, and record each change."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import aiohttp
-
 from moneypath.drills.scenario import Harm
-from moneypath.errors import MoneypathError
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.paging import Page, Pager
 from moneypath.incidents.timeline import Kind
+from moneypath.prometheus import Prometheus
 from moneypath.runbooks.ports import Query
 
 EVERY_SECONDS: Final = 0.2
-REQUEST_SECONDS: Final = 5.0
 UNPAGED_SEVERITY: Final = "none"
-
-
-class PrometheusUnreachable(MoneypathError):
-    """Prometheus did not answer while a drill depended on it."""
-
-    code = "prometheus_unreachable"
 
 
 Labels = tuple[tuple[str, str], ...]
 
 
 class AlertWatcher:
-    """Knows which alerts fire, from Prometheus' own list and from pages, whichever tells first.
+    """Tracks which alerts fire, from Prometheus' list and from pages, whichever comes first.
 
-    A page says to the second since when its alert fires; the list says when it does no longer.
+    A page carries the exact time since when its alert fires; the list shows when it no longer does.
     """
 
-    def __init__(self, prometheus_url: str, log: EventLog) -> None:
-        self._url, self._log = prometheus_url, log
+    def __init__(self, prometheus: Prometheus, log: EventLog) -> None:
+        self._prometheus, self._log = prometheus, log
         self._listed: set[Labels] = set()
         self._paged: set[Labels] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        async with aiohttp.ClientSession(base_url=self._url, timeout=timeout) as session:
-            while True:
-                self._note_list(await _alerts(session))
-                await asyncio.sleep(EVERY_SECONDS)
+        while True:
+            self._note_list(await self._prometheus.alerts())
+            await asyncio.sleep(EVERY_SECONDS)
 
     def note_page(self, labels: Mapping[str, str], since_mono: float) -> None:
-        """Record an alert that a page tells of before Prometheus' list was asked again."""
+        """Record an alert that a page reports before Prometheus' list does."""
         key = tuple(sorted(labels.items()))
         if key not in self._listed and key not in self._paged:
             self._paged.add(key)
@@ -75,20 +64,8 @@ class AlertWatcher:
         self._log.append(kind, name, payload, source=source, at_mono=at_mono)
 
 
-async def _alerts(session: aiohttp.ClientSession) -> list[Mapping[str, Any]]:
-    try:
-        async with session.get("/api/v1/alerts") as answer:
-            answer.raise_for_status()
-            alerts: list[Mapping[str, Any]] = (await answer.json())["data"]["alerts"]
-            return alerts
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise PrometheusUnreachable(
-            f"Prometheus does not list its alerts: {type(error).__name__}", hint="is the stack still running?"
-        ) from error
-
-
 class PageWatcher:
-    """Follows the pager and hands every new firing page on to the responders."""
+    """Follows the pager, records every page and hands new firing pages to the responders."""
 
     def __init__(self, pager: Pager, alerts: AlertWatcher, log: EventLog) -> None:
         self._pager, self._alerts, self._log = pager, alerts, log
@@ -117,16 +94,16 @@ class PageWatcher:
 
 
 async def watch_harm(harm: Harm, query: Query, log: EventLog) -> None:
-    """Record when customers begin and cease to be harmed, until cancelled.
+    """Record when harm to customers begins and ends, until cancelled.
 
-    No sample is no news: without traffic nobody is harmed anew, and nobody is proven well either.
+    A query without samples changes nothing: without traffic there is no evidence of harm or of recovery.
     """
     harmed = False
     expectation = harm.expectation
     while True:
         samples = await query(harm.query)
         if samples:
-            fine = expectation.judge(samples).satisfied
+            fine = expectation.evaluate(samples).satisfied
             if fine == harmed:
                 harmed = not fine
                 kind = Kind.HARM_STARTED if harmed else Kind.HARM_ENDED

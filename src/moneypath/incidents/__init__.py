@@ -1,1 +1,1 @@
-"""What happened, in order and beyond dispute: event log, timeline, pages."""
+"""The record of an incident: event log, timeline, pages."""

@@ -1,4 +1,4 @@
-"""Append-only event log of one incident: JSONL, numbered, redacted, each line sealed to the one before."""
+"""The append-only event log of an incident: numbered, redacted JSON lines, each hashed over the last."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ MAX_LINE_BYTES: Final = 256 * 1024
 
 
 class EventLogBroken(MoneypathError):
-    """An event log that does not prove what it says."""
+    """An event log that was cut, changed or cannot be written."""
 
     code = "event_log_broken"
 
@@ -37,10 +37,10 @@ SYSTEM: Final = Actor(role="system", principal="moneypath")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One sealed line.
+    """One line of the log.
 
-    `ts_wall` is seconds since the epoch, for people; `ts_mono` is seconds of the monotonic clock of
-    the recording process, and the only clock that durations may be computed from.
+    `ts_wall` is Unix seconds, for people. `ts_mono` is seconds of the monotonic clock of the recording
+    process; durations are computed from it alone.
     """
 
     seq: int
@@ -69,10 +69,10 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 class EventLog:
-    """Writes events to a file, flushed to the operating system line by line, and tells its listeners.
+    """Writes events to a file and calls its listeners; each line is flushed to the operating system.
 
-    A killed writer loses no line that `append` returned for; the file survives it. The log is
-    not synced to disk line by line: a power cut can cost the last moments of a drill.
+    A killed writer loses no line that `append` returned for. The log is not synced to disk line by line, so a
+    power cut can lose the last moments of a drill.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class EventLog:
         except FileExistsError:
             raise EventLogBroken(
                 f"event log exists already: {file.name}",
-                hint="evidence is never overwritten; use a new folder",
+                hint="Use a new folder: evidence is never overwritten.",
             ) from None
         self._out = os.fdopen(descriptor, "w", encoding="utf-8")
 
@@ -115,7 +115,7 @@ class EventLog:
         source: str = "runner",
         at_mono: float | None = None,
     ) -> Event:
-        """Seal and write one event; `at_mono` dates it back to when it was really observed."""
+        """Hash and write one event; `at_mono` dates it back to when it was observed."""
         now_mono, now_wall = self._mono(), self._wall()
         observed = now_mono if at_mono is None else at_mono
         event = Event(
@@ -135,7 +135,7 @@ class EventLog:
         except OSError as error:
             raise EventLogBroken(
                 f"event log cannot be written: {self.file.name} ({error.strerror})",
-                hint="without evidence there is no drill; make room on the disk and run it again",
+                hint="Make room on the disk and run the drill again: it needs its evidence.",
             ) from None
         self._events.append(event)
         for listener in self._listeners:
@@ -143,26 +143,26 @@ class EventLog:
         return event
 
     def mono_at(self, wall: float) -> float:
-        """Return the monotonic instant of `wall`, a time that another process of this machine noted."""
+        """Return the monotonic time of `wall`, a Unix time that another process of this machine noted."""
         return self._mono() - max(0.0, self._wall() - wall)
 
     def close(self) -> None:
-        """Close the file; what was appended stays."""
+        """Close the file."""
         with contextlib.suppress(OSError):  # a full disk: `append` has said so
             self._out.close()
 
 
 def read_events(file: Path) -> tuple[Event, ...]:
-    """Read a log and check every seal.
+    """Read a log and check every hash.
 
-    Raises EventLogBroken naming the first line whose number, link or hash does not hold.
+    Raises EventLogBroken that names the first line whose number, link or hash is wrong.
     """
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise EventLogBroken(
             f"event log cannot be read: {file.name} ({error.strerror})",
-            hint="name the folder of a finished drill",
+            hint="Name the folder of a finished drill.",
         ) from None
     return verify(_parse(file.name, number, line) for number, line in enumerate(lines, start=1))
 
@@ -173,12 +173,13 @@ def _parse(name: str, number: int, line: bytes) -> Event:
         return Event(**{**fields, "actor": Actor(**fields["actor"])})
     except (ValueError, TypeError, KeyError) as error:
         raise EventLogBroken(
-            f"{name}:{number}: not an event: {error}", hint="the log was cut or edited after the drill"
+            f"{name}:{number}: not an event: {error}",
+            hint="Run the drill again: the log was cut or edited after it.",
         ) from None
 
 
 def verify(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return the events when numbers, links and hashes hold; raise EventLogBroken otherwise."""
+    """Return the events if numbers, links and hashes are right; raise EventLogBroken otherwise."""
     sealed: list[Event] = []
     for event in events:
         expected_prev = sealed[-1].hash if sealed else GENESIS
@@ -192,7 +193,7 @@ def verify(events: Iterable[Event]) -> tuple[Event, ...]:
         if problem:
             raise EventLogBroken(
                 f"event {len(sealed) + 1} ({event.kind}) {problem}",
-                hint="this log is no evidence; run the drill again",
+                hint="Run the drill again: this log proves nothing.",
             )
         sealed.append(event)
     return tuple(sealed)

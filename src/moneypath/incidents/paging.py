@@ -1,4 +1,4 @@
-"""Read the pages that were really delivered, and acknowledge them as a role."""
+"""Read the pages that were delivered, and acknowledge them as a role."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ REQUEST_SECONDS: Final = 10.0
 
 
 class PagerUnreachable(MoneypathError):
-    """The paging stand-in did not answer as it should."""
+    """The pager did not answer, or not as it should."""
 
     code = "pager_unreachable"
 
@@ -28,7 +28,7 @@ class AcknowledgementRefused(MoneypathError):
 
 @dataclass(frozen=True, slots=True)
 class PagedAlert:
-    """One alert inside a page; `starts_at` is when it began to fire, in seconds since the epoch."""
+    """One alert in a page; `starts_at` is when it began to fire, in Unix seconds."""
 
     name: str
     status: str
@@ -39,7 +39,7 @@ class PagedAlert:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One delivery to one role; `at` is the receiver's clock in seconds since the epoch."""
+    """One delivery to one role; `at` is the receiver's clock in Unix seconds."""
 
     seq: int
     at: float
@@ -49,7 +49,7 @@ class Page:
 
 
 class Pager:
-    """Client of the paging stand-in; one session, every request bounded."""
+    """A client of the pager, with one session and a time limit on every request."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -68,18 +68,18 @@ class Pager:
             await self._session.close()
 
     async def pages_after(self, seq: int, *, wait_seconds: float = POLL_SECONDS) -> tuple[Page, ...]:
-        """Return the pages with a number above `seq`, waiting up to `wait_seconds` for the first."""
+        """Return the pages with a number above `seq`; wait up to `wait_seconds` for the first."""
         body = await self._get("/pages", {"after": str(seq), "wait_seconds": f"{wait_seconds:g}"})
         return tuple(_page(fields) for fields in body["pages"])
 
     async def heartbeat_at(self) -> float | None:
-        """Return when the watchdog's last heartbeat arrived, in seconds since the epoch."""
+        """Return when the watchdog's last heartbeat arrived, in Unix seconds."""
         body = await self._get("/heartbeats", {})
         last: float | None = body["last_at"]
         return last
 
     async def acknowledge(self, page: Page, token_file: Path) -> str:
-        """Acknowledge `page` with a role's own token; return the principal that the pager saw.
+        """Acknowledge `page` with a role's token; return the principal that the pager saw.
 
         Raises AcknowledgementRefused when that role was not paged.
         """
@@ -88,7 +88,7 @@ class Pager:
             if answer.status in (401, 403, 404):
                 raise AcknowledgementRefused(
                     f"acknowledgement refused: page {page.seq} to {page.role}",
-                    hint="only a role that was paged may acknowledge",
+                    hint="Acknowledge as a role that was paged.",
                 )
             if answer.status not in (200, 201):
                 raise PagerUnreachable(f"pager answered {answer.status} to an acknowledgement")
@@ -103,7 +103,8 @@ class Pager:
                 return await answer.json()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PagerUnreachable(
-                f"pager does not answer: {type(error).__name__}", hint="is the stack still running?"
+                f"The pager does not answer: {type(error).__name__}",
+                hint="Check whether the stack is still running.",
             ) from error
 
     def _open(self) -> aiohttp.ClientSession:

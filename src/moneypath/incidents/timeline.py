@@ -1,4 +1,4 @@
-"""The five times of an incident, from its events alone."""
+"""Compute the five times of an incident from its events."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class IncidentTimes:
     """Durations in seconds of the clock they were measured on; None means that it never happened.
 
-    t0 is the instant the fault took effect. detect: t0 to the first relevant alert; page: that alert
-    to the first delivered page; acknowledge: page to the first acknowledgement by someone entitled;
-    mitigate: t0 to customer harm back under its threshold; restore: t0 to ledger whole and steady state.
+    t0 is when the fault took effect. detect: t0 to the first relevant alert. page: that alert to the first
+    delivered page. acknowledge: page to the first acknowledgement by a paged role. mitigate: t0 to harm
+    below its threshold. restore: t0 to a whole ledger in steady state.
     """
 
     detect: float | None
@@ -53,18 +53,18 @@ class Times:
     fault_to_page: float | None
 
 
-def measure(events: Sequence[Event], *, relevant_alerts: Iterable[str]) -> Times:
+def measure(events: Sequence[Event], *, relevant_alerts: Iterable[str]) -> IncidentTimes:
     """Compute the times; events may be in any order, and only `relevant_alerts` count as detection."""
     relevant = frozenset(relevant_alerts)
     effective = _first(events, Kind.FAULT_EFFECTIVE)
     if effective is None:
-        return Times(None, None, None, None, None, None)
+        return IncidentTimes(None, None, None, None, None, None)
     t0 = effective.ts_mono
     after = [event for event in events if event.ts_mono >= t0]
     firing = _first([e for e in after if e.payload.get("alert") in relevant], Kind.ALERT_FIRING)
     page = _first([e for e in after if e.payload.get("alert") in relevant], Kind.PAGE_DELIVERED)
     acknowledged = _first([e for e in after if page and e.ts_mono >= page.ts_mono], Kind.PAGE_ACKNOWLEDGED)
-    return Times(
+    return IncidentTimes(
         detect=_between(effective, firing),
         page=_between(firing, page),
         acknowledge=_between(page, acknowledged),
@@ -83,7 +83,10 @@ def _last(events: Iterable[Event], kind: Kind) -> Event | None:
 
 
 def _harm_over(events: Sequence[Event]) -> Event | None:
-    """The last end of harm that did not start again; customers may feel a fault before a canary does."""
+    """Return the last end of harm that did not start again.
+
+    Customers may be harmed before a canary is, so harm counts from the command of the fault.
+    """
     commanded = _first(events, Kind.FAULT_COMMANDED, Kind.FAULT_EFFECTIVE)
     if commanded is None:
         return None
@@ -95,7 +98,7 @@ def _harm_over(events: Sequence[Event]) -> Event | None:
 
 
 def _restored(events: Sequence[Event]) -> Event | None:
-    """The later of steady state held again and the ledger found whole."""
+    """Return the later of two events: steady state holds again, and the ledger was found whole."""
     steady = _last([e for e in events if e.payload.get("phase") == "after"], Kind.STEADY_STATE)
     truth = _last(events, Kind.LEDGER_TRUTH)
     if steady is None or truth is None or not truth.payload.get("whole"):

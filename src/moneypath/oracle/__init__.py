@@ -1,9 +1,15 @@
-"""The oracle: is every unit of money accounted for? Three witnesses, asked both ways."""
+"""The oracle: check that every unit of money is accounted for, from three independent records (witnesses)."""
 
-from moneypath.oracle.audit import CHECKS, Check, audit, judge
+from moneypath.oracle.acknowledgement_log import AcknowledgementLog, read_acknowledgement_log
+from moneypath.oracle.audit import CHECKS, Check, audit, find_discrepancies
+from moneypath.oracle.audit_report import AuditReport, MinimumEvidence, MoneyTotal, RowCounts
 from moneypath.oracle.drain import Unresolved, await_drained
-from moneypath.oracle.errors import DrainTimedOut, JournalInvalid, LedgerUnreadable, ProviderBookUnreadable
-from moneypath.oracle.journal import Journal, read_journal
+from moneypath.oracle.errors import (
+    AcknowledgementLogInvalid,
+    DrainTimedOut,
+    LedgerUnreadable,
+    ProviderBookUnreadable,
+)
 from moneypath.oracle.postings import read_postings, stream_postings
 from moneypath.oracle.provider_book import read_provider_book
 from moneypath.oracle.records import (
@@ -16,19 +22,19 @@ from moneypath.oracle.records import (
     Outcome,
     PostingLine,
 )
-from moneypath.oracle.verdict import MinimumEvidence, MoneyTotal, RowCounts, Verdict
 
 __all__ = [
     "CHECKS",
     "Acknowledgement",
+    "AcknowledgementLog",
+    "AcknowledgementLogInvalid",
+    "AuditReport",
     "Charge",
     "ChargeStatus",
     "Check",
     "Discrepancy",
     "DiscrepancyKind",
     "DrainTimedOut",
-    "Journal",
-    "JournalInvalid",
     "LedgerUnreadable",
     "MinimumEvidence",
     "MoneyTotal",
@@ -38,11 +44,10 @@ __all__ = [
     "ProviderBookUnreadable",
     "RowCounts",
     "Unresolved",
-    "Verdict",
     "audit",
     "await_drained",
-    "judge",
-    "read_journal",
+    "find_discrepancies",
+    "read_acknowledgement_log",
     "read_postings",
     "read_provider_book",
     "stream_postings",

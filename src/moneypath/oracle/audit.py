@@ -1,14 +1,21 @@
-"""The audit: three witnesses in, every contradiction out. Pure, and linear in the rows.
+"""The audit: take the rows of three witnesses and return every contradiction. Pure, and linear in the rows.
 
-It speaks of settled money. Stop the client and drain the service first (`await_drained`): a capture
-between its two transactions is healthy, and would be reported as one without posting.
+Audit only when nothing is in flight. Stop the client and drain the service first (`await_drained`): a capture
+between its two transactions is healthy, but would be reported as a capture without posting.
 
-Merchant references and idempotency keys are compared as they stand, so one audit covers one merchant,
-or merchants that share no reference and no key.
+Merchant references and idempotency keys are compared as they are, so one audit covers one merchant, or
+merchants that share neither references nor keys.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
+from moneypath.oracle.acknowledgement_checks import (
+    check_refusals_are_kept,
+    check_replays_agree,
+    check_successes_agree,
+    check_successes_are_kept,
+)
+from moneypath.oracle.audit_report import AuditReport, MinimumEvidence, count_rows, total
 from moneypath.oracle.duplicate_checks import (
     check_acknowledged_keys_charge_once,
     check_posted_keys_charge_once,
@@ -26,14 +33,7 @@ from moneypath.oracle.ledger_checks import (
     check_postings_are_single,
     check_releases_are_backed,
 )
-from moneypath.oracle.promise_checks import (
-    check_refusals_are_kept,
-    check_replays_agree,
-    check_successes_agree,
-    check_successes_are_kept,
-)
 from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, PostingLine
-from moneypath.oracle.verdict import MinimumEvidence, Verdict, count_rows, total
 
 Check = Callable[[Evidence], Iterator[Discrepancy]]
 
@@ -57,32 +57,33 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def audit(
+def find_discrepancies(
     postings: Iterable[PostingLine],
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
     *,
     checks: Iterable[Check] = CHECKS,
 ) -> tuple[Discrepancy, ...]:
-    """Return every contradiction between the ledger, all providers' books and the client's journal.
+    """Return every contradiction between ledger, providers' books and the client's acknowledgement log.
 
-    `provider_book` holds the rows of every provider; acknowledgements stand in the order they came.
+    `provider_book` holds the rows of every provider. The acknowledgements are in the order in which they
+    came.
     """
     return _run(collect(postings, provider_book, acknowledgements), checks)
 
 
-def judge(
+def audit(
     postings: Iterable[PostingLine],
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
     *,
     minimum: MinimumEvidence | None = None,
     checks: Iterable[Check] = CHECKS,
-) -> Verdict:
-    """Audit, and say on how much evidence; by default one posted, booked and acknowledged capture."""
+) -> AuditReport:
+    """Find all discrepancies and report on how much evidence; at least one capture per witness by default."""
     lines, book, answers = tuple(postings), tuple(provider_book), tuple(acknowledgements)
     evidence = collect(lines, book, answers)
-    return Verdict(
+    return AuditReport(
         discrepancies=_run(evidence, checks),
         rows=count_rows(evidence, lines=len(lines), charges=len(book), answers=len(answers)),
         totals=total(evidence),

@@ -1,10 +1,9 @@
-"""What the client holds against the service, and which charge in the books answers it.
+"""The answers to each idempotency key, and the charge in a provider's book that matches it.
 
-A claim is one idempotency key. An authorization leaves no entry in the ledger, so nothing names the
-key a provider's authorization belongs to; captures whose posting is missing are in the same position.
-They are matched by merchant reference, and within it by amount and currency, in an order that gives
-the service the benefit of the doubt: a charge that a promised success or a still open attempt can
-explain is not held against a refusal.
+One claim is one idempotency key. The ledger has no entry for an authorization, so nothing states which key a
+provider's authorization belongs to; the same is true of a capture whose posting is missing. Such charges are
+matched by merchant reference, then by amount and currency. The order of matching favours the service: a
+charge that an acknowledged success or a still open request can explain is not counted against a refusal.
 """
 
 from collections import defaultdict
@@ -15,8 +14,8 @@ from enum import Enum
 from moneypath.oracle.records import Acknowledgement, Charge, Operation, Outcome
 
 
-class Stance(Enum):
-    """What the answers to one key add up to."""
+class ClaimStatus(Enum):
+    """The sum of all answers to one idempotency key."""
 
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
@@ -25,37 +24,37 @@ class Stance(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One key: its stance, and the first answer that says so."""
+    """One idempotency key: its status, and the first answer that gave it this status."""
 
-    stance: Stance
+    status: ClaimStatus
     answer: Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """A claim and the effective charge that answers it, or None."""
+    """A claim and the effective charge that matches it, or None."""
 
     claim: Claim
     charge: Charge | None
 
 
-_STANCES: Mapping[Outcome, Stance] = {
-    Outcome.SUCCEEDED: Stance.SUCCEEDED,
-    Outcome.DECLINED: Stance.REFUSED,
-    Outcome.FAILED: Stance.REFUSED,
-    Outcome.INDETERMINATE: Stance.OPEN,
-    Outcome.UNKNOWN: Stance.OPEN,
+_STATUSES: Mapping[Outcome, ClaimStatus] = {
+    Outcome.SUCCEEDED: ClaimStatus.SUCCEEDED,
+    Outcome.DECLINED: ClaimStatus.REFUSED,
+    Outcome.FAILED: ClaimStatus.REFUSED,
+    Outcome.INDETERMINATE: ClaimStatus.OPEN,
+    Outcome.UNKNOWN: ClaimStatus.OPEN,
 }
-# A success outweighs all: it must be backed, whatever else was said. A refusal settles what was open.
-_PRECEDENCE = (Stance.SUCCEEDED, Stance.REFUSED, Stance.OPEN)
-# Which claims may take a charge that the ledger assigns to nobody: those of the same amount first.
+# A success must always be backed by a charge. A refusal overrides an open answer.
+_PRECEDENCE = (ClaimStatus.SUCCEEDED, ClaimStatus.REFUSED, ClaimStatus.OPEN)
+# The order in which claims take charges that the ledger does not assign: equal amounts first.
 _ROUNDS = (
-    (Stance.SUCCEEDED, True),
-    (Stance.OPEN, True),
-    (Stance.REFUSED, True),
-    (Stance.SUCCEEDED, False),
-    (Stance.OPEN, False),
-    (Stance.REFUSED, False),
+    (ClaimStatus.SUCCEEDED, True),
+    (ClaimStatus.OPEN, True),
+    (ClaimStatus.REFUSED, True),
+    (ClaimStatus.SUCCEEDED, False),
+    (ClaimStatus.OPEN, False),
+    (ClaimStatus.REFUSED, False),
 )
 
 _Group = tuple[Operation, str]
@@ -63,15 +62,17 @@ _Money = tuple[int, str]
 
 
 def read_claims(answers: Mapping[tuple[Operation, str], Sequence[Acknowledgement]]) -> tuple[Claim, ...]:
-    """Reduce the answers to each key, in the order they came, to one claim; only rejected: none."""
+    """Reduce the answers to each key, in order, to one claim. A key whose answers are all `rejected` has
+    none.
+    """
     claims = []
     for given in answers.values():
-        first: dict[Stance, Acknowledgement] = {}
+        first: dict[ClaimStatus, Acknowledgement] = {}
         for answer in given:
-            stance = _STANCES.get(answer.outcome)
-            if stance is not None:
-                first.setdefault(stance, answer)
-        found = next((stance for stance in _PRECEDENCE if stance in first), None)
+            status = _STATUSES.get(answer.outcome)
+            if status is not None:
+                first.setdefault(status, answer)
+        found = next((status for status in _PRECEDENCE if status in first), None)
         if found is not None:
             claims.append(Claim(found, first[found]))
     return tuple(claims)
@@ -80,8 +81,8 @@ def read_claims(answers: Mapping[tuple[Operation, str], Sequence[Acknowledgement
 def attribute(claims: Iterable[Claim], charges: Iterable[tuple[Charge, str | None]]) -> Iterator[Attribution]:
     """Yield one attribution per claim.
 
-    Each charge comes with the idempotency key that the ledger posted it under, or None. A charge
-    posted under a key that is no claim of ours belongs to another client and answers nobody here.
+    Each charge comes with the idempotency key under which the ledger posted it, or None. A charge that is
+    posted under a key without a claim belongs to another client and matches nothing here.
     """
     claims_in: dict[_Group, dict[str, Claim]] = defaultdict(dict)
     charges_in: dict[_Group, list[tuple[Charge, str | None]]] = defaultdict(list)
@@ -104,11 +105,11 @@ def _match(claims: Mapping[str, Claim], charges: Iterable[tuple[Charge, str | No
             free.setdefault((charge.amount_minor, charge.currency), []).append(charge)
         elif owner in claims:
             taken.setdefault(owner, charge)
-    for stance, exact in _ROUNDS:
+    for status, exact in _ROUNDS:
         for key, claim in claims.items():
             if not free:
                 return taken
-            if claim.stance is stance and key not in taken:
+            if claim.status is status and key not in taken:
                 wanted = (claim.answer.amount_minor, claim.answer.currency) if exact else next(iter(free))
                 found = _take(free, wanted)
                 if found is not None:

@@ -1,4 +1,4 @@
-"""Opens the oracle's connection, and names a database without its password."""
+"""Open the oracle's database connection, and name a database without its password."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,9 +20,9 @@ UNREACHABLE = (
 
 @asynccontextmanager
 async def connect(dsn: str, *, command_seconds: float) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """Open one connection whose every statement is bounded, and close it whatever happens.
+    """Open one connection with a time limit on every statement, and close it in any case.
 
-    The session is read-only even if the role were not: a witness must not be able to write.
+    The session is read-only even if the role is not: a witness must not be able to write.
     """
     connection = await asyncpg.connect(
         dsn,
@@ -33,7 +33,7 @@ async def connect(dsn: str, *, command_seconds: float) -> AsyncIterator["asyncpg
     try:
         yield connection
     finally:
-        # Not close(): that waits for a server which may be gone.
+        # Not close(), which waits for a server that may be gone.
         connection.terminate()
 
 

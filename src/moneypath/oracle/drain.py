@@ -1,9 +1,10 @@
-"""Waits until no operation of the service is unresolved, because an audit speaks of settled money."""
+"""Wait until the service has resolved every operation, so that an audit sees no payment in flight."""
 
 import asyncio
 from dataclasses import dataclass
 
 import asyncpg
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from moneypath.oracle.database import UNREACHABLE, connect, describe
 from moneypath.oracle.errors import DrainTimedOut, LedgerUnreadable
@@ -20,7 +21,7 @@ FROM oracle.unresolved_operations ORDER BY created_at LIMIT $1
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """One operation whose outcome the service does not know yet; `created_at` is Unix seconds."""
+    """An operation whose outcome the service does not know yet; `created_at` is in Unix seconds."""
 
     operation_id: str
     kind: str
@@ -29,36 +30,46 @@ class Unresolved:
 
 
 async def await_drained(dsn: str, timeout_seconds: float, *, poll_seconds: float = POLL_SECONDS) -> float:
-    """Wait until nothing is unresolved, and return how many seconds that took.
+    """Wait until no operation is unresolved, and return how many seconds that took.
 
-    Stop the client first. A server that restarts meanwhile is waited for. Raises DrainTimedOut, which
-    names the oldest of what remains, and LedgerUnreadable when the role may not look.
+    Stop the client first. A database that restarts meanwhile is connected to again. Raises DrainTimedOut with
+    the oldest unresolved operations, and LedgerUnreadable if the role may not read them.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
     left = "the database did not answer"
-    while True:
-        try:
-            async with asyncio.timeout_at(began + timeout_seconds):
-                async with connect(dsn, command_seconds=_COMMAND_SECONDS) as connection:
-                    while remaining := await connection.fetchval(_COUNT):
-                        left = await _name_oldest(connection, remaining)
-                        await asyncio.sleep(poll_seconds)
-                return loop.time() - began
-        except UNREACHABLE as error:
-            if loop.time() >= began + timeout_seconds:
-                raise DrainTimedOut(
-                    f"{describe(dsn)}: not drained within {timeout_seconds:g} s: {left}",
-                    hint="See whether the worker runs and the providers answer its queries.",
-                ) from error
-            left = f"the database cannot be reached ({type(error).__name__})"
-            # Never past the deadline, so that the next attempt ends in the answer above.
-            await asyncio.sleep(min(poll_seconds, began + timeout_seconds - loop.time()))
-        except asyncpg.PostgresError as error:
-            raise LedgerUnreadable(
-                f"{describe(dsn)}: unresolved operations cannot be read: {error}",
-                hint="See whether the role may read schema oracle.",
-            ) from error
+
+    async def wait_until_drained() -> None:
+        nonlocal left
+        async with connect(dsn, command_seconds=_COMMAND_SECONDS) as connection:
+            while remaining := await connection.fetchval(_COUNT):
+                left = await _name_oldest(connection, remaining)
+                await asyncio.sleep(poll_seconds)
+
+    def note_unreachable(state: RetryCallState) -> None:
+        nonlocal left
+        problem = state.outcome.exception() if state.outcome is not None else None
+        left = f"the database cannot be reached ({type(problem).__name__})"
+
+    reconnecting = AsyncRetrying(
+        retry=retry_if_exception_type(UNREACHABLE),
+        wait=wait_fixed(poll_seconds),
+        before_sleep=note_unreachable,
+    )
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await reconnecting(wait_until_drained)
+    except TimeoutError as error:
+        raise DrainTimedOut(
+            f"{describe(dsn)}: not drained within {timeout_seconds:g} s: {left}",
+            hint="Check that the worker runs and that the providers answer its queries.",
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise LedgerUnreadable(
+            f"{describe(dsn)}: unresolved operations cannot be read: {error}",
+            hint="Check that the role may read schema oracle.",
+        ) from error
+    return loop.time() - began
 
 
 async def _name_oldest(connection: "asyncpg.Connection[asyncpg.Record]", count: int) -> str:

@@ -1,4 +1,4 @@
-"""One charge per idempotency key and per merchant reference."""
+"""Checks for double charges: one charge per idempotency key and per merchant reference."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Opera
 
 
 def check_provider_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No provider key has two effects, in one book or in two."""
+    """Find provider keys with two effects, in one provider's book or in two."""
     yield from _repeated(
         evidence.charges,
         lambda charge: f"{charge.operation} {charge.name}",
@@ -19,7 +19,7 @@ def check_provider_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]
 
 
 def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No idempotency key stands behind two provider operations or two payments in the ledger."""
+    """Find idempotency keys that the ledger has for two provider operations or two payments."""
     first: dict[tuple[Operation, str], tuple[str, str, str]] = {}
     for movement, entries in evidence.entries_of.items():
         for entry in entries:
@@ -39,7 +39,7 @@ def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No idempotency key was answered with success for two payments."""
+    """Find idempotency keys that were acknowledged as successful for two payments."""
     for answers in evidence.acknowledgements.values():
         succeeded = [answer for answer in answers if answer.outcome is Outcome.SUCCEEDED]
         payments = {answer.payment_id for answer in succeeded}
@@ -56,9 +56,10 @@ def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepa
 
 
 def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No merchant reference is captured beyond one authorization, in one book or in two.
+    """Find merchant references that were captured beyond one authorization, in one book or in two.
 
-    Several captures may share it up to its amount. Where no book has it, the first capture is all there is.
+    Several captures may share a reference up to the authorized amount. If no book has the authorization, only
+    the first capture is allowed.
     """
     held = {
         (charge.provider, charge.provider_reference, charge.currency): charge.amount_minor
@@ -81,7 +82,7 @@ def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No merchant reference is authorized twice, in one book or in two."""
+    """Find merchant references that were authorized twice, in one book or in two."""
     yield from _repeated(
         (
             charge

@@ -1,4 +1,4 @@
-"""Why a witness could not be heard."""
+"""Errors of the oracle: why a witness could not be read."""
 
 from typing import ClassVar
 
@@ -6,28 +6,28 @@ from moneypath.errors import MoneypathError
 
 
 class LedgerUnreadable(MoneypathError):
-    """The ledger's view could not be read whole."""
+    """The ledger could not be read completely."""
 
     code: ClassVar[str] = "ledger_unreadable"
 
 
 class ProviderBookUnreadable(MoneypathError):
-    """A provider's book could not be read whole."""
+    """A provider's book could not be read completely."""
 
     code: ClassVar[str] = "provider_book_unreadable"
 
 
-class JournalInvalid(MoneypathError):
-    """The client's journal holds something that its writer cannot have written."""
+class AcknowledgementLogInvalid(MoneypathError):
+    """The acknowledgement log cannot be read, or holds a line that the client cannot have written."""
 
-    code: ClassVar[str] = "journal_invalid"
+    code: ClassVar[str] = "acknowledgement_log_invalid"
 
 
 class DrainTimedOut(MoneypathError):
-    """Operations were still unresolved when the time was up."""
+    """Operations were still unresolved at the end of the time limit."""
 
     code: ClassVar[str] = "drain_timed_out"
 
 
 class FieldInvalid(ValueError):
-    """One field of a row is missing or not what it must be; the reader adds where the row stands."""
+    """One field of a row is missing or invalid. The reader adds the position of the row."""

@@ -1,15 +1,15 @@
-"""The three witnesses, indexed once, so that every check is a walk or a lookup."""
+"""Index the rows of the three witnesses once, so that each check is one pass or one lookup."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from moneypath.oracle.claims import Attribution, Claim, Stance, attribute, read_claims
+from moneypath.oracle.claims import Attribution, Claim, ClaimStatus, attribute, read_claims
 from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine
 from moneypath.oracle.repairs import find_undone, without_repaired
 
-# The ledger's own words for what an operation does to the accounts.
+# The operation that each kind of ledger entry posts.
 _OPERATION_OF_ENTRY = {
     "posting": Operation.CAPTURE,
     "capture": Operation.CAPTURE,
@@ -20,12 +20,15 @@ _OPERATION_OF_ENTRY = {
     "chargeback_reversal": Operation.CHARGEBACK_REVERSAL,
 }
 _SUSPENSE, _RELEASE = "suspense", "suspense_release"
-# Where an entry does not move what the provider owes us.
+# Entries that use another account than the provider's receivable.
 _ACCOUNTS = {"payout": "payout_clearing", _RELEASE: _SUSPENSE}
 
 
 class Movement(NamedTuple):
-    """What joins an entry to a provider's charge: all four must agree; a case's `name` is the provider's."""
+    """What joins a ledger entry to a provider's charge: all four fields must agree.
+
+    The `name` of a chargeback is the provider's id of the case.
+    """
 
     operation: Operation
     provider: str
@@ -35,10 +38,11 @@ class Movement(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One ledger entry: net debit per currency of what the provider owes us, and of all other accounts.
+    """One ledger entry: net debit per currency of the provider's receivable account, and of all other
+    accounts.
 
-    A payout is not the provider's debt but its transfer, which is cleared on an account of its own; a release
-    takes out of suspense.
+    Of a payout it is the clearing account instead, because a payout is a transfer and not a debt of the
+    provider; of a release from suspense it is the suspense account.
     """
 
     head: PostingLine
@@ -48,21 +52,21 @@ class Entry:
 
     @property
     def is_suspense(self) -> bool:
-        """Whether it keeps apart what the service cannot explain yet; nobody is owed it."""
+        """Whether it books money that the service cannot explain yet and owes to no merchant so far."""
         return self.head.entry_kind == _SUSPENSE
 
     @property
     def is_release(self) -> bool:
-        """Whether it takes out of suspense what is explained by now."""
+        """Whether it takes money out of suspense because it is explained now."""
         return self.head.entry_kind == _RELEASE
 
     @property
     def subject(self) -> str:
-        """The merchant reference, or the entry's id when the ledger knows none."""
+        """The merchant reference, or the entry's id if the ledger has no reference."""
         return self.head.merchant_reference or self.head.entry_id
 
     def add(self, line: PostingLine) -> None:
-        """Add a line to the side that its account belongs to."""
+        """Add a line to the side to which its account belongs."""
         if not line.amount_minor:
             return
         account = _ACCOUNTS.get(self.head.entry_kind, "provider_receivable")
@@ -70,7 +74,7 @@ class Entry:
         side[line.currency] = side.get(line.currency, 0) + line.amount_minor
 
     def net(self) -> dict[str, int]:
-        """Return the debits minus credits per currency: all 0 when balanced, empty without lines."""
+        """Return debits minus credits per currency: all 0 if balanced, empty without lines."""
         totals = dict(self.receivable)
         for currency, minor in self.others.items():
             totals[currency] = totals.get(currency, 0) + minor
@@ -79,10 +83,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything the checks look at. `charges` are the effective ones, less doubles that were given back.
+    """All that the checks read. `charges` are the effective ones, without extra captures that were refunded
+    in full.
 
-    `undone` are those that came too late and that the service took back whole by itself, and late refunds
-    that their merchants bear.
+    `undone` are late charges that the service reversed in full by itself, and late refunds that their
+    merchants bear.
     """
 
     entries: tuple[Entry, ...]
@@ -101,7 +106,7 @@ def collect(
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
 ) -> Evidence:
-    """Index the rows of all witnesses; time and memory grow linearly with them."""
+    """Index the rows of all witnesses. Time and memory grow linearly with the rows."""
     entries = _group_lines(postings)
     entries_of: dict[Movement, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -119,7 +124,7 @@ def collect(
     claims = read_claims(by_key)
     undone = find_undone(charges, _own_orders(charges, entries_of, claims))
     undone |= frozenset(_released(charges, entries, entries_of))
-    # What was taken back comes first, and so is the last that explains a promise.
+    # Undone charges come first and are taken last: they explain an acknowledgement only if nothing else does.
     owned = [
         (charge, _owner(entries_of.get(movement_of(charge))))
         for charge in sorted(charges, key=lambda charge: charge not in undone)
@@ -143,7 +148,7 @@ def collect(
 
 
 def releases(entries: Iterable[Entry]) -> dict[tuple[str, str], Counter[str]]:
-    """Return all that was taken out of suspense, by provider and the late refund's key."""
+    """Return the releases from suspense, by provider and by the provider key of the late refund."""
     released: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for entry in entries:
         if entry.is_release:
@@ -152,13 +157,13 @@ def releases(entries: Iterable[Entry]) -> dict[tuple[str, str], Counter[str]]:
 
 
 def movement_of(charge: Charge) -> Movement:
-    """Return what an entry for this charge must carry."""
+    """Return the movement that an entry for this charge must have."""
     return Movement(charge.operation, charge.provider, charge.name, charge.reference)
 
 
 def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
     head = entry.head
-    # Nobody's key stands behind a case: the ledger keeps the provider's name of it in that place.
+    # A chargeback has no idempotency key; the ledger stores the provider's case id in that field.
     name = head.idempotency_key if operation.is_case else head.provider_key
     return Movement(operation, head.provider, name, head.merchant_reference)
 
@@ -166,11 +171,11 @@ def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
 def _own_orders(
     charges: Iterable[Charge], entries_of: dict[Movement, list[Entry]], claims: Iterable[Claim]
 ) -> Iterator[Charge]:
-    """Yield what the service ordered by itself: refunds out of suspense, and voids that no client wanted."""
+    """Yield what the service ordered by itself: refunds from suspense, and voids that no client asked for."""
     wanted = {
         claim.answer.merchant_reference
         for claim in claims
-        if claim.answer.operation is Operation.VOID and claim.stance is not Stance.REFUSED
+        if claim.answer.operation is Operation.VOID and claim.status is not ClaimStatus.REFUSED
     }
     for charge in charges:
         posted = entries_of.get(movement_of(charge), ())
@@ -182,7 +187,9 @@ def _own_orders(
 def _released(
     charges: Iterable[Charge], entries: Iterable[Entry], entries_of: dict[Movement, list[Entry]]
 ) -> Iterator[Charge]:
-    """Yield the refunds that were in suspense and are released whole; a release bears the refund's key."""
+    """Yield the refunds that were in suspense and are released in full; a release carries the refund's
+    key.
+    """
     released = releases(entries)
     for charge in charges:
         taken = released.get((charge.provider, charge.key))

@@ -1,4 +1,4 @@
-"""Reads one field of a parsed row, or says which field is wrong and what is allowed."""
+"""Read one field of a parsed row; an error names the field and the allowed values."""
 
 import json
 import math
@@ -16,7 +16,7 @@ _TEXT_MAX = 256
 
 
 def parse_object(text: str | bytes) -> dict[str, object]:
-    """Parse one JSON object; raises FieldInvalid without repeating the text."""
+    """Parse one JSON object; raises FieldInvalid, which does not quote the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -27,7 +27,7 @@ def parse_object(text: str | bytes) -> dict[str, object]:
 
 
 def require_keys(row: Row, keys: Collection[str]) -> None:
-    """Refuse a row that lacks a key or has one too many."""
+    """Raise FieldInvalid if a key is missing or unknown."""
     if row.keys() != set(keys):
         missing, extra = sorted(set(keys) - row.keys()), sorted(row.keys() - set(keys))
         parts = [f"missing: {', '.join(missing)}"] if missing else []
@@ -49,7 +49,7 @@ def read_text_or_none(row: Row, key: str) -> str | None:
 
 
 def read_integer(row: Row, key: str, lowest: int = 0, highest: int = _MINOR_MAX) -> int:
-    """Return an integer; neither a float nor a boolean is one."""
+    """Return an integer; floats and booleans are refused."""
     value = row.get(key)
     if type(value) is not int or not lowest <= value <= highest:
         raise FieldInvalid(f"{key}: must be an integer from {lowest} to {highest}")

@@ -1,4 +1,4 @@
-"""What the ledger must hold true by itself, and against the providers' books."""
+"""Checks of the ledger, by itself and against the providers' books."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Opera
 
 
 def check_entries_balance(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every entry has lines, and they sum to zero in each currency by itself."""
+    """Find entries without lines, and entries that do not sum to zero in each currency."""
     for entry in evidence.entries:
         net = entry.net()
         if not net:
@@ -19,7 +19,7 @@ def check_entries_balance(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_currencies_balance(evidence: Evidence) -> Iterator[Discrepancy]:
-    """The whole ledger sums to zero in each currency by itself."""
+    """Find currencies in which the whole ledger does not sum to zero."""
     totals: dict[str, int] = {}
     for entry in evidence.entries:
         for currency, minor in entry.net().items():
@@ -31,7 +31,7 @@ def check_currencies_balance(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every capture, refund, payout and case in a provider's book has an entry."""
+    """Find captures, refunds, payouts and chargebacks of a provider's book that have no entry."""
     for movement, charges in evidence.charges_of.items():
         if not movement.operation.is_posted or movement in evidence.entries_of:
             continue
@@ -46,7 +46,7 @@ def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every entry of a capture, refund, payout or case has its effect in the provider's book."""
+    """Find entries of a capture, refund, payout or chargeback that the provider's book does not have."""
     for movement, entries in evidence.entries_of.items():
         if movement in evidence.charges_of:
             continue
@@ -60,7 +60,7 @@ def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
-    """No operation is posted by two entries."""
+    """Find operations that two entries post."""
     for movement, entries in evidence.entries_of.items():
         for extra in entries[1:]:
             money = _posted(extra, movement)
@@ -71,7 +71,10 @@ def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
-    """What is released was in suspense: so much, of this refund. Else a merchant has borne it for nothing."""
+    """Find releases from suspense of another amount than the refund has there.
+
+    Otherwise a merchant would bear a refund that was never made.
+    """
     kept = {
         (entry.head.provider, entry.head.provider_key): entry.receivable
         for entry in evidence.entries
@@ -88,7 +91,7 @@ def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Every entry moves what the provider moved: same currency, same amount, same direction."""
+    """Find entries whose currency, amount or direction differs from the provider's charge."""
     for movement, entries in evidence.entries_of.items():
         for charge in evidence.charges_of.get(movement, ())[:1]:
             for entry in entries:
@@ -96,7 +99,7 @@ def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def _kinds(operation: Operation) -> tuple[DiscrepancyKind, DiscrepancyKind]:
-    """Return what a movement without posting is called, and a posting without movement."""
+    """Return the discrepancy of a charge without posting, and of a posting without charge."""
     if operation.is_case:
         return DiscrepancyKind.CHARGEBACK_WITHOUT_POSTING, DiscrepancyKind.POSTING_WITHOUT_CHARGEBACK
     if operation is Operation.PAYOUT:
@@ -107,7 +110,7 @@ def _kinds(operation: Operation) -> tuple[DiscrepancyKind, DiscrepancyKind]:
 def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discrepancy]:
     money = _posted(entry, movement)
     wanted = {charge.currency: charge.amount_minor}
-    # A lost or altered leg is the balance check's finding, the other leg still tells the amount.
+    # A missing or altered line is found by the balance check; here the other line tells the amount.
     if wanted in (money, _mirror(entry, movement)):
         return
     if money and charge.currency not in money:
@@ -122,7 +125,7 @@ def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discr
 
 
 def _posted(entry: Entry, movement: Movement) -> dict[str, int]:
-    """What the entry says that the operation moved: positive."""
+    """Return the amounts that the entry states for the operation, as positive numbers."""
     sign = movement.operation.sign
     return {currency: sign * minor for currency, minor in entry.receivable.items() if minor}
 
@@ -144,7 +147,7 @@ def _of_entry(
 
 
 def describe_charge(charge: Charge) -> str:
-    """Name a charge so that both sides can find it."""
+    """Describe a charge so that it can be found in both systems."""
     return (
         f"{charge.provider}'s book has {charge.operation} {charge.key} "
         f"over {charge.amount_minor} {charge.currency}"

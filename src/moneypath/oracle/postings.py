@@ -1,4 +1,4 @@
-"""Reads the ledger through the view that the oracle's role may see."""
+"""Read the ledger through the view that the oracle's database role may read."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from moneypath.oracle.records import PostingLine
 PAGE_ROWS = 5000
 ROWS_MAX = 5_000_000
 
-# Casts, because the ledger's ids are its own affair. No ORDER BY: an audit does not care, a sort would.
+# Casts keep the oracle independent of id types. No ORDER BY: the audit needs no order, and a sort costs time.
 _QUERY = """
 SELECT coalesce(entry_id::text, '') AS entry_id,
        coalesce(entry_kind::text, '') AS entry_kind,
@@ -33,7 +33,7 @@ FROM oracle.ledger_lines
 async def read_postings(
     dsn: str, *, timeout_seconds: float = 60.0, page_rows: int = PAGE_ROWS, rows_max: int = ROWS_MAX
 ) -> tuple[PostingLine, ...]:
-    """Read every line of the ledger as of one instant; raises LedgerUnreadable."""
+    """Read every line of the ledger at one instant; raises LedgerUnreadable."""
     lines = stream_postings(dsn, timeout_seconds=timeout_seconds, page_rows=page_rows, rows_max=rows_max)
     async with aclosing(lines):
         return tuple([line async for line in lines])
@@ -42,10 +42,10 @@ async def read_postings(
 async def stream_postings(
     dsn: str, *, timeout_seconds: float = 60.0, page_rows: int = PAGE_ROWS, rows_max: int = ROWS_MAX
 ) -> AsyncGenerator[PostingLine, None]:
-    """Yield the ledger's lines from one repeatable-read snapshot, `page_rows` in memory at a time.
+    """Yield the ledger's lines from one repeatable-read snapshot, with `page_rows` in memory at a time.
 
-    `timeout_seconds` bounds each fetch. Raises LedgerUnreadable, also past `rows_max`: half a ledger
-    would read as missing postings.
+    `timeout_seconds` limits each fetch. Raises LedgerUnreadable, also beyond `rows_max`: the lines left out
+    would look like missing postings.
     """
     count = 0
     try:
@@ -63,5 +63,5 @@ async def stream_postings(
     except (*UNREACHABLE, asyncpg.PostgresError) as error:
         raise LedgerUnreadable(
             f"{describe(dsn)}: the ledger cannot be read: {type(error).__name__}: {error}",
-            hint="See whether PostgreSQL runs and whether the role may read schema oracle.",
+            hint="Check that PostgreSQL runs and that the role may read schema oracle.",
         ) from error

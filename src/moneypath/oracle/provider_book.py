@@ -1,4 +1,4 @@
-"""Reads a provider's book of truth over HTTP, page by page."""
+"""Read a provider's book over HTTP, page by page."""
 
 import asyncio
 
@@ -33,8 +33,8 @@ async def read_provider_book(
 ) -> tuple[Charge, ...]:
     """Read every operation of the provider at `url`, effective or not, in the order of its book.
 
-    The time-out covers all pages. Raises ProviderBookUnreadable, which never holds the token; half a
-    book is never returned, because a missing page would read as missing captures.
+    The time limit covers all pages. Raises ProviderBookUnreadable, which never contains the token. Part of a
+    book is never returned: a missing page would look like missing captures.
     """
     endpoint = f"{url.rstrip('/')}/truth/operations"
     charges: list[Charge] = []
@@ -50,16 +50,16 @@ async def read_provider_book(
     except TimeoutError:
         raise ProviderBookUnreadable(
             f"{endpoint}: no whole book within {timeout_seconds:g} s ({len(charges)} rows read)",
-            hint="See whether the acquirer runs and answers, then audit again.",
+            hint="Check that the acquirer runs and answers, then audit again.",
         ) from None
     except aiohttp.ClientError as error:
         raise ProviderBookUnreadable(
             f"{endpoint}: no answer: {type(error).__name__}",
-            hint="See whether the acquirer runs at this address, then audit again.",
+            hint="Check that the acquirer runs at this address, then audit again.",
         ) from error
     except FieldInvalid as error:
         raise ProviderBookUnreadable(
-            f"{endpoint}: {error}", hint="The address or the control token may belong to another server."
+            f"{endpoint}: {error}", hint="Check that address and control token belong to the same acquirer."
         ) from None
     raise ProviderBookUnreadable(
         f"{endpoint}: more than {pages_max} pages of {page_rows} rows", hint="Audit a shorter run."
@@ -80,7 +80,7 @@ async def _fetch(session: aiohttp.ClientSession, endpoint: str, after: int, limi
 
 
 def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
-    """Append the page's rows, and return the cursor of the next one; both must move forward."""
+    """Append the rows of a page and return the cursor of the next page; both must increase."""
     provider = read_text(page, "provider")
     rows = page.get("rows")
     if not isinstance(rows, list):

@@ -1,11 +1,11 @@
-"""What the three witnesses say, one value a row, and what the oracle answers."""
+"""The rows of the three witnesses, and the discrepancies between them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """What a provider's book knows of; an authorization and a void move no money."""
+    """The operations in a provider's book. An authorization and a void move no money."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -17,22 +17,22 @@ class Operation(StrEnum):
 
     @property
     def is_posted(self) -> bool:
-        """Whether the ledger has an entry for it: it moves money."""
+        """Whether it moves money, so that the ledger has an entry for it."""
         return self not in (Operation.AUTHORIZE, Operation.VOID)
 
     @property
     def is_case(self) -> bool:
-        """Whether no client asked for it, but a card holder and the issuer."""
+        """Whether a card holder and the issuer caused it, and no client."""
         return self in (Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL)
 
     @property
     def sign(self) -> int:
-        """Return 1 for what the provider owes us more by, -1 for what it owes us less by."""
+        """Return 1 if the provider owes us more afterwards, -1 if it owes us less."""
         return 1 if self in (Operation.CAPTURE, Operation.CHARGEBACK_REVERSAL) else -1
 
 
 class Outcome(StrEnum):
-    """What the client was told. Only the first three are promises, the others assert nothing."""
+    """The outcome that the client was answered. Only the first three are definitive."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 class ChargeStatus(StrEnum):
-    """What became of an operation at its provider; `declined` and `refused` moved nothing."""
+    """The status of an operation at its provider; `declined` and `refused` moved nothing."""
 
     APPROVED = "approved"
     CAPTURED = "captured"
@@ -57,7 +57,7 @@ class ChargeStatus(StrEnum):
 
 
 class DiscrepancyKind(StrEnum):
-    """Every way in which the witnesses can contradict each other or themselves."""
+    """The ways in which witnesses can contradict each other or themselves."""
 
     CAPTURE_WITHOUT_POSTING = "capture_without_posting"
     POSTING_WITHOUT_CAPTURE = "posting_without_capture"
@@ -80,11 +80,11 @@ class DiscrepancyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PostingLine:
-    """One line of one ledger entry; debit positive, minor units.
+    """One line of one ledger entry; a debit is positive, in minor units.
 
-    What the ledger does not know is the empty string: an entry whose operation or payment is missing
-    still shows, and an entry without lines shows as one line with an empty account and amount 0.
-    `posted_at` is Unix seconds.
+    A value that the ledger does not have is the empty string, so that an entry without an operation or a
+    payment still shows. An entry without lines is one line with an empty account and amount 0. `posted_at` is
+    in Unix seconds.
     """
 
     entry_id: str
@@ -105,8 +105,9 @@ class PostingLine:
 class Charge:
     """One operation in a provider's book; `key` is the provider key, `reference` the merchant's.
 
-    `parent` is the provider's reference of what it follows: a capture's authorization, a refund's capture.
-    A chargeback and its reversal have the key of their capture, and one `provider_reference`: the case's.
+    `parent` is the provider's reference of the operation before: the authorization of a capture, the capture
+    of a refund. A chargeback and its reversal have the key of their capture, and share the
+    `provider_reference` of the case.
     """
 
     provider: str
@@ -124,18 +125,18 @@ class Charge:
 
     @property
     def effective(self) -> bool:
-        """Whether it happened."""
+        """Whether the provider carried it out."""
         return self.status not in (ChargeStatus.DECLINED, ChargeStatus.REFUSED)
 
     @property
     def name(self) -> str:
-        """Return what both sides know the operation by: the provider key, or a case's own id."""
+        """Return the id that both sides use: the provider key, or the id of a chargeback case."""
         return self.provider_reference if self.operation.is_case else self.key
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """One answer as the client saw it; `status_code` 0 means that there was none."""
+    """One answer as the client received it; `status_code` is 0 if there was none."""
 
     at: float
     operation: Operation
@@ -153,9 +154,9 @@ class Acknowledgement:
 class Discrepancy:
     """One contradiction.
 
-    `subject` is the merchant reference where there is one, else the idempotency key, the entry id or
-    the currency. `amount_minor` is what is at stake, never negative: the whole amount where money is
-    missing or moved twice, the difference where two amounts disagree.
+    `subject` is the merchant reference if there is one, else the idempotency key, the entry id or the
+    currency. `amount_minor` is the amount at stake and never negative: the whole amount if money is missing
+    or was moved twice, the difference if two amounts disagree.
     """
 
     kind: DiscrepancyKind

@@ -1,4 +1,4 @@
-"""What a provider did once too often, or too late, and what took it back whole."""
+"""Find duplicate or late operations of a provider that were reversed in full."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,10 +7,10 @@ from moneypath.oracle.records import Charge, Operation
 
 
 def without_repaired(charges: Sequence[Charge], posted: Collection[Charge]) -> tuple[Charge, ...]:
-    """Return the charges less each extra capture that was given back to the last unit, and its refunds.
+    """Return the charges without extra captures that were refunded in full, and without those refunds.
 
-    `posted` are those that the ledger knows: a refund among them is the merchant's own and repairs
-    nothing. Of the captures under one key at least one is left: giving all of them back undoes a sale.
+    `posted` are the charges that the ledger knows: a refund among them is the merchant's own and repairs
+    nothing. One capture per key always stays, because refunding all of them would undo the sale.
     """
     refunds: Mapping[tuple[str, str], list[Charge]] = defaultdict(list)
     captures: Mapping[tuple[str, str, str], list[Charge]] = defaultdict(list)
@@ -31,7 +31,7 @@ def without_repaired(charges: Sequence[Charge], posted: Collection[Charge]) -> t
 
 
 def find_undone(charges: Iterable[Charge], orders: Iterable[Charge]) -> frozenset[Charge]:
-    """Return the authorizations and captures that these voids and refunds took back to the last unit."""
+    """Return the authorizations and captures that these voids and refunds reversed in full."""
     back: dict[tuple[str, str, str], int] = defaultdict(int)
     for order in orders:
         if order.parent:
@@ -45,7 +45,7 @@ def find_undone(charges: Iterable[Charge], orders: Iterable[Charge]) -> frozense
 
 
 def _give_back(refunds: Sequence[Charge], capture: Charge) -> bool:
-    """Say whether the refunds together are the capture, to the last unit and in its currency."""
+    """Tell whether the refunds add up to the capture, in its currency."""
     if not capture.provider_reference or any(refund.currency != capture.currency for refund in refunds):
         return False
     return sum(refund.amount_minor for refund in refunds) == capture.amount_minor

@@ -1,1 +1,1 @@
-"""The declaration of the money path: what it is made of, who answers for it, what it promises."""
+"""The declaration of the money path: its stages, owners, objectives, checks and costs."""

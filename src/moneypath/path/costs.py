@@ -1,6 +1,6 @@
-"""What processing costs: provider fees, provisioned capacity by the hour, exchange rates, and their file.
+"""The cost model: provider fees, capacity by the hour, exchange rates, and the generated costs file.
 
-The reference service reads the file that is generated here, not the declaration.
+Services read the generated file, not the declaration.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field
 
 from moneypath.path.parts import CurrencyCode, Declared, SnakeId, Title
-from moneypath.path.problems import Location, Misfit, suggest
-from moneypath.telemetry.catalogue.slots import OPTIONAL_SLOTS
+from moneypath.path.problems import DeclarationIssue, Location, suggest
+from moneypath.telemetry.catalogue.label_sets import OPTIONAL_LABEL_SETS
 from moneypath.telemetry.catalogue.vocabulary import CostComponent
 
 # Services read this file; they do not read the declaration.
 COSTS_FILE: Final = "src/refpay/costs.json"
 FORMAT_VERSION: Final = 1
-METHODS: Final = OPTIONAL_SLOTS["methods"]
+METHODS: Final = OPTIONAL_LABEL_SETS["methods"]
 PROVISIONED: Final = tuple(one for one in CostComponent if one is not CostComponent.PROVIDER_FEE)
 
 _MICRO_UNITS: Final = 1_000_000
@@ -55,7 +55,7 @@ MinorUnits = Annotated[
 
 
 class ProviderFee(Declared):
-    """What a provider takes for one captured payment: `fixed` plus `basis_points` of the amount."""
+    """The fee of a provider for one captured payment: `fixed` plus `basis_points` of the amount."""
 
     provider: SnakeId = Field(description="the id of a provider")
     method: SnakeId = Field(description=f"a payment method: {', '.join(METHODS)}")
@@ -84,34 +84,34 @@ class Rates(Declared):
 
 
 class Costs(Declared):
-    """The cost model: all that a captured payment is charged with."""
+    """Everything that a captured payment costs."""
 
     provider_fees: tuple[ProviderFee, ...] = Field(min_length=1, max_length=100)
     provisioned: tuple[Provisioned, ...] = Field(min_length=1, max_length=50)
     rates: Rates
 
 
-def cost_misfits(
+def cost_issues(
     costs: Costs, *, providers: Sequence[str], currencies: Iterable[str], reporting_currency: str
-) -> Iterator[Misfit]:
-    """Yield where the costs contradict themselves or the rest of the money path."""
+) -> Iterator[DeclarationIssue]:
+    """Yield contradictions within the costs, and between them and the rest of the declaration."""
     known = tuple(currencies)
-    yield from _fee_misfits(costs.provider_fees, providers, known)
+    yield from _fee_issues(costs.provider_fees, providers, known)
     titles: set[str] = set()
     for index, one in enumerate(costs.provisioned):
         at: Location = ("costs", "provisioned", index)
         if one.component not in PROVISIONED:
             what = f'"{one.component}" is no capacity, it follows from provider_fees'
-            yield Misfit((*at, "component"), what, ", ".join(PROVISIONED))
+            yield DeclarationIssue((*at, "component"), what, ", ".join(PROVISIONED))
         if one.title in titles:
-            yield Misfit((*at, "title"), f'"{one.title}" stands twice', "each once")
+            yield DeclarationIssue((*at, "title"), f'"{one.title}" stands twice', "each once")
         titles.add(one.title)
     rates = ("costs", "rates", "to_reporting")
-    yield from _currency_misfits(rates, costs.rates.to_reporting, known, "rate")
+    yield from _currency_issues(rates, costs.rates.to_reporting, known, "rate")
     own = costs.rates.to_reporting.get(reporting_currency)
     if own is not None and own != 1:
         what = f"{own} is not what the reporting currency is worth in itself"
-        yield Misfit((*rates, reporting_currency), what, '"1"')
+        yield DeclarationIssue((*rates, reporting_currency), what, '"1"')
 
 
 def write_costs(costs: Costs, *, reporting_currency: str) -> str:
@@ -144,36 +144,42 @@ def write_costs(costs: Costs, *, reporting_currency: str) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _fee_misfits(
+def _fee_issues(
     fees: Sequence[ProviderFee], providers: Sequence[str], currencies: Sequence[str]
-) -> Iterator[Misfit]:
+) -> Iterator[DeclarationIssue]:
     seen: set[tuple[str, str]] = set()
     for index, fee in enumerate(fees):
         at: Location = ("costs", "provider_fees", index)
         yield from _known((*at, "provider"), fee.provider, providers, "provider")
         yield from _known((*at, "method"), fee.method, METHODS, "method")
         if (fee.provider, fee.method) in seen:
-            yield Misfit(at, f'the fee of "{fee.provider}" for "{fee.method}" stands twice', "each once")
+            yield DeclarationIssue(
+                at, f'the fee of "{fee.provider}" for "{fee.method}" stands twice', "each once"
+            )
         seen.add((fee.provider, fee.method))
-        yield from _currency_misfits((*at, "fixed"), fee.fixed, currencies, "fixed fee")
+        yield from _currency_issues((*at, "fixed"), fee.fixed, currencies, "fixed fee")
     for provider in providers:
         for method in METHODS:
             if (provider, method) not in seen:
                 what = f'there is no fee of provider "{provider}" for method "{method}"'
-                yield Misfit(("costs", "provider_fees"), what, "one for each provider and method")
+                yield DeclarationIssue(("costs", "provider_fees"), what, "one for each provider and method")
 
 
-def _currency_misfits(
+def _currency_issues(
     at: Location, given: Iterable[str], currencies: Sequence[str], kind: str
-) -> Iterator[Misfit]:
+) -> Iterator[DeclarationIssue]:
     names = tuple(given)
     for name in names:
         yield from _known((*at, name), name, currencies, "currency")
     for currency in currencies:
         if currency not in names:
-            yield Misfit(at, f'there is no {kind} for currency "{currency}"', "one for each currency")
+            yield DeclarationIssue(
+                at, f'there is no {kind} for currency "{currency}"', "one for each currency"
+            )
 
 
-def _known(at: Location, name: str, names: Sequence[str], kind: str) -> Iterator[Misfit]:
+def _known(at: Location, name: str, names: Sequence[str], kind: str) -> Iterator[DeclarationIssue]:
     if name not in names:
-        yield Misfit(at, f'there is no {kind} "{name}"{suggest(name, names)}', ", ".join(sorted(names)))
+        yield DeclarationIssue(
+            at, f'there is no {kind} "{name}"{suggest(name, names)}', ", ".join(sorted(names))
+        )

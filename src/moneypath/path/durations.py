@@ -10,7 +10,7 @@ _PATTERN: Final = re.compile(r"(\d{1,6})(ms|s|m|h|d)")
 
 
 def parse_duration(text: object) -> float:
-    """Return seconds for `text`; raise ValueError with the allowed form otherwise."""
+    """Return `text` in seconds; raise ValueError that names the allowed form otherwise."""
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError("is not a duration; allowed: a whole number and ms, s, m, h or d, as in 30s")

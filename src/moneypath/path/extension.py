@@ -1,4 +1,4 @@
-"""What a team adds to the catalogue: operations and metrics of its own, under the rules that ours keep."""
+"""Operations, queues and metrics that a team adds to the catalogue, under the same rules as ours."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
@@ -6,35 +6,35 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from moneypath.path.parts import Count, Declared, SeriesName, SnakeId, Title
-from moneypath.path.problems import Location, Misfit, repeated, suggest
+from moneypath.path.problems import DeclarationIssue, Location, repeated, suggest
 from moneypath.telemetry.catalogue import Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.catalogue.catalogue import PREFIX
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
-from moneypath.telemetry.catalogue.slots import OPTIONAL_SLOTS
+from moneypath.telemetry.catalogue.label_sets import OPTIONAL_LABEL_SETS
 from moneypath.telemetry.catalogue.vocabulary import Operation
 from moneypath.telemetry.errors import CatalogueInvalid
 
 OPERATIONS: Final = tuple(operation.value for operation in Operation)
-QUEUES: Final = OPTIONAL_SLOTS["queues"]
+QUEUES: Final = OPTIONAL_LABEL_SETS["queues"]
 
 Slots = Mapping[str, tuple[str, ...]]
-OwnValue = Annotated[
+CustomLabelValue = Annotated[
     str, Field(min_length=1, max_length=60, pattern=r"^[^\s{}\"\\]+$", description="a value without spaces")
 ]
-OwnValues = Annotated[
-    tuple[OwnValue, ...], Field(min_length=1, max_length=100, description="at least one value")
+CustomLabelValues = Annotated[
+    tuple[CustomLabelValue, ...], Field(min_length=1, max_length=100, description="at least one value")
 ]
 Edge = Annotated[float, Field(gt=0, le=86_400, description="seconds above 0")]
 
 
-class OwnMetric(Declared):
-    """A metric of the team's. A label's values are a list, or the name of a list that is declared anyway."""
+class CustomMetric(Declared):
+    """A metric of the team's own. The values of a label are a list, or the name of a declared list."""
 
     name: SeriesName
     kind: MetricKind = Field(description=", ".join(MetricKind))
     unit: Unit = Field(default=Unit.NONE, description=", ".join(unit for unit in Unit if unit))
     help: Title
-    labels: dict[SnakeId, SnakeId | OwnValues] = Field(
+    labels: dict[SnakeId, SnakeId | CustomLabelValues] = Field(
         default_factory=dict, max_length=8, description="for each label a list of values, or a declared list"
     )
     buckets: tuple[Edge, ...] = Field(default=(), max_length=40, description="ascending seconds")
@@ -44,7 +44,7 @@ class OwnMetric(Declared):
     )
 
     def spec(self, slots: Slots) -> MetricSpec:
-        """Return the declaration with its labels closed; raises CatalogueInvalid for a broken rule."""
+        """Return the metric with its labels closed; raises CatalogueInvalid for a broken rule."""
         labels = {
             label: slots[given] if isinstance(given, str) else given for label, given in self.labels.items()
         }
@@ -64,43 +64,45 @@ class OwnMetric(Declared):
 
 
 class Extension(Declared):
-    """What a team's services record beside what every money path does."""
+    """What the services of a team record besides what every money path records."""
 
     operations: tuple[SnakeId, ...] = Field(max_length=4, description="ids of operations, or []")
     queues: tuple[SnakeId, ...] = Field(default=(), max_length=16, description="ids of queues, or []")
-    metrics: tuple[OwnMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
+    metrics: tuple[CustomMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
 
     def specs(self, slots: Slots) -> tuple[MetricSpec, ...]:
-        """Return every metric of the team's; raises CatalogueInvalid for a broken rule."""
+        """Return every metric of the team's own; raises CatalogueInvalid for a broken rule."""
         return tuple(metric.spec(slots) for metric in self.metrics)
 
 
-def extension_misfits(extension: Extension, slots: Slots) -> Iterator[Misfit]:
-    """Yield what cannot stand in the catalogue; `slots` are the lists that a label may name."""
-    yield from _added_misfits(("telemetry", "operations"), extension.operations, OPERATIONS, "an operation")
-    yield from _added_misfits(("telemetry", "queues"), extension.queues, QUEUES, "a queue")
+def extension_issues(extension: Extension, slots: Slots) -> Iterator[DeclarationIssue]:
+    """Yield what the catalogue cannot hold; `slots` are the lists that a label may name."""
+    yield from _added_issues(("telemetry", "operations"), extension.operations, OPERATIONS, "an operation")
+    yield from _added_issues(("telemetry", "queues"), extension.queues, QUEUES, "a queue")
     names = [metric.name for metric in extension.metrics]
     yield from repeated(("telemetry", "metrics"), names, "name")
     for index, metric in enumerate(extension.metrics):
-        yield from _metric_misfits(("telemetry", "metrics", index), metric, slots)
+        yield from _metric_issues(("telemetry", "metrics", index), metric, slots)
 
 
-def _added_misfits(
+def _added_issues(
     at: Location, added: tuple[str, ...], known: tuple[str, ...], kind: str
-) -> Iterator[Misfit]:
+) -> Iterator[DeclarationIssue]:
     yield from repeated(at, added)
     for index, given in enumerate(added):
         if given in known:
-            yield Misfit((*at, index), f'"{given}" is {kind} already', "another id")
+            yield DeclarationIssue((*at, index), f'"{given}" is {kind} already', "another id")
 
 
-def _metric_misfits(at: Location, metric: OwnMetric, slots: Slots) -> Iterator[Misfit]:
+def _metric_issues(at: Location, metric: CustomMetric, slots: Slots) -> Iterator[DeclarationIssue]:
     if metric.name.startswith(PREFIX):
-        yield Misfit(
+        yield DeclarationIssue(
             (*at, "name"), f"names that begin with {PREFIX} are the product's", "a prefix of your own"
         )
     unknown = [
-        Misfit((*at, "labels", label), f'there is no list "{given}"{suggest(given, slots)}', ", ".join(slots))
+        DeclarationIssue(
+            (*at, "labels", label), f'there is no list "{given}"{suggest(given, slots)}', ", ".join(slots)
+        )
         for label, given in metric.labels.items()
         if isinstance(given, str) and given not in slots
     ]
@@ -109,4 +111,4 @@ def _metric_misfits(at: Location, metric: OwnMetric, slots: Slots) -> Iterator[M
         try:
             metric.spec(slots)
         except CatalogueInvalid as problem:
-            yield Misfit(at, problem.what.removeprefix(f"metric {metric.name}: "))
+            yield DeclarationIssue(at, problem.what.removeprefix(f"metric {metric.name}: "))

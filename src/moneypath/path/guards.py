@@ -1,16 +1,16 @@
-"""What stands guard besides promises and checks: ages, deadlines, levels, increases and ratios."""
+"""The guards of a money path: alerts on ages, deadlines, levels, increases and ratios."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
 from moneypath.path.parts import (
     AlertName,
-    Amount,
     Count,
     Declared,
+    PositiveDecimal,
     RoleIds,
     RunbookId,
     Seconds,
@@ -19,23 +19,23 @@ from moneypath.path.parts import (
     SnakeId,
     Title,
 )
-from moneypath.path.problems import Location, Misfit
-from moneypath.path.selection import Counted, label_misfits, selection_misfits, series_misfits
+from moneypath.path.problems import DeclarationIssue, Location
+from moneypath.path.selection import SeriesSelector, label_issues, selection_issues, series_issues
 from moneypath.telemetry.catalogue import Catalogue, MetricKind, Unit
 
 
 class Side(StrEnum):
-    """On which side of its limit a ratio is wrong."""
+    """The side of its limit on which a ratio is wrong."""
 
     ABOVE = "above"
     BELOW = "below"
 
 
 class Evidence(Declared):
-    """The gauge that has to be there for each of its members: gone for so long is as bad as the limit.
+    """The gauge that must be there for each member; when it is missing for too long, the guard fires.
 
-    It may be the guarded series itself. Where that is absent while all is well (the oldest of an
-    empty queue) it is another: what is absent then proves nothing, unless this is there.
+    It may be the guarded series itself. Where that series is absent while all is well (the oldest message
+    of an empty queue), name another gauge of the same members: only its presence shows that the guard works.
     """
 
     series: SeriesName
@@ -43,7 +43,7 @@ class Evidence(Declared):
 
 
 class Guard(Declared):
-    """What every guard says of itself; `detect_within_seconds` is a promise that generation checks."""
+    """The keys that every guard has. Generation fails when `detect_within_seconds` cannot be kept."""
 
     id: SnakeId
     title: Title
@@ -56,7 +56,7 @@ class Guard(Declared):
 
 
 class AgeGuard(Guard):
-    """Fires when the time in `series` is longer ago than `older_than_seconds`."""
+    """Fire when the time in `series` is longer ago than `older_than_seconds`."""
 
     kind: Literal["age"]
     series: SeriesName
@@ -65,7 +65,7 @@ class AgeGuard(Guard):
 
 
 class DeadlineGuard(Guard):
-    """Fires when the time in `series` has passed by `grace_seconds`."""
+    """Fire when the time in `series` has passed by `grace_seconds`."""
 
     kind: Literal["deadline"]
     series: SeriesName
@@ -74,7 +74,7 @@ class DeadlineGuard(Guard):
 
 
 class LevelGuard(Guard):
-    """Fires when `series` is above a level."""
+    """Fire when `series` is above a level."""
 
     kind: Literal["level"]
     series: SeriesName
@@ -83,28 +83,30 @@ class LevelGuard(Guard):
 
 
 class IncreaseGuard(Guard):
-    """Fires when a counter grew by `at_least` within the window."""
+    """Fire when a counter grew by `at_least` within the window."""
+
+    RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"counted": "counter"}
 
     kind: Literal["increase"]
-    counted: Counted
+    counter: SeriesSelector
     window_seconds: Seconds
     at_least: Count
 
 
 class RatioGuard(Guard):
-    """Fires when `numerator` per `denominator` within the window is on the wrong side of `limit`.
+    """Fire when `numerator` per `denominator` within the window is on the wrong side of `limit`.
 
-    Kept apart `by` a label that both have, or over the whole path with null. Below `min_events` of
-    the denominator a ratio is chance: nothing begins, and nothing ends.
+    It is kept apart `by` a label of both series; null means over the whole path. With fewer than `min_events`
+    of the denominator the ratio is chance, so the alert neither begins nor ends.
     """
 
     kind: Literal["ratio"]
-    numerator: Counted
-    denominator: Counted
+    numerator: SeriesSelector
+    denominator: SeriesSelector
     by: SnakeId | None = Field(description="a label of both series, or null")
     window_seconds: Seconds
     fires: Side
-    limit: Amount
+    limit: PositiveDecimal
     min_events: Count
 
 
@@ -114,42 +116,45 @@ AnyGuard: TypeAlias = Annotated[
 ]
 
 
-def guard_misfits(location: Location, guard: AnyGuard, catalogue: Catalogue) -> Iterator[Misfit]:
-    """Yield what contradicts itself or the catalogue."""
+def guard_issues(location: Location, guard: AnyGuard, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    """Yield contradictions within a guard, and between it and the catalogue."""
     if isinstance(guard, IncreaseGuard):
-        yield from _counted_misfits((*location, "counted"), guard.counted, catalogue)
+        yield from _selector_issues((*location, "counter"), guard.counter, catalogue)
     elif isinstance(guard, RatioGuard):
-        yield from _ratio_misfits(location, guard, catalogue)
+        yield from _ratio_issues(location, guard, catalogue)
     else:
-        yield from _gauge_misfits(location, guard, catalogue)
+        yield from _gauge_issues(location, guard, catalogue)
 
 
-def _counted_misfits(location: Location, counted: Counted, catalogue: Catalogue) -> Iterator[Misfit]:
-    unknown = tuple(series_misfits((*location, "series"), counted.series, MetricKind.COUNTER, catalogue))
-    yield from unknown or selection_misfits((*location, "select"), counted.series, counted.select, catalogue)
+def _selector_issues(
+    location: Location, selector: SeriesSelector, catalogue: Catalogue
+) -> Iterator[DeclarationIssue]:
+    unknown = tuple(series_issues((*location, "series"), selector.series, MetricKind.COUNTER, catalogue))
+    yield from unknown or selection_issues((*location, "select"), selector.series, selector.select, catalogue)
 
 
-def _ratio_misfits(location: Location, guard: RatioGuard, catalogue: Catalogue) -> Iterator[Misfit]:
-    for key, counted in (("numerator", guard.numerator), ("denominator", guard.denominator)):
-        unknown = tuple(_counted_misfits((*location, key), counted, catalogue))
+def _ratio_issues(location: Location, guard: RatioGuard, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    for key, selector in (("numerator", guard.numerator), ("denominator", guard.denominator)):
+        unknown = tuple(_selector_issues((*location, key), selector, catalogue))
         yield from unknown
         if guard.by and not unknown:
-            yield from label_misfits((*location, "by"), guard.by, counted.series, catalogue)
+            yield from label_issues((*location, "by"), guard.by, selector.series, catalogue)
 
 
-def _gauge_misfits(location: Location, guard: GaugeGuard, catalogue: Catalogue) -> Iterator[Misfit]:
-    unknown = tuple(series_misfits((*location, "series"), guard.series, MetricKind.GAUGE, catalogue))
+def _gauge_issues(location: Location, guard: GaugeGuard, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    unknown = tuple(series_issues((*location, "series"), guard.series, MetricKind.GAUGE, catalogue))
     yield from unknown
     if unknown:
         return
-    timed = isinstance(guard, AgeGuard | DeadlineGuard)
-    if timed != _is_time(guard.series, catalogue):
+    is_timestamp_guard = isinstance(guard, AgeGuard | DeadlineGuard)
+    if is_timestamp_guard != _is_time(guard.series, catalogue):
         times = sorted(spec.name for spec in catalogue if _is_time(spec.name, catalogue))
-        what = f"{guard.series} is {'no' if timed else 'a'} time, the guard is of the kind {guard.kind}"
-        allowed = ", ".join(times) if timed else "a gauge that is not a time"
-        yield Misfit((*location, "series"), what, allowed)
+        is_a = "is no" if is_timestamp_guard else "is a"
+        what = f"{guard.series} {is_a} time, the guard is of the kind {guard.kind}"
+        allowed = ", ".join(times) if is_timestamp_guard else "a gauge that is not a time"
+        yield DeclarationIssue((*location, "series"), what, allowed)
     if guard.evidence:
-        yield from _evidence_misfits((*location, "evidence", "series"), guard, guard.evidence, catalogue)
+        yield from _evidence_issues((*location, "evidence", "series"), guard, guard.evidence, catalogue)
 
 
 def _is_time(name: str, catalogue: Catalogue) -> bool:
@@ -157,10 +162,10 @@ def _is_time(name: str, catalogue: Catalogue) -> bool:
     return spec.unit is Unit.SECONDS and name.endswith("_timestamp_seconds")
 
 
-def _evidence_misfits(
+def _evidence_issues(
     location: Location, guard: GaugeGuard, evidence: Evidence, catalogue: Catalogue
-) -> Iterator[Misfit]:
-    unknown = tuple(series_misfits(location, evidence.series, MetricKind.GAUGE, catalogue))
+) -> Iterator[DeclarationIssue]:
+    unknown = tuple(series_issues(location, evidence.series, MetricKind.GAUGE, catalogue))
     yield from unknown
     if unknown:
         return
@@ -171,4 +176,6 @@ def _evidence_misfits(
             f"{evidence.series} has the labels {', '.join(theirs) or 'none'}, "
             f"{guard.series} has {', '.join(mine) or 'none'}"
         )
-        yield Misfit(location, what, "a gauge with the same single label, whose members are all expected")
+        yield DeclarationIssue(
+            location, what, "a gauge with the same single label, whose members are all expected"
+        )

@@ -1,4 +1,4 @@
-"""Loads the declaration of the money path and derives the catalogue of its metrics."""
+"""Load the declaration of the money path and derive the catalogue of its metrics."""
 
 from pathlib import Path
 

@@ -1,14 +1,14 @@
-"""The money path as a whole: its parts, and that they agree with each other."""
+"""The declaration as a whole, and the check that its parts agree with each other."""
 
 from collections.abc import Iterable, Iterator
-from typing import Self
+from typing import Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from moneypath.path.costs import Costs, cost_misfits
-from moneypath.path.extension import OPERATIONS, QUEUES, Extension, extension_misfits
-from moneypath.path.guards import AnyGuard, guard_misfits
-from moneypath.path.objectives import AvailabilitySlo, LatencySlo, PathSlo, Slo, objective_misfits
+from moneypath.path.costs import Costs, cost_issues
+from moneypath.path.extension import OPERATIONS, QUEUES, Extension, extension_issues
+from moneypath.path.guards import AnyGuard, guard_issues
+from moneypath.path.objectives import AvailabilitySlo, LatencySlo, Slo, objective_issues
 from moneypath.path.parts import (
     Check,
     CurrencyCode,
@@ -24,15 +24,17 @@ from moneypath.path.parts import (
     Title,
     Watchdog,
 )
-from moneypath.path.problems import Location, Misfit, Misfits, repeated, suggest
-from moneypath.path.selection import series_misfits
+from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location, repeated, suggest
+from moneypath.path.selection import series_issues
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
 from moneypath.telemetry.errors import CatalogueInvalid
 
+AlertingPart: TypeAlias = Target | Slo | Check | AnyGuard
+
 
 class MoneyPath(Declared):
-    """One money path, whole and free of contradictions."""
+    """One money path, complete and free of contradictions."""
 
     name: Title
     reporting_currency: CurrencyCode
@@ -53,9 +55,9 @@ class MoneyPath(Declared):
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         # The catalogue is closed over what is declared, so it can only be built of what fits together.
-        found = tuple(_misfits(self)) or tuple(_catalogue_misfits(self))
+        found = tuple(_issues(self)) or tuple(_catalogue_issues(self))
         if found:
-            raise Misfits(found)
+            raise DeclarationIssues(found)
         return self
 
     def paged_roles(self) -> tuple[str, ...]:
@@ -67,19 +69,24 @@ class MoneyPath(Declared):
         return tuple(provider.id for provider in self.providers)
 
     def availability_slos(self) -> tuple[AvailabilitySlo, ...]:
-        """Return the objectives on the answers to an operation."""
+        """Return the availability objectives."""
         return tuple(slo for slo in self.slos if isinstance(slo, AvailabilitySlo))
 
-    def path_slos(self) -> tuple[PathSlo, ...]:
-        """Return the objectives that are kept over the whole path."""
-        return tuple(slo for slo in self.slos if not isinstance(slo, AvailabilitySlo))
+    def alerting_parts(self) -> tuple[tuple[str, tuple[AlertingPart, ...]], ...]:
+        """Return every list of parts that raise alerts, with its key."""
+        return (
+            ("targets", self.targets),
+            ("slos", self.slos),
+            ("checks", self.checks),
+            ("guards", self.guards),
+        )
 
     def catalogue(self) -> Catalogue:
         """Return the catalogue of metrics, closed over what is declared; thresholds become bucket edges."""
         thresholds: dict[str, list[float]] = {}
         for slo in self.slos:
             if isinstance(slo, LatencySlo):
-                thresholds.setdefault(slo.timed.series, []).append(float(slo.threshold_seconds))
+                thresholds.setdefault(slo.histogram.series, []).append(float(slo.threshold_seconds))
         slots = _vocabulary(self)
         return Catalogue.build(slots, latency_thresholds=thresholds, own=self.telemetry.specs(slots))
 
@@ -95,9 +102,9 @@ def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _catalogue_misfits(path: MoneyPath) -> Iterator[Misfit]:
+def _catalogue_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
     slots = _vocabulary(path)
-    found = tuple(extension_misfits(path.telemetry, slots))
+    found = tuple(extension_issues(path.telemetry, slots))
     if found:
         yield from found
         return
@@ -105,24 +112,24 @@ def _catalogue_misfits(path: MoneyPath) -> Iterator[Misfit]:
         catalogue = Catalogue.build(slots, own=path.telemetry.specs(slots))
     except CatalogueInvalid as problem:
         # Each part is sound: a name is taken, or all of them together make more series than a budget allows.
-        yield Misfit(("telemetry",), problem.what)
+        yield DeclarationIssue(("telemetry",), problem.what)
         return
-    yield from _series_misfits(path, catalogue)
+    yield from _series_issues(path, catalogue)
 
 
-def _misfits(path: MoneyPath) -> Iterator[Misfit]:
+def _issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
     yield from repeated(("stages",), [stage.id for stage in path.stages], "id")
     yield from repeated(("providers",), [provider.id for provider in path.providers], "id")
     yield from repeated(("targets",), [target.job for target in path.targets], "job")
-    yield from _gate_misfits(path)
+    yield from _control_issues(path)
     yield from repeated(("slos",), [slo.id for slo in path.slos], "id")
     yield from repeated(("checks",), [check.id for check in path.checks], "id")
     yield from repeated(("guards",), [guard.id for guard in path.guards], "id")
     yield from repeated(("schemes",), path.schemes)
     yield from _known(("reporting_currency",), path.reporting_currency, path.currencies, "currency")
-    yield from _path_misfits(path)
-    yield from _role_misfits(path)
-    yield from cost_misfits(
+    yield from _path_issues(path)
+    yield from _role_issues(path)
+    yield from cost_issues(
         path.costs,
         providers=path.provider_ids(),
         currencies=path.currencies,
@@ -131,23 +138,25 @@ def _misfits(path: MoneyPath) -> Iterator[Misfit]:
     checks = {check.id for check in path.checks}
     for index, guard in enumerate(path.guards):
         if guard.id in checks:
-            # Both stand in the label `check` of an alert.
-            yield Misfit(("guards", index, "id"), f'"{guard.id}" is the id of a check', "another id")
+            # Both are values of the label `check` of an alert.
+            yield DeclarationIssue(
+                ("guards", index, "id"), f'"{guard.id}" is the id of a check', "another id"
+            )
 
 
-def _series_misfits(path: MoneyPath, catalogue: Catalogue) -> Iterator[Misfit]:
+def _series_issues(path: MoneyPath, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
     for index, slo in enumerate(path.slos):
-        yield from objective_misfits(("slos", index), slo, catalogue)
+        yield from objective_issues(("slos", index), slo, catalogue)
     for index, check in enumerate(path.checks):
-        yield from _check_misfits(("checks", index, "series"), check, catalogue)
+        yield from _check_issues(("checks", index, "series"), check, catalogue)
     for index, guard in enumerate(path.guards):
-        yield from guard_misfits(("guards", index), guard, catalogue)
+        yield from guard_issues(("guards", index), guard, catalogue)
 
 
-def _check_misfits(location: Location, check: Check, catalogue: Catalogue) -> Iterator[Misfit]:
+def _check_issues(location: Location, check: Check, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
     known: list[tuple[str, ...]] = []
     for index, name in enumerate(check.series):
-        unknown = tuple(series_misfits((*location, index), name, MetricKind.GAUGE, catalogue))
+        unknown = tuple(series_issues((*location, index), name, MetricKind.GAUGE, catalogue))
         yield from unknown
         if unknown:
             continue
@@ -156,49 +165,50 @@ def _check_misfits(location: Location, check: Check, catalogue: Catalogue) -> It
             # What ends on the evidence of all its gauges needs the same labels on all.
             mine, first = (", ".join(labels) or "none" for labels in (known[-1], known[0]))
             what = f"{name} has the labels {mine}, not {first}"
-            yield Misfit(
+            yield DeclarationIssue(
                 (*location, index), what, "series with the same labels; others need a check of their own"
             )
 
 
-def _path_misfits(path: MoneyPath) -> Iterator[Misfit]:
+def _path_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
     stages = [stage.id for stage in path.stages]
     for index, stage in enumerate(path.stages):
         yield from _all_known(("stages", index, "leads_to"), stage.leads_to, stages, "stage")
         if stage.id in stage.leads_to:
-            yield Misfit(("stages", index, "leads_to"), f'"{stage.id}" leads to itself', "other stages")
+            yield DeclarationIssue(
+                ("stages", index, "leads_to"), f'"{stage.id}" leads to itself', "other stages"
+            )
     for index, provider in enumerate(path.providers):
         yield from _all_known(("providers", index, "schemes"), provider.schemes, path.schemes, "scheme")
         if provider.id == NO_PROVIDER:
             what = f'"{NO_PROVIDER}" stands for payments that no provider answered'
-            yield Misfit(("providers", index, "id"), what, "any other id")
-    for key, parts in _alerting_parts(path):
+            yield DeclarationIssue(("providers", index, "id"), what, "any other id")
+    for key, parts in path.alerting_parts():
         for index, part in enumerate(parts):
             yield from _known((key, index, "stage"), part.stage, stages, "stage")
 
 
-def _gate_misfits(path: MoneyPath) -> Iterator[Misfit]:
-    # Unique over all stages, not within one: a gate is spoken of by its id alone.
+def _control_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
+    # Unique over all stages, not within one: a control is spoken of by its id alone.
     seen: set[str] = set()
     for index, stage in enumerate(path.stages):
-        for place, gate in enumerate(stage.gates):
-            at: Location = ("stages", index, "gates", place)
-            if gate.id in seen:
-                yield Misfit((*at, "id"), f'"{gate.id}" stands twice', "each once")
-            seen.add(gate.id)
-            yield from _known((*at, "owner_role"), gate.owner_role, path.roles, "role")
+        for place, control in enumerate(stage.controls):
+            at: Location = ("stages", index, "controls", place)
+            if control.id in seen:
+                yield DeclarationIssue((*at, "id"), f'"{control.id}" stands twice', "each once")
+            seen.add(control.id)
+            yield from _known((*at, "owner_role"), control.owner_role, path.roles, "role")
 
 
-def _alerting_parts(path: MoneyPath) -> tuple[tuple[str, tuple[Target | Slo | Check | AnyGuard, ...]], ...]:
-    return ("targets", path.targets), ("slos", path.slos), ("checks", path.checks), ("guards", path.guards)
-
-
-def _role_misfits(path: MoneyPath) -> Iterator[Misfit]:
+def _role_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
     for index, stage in enumerate(path.stages):
         yield from _known(("stages", index, "owner_role"), stage.owner_role, path.roles, "role")
     lists: list[tuple[Location, tuple[str, ...]]] = [(("watchdog", "roles"), path.watchdog.roles)]
-    for key, parts in _alerting_parts(path):
+    for key, parts in path.alerting_parts():
         lists += [((key, index, "roles"), part.roles) for index, part in enumerate(parts)]
+    lists += [
+        (("checks", index, "stale_roles"), check.stale_roles) for index, check in enumerate(path.checks)
+    ]
     lists += [
         (("slos", index, "traffic", "roles"), slo.traffic.roles)
         for index, slo in enumerate(path.slos)
@@ -207,16 +217,22 @@ def _role_misfits(path: MoneyPath) -> Iterator[Misfit]:
     for location, roles in lists:
         yield from _all_known(location, roles, path.roles, "role")
         if not any(role in path.paged_roles() for role in roles):
-            yield Misfit(location, "none of these roles is paged", "at least one role with `paged: true`")
+            yield DeclarationIssue(
+                location, "none of these roles is paged", "at least one role with `paged: true`"
+            )
 
 
-def _known(location: Location, name: str, names: Iterable[str], kind: str) -> Iterator[Misfit]:
+def _known(location: Location, name: str, names: Iterable[str], kind: str) -> Iterator[DeclarationIssue]:
     allowed = sorted(names)
     if name not in allowed:
-        yield Misfit(location, f'there is no {kind} "{name}"{suggest(name, allowed)}', ", ".join(allowed))
+        yield DeclarationIssue(
+            location, f'there is no {kind} "{name}"{suggest(name, allowed)}', ", ".join(allowed)
+        )
 
 
-def _all_known(location: Location, given: Iterable[str], names: Iterable[str], kind: str) -> Iterator[Misfit]:
+def _all_known(
+    location: Location, given: Iterable[str], names: Iterable[str], kind: str
+) -> Iterator[DeclarationIssue]:
     allowed = sorted(names)
     values = tuple(given)
     for index, name in enumerate(values):

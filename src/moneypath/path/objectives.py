@@ -1,17 +1,17 @@
-"""The promises of a money path: availability, latency, and the share of good events."""
+"""The objectives of a money path: availability, latency, and the share of good events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
 from moneypath.path.parts import (
     AlertName,
-    Amount,
     Count,
     Declared,
+    PositiveDecimal,
     Ratio,
     RoleIds,
     RunbookId,
@@ -21,14 +21,14 @@ from moneypath.path.parts import (
     SnakeId,
     Title,
 )
-from moneypath.path.problems import Location, Misfit, repeated
+from moneypath.path.problems import DeclarationIssue, Location, repeated
 from moneypath.path.selection import (
-    Counted,
     LabelValue,
-    label_misfits,
-    selection_misfits,
-    series_misfits,
-    value_misfits,
+    SeriesSelector,
+    label_issues,
+    selection_issues,
+    series_issues,
+    value_issues,
 )
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.catalogue import LONGEST_THRESHOLD_SECONDS
@@ -36,28 +36,28 @@ from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Operat
 
 
 class Per(StrEnum):
-    """What an objective is kept apart by, so that one provider's outage is not hidden in the average."""
+    """The label by which an objective is kept apart, so that no average hides one provider's outage."""
 
     PROVIDER = "provider"
 
 
 class TierId(StrEnum):
-    """How fast a burn alert of this tier eats the error budget."""
+    """The speed at which the error budget must burn for this tier to fire."""
 
     FAST = "fast"
     SLOW = "slow"
 
 
 class Burn(Declared):
-    """Which burn tiers page, and how fast they have to at which share of bad answers."""
+    """The burn tiers that page, and how fast they must detect which share of bad answers."""
 
     tiers: tuple[TierId, ...] = Field(min_length=1)
     detect_at_ratio: Ratio
     detect_within_seconds: Seconds
 
 
-class PathBurn(Burn):
-    """The burn of an objective over the whole path; it ends on `min_events` in its short window."""
+class NamedBurn(Burn):
+    """A burn whose alert has a name of its own. It ends only on `min_events` in its short window."""
 
     alert: AlertName
     min_events: Count
@@ -72,7 +72,7 @@ class HardDown(Declared):
 
 
 class Traffic(Declared):
-    """The floor of traffic: valid events in five minutes, below which nothing is proven."""
+    """The fewest valid events in five minutes; with fewer, missing traffic is an alert by itself."""
 
     min_events: Count
     roles: RoleIds
@@ -80,7 +80,7 @@ class Traffic(Declared):
 
 
 class Objective(Declared):
-    """What every promise says of itself."""
+    """The keys that every objective has."""
 
     id: Slug
     title: Title
@@ -93,9 +93,9 @@ class Objective(Declared):
 
 
 class AvailabilitySlo(Objective):
-    """A promise about the answers to one operation, each provider apart.
+    """An objective on the answers to one operation, each provider apart.
 
-    Valid is every outcome but `excluded_outcomes`; bad is `bad_outcomes` plus `bad_results`.
+    Valid is every outcome except `excluded_outcomes`. Bad is `bad_outcomes` plus `bad_results`.
     """
 
     kind: Literal["availability"]
@@ -110,73 +110,80 @@ class AvailabilitySlo(Objective):
 
 
 class LatencySlo(Objective):
-    """A promise that what a histogram times ends within a threshold, which becomes a bucket edge."""
+    """An objective on the time of events in a histogram; its threshold becomes a bucket edge."""
+
+    RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"timed": "histogram"}
 
     kind: Literal["latency"]
-    timed: Counted
-    threshold_seconds: Amount
-    burn: PathBurn | None = Field(description="a mapping, or null when nothing pages for it")
+    histogram: SeriesSelector
+    threshold_seconds: PositiveDecimal
+    burn: NamedBurn | None = Field(description="a mapping, or null when nothing pages for it")
 
 
 class EventsSlo(Objective):
-    """A promise about events that a counter's `label` tells apart; values in neither list are left out."""
+    """An objective on events that the `label` of a counter tells apart; other values do not count."""
 
     kind: Literal["events"]
     series: SeriesName
     label: SnakeId = Field(description="a label of the series")
     good: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
     bad: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
-    burn: PathBurn | None = Field(description="a mapping, or null when nothing pages for it")
+    burn: NamedBurn | None = Field(description="a mapping, or null when nothing pages for it")
 
 
-PathSlo: TypeAlias = LatencySlo | EventsSlo
 Slo: TypeAlias = Annotated[AvailabilitySlo | LatencySlo | EventsSlo, Field(discriminator="kind")]
 
 
-def objective_misfits(location: Location, slo: Slo, catalogue: Catalogue) -> Iterator[Misfit]:
-    """Yield what contradicts itself or the catalogue."""
+def objective_issues(location: Location, slo: Slo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    """Yield contradictions within an objective, and between it and the catalogue."""
     if isinstance(slo, AvailabilitySlo):
-        yield from _availability_misfits(location, slo)
+        yield from _availability_issues(location, slo)
     elif isinstance(slo, LatencySlo):
-        yield from _latency_misfits(location, slo, catalogue)
+        yield from _latency_issues(location, slo, catalogue)
     else:
-        yield from _event_misfits(location, slo, catalogue)
+        yield from _event_issues(location, slo, catalogue)
     if slo.burn:
         yield from repeated((*location, "burn", "tiers"), slo.burn.tiers)
 
 
-def _availability_misfits(location: Location, slo: AvailabilitySlo) -> Iterator[Misfit]:
+def _availability_issues(location: Location, slo: AvailabilitySlo) -> Iterator[DeclarationIssue]:
     both = sorted(set(slo.excluded_outcomes) & set(slo.bad_outcomes))
     if both:
         what = f"{', '.join(both)} cannot be bad and left out at the same time"
-        yield Misfit((*location, "bad_outcomes"), what, "outcomes that are not in excluded_outcomes")
+        yield DeclarationIssue(
+            (*location, "bad_outcomes"), what, "outcomes that are not in excluded_outcomes"
+        )
     yield from repeated((*location, "bad_outcomes"), slo.bad_outcomes)
     yield from repeated((*location, "excluded_outcomes"), slo.excluded_outcomes)
     yield from repeated((*location, "bad_results"), slo.bad_results)
     if slo.bad_results and slo.operation is not Operation.AUTHORIZE:
         what = "only authorizations have results"
-        yield Misfit((*location, "bad_results"), what, f"[] when the operation is {slo.operation}")
+        yield DeclarationIssue((*location, "bad_results"), what, f"[] when the operation is {slo.operation}")
 
 
-def _latency_misfits(location: Location, slo: LatencySlo, catalogue: Catalogue) -> Iterator[Misfit]:
-    at: Location = (*location, "timed")
-    unknown = tuple(series_misfits((*at, "series"), slo.timed.series, MetricKind.HISTOGRAM, catalogue))
-    yield from unknown or selection_misfits((*at, "select"), slo.timed.series, slo.timed.select, catalogue)
+def _latency_issues(location: Location, slo: LatencySlo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    at: Location = (*location, "histogram")
+    unknown = tuple(series_issues((*at, "series"), slo.histogram.series, MetricKind.HISTOGRAM, catalogue))
+    yield from unknown or selection_issues(
+        (*at, "select"), slo.histogram.series, slo.histogram.select, catalogue
+    )
     if slo.threshold_seconds > Decimal(str(LONGEST_THRESHOLD_SECONDS)):
         what = f"{slo.threshold_seconds} s is no latency"
-        yield Misfit((*location, "threshold_seconds"), what, f"at most {LONGEST_THRESHOLD_SECONDS:g}")
+        yield DeclarationIssue(
+            (*location, "threshold_seconds"), what, f"at most {LONGEST_THRESHOLD_SECONDS:g}"
+        )
 
 
-def _event_misfits(location: Location, slo: EventsSlo, catalogue: Catalogue) -> Iterator[Misfit]:
-    unknown = tuple(series_misfits((*location, "series"), slo.series, MetricKind.COUNTER, catalogue))
-    unknown = unknown or tuple(label_misfits((*location, "label"), slo.label, slo.series, catalogue))
+def _event_issues(location: Location, slo: EventsSlo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
+    unknown = tuple(series_issues((*location, "series"), slo.series, MetricKind.COUNTER, catalogue))
+    unknown = unknown or tuple(label_issues((*location, "label"), slo.label, slo.series, catalogue))
     if unknown:
         yield from unknown
         return
     allowed = catalogue[slo.series].labels[slo.label]
-    yield from value_misfits((*location, "good"), slo.good, slo.label, allowed)
-    yield from value_misfits((*location, "bad"), slo.bad, slo.label, allowed)
+    yield from value_issues((*location, "good"), slo.good, slo.label, allowed)
+    yield from value_issues((*location, "bad"), slo.bad, slo.label, allowed)
     both = sorted(set(slo.good) & set(slo.bad))
     if both:
         what = f"{', '.join(both)} cannot be good and bad at the same time"
-        yield Misfit((*location, "bad"), what, "values that are not in good")
+        yield DeclarationIssue((*location, "bad"), what, "values that are not in good")

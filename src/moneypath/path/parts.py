@@ -1,15 +1,16 @@
-"""The parts of a money path, as pydantic models: what each key of `moneypath.yaml` may hold."""
+"""The parts of a declaration as pydantic models: what each key of `moneypath.yaml` may hold."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-class GateKind(StrEnum):
-    """What the law asks at a gate."""
+class ControlKind(StrEnum):
+    """The kind of a compliance control."""
 
     KYC = "kyc"
     SANCTIONS = "sanctions"
@@ -31,7 +32,7 @@ Ratio = Annotated[
     BeforeValidator(_decimal),
     Field(gt=0, lt=1, description='a decimal in quotes above 0 and below 1, such as "0.999"'),
 ]
-Amount = Annotated[
+PositiveDecimal = Annotated[
     Decimal,
     BeforeValidator(_decimal),
     Field(gt=0, description='a decimal in quotes above 0, such as "0.70"'),
@@ -82,49 +83,51 @@ RunbookId = Annotated[Slug, Field(description="the file name of the runbook, wit
 
 
 class Declared(BaseModel):
-    """The settings that every part of a declaration shares: unknown keys are refused, values are frozen."""
+    """The base of every part of a declaration: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Links(Declared):
-    """Where the links of a page lead."""
+    """The base addresses of the links in a page."""
 
     runbooks: BaseUrl
     dashboards: BaseUrl
 
 
 class Role(Declared):
-    """Somebody who answers; `paged` says whether a page can reach them."""
+    """A person or team that answers; `paged` says whether a page can reach them."""
 
     title: Title
     paged: bool = Field(description="true or false")
 
 
-class Gate(Declared):
-    """A duty of compliance that has to hold before money passes a stage."""
+class ComplianceControl(Declared):
+    """What compliance demands at a stage before money passes it."""
 
     id: Slug
     title: Title
-    kind: GateKind
+    kind: ControlKind
     owner_role: Slug = Field(description="the id of a role")
 
 
 class Stage(Declared):
-    """A step of the money's way."""
+    """A step that money takes."""
+
+    RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"gates": "controls"}
 
     id: SnakeId
     title: Title
     owner_role: Slug = Field(description="the id of a role")
     uses_providers: bool = Field(description="true or false")
     leads_to: tuple[SnakeId, ...] = Field(description="ids of stages")
-    gates: tuple[Gate, ...] = Field(max_length=12, description="compliance gates, or []")
+    controls: tuple[ComplianceControl, ...] = Field(max_length=12, description="compliance controls, or []")
 
 
 class Provider(Declared):
     """An acquirer. Money younger than `settle_deadline_seconds` is in flight, not missing.
 
-    `licence` says on what grounds it may move money, `data_residency` where payment data come to lie.
+    `licence` says on what grounds it may move money, `data_residency` where it keeps payment data.
     """
 
     id: SnakeId
@@ -136,7 +139,7 @@ class Provider(Declared):
 
 
 class Target(Declared):
-    """A process that has to answer the scrape; `job` is its job and instance label."""
+    """A process that must answer the scrape; `job` is its job and instance label."""
 
     job: Slug
     stage: SnakeId = Field(description="the id of a stage")
@@ -146,14 +149,14 @@ class Target(Declared):
 
 
 class CheckAlerts(Declared):
-    """The names of a check's two alerts: it found something, and it did not run."""
+    """The names of the two alerts of a check: a violation, and a check that did not run."""
 
     violated: AlertName
     stale: AlertName
 
 
 class Check(Declared):
-    """An integrity check: gauges that have to be 0, and how long the check may be silent."""
+    """An integrity check: gauges that must be 0, and how long the check may be silent."""
 
     id: SnakeId
     title: Title
@@ -163,12 +166,13 @@ class Check(Declared):
     alerts: CheckAlerts
     roles: RoleIds
     runbook: RunbookId
+    stale_roles: RoleIds
     stale_runbook: RunbookId
     dashboard: Slug
 
 
 class Watchdog(Declared):
-    """The alert that always fires, and who looks when its heartbeat stops."""
+    """The alert that always fires, and the roles that look when its heartbeat stops."""
 
     roles: RoleIds
     runbook: RunbookId

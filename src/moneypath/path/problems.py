@@ -1,4 +1,4 @@
-"""What is wrong with a declaration: where, which key, and what would be right."""
+"""Problems of a declaration: file, line, key, what is wrong and what is allowed."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,9 +23,9 @@ class Problem:
     allowed: str = ""
 
     def text(self, file: str) -> str:
-        """Return `file:line: key: what; allowed: ...`, without what must not be repeated.
+        """Return `file:line: key: what; allowed: ...` with secrets and card numbers masked.
 
-        A mistake quotes the file, and what was pasted into it by mistake may be a card number or a secret.
+        A problem quotes the file, and somebody may have pasted a card number or a secret into it.
         """
         subject = f"{self.key}: " if self.key else ""
         ending = f"; allowed: {self.allowed}" if self.allowed else ""
@@ -33,7 +33,7 @@ class Problem:
 
 
 class DeclarationInvalid(MoneypathError):
-    """A declaration that cannot be used; carries every problem found, in the order of the file."""
+    """A declaration that cannot be used. Carries every problem found, in the order of the file."""
 
     code = "declaration_invalid"
 
@@ -44,33 +44,33 @@ class DeclarationInvalid(MoneypathError):
         left = len(self.problems) - len(shown)
         if left:
             shown.append(f"{self.file}: and {left} more")
-        super().__init__("\n".join(shown), hint=f"correct {self.file} and run the command again")
+        super().__init__("\n".join(shown), hint=f"Correct {self.file} and run the command again.")
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
-    """One contradiction between keys that are each well formed, at `location` below the raising model."""
+class DeclarationIssue:
+    """One contradiction between keys that are well formed, at `location` below the raising model."""
 
     location: Location
     what: str
     allowed: str = ""
 
 
-class Misfits(ValueError):
-    """What a pydantic validator raises so that each contradiction is reported at its own line."""
+class DeclarationIssues(ValueError):
+    """Raised by a pydantic validator so that each contradiction is reported at its own line."""
 
-    def __init__(self, misfits: Sequence[Misfit]) -> None:
-        super().__init__("; ".join(misfit.what for misfit in misfits))
-        self.misfits = tuple(misfits)
+    def __init__(self, issues: Sequence[DeclarationIssue]) -> None:
+        super().__init__("; ".join(issue.what for issue in issues))
+        self.issues = tuple(issues)
 
 
-def repeated(location: Location, values: Iterable[str], key: str | None = None) -> Iterator[Misfit]:
-    """Yield each value of a list that stands there before, at its `key` when the items are mappings."""
+def repeated(location: Location, values: Iterable[str], key: str | None = None) -> Iterator[DeclarationIssue]:
+    """Yield each value that occurs before in its list, at its `key` when the items are mappings."""
     seen: set[str] = set()
     for index, value in enumerate(values):
         if value in seen:
             at = (*location, index, key) if key else (*location, index)
-            yield Misfit(at, f'"{value}" stands twice', "each once")
+            yield DeclarationIssue(at, f'"{value}" stands twice', "each once")
         seen.add(value)
 
 
@@ -81,7 +81,7 @@ def suggest(word: str, candidates: Iterable[str]) -> str:
 
 
 def key_text(location: Location) -> str:
-    """Return a location as a reader writes it: `slos[0].objective`."""
+    """Return a location as people write it: `slos[0].objective`."""
     text = ""
     for part in location:
         if isinstance(part, int):

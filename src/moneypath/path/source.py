@@ -1,9 +1,9 @@
-"""Reads a declaration: bounded YAML into a pydantic model, every problem with file, line and key.
+"""Read a declaration: YAML of limited size into a pydantic model, every problem with file, line and key.
 
-The model is filled in pydantic's strict JSON mode: lists become tuples and text becomes enums,
-decimals and dates, but "5" never becomes 5. Give the models `extra="forbid"`; raise
-`Misfits` from a validator to report contradictions at their own lines. Contradictions are
-looked for only once every key is well formed.
+The model is filled in pydantic's strict JSON mode: lists become tuples, and text becomes enums, decimals
+and dates, but "5" never becomes 5. Give the models `extra="forbid"`. Raise `DeclarationIssues` from a
+validator to report contradictions at their own lines. Contradictions are looked for only once every key
+is well formed.
 """
 
 import json
@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from moneypath.path import tree
+from moneypath.path import yaml_document
 from moneypath.path.explain import explain
-from moneypath.path.problems import DeclarationInvalid, Misfit, Misfits, Problem
+from moneypath.path.problems import DeclarationInvalid, DeclarationIssue, DeclarationIssues, Problem
 
 __all__ = [
     "MAX_BYTES",
     "DeclarationInvalid",
-    "Misfit",
-    "Misfits",
+    "DeclarationIssue",
+    "DeclarationIssues",
     "Problem",
     "load_yaml",
     "parse_yaml",
@@ -42,10 +42,10 @@ def load_yaml(file: Path, model: type[M]) -> M:
 
 
 def parse_yaml(text: str, model: type[M], *, file: Path | str, first_line: int = 1) -> M:
-    """Return the YAML in `text` as a `model`; `first_line` is the line of `file` where `text` begins."""
+    """Return the YAML in `text` as a `model`; `first_line` is the line of `file` at which `text` begins."""
     if len(text) > MAX_BYTES:
         raise DeclarationInvalid(file, [_too_large(first_line)])
-    parsed = tree.parse(text, first_line)
+    parsed = yaml_document.parse(text, first_line)
     if parsed.value is None and not parsed.problems:
         parsed.problems.append(Problem(first_line, "", "is empty", _keys(model)))
     elif not isinstance(parsed.value, dict) and not parsed.problems:

@@ -1,60 +1,55 @@
-"""Runbooks: one printed page each, linted before the night and executed step by step during it."""
+"""Runbooks: one printed page each, linted in advance and executed step by step in an incident."""
 
 from moneypath.runbooks.context import ExecutionContext
 from moneypath.runbooks.dilation import dilated
 from moneypath.runbooks.document import load
 from moneypath.runbooks.execution import execute, undo
-from moneypath.runbooks.findings import Finding, Level, Rule
-from moneypath.runbooks.levers import LEVERS, http_lever, http_levers
-from moneypath.runbooks.lint import lint, lint_all
+from moneypath.runbooks.lint import AlertRoles, lint, lint_all
+from moneypath.runbooks.lint_issues import LintIssue, LintLevel, LintRule
 from moneypath.runbooks.model import Runbook, Step
-from moneypath.runbooks.page import render
+from moneypath.runbooks.operator_actions import OPERATOR_ACTIONS, http_operator_action, http_operator_actions
+from moneypath.runbooks.pending_undos import PendingUndos
 from moneypath.runbooks.ports import (
+    ActionCall,
+    ActionRefused,
+    ActionUnanswered,
     Clock,
-    Lever,
-    LeverCall,
-    LeverRefused,
-    LeverUnanswered,
+    OperatorAction,
     Query,
-    QueryFailed,
-    Sample,
     SystemClock,
 )
-from moneypath.runbooks.prometheus import prometheus_query
+from moneypath.runbooks.printing import render
 from moneypath.runbooks.record import EventKind, Execution, Outcome, Status, StepEvent
-from moneypath.runbooks.reversal import Reversals
 
 __all__ = [
-    "LEVERS",
+    "OPERATOR_ACTIONS",
+    "ActionCall",
+    "ActionRefused",
+    "ActionUnanswered",
+    "AlertRoles",
     "Clock",
     "EventKind",
     "Execution",
     "ExecutionContext",
-    "Finding",
-    "Level",
-    "Lever",
-    "LeverCall",
-    "LeverRefused",
-    "LeverUnanswered",
+    "LintIssue",
+    "LintLevel",
+    "LintRule",
+    "OperatorAction",
     "Outcome",
+    "PendingUndos",
     "Query",
-    "QueryFailed",
-    "Reversals",
-    "Rule",
     "Runbook",
-    "Sample",
     "Status",
     "Step",
     "StepEvent",
     "SystemClock",
     "dilated",
     "execute",
-    "http_lever",
-    "http_levers",
+    "http_operator_action",
+    "http_operator_actions",
     "lint",
     "lint_all",
     "load",
-    "prometheus_query",
     "render",
     "undo",
 ]

@@ -1,16 +1,23 @@
-"""Reads a runbook: front matter between two `---`, then sections with steps in ```yaml fences."""
+"""Read a runbook file: front matter between two `---`, then sections with steps in ```yaml fences."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from moneypath.path.durations import Duration
-from moneypath.path.source import DeclarationInvalid, Misfit, Misfits, Problem, parse_yaml, read_text
-from moneypath.runbooks.expectations import Scalar, lever_expectation, query_expectation
+from moneypath.path.source import (
+    DeclarationInvalid,
+    DeclarationIssue,
+    DeclarationIssues,
+    Problem,
+    parse_yaml,
+    read_text,
+)
+from moneypath.runbooks.expectations import Scalar, action_expectation, query_expectation
 from moneypath.runbooks.model import (
     Approval,
     Fence,
@@ -31,13 +38,14 @@ _KEY: Final = re.compile(r"([a-z_]+):")
 _FENCE: Final = re.compile(r"\s*(`{3,}|~{3,})\s*(\S*)")
 
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-LeverList = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=8)]
+ActionList = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=8)]
 
 
 class StepDeclaration(BaseModel):
-    """One ```yaml block as it is written."""
+    """One ```yaml block as written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"lever": "action", "learn": "bind", "stays": "irreversible"}
 
     step: int = Field(ge=1)
     id: Name
@@ -47,57 +55,69 @@ class StepDeclaration(BaseModel):
     query: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] | None = Field(
         default=None, description="a list of one PromQL query"
     )
-    lever: LeverList | None = Field(default=None, description="a list: the lever's name, then its arguments")
+    action: ActionList | None = Field(
+        default=None, description="a list: the operator action's name, then its arguments"
+    )
     expect: dict[str, Scalar]
     within: Duration
-    undo: LeverList | None = Field(default=None, description="a list: the lever's name, then its arguments")
+    undo: ActionList | None = Field(
+        default=None, description="a list: the operator action's name, then its arguments"
+    )
     approval: Approval = Approval.NONE
     next: Name | None = None
     otherwise: Name | None = None
-    learn: Label | None = Field(default=None, description="a label of the query's samples")
-    stays: Sentence | None = Field(default=None, description="why the lever is never taken back")
+    bind: Label | None = Field(default=None, description="a label of the query's samples")
+    irreversible: Sentence | None = Field(
+        default=None, description="why the operator action is never taken back"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        misfits = [*self._action_misfits()]
+        issues = [*self._action_issues()]
         if not 0 < self.within <= MAX_WITHIN_SECONDS:
-            misfits.append(Misfit(("within",), "is out of range", "more than 0s, at most 1h"))
-        if not misfits:
+            issues.append(DeclarationIssue(("within",), "is out of range", "more than 0s, at most 1h"))
+        if not issues:
             try:
                 self.expectation()
-            except Misfits as odd:
-                misfits.extend(odd.misfits)
-        if misfits:
-            raise Misfits(misfits)
+            except DeclarationIssues as odd:
+                issues.extend(odd.issues)
+        if issues:
+            raise DeclarationIssues(issues)
         return self
 
-    def _action_misfits(self) -> Iterable[Misfit]:
+    def _action_issues(self) -> Iterable[DeclarationIssue]:
         acts = self.type is StepType.MITIGATE
-        wanted, other = ("lever", "query") if acts else ("query", "lever")
+        wanted, other = ("action", "query") if acts else ("query", "action")
         if getattr(self, other) is not None:
-            yield Misfit((other,), f"does not belong to a {self.type} step", wanted)
+            yield DeclarationIssue((other,), f"does not belong to a {self.type} step", wanted)
         if getattr(self, wanted) is None:
-            yield Misfit((), f"a {self.type} step has no {wanted}", f"{wanted}: [...]")
-        if acts and self.lever == ():
-            yield Misfit(("lever",), "is empty", "the lever's name, then its arguments")
+            yield DeclarationIssue((), f"a {self.type} step has no {wanted}", f"{wanted}: [...]")
+        if acts and self.action == ():
+            yield DeclarationIssue(("action",), "is empty", "the operator action's name, then its arguments")
         if not acts and self.query is not None and len(self.query) != 1:
-            yield Misfit(("query",), f"has {len(self.query)} entries", "a list of one PromQL query")
+            yield DeclarationIssue(("query",), f"has {len(self.query)} entries", "a list of one PromQL query")
         if not acts and self.undo is not None:
-            yield Misfit(("undo",), f"a {self.type} step changes nothing", "undo stands with a mitigate step")
+            yield DeclarationIssue(
+                ("undo",), f"a {self.type} step changes nothing", "undo stands with a mitigate step"
+            )
         if not acts and self.approval is not Approval.NONE:
-            yield Misfit(("approval",), f"a {self.type} step needs no approval", "none")
-        if acts and self.learn is not None:
-            yield Misfit(("learn",), f"a {self.type} step asks nothing", "learn stands with a query")
-        if self.stays is not None and (self.undo is not None or not acts):
-            yield Misfit(("stays",), "stands without a lever, or beside undo", "either undo or stays")
+            yield DeclarationIssue(("approval",), f"a {self.type} step needs no approval", "none")
+        if acts and self.bind is not None:
+            yield DeclarationIssue(("bind",), f"a {self.type} step asks nothing", "bind stands with a query")
+        if self.irreversible is not None and (self.undo is not None or not acts):
+            yield DeclarationIssue(
+                ("irreversible",),
+                "stands without an operator action, or beside undo",
+                "either undo or irreversible",
+            )
 
     def expectation(self) -> Any:
-        """Return `expect` read by the grammar of the step's action."""
-        grammar = lever_expectation if self.type is StepType.MITIGATE else query_expectation
+        """Return `expect`, parsed by the grammar for a query or for an operator action."""
+        grammar = action_expectation if self.type is StepType.MITIGATE else query_expectation
         return grammar(self.expect)
 
     def to_step(self, line: int) -> Step:
-        """Return the step as the executor knows it."""
+        """Return the step for the executor."""
         return Step(
             line=line,
             number=self.step,
@@ -105,20 +125,20 @@ class StepDeclaration(BaseModel):
             type=self.type,
             role=self.role,
             title=self.title,
-            action=self.lever or self.query or (),
+            instruction=self.action or self.query or (),
             expect=self.expectation(),
             within_seconds=self.within,
             undo=self.undo or (),
             approval=self.approval,
             next=self.next or "",
             otherwise=self.otherwise or "",
-            learn=self.learn or "",
-            stays=self.stays or "",
+            bind=self.bind or "",
+            irreversible=self.irreversible or "",
         )
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenSection:
     """A section while its lines are being read."""
 
     title: str
@@ -132,10 +152,10 @@ class _Open:
 
 
 def load(file: Path) -> Runbook:
-    """Return the runbook in `file`; whether it is a good one is for `lint` to say.
+    """Return the runbook in `file`; use `lint` to check its content.
 
-    Raises DeclarationInvalid with `file:line` for every mistake in the front matter and the steps, a
-    fence without an end, and steps or prose outside of a section.
+    Raises DeclarationInvalid with `file:line` for every mistake in the front matter and the steps, for a
+    fence without an end, and for steps or prose outside of a section.
     """
     lines = read_text(file).splitlines()
     if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
@@ -160,7 +180,7 @@ class _Body:
 
     def __init__(self, file: Path, problems: list[Problem]) -> None:
         self._file, self._problems = file, problems
-        self._sections: list[_Open] = []
+        self._sections: list[_OpenSection] = []
 
     def read(self, lines: list[str], *, first_line: int) -> tuple[Section, ...]:
         numbered = iter(enumerate(lines, start=first_line))
@@ -173,7 +193,7 @@ class _Body:
                     break  # whatever follows would be read inside out
                 self._fenced(number, fence[2], block)
             elif line.startswith("## "):
-                self._sections.append(_Open(line[3:].strip(), number))
+                self._sections.append(_OpenSection(line[3:].strip(), number))
             elif self._sections:
                 self._sections[-1].prose.append((number, line))
             elif line.strip():

@@ -1,7 +1,6 @@
-"""Follows a page step by step, says what it saw, and takes its mitigations back.
+"""Execute a runbook step by step, record what each step saw, and undo its mitigations.
 
-Nothing here waits without a limit: every step has its `within`, and runs at most MAX_VISITS times
-whatever the page's arrows say.
+Nothing waits without a limit: every step has its `within`, and runs at most MAX_VISITS times.
 """
 
 import asyncio
@@ -10,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from moneypath.runbooks.context import ExecutionContext
-from moneypath.runbooks.doing import Look, poll, pull, words
-from moneypath.runbooks.expectations import LeverExpectation
+from moneypath.runbooks.expectations import ActionExpectation
 from moneypath.runbooks.model import END, ESCALATE, Runbook, Step
+from moneypath.runbooks.pending_undos import PendingUndo, PendingUndos
 from moneypath.runbooks.placeholders import PlaceholderUnfilled, fill
-from moneypath.runbooks.ports import Clock, Lever, Query
+from moneypath.runbooks.ports import Clock, OperatorAction, Query
 from moneypath.runbooks.record import (
     MAX_SAMPLES_KEPT,
     EventKind,
@@ -23,7 +22,7 @@ from moneypath.runbooks.record import (
     Status,
     StepEvent,
 )
-from moneypath.runbooks.reversal import Reversal, Reversals
+from moneypath.runbooks.step_runner import StepResult, describe_error, poll, run_action
 from moneypath.runbooks.structure import refuse_unsound
 
 MAX_VISITS: Final = 3
@@ -35,67 +34,67 @@ async def execute(
     runbook: Runbook,
     *,
     context: ExecutionContext,
-    levers: Mapping[str, Lever],
+    actions: Mapping[str, OperatorAction],
     query: Query,
     record: Record,
     clock: Clock,
-    reversals: Reversals | None = None,
+    pending_undos: PendingUndos | None = None,
 ) -> Execution:
-    """Follow the page from its first step to its end, a stop or a failure; never raise for a step.
+    """Execute the runbook from its first step to its end, a stop or a failure; a step never raises.
 
-    Hand in `reversals` to be able to undo after a cancellation too. Mitigations stay in force until
-    `undo`: after a failed check a half-working service must not get its fault back unasked.
-    Raises before the first step: RunbookUnsound, PlaceholderUnfilled. What `record` raises goes through.
+    Pass `pending_undos` to be able to undo after a cancellation too. Mitigations stay in force until `undo`:
+    a failed check must not bring the fault back to a half-working service.
+    Raises RunbookUnsound or PlaceholderUnfilled before the first step, and what `record` raises.
     """
-    refuse_unsound(runbook, levers)
-    _refuse_unfillable(runbook, context.labels)
-    pending = Reversals() if reversals is None else reversals
+    refuse_unsound(runbook, actions)
+    _refuse_unfilled_placeholders(runbook, context.labels)
+    pending = PendingUndos() if pending_undos is None else pending_undos
     labels = dict(context.labels)
-    run = _Run(runbook.id, runbook.steps, context, levers, query, record, clock, pending, labels)
+    run = _Run(runbook.id, runbook.steps, context, actions, query, record, clock, pending, labels)
     return await run.follow()
 
 
 async def undo(
-    execution: Execution | Reversals,
+    execution: Execution | PendingUndos,
     *,
     context: ExecutionContext,
-    levers: Mapping[str, Lever],
+    actions: Mapping[str, OperatorAction],
     record: Record,
     clock: Clock,
 ) -> bool:
-    """Take back every mitigation still in force, the newest first; return whether none is left.
+    """Undo every mitigation in force, the newest first; return whether none is left.
 
-    A lever that fails is recorded and stays in force; the others are still taken back. Bounded by
-    the steps' own limits. Can be called again.
+    An undo that fails is recorded and the mitigation stays in force; the others are still undone. Each takes
+    at most the limit of its step. Can be called again.
     """
-    reversals = execution.reversals if isinstance(execution, Execution) else execution
-    for reversal in reversals.newest_first():
-        event = await _take_back(reversal, context, levers, clock)
+    pending_undos = execution.pending_undos if isinstance(execution, Execution) else execution
+    for pending_undo in pending_undos.newest_first():
+        event = await _undo_one(pending_undo, context, actions, clock)
         if event.kind is EventKind.UNDONE:
-            reversals.leave(reversal)
+            pending_undos.remove(pending_undo)
         record(event)
-    return len(reversals) == 0
+    return len(pending_undos) == 0
 
 
-async def _take_back(
-    reversal: Reversal, context: ExecutionContext, levers: Mapping[str, Lever], clock: Clock
+async def _undo_one(
+    pending_undo: PendingUndo, context: ExecutionContext, actions: Mapping[str, OperatorAction], clock: Clock
 ) -> StepEvent:
-    step, limit = reversal.step, reversal.timeout_seconds
-    call = context.call(step.undo, step, limit, f"{reversal.runbook} undo of step")
+    step, limit = pending_undo.step, pending_undo.timeout_seconds
+    call = context.call(step.undo, step, limit, f"{pending_undo.runbook} undo of step")
     began = clock.monotonic()
     kind, seen, reason = EventKind.UNDONE, "", ""
     try:
         async with asyncio.timeout(limit):
-            answer = await levers[call.name](call)
+            answer = await actions[call.name](call)
         seen = ", ".join(f"{name}={value}" for name, value in answer.items())[:200]
-    except Exception as error:  # noqa: BLE001  # one broken lever must not keep the others in force
-        kind, reason = EventKind.UNDO_FAILED, words(error)
+    except Exception as error:  # noqa: BLE001  # one broken action must not keep the others in force
+        kind, reason = EventKind.UNDO_FAILED, describe_error(error)
     ended = clock.monotonic()
     return replace(
-        _event(reversal.runbook, step, limit, began),
+        _event(pending_undo.runbook, step, limit, began),
         kind=kind,
         at=ended,
-        action=step.undo,
+        instruction=step.undo,
         expected="taken back",
         seen=seen,
         reason=reason,
@@ -107,16 +106,16 @@ async def _take_back(
 
 @dataclass(slots=True)
 class _Run:
-    """One execution; `labels` are the alert's and what was learned on the way."""
+    """One execution; `labels` are the alert's and those that steps have bound."""
 
     runbook: str
     steps: tuple[Step, ...]
     context: ExecutionContext
-    levers: Mapping[str, Lever]
+    actions: Mapping[str, OperatorAction]
     query: Query
     record: Record
     clock: Clock
-    reversals: Reversals
+    pending_undos: PendingUndos
     labels: dict[str, str]
     events: list[StepEvent] = field(default_factory=list)
 
@@ -134,13 +133,13 @@ class _Run:
         if target == END:
             return self._ended(Status.COMPLETED, "")
         errored = last.outcome is Outcome.ERRORED
-        return self._ended(Status.FAILED if errored else Status.STOPPED, _complaint(last))
+        return self._ended(Status.FAILED if errored else Status.STOPPED, _failure_reason(last))
 
     def _following(self, place: int) -> str:
         return self.steps[place + 1].id if place + 1 < len(self.steps) else END
 
     def _ended(self, status: Status, reason: str) -> Execution:
-        return Execution(self.runbook, status, reason, tuple(self.events), self.reversals)
+        return Execution(self.runbook, status, reason, tuple(self.events), self.pending_undos)
 
     async def _perform(self, step: Step, following: str) -> str:
         limit = self.context.limit(step.within_seconds)
@@ -148,44 +147,51 @@ class _Run:
         try:
             step, unfilled = _filled(step, self.labels), ""
         except PlaceholderUnfilled as problem:
-            unfilled = problem.what  # an arrow of the page led past the step that learns it
+            unfilled = problem.what  # a `next` skipped the step that binds it
         base = _event(self.runbook, step, limit, began)
         self.record(base)
-        look = Look(Outcome.ERRORED, "not done", unfilled) if unfilled else await self._do(step, limit)
-        satisfied = look.outcome is Outcome.SATISFIED
+        result = (
+            StepResult(Outcome.ERRORED, "not done", unfilled) if unfilled else await self._do(step, limit)
+        )
+        satisfied = result.outcome is Outcome.SATISFIED
         target = (step.next or following) if satisfied else (step.otherwise or ESCALATE)
         ended = self.clock.monotonic()
         event = replace(
             base,
             kind=EventKind.FINISHED,
             at=ended,
-            outcome=look.outcome,
-            seen=look.seen,
-            reason=look.reason,
-            samples=look.samples[:MAX_SAMPLES_KEPT],
-            attempts=look.attempts,
+            outcome=result.outcome,
+            seen=result.seen,
+            reason=result.reason,
+            samples=result.samples[:MAX_SAMPLES_KEPT],
+            attempts=result.attempts,
             elapsed_seconds=ended - began,
-            idempotency_key=look.idempotency_key,
-            approved_by=look.approved_by,
+            idempotency_key=result.idempotency_key,
+            approved_by=result.approved_by,
             next=target,
         )
         self.events.append(event)
         self.record(event)
         return target
 
-    async def _do(self, step: Step, limit: float) -> Look:
-        if step.pulls_lever:
-            return await pull(
-                self.runbook, step, limit, context=self.context, levers=self.levers, reversals=self.reversals
+    async def _do(self, step: Step, limit: float) -> StepResult:
+        if step.is_action:
+            return await run_action(
+                self.runbook,
+                step,
+                limit,
+                context=self.context,
+                actions=self.actions,
+                pending_undos=self.pending_undos,
             )
-        look = await poll(step, limit, query=self.query, clock=self.clock)
-        if step.learn in {"", *self.labels} or look.outcome is not Outcome.SATISFIED:
-            return look
-        values = {sample.labels.get(step.learn, "") for sample in look.samples}
+        result = await poll(step, limit, query=self.query, clock=self.clock)
+        if step.bind in {"", *self.labels} or result.outcome is not Outcome.SATISFIED:
+            return result
+        values = {sample.labels.get(step.bind, "") for sample in result.samples}
         if len(values) != 1 or "" in values:
-            return replace(look, outcome=Outcome.UNMET, reason=f"does not name one {step.learn}")
-        self.labels[step.learn] = values.pop()
-        return look
+            return replace(result, outcome=Outcome.UNMET, reason=f"does not name one {step.bind}")
+        self.labels[step.bind] = values.pop()
+        return result
 
 
 def _event(runbook: str, step: Step, limit: float, at: float) -> StepEvent:
@@ -198,32 +204,32 @@ def _event(runbook: str, step: Step, limit: float, at: float) -> StepEvent:
         type=step.type,
         role=step.role,
         title=step.title,
-        action=step.action,
+        instruction=step.instruction,
         expected=str(step.expect),
         limit_seconds=limit,
     )
 
 
 def _filled(step: Step, labels: Mapping[str, str]) -> Step:
-    """Return the step with every placeholder replaced; raise PlaceholderUnfilled when one cannot be."""
+    """Return the step with every placeholder replaced; raise PlaceholderUnfilled when one has no value."""
     return replace(
         step,
         title=fill(step.title, labels),
-        action=tuple(fill(text, labels) for text in step.action),
+        instruction=tuple(fill(text, labels) for text in step.instruction),
         undo=tuple(fill(text, labels) for text in step.undo),
-        expect=step.expect.filled(labels) if isinstance(step.expect, LeverExpectation) else step.expect,
+        expect=step.expect.filled(labels) if isinstance(step.expect, ActionExpectation) else step.expect,
     )
 
 
-def _refuse_unfillable(runbook: Runbook, labels: Mapping[str, str]) -> None:
-    """Raise PlaceholderUnfilled for what neither the alert carries nor an earlier step learns."""
+def _refuse_unfilled_placeholders(runbook: Runbook, labels: Mapping[str, str]) -> None:
+    """Raise PlaceholderUnfilled for a placeholder that neither the alert nor an earlier step fills."""
     known = dict(labels)
     for step in runbook.steps:
         _filled(step, known)
-        if step.learn:
-            known.setdefault(step.learn, "learned")
+        if step.bind:
+            known.setdefault(step.bind, "learned")
 
 
-def _complaint(event: StepEvent) -> str:
+def _failure_reason(event: StepEvent) -> str:
     because = f" ({event.reason})" if event.reason else ""
     return f"step {event.number} {event.step}: expected {event.expected}, saw {event.seen}{because}"

@@ -1,7 +1,7 @@
-"""The closed grammar of `expect`: what a query's samples, or a lever's answer, must be.
+"""The grammar of `expect`: what the samples of a query, or the answer of an operator action, have to be.
 
-For a query exactly one of `value`, `all`, `any` (a comparison such as ">= 0.0144"), `empty: true`
-and `recorded: true`. For a lever one or more `field: value`, compared by equality and type.
+A query has exactly one of `value`, `all`, `any` (a comparison such as ">= 0.0144"), `empty: true` and
+`recorded: true`. An operator action has one or more `field: value`, compared by equality and type.
 """
 
 import math
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from moneypath.path.source import Misfit, Misfits
+from moneypath.path.source import DeclarationIssue, DeclarationIssues
+from moneypath.prometheus import Sample
 from moneypath.runbooks.placeholders import fill, names
-from moneypath.runbooks.ports import Sample
 
 Scalar: TypeAlias = "bool | int | float | str"
 
@@ -34,7 +34,7 @@ _SHOWN_CHARACTERS: Final = 200
 
 
 class Quantifier(StrEnum):
-    """What is asked of a query's samples."""
+    """What a query's samples have to satisfy."""
 
     VALUE = "value"  # exactly one sample, and it compares
     ALL = "all"  # at least one sample, and every one compares
@@ -44,8 +44,8 @@ class Quantifier(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether what was seen is what was expected, and both in words."""
+class ExpectationResult:
+    """Whether an expectation is satisfied, and what was seen, in words."""
 
     satisfied: bool
     seen: str
@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class QueryExpectation:
-    """What a query must answer; `symbol` and `number` belong to the three comparisons."""
+    """What a query has to return; `symbol` and `number` belong to the three comparisons."""
 
     quantifier: Quantifier
     symbol: str = ""
@@ -71,9 +71,9 @@ class QueryExpectation:
             case Quantifier.RECORDED:
                 return "recorded as evidence"
 
-    def judge(self, samples: Sequence[Sample]) -> Verdict:
-        """Compare; NaN satisfies no comparison, `!=` included."""
-        return Verdict(self._holds(samples), show_samples(samples))
+    def evaluate(self, samples: Sequence[Sample]) -> ExpectationResult:
+        """Compare the samples; NaN satisfies no comparison, `!=` included."""
+        return ExpectationResult(self._holds(samples), show_samples(samples))
 
     def _holds(self, samples: Sequence[Sample]) -> bool:
         compared = [self._compares(sample.value) for sample in samples]
@@ -96,17 +96,17 @@ class QueryExpectation:
 
 
 @dataclass(frozen=True, slots=True)
-class LeverExpectation:
-    """Which fields a lever's answer must carry; text may hold placeholders."""
+class ActionExpectation:
+    """Which fields an operator action's answer has to carry; text may hold placeholders."""
 
     fields: tuple[tuple[str, Scalar], ...]
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={_scalar(value)}" for name, value in self.fields)
 
-    def filled(self, labels: Mapping[str, str]) -> "LeverExpectation":
+    def filled(self, labels: Mapping[str, str]) -> "ActionExpectation":
         """Return the expectation with placeholders replaced."""
-        return LeverExpectation(
+        return ActionExpectation(
             tuple((name, fill(v, labels) if isinstance(v, str) else v) for name, v in self.fields)
         )
 
@@ -114,7 +114,7 @@ class LeverExpectation:
         """Return the placeholders that the expected values hold."""
         return frozenset().union(*(names(v) for _, v in self.fields if isinstance(v, str)))
 
-    def judge(self, answer: Mapping[str, object]) -> Verdict:
+    def evaluate(self, answer: Mapping[str, object]) -> ExpectationResult:
         """Compare by equality and type, so that 1 is not true; a missing field is not equal."""
         equal = (
             name in answer and type(answer[name]) is type(value) and answer[name] == value
@@ -124,42 +124,55 @@ class LeverExpectation:
             f"{name}={_scalar(answer[name])}" if name in answer else f"{name} is missing"
             for name, _ in self.fields
         )
-        return Verdict(all(equal), _short(seen))
+        return ExpectationResult(all(equal), _short(seen))
 
 
-Expectation: TypeAlias = "QueryExpectation | LeverExpectation"
+Expectation: TypeAlias = "QueryExpectation | ActionExpectation"
 
 
 def query_expectation(declared: Mapping[str, Scalar]) -> QueryExpectation:
-    """Return what `expect` of a query step says; raise Misfits for anything outside the grammar."""
+    """Return the parsed `expect` of a query; raise DeclarationIssues for anything outside the grammar."""
     if len(declared) != 1 or next(iter(declared)) not in set(Quantifier):
         what = f"a query expects exactly one of these, not {_keys(declared)}"
-        raise Misfits([Misfit(("expect",), what, ", ".join(Quantifier))])
+        raise DeclarationIssues([DeclarationIssue(("expect",), what, ", ".join(Quantifier))])
     name, value = next(iter(declared.items()))
     quantifier = Quantifier(name)
     if quantifier in {Quantifier.EMPTY, Quantifier.RECORDED}:
         if value is not True:
-            raise Misfits([Misfit(("expect", name), f"is {_scalar(value)}", "true")])
+            raise DeclarationIssues([DeclarationIssue(("expect", name), f"is {_scalar(value)}", "true")])
         return QueryExpectation(quantifier)
     match = _COMPARISON.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise Misfits([Misfit(("expect", name), f"{_scalar(value)} is not a comparison", _COMPARISONS)])
+        raise DeclarationIssues(
+            [DeclarationIssue(("expect", name), f"{_scalar(value)} is not a comparison", _COMPARISONS)]
+        )
     return QueryExpectation(quantifier, match[1], float(match[2]))
 
 
-def lever_expectation(declared: Mapping[str, Scalar]) -> LeverExpectation:
-    """Return what `expect` of a lever step says; raise Misfits for no field or an odd field name."""
+def action_expectation(declared: Mapping[str, Scalar]) -> ActionExpectation:
+    """Return the parsed `expect` of an operator action.
+
+    Raises DeclarationIssues for no field, or an invalid field name.
+    """
     if not declared:
-        raise Misfits([Misfit(("expect",), "is empty", "one or more field: value of the lever's answer")])
+        raise DeclarationIssues(
+            [
+                DeclarationIssue(
+                    ("expect",), "is empty", "one or more field: value of the operator action's answer"
+                )
+            ]
+        )
     odd = [name for name in declared if not _FIELD.fullmatch(name)]
     if odd:
         allowed = "a small letter, then small letters, digits and _"
-        raise Misfits([Misfit(("expect", name), "is not a field name", allowed) for name in odd])
-    return LeverExpectation(tuple(declared.items()))
+        raise DeclarationIssues(
+            [DeclarationIssue(("expect", name), "is not a field name", allowed) for name in odd]
+        )
+    return ActionExpectation(tuple(declared.items()))
 
 
 def show_samples(samples: Sequence[Sample]) -> str:
-    """Return samples in one line of bounded length."""
+    """Return samples as one line of limited length."""
     if not samples:
         return "no sample (absent is not zero)"
     shown = [_show_sample(sample) for sample in samples[:_SHOWN_SAMPLES]]

@@ -1,4 +1,4 @@
-"""What a runbook is: front matter, nine sections, numbered steps."""
+"""The model of a runbook: front matter, nine sections, numbered steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from moneypath.path.durations import Duration
-from moneypath.runbooks.expectations import Expectation, LeverExpectation
+from moneypath.runbooks.expectations import ActionExpectation, Expectation
 from moneypath.runbooks.placeholders import names
 
 SECTIONS: Final = (
@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
 
 class StepType(StrEnum):
-    """What a step is for: see the fault, act on it, prove the repair."""
+    """What a step is for: confirm the fault, act on it, or prove the repair."""
 
     CHECK = "check"
     MITIGATE = "mitigate"
@@ -48,7 +48,7 @@ class StepType(StrEnum):
 
 
 class Approval(StrEnum):
-    """Whether somebody else must agree before a lever is pulled."""
+    """Whether a second person has to agree before an operator action is run."""
 
     NONE = "none"
     SECOND_PERSON = "second_person"
@@ -58,15 +58,15 @@ class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RoleDuty(_Declared):
-    """Whether a role is paged, and how soon it acknowledges."""
+class RoleAssignment(_Declared):
+    """Whether a role is paged, and how soon it has to acknowledge."""
 
     page: bool
     ack: Duration | None = None
 
 
 class FirstHourEntry(_Declared):
-    """What a role has done `by` a time after the page, and what proves it."""
+    """What a role has done `by` a time after the page, and the evidence of it."""
 
     by: Duration
     role: Role
@@ -75,7 +75,7 @@ class FirstHourEntry(_Declared):
 
 
 class Communication(_Declared):
-    """Whom a role tells, when and what."""
+    """Whom a role informs, by when and in which words."""
 
     to: Sentence
     role: Role
@@ -84,7 +84,7 @@ class Communication(_Declared):
 
 
 class RegulatoryQuestion(_Declared):
-    """Which regime a role decides about, and the facts it is given; no legal advice."""
+    """A regime that a role decides about, and the facts to decide on; no legal advice."""
 
     regime: Name
     role: Role
@@ -92,14 +92,14 @@ class RegulatoryQuestion(_Declared):
 
 
 class Review(_Declared):
-    """How often the page is read through, and when it last was."""
+    """How often the runbook is read through, and when it last was."""
 
     every_days: int = Field(ge=1, le=366)
     last: date
 
 
 class FrontMatter(_Declared):
-    """The head of a runbook file."""
+    """The front matter of a runbook file."""
 
     id: Name
     title: Sentence
@@ -107,7 +107,7 @@ class FrontMatter(_Declared):
     owner_role: Role
     severity: Severity
     triggers: tuple[str, ...] = Field(min_length=1, max_length=12)
-    roles: dict[Role, RoleDuty] = Field(min_length=1)
+    roles: dict[Role, RoleAssignment] = Field(min_length=1)
     first_hour: tuple[FirstHourEntry, ...] = Field(min_length=1, max_length=12)
     do_not: tuple[Sentence, ...] = Field(min_length=1, max_length=8)
     comms: tuple[Communication, ...] = Field(max_length=8)
@@ -119,12 +119,12 @@ class FrontMatter(_Declared):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One executable step; `action` is one PromQL query, or a lever's name and arguments.
+    """One executable step; `instruction` is one PromQL query, or an operator action with its arguments.
 
-    `within_seconds` is unscaled: how long a query is asked again, or a lever may take. `next` and
-    `otherwise` are a step's id, `end` or `escalate`; without them the following step, or a stop.
-    `learn` is a label whose one value in the query's samples fills the placeholder of that name from
-    here on, unless the alert carries it. `stays` says why a lever without `undo` is never taken back.
+    `within_seconds` is production time: how long a query is repeated, or how long an action may take. `next`
+    and `otherwise` are a step's id, `end` or `escalate`; by default the following step, and a stop. `bind` is
+    a label whose one value in the samples fills the placeholder of that name in later steps, unless the alert
+    carries it. `irreversible` says why an action without `undo` is never undone.
     """
 
     line: int
@@ -133,30 +133,30 @@ class Step:
     type: StepType
     role: str
     title: str
-    action: tuple[str, ...]
+    instruction: tuple[str, ...]
     expect: Expectation
     within_seconds: float
     undo: tuple[str, ...] = ()
     approval: Approval = Approval.NONE
     next: str = ""
     otherwise: str = ""
-    learn: str = ""
-    stays: str = ""
+    bind: str = ""
+    irreversible: str = ""
 
     @property
-    def pulls_lever(self) -> bool:
-        """Whether the step acts rather than asks."""
+    def is_action(self) -> bool:
+        """Whether the step runs an operator action, not a query."""
         return self.type is StepType.MITIGATE
 
     def placeholders(self) -> frozenset[str]:
-        """Return every placeholder that must have a value before the step can run."""
-        found = frozenset().union(*(names(text) for text in (*self.action, *self.undo, self.title)))
-        return found | self.expect.placeholders() if isinstance(self.expect, LeverExpectation) else found
+        """Return every placeholder that needs a value before the step can run."""
+        found = frozenset().union(*(names(text) for text in (*self.instruction, *self.undo, self.title)))
+        return found | self.expect.placeholders() if isinstance(self.expect, ActionExpectation) else found
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A fenced block that is no step: its language and first line."""
+    """A fenced block that is not a step: its language and first line."""
 
     line: int
     language: str
@@ -164,7 +164,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with its prose (fences taken out, each line with its number) and its steps."""
+    """A heading, its prose with line numbers and without fences, and its steps."""
 
     title: str
     line: int
@@ -175,7 +175,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """One page; `lines` says where each key of the front matter stands."""
+    """One runbook; `lines` maps each key of the front matter to its line."""
 
     file: Path
     front: FrontMatter
@@ -184,10 +184,10 @@ class Runbook:
 
     @property
     def id(self) -> str:
-        """The page's name, as alerts and drills link to it."""
+        """The runbook's name, to which alerts and drills link."""
         return self.front.id
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps in the order of the page."""
+        """All steps, in order."""
         return tuple(step for section in self.sections for step in section.steps)

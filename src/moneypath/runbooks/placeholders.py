@@ -1,6 +1,6 @@
-"""`{provider}` in a step: filled from the labels of the alert that the runbook answers.
+"""Placeholders such as `{provider}` in a step, filled from the labels of the alert.
 
-Only a bare name in braces is a placeholder, so PromQL's own `{provider="north"}` stays as it is.
+Only a bare name in braces is a placeholder; PromQL's `{provider="north"}` is not.
 """
 
 import re
@@ -15,7 +15,7 @@ _VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|-]{0,127}")
 
 
 class PlaceholderUnfilled(MoneypathError):
-    """A step needs a label that the alert does not carry, or carries with an unsafe value."""
+    """A label that a step needs is missing from the alert, or has an unsafe value."""
 
     code = "placeholder_unfilled"
 
@@ -26,7 +26,7 @@ def names(text: str) -> frozenset[str]:
 
 
 def fill(text: str, labels: Mapping[str, str]) -> str:
-    """Return `text` with each placeholder replaced; raise PlaceholderUnfilled when one cannot be."""
+    """Return `text` with each placeholder replaced; raise PlaceholderUnfilled when one has no value."""
     return _PLACEHOLDER.sub(lambda match: _value(match[1], labels), text)
 
 
@@ -36,11 +36,11 @@ def _value(name: str, labels: Mapping[str, str]) -> str:
         known = ", ".join(sorted(labels)) or "none"
         raise PlaceholderUnfilled(
             f"placeholder without a value: {{{name}}}",
-            hint=f"the alert carries these labels: {known}; run the runbook for an alert that has {name}",
+            hint=f"Run the runbook for an alert that has {name}; this one carries: {known}.",
         )
     if not _VALUE.fullmatch(value):
         raise PlaceholderUnfilled(
             f"label with an unsafe value: {name}",
-            hint="allowed: letters, digits and _ . : | -, at most 128, beginning with a letter or digit",
+            hint="Use at most 128 letters, digits and _ . : | -, beginning with a letter or digit.",
         )
     return value

@@ -1,4 +1,4 @@
-"""What the executor needs from outside: a query, levers, a clock."""
+"""What the executor needs from outside: queries, operator actions, a clock."""
 
 import asyncio
 import time
@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moneypath.errors import MoneypathError
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One sample of an instant query."""
-
-    labels: Mapping[str, str]
-    value: float
+from moneypath.prometheus import Sample
 
 
 class Query(Protocol):
@@ -23,18 +16,12 @@ class Query(Protocol):
     async def __call__(self, promql: str, /) -> Sequence[Sample]: ...
 
 
-class QueryFailed(MoneypathError):
-    """A query that has no answer: nothing is known, least of all zero."""
-
-    code = "query_failed"
-
-
 @dataclass(frozen=True, slots=True)
-class LeverCall:
-    """One pull of a lever.
+class ActionCall:
+    """One call of an operator action.
 
-    `idempotency_key` is minted once per step execution and is the same in every retry of it;
-    `reason` goes into the service's audit; `timeout_seconds` bounds all retries together.
+    `idempotency_key` is made once per execution of a step and is the same in every retry. `reason` goes into
+    the service's audit. `timeout_seconds` limits all retries together.
     """
 
     name: str
@@ -44,30 +31,30 @@ class LeverCall:
     timeout_seconds: float
 
 
-class Lever(Protocol):
+class OperatorAction(Protocol):
     """Changes the running service and returns its answer as fields.
 
-    An answer with `changed: false` says that all was so before: there is nothing to undo. Raises
-    LeverRefused when it certainly had no effect; after any other exception the effect is unknown.
+    `changed: false` in the answer says that nothing changed, so there is nothing to undo. Raises
+    ActionRefused when it certainly had no effect; after any other exception the effect is unknown.
     """
 
-    async def __call__(self, call: LeverCall, /) -> Mapping[str, object]: ...
+    async def __call__(self, call: ActionCall, /) -> Mapping[str, object]: ...
 
 
-class LeverRefused(MoneypathError):
-    """A lever that was answered with a refusal and certainly had no effect."""
+class ActionRefused(MoneypathError):
+    """The service refused an operator action, which certainly had no effect."""
 
-    code = "lever_refused"
+    code = "action_refused"
 
 
-class LeverUnanswered(MoneypathError):
-    """A lever without a definitive answer: its effect is unknown."""
+class ActionUnanswered(MoneypathError):
+    """An operator action got no definitive answer: its effect is unknown."""
 
-    code = "lever_unanswered"
+    code = "action_unanswered"
 
 
 class Clock(Protocol):
-    """The time that `within` is counted in."""
+    """The clock that limits are measured on."""
 
     def monotonic(self) -> float:
         """Return seconds that never run backwards."""
@@ -77,7 +64,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of the event loop's own machine."""
+    """The clock of this machine."""
 
     def monotonic(self) -> float:
         """Return seconds of `time.monotonic`."""

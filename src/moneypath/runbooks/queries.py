@@ -1,4 +1,4 @@
-"""What a PromQL query reads, from its syntax tree."""
+"""Find the series that a PromQL query reads, from its syntax tree."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ import promql_parser
 from moneypath.runbooks.placeholders import fill, names
 
 # Series that Prometheus itself makes.
-OWN_SERIES: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE", "up"})
+PROMETHEUS_SERIES: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE", "up"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """The series that a query names, or why it cannot be read."""
+class QuerySeries:
+    """The series that a query names, or why it cannot be parsed."""
 
     series: frozenset[str] = frozenset()
     error: str = ""
 
 
-def read(promql: str) -> Reading:
-    """Return the series of a query whose placeholders are still open.
+def read(promql: str) -> QuerySeries:
+    """Return the series of a query, whose placeholders may be open.
 
-    A selector without a plain name (`{__name__=~"..."}`) is an error: nobody can say what it reads.
+    A selector without a plain name, such as `{__name__=~"..."}`, is an error: its series are not known.
     """
     sample = fill(promql, dict.fromkeys(names(promql), "x"))
     try:
         tree = promql_parser.parse(sample)
     except ValueError as error:
-        return Reading(error=str(error).strip()[:200] or "cannot be parsed")
+        return QuerySeries(error=str(error).strip()[:200] or "cannot be parsed")
     found = list(_selectors(tree))
     if None in found:
-        return Reading(error="selects series without naming them")
-    return Reading(frozenset(name for name in found if name))
+        return QuerySeries(error="selects series without naming them")
+    return QuerySeries(frozenset(name for name in found if name))
 
 
 def _selectors(tree: promql_parser.Expr) -> Iterator[str | None]:

@@ -1,4 +1,4 @@
-"""What an execution leaves behind: an event at each step's start and end, and the outcome of all."""
+"""The record of an execution: an event at the start and the end of each step, and the outcome."""
 
 import math
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from moneypath.prometheus import Sample
 from moneypath.runbooks.model import StepType
-from moneypath.runbooks.ports import Sample
-from moneypath.runbooks.reversal import Reversals
+from moneypath.runbooks.pending_undos import PendingUndos
 
 MAX_SAMPLES_KEPT: Final = 100
 
 
 class EventKind(StrEnum):
-    """What a step event tells."""
+    """What a step event reports."""
 
     STARTED = "started"
     FINISHED = "finished"
@@ -27,24 +27,24 @@ class Outcome(StrEnum):
 
     SATISFIED = "satisfied"
     UNMET = "unmet"  # seen, and not what was expected
-    REFUSED = "refused"  # not approved, or the lever refused: certainly no effect
-    ERRORED = "errored"  # not seen, or the lever's effect is unknown
+    REFUSED = "refused"  # not approved, or the operator action refused: certainly no effect
+    ERRORED = "errored"  # not seen, or the operator action's effect is unknown
 
 
 class Status(StrEnum):
     """How an execution ended."""
 
-    COMPLETED = "completed"  # reached the end of the page
+    COMPLETED = "completed"  # reached the end of the runbook
     STOPPED = "stopped"  # a step was unmet or refused and leads nowhere, or leads to `escalate`
-    FAILED = "failed"  # a step errored and leads nowhere, or the page went round in circles
+    FAILED = "failed"  # a step errored and leads nowhere, or the steps went round in circles
 
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """One line of evidence; `at` and `elapsed_seconds` are of the clock that the execution was given.
+    """One line of evidence; `at` and `elapsed_seconds` are of the execution's clock.
 
-    `expected` and `seen` are words of bounded length; `samples` are the last answer's numbers, at most
-    100. `next` is where the execution went from here: a step's id, `end` or `escalate`.
+    `expected` and `seen` are texts of limited length; `samples` are the last answer's, at most 100. `next` is
+    where the execution goes from here: a step's id, `end` or `escalate`.
     """
 
     kind: EventKind
@@ -55,7 +55,7 @@ class StepEvent:
     type: StepType
     role: str
     title: str
-    action: tuple[str, ...]
+    instruction: tuple[str, ...]
     expected: str
     outcome: Outcome | None = None
     seen: str = ""
@@ -69,7 +69,7 @@ class StepEvent:
     next: str = ""
 
     def payload(self) -> dict[str, Any]:
-        """Return the event as JSON values; a number that JSON lacks (NaN, infinity) becomes text."""
+        """Return the event as JSON values; NaN and infinity become text."""
         samples = [{"labels": dict(s.labels), "value": _number(s.value)} for s in self.samples]
         texts = ("runbook", "step", "role", "title", "expected", "seen", "reason", "next")
         return {
@@ -77,7 +77,7 @@ class StepEvent:
             "kind": self.kind.value,
             "number": self.number,
             "type": self.type.value,
-            "action": list(self.action),
+            "action": list(self.instruction),
             "outcome": self.outcome.value if self.outcome else None,
             "samples": samples,
             "attempts": self.attempts,
@@ -90,16 +90,16 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a page was followed: every step that ran, in order, and the mitigations still in force.
+    """The result of an execution: every step that ran, in order, and the mitigations still in force.
 
-    `reversals` is live: `undo` empties it.
+    `undo` empties `pending_undos`.
     """
 
     runbook: str
     status: Status
     reason: str
     steps: tuple[StepEvent, ...]
-    reversals: Reversals = field(repr=False)
+    pending_undos: PendingUndos = field(repr=False)
 
     def outcomes(self) -> Sequence[tuple[str, Outcome | None]]:
         """Return each executed step's id and outcome."""

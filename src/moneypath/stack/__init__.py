@@ -1,1 +1,1 @@
-"""Find, start, watch and stop the real servers as child processes."""
+"""Find, start, watch and stop the real servers of a stack as child processes."""

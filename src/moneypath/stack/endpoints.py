@@ -1,4 +1,4 @@
-"""Where the parts of a running stack can be reached, for another process to attach to."""
+"""The addresses of a running stack, for other processes that attach to it."""
 
 import json
 import os
@@ -13,9 +13,9 @@ FILE_NAME = "endpoints.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Addresses of one stack, and the scale that its time runs at.
+    """The addresses of one stack, and the factor by which its time is scaled.
 
-    `oracle_dsn` holds a password, so it is not shown and the file is 0600.
+    `oracle_dsn` holds a password, so it is left out of the repr and the file has mode 0600.
     """
 
     refpay: str
@@ -30,7 +30,7 @@ class Endpoints:
     scale: int
 
     def to_json(self) -> str:
-        """Return the addresses as JSON, password included."""
+        """Return the addresses as JSON, including the password."""
         plain = asdict(self) | {
             "secrets_folder": str(self.secrets_folder),
             "run_folder": str(self.run_folder),
@@ -39,7 +39,7 @@ class Endpoints:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; raises StackError that names the key at fault."""
+        """Parse the output of `to_json`; raises StackError with the invalid key."""
         try:
             plain = json.loads(text)
         except ValueError as error:
@@ -67,7 +67,7 @@ class Endpoints:
         )
 
     def save(self) -> Path:
-        """Write run_folder/endpoints.json with mode 0600, in one step."""
+        """Write run_folder/endpoints.json atomically, with mode 0600."""
         file = self.run_folder / FILE_NAME
         draft = file.with_suffix(".partial")
         try:
@@ -85,7 +85,7 @@ class Endpoints:
 
     @classmethod
     def load(cls, run_folder: Path) -> Self:
-        """Read the addresses of the stack that runs in that folder."""
+        """Read the addresses of the stack that runs in `run_folder`."""
         file = run_folder / FILE_NAME
         try:
             text = file.read_text(encoding="utf-8")

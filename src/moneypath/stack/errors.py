@@ -1,4 +1,4 @@
-"""What can go wrong around a real server: one sentence each, and what to do next."""
+"""Errors of the stack: one sentence each, and a hint what to do next."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ class StackError(MoneypathError):
 
 
 class BinaryMissing(StackError):
-    """No program of that name and version range was found anywhere."""
+    """No program of this name and version was found."""
 
     code: ClassVar[str] = "binary_missing"
 
@@ -42,21 +42,21 @@ class FolderUnwritable(StackError):
 
 
 class DatabaseUnprepared(StackError):
-    """The database folder could not be initialised, or holds something else."""
+    """The data folder could not be initialised, or is not one of this version."""
 
     code: ClassVar[str] = "database_unprepared"
 
 
 class HistoryRefused(StackError):
-    """Prometheus' own tool refused the samples of a backfill."""
+    """promtool refused the samples of a backfill."""
 
     code: ClassVar[str] = "history_refused"
 
 
-class KeeperLost(StackError):
-    """The process that owns the servers is gone, and the servers with it."""
+class ReaperLost(StackError):
+    """The process that owns the servers ended, and the servers with it."""
 
-    code: ClassVar[str] = "keeper_lost"
+    code: ClassVar[str] = "reaper_lost"
 
 
 class ServerNotStarted(StackError):
@@ -72,7 +72,7 @@ def _with_log(sentence: str, log_lines: tuple[str, ...]) -> str:
 
 
 class ServerDied(StackError):
-    """A server ended although nobody stopped it; `exit_status` is negative for a signal."""
+    """A server ended although nothing stopped it; `exit_status` is negative for a signal."""
 
     code: ClassVar[str] = "server_died"
 
@@ -85,7 +85,7 @@ class ServerDied(StackError):
 
 
 class ServerNotReady(StackError):
-    """A server runs, but its health endpoint did not answer in time."""
+    """A server runs, but did not become ready in time."""
 
     code: ClassVar[str] = "server_not_ready"
 

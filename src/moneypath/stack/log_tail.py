@@ -1,4 +1,4 @@
-"""The end of a server's log, short enough for an error and with what went wrong in it."""
+"""Read the end of a server's log for an error message."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,16 @@ _READ_BYTES = 32_768
 _LAST_LINES = 8
 _ERROR_LINES = 6
 _LONGEST_LINE = 500
-# As our servers write it: Go's loggers, PostgreSQL, Python.
+# Error lines of our servers: Go's loggers, PostgreSQL, Python.
 _ERROR = re.compile(
     r"level=(error|ERROR)|\b(ERROR|FATAL|PANIC|panic|fatal error)\b:?|^\w*(Error|Exception)\b"
 )
 
 
 def read_tail(log: Path) -> tuple[str, ...]:
-    """Return the last lines, and before them the last errors: some servers log much after their reason.
+    """Return the last lines, after the last errors before them: some servers log much after the cause.
 
-    Empty when nothing was logged.
+    Empty if nothing was logged.
     """
     try:
         with log.open("rb") as reader:

@@ -1,4 +1,4 @@
-"""How much memory the servers really use: proportional set size over whole process trees."""
+"""Measure the memory of servers: the proportional set size (PSS) of whole process trees."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryReading:
-    """One server's tree. With `unreadable` processes, `pss_bytes` is a lower bound, not the sum."""
+    """The memory of one process tree. If processes are `unreadable`, `pss_bytes` is a lower bound."""
 
     pss_bytes: int
     processes: int
@@ -15,7 +15,7 @@ class MemoryReading:
 
 
 def read_pss_bytes(pid: int) -> int:
-    """Return one process's proportional set size; 0 for one that is just ending.
+    """Return the proportional set size of one process; 0 if it is just ending.
 
     Raises PermissionError, FileNotFoundError or ProcessLookupError.
     """
@@ -30,8 +30,8 @@ def read_trees(
 ) -> dict[str, MemoryReading]:
     """Read each named process with all its descendants; a process that ends meanwhile is left out.
 
-    A descendant that is itself a root counts there alone. Without the right to read a process (another
-    user's, as non-root) it is counted as unreadable.
+    A descendant that is a root itself counts only there. A process of another user that may not be read
+    counts as unreadable.
     """
     offspring = _children_by_parent()
     return {

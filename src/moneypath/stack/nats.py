@@ -1,4 +1,4 @@
-"""A real NATS server with JetStream: every message synced before it is acknowledged, loopback alone."""
+"""A real NATS server with JetStream on loopback; it syncs every message before it acknowledges it."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from moneypath.stack.server import ServerSpec, http_ready
 CONFIG_FILE: Final = "nats.conf"
 _USER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PASSWORD = re.compile(r"[A-Za-z0-9_\-.~]{8,200}")
-# `sync_interval: always`: what JetStream acknowledges is on disk, or a power cut would take it back.
+# With `sync_interval: always`, acknowledged messages are on disk and survive a power cut.
 _CONFIGURATION = """\
 server_name: {name}
 listen: "127.0.0.1:{port}"
@@ -40,7 +40,7 @@ authorization {{
 
 @dataclass(frozen=True, slots=True)
 class Nats:
-    """A prepared server; `url` holds neither user nor password."""
+    """A server that is ready to be started; `url` holds neither user nor password."""
 
     spec: ServerSpec
     url: str
@@ -59,10 +59,10 @@ async def prepare(
     name: str = "nats",
     binary: Binary | None = None,
 ) -> Nats:
-    """Write the configuration (mode 0600, it holds the password) into `folder` and describe the server.
+    """Write the configuration into `folder`, with mode 0600 because of the password, and describe the server.
 
-    Streams are stored in `folder` too, so a folder that was used before brings its messages back.
-    Raises FolderUnwritable or BinaryMissing.
+    Streams are stored in `folder` too, so that a restart in the same folder finds its messages again. Raises
+    FolderUnwritable or BinaryMissing.
     """
     if not _USER.fullmatch(user) or not _PASSWORD.fullmatch(password):
         raise ValueError(f"user or password of NATS; allowed: {_USER.pattern} and {_PASSWORD.pattern}")
@@ -91,7 +91,7 @@ async def prepare(
     spec = ServerSpec(
         name=name,
         command=(str(found.path), "--config", str(file)),
-        # Not before the streams are recovered: JetStream is part of this server's health.
+        # The health endpoint includes JetStream, so it is ready only after its streams are recovered.
         ready=http_ready(f"{monitoring_url}/healthz"),
         cwd=folder,
         port=port,

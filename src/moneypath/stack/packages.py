@@ -1,4 +1,6 @@
-"""Fetch a Debian package with the machine's own sources and unpack it: no root, nothing installed."""
+"""Fetch a Debian package with the machine's own package sources and unpack it without root or
+installation.
+"""
 
 import contextlib
 import fcntl
@@ -7,15 +9,18 @@ import platform
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from moneypath.stack.errors import FolderUnwritable, PackageUnavailable
 
 Progress = Callable[[str], None]
 
 _LOCK_WITHIN_SECONDS = 300.0
+_LOCK_EVERY_SECONDS = 0.1
 _STEP_WITHIN_SECONDS = 180.0
 _DPKG_STATUS = Path("/var/lib/dpkg/status")
 # Debian builds Alertmanager so that it reads its templates from this path and no other, and refuses to
@@ -62,7 +67,7 @@ _NEEDED = {
 
 def unpacked(package: str, cache: Path) -> list[Path]:
     """List the unpacked versions of a package in the cache, newest fetch first."""
-    folders = [path for path in _shelf(cache).glob(f"{package}_*") if path.is_dir()]
+    folders = [path for path in _package_folder(cache).glob(f"{package}_*") if path.is_dir()]
     return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
@@ -74,34 +79,36 @@ def fetch(
     *,
     rejected: Collection[Path] = (),
 ) -> Path:
-    """Return a folder with the unpacked package, fetching it unless another process just did.
+    """Return a folder with the unpacked package; fetch it unless another process has just done so.
 
-    What is `rejected` has been looked at and does not fit. Uses apt with private state and cache folders,
-    so neither root nor its locks are needed. Processes that fetch at the same time wait for each other.
+    Folders in `rejected` do not fit and are not returned. Uses apt with private state and cache folders, so
+    that it needs neither root nor apt's locks. Processes that fetch at the same time wait for each other.
     Raises PackageUnavailable or FolderUnwritable.
     """
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool, path=environ.get("PATH", os.defpath)) is None:
             raise PackageUnavailable(f"package not fetched: {package}; this machine has no {tool}")
     try:
-        shelf = _shelf(cache)
-        shelf.mkdir(parents=True, exist_ok=True)
+        package_folder = _package_folder(cache)
+        package_folder.mkdir(parents=True, exist_ok=True)
         with (
-            _locked(shelf / "fetch.lock", tell),
-            tempfile.TemporaryDirectory(dir=shelf, prefix=".new-") as new,
+            _locked(package_folder / "fetch.lock", report),
+            tempfile.TemporaryDirectory(dir=package_folder, prefix=".new-") as new,
         ):
             for present in unpacked(package, cache):
                 if present not in rejected:
                     return present
-            return _fetch_into(package, shelf, Path(new), environ, tell)
+            return _fetch_into(package, package_folder, Path(new), environ, report)
     except OSError as error:
         raise FolderUnwritable(f"folder not writable: {cache} ({error.strerror})") from error
 
 
-def _fetch_into(package: str, shelf: Path, new: Path, environ: Mapping[str, str], tell: Progress) -> Path:
+def _fetch_into(
+    package: str, package_folder: Path, new: Path, environ: Mapping[str, str], report: Progress
+) -> Path:
     apt = ["apt-get", "-q", *_private_apt(new)]
-    tell(f"fetching the package {package} with this machine's package sources (some seconds, once)")
+    report(f"fetching the package {package} with this machine's package sources (some seconds, once)")
     broken_source: PackageUnavailable | None = None
     try:
         _run([*apt, "update"], new, environ, f"package lists not fetched, wanted for {package}")
@@ -121,15 +128,15 @@ def _fetch_into(package: str, shelf: Path, new: Path, environ: Mapping[str, str]
                 [*apt, "download", *_WEB_PAGES[package]], new, environ, f"web pages of {package} not fetched"
             )
     except PackageUnavailable as error:
-        tell(f"{error.what}; the server runs without them")
-    tell(f"unpacking {archives[0].name}")
+        report(f"{error.what}; the server runs without them")
+    report(f"unpacking {archives[0].name}")
     content = new / "content"
     for archive in sorted(new.glob("*.deb")):
         _run(["dpkg-deb", "-x", str(archive), str(content)], new, environ, f"not unpacked: {archive.name}")
     if package == "prometheus-alertmanager":
         _make_portable(content / "usr" / "bin" / package)
-    # A folder appears under its final name in one step, so what is there is whole.
-    target = shelf / archives[0].stem
+    # The rename is atomic, so a folder with the final name is complete.
+    target = package_folder / archives[0].stem
     return target if target.exists() else content.rename(target)
 
 
@@ -160,7 +167,7 @@ def _private_apt(new: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path, environ: Mapping[str, str], failure: str) -> None:
-    # apt is translated, and our error shows its words.
+    # Our error quotes apt, so keep its messages in English.
     environment = {"PATH": os.defpath, **environ, "LC_ALL": "C.UTF-8"}
     try:
         subprocess.run(  # noqa: S603  # a list of our own making
@@ -194,27 +201,28 @@ def _make_portable(program: Path) -> None:
     program.write_bytes(content)
 
 
-def _shelf(cache: Path) -> Path:
-    # One home folder may be shared by machines of several kinds.
+def _package_folder(cache: Path) -> Path:
+    # Machines of several architectures may share a home folder.
     return cache / "packages" / platform.machine()
 
 
 @contextlib.contextmanager
-def _locked(file: Path, tell: Progress) -> Iterator[None]:
-    deadline = time.monotonic() + _LOCK_WITHIN_SECONDS
-    told = False
+def _locked(file: Path, report: Progress) -> Iterator[None]:
+    def report_once(state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            report("waiting for another process that fetches packages")
+
+    def give_up(_: RetryCallState) -> NoReturn:
+        raise PackageUnavailable(
+            f"packages not fetched: another process holds {file} since {_LOCK_WITHIN_SECONDS:g} s"
+        )
+
     with file.open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise PackageUnavailable(
-                        f"packages not fetched: another process holds {file} since {_LOCK_WITHIN_SECONDS:g} s"
-                    ) from None
-            if not told:
-                tell("waiting for another process that fetches packages")
-                told = True
-            time.sleep(0.1)
+        Retrying(
+            retry=retry_if_exception_type(BlockingIOError),
+            wait=wait_fixed(_LOCK_EVERY_SECONDS),
+            stop=stop_after_delay(_LOCK_WITHIN_SECONDS),
+            before_sleep=report_once,
+            retry_error_callback=give_up,
+        )(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

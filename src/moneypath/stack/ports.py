@@ -1,4 +1,4 @@
-"""Loopback ports that two stacks side by side never both take."""
+"""Reserve loopback ports so that two stacks on one machine never use the same one."""
 
 import os
 import random
@@ -9,15 +9,15 @@ from typing import Self
 
 from moneypath.stack.errors import PortTaken
 
-# Below the range from which kernels pick ports for outgoing connections (32768 on).
+# Below the range of ephemeral ports (32768 and up).
 FIRST_PORT = 20_000
 LAST_PORT = 32_000
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nothing listens on that loopback port now."""
+    """Tell whether nothing listens on that loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        # As the servers do it: a connection of a predecessor in TIME_WAIT is no reason to refuse.
+        # As the servers do: a connection in TIME_WAIT must not make the port look taken.
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind(("127.0.0.1", port))
@@ -26,12 +26,12 @@ def is_free(port: int) -> bool:
     return True
 
 
-class PortBook:
-    """Reserves ports for one stack until `release()`, or the end of the process.
+class PortPool:
+    """Reserves ports for one stack until `release()` or the end of the process.
 
-    A reservation is an abstract Unix socket named after the port. Like a flock it vanishes with its
-    process, but it is shared by exactly those who share the ports (one network namespace): other users
-    and other temp folders included, with no file to create, own or leave behind.
+    A reservation is an abstract Unix socket that is named after the port. Like a file lock it vanishes with
+    its process. It is visible to exactly those processes that share the ports (one network namespace), also
+    of other users and with other temporary folders, and there is no file to create, own or leave behind.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
@@ -47,9 +47,10 @@ class PortBook:
         self.release()
 
     def reserve(self, name: str) -> int:
-        """Return a free port for the server `name`: MONEYPATH_<NAME>_PORT if set, else one of our range.
+        """Return a free port for the server `name`: MONEYPATH_<NAME>_PORT if it is set, else one of our
+        range.
 
-        Raises PortTaken when the fixed port is in use, is no port, or when no port is left.
+        Raises PortTaken if the fixed port is in use or invalid, or if no port is left.
         """
         variable = f"MONEYPATH_{name.upper().replace('-', '_')}_PORT"
         fixed = self._environ.get(variable, "")
@@ -63,18 +64,18 @@ class PortBook:
                 return port
         raise PortTaken(
             f"no free port: {name}; every port from {FIRST_PORT} to {LAST_PORT} is in use",
-            hint="Stop other stacks, or set " + variable + " to a free port.",
+            hint=f"Stop other stacks, or set {variable} to a free port.",
         )
 
     def release(self) -> None:
-        """Give every reserved port back."""
+        """Release every reserved port."""
         for held in self._held.values():
             held.close()
         self._held.clear()
 
     def _reserve_fixed(self, name: str, variable: str, fixed: str) -> int:
         if not fixed.isdecimal() or not 1 <= int(fixed) <= 65_535:
-            raise PortTaken(f"no port number: {variable}={fixed!r}", hint="Allowed: 1 to 65535.")
+            raise PortTaken(f"no port number: {variable}={fixed!r}", hint="Use a port from 1 to 65535.")
         if not self._hold(int(fixed)):
             raise port_taken(name, int(fixed))
         return int(fixed)
@@ -96,7 +97,7 @@ class PortBook:
 
 
 def port_taken(name: str, port: int) -> PortTaken:
-    """Say that a server's port is in use, and what to do."""
+    """Return the error that a server's port is in use, with a hint."""
     variable = f"MONEYPATH_{name.upper().replace('-', '_')}_PORT"
     return PortTaken(
         f"port taken: {port} on 127.0.0.1, wanted for {name}",

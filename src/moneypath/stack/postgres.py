@@ -1,4 +1,4 @@
-"""A real PostgreSQL of our own: initialised with its roles before its first start, TCP on loopback alone."""
+"""A real PostgreSQL: initialised with its roles before the first start, reachable on loopback TCP only."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from moneypath.stack import database_folder, places
+from moneypath.stack import database_folder, folders
 from moneypath.stack.binaries import Binary, find
 from moneypath.stack.database_folder import SUPERUSER
 from moneypath.stack.errors import FolderUnwritable
@@ -40,7 +40,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A prepared server. A `url` never holds a password, a `dsn` always does."""
+    """A server that is ready to be started. A `url` never contains a password, a `dsn` always does."""
 
     spec: ServerSpec
     port: int
@@ -77,16 +77,16 @@ async def prepare(
     database: str = "refpay",
     binary: Binary | None = None,
 ) -> Postgres:
-    """Initialise a database folder, with its roles (name to password), and describe its server.
+    """Initialise a database folder with its roles (name to password), and describe its server.
 
-    `owner`, one of the roles, owns the database; the others may connect to it. A folder that was prepared
-    before is used as it is, passwords included. As root the server runs as `nobody`; where that user cannot
-    reach the folder or the programs, both are kept in a private temp folder that goes when the stack ends.
-    Raises DatabaseUnprepared, FolderUnwritable or BinaryMissing.
+    `owner`, one of the roles, owns the database; the other roles may connect to it. A folder that was
+    prepared before is used as it is, with its passwords. If we are root, the server runs as `nobody`; if that
+    user cannot reach the folder or the programs, both are put into a private temporary folder, which is
+    removed when the stack ends. Raises DatabaseUnprepared, FolderUnwritable or BinaryMissing.
     """
     _check_names(roles, owner, database)
     found = binary if binary is not None else await asyncio.to_thread(find, "postgres")
-    account = places.unprivileged_account()
+    account = folders.unprivileged_account()
     scratch: list[Path] = []
     try:
         program = await asyncio.to_thread(database_folder.reachable_program, found, account, scratch)
@@ -120,7 +120,7 @@ async def prepare(
         ready_within_seconds=60.0,  # crash recovery included
         uid=account.uid if account else None,
         gid=account.gid if account else None,
-        before_start=lambda: database_folder.forget_reused_pid(data),
+        before_start=lambda: database_folder.remove_stale_pid_file(data),
         scratch=tuple(scratch),
     )
     return Postgres(spec, port, data, database, passwords)

@@ -1,4 +1,4 @@
-"""A real Prometheus: its configuration, its flags, and history written before its first start."""
+"""A real Prometheus: its configuration, its flags, and history that is written before its first start."""
 
 import asyncio
 import re
@@ -36,9 +36,9 @@ def spec(
 ) -> ServerSpec:
     """Write the configuration into `folder` and describe the server.
 
-    `scrape_targets` maps a job to its host:port; the job's name is also the instance label, so that a
-    restart on another port continues the same series. Flags are those that 2.42 and 3.x both know. The
-    rule files are copied, so that a change of theirs cannot reach a running server by half.
+    `scrape_targets` maps a job to host:port. The name of the job is the instance label too, so that a restart
+    on another port continues the same series. All flags exist in 2.42 and in 3.x. The rule files are copied,
+    so that an edit cannot reach a running server half-way.
     """
     host_url = f"http://127.0.0.1:{port}"
     try:
@@ -88,10 +88,10 @@ def spec(
 
 
 async def backfill(promtool: Binary, data_folder: Path, openmetrics: str) -> int:
-    """Write samples as blocks into a data folder whose server is not running; return how many blocks.
+    """Write samples as blocks into a data folder whose server does not run; return the number of blocks.
 
-    The text must end in `# EOF`. Raises HistoryRefused with promtool's own words, also for no samples:
-    promtool is content with none, and a start without history would look like one with it.
+    The text must end in `# EOF`. Raises HistoryRefused with promtool's output, and also if there are no
+    samples: promtool accepts none, and the missing history would go unnoticed.
     """
     if not openmetrics.rstrip().endswith("# EOF"):
         raise HistoryRefused("history refused: the text does not end in `# EOF`, so it may be torn")
@@ -102,7 +102,12 @@ async def backfill(promtool: Binary, data_folder: Path, openmetrics: str) -> int
         text.flush()
         process = await asyncio.create_subprocess_exec(
             str(promtool.path),
-            *("tsdb", "create-blocks-from", "openmetrics", "--quiet", text.name, str(data_folder)),
+            "tsdb",
+            "create-blocks-from",
+            "openmetrics",
+            "--quiet",
+            text.name,
+            str(data_folder),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -127,13 +132,13 @@ async def backfill(promtool: Binary, data_folder: Path, openmetrics: str) -> int
 
 
 def _web_pages(binary: Binary) -> tuple[str, ...]:
-    """Debian's build alone reads its web pages from a folder; of one unpacked elsewhere it must be told."""
+    """Return the flag for the web pages, which only Debian's build reads from a folder."""
     pages = binary.path.resolve().parent.parent / "share" / "prometheus" / "web"
     return (f"--web.local-assets={pages}/",) if pages.is_dir() else ()
 
 
 def duration(seconds: float) -> str:
-    """Return Prometheus' notation, exact to the millisecond; raises ValueError below one."""
+    """Return a duration in Prometheus' notation, exact to the millisecond; raises ValueError below 1 ms."""
     milliseconds = round(seconds * 1000)
     if milliseconds < 1:
         raise ValueError(f"duration: {seconds} s; allowed: at least 0.001")

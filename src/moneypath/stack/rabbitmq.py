@@ -1,7 +1,6 @@
-"""A real RabbitMQ out of Debian's packages: one node on loopback, with names, ports and a cookie of its own.
+"""A real RabbitMQ from Debian's packages: one node on loopback with names, ports and a cookie of its own.
 
-Nothing that is drilled uses it: it is here for those whose consumers do, and for the tests of what observes
-them.
+No drill uses it. It is for projects whose consumers use RabbitMQ, and for the tests of their instrumentation.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from moneypath.stack import packages, places
+from moneypath.stack import folders, packages
 from moneypath.stack.errors import FolderUnwritable, PackageUnavailable
 from moneypath.stack.packages import Progress
 from moneypath.stack.server import Probe, ServerSpec
@@ -36,7 +35,9 @@ log.file = false
 
 @dataclass(frozen=True, slots=True)
 class RabbitMQ:
-    """A prepared broker. Its nodes find each other through a name server of this run, which starts first."""
+    """A broker that is ready to be started. Its nodes find each other through a name server, which starts
+    first.
+    """
 
     names: ServerSpec
     spec: ServerSpec
@@ -46,17 +47,17 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """Return the address with user and password, as clients take it."""
+        """Return the address with user and password, as client libraries expect it."""
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
 
 
 def find_home(environ: Mapping[str, str] | None = None, progress: Progress | None = None) -> Path:
-    """Return a folder with RabbitMQ and its Erlang, fetched and unpacked without root if need be.
+    """Return a folder with RabbitMQ and its Erlang; fetch and unpack them without root if necessary.
 
-    Some seconds, once, for 33 MB. Blocks; raises PackageUnavailable or FolderUnwritable.
+    Downloads 33 MB, once. Blocks; raises PackageUnavailable or FolderUnwritable.
     """
     environment = os.environ if environ is None else environ
-    return packages.fetch(PACKAGE, places.cache_folder(environment), environment, progress)
+    return packages.fetch(PACKAGE, folders.cache_folder(environment), environment, progress)
 
 
 async def prepare(
@@ -70,7 +71,8 @@ async def prepare(
     name: str = "rabbitmq",
     home: Path | None = None,
 ) -> RabbitMQ:
-    """Write the configuration (mode 0600, it holds the password) into `folder` and describe both servers.
+    """Write the configuration into `folder`, with mode 0600 because of the password, and describe both
+    servers.
 
     Queues are stored in `folder` too. Raises FolderUnwritable or PackageUnavailable.
     """
@@ -108,7 +110,7 @@ async def prepare(
             "ERL_LIBS": str(rabbit / "plugins"),
             "ERL_EPMD_PORT": str(names_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Where Erlang keeps the cookie: the node's own secret.
+            # Erlang keeps the node's secret cookie there.
             "HOME": str(folder),
             "RABBITMQ_HOME": str(rabbit),
             "RABBITMQ_NODENAME": f"{name}@localhost",
@@ -128,21 +130,46 @@ async def prepare(
         port=port,
         ready_within_seconds=120.0,
         stop_grace_seconds=30.0,
-        hint="It is a real RabbitMQ with its Erlang; see its log for the reason.",
+        hint="Read the log of RabbitMQ for the reason.",
     )
     return RabbitMQ(names, spec, port, user, password)
 
 
 def _command(programs: Path) -> tuple[str, ...]:
-    # What the package's own start script runs in the end: one process, so that a signal reaches it.
+    # The last command of the package's start script, run directly so that signals reach it.
     return (
         str(programs / "erlexec"),
-        *("-noinput", "-s", "rabbit", "boot", "-boot", "start_sasl", "+W", "w", "+B", "i"),
-        # Two schedulers and no busy waiting: it shares the machine with what is tested.
-        *("+S", "2:2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
-        *("-kernel", "inet_dist_use_interface", "{127,0,0,1}"),
-        *("-kernel", "prevent_overlapping_partitions", "false"),
-        *("-syslog", "logger", "[]", "-syslog", "syslog_error_logger", "false"),
+        "-noinput",
+        "-s",
+        "rabbit",
+        "boot",
+        "-boot",
+        "start_sasl",
+        "+W",
+        "w",
+        "+B",
+        "i",
+        # Two schedulers and no busy waiting, because tests share the machine.
+        "+S",
+        "2:2",
+        "+sbwt",
+        "none",
+        "+sbwtdcpu",
+        "none",
+        "+sbwtdio",
+        "none",
+        "-kernel",
+        "inet_dist_use_interface",
+        "{127,0,0,1}",
+        "-kernel",
+        "prevent_overlapping_partitions",
+        "false",
+        "-syslog",
+        "logger",
+        "[]",
+        "-syslog",
+        "syslog_error_logger",
+        "false",
     )
 
 

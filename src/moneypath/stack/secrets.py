@@ -1,4 +1,4 @@
-"""Secrets of one run: minted, kept in files that only their owner can read."""
+"""Secrets of one run: created once, in files that only their owner can read."""
 
 import os
 import secrets
@@ -11,18 +11,18 @@ from moneypath.stack.errors import FolderUnwritable
 def mint(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Create one secret per name (256 bits, file mode 0600) and return them by name.
 
-    A secret that exists is kept, so that a folder can be used again. The folder is made 0700.
+    An existing secret is kept, so that a folder can be used again. The folder gets mode 0700.
     """
-    return {name: keep(folder / name, secrets.token_urlsafe(32)) for name in names}
+    return {name: write_once(folder / name, secrets.token_urlsafe(32)) for name in names}
 
 
 def mint_client(folder: Path, name: str) -> str:
-    """Create `<name>_client`, which holds `name:secret`, unless it is there; return the secret."""
-    return keep(folder / f"{name}_client", f"{name}:{secrets.token_urlsafe(32)}").partition(":")[2]
+    """Create the file `<name>_client` with `name:secret` unless it exists; return the secret."""
+    return write_once(folder / f"{name}_client", f"{name}:{secrets.token_urlsafe(32)}").partition(":")[2]
 
 
-def keep(file: Path, text: str) -> str:
-    """Write a private file unless it exists, its folder included; return what it holds."""
+def write_once(file: Path, text: str) -> str:
+    """Write a private file and its folder unless the file exists; return its content."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.parent.chmod(0o700)
@@ -30,12 +30,12 @@ def keep(file: Path, text: str) -> str:
     except OSError as error:
         raise FolderUnwritable(
             f"folder not writable: {file.parent} ({error.strerror})",
-            hint="Secrets are kept there: choose a run folder that you own.",
+            hint="Choose a run folder that you own: the secrets are stored there.",
         ) from error
 
 
 def read(folder: Path, name: str) -> str:
-    """Return a secret that was minted before; raises OSError when there is none."""
+    """Return a secret that was created before; raises OSError if there is none."""
     return (folder / name).read_text(encoding="utf-8").strip()
 
 

@@ -1,4 +1,4 @@
-"""What has to be known about a server to start it, see that it is ready, and stop it."""
+"""The specification of a server: how to start it, see that it is ready, and stop it."""
 
 import re
 import signal
@@ -16,10 +16,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """One server. `env` is added to a minimal environment and may hold secrets, so it is never shown.
+    """One server. `env` is added to a minimal environment and may contain secrets, so it is left out of the
+    repr.
 
-    `port` is checked to be free before the start. `before_start` runs before each start, restarts
-    included. `scratch` folders are removed when the stack ends, not when the server does.
+    `port` must be free before the start. `before_start` runs before each start, including restarts. `scratch`
+    folders are removed when the stack ends, not when the server ends.
     """
 
     name: str
@@ -43,7 +44,7 @@ class ServerSpec:
 
 
 def http_ready(url: str, *, timeout_seconds: float = 2.0) -> Probe:
-    """Return a probe that asks for 200 at a health endpoint; proxies of the environment are not used."""
+    """Return a probe that expects status 200 of a health endpoint; proxy settings are ignored."""
 
     async def probe() -> bool:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)

@@ -1,24 +1,32 @@
-"""One supervisor a stack: it starts servers, watches them, and stops them in reverse order on every exit."""
+"""Start the servers of one stack, watch them, and stop them in reverse order on every exit."""
 
 import asyncio
 import contextlib
 import signal
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
+
 from moneypath.stack import memory, ports
 from moneypath.stack.errors import (
     FolderUnwritable,
-    KeeperLost,
+    ReaperLost,
     ServerDied,
     ServerNotReady,
     StackError,
 )
-from moneypath.stack.keeper_link import KEEPER_SCRIPT, KeeperLink
 from moneypath.stack.log_tail import read_tail
+from moneypath.stack.reaper_link import REAPER_SCRIPT, ReaperLink
 from moneypath.stack.server import ServerSpec
 from moneypath.stack.termination import Termination
 
@@ -43,25 +51,25 @@ class _Server:
 class Supervisor:
     """Owns real servers as child processes for as long as its `async with` block lasts.
 
-    They are stopped in reverse order of their first start when the block ends: by itself, by an
-    exception, by Ctrl-C, by SIGTERM or SIGHUP (which cancel the block and, after the stop, end the process
-    with 128 + signal). A second signal stops the politeness. If this process is killed outright, its
-    keeper (see keeper.py) kills all of them at once, grandchildren included.
+    They are stopped in reverse order of their first start when the block ends: normally, by an exception, by
+    Ctrl-C, or by SIGTERM or SIGHUP. Those two cancel the block and, after the stop, end the process with
+    128 + signal. A second signal kills the servers at once. If this process itself is killed, its reaper (see
+    reaper.py) kills all servers at once, including their children.
     """
 
-    def __init__(self, run_folder: Path, *, keeper_script: Path = KEEPER_SCRIPT) -> None:
+    def __init__(self, run_folder: Path, *, reaper_script: Path = REAPER_SCRIPT) -> None:
         self._run_folder = run_folder
-        self._keeper_script = keeper_script
+        self._reaper_script = reaper_script
         self._servers: dict[str, _Server] = {}
         self._deaths: asyncio.Queue[StackError] = asyncio.Queue()
         self._termination = Termination()
-        self._link: KeeperLink | None = None
+        self._link: ReaperLink | None = None
 
     async def __aenter__(self) -> Self:
         logs = self._run_folder / "logs"
         try:
             logs.mkdir(parents=True, exist_ok=True)
-            (logs / "keeper.log").touch()
+            (logs / "reaper.log").touch()
         except OSError as error:
             raise FolderUnwritable(
                 f"folder not writable: {self._run_folder} ({error.strerror})",
@@ -69,8 +77,8 @@ class Supervisor:
             ) from error
         self._termination.__enter__()
         try:
-            self._link = await KeeperLink.open(
-                logs / "keeper.log", self._note_exit, self._note_end, self._keeper_script
+            self._link = await ReaperLink.open(
+                logs / "reaper.log", self._note_exit, self._note_end, self._reaper_script
             )
         except BaseException:
             self._termination.__exit__(None, None, None)
@@ -80,12 +88,12 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        link = self._keeper()
+        link = self._reaper()
         closing = asyncio.create_task(self._close(), name="supervisor-close")
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
-            link.hang_up()  # asked a second time: no more patience
+            link.close_now()  # asked a second time: no more patience
             await asyncio.wait((closing,))
             if self._termination.received is None:
                 raise
@@ -96,65 +104,68 @@ class Supervisor:
             raise SystemExit(128 + received)
 
     async def start(self, spec: ServerSpec) -> None:
-        """Start a server and wait until its own health endpoint answers.
+        """Start a server and wait until its readiness probe succeeds.
 
-        Raises PortTaken, ServerNotStarted, ServerDied or ServerNotReady; then the server is not running.
+        Raises PortTaken, ServerNotStarted, ServerDied or ServerNotReady; then the server does not run.
         """
         current = self._servers.get(spec.name)
         if current is not None and current.running:
             raise ValueError(f"server runs already: {spec.name}")
-        # Assigning an existing key keeps its place, so a restart does not change the order of the stop.
+        # Assigning an existing key keeps its place, so a restart does not change the order of stopping.
         server = self._servers[spec.name] = _Server(spec)
         async with server.lock:
             await self._launch(server)
 
     async def stop(self, name: str) -> None:
-        """Stop a server: its stop signal, its grace, then SIGKILL. One that is down is left alone."""
+        """Stop a server with its stop signal and, after its grace period, with SIGKILL; do nothing if it is
+        down.
+        """
         server = self._named(name)
         async with server.lock:
             await self._halt(server, server.spec.stop_signal, server.spec.stop_grace_seconds)
 
     async def kill(self, name: str) -> None:
-        """Kill a server with SIGKILL, as a crash would, and wait until it and its children are gone."""
+        """Kill a server with SIGKILL, as in a crash, and wait until it and its children are gone."""
         server = self._named(name)
         async with server.lock:
             await self._halt(server, signal.SIGKILL, _KILL_WITHIN_SECONDS)
 
     async def restart(self, name: str) -> None:
-        """Start a server again with the same specification; one that still runs is stopped first."""
+        """Start a server again with the same specification; stop it first if it runs."""
         await self.stop(name)
         await self.start(self._named(name).spec)
 
     async def watch(self) -> NoReturn:
-        """Wait until a server ends that nobody stopped, then raise ServerDied (or KeeperLost)."""
+        """Wait until a server ends that nobody stopped, then raise ServerDied (or ReaperLost)."""
         raise await self._deaths.get()
 
     def remove_at_end(self, path: Path) -> None:
-        """Have a file or folder removed after the last server ended, even if this process is killed."""
-        self._keeper().remove_at_end(path)
+        """Have a file or folder removed after the last server has ended, even if this process is killed."""
+        self._reaper().remove_at_end(path)
 
     def pids(self) -> dict[str, int]:
         """Return the process id of every running server."""
         return {name: server.pid for name, server in self._servers.items() if server.pid and server.running}
 
     @property
-    def keeper_pid(self) -> int:
-        """Return the process id of the keeper, the parent of every server."""
-        return self._keeper().pid
+    def reaper_pid(self) -> int:
+        """Return the process id of the reaper, the parent of every server."""
+        return self._reaper().pid
 
     def memory(self) -> dict[str, memory.MemoryReading]:
-        """Read the proportional set size of every server's whole tree, and of the keeper."""
-        return memory.read_trees({**self.pids(), "keeper": self.keeper_pid})
+        """Measure the memory of every server's process tree, and of the reaper."""
+        return memory.read_trees({**self.pids(), "reaper": self.reaper_pid})
 
     def pss_bytes(self) -> dict[str, int]:
-        """Return the memory of every server whose whole tree could be read; unknown is absent, never 0.
+        """Return the memory of every server whose whole tree could be read; a server that could not is left
+        out.
 
-        `memory()` says what could not be read.
+        `memory()` reports what could not be read.
         """
         return {name: each.pss_bytes for name, each in self.memory().items() if not each.unreadable}
 
     def log_file(self, name: str) -> Path:
-        """Return where a server's output is appended."""
+        """Return the file to which a server's output is appended."""
         return self._run_folder / "logs" / f"{name}.log"
 
     async def _launch(self, server: _Server) -> None:
@@ -163,7 +174,7 @@ class Supervisor:
             raise ports.port_taken(spec.name, spec.port)
         if spec.before_start is not None:
             spec.before_start()
-        link = self._keeper()
+        link = self._reaper()
         for folder in spec.scratch:
             link.remove_at_end(folder)
         try:
@@ -179,46 +190,52 @@ class Supervisor:
 
     async def _await_ready(self, server: _Server) -> None:
         spec = server.spec
-        deadline = time.monotonic() + spec.ready_within_seconds
-        answer = "nothing yet"
-        while time.monotonic() < deadline:
-            try:
-                async with asyncio.timeout(min(_PROBE_WITHIN_SECONDS, spec.ready_within_seconds)):
-                    if await spec.ready() and server.running:
-                        server.expected = False
-                        return
-                answer = "not ready"
-            except (OSError, TimeoutError) as error:
-                answer = str(error) or type(error).__name__
+
+        async def probe() -> bool:
+            async with asyncio.timeout(min(_PROBE_WITHIN_SECONDS, spec.ready_within_seconds)):
+                return await spec.ready() and server.running
+
+        async def sleep_unless_exited(seconds: float) -> None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(server.exited), _PROBE_EVERY_SECONDS)
+                await asyncio.wait_for(asyncio.shield(server.exited), seconds)
             if server.exited.done():
                 raise self._died(server, server.exited.result())
-        raise ServerNotReady(
-            spec.name, spec.ready_within_seconds, answer, read_tail(self.log_file(spec.name)), hint=spec.hint
-        )
+
+        def give_up(state: RetryCallState) -> NoReturn:
+            log_lines = read_tail(self.log_file(spec.name))
+            answer = _last_answer(state)
+            raise ServerNotReady(spec.name, spec.ready_within_seconds, answer, log_lines, hint=spec.hint)
+
+        await AsyncRetrying(
+            retry=retry_if_result(lambda ready: not ready) | retry_if_exception_type((OSError, TimeoutError)),
+            wait=wait_fixed(_PROBE_EVERY_SECONDS),
+            stop=stop_after_delay(spec.ready_within_seconds),
+            sleep=sleep_unless_exited,
+            retry_error_callback=give_up,
+        )(probe)
+        server.expected = False
 
     async def _halt(self, server: _Server, number: int, grace_seconds: float) -> None:
         server.expected = True
         if not server.running:
             return
-        link = self._keeper()
+        link = self._reaper()
         for each, seconds in ((number, grace_seconds), (signal.SIGKILL, _KILL_WITHIN_SECONDS)):
-            with contextlib.suppress(KeeperLost):
+            with contextlib.suppress(ReaperLost):
                 link.signal(server.spec.name, each)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(server.exited), seconds)
                 return
         raise StackError(
             f"server not stopped: {server.spec.name} (process {server.pid}) survived SIGKILL",
-            hint="It hangs in the kernel, often on a disk that does not answer; check `dmesg`.",
+            hint="Check `dmesg`: the process hangs in the kernel, often on a disk that does not answer.",
         )
 
     async def _close(self) -> None:
-        link = self._keeper()
+        link = self._reaper()
         try:
             for name in reversed(self._servers):
-                with contextlib.suppress(StackError):  # the keeper ends what is left
+                with contextlib.suppress(StackError):  # the reaper ends what is left
                     await self.stop(name)
         finally:
             await link.close()
@@ -238,9 +255,9 @@ class Supervisor:
                 server.exited.set_result(-signal.SIGKILL)
         if not expected:
             self._deaths.put_nowait(
-                KeeperLost(
-                    "keeper lost: the process that owns the servers ended, and every server with it",
-                    hint=f"See {self.log_file('keeper')}; start the stack again.",
+                ReaperLost(
+                    "reaper lost: the process that owns the servers ended, and every server with it",
+                    hint=f"Read {self.log_file('reaper')}, then start the stack again.",
                 )
             )
 
@@ -258,7 +275,14 @@ class Supervisor:
                 f"unknown server: {name}; started: {', '.join(self._servers) or 'none'}"
             ) from None
 
-    def _keeper(self) -> KeeperLink:
+    def _reaper(self) -> ReaperLink:
         if self._link is None:
             raise RuntimeError("supervisor not entered: use `async with Supervisor(...)`")
         return self._link
+
+
+def _last_answer(state: RetryCallState) -> str:
+    problem = state.outcome.exception() if state.outcome is not None else None
+    if problem is None:
+        return "not ready"
+    return str(problem) or type(problem).__name__

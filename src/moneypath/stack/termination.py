@@ -1,4 +1,4 @@
-"""Turn SIGTERM and SIGHUP into the cancellation of a task, so that `async with` blocks end in order."""
+"""Turn SIGTERM and SIGHUP into the cancellation of a task, so that `async with` blocks clean up."""
 
 import asyncio
 import signal
@@ -11,17 +11,17 @@ from weakref import WeakKeyDictionary
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # A loop has one handler per signal, but may hold several supervisors.
 _listeners: WeakKeyDictionary[asyncio.AbstractEventLoop, list["Termination"]] = WeakKeyDictionary()
-# Inherited by every task that is started inside the block.
-_around: ContextVar["Termination | None"] = ContextVar("termination around", default=None)
+# Context variables are inherited by tasks that are started inside the block.
+_enclosing: ContextVar["Termination | None"] = ContextVar("termination around", default=None)
 
 
 class Termination:
-    """While entered, SIGTERM and SIGHUP cancel the task that entered; `received` says which one came.
+    """While entered, SIGTERM and SIGHUP cancel the task that entered it; `received` is the signal.
 
-    Inside another one, in this task or in one started there, it leaves the signals to that: its
-    cancellation comes inwards by itself, and a second one would read as the loss of patience.
-    Outside the main thread, where Python handles no signals, it does nothing. SIGINT is left to
-    `asyncio.run`, which cancels the main task itself.
+    A nested one, in the same task or in one that was started inside the block, leaves the signals to the
+    outer one: the outer cancellation reaches it anyway, and a second one would look like a second signal.
+    Outside the main thread, where Python handles no signals, it does nothing. `asyncio.run` handles SIGINT
+    itself.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Termination:
             return self
         loop = asyncio.get_running_loop()
         listeners = _listeners.setdefault(loop, [])
-        if _around.get() in listeners:
+        if _enclosing.get() in listeners:
             return self
-        _around.set(self)
+        _enclosing.set(self)
         self._task, self._loop = asyncio.current_task(), loop
         if not listeners:
             for number in _SIGNALS:

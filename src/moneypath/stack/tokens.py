@@ -1,4 +1,6 @@
-"""Access tokens of the payment service: fetched with a client's secret, kept, and renewed in time."""
+"""Access tokens of the payment service: fetch them with a client's secret, cache them, and renew them in
+time.
+"""
 
 import asyncio
 import base64
@@ -15,7 +17,7 @@ from urllib.parse import quote, urlencode
 from moneypath.errors import MoneypathError
 
 ANSWER_SECONDS: Final = 5.0
-# Of its time, after which a token is renewed: while one renews it, the others go on with the old one.
+# Share of a token's lifetime after which it is renewed, while other callers use the old one.
 RENEWED_AFTER: Final = 0.75
 _ASK_AGAIN_SECONDS: Final = 1.0
 _PATH: Final = "/v1/oauth/token"
@@ -26,15 +28,15 @@ _TOKEN: Final = re.compile(r"[!-~]{1,4096}")
 
 
 class TokenUnavailable(MoneypathError):
-    """There is no token: the client is refused, or nobody answers."""
+    """No token: the service refuses the client or does not answer."""
 
     code = "token_unavailable"
 
 
 class TokenSource:
-    """The tokens of one client with the same scopes; for threads, greenlets and event loops.
+    """The tokens of one client with fixed scopes; for threads, greenlets and event loops.
 
-    `client_file` holds `name:secret` and is read whenever a token is fetched, so that a rotated secret works.
+    `client_file` holds `name:secret` and is read for every fetch, so that a rotated secret works.
     """
 
     def __init__(self, url: str, client_file: Path, *scopes: str) -> None:
@@ -45,7 +47,7 @@ class TokenSource:
     def header(self) -> str:
         """Return the value of an Authorization header; blocks while a token is fetched.
 
-        Raises TokenUnavailable, which holds no secret.
+        Raises TokenUnavailable, which contains no secret.
         """
         now = time.monotonic()
         if now < self._renew_at or not self._fetching.acquire(blocking=now >= self._ends_at):
@@ -54,7 +56,7 @@ class TokenSource:
             if time.monotonic() >= self._renew_at:
                 self._fetch()
         except TokenUnavailable:
-            # What is there still works: a service that is away for a moment is asked again in one.
+            # The old token is still valid, so try again later.
             if time.monotonic() >= self._ends_at:
                 raise
             self._renew_at = time.monotonic() + _ASK_AGAIN_SECONDS
@@ -62,12 +64,14 @@ class TokenSource:
             self._fetching.release()
         return self._header
 
-    async def header_soon(self) -> str:
-        """Return the same without blocking the event loop."""
+    async def header_async(self) -> str:
+        """Return the value of an Authorization header without blocking the event loop."""
         return self._header if time.monotonic() < self._renew_at else await asyncio.to_thread(self.header)
 
     def forget(self, header: str) -> None:
-        """Forget a header that was answered with 401: its key may be retired, and the next one is another."""
+        """Discard a header that was answered with 401: its signing key may be retired, so fetch a new
+        token.
+        """
         if header == self._header:
             self._renew_at = self._ends_at = 0.0
 
@@ -81,7 +85,7 @@ class TokenSource:
             or type(seconds) is not int
             or seconds < 1
         ):
-            self._fail("is not a token")
+            self._fail("the answer is not a token")
         self._header = f"Bearer {token}"
         self._renew_at, self._ends_at = began + seconds * RENEWED_AFTER, began + seconds
 
@@ -94,26 +98,26 @@ class TokenSource:
                 content = json.loads(answer.read(_ANSWER_BYTES_MAX))
         except urllib.error.HTTPError as error:
             with error:
-                self._fail(f"is status {error.code} {_code_of(error)}".rstrip())
+                self._fail(f"the answer is status {error.code} {_code_of(error)}".rstrip())
         except (OSError, ValueError, RecursionError) as error:
-            self._fail(f"is none: {type(error).__name__}")
+            self._fail(f"there is no valid answer ({type(error).__name__})")
         return content if isinstance(content, dict) else {}
 
     def _fail(self, why: str) -> NoReturn:
         raise TokenUnavailable(
-            f"the answer to {self._file.name} for {self._scopes or 'reading'} {why}",
-            hint="is the service up, does it know the client, and may the client have these scopes?",
+            f"No access token for {self._file.name} with scopes {self._scopes or '(read only)'}: {why}.",
+            hint="Check that the service runs, knows this client, and allows it these scopes.",
         ) from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The secret goes to the address that was given and nowhere else."""
+    """Refuses redirects, so that the secret is sent to the given address only."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow none."""
+        """Return None: follow no redirect."""
 
 
-# No proxy from the environment either.
+# Proxy settings of the environment are ignored too.
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
@@ -125,19 +129,21 @@ def _code_of(error: urllib.error.HTTPError) -> str:
 
 
 def read_client(file: Path) -> str:
-    """Return what HTTP Basic wants of a client's file; raises TokenUnavailable, which quotes nothing."""
+    """Return the HTTP Basic credentials of a client's file; raises TokenUnavailable, which quotes nothing of
+    it.
+    """
     try:
         with file.open("rb") as stream:
             found = _CLIENT.fullmatch(stream.read(_CLIENT_BYTES_MAX).strip())
     except OSError as error:
         raise TokenUnavailable(
-            f"the client's file cannot be read: {file.name} ({error.strerror})",
-            hint="name a file that holds a client's name and secret, as in name:secret",
+            f"The client's file cannot be read: {file.name} ({error.strerror}).",
+            hint="Name a file that holds a client's name and secret, as in name:secret.",
         ) from None
     if found is None:
         raise TokenUnavailable(
-            f"the client's file holds no client: {file.name}",
-            hint="it holds a client's name and secret and nothing else, as in name:secret",
+            f"The client's file does not hold a client: {file.name}.",
+            hint="Write nothing but the client's name and secret into it, as in name:secret.",
         )
     pair = ":".join(quote(part.decode(), safe="") for part in found.groups())
     return f"Basic {base64.b64encode(pair.encode()).decode()}"

@@ -1,11 +1,11 @@
-"""The instrumentation library: what a service imports, and nothing else of ours.
+"""The instrumentation library that a service imports. A service needs no other package of ours.
 
-Importing does nothing. `setup(catalogue, service=...)` gives a recorder; `logs.configure` sets up
-logging; `integrations.*` hold one module a library and are imported by those who use it.
+Importing it has no side effect. `setup(catalogue, service=...)` returns a recorder and `logs.configure`
+sets up logging. `integrations` has one module for each library; import only those that you use.
 
-Public is what this module offers, what is in `catalogue.vocabulary`, `correlation`, `logs`, `otlp`,
-`redaction`, `tracing` and `tracing.otel`, and every module of the integrations. Anything else may
-change with any release.
+Public are the names in this module, in `catalogue.vocabulary`, `correlation`, `logs`, `otlp`, `redaction`,
+`tracing` and `tracing.otel`, and in every module of the integrations. Anything else may change with any
+release.
 """
 
 from moneypath.telemetry.catalogue import Catalogue, Merge, MetricKind, MetricSpec, Unit

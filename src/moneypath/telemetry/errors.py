@@ -1,13 +1,13 @@
-"""What is refused while telemetry is being wired. Recording itself never raises."""
+"""Errors raised while telemetry is set up. Recording itself never raises."""
 
 from moneypath.errors import MoneypathError
 from moneypath.telemetry.redaction import redact
 
 
 class TelemetryError(MoneypathError):
-    """A mistake in wiring telemetry, found before the first record.
+    """A mistake in setting up telemetry, found before the first record.
 
-    What it quotes was given by a caller, so it is redacted.
+    The message may quote what a caller passed, so it is redacted.
     """
 
     code = "telemetry_error"
@@ -17,18 +17,18 @@ class TelemetryError(MoneypathError):
 
 
 class CatalogueInvalid(TelemetryError):
-    """A catalogue breaks a rule of naming, of labels or of its file format."""
+    """A catalogue breaks a rule about names, labels or its file format."""
 
     code = "catalogue_invalid"
 
 
 class MetricUnknown(TelemetryError):
-    """A metric was asked for that this service does not record, or as another kind than declared."""
+    """The service does not record this metric, or the catalogue declares it with another kind."""
 
     code = "metric_unknown"
 
 
 class LabelsUnknown(TelemetryError):
-    """A handle was bound with a label name or value that the catalogue does not declare."""
+    """A label name or value is not declared in the catalogue."""
 
     code = "labels_unknown"

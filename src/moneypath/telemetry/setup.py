@@ -1,4 +1,4 @@
-"""The one call that turns a catalogue into a recorder."""
+"""`setup`: the one call that turns a catalogue into a recorder."""
 
 import re
 import sys
@@ -13,13 +13,13 @@ from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
 from moneypath.telemetry.recording.locked import is_gil_enabled
 from moneypath.telemetry.recording.recorder import OWN_METRICS, Recorder
-from moneypath.telemetry.recording.store import CellStore
+from moneypath.telemetry.recording.store import PointStore
 from moneypath.telemetry.recording.traced import TracedRecorder
-from moneypath.telemetry.tracing.tracer import SILENT, Tracer
+from moneypath.telemetry.tracing.tracer import NOOP_TRACER, Tracer
 
 if sys.platform != "win32":
-    # It rests on locks and forks, which exist elsewhere only.
-    from moneypath.telemetry.recording.shared.joining import Joining, follow_forks
+    # File locks and forks do not exist on Windows.
+    from moneypath.telemetry.recording.multiprocess.store_selection import StoreSelector, switch_store_on_fork
 
 __all__ = ["Recorder", "setup"]
 
@@ -35,42 +35,42 @@ def setup(
     queues: Iterable[str] = (),
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
-    tracer: Tracer = SILENT,
+    tracer: Tracer = NOOP_TRACER,
     shared: Path | bool | None = None,
 ) -> Recorder:
     """Make the recorder of one process.
 
-    A service without a `moneypath.yaml`, hence without a generated catalogue to load, names its `providers`
-    and `currencies` instead, and `queues` of its own, and gets the catalogue of `Catalogue.start`.
-    `metrics` names what this service records (None: everything), so that no process exposes
-    zeros for what another one counts; what the instrumentation costs is always recorded. `clock`
-    gives monotonic seconds. `tracer` begins to export, if it has where to; close it when the service ends.
-    Raises MetricUnknown for a name that the catalogue lacks.
+    Without a `catalogue`, pass `providers` and `currencies`, and `queues` if the service has its own; the
+    recorder then uses the catalogue of `Catalogue.start`. `metrics` names the metrics that this service
+    records (None: all of them), so that it exposes no zeros for what another process counts; the metrics
+    about telemetry itself are always recorded. `clock` returns monotonic seconds. `tracer` starts to export
+    if it has a sink; close it when the service ends. Raises MetricUnknown for a name that is not in the
+    catalogue.
 
-    One worker of several shares its numbers with the others, so that a scrape of any of them is one of
-    all; a process on its own keeps them to itself. `shared` says so where that is not found out rightly:
-    True, False, or the folder in which to share. Where sharing fails, that is logged and counted as
-    dropped, and the worker counts for itself.
+    Worker processes of one service share their metrics, so that a scrape of any worker returns the sum. A
+    single process shares nothing. Whether the process is a worker is detected; `shared` overrides it with
+    True, False or the folder to share in. If sharing fails, the failure is logged and counted as a drop,
+    and the worker exposes its own metrics only.
     """
-    _refuse_other_kinds(catalogue, service, clock, shared)
+    _check_types(catalogue, service, clock, shared)
     if catalogue is None:
         catalogue = Catalogue.start(providers=providers, currencies=currencies, queues=queues)
     elif providers or currencies or queues:
         raise TelemetryError(
-            "setup: a catalogue and providers, currencies or queues",
-            hint="the catalogue names them already; leave them out, or give them without a catalogue",
+            "setup() got a catalogue and also providers, currencies or queues.",
+            hint="Leave them out, because the catalogue has them, or leave out the catalogue.",
         )
     names = set(catalogue.metrics if metrics is None else metrics)
     for name in sorted(names):
         if name not in catalogue:
             raise MetricUnknown(
-                f"metric {name}: not in the catalogue, asked for by service {service}",
-                hint=f"declared: {', '.join(catalogue.metrics)}",
+                f"Metric {name}, which service {service} names, is not in the catalogue.",
+                hint=f"Declared metrics: {', '.join(catalogue.metrics)}.",
             )
     own = {name for name in OWN_METRICS if name in catalogue}
     locked = not is_gil_enabled()
     kind = partial(
-        Recorder if tracer is SILENT else TracedRecorder,
+        Recorder if tracer is NOOP_TRACER else TracedRecorder,
         catalogue,
         service=service,
         metrics=names | own,
@@ -79,29 +79,32 @@ def setup(
         tracer=tracer,
     )
     if sys.platform == "win32":
-        recorder = kind(store=CellStore())
+        recorder = kind(store=PointStore())
     else:
-        joining = Joining(catalogue, service, names | own, shared)
-        recorder = kind(store=joining.start())
-        for _ in range(joining.failures):
+        selector = StoreSelector(catalogue, service, names | own, shared)
+        recorder = kind(store=selector.start())
+        for _ in range(selector.failures):
             recorder.count_drop(DropReason.NOT_SHARED)
-        follow_forks(recorder, joining)
+        switch_store_on_fork(recorder, selector)
     tracer.start(recorder.count_drop)
     return recorder
 
 
-def _refuse_other_kinds(catalogue: object, service: object, clock: object, shared: object) -> None:
+def _check_types(catalogue: object, service: object, clock: object, shared: object) -> None:
     if not isinstance(service, str) or not _SERVICE.fullmatch(service) or is_sensitive(service):
         raise TelemetryError(
-            f"service {service!r}: not a service name",
-            hint="lower case letters, digits and dashes, a letter first, at most 63 characters",
+            f"{service!r} is not a service name.",
+            hint="Use lower-case letters, digits and dashes, a letter first, at most 63 characters.",
         )
     if catalogue is not None and not isinstance(catalogue, Catalogue):
         raise TelemetryError(
-            f"catalogue: a {type(catalogue).__name__} is none", hint="Catalogue.load(file) reads one"
+            f"catalogue is a {type(catalogue).__name__}, not a Catalogue.",
+            hint="Read one with Catalogue.load(file).",
         )
     if shared is not None and not isinstance(shared, bool | Path):
-        # A text would be as true as any, and the folder that it names never used.
-        raise TelemetryError(f"shared {shared!r}: not what it can be", hint="None, True, False or a Path")
+        # A string would count as True, and the folder that it names would never be used.
+        raise TelemetryError(f"shared is {shared!r}.", hint="Give None, True, False or a Path.")
     if not callable(clock):
-        raise TelemetryError(f"clock {clock!r}: cannot be called", hint="as time.perf_counter")
+        raise TelemetryError(
+            f"clock {clock!r} cannot be called.", hint="Give a function such as time.perf_counter."
+        )

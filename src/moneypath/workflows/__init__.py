@@ -1,1 +1,1 @@
-"""What joins several rooms: the live money path, the demo, a drill, generated files."""
+"""What joins several packages: the live money path, the demo, a drill, generated files."""

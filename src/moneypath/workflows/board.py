@@ -1,12 +1,12 @@
-"""The board against a running Prometheus: does every query that it asks find data?"""
+"""Check that every query of the Grafana board finds data on a running Prometheus."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from moneypath.dashboards.board import money_path_board
-from moneypath.dashboards.proof import Finding, Proof, prove
+from moneypath.dashboards.query_check import BoardQueryCheck, FailedQuery, check_queries
 from moneypath.errors import MoneypathError
-from moneypath.path.loader import FILE_NAME, load
+from moneypath.workflows.declaration import load_declaration
 
 
 class BoardUnproven(MoneypathError):
@@ -17,13 +17,13 @@ class BoardUnproven(MoneypathError):
 
 @dataclass(frozen=True, slots=True)
 class BoardResult:
-    """Whether the board shows what it promises, in one sentence and in detail."""
+    """The result of every query of the board."""
 
-    proof: Proof
+    proof: BoardQueryCheck
 
     @property
     def passed(self) -> bool:
-        """Tell whether every query does what it is there for."""
+        """Tell whether no query failed."""
         return not self.proof.findings
 
     @property
@@ -36,18 +36,18 @@ class BoardResult:
         )
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Return the queries that do not do what they are there for."""
+    def findings(self) -> tuple[FailedQuery, ...]:
+        """Return the queries that failed."""
         return self.proof.findings
 
 
 async def check_board(project: Path, prometheus_url: str) -> BoardResult:
     """Run every query of the project's board on the Prometheus at `prometheus_url`.
 
-    Raises PrometheusSilent when it does not answer, and what reading the declaration raises.
+    Raises PrometheusUnreachable when it does not answer, and what reading the declaration raises.
     """
-    board = money_path_board(load(project / FILE_NAME))
-    return BoardResult(await prove(board, prometheus_url))
+    board = money_path_board(load_declaration(project))
+    return BoardResult(await check_queries(board, prometheus_url))
 
 
 def require(result: BoardResult) -> None:
@@ -56,5 +56,5 @@ def require(result: BoardResult) -> None:
         lines = "\n".join(f"  {each.where}: {each.problem}: {each.expr}" for each in result.findings)
         raise BoardUnproven(
             f"board not proven: {result.sentence}\n{lines}",
-            hint="a series that nobody exports, a rule that is not loaded, or too short a run",
+            hint="Check that each series is exported and each rule loaded, and that the run was long enough.",
         )

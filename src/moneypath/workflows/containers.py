@@ -1,4 +1,4 @@
-"""What compose.yaml needs and must not hold: the secrets of its containers, and its Alertmanager's routes."""
+"""What compose.yaml needs besides itself: its containers' secrets and its Alertmanager's routes."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Final
 
 from moneypath.alerting import routing
 from moneypath.alerting.timing import Scale
-from moneypath.path.loader import FILE_NAME, load
 from moneypath.path.model import MoneyPath
 from moneypath.stack import secrets
 from moneypath.stack.errors import FolderUnwritable
 from moneypath.workflows.credentials import mint
+from moneypath.workflows.declaration import load_declaration
 
 ROUTES_FILE: Final = "compose/alertmanager.yml"
 PAGER_URL: Final = "http://pager:8084"
@@ -20,7 +20,7 @@ NATS_USER: Final = "refpay"
 
 
 def container_files(path: MoneyPath) -> dict[str, str]:
-    """Return the files to commit: Alertmanager's routes with the pager that runs beside it."""
+    """Return the files to commit: Alertmanager's routes to the pager of compose.yaml."""
     routes = routing.configuration(
         path, Scale(1), pager_url=PAGER_URL, credentials_file="secrets/pager_token"
     )
@@ -28,11 +28,11 @@ def container_files(path: MoneyPath) -> dict[str, str]:
 
 
 def mint_for_containers(project: Path) -> Path:
-    """Mint every secret that compose.yaml mounts and return their folder; what exists is kept.
+    """Create every secret that compose.yaml mounts and return their folder; existing ones are kept.
 
     Raises FolderUnwritable, and what reading the declaration raises.
     """
-    path = load(project / FILE_NAME)
+    path = load_declaration(project)
     folder = project / SECRETS_FOLDER
     credentials = mint(folder, providers=path.provider_ids(), roles=path.paged_roles())
     secrets.mint(folder / "grafana", ["admin_password"])
@@ -48,7 +48,7 @@ def mint_for_containers(project: Path) -> Path:
     except OSError as error:
         raise FolderUnwritable(
             f"file not writable: {error.filename} ({error.strerror})",
-            hint=f"Remove {folder} and mint again.",
+            hint=f"Remove {folder} and create the secrets again.",
         ) from error
     return folder
 

@@ -1,4 +1,4 @@
-"""Mint the secrets of one run, and give each process only those that it needs."""
+"""Create the secrets of one run, and give each process only those that it needs."""
 
 import base64
 import hashlib
@@ -47,7 +47,7 @@ class Credentials:
 
     @property
     def clients(self) -> Path:
-        """Return the folder of those who act from outside: load, canary, operations, roles, drills."""
+        """Return the folder of the API clients: load test, canary, operations, roles, drills."""
         return self.folder / "clients"
 
     @property
@@ -57,12 +57,12 @@ class Credentials:
 
     @property
     def pager(self) -> Path:
-        """Return the paging stand-in's folder."""
+        """Return the pager's folder."""
         return self.folder / "pager"
 
     @property
     def alertmanager(self) -> Path:
-        """Return the folder with the one secret that Alertmanager needs."""
+        """Return Alertmanager's folder."""
         return self.folder / "alertmanager"
 
     def acquirer(self, name: str) -> Path:
@@ -71,13 +71,13 @@ class Credentials:
 
 
 def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Credentials:
-    """Mint every secret of a run under `folder`; files are 0600, folders 0700.
+    """Create every secret of a run under `folder`; files are 0600, folders 0700.
 
     Raises FolderUnwritable.
     """
     providers, roles = tuple(providers), tuple(roles)
     clients = {name: secrets.mint_client(folder / "clients", name) for name in SCOPES}
-    secrets.keep(folder / "refpay" / "token_keys.json", _token_keys())
+    secrets.write_once(folder / "refpay" / "token_keys.json", _token_keys())
     role_tokens = secrets.mint(folder / "clients", [f"role_{role}_token" for role in roles])
     controls = secrets.mint(folder / "clients", [f"{name}_control_token" for name in providers])
     database = secrets.mint(folder / "database", [*DATABASE_ROLES, "postgres"])
@@ -87,7 +87,7 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
     for name in providers:
         _put(folder / name, {f"{name}_control_token": controls[f"{name}_control_token"]})
         file = f"webhook_{name}.json"
-        _put(folder / name, {file: secrets.keep(folder / "refpay" / file, _webhook_keys())})
+        _put(folder / name, {file: secrets.write_once(folder / "refpay" / file, _webhook_keys())})
     _put(folder / "pager", {**pager, **role_tokens})
     _put(
         folder / "refpay",

@@ -1,4 +1,4 @@
-"""One drill from file to scorecard, on a live money path."""
+"""Run one drill on a live money path, from file to scorecard."""
 
 import hashlib
 import json
@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from moneypath import runbooks
+from moneypath.alerting.business_metrics import BusinessMetric, business_metrics
 from moneypath.alerting.history import window_fill_query
 from moneypath.alerting.names import alert_names
 from moneypath.alerting.timing import Scale
-from moneypath.drills.runner import Surroundings, run_drill
+from moneypath.drills.runner import DrillEnvironment, run_drill
 from moneypath.drills.scenario import Scenario, load_scenario
 from moneypath.drills.scoring import Scorecard, score
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event, EventLog, EventLogBroken, read_events
 from moneypath.path.model import MoneyPath
-from moneypath.runbooks import Lever
+from moneypath.prometheus import Prometheus
+from moneypath.runbooks import OperatorAction
+from moneypath.runbooks.queries import read
 from moneypath.stack.endpoints import Endpoints
+from moneypath.workflows.known_series import known_series
 
 EVENTS: Final = "events.jsonl"
 SCORECARD: Final = "scorecard.json"
@@ -26,7 +30,7 @@ MANIFEST: Final = "manifest.json"
 
 
 class DrillMismatch(MoneypathError):
-    """A drill that does not fit the money path that it is to be run on."""
+    """A drill that does not fit its money path."""
 
     code = "drill_mismatch"
 
@@ -40,13 +44,14 @@ class Drill:
     runbook: runbooks.Runbook
     window_fill: str
     reporting_currency: str
+    business_metrics: tuple[BusinessMetric, ...]
 
 
 def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
     """Load a drill and its runbook; raises DeclarationInvalid or DrillMismatch.
 
-    A drill that expects an alert which no rule knows could never pass, and one that forbids such an
-    alert could never fail.
+    A drill that expects an unknown alert could never pass, and one that forbids it could never fail. A query
+    on an unknown series would never find anything.
     """
     scenario = load_scenario(file)
     expect, alerts = scenario.expect, alert_names(path)
@@ -62,44 +67,51 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
     for what, (used, known) in named.items():
         for name in sorted(used - known):
             raise DrillMismatch(
-                f"{file}: unknown {what}: {name}", hint=f"allowed: {', '.join(sorted(known))}"
+                f"{file}: unknown {what}: {name}", hint=f"Name one of these: {', '.join(sorted(known))}."
+            )
+    for condition in scenario.conditions:
+        for name in sorted(read(condition.query).series - known_series(path)):
+            raise DrillMismatch(
+                f"{file}: unknown series in {condition.id}: {name}",
+                hint="Name a series of the catalogue, or one that a recording rule of moneypath.yaml writes.",
             )
     page = runbooks.load(project / "runbooks" / f"{scenario.runbook}.md")
     fill = window_fill_query(path, Scale(scenario.clock.scale))
-    return Drill(file, scenario, page, fill, path.reporting_currency)
+    return Drill(file, scenario, page, fill, path.reporting_currency, business_metrics(path))
 
 
-async def conduct(
+async def run_and_score(
     drill: Drill,
     project: Path,
     endpoints: Endpoints,
     folder: Path,
     listener: Callable[[Event], None],
     *,
-    levers: Mapping[str, Lever] | None = None,
+    actions: Mapping[str, OperatorAction] | None = None,
 ) -> Scorecard:
-    """Run the drill, score its log, and leave the bundle in `folder`.
+    """Run the drill, score its log, and write the evidence bundle into `folder`.
 
-    `levers` replace those levers of the service that have their names.
+    `actions` replace the operator actions of the same names.
     """
-    own_levers = runbooks.http_levers(endpoints.refpay, endpoints.secrets_folder / "operations_client")
+    own_actions = runbooks.http_operator_actions(
+        endpoints.refpay, endpoints.secrets_folder / "operations_client"
+    )
     log = EventLog(folder / EVENTS)
     log.listen(listener)
-    around = Surroundings(
+    environment = DrillEnvironment(
         project=project,
         endpoints=endpoints,
         runbook=drill.runbook,
-        levers={**own_levers, **(levers or {})},
-        query=runbooks.dilated(
-            runbooks.prometheus_query(endpoints.prometheus), Scale(drill.scenario.clock.scale)
-        ),
+        actions={**own_actions, **(actions or {})},
+        query=runbooks.dilated(Prometheus(endpoints.prometheus).query, Scale(drill.scenario.clock.scale)),
         window_fill=drill.window_fill,
         folder=folder,
         reporting_currency=drill.reporting_currency,
+        business_metrics=drill.business_metrics,
     )
     text = drill.file.read_text(encoding="utf-8")
     try:
-        await run_drill(drill.scenario, text, around, log)
+        await run_drill(drill.scenario, text, environment, log)
     finally:
         log.close()
     card = score(log.events)
@@ -108,14 +120,14 @@ async def conduct(
 
 
 def verify(folder: Path) -> Scorecard:
-    """Check a bundle's seals and hashes and score it again; the first difference raises EventLogBroken."""
+    """Check every hash of a bundle and score it again; the first difference raises EventLogBroken."""
     card = _score_again(folder / EVENTS)
     manifest = _read_json(folder / MANIFEST)
     digests = manifest.get("files")
     for name in (EVENTS, SCORECARD):
         if not isinstance(digests, dict) or digests.get(name) != _digest(folder / name):
             raise EventLogBroken(
-                f"{name} is not the file that the manifest names", hint="run the drill again"
+                f"{name} is not the file that the manifest names", hint="Run the drill again."
             )
     recorded = _read_json(folder / SCORECARD)
     again = json.loads(json.dumps(asdict(card)))
@@ -123,7 +135,7 @@ def verify(folder: Path) -> Scorecard:
         if recorded.get(key) != value:
             raise EventLogBroken(
                 f"{SCORECARD}: {key} is {recorded.get(key)!r}, the events give {value!r}",
-                hint="run the drill again",
+                hint="Run the drill again.",
             )
     return card
 
@@ -137,7 +149,7 @@ def _score_again(file: Path) -> Scorecard:
         # Whoever edits a log can also seal it again, so what is in it may be of any shape.
         raise EventLogBroken(
             f"{file.name} holds what no drill writes: {type(error).__name__}: {error}",
-            hint="this log is no evidence; run the drill again",
+            hint="Run the drill again: this log proves nothing.",
         ) from None
 
 
@@ -155,7 +167,7 @@ def _digest(file: Path) -> str:
     except OSError as error:
         raise EventLogBroken(
             f"bundle is incomplete: {file.name} ({error.strerror})",
-            hint="name the folder of a finished drill",
+            hint="Name the folder of a finished drill.",
         ) from None
 
 
@@ -167,6 +179,6 @@ def _read_json(file: Path) -> dict[str, Any]:
         content, why_not = None, type(error).__name__
     if not isinstance(content, dict):
         raise EventLogBroken(
-            f"bundle is incomplete: {file.name} ({why_not})", hint="name the folder of a finished drill"
+            f"bundle is incomplete: {file.name} ({why_not})", hint="Name the folder of a finished drill."
         )
     return content

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.errors import MoneypathError
-from moneypath.stack import places
+from moneypath.stack import folders
 from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
 from moneypath.stack.errors import FolderUnwritable
 
@@ -32,7 +32,7 @@ def project_folder(start: Path) -> Path:
             return folder
     raise ProjectNotFound(
         f"no {DECLARATION} here or above: {start}",
-        hint="run the command in a project, or name it with --project",
+        hint="Run the command in a project, or name one with --project.",
     )
 
 
@@ -41,15 +41,15 @@ def runs_folder(environ: Mapping[str, str] = os.environ) -> Path:
     given = environ.get("XDG_STATE_HOME", "")
     if given and Path(given).is_absolute():  # the XDG specification has a relative one ignored
         return Path(given) / "moneypath" / "runs"
-    home = places.home(environ)
+    home = folders.home(environ)
     state = Path(tempfile.gettempdir()) / f"moneypath-state-{os.getuid()}" if home is None else home
     return state.absolute() / ".local" / "state" / "moneypath" / "runs"
 
 
 def new_run_folder(what: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the name of a fresh run folder, not yet created; of finished runs the newest are kept.
+    """Return the path of a fresh run folder, not yet created; only the newest finished runs are kept.
 
-    Raises FolderUnwritable when no run could keep anything there.
+    Raises FolderUnwritable when nothing can be written there.
     """
     runs = runs_folder(environ)
     try:
@@ -65,7 +65,7 @@ def new_run_folder(what: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _prune(runs: Path) -> None:
-    """Remove the oldest runs that are over; one that runs has an endpoints file, one that starts is young."""
+    """Remove the oldest finished runs; a run with an endpoints file is running, a young one is starting."""
     finished = [folder for folder in sorted(runs.glob("*Z-*")) if _is_over(folder)]
     for folder in finished[:-FINISHED_RUNS_KEPT]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,57 +14,61 @@ from moneypath import oracle
 from moneypath.capacity.counters import Window
 from moneypath.capacity.document import to_document
 from moneypath.capacity.errors import BuildEnded, GateRefused, GateUnmeasured
-from moneypath.capacity.figures import Audit, Counted, Figures, Reconciliation
-from moneypath.capacity.gate_file import Gate, Promises, load_gate
+from moneypath.capacity.figures import Audit, Figures, Reconciliation, WindowCounts
+from moneypath.capacity.gate_file import DeclaredObjectives, Gate, load_gate
 from moneypath.capacity.machine import read_processors, used_by_others
 from moneypath.capacity.reading import read_counted, read_reconciliation
-from moneypath.capacity.samples import Prometheus, SamplesUnread
-from moneypath.capacity.verdict import Verdict, certain_failure, judge
+from moneypath.capacity.scrapes import await_scrapes
+from moneypath.capacity.verdict import ReleaseVerdict, certain_failure, decide
+from moneypath.drills.ledger_audit import audit_ledger
 from moneypath.drills.load import NAME as LOAD
 from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
-from moneypath.drills.truth import hear_witnesses
 from moneypath.errors import MoneypathError
-from moneypath.path.loader import FILE_NAME, load
 from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
+from moneypath.prometheus import Prometheus, QueryFailed
 from moneypath.stack.errors import ServerDied, ServerNotReady
-from moneypath.workflows.demo import unless_server_dies
-from moneypath.workflows.live import Announce, Build, Live, LiveSettings, running
+from moneypath.workflows.declaration import load_declaration
+from moneypath.workflows.live_stack import Announce, Build, LiveStack, LiveStackSettings, running_stack
+from moneypath.workflows.server_deaths import unless_server_dies
 
 GATE_FILE: Final = "loadtests/gate.yaml"
 FOLDER: Final = "gate"
 VERDICT: Final = "verdict.json"
 SCRAPED_WITHIN_SECONDS: Final = 10.0
-LOOK_EVERY_SECONDS: Final = 2.0
+CHECK_EVERY_SECONDS: Final = 2.0
+# The raw samples of a whole window are many.
+QUERY_SECONDS: Final = 15.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 BUILD_SERVERS: Final = ("refpay-api", "refpay-worker")
 # Looks a module up as the servers will, without importing it.
 _FIND: Final = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
 @dataclass(frozen=True, slots=True)
-class Onlooker:
-    """Who looks on: `announce` hears what begins, `measured` the figures so far and the seconds of them."""
+class GateObserver:
+    """Callbacks of an observer: what begins, and the figures so far with the seconds measured."""
 
     announce: Announce
-    measured: Callable[[float, Counted], None]
+    measured: Callable[[float, WindowCounts], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """All that was read and checked before anything starts."""
+class PreparedGate:
+    """Everything that was read and checked before anything starts."""
 
     path: MoneyPath
     gate: Gate
-    promises: Promises
+    objectives: DeclaredObjectives
     build: Build
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The verdict, where its evidence lies, and how many seconds each phase of the run took."""
+    """The verdict, the folder of its evidence, and the seconds of each phase."""
 
-    verdict: Verdict
+    verdict: ReleaseVerdict
     folder: Path
     phases: dict[str, float]
 
@@ -74,11 +78,11 @@ class GateResult:
         return sum(self.phases.values())
 
 
-def prepare(project: Path, file: Path, build: Build) -> Prepared:
+def prepare(project: Path, file: Path, build: Build) -> PreparedGate:
     """Read and check everything before anything starts; raises GateRefused."""
     try:
-        path = load(project / FILE_NAME)
-        gate, promises = load_gate(file, path)
+        path = load_declaration(project)
+        gate, objectives = load_gate(file, path)
     except DeclarationInvalid as error:
         raise GateRefused(error.what, hint=error.hint) from None
     for module in (build.api, build.worker):
@@ -94,31 +98,33 @@ def prepare(project: Path, file: Path, build: Build) -> Prepared:
         if found.returncode != 0:
             raise GateRefused(
                 f"no such build: there is no module {module}",
-                hint="name a module that `python -m` runs from the project's folder, as refpay.app",
+                hint="Name a module that `python -m` runs from the project's folder, such as refpay.app.",
             )
-    return Prepared(path, gate, promises, build)
+    return PreparedGate(path, gate, objectives, build)
 
 
-async def run_gate(project: Path, prepared: Prepared, run_folder: Path, onlooker: Onlooker) -> GateResult:
+async def run_gate(
+    project: Path, prepared: PreparedGate, run_folder: Path, observer: GateObserver
+) -> GateResult:
     """Start a stack, measure the build, stop the stack.
 
-    Raises BuildEnded when the build does not start or ends by itself, and GateUnmeasured when anything
-    else kept the gate from its verdict.
+    Raises BuildEnded when the build does not start or ends by itself, and GateUnmeasured when anything else
+    prevents a verdict.
     """
     gate, build = prepared.gate, prepared.build
-    settings = LiveSettings(
+    settings = LiveStackSettings(
         prepared.path, run_folder, gate.scale, gate.load.checkouts_per_second, build=build
     )
     phases = _Phases()
     try:
-        async with running(settings, onlooker.announce) as live:
+        async with running_stack(settings, observer.announce) as live:
             phases.end("start")
-            run = _Run(project, prepared, live, onlooker, phases)
+            run = _GateRun(project, prepared, live, observer, phases)
             figures, ended_early = await unless_server_dies(live.supervisor, run.measure())
     except (MoneypathError, ExceptionGroup) as error:
         raise _reason_without_verdict(error) from error
     phases.end("stop")
-    verdict = judge(figures, gate, prepared.promises, build=build.api, ended_early=ended_early)
+    verdict = decide(figures, gate, prepared.objectives, build=build.api, ended_early=ended_early)
     result = GateResult(verdict, run_folder / FOLDER, phases.seconds)
     document = json.dumps(to_document(verdict, phases=phases.seconds), indent=2)
     (result.folder / VERDICT).write_text(document, encoding="utf-8")
@@ -126,7 +132,7 @@ async def run_gate(project: Path, prepared: Prepared, run_folder: Path, onlooker
 
 
 class _Phases:
-    """What the time went into."""
+    """Measures how long each phase takes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -138,14 +144,14 @@ class _Phases:
 
 
 @dataclass(slots=True)
-class _Run:
+class _GateRun:
     project: Path
-    prepared: Prepared
-    live: Live
-    onlooker: Onlooker
+    prepared: PreparedGate
+    live: LiveStack
+    observer: GateObserver
     phases: _Phases
     prometheus: Prometheus = field(init=False)
-    journal_file: Path = field(init=False)
+    acknowledgement_log_file: Path = field(init=False)
 
     @property
     def gate(self) -> Gate:
@@ -155,12 +161,16 @@ class _Run:
     def __post_init__(self) -> None:
         folder = self.live.endpoints.run_folder / FOLDER
         folder.mkdir()
-        self.journal_file = folder / "journal.jsonl"
-        self.prometheus = Prometheus(self.live.endpoints.prometheus)
+        self.acknowledgement_log_file = folder / "acknowledgements.jsonl"
+        self.prometheus = Prometheus(
+            self.live.endpoints.prometheus,
+            timeout_seconds=QUERY_SECONDS,
+            max_answer_bytes=MAX_ANSWER_BYTES,
+        )
 
     async def measure(self) -> tuple[Figures, str]:
         """Return the figures, and why the window was cut short, "" when it was not."""
-        gate, say = self.gate, self.onlooker.announce
+        gate, say = self.gate, self.observer.announce
         supervisor = self.live.supervisor
         await supervisor.start(self._plan().spec())
         say(f"warming up for {gate.warm_up:g} s at {gate.load.checkouts_per_second} checkouts/s")
@@ -173,57 +183,57 @@ class _Run:
         self.phases.end("window")
         if ended_early:
             say(f"ended early, the verdict is certain: {ended_early}")
-        say("stopping the load, waiting until every payment is settled")
+        say("stopping the load, waiting until every payment is resolved")
         await supervisor.stop(LOAD)
         return replace(await self._close(start, asked_until), others_share=others), ended_early
 
     async def _close(self, start: float, asked_until: float) -> Figures:
-        """Read everything once the load has ended: no counter of the window moves any more."""
+        """Read everything after the load has ended, when no counter of the window grows any more."""
         window, counted = await self._window(start, asked_until)
         drained, undrained = await self._drain()
         reconciliation = await self._reconciled(asked_until)
         self.phases.end("drain")
-        self.onlooker.announce("asking the three witnesses")
+        self.observer.announce("asking the three witnesses")
         checkouts = await self._checkouts(window)
         audit = await self._audit()
         self.phases.end("audit")
         return Figures(window, counted, checkouts, drained, undrained, reconciliation, audit)
 
     async def _watch(self, start: float) -> tuple[str, float | None]:
-        """Look at the figures until the time is up, or until no later figure could save the build.
+        """Read the figures until the window ends, or until the build can no longer pass.
 
-        Returns why it ended early, "" when it did not, and what share of the machine others used.
+        Return why it ended early, "" when it did not, and the share of the machine that other work used.
         """
         most = float(self.gate.limits.others_at_most_ratio)
         before, others = read_processors(), None
         began = time.time()
         while (left := start + self.gate.duration - time.time()) > 0:
-            await asyncio.sleep(min(left, LOOK_EVERY_SECONDS))
+            await asyncio.sleep(min(left, CHECK_EVERY_SECONDS))
             now = time.time()
             others = used_by_others(before, read_processors(), now - began)
             counted = await self._counted(Window(start, now, now))
-            self.onlooker.measured(now - start, counted)
+            self.observer.measured(now - start, counted)
             disturbed = others is None or others > most
-            if reason := certain_failure(counted, self.gate, self.prepared.promises, disturbed=disturbed):
+            if reason := certain_failure(counted, self.gate, self.prepared.objectives, disturbed=disturbed):
                 return reason, others
         return "", others
 
-    async def _window(self, start: float, asked_until: float) -> tuple[Window, Counted]:
+    async def _window(self, start: float, asked_until: float) -> tuple[Window, WindowCounts]:
         try:
             end = await self._scraped()
-        except SamplesUnread:
+        except QueryFailed:
             # What was counted last is not known, so nothing of the window is.
-            return Window(start, asked_until, time.time()), Counted()
+            return Window(start, asked_until, time.time()), WindowCounts()
         window = Window(start, asked_until, end)
         return window, await self._counted(window)
 
-    async def _counted(self, window: Window) -> Counted:
-        return await read_counted(self.prometheus, self.prepared.promises, window)
+    async def _counted(self, window: Window) -> WindowCounts:
+        return await read_counted(self.prometheus, self.prepared.objectives, window)
 
     async def _scraped(self) -> float:
-        """Wait for a scrape of every process, so that the window's edge is a sample and no guess."""
+        """Wait for a scrape of every process, so that the edge of the window is a sample."""
         jobs = tuple(target.job for target in self.prepared.path.targets)
-        return await self.prometheus.await_scrapes(jobs, time.time(), SCRAPED_WITHIN_SECONDS)
+        return await await_scrapes(self.prometheus, jobs, time.time(), SCRAPED_WITHIN_SECONDS)
 
     async def _drain(self) -> tuple[float | None, str]:
         try:
@@ -238,16 +248,18 @@ class _Run:
 
     async def _checkouts(self, window: Window) -> int | None:
         try:
-            journal = await asyncio.to_thread(oracle.read_journal, self.journal_file)
+            acknowledgement_log = await asyncio.to_thread(
+                oracle.read_acknowledgement_log, self.acknowledgement_log_file
+            )
         except MoneypathError:
             return None
-        return count_checkouts(journal, window)
+        return count_checkouts(acknowledgement_log, window)
 
     async def _audit(self) -> Audit | None:
         try:
-            return Audit.of(await hear_witnesses(self.live.endpoints, self.journal_file))
+            return Audit.of(await audit_ledger(self.live.endpoints, self.acknowledgement_log_file))
         except MoneypathError as error:
-            self.onlooker.announce(f"a witness could not be heard: {error.what}")
+            self.observer.announce(f"the audit could not read a witness: {error.what}")
             return None
 
     def _plan(self) -> LoadPlan:
@@ -255,7 +267,7 @@ class _Run:
         return LoadPlan(
             self.project,
             self.live.endpoints,
-            self.journal_file,
+            self.acknowledgement_log_file,
             Load(
                 checkouts_per_second=load.checkouts_per_second,
                 users=load.users,
@@ -266,20 +278,20 @@ class _Run:
         )
 
 
-def count_checkouts(journal: oracle.Journal, window: Window) -> int:
-    """Return how many checkouts were begun while the load was asked for: first answers, any answer at all.
+def count_checkouts(acknowledgement_log: oracle.AcknowledgementLog, window: Window) -> int:
+    """Return how many checkouts the client began while load was sent.
 
-    The client's own count: what it did is no claim of the service.
+    It is the client's own count of first answers, and not a figure of the service.
     """
     first: dict[str, float] = {}
-    for answer in journal.acknowledgements:
+    for answer in acknowledgement_log.acknowledgements:
         if answer.operation is oracle.Operation.AUTHORIZE:
             first.setdefault(answer.idempotency_key, answer.at)
     return sum(window.start < at <= window.asked_until for at in first.values())
 
 
 def _reason_without_verdict(error: Exception) -> Exception:
-    """Return what to raise: the build's own end is a failure, all else is no verdict, a bug stays one."""
+    """Return what to raise: BuildEnded for the build's end, a bug as it is, GateUnmeasured for all else."""
     found = list(_leaves(error))
     for each in found:
         if isinstance(each, ServerDied | ServerNotReady) and each.name in BUILD_SERVERS:

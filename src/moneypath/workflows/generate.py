@@ -1,4 +1,4 @@
-"""Everything that is generated from moneypath.yaml, written or compared."""
+"""Write or compare everything that is generated from moneypath.yaml."""
 
 from pathlib import Path
 
@@ -6,21 +6,22 @@ from moneypath.alerting.generate import generate
 from moneypath.dashboards.generate import generate as generate_dashboards
 from moneypath.errors import MoneypathError
 from moneypath.path.costs import COSTS_FILE, write_costs
-from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue, load
+from moneypath.path.loader import CATALOGUE_FILE, FILE_NAME, build_catalogue
 from moneypath.workflows.containers import container_files
+from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.metrics import METRICS_PAGE, describe_metrics, metrics_page
 from moneypath.workflows.picture import pictures
 
 
 class GeneratedFilesDrifted(MoneypathError):
-    """Committed files that are not what moneypath.yaml yields."""
+    """Committed files that differ from what moneypath.yaml yields."""
 
     code = "generated_files_drifted"
 
 
 def generated(project: Path) -> dict[str, str]:
-    """Return every generated file: path relative to the project, and content."""
-    path = load(project / FILE_NAME)
+    """Return every generated file: its path relative to the project, and its content."""
+    path = load_declaration(project)
     return {
         CATALOGUE_FILE: build_catalogue(path).to_json(),
         COSTS_FILE: write_costs(path.costs, reporting_currency=path.reporting_currency),
@@ -38,11 +39,11 @@ def drifted(project: Path) -> list[str]:
 
 
 def check(project: Path) -> int:
-    """Return how many generated files are as they should be; raises GeneratedFilesDrifted otherwise."""
+    """Return the number of generated files; raises GeneratedFilesDrifted when one differs."""
     if names := drifted(project):
         raise GeneratedFilesDrifted(
             f"generated files differ from {FILE_NAME}: {', '.join(names)}",
-            hint="run `make generate` and commit what it wrote; edit the declaration, not these files",
+            hint="Run `make generate` and commit what it wrote; edit the declaration, not these files.",
         )
     return len(generated(project))
 

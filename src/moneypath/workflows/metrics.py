@@ -1,16 +1,16 @@
-"""Every metric with what it tells and who reads it: the join of catalogue, alert rules and board."""
+"""Describe every metric, with the alerts and panels that read it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from moneypath.alerting import tree
-from moneypath.alerting.analysis import plain, selectors
-from moneypath.alerting.leaf import Alert, Group
+from moneypath.alerting import rule_groups
+from moneypath.alerting.analysis import selectors, unscaled_text
+from moneypath.alerting.rules import AlertRule, RuleGroup
 from moneypath.dashboards.board import money_path_board
 from moneypath.dashboards.model import Board
-from moneypath.dashboards.queries import Times, queries
+from moneypath.dashboards.queries import TimeRange, queries
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue.catalogue import PREFIX, Catalogue
 from moneypath.telemetry.catalogue.metric import MetricSpec
@@ -30,7 +30,7 @@ class MetricFacts:
     panels: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
-        """Return it as plain values for JSON."""
+        """Return it as JSON values."""
         spec = self.spec
         return {
             "name": spec.name,
@@ -48,9 +48,9 @@ class MetricFacts:
 def describe_metrics(path: MoneyPath) -> tuple[MetricFacts, ...]:
     """Return every metric of the declaration, sorted by name."""
     catalogue = path.catalogue()
-    groups = tree.build(path)
+    groups = rule_groups.build(path)
     reads = _reader(catalogue, groups)
-    by_alert = {alert.name: reads(plain(alert.expr)) for alert in tree.alerts(groups)}
+    by_alert = {alert.name: reads(unscaled_text(alert.expr)) for alert in rule_groups.alerts(groups)}
     by_panel = _panels(money_path_board(path), reads)
     return tuple(
         MetricFacts(spec, _readers(by_alert, spec.name), _readers(by_panel, spec.name)) for spec in catalogue
@@ -58,7 +58,7 @@ def describe_metrics(path: MoneyPath) -> tuple[MetricFacts, ...]:
 
 
 def metrics_page(facts: Sequence[MetricFacts]) -> str:
-    """Return the documentation page, one section a family."""
+    """Return the documentation page, one section for each family."""
     lines = [
         "# Metrics",
         "",
@@ -87,13 +87,13 @@ def _family(name: str) -> str:
     return name.removeprefix(PREFIX).split("_")[0] if name.startswith(PREFIX) else "own and conventional"
 
 
-def _reader(catalogue: Catalogue, groups: Iterable[Group]) -> Reads:
+def _reader(catalogue: Catalogue, groups: Iterable[RuleGroup]) -> Reads:
     sources = {sample: frozenset({spec.name}) for spec in catalogue for sample in spec.sample_names}
     recorded = {
-        rule.record: plain(rule.expr)
+        rule.record: unscaled_text(rule.expr)
         for group in groups
         for rule in group.rules
-        if not isinstance(rule, Alert)
+        if not isinstance(rule, AlertRule)
     }
 
     def reads(expression: str) -> frozenset[str]:
@@ -111,7 +111,7 @@ def _reader(catalogue: Catalogue, groups: Iterable[Group]) -> Reads:
 
 def _panels(board: Board, reads: Reads) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
-    for asked in queries(board, Times()):
+    for asked in queries(board, TimeRange()):
         if asked.where.startswith("panel "):
             title = asked.where.removeprefix("panel ").split(" ", 1)[1].rsplit(", query ", 1)[0]
             found[title] = found.get(title, frozenset()) | reads(asked.expr)

@@ -1,4 +1,4 @@
-"""The picture of the money path as text, and as a file."""
+"""Draw the money path as SVG or Mermaid."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ MERMAID_FILE = "docs/money-path.mmd"
 
 
 class PictureFormat(StrEnum):
-    """How the picture is written down."""
+    """The format of the picture."""
 
     SVG = "svg"
     MERMAID = "mermaid"
@@ -44,5 +44,5 @@ def save(content: str, file: Path) -> None:
     except OSError as error:
         raise PictureNotWritten(
             f"the picture cannot be written to {file}: {error.strerror}",
-            hint="name a file in a folder that exists and that you may write to",
+            hint="Name a file in a folder that exists and that you may write to.",
         ) from None

@@ -1,4 +1,4 @@
-"""The request bodies and queries; unknown keys are refused, and nothing in a body is converted."""
+"""Define the request bodies and queries. Unknown keys are refused and values are never converted."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from refpay.app.errors import CursorInvalid
 from refpay.audit.events import SubjectKind
-from refpay.db.paging import Span
+from refpay.db.paging import PageRequest
 from refpay.encoding import encode
 from refpay.money import AmountMinor
 from refpay.payments.model import PaymentStatus
@@ -28,7 +28,7 @@ class _Body(BaseModel):
 
 
 class AuthorizeBody(_Body):
-    """A new charge."""
+    """A new authorization."""
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
@@ -37,30 +37,30 @@ class AuthorizeBody(_Body):
 
 
 class CaptureBody(_Body):
-    """A capture; without an amount, of all that was authorized."""
+    """A capture. Without an amount it takes all that is left of the authorization."""
 
     amount_minor: AmountMinor | None = None
 
 
 class VoidBody(_Body):
-    """Nothing: what is left of an authorization is released as a whole."""
+    """An empty body: a void releases all that is left of an authorization."""
 
 
 class RefundBody(_Body):
-    """A refund of a part of what was captured, or of all."""
+    """A refund of all or a part of what was captured."""
 
     amount_minor: AmountMinor
 
 
 class PayoutBody(_Body):
-    """A payout of what the merchant is owed."""
+    """A payout of money that the merchant is owed."""
 
     merchant_reference: MerchantReference
     amount_minor: AmountMinor
     currency: _Currency
 
 
-# What no text of the database holds is not looked for there.
+# The database stores no NUL in a text, so none is searched for.
 _TEXT: Final = r"^[^\x00]*$"
 
 
@@ -77,13 +77,13 @@ class TokenForm(_Body):
 
 
 class ReasonBody(_Body):
-    """Why a lever is pulled; it goes on the audit record."""
+    """The reason for an operator action, which goes on the audit record."""
 
     reason: Reason
 
 
 class NoQuery(BaseModel):
-    """No query at all."""
+    """An empty query."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,7 +95,7 @@ def _read_instant(text: object) -> datetime:
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        # On the first or the last day there is.
+        # The first or the last day of the calendar.
         return instant.replace(tzinfo=UTC)
 
 
@@ -104,22 +104,23 @@ Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 
 
 def make_cursor(position: UUID, listing: Mapping[str, object]) -> str:
-    """Return the cursor of a position; `listing` says whose it is and by which filters.
+    """Return the cursor for a position in a list.
 
-    It is no secret and needs no key: whatever it says, a query shows a caller its own rows alone.
-    The digest keeps a cursor from being taken for one of other filters.
+    `listing` identifies the list: its owner and its filters. The cursor is not secret and not signed,
+    because a query only ever shows a caller its own rows. Its digest detects a cursor that is used with
+    other filters.
     """
     return urlsafe_b64encode(position.bytes + _digest(position, listing)).decode()
 
 
 def read_cursor(cursor: str | None, listing: Mapping[str, object]) -> UUID | None:
-    """Return where to go on; raises CursorInvalid for what was not made of this listing."""
+    """Return the position that a cursor holds; raises CursorInvalid if the cursor belongs to another list."""
     if cursor is None:
         return None
     raw = urlsafe_b64decode(cursor)
     position = UUID(bytes=raw[:16])
     if raw[16:] != _digest(position, listing):
-        raise CursorInvalid("cursor: allowed: `next` of the page before, with the same filters")
+        raise CursorInvalid("The cursor has to be `next` of the previous page, with the same filters.")
     return position
 
 
@@ -130,46 +131,49 @@ def _digest(position: UUID, listing: Mapping[str, object]) -> bytes:
 
 class _PageQuery(NoQuery):
     limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the page before.")
+    cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the previous page.")
 
-    def span(self, owner: str, begin: datetime | None, end: datetime | None) -> Span:
-        """Return which page of this owner's listing is asked for; raises CursorInvalid."""
-        return Span(read_cursor(self.cursor, self._listing(owner)), self.limit, begin, end)
+    def page_request(self, owner: str, begin: datetime | None, end: datetime | None) -> PageRequest:
+        """Return the page that is asked for; raises CursorInvalid."""
+        return PageRequest(read_cursor(self.cursor, self._listing(owner)), self.limit, begin, end)
 
     def page(self, owner: str, name: str, shown: Sequence[object], last: UUID | None) -> bytes:
-        """Return a page as JSON; `last` is after what the next one goes on, if there is more."""
+        """Return a page as JSON.
+
+        `last` is the id after which the next page begins, None if this is the last page.
+        """
         return encode({name: shown, "next": last and make_cursor(last, self._listing(owner))})
 
     def _listing(self, owner: str) -> dict[str, object]:
-        """Return what a cursor is good for: whose listing, and by which filters."""
+        """Return what a cursor is bound to: the owner of the list and its filters."""
         return {"owner": owner, **self.model_dump(exclude={"limit", "cursor"})}
 
 
 class PaymentsQuery(_PageQuery):
-    """Which payments."""
+    """Filters for payments."""
 
     status: PaymentStatus | None = None
     merchant_reference: MerchantReference | None = None
     created_from: Instant | None = None
-    created_to: Instant | None = Field(None, description="Not itself part of the span.")
+    created_to: Instant | None = Field(None, description="Exclusive.")
 
 
 class AuditQuery(_PageQuery):
-    """Which audit records."""
+    """Filters for audit records."""
 
     subject_kind: SubjectKind | None = None
     subject_id: str | None = Field(None, min_length=1, max_length=256, pattern=_TEXT)
     actor: str | None = Field(None, min_length=1, max_length=128, pattern=_TEXT)
     at_from: Instant | None = None
-    at_to: Instant | None = Field(None, description="Not itself part of the span.")
+    at_to: Instant | None = Field(None, description="Exclusive.")
 
 
 class BalancesQuery(NoQuery):
-    """Which balances, and of when."""
+    """Filters for balances, and the instant they are read at."""
 
-    as_of: Instant | None = Field(None, description="Of all that was posted until then; now if absent.")
+    as_of: Instant | None = Field(None, description="Balances at this instant; now if absent.")
     account: str | None = Field(
-        None, min_length=1, max_length=256, pattern=_TEXT, description="This one alone."
+        None, min_length=1, max_length=256, pattern=_TEXT, description="Only this account."
     )
-    limit: int = Field(50, ge=1, le=100, description="Accounts of a page.")
-    after: str = Field("", max_length=256, pattern=_TEXT, description="`next` of the page before.")
+    limit: int = Field(50, ge=1, le=100, description="Accounts per page.")
+    after: str = Field("", max_length=256, pattern=_TEXT, description="`next` of the previous page.")

@@ -1,17 +1,17 @@
-"""Reads a request: who asks, may they, under which key, and what."""
+"""Read a request: authenticate the sender, check its scopes and idempotency key, and validate the payload."""
 
 import json
 import re
 from typing import Any, Final, NoReturn
 
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from starlette.requests import Request
 
 from moneypath.telemetry import correlation
 from refpay.app import errors
 from refpay.app.card_data import refuse_card_data
-from refpay.app.contract import Auth, Demand, Endpoint, G, Waived
+from refpay.app.contract import Auth, AuthenticatedRequest, Endpoint, PayloadT, Waived
 from refpay.app.services import Services
 from refpay.identity.errors import CredentialRefused
 from refpay.identity.principals import Principal, Scope
@@ -21,40 +21,45 @@ BODY_MAXIMUM_BYTES: Final = 16 * 1024
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _TRAFFIC: Final = ("live", "canary", "drill")
 _ERRORS_MAXIMUM: Final = 20
-NOBODY: Final = Principal("nobody", frozenset())
+ANONYMOUS: Final = Principal("nobody", frozenset())
 
 
-def hand_on(request: Request, given: Any) -> Demand[Any]:
-    """Return the demand of somebody who is not known by a token."""
-    command = Command(NOBODY, "", b"", correlation.current() or "", "live")
-    return Demand(command, request.path_params, given)
+def anonymous_request(request: Request, payload: Any) -> AuthenticatedRequest[Any]:
+    """Return a request without a principal, for an endpoint that needs no token."""
+    command = Command(ANONYMOUS, "", b"", correlation.current() or "", "live")
+    return AuthenticatedRequest(command, request.path_params, payload)
 
 
-async def read_demand(endpoint: Endpoint[G], services: Services, request: Request) -> Demand[G]:
-    """Read a request as its endpoint declares it; identity first: strangers learn nothing about the rest."""
+async def read_request(
+    endpoint: Endpoint[PayloadT], services: Services, request: Request
+) -> AuthenticatedRequest[PayloadT]:
+    """Read a request as its endpoint declares it.
+
+    The sender is authenticated first, so that a stranger learns nothing from validation errors.
+    """
     principal = authenticate(endpoint, services, request)
     traffic = _read_traffic(request, principal) if endpoint.keyed else "live"
     key = _read_key(request) if endpoint.keyed else ""
     content = parse_body(request, await request.body()) if endpoint.changes_state else _parse_query(request)
     refuse_card_data(content, "body" if endpoint.changes_state else "query")
     try:
-        given = endpoint.takes.model_validate(content)
+        payload = endpoint.request_model.model_validate(content)
     except ValidationError as problem:
-        _refuse(problem, endpoint.takes)
+        _refuse(problem, endpoint.request_model)
     digest = fingerprint(request.method, request.scope["path"], content) if endpoint.keyed else b""
     command = Command(principal, key, digest, correlation.current() or "", traffic)
-    return Demand(command, request.path_params, given)
+    return AuthenticatedRequest(command, request.path_params, payload)
 
 
-def authenticate(endpoint: Endpoint[G], services: Services, request: Request) -> Principal:
-    """Return who asks; raises CredentialRefused, ScopeMissing or RateLimited."""
+def authenticate(endpoint: Endpoint[PayloadT], services: Services, request: Request) -> Principal:
+    """Return the sender of a request; raises CredentialRefused, ScopeMissing or RateLimited."""
     if endpoint.auth is Auth.NONE:
-        return NOBODY
+        return ANONYMOUS
     given = request.headers.getlist("authorization")
     try:
         principal = services.principals.authenticate(given[0] if len(given) == 1 else None)
     except CredentialRefused:
-        services.rates.take_stranger()
+        services.rates.take_unauthenticated()
         raise
     services.rates.take(principal.name)
     if not isinstance(endpoint.scopes, Waived):
@@ -66,7 +71,7 @@ def authenticate(endpoint: Endpoint[G], services: Services, request: Request) ->
 def _read_traffic(request: Request, principal: Principal) -> str:
     traffic = request.headers.get("x-traffic", "live")
     if traffic not in _TRAFFIC:
-        raise errors.TrafficInvalid(f"header X-Traffic: allowed: {', '.join(_TRAFFIC)}")
+        raise errors.TrafficInvalid(f"The header X-Traffic is not one of: {', '.join(_TRAFFIC)}.")
     if traffic != "live":
         principal.require(Scope.TRAFFIC_CANARY)
     return traffic
@@ -75,10 +80,12 @@ def _read_traffic(request: Request, principal: Principal) -> str:
 def _read_key(request: Request) -> str:
     given = request.headers.getlist("idempotency-key")
     if not given:
-        raise errors.IdempotencyKeyMissing("header Idempotency-Key is missing: mint one for each new request")
+        raise errors.IdempotencyKeyMissing(
+            "The header Idempotency-Key is missing: make a new key for each new request."
+        )
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
         raise errors.IdempotencyKeyInvalid(
-            "header Idempotency-Key: allowed: once, 1 to 255 visible ASCII characters"
+            "The header Idempotency-Key has to be there once, with 1 to 255 visible ASCII characters."
         )
     return given[0]
 
@@ -89,20 +96,20 @@ def parse_body(request: Request, raw: bytes) -> dict[str, Any]:
         return {}
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise errors.MediaTypeRefused("header Content-Type: allowed: application/json")
+        raise errors.MediaTypeRefused("The header Content-Type has to be application/json.")
     try:
         content = _DECODE(raw.decode())
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise errors.RequestMalformed("body: needed: one JSON object in UTF-8, each key once")
+        raise errors.RequestMalformed("The body has to be one JSON object in UTF-8, with each key once.")
     return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key is repeated")
     return content
 
 
@@ -114,13 +121,13 @@ _DECODE: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_ref
 
 
 def _parse_query(request: Request) -> dict[str, Any]:
-    """Return the query; a filter that is misspelt or there twice is refused, not ignored."""
+    """Return the query. A misspelt or repeated parameter is refused, not ignored."""
     given = request.query_params.multi_items()
     content: dict[str, Any] = dict(given)
     if len(given) > len(content):
-        twice = sorted({name[:64] for name, _ in given if len(request.query_params.getlist(name)) > 1})
-        wrong = [{"key": name, "problem": "is there twice, allowed: once"} for name in twice]
-        raise errors.RequestInvalid("query: a parameter is there twice", wrong)
+        repeated = sorted({name[:64] for name, _ in given if len(request.query_params.getlist(name)) > 1})
+        wrong = [{"key": name, "problem": "is repeated, allowed: once"} for name in repeated]
+        raise errors.RequestInvalid("A parameter of the query is repeated.", wrong)
     return content
 
 
@@ -128,7 +135,7 @@ def _refuse(problem: ValidationError, model: type[BaseModel]) -> NoReturn:
     found = problem.errors(include_url=False, include_input=False)[:_ERRORS_MAXIMUM]
     wrong = [_describe(error, model) for error in found]
     detail = "; ".join(f"{one['key']}: {one['problem']}" for one in wrong)
-    # The cause would carry the values.
+    # The cause would contain the values.
     raise errors.RequestInvalid(detail, wrong) from None
 
 

@@ -1,6 +1,6 @@
-"""How an endpoint is declared: once, and enforcement, description and telemetry follow from that.
+"""Declare endpoints. Enforcement, the OpenAPI description and telemetry are all derived from the declaration.
 
-`serving` enforces what is declared here, `openapi` describes it, and the middleware counts by its paths.
+`serving` enforces it, `openapi` describes it, and the telemetry middleware counts by its path.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from fastapi import Request, Response
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
 
 from refpay.app import errors
 from refpay.app.services import Services
@@ -21,13 +22,13 @@ from refpay.identity.principals import Scope
 from refpay.payments.claims import Command, Reply
 from refpay.payments.errors import KeyExpired, KeyReused
 
-G = TypeVar("G", bound=BaseModel)
+PayloadT = TypeVar("PayloadT", bound=BaseModel)
 Problem = type[RefpayError]
 Problems = tuple[Problem, ...]
 
 
 class Auth(StrEnum):
-    """How a caller shows who it is."""
+    """How a sender is authenticated."""
 
     BEARER = "bearer"
     SIGNATURE = "signature"
@@ -36,7 +37,7 @@ class Auth(StrEnum):
 
 
 class Idempotency(StrEnum):
-    """What makes the same request, sent again, change nothing."""
+    """How a repeated request is recognized, so that it changes nothing."""
 
     KEY = "key"
     EVENT_ID = "event_id"
@@ -44,45 +45,45 @@ class Idempotency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Waived:
-    """Says why an endpoint does without a part of its contract."""
+    """The reason why an endpoint does without a part of its contract."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Demand(Generic[G]):
-    """What somebody entitled asks for, its body or query validated."""
+class AuthenticatedRequest(Generic[PayloadT]):
+    """A request whose sender may make it, with its body or query validated."""
 
     command: Command
     path: Mapping[str, str]
-    given: G
+    payload: PayloadT
 
     def id(self, name: str, unknown: Problem) -> UUID:
-        """Return the id that stands in the path; what is no UUID is the id of nothing."""
+        """Return an id from the path; raises `unknown` if it is not a UUID."""
         try:
             return UUID(self.path[name])
         except ValueError as problem:
-            raise unknown(f"{unknown.title}: the id is not a UUID") from problem
+            raise unknown(f"{unknown.title}: the id is not a UUID.") from problem
 
 
-Handler = Callable[[Services, Demand[G]], Awaitable[Reply | Response | bytes]]
-Reader = Callable[["Endpoint[Any]", Services, Request], Awaitable[Demand[Any]]]
+Handler = Callable[[Services, AuthenticatedRequest[PayloadT]], Awaitable[Reply | Response | bytes]]
+Reader = Callable[["Endpoint[Any]", Services, Request], Awaitable[AuthenticatedRequest[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint(Generic[G]):
-    """One method of one path; it decorates its handler, whose name and docstring are its own.
+class Endpoint(Generic[PayloadT]):
+    """One method of one path. It decorates its handler, whose name and docstring go into the description.
 
-    `takes` is the body of a state change and the query of a reading. `scopes` are all needed. `answers` are
-    models or dataclasses by status, None where there is no body. `media_type` is that of the request's body.
-    `measured_as` is the payment operation that a refused request counts as. `read` reads its requests if they
-    are not a bearer's JSON: one with another auth model brings its own.
+    `request_model` is the body of a state change or the query of a read. All `scopes` are needed.
+    `responses` maps a status to a model or dataclass, or to None if there is no body. `media_type` is that
+    of the request's body. `measured_as` is the payment operation that a refused request is counted as.
+    `read` replaces the reading of a bearer's JSON request; an endpoint with another auth model needs one.
     """
 
     method: str
     path: str
-    takes: type[G]
-    answers: Mapping[int, type[Any] | None]
+    request_model: type[PayloadT]
+    responses: Mapping[int, type[Any] | None]
     _: KW_ONLY
     scopes: tuple[Scope, ...] | Waived
     auth: Auth = Auth.BEARER
@@ -93,13 +94,13 @@ class Endpoint(Generic[G]):
     media_type: str = "application/json"
     read: Reader | None = None
 
-    def __call__(self, handle: Handler[G]) -> "Served":
-        """Have a function answer it."""
-        return Served(self, handle)
+    def __call__(self, handle: Handler[PayloadT]) -> "BoundEndpoint":
+        """Bind a handler to this endpoint."""
+        return BoundEndpoint(self, handle)
 
     @property
     def changes_state(self) -> bool:
-        """Return whether more than reading is done."""
+        """Return whether a request changes anything."""
         return self.method not in ("GET", "HEAD", "OPTIONS")
 
     @property
@@ -108,13 +109,13 @@ class Endpoint(Generic[G]):
         return self.changes_state and self.idempotency is Idempotency.KEY
 
     def refusals(self) -> Problems:
-        """Return every problem that it may answer: those of its own and those that its contract implies."""
+        """Return every problem that it may answer with: its own and those that its contract implies."""
         return tuple(dict.fromkeys((*_implied(self), *self.problems)))
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """An endpoint, and what answers it."""
+class BoundEndpoint:
+    """An endpoint and its handler."""
 
     endpoint: Endpoint[Any]
     handle: Handler[Any]

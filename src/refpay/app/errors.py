@@ -1,4 +1,4 @@
-"""Why a request is refused before any payment is thought of."""
+"""Define why a request is refused before it reaches its handler."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class RequestMalformed(RefpayError, code="request_malformed", status=400):
 class RequestInvalid(RefpayError, code="request_invalid", status=422):
     """The request has wrong keys or values."""
 
-    # Their names are said, never their values.
+    # The detail names keys, never values.
 
     def __init__(self, detail: str, errors: Sequence[dict[str, str]]) -> None:
         super().__init__(detail)
@@ -81,7 +81,7 @@ class RequestRefused(RefpayError, code="request_refused", status=400):
 class RateLimited(RefpayError, code="rate_limited", status=429, retry_after_seconds=1):
     """Too many requests."""
 
-    # More requests than one caller, or all of them together, may send.
+    # More than one sender, or all senders together, may send.
 
     def __init__(self, detail: str, limit: str, *, wait_seconds: float) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""The outermost layer of ours: bounds every request and lets no exception out as a stack trace."""
+"""Limit the size and duration of every request, and answer every exception without a stack trace."""
 
 import asyncio
 from typing import Final
@@ -19,10 +19,10 @@ _BODY_SECONDS: Final = 10.0
 
 
 class Guard:
-    """Reads the whole body before anything else runs, and answers what nobody else answered.
+    """Middleware that reads the whole body first and answers exceptions that nothing else answered.
 
-    Headers and body together are at most 16 KiB each; a slow sender is given up on. A card number around
-    the body goes no further than here; one inside is found when the body is read.
+    Headers and body may have 16 KiB each, and the body has to arrive in time. A card number in the path,
+    query or headers is refused here; one in the body is found when the body is parsed.
     """
 
     def __init__(self, app: ASGIApp, measures: Measures) -> None:
@@ -56,9 +56,9 @@ class Guard:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
-    """Return the body, or None if the caller hung up."""
+    """Return the body, or None if the client disconnected."""
     if sum(len(name) + len(value) for name, value in scope["headers"]) > BODY_MAXIMUM_BYTES:
-        raise RequestTooLarge(f"headers are too large, allowed: {BODY_MAXIMUM_BYTES} bytes")
+        raise RequestTooLarge(f"The headers are larger than {BODY_MAXIMUM_BYTES} bytes.")
     chunks: list[bytes] = []
     size = 0
     try:
@@ -70,11 +70,11 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
                 if size > BODY_MAXIMUM_BYTES:
-                    raise RequestTooLarge(f"body is too large, allowed: {BODY_MAXIMUM_BYTES} bytes")
+                    raise RequestTooLarge(f"The body is larger than {BODY_MAXIMUM_BYTES} bytes.")
                 if not message.get("more_body", False):
                     return b"".join(chunks)
     except TimeoutError as problem:
-        raise RequestTimedOut(f"body did not arrive within {_BODY_SECONDS:g} s") from problem
+        raise RequestTimedOut(f"The body did not arrive within {_BODY_SECONDS:g} s.") from problem
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -87,6 +87,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _closing(response: Response) -> Response:
-    # What is left of the request is not read.
+    # The rest of the request is not read.
     response.headers["Connection"] = "close"
     return response

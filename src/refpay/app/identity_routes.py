@@ -1,13 +1,13 @@
-"""Tokens for clients, keys for verifiers, and approvals by second persons."""
+"""Endpoints for access tokens, their public keys, and approvals."""
 
 from typing import Any, Final
 
-from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from refpay.app.bodies import NoQuery, ReasonBody, TokenForm
-from refpay.app.commands import hand_on
-from refpay.app.contract import Auth, Demand, Endpoint, Waived
+from refpay.app.commands import anonymous_request
+from refpay.app.contract import Auth, AuthenticatedRequest, Endpoint, Waived
 from refpay.app.responses import problem_response
 from refpay.app.services import Services
 from refpay.app.views import ApprovalsView, KeysView, TokenView
@@ -20,9 +20,11 @@ from refpay.payments.claims import Reply
 _DECIDE: Final = (Scope.APPROVALS_DECIDE,)
 
 
-async def read_raw(_endpoint: Endpoint[Any], _services: Services, request: Request) -> Demand[Any]:
-    """Hand the request on as it came: it says in a way of its own who asks."""
-    return hand_on(request, request)
+async def read_raw(
+    _endpoint: Endpoint[Any], _services: Services, request: Request
+) -> AuthenticatedRequest[Any]:
+    """Pass the request on unread: the token endpoint authenticates its sender by itself."""
+    return anonymous_request(request, request)
 
 
 @Endpoint(
@@ -31,26 +33,29 @@ async def read_raw(_endpoint: Endpoint[Any], _services: Services, request: Reque
     TokenForm,
     {200: TokenView},
     auth=Auth.CLIENT_CREDENTIALS,
-    scopes=Waived("it is where scopes come from"),
-    idempotency=Waived("nothing is stored: another token is as good"),
-    audit=Waived("what a token is used for is on record; a stranger could fill the disk with refusals"),
+    scopes=Waived("scopes are granted here"),
+    idempotency=Waived("nothing is stored, and another token is as good"),
+    audit=Waived("every use of a token is audited; refusals of strangers could fill the disk"),
     problems=(
-        *(errors.TokenRequestInvalid, errors.ClientRefused, errors.GrantUnsupported),
-        *(errors.ScopeRefused, errors.TokenRateExceeded),
+        errors.TokenRequestInvalid,
+        errors.ClientRefused,
+        errors.GrantUnsupported,
+        errors.ScopeRefused,
+        errors.TokenRateExceeded,
     ),
     media_type="application/x-www-form-urlencoded",
     read=read_raw,
 )
-async def issue_token(services: Services, demand: Demand[Any]) -> Response:
+async def issue_token(services: Services, request: AuthenticatedRequest[Any]) -> Response:
     """Issue a token by client credentials."""
-    request: Request = demand.given
-    given = request.headers.getlist("authorization")
-    # Two of them are as good as none that is known.
-    basic, media_type = " ".join(given) if given else None, request.headers.get("content-type", "")
+    http_request: Request = request.payload
+    given = http_request.headers.getlist("authorization")
+    # Repeated headers are joined, and so refused as malformed.
+    basic, media_type = " ".join(given) if given else None, http_request.headers.get("content-type", "")
     try:
-        response: Response = JSONResponse(services.tokens.grant(basic, media_type, await request.body()))
+        response: Response = JSONResponse(services.tokens.grant(basic, media_type, await http_request.body()))
     except RefpayError as refusal:
-        # As everywhere, with the field that RFC 6749, section 5.2, wants beside.
+        # A problem as everywhere, with the field `error` that RFC 6749, section 5.2, requires.
         response = problem_response(refusal, error=refusal.code)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -64,16 +69,16 @@ async def issue_token(services: Services, demand: Demand[Any]) -> Response:
     auth=Auth.NONE,
     scopes=Waived("public keys are public"),
 )
-async def show_keys(services: Services, _demand: Demand[NoQuery]) -> Response:
-    """Read the public keys of tokens."""
+async def show_keys(services: Services, _request: AuthenticatedRequest[NoQuery]) -> Response:
+    """Read the public keys that verify access tokens."""
     keys = services.principals.keys.get().jwks()
     return JSONResponse(keys, headers={"Cache-Control": "public, max-age=60"})
 
 
 @Endpoint("GET", "/v1/approvals", NoQuery, {200: ApprovalsView}, scopes=_DECIDE)
-async def show_approvals(services: Services, _demand: Demand[NoQuery]) -> bytes:
-    """Read what waits for a second person."""
-    return await services.approving.read()
+async def show_approvals(services: Services, _request: AuthenticatedRequest[NoQuery]) -> bytes:
+    """Read what waits for the approval of a second person."""
+    return await services.approvals.read()
 
 
 def _decision(word: str, audited: str) -> Endpoint[ReasonBody]:
@@ -89,17 +94,17 @@ def _decision(word: str, audited: str) -> Endpoint[ReasonBody]:
 
 
 @_decision("approve", "approval.approved")
-async def approve(services: Services, demand: Demand[ReasonBody]) -> Reply:
-    """Agree to what somebody else asked for."""
-    return await _decide(services, demand, agreed=True)
+async def approve(services: Services, request: AuthenticatedRequest[ReasonBody]) -> Reply:
+    """Approve what somebody else asked for."""
+    return await _decide(services, request, agreed=True)
 
 
 @_decision("refuse", "approval.refused")
-async def refuse(services: Services, demand: Demand[ReasonBody]) -> Reply:
+async def refuse(services: Services, request: AuthenticatedRequest[ReasonBody]) -> Reply:
     """Refuse what somebody else asked for."""
-    return await _decide(services, demand, agreed=False)
+    return await _decide(services, request, agreed=False)
 
 
-async def _decide(services: Services, demand: Demand[ReasonBody], *, agreed: bool) -> Reply:
-    approval_id, reason = demand.id("approval_id", errors.ApprovalUnknown), demand.given.reason
-    return await services.approving.decide(demand.command, approval_id, agreed=agreed, reason=reason)
+async def _decide(services: Services, request: AuthenticatedRequest[ReasonBody], *, agreed: bool) -> Reply:
+    approval_id, reason = request.id("approval_id", errors.ApprovalUnknown), request.payload.reason
+    return await services.approvals.decide(request.command, approval_id, agreed=agreed, reason=reason)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of declared endpoints: everything that a caller can meet, problems included."""
+"""Make the OpenAPI 3.1 description, including every problem, from the declared endpoints."""
 
 import re
 from collections import defaultdict
@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from refpay.app.contract import Auth, Endpoint, Idempotency, Served, Waived
+from refpay.app.contract import Auth, BoundEndpoint, Endpoint, Idempotency, Waived
 from refpay.app.views import ProblemView
 from refpay.errors import RefpayError
 from refpay.identity.errors import CredentialRefused
@@ -23,7 +23,7 @@ _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "queue": {"type": "string", "enum": ["notifications", "compliance_log"]},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
 }
-_NAMES: Final = "Names the request in our logs; a caller's own is taken over."
+_NAMES: Final = "Identifies the request in our logs. A caller may send its own."
 _CORRELATION: Final[Json] = {"X-Correlation-ID": {"description": _NAMES, "schema": {"type": "string"}}}
 _RETRY_AFTER: Final[Json] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _KEY_PARAMETERS: Final[list[Json]] = [
@@ -31,13 +31,13 @@ _KEY_PARAMETERS: Final[list[Json]] = [
         "name": "Idempotency-Key",
         "in": "header",
         "required": True,
-        "description": "Minted anew for each new request, kept for every retry of it.",
+        "description": "New for each new request, the same in every retry of it.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     },
     {
         "name": "X-Traffic",
         "in": "header",
-        "description": "All but `live` needs the scope traffic:canary.",
+        "description": "Values other than `live` need the scope traffic:canary.",
         "schema": {"type": "string", "enum": ["live", "canary", "drill"], "default": "live"},
     },
 ]
@@ -48,19 +48,19 @@ _SECURITY: Final[Mapping[Auth, Json]] = {
 }
 
 
-def describe(served: Sequence[Served]) -> Json:
+def describe(served: Sequence[BoundEndpoint]) -> Json:
     """Return the whole description as a JSON value."""
     endpoints = [one.endpoint for one in served]
-    models: set[type[Any]] = {ProblemView, *(endpoint.takes for endpoint in endpoints)}
-    models.update(model for endpoint in endpoints for model in endpoint.answers.values() if model)
+    models: set[type[Any]] = {ProblemView, *(endpoint.request_model for endpoint in endpoints)}
+    models.update(model for endpoint in endpoints for model in endpoint.responses.values() if model)
     schemas = _schemas(sorted(models, key=lambda model: model.__name__))
     paths: dict[str, Json] = defaultdict(dict)
     for one in served:
         paths[one.endpoint.path][one.endpoint.method.lower()] = _operation(one, schemas)
-    # A query is described parameter by parameter.
+    # A query has no schema of its own: its parameters are described one by one.
     for endpoint in endpoints:
         if not endpoint.changes_state:
-            schemas.pop(endpoint.takes.__name__, None)
+            schemas.pop(endpoint.request_model.__name__, None)
     used = {endpoint.auth for endpoint in endpoints}
     security = {auth: scheme for auth, scheme in _SECURITY.items() if auth in used}
     return {
@@ -81,7 +81,7 @@ def _schemas(models: Iterable[type[Any]]) -> Json:
     return schemas
 
 
-def _operation(served: Served, schemas: Json) -> Json:
+def _operation(served: BoundEndpoint, schemas: Json) -> Json:
     endpoint = served.endpoint
     headline, _, rest = (served.handle.__doc__ or "").partition(". ")
     contract = {"auth": endpoint.auth, "scopes": _said(endpoint.scopes)}
@@ -98,8 +98,8 @@ def _operation(served: Served, schemas: Json) -> Json:
         operation["security"] = [{endpoint.auth: []}]
     if endpoint.changes_state:
         contract |= {"idempotency": _said(endpoint.idempotency), "audit": _said(endpoint.audit)}
-        schema = {"$ref": _REF.format(model=endpoint.takes.__name__)}
-        required = any(field.is_required() for field in endpoint.takes.model_fields.values())
+        schema = {"$ref": _REF.format(model=endpoint.request_model.__name__)}
+        required = any(field.is_required() for field in endpoint.request_model.model_fields.values())
         content = {endpoint.media_type: {"schema": schema}}
         operation["requestBody"] = {"required": required, "content": content}
     return operation
@@ -115,7 +115,7 @@ def _parameters(endpoint: Endpoint[Any], schemas: Json) -> Iterable[Json]:
     for name in re.findall(r"{(\w+)}", endpoint.path):
         yield {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
     if not endpoint.changes_state:
-        schema = schemas[endpoint.takes.__name__]
+        schema = schemas[endpoint.request_model.__name__]
         for name, parameter in schema.get("properties", {}).items():
             required = name in schema.get("required", ())
             yield {"name": name, "in": "query", "required": required, "schema": parameter}
@@ -124,7 +124,7 @@ def _parameters(endpoint: Endpoint[Any], schemas: Json) -> Iterable[Json]:
 
 
 def _responses(endpoint: Endpoint[Any]) -> Json:
-    responses: Json = {str(status): _answer(endpoint, model) for status, model in endpoint.answers.items()}
+    responses: Json = {str(status): _answer(endpoint, model) for status, model in endpoint.responses.items()}
     by_status: dict[int, list[type[RefpayError]]] = defaultdict(list)
     for problem in endpoint.refusals():
         by_status[problem.status].append(problem)
@@ -137,9 +137,12 @@ def _answer(endpoint: Endpoint[Any], model: type[Any] | None) -> Json:
     headers = dict(_CORRELATION)
     if endpoint.keyed:
         replayed = {"type": "string", "enum": ["true"]}
-        headers["Idempotency-Replayed"] = {"description": "Stored, not done again.", "schema": replayed}
+        headers["Idempotency-Replayed"] = {
+            "description": "The answer was stored; nothing was done again.",
+            "schema": replayed,
+        }
     if model is None:
-        return {"description": "Taken", "headers": headers}
+        return {"description": "Accepted", "headers": headers}
     content = {_JSON: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return {"description": (model.__doc__ or "").rstrip("."), "headers": headers, "content": content}
 

@@ -1,7 +1,7 @@
-"""What is on record, for those who may read all of it: the audit trail, and the ledger's balances."""
+"""Endpoints that read the audit trail and the ledger's balances."""
 
 from refpay.app.bodies import AuditQuery, BalancesQuery
-from refpay.app.contract import Demand, Endpoint
+from refpay.app.contract import AuthenticatedRequest, Endpoint
 from refpay.app.errors import CursorInvalid, RequestInvalid
 from refpay.app.services import Services
 from refpay.app.views import AuditView, BalancesView
@@ -15,16 +15,16 @@ from refpay.ledger.repository import list_balances as read_page
 @Endpoint(
     "GET", "/v1/audit", AuditQuery, {200: AuditView}, scopes=(Scope.AUDIT_READ,), problems=(CursorInvalid,)
 )
-async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
-    """List what was changed, by whom and when, newest first. A subject is asked for by kind and id."""
-    query, reader = demand.given, demand.command.principal.name
+async def list_audit(services: Services, request: AuthenticatedRequest[AuditQuery]) -> bytes:
+    """List audit records, newest first. A subject is filtered by kind and id together."""
+    query, reader = request.payload, request.command.principal.name
     if (query.subject_kind is None) != (query.subject_id is None):
         lacking = "subject_kind" if query.subject_kind is None else "subject_id"
         problem = "is missing: a subject is its kind and its id"
         raise RequestInvalid(f"{lacking}: {problem}", [{"key": lacking, "problem": problem}])
     subject = (query.subject_kind, query.subject_id) if query.subject_kind and query.subject_id else None
-    span = query.span(reader, query.at_from, query.at_to)
-    events, last = await read_trail(services.database, span, subject=subject, actor=query.actor)
+    page_request = query.page_request(reader, query.at_from, query.at_to)
+    events, last = await read_trail(services.database, page_request, subject=subject, actor=query.actor)
     return query.page(reader, "events", events, last)
 
 
@@ -36,9 +36,9 @@ async def list_audit(services: Services, demand: Demand[AuditQuery]) -> bytes:
     scopes=(Scope.LEDGER_READ,),
     problems=(HistoryArchived,),
 )
-async def list_balances(services: Services, demand: Demand[BalancesQuery]) -> bytes:
-    """Read what accounts come to, now or at any earlier instant."""
-    query = demand.given
+async def list_balances(services: Services, request: AuthenticatedRequest[BalancesQuery]) -> bytes:
+    """Read the balances of accounts, now or at an earlier instant."""
+    query = request.payload
     asked = (query.account, query.as_of)
     found, after = await read_page(services.database, *asked, after=query.after, limit=query.limit)
     shown = [

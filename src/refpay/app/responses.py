@@ -1,10 +1,12 @@
-"""Replies and failures as HTTP responses."""
+"""Turn replies and errors into HTTP responses."""
 
 from typing import Final
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 
 from moneypath.telemetry import correlation
@@ -17,12 +19,12 @@ from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
 _LOG: Final = structlog.get_logger()
 _JSON: Final = "application/json"
-_FRAMEWORK: Final[dict[int, type[RefpayError]]] = {404: RouteUnknown, 405: MethodRefused}
+_ROUTER_PROBLEMS: Final[dict[int, type[RefpayError]]] = {404: RouteUnknown, 405: MethodRefused}
 _CHALLENGES: Final = {CredentialRefused: "Bearer", ClientRefused: 'Basic realm="refpay"'}
 
 
 def make_response(answer: Reply | Response | bytes) -> Response:
-    """Return an answer's bytes as they are; a replay says so in a header."""
+    """Return an answer's bytes unchanged. A replayed answer has a header that says so."""
     if isinstance(answer, Response):
         return answer
     if isinstance(answer, bytes):
@@ -32,7 +34,7 @@ def make_response(answer: Reply | Response | bytes) -> Response:
 
 
 def problem_response(problem: RefpayError, /, **more: str) -> Response:
-    """Return an expected failure as problem+json, with `more` members beside."""
+    """Return an expected error as problem+json, with further members from `more`."""
     body = describe_error(problem, correlation.current() or "", **more)
     response = Response(body, problem.status, media_type=PROBLEM_MEDIA_TYPE)
     if problem.retry_after_seconds is not None:
@@ -43,33 +45,36 @@ def problem_response(problem: RefpayError, /, **more: str) -> Response:
 
 
 def unexpected_failure() -> Response:
-    """Return what a caller is told of a bug: nothing of it."""
-    return problem_response(RefpayError("an unexpected failure; it is logged under the correlation id"))
+    """Return a generic 500 that reveals nothing."""
+    return problem_response(RefpayError("An unexpected error; it is logged under the correlation id."))
 
 
-def answer_failures(app: FastAPI, measures: Measures) -> None:
-    """Teach an app to answer expected failures, and the framework's own, as problems."""
+def install_error_handlers(app: Starlette, measures: Measures) -> None:
+    """Make an app answer expected errors, and those of its router, as problem+json."""
 
-    @app.exception_handler(RefpayError)
-    async def answer_expected(_request: Request, problem: RefpayError) -> Response:
+    async def answer_expected(_request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, RefpayError)  # noqa: S101 narrows the type
         if isinstance(problem, CardDataRefused):
             measures.count_card_data(problem.place)
         if problem.status == InvariantViolation.status:
             _LOG.error("invariant_violated", code=problem.code, detail=problem.detail)
         return problem_response(problem)
 
-    @app.exception_handler(HTTPException)
-    async def answer_framework(request: Request, problem: HTTPException) -> Response:
-        kind = _FRAMEWORK.get(problem.status_code, RequestRefused)
+    async def answer_router(request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, HTTPException)  # noqa: S101 narrows the type
+        kind = _ROUTER_PROBLEMS.get(problem.status_code, RequestRefused)
         response = problem_response(kind(kind.title))
         if kind is MethodRefused:
-            # The framework names the methods of the first route of the path alone.
+            # The router names only the methods of the first route of the path.
             routes = (one for one in app.routes if one.matches(request.scope)[0] is not Match.NONE)
             methods = {method for route in routes for method in getattr(route, "methods", ())}
             response.headers["Allow"] = ", ".join(sorted(methods))
         return response
 
-    # Starlette answers with this and raises on; the guard outside logs it.
-    @app.exception_handler(Exception)
     async def answer_unexpected(_request: Request, _problem: Exception) -> Response:
         return unexpected_failure()
+
+    app.add_exception_handler(RefpayError, answer_expected)
+    app.add_exception_handler(HTTPException, answer_router)
+    # Starlette answers with this and raises the exception again; the guard logs it.
+    app.add_exception_handler(Exception, answer_unexpected)

@@ -1,4 +1,7 @@
-"""What answers look like, for the description, where no room has a type for it; the tests compare."""
+"""Response models for the OpenAPI description, where no type of a package fits.
+
+Tests compare them with real answers.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +14,7 @@ from refpay.audit.events import AuditEvent
 from refpay.identity.approvals import Approval
 from refpay.money import Currency
 from refpay.payments.model import OperationKind, OperationStatus, PaymentStatus
-from refpay.risk.model import Activity, CardRange
+from refpay.risk.model import CardRange, CardRangeActivity
 
 Provider = Literal["north", "south"]
 Queue = Literal["notifications", "compliance_log"]
@@ -19,7 +22,7 @@ BreakClass = Literal["missing_ours", "missing_theirs", "amount", "currency", "fe
 
 
 class WrongKey(BaseModel):
-    """A key of the request, and what is wrong with it."""
+    """A key of the request that is wrong, and why."""
 
     key: str
     problem: str
@@ -59,7 +62,7 @@ class _Head(BaseModel):
 
 
 class ListedPaymentView(_Head):
-    """A charge as it is listed; every amount is in minor units of its currency."""
+    """A payment in a list. Amounts are in minor units of its currency."""
 
     status: PaymentStatus
     captured_minor: int
@@ -69,26 +72,26 @@ class ListedPaymentView(_Head):
 
 
 class PaymentView(ListedPaymentView):
-    """A charge and what was done at its provider."""
+    """A payment and its operations."""
 
     operations: list[OperationView]
 
 
 class PayoutView(_Head):
-    """Money on its way to a merchant, or there; the amount is in minor units of its currency."""
+    """A payout. Its amount is in minor units of its currency."""
 
     status: OperationStatus
 
 
 class PaymentsView(BaseModel):
-    """A page, newest first; without `next` it is the last, and a short one may still have a next."""
+    """A page, newest first. `next` is null on the last page; a short page may still have a next one."""
 
     payments: list[ListedPaymentView]
     next: str | None
 
 
 class BalanceView(BaseModel):
-    """What an account comes to in a currency, in minor units, debit positive."""
+    """The balance of an account in one currency, in minor units, debit positive."""
 
     account: str
     currency: Currency
@@ -96,7 +99,7 @@ class BalanceView(BaseModel):
 
 
 class BalancesView(BaseModel):
-    """A page in the order of accounts; without `next` it is the last."""
+    """A page in the order of accounts. `next` is null on the last page."""
 
     as_of: datetime | None
     balances: list[BalanceView]
@@ -105,21 +108,21 @@ class BalancesView(BaseModel):
 
 @dataclass(frozen=True)
 class AuditEventView(AuditEvent):
-    """One change: who, what, when, before and after; `seq` is the order of writing."""
+    """An audit record: who changed what and when, before and after. `seq` is the order of writing."""
 
     id: UUID
     seq: int
 
 
 class AuditView(BaseModel):
-    """A page, newest first; without `next` it is the last, and a short one may still have a next."""
+    """A page, newest first. `next` is null on the last page; a short page may still have a next one."""
 
     events: list[AuditEventView]
     next: str | None
 
 
 class TokenView(BaseModel):
-    """A token, and what it is good for."""
+    """An access token and its scope."""
 
     access_token: str
     token_type: Literal["Bearer"]
@@ -137,19 +140,19 @@ class KeyView(BaseModel):
 
 
 class KeysView(BaseModel):
-    """The keys that tokens are signed with."""
+    """The public keys that verify access tokens."""
 
     keys: list[KeyView]
 
 
 class ApprovalsView(BaseModel):
-    """What waits for a second person."""
+    """What waits for the approval of a second person."""
 
     approvals: list[Approval]
 
 
 class RouteView(BaseModel):
-    """Whether a provider gets new payments."""
+    """Whether new payments are routed to a provider."""
 
     provider: Provider
     routing_active: bool
@@ -159,19 +162,22 @@ class RouteView(BaseModel):
 
 
 class RoutesView(BaseModel):
-    """Every provider's routing."""
+    """The routing of every provider."""
 
     providers: list[RouteView]
 
 
 class RouteChangeView(RouteView):
-    """A provider's routing after the lever."""
+    """A provider's routing after an operator action."""
 
     changed: bool
 
 
 class CardRangeChangeView(BaseModel):
-    """A card range after the lever; who, when and why are absent for one that was never blocked."""
+    """A card range after an operator action.
+
+    For a range that was never blocked, who, when and why are absent.
+    """
 
     card_range: str
     blocked: bool
@@ -182,16 +188,16 @@ class CardRangeChangeView(BaseModel):
 
 
 class RiskView(BaseModel):
-    """What risk sees and blocks."""
+    """Blocked card ranges, the busiest ones, and the rules in force."""
 
     window_seconds: int
     autoblock: bool
     blocked: list[CardRange]
-    busiest: list[Activity]
+    busiest: list[CardRangeActivity]
 
 
-class DeadLettersView(BaseModel):
-    """How many messages are set aside, by queue and reason."""
+class DeadLetterDepthView(BaseModel):
+    """The number of dead letters of one queue and reason."""
 
     queue: Queue
     reason: str
@@ -200,7 +206,7 @@ class DeadLettersView(BaseModel):
 
 
 class ReplayView(BaseModel):
-    """A request to move dead letters back."""
+    """A request to replay dead letters."""
 
     id: UUID
     queue: Queue
@@ -215,20 +221,20 @@ class ReplayView(BaseModel):
 
 
 class ReplayChangeView(ReplayView):
-    """A replay after the lever."""
+    """A replay after an operator action."""
 
     changed: bool
 
 
-class SetAsideView(BaseModel):
-    """What is set aside, and the latest requests to move it back."""
+class DeadLettersView(BaseModel):
+    """Dead letters by queue and reason, and the latest replays."""
 
-    dead_letters: list[DeadLettersView]
+    dead_letters: list[DeadLetterDepthView]
     replays: list[ReplayView]
 
 
 class ProgressView(BaseModel):
-    """How far reconciliation is with a provider."""
+    """How far reconciliation with one provider has come."""
 
     provider: Provider
     watermark: datetime | None
@@ -251,7 +257,7 @@ class BreakSumView(_Break):
 
 
 class BreakView(_Break):
-    """One open break; `movement` and `sequence` say where the settlement report has it."""
+    """An open break. `movement` and `sequence` locate it in the settlement report."""
 
     id: UUID
     operation_id: UUID | None
@@ -262,7 +268,7 @@ class BreakView(_Break):
 
 
 class ReconciliationView(BaseModel):
-    """How far reconciliation is, and what does not agree."""
+    """The state of reconciliation and its open breaks."""
 
     providers: list[ProgressView]
     open_breaks: list[BreakSumView]
@@ -270,15 +276,15 @@ class ReconciliationView(BaseModel):
 
 
 class RefetchView(BaseModel):
-    """How many reports of a provider are fetched again."""
+    """The number of settlement reports that are fetched again."""
 
     provider: Provider
     reports: int
     changed: bool
 
 
-class RepairAwaitsView(BaseModel):
-    """Nothing is given back before a second person has approved; then the same is asked again."""
+class RepairPendingView(BaseModel):
+    """A refund that waits for approval. Once a second person has approved it, send the same request again."""
 
     provider: Provider
     awaits: Literal["approval"]
@@ -287,7 +293,7 @@ class RepairAwaitsView(BaseModel):
 
 
 class RepairView(BaseModel):
-    """What was given back, in minor units by currency."""
+    """What was refunded, in minor units by currency."""
 
     provider: Provider
     refunded: int

@@ -1,12 +1,13 @@
-"""What providers tell by themselves, signed; each event changes something once, however often it comes."""
+"""The endpoint for providers' signed webhooks."""
 
 from typing import Any, Final
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from refpay.app.card_data import refuse_card_data
-from refpay.app.commands import hand_on, parse_body
-from refpay.app.contract import Auth, Demand, Endpoint, Idempotency, Waived
+from refpay.app.commands import anonymous_request, parse_body
+from refpay.app.contract import Auth, AuthenticatedRequest, Endpoint, Idempotency, Waived
 from refpay.app.services import Services
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
 from refpay.identity.signing import SignatureVerifier
@@ -15,27 +16,32 @@ from refpay.payments.errors import EventInvalid, OperationInFlight
 from refpay.payments.model import OperationKind
 from refpay.payments.webhooks import EventBody, read_event
 
-# What a provider's word may do to operations, and to those that it begins.
+# How an event may end an operation, or an operation that the provider begins.
 _ENDS: Final = ("begun", "succeeded", "declined", "failed", "contradicted")
 
 
-async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Request) -> Demand[Any]:
-    """Return what a provider has signed; raises whatever keeps it from being taken."""
+async def read_webhook(
+    _endpoint: Endpoint[Any], services: Services, request: Request
+) -> AuthenticatedRequest[Any]:
+    """Verify a provider's signature and return the request.
+
+    Raises ProviderUnknown, SignatureRefused, SignatureReplayed, RateLimited, or why the body is refused.
+    """
     provider = request.path_params["provider"]
     verifier = services.verifiers.get(provider)
     if verifier is None:
-        services.rates.take_stranger()
-        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(sorted(services.verifiers))}")
+        services.rates.take_unauthenticated()
+        raise ProviderUnknown(f"The provider is not one of: {', '.join(sorted(services.verifiers))}.")
     try:
         body = await read_signed(request, verifier)
     except (SignatureRefused, SignatureReplayed):
         services.measures.count_webhook(provider, "bad_signature")
-        services.rates.take_stranger()
+        services.rates.take_unauthenticated()
         raise
     services.rates.take(f"provider:{provider}")
     content = parse_body(request, body)
     refuse_card_data(content, "body")
-    return hand_on(request, content)
+    return anonymous_request(request, content)
 
 
 @Endpoint(
@@ -44,7 +50,7 @@ async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Re
     EventBody,
     {204: None},
     auth=Auth.SIGNATURE,
-    scopes=Waived("a provider's key is good for its own events and nothing else"),
+    scopes=Waived("a provider's key is valid for its own events and nothing else"),
     idempotency=Idempotency.EVENT_ID,
     audit=(
         *(f"{kind}.{end}" for kind in OperationKind for end in _ENDS),
@@ -54,9 +60,9 @@ async def read_webhook(_endpoint: Endpoint[Any], services: Services, request: Re
     problems=(ProviderUnknown, EventInvalid, OperationInFlight),
     read=read_webhook,
 )
-async def take_event(services: Services, demand: Demand[Any]) -> Response:
-    """Take a provider's event, in whatever order and however often it comes."""
-    await services.webhooks.apply(demand.path["provider"], read_event(demand.given))
+async def take_event(services: Services, request: AuthenticatedRequest[Any]) -> Response:
+    """Apply a provider's event. Events may come in any order and more than once."""
+    await services.webhooks.apply(request.path["provider"], read_event(request.payload))
     return Response(status_code=204)
 
 

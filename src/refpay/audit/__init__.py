@@ -1,1 +1,1 @@
-"""The record of every state change, written in the transaction of the change."""
+"""The audit trail: a record of every state change, written in the transaction of the change."""

@@ -1,4 +1,4 @@
-"""What an audit record says: who, what, when, before, after, and which request."""
+"""Define an audit record: who, what, when, before, after, and which request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Facts = Mapping[str, str | int | bool | None]
 
 
 class SubjectKind(StrEnum):
-    """What can change."""
+    """The kinds of things that change."""
 
     PAYMENT = "payment"
     PAYOUT = "payout"
@@ -21,7 +21,7 @@ class SubjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One change; `before` is absent for something new. Never holds a token or card data."""
+    """One change. `before` is None for something new. Never contains a token or card data."""
 
     at: datetime
     actor: str

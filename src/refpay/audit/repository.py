@@ -1,4 +1,4 @@
-"""The only writer of audit records."""
+"""Write audit records. Nothing else writes them."""
 
 import json
 
@@ -13,11 +13,18 @@ _INSERT = """
 
 
 async def record(connection: Connection, *events: AuditEvent) -> None:
-    """Write records inside the caller's transaction, the change's own."""
+    """Write audit records in the caller's transaction, which is that of the change."""
     for event in events:
         before = None if event.before is None else json.dumps(event.before)
         await connection.execute(
             _INSERT,
-            *(mint_id(event.at), event.at, event.actor, event.action, event.subject_kind, event.subject_id),
-            *(before, json.dumps(event.after), event.correlation_id),
+            mint_id(event.at),
+            event.at,
+            event.actor,
+            event.action,
+            event.subject_kind,
+            event.subject_id,
+            before,
+            json.dumps(event.after),
+            event.correlation_id,
         )

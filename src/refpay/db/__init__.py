@@ -1,1 +1,1 @@
-"""The database: a pool whose failures say whether a commit happened, and the schema's history."""
+"""The database: a connection pool whose errors say whether a commit happened, and the schema."""

@@ -1,4 +1,4 @@
-"""The settings of PostgreSQL without which a power cut takes back what was acknowledged."""
+"""Read the PostgreSQL settings without which a power cut loses acknowledged writes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +13,7 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-# What a session that begins now would have: the most specific value wins, in the order of PostgreSQL.
+# The settings of a session that begins now. The most specific one wins, in the order of PostgreSQL.
 _OVERRIDES: Final = """
     SELECT setting FROM pg_catalog.pg_db_role_setting, unnest(setconfig) AS setting
     WHERE setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
@@ -25,10 +25,10 @@ _SETTINGS: Final = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name 
 
 
 async def read_settings(connection: Connection) -> Mapping[str, str]:
-    """Return them as they are for this session or, where that is unsafe, for one that begins now."""
+    """Return the settings of this session or, where those are unsafe, of a session that begins now."""
     names = list(NEEDED)
     found = {row["name"]: row["setting"] for row in await connection.fetch(_SETTINGS, names)}
     overrides = [row["setting"].partition("=") for row in await connection.fetch(_OVERRIDES)]
-    # Kept as it was written down.
+    # Stored as it was written, so other words for `on` are read too.
     newest = {name: _ON.get(value.lower(), value.lower()) for name, _, value in overrides if name in NEEDED}
     return found | {name: value for name, value in newest.items() if value not in NEEDED[name]}

@@ -1,5 +1,9 @@
-"""What a caller needs to know when the database is away: did it commit, or is that unknown."""
+"""Define database errors by what a caller needs to know: was the transaction committed?"""
 
+from collections.abc import Mapping
+from typing import Final
+
+from moneypath.telemetry.integrations.ledger import LedgerOutcome
 from refpay.errors import RefpayError
 
 
@@ -17,3 +21,11 @@ class TransactionConflicted(DatabaseUnavailable):
     """Another transaction stood in the way and this one was rolled back."""
 
     title = "The database was too busy with the same rows"
+
+
+# How a ledger write that ended with one of these is counted; the first that fits. Errors of asyncpg are
+# judged by the telemetry library.
+LEDGER_OUTCOMES: Final[Mapping[type[BaseException], LedgerOutcome]] = {
+    CommitOutcomeUnknown: LedgerOutcome.UNKNOWN,
+    TransactionConflicted: LedgerOutcome.CONFLICT_RETRIED,
+}

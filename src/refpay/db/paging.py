@@ -1,4 +1,4 @@
-"""Pages of rows whose ids are in the order of time: newest first, a bounded number of rows at a time."""
+"""Read pages of rows with time-ordered ids, newest first. Each page reads a bounded number of rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,14 +8,14 @@ from uuid import UUID
 from refpay.db.pool import Database, Row
 from refpay.ids import first_id
 
-# How many rows one page may look at for the sake of a filter that no index serves.
+# How many rows one page may scan for a filter that has no index.
 SCANNED_MAXIMUM: Final = 2_000
 NEWEST: Final = f"ORDER BY id DESC LIMIT {SCANNED_MAXIMUM}"
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Which page: at most `limit` rows below the id `after`, since `begin` and before `end`."""
+class PageRequest:
+    """The page that is wanted: at most `limit` rows with ids below `after`, from `begin` and before `end`."""
 
     after: UUID | None
     limit: int
@@ -23,17 +23,18 @@ class Span:
     end: datetime | None = None
 
 
-class Pages:
-    """One listing: its rows are those of `scanned`, out of which its readers may filter.
+class PagedQuery:
+    """A list of rows that can be filtered.
 
-    `scanned` finds rows with ids below $1 and not below $2 by values from $3 on, as many as `own`; if it
-    ends in NEWEST, a page may be short, or empty, and still have a next one: it looked at all that it may.
+    `scanned` selects rows with ids below $1 and not below $2. It takes `own` further values, from $3 on. If
+    it ends in NEWEST, each page scans a bounded number of rows, so a page may be short or empty and still
+    have a next one.
     """
 
     def __init__(self, scanned: str, *, own: int, at: str, by: str) -> None:
-        """Filter by the instant `at` and the column `by`."""
+        """Filter by the timestamp column `at` and the column `by`."""
         begin, end, value, limit = (f"${own + number}" for number in range(3, 7))
-        # The inner query is a fence: whatever is filtered outside, it reads one stretch of one index.
+        # MATERIALIZED keeps the filters outside, so the inner query reads one range of one index.
         self.page = f"""
             WITH found AS MATERIALIZED ({scanned}) SELECT * FROM found
             WHERE ({begin}::timestamptz IS NULL OR {at} >= {begin})
@@ -44,16 +45,22 @@ class Pages:
         self.last_scanned = last if scanned.endswith(NEWEST) else None
 
     async def read(
-        self, database: Database, span: Span, *own: str, by: str | None
+        self, database: Database, page_request: PageRequest, *own: str, by: str | None
     ) -> tuple[list[Row], UUID | None]:
-        """Return the next page, and after which id the one after that goes on, if there is one."""
-        # An id begins with the millisecond of its row's instant, so the primary order is the one of time.
-        scope = (span.after or first_id(span.end, later_by_ms=1), first_id(span.begin), *own)
-        limit, end = span.limit, None
+        """Return the next page, and the id after which another page begins, if there is one."""
+        # An id begins with the millisecond of its row, so the order of ids is the order of time.
+        scope = (
+            page_request.after or first_id(page_request.end, later_by_ms=1),
+            first_id(page_request.begin),
+            *own,
+        )
+        limit, end = page_request.limit, None
         async with database.transaction() as connection:
-            # One instant: the end of other rows than those that were looked at shows some of them twice.
+            # One snapshot: if rows came in between, the end of the scan would not fit its rows.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            rows = await connection.fetch(self.page, *scope, span.begin, span.end, by, limit + 1)
+            rows = await connection.fetch(
+                self.page, *scope, page_request.begin, page_request.end, by, limit + 1
+            )
             if len(rows) <= limit and self.last_scanned:
                 end = await connection.fetchval(self.last_scanned, *scope)
         return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else end

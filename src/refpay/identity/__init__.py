@@ -1,1 +1,1 @@
-"""Who is calling and what they may do: one `authenticate`, whatever stands behind it."""
+"""Authentication and authorization: principals, tokens, signed requests and approvals."""

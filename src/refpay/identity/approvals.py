@@ -1,4 +1,4 @@
-"""Two persons where money moves: one asks for exactly this, another agrees, and it is done once."""
+"""Dual control: one person asks to move money, another approves exactly that, and it is done once."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _SELECT: Final = """
            status, decided_by
     FROM identity.approval
 """
-# An approved one first, then the newest.
+# Approved ones sort before pending ones, then the newest first.
 _LOCK_OPEN: Final = f"""
     {_SELECT}
     WHERE action = $1 AND subject_kind = $2 AND subject_id = $3 AND requested_by = $4
@@ -47,8 +47,8 @@ _DECIDE: Final = """
 """
 
 
-class Stage(StrEnum):
-    """How far an approval has come; there is no way back."""
+class ApprovalStatus(StrEnum):
+    """The status of an approval. It only moves forward."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -57,8 +57,8 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody asks to do; `content` says all of it: what, to whom, how much."""
+class ApprovalCommand:
+    """What somebody asks to do. `content` holds all of it: what, to whom, how much."""
 
     action: str
     subject_kind: SubjectKind
@@ -67,13 +67,13 @@ class Wish:
 
     @property
     def fingerprint(self) -> bytes:
-        """Return a digest of exactly this."""
+        """Return a digest of the whole command."""
         parts = (self.action, self.subject_kind, self.subject_id, self.content)
         return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Actor:
     """Who acts, in which request, and when."""
 
     name: str
@@ -82,89 +82,114 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval(Wish):
-    """A wish that was put to a second person, with all that whoever agrees has to see."""
+class Approval(ApprovalCommand):
+    """A command that a second person has to approve, with everything that this person needs to see."""
 
     approval_id: UUID
     reason: str
     requested_by: str
     expires_at: datetime
-    status: Stage
+    status: ApprovalStatus
     decided_by: str | None
 
-    def is_for(self, wish: Wish, status: Stage) -> bool:
-        """Return whether it has come so far, for exactly this."""
-        return self.status == status and self.fingerprint == wish.fingerprint
+    def is_for(self, requested: ApprovalCommand, status: ApprovalStatus) -> bool:
+        """Return whether the approval has this status and is for exactly this command."""
+        return self.status == status and self.fingerprint == requested.fingerprint
 
 
 async def find_open(
-    connection: Connection, wish: Wish, asker: Asker, *, pending: bytes | None = None
+    connection: Connection, requested: ApprovalCommand, requester: Actor, *, pending: bytes | None = None
 ) -> Approval | None:
-    """Return the asker's approval for this action and subject, whatever its content; an approved one first.
+    """Return the requester's open approval for this action and subject, approved ones first, and lock it.
 
-    With `pending` only one that waits and has this fingerprint. Locked until the end of the transaction.
+    Its content may differ. With `pending`, only a pending approval with this fingerprint is returned.
     """
-    subject = (wish.subject_kind, wish.subject_id)
-    row = await connection.fetchrow(_LOCK_OPEN, wish.action, *subject, asker.name, asker.now, pending)
+    subject = (requested.subject_kind, requested.subject_id)
+    row = await connection.fetchrow(
+        _LOCK_OPEN, requested.action, *subject, requester.name, requester.now, pending
+    )
     return None if row is None else _read(row)
 
 
-async def ask(connection: Connection, wish: Wish, asker: Asker, *, reason: str) -> Approval:
-    """Put a wish to a second person; returns what is pending for exactly this already, if anything."""
-    if found := await find_open(connection, wish, asker, pending=wish.fingerprint):
+async def request(
+    connection: Connection, requested: ApprovalCommand, requester: Actor, *, reason: str
+) -> Approval:
+    """Request an approval. Returns the pending one if exactly this was requested before."""
+    if found := await find_open(connection, requested, requester, pending=requested.fingerprint):
         return found
-    said = (wish.action, wish.subject_kind, wish.subject_id)
-    approval_id, expires_at = mint_id(asker.now), asker.now + LIFETIME
     approval = Approval(
-        *said, wish.content, approval_id, reason, asker.name, expires_at, Stage.PENDING, decided_by=None
+        requested.action,
+        requested.subject_kind,
+        requested.subject_id,
+        requested.content,
+        approval_id=mint_id(requester.now),
+        reason=reason,
+        requested_by=requester.name,
+        expires_at=requester.now + LIFETIME,
+        status=ApprovalStatus.PENDING,
+        decided_by=None,
     )
-    digest = wish.fingerprint
     await connection.execute(
         _INSERT,
-        *(approval_id, *said, json.dumps(wish.content), digest, reason, asker.name, asker.now, expires_at),
+        approval.approval_id,
+        approval.action,
+        approval.subject_kind,
+        approval.subject_id,
+        json.dumps(approval.content),
+        approval.fingerprint,
+        reason,
+        requester.name,
+        requester.now,
+        approval.expires_at,
     )
-    await record(connection, _audit(approval, asker, "approval.requested", None, reason))
+    await record(connection, _audit(approval, requester, "approval.requested", None, reason))
     return approval
 
 
-async def use(connection: Connection, approval: Approval, wish: Wish, asker: Asker) -> bool:
-    """Use an approval up for exactly this wish; False if it is not approved, not for this, or too old.
+async def use(
+    connection: Connection, approval: Approval, requested: ApprovalCommand, requester: Actor
+) -> bool:
+    """Use up an approval for exactly this command.
 
-    To be called in the transaction that orders what was approved.
+    Returns False if it is not approved, not for this, or expired.
+
+    Call it in the transaction that carries out what was approved.
     """
-    if not approval.is_for(wish, Stage.APPROVED) or approval.requested_by != asker.name:
+    if not approval.is_for(requested, ApprovalStatus.APPROVED) or approval.requested_by != requester.name:
         return False
-    if not await connection.fetchval(_USE, approval.approval_id, asker.now):
+    if not await connection.fetchval(_USE, approval.approval_id, requester.now):
         return False
-    await record(connection, _audit(approval, asker, "approval.used", Stage.APPROVED, approval.reason))
+    await record(
+        connection, _audit(approval, requester, "approval.used", ApprovalStatus.APPROVED, approval.reason)
+    )
     return True
 
 
 async def decide(
-    connection: Connection, approval_id: UUID, decider: Asker, *, agreed: bool, reason: str
+    connection: Connection, approval_id: UUID, decider: Actor, *, agreed: bool, reason: str
 ) -> Approval:
-    """Agree to a wish or refuse it; once, in time, and never one's own.
+    """Approve or refuse a command: once, before it expires, and never one's own.
 
     Raises ApprovalUnknown, SecondPersonNeeded or ApprovalRefused.
     """
     row = await connection.fetchrow(_LOCK, approval_id)
     if row is None:
-        raise ApprovalUnknown("there is no such approval")
+        raise ApprovalUnknown("There is no such approval.")
     approval = _read(row)
     if approval.requested_by == decider.name:
-        raise SecondPersonNeeded("whoever asked for it cannot decide: another person has to")
-    if approval.status != Stage.PENDING:
-        raise ApprovalRefused(f"the approval is decided already: {approval.status}")
+        raise SecondPersonNeeded("You asked for it yourself: another person has to decide.")
+    if approval.status != ApprovalStatus.PENDING:
+        raise ApprovalRefused(f"The approval is already {approval.status}.")
     if decider.now >= approval.expires_at:
-        raise ApprovalRefused("the approval has run out: let it be asked for again")
-    status = Stage.APPROVED if agreed else Stage.REFUSED
+        raise ApprovalRefused("The approval has expired: it has to be requested again.")
+    status = ApprovalStatus.APPROVED if agreed else ApprovalStatus.REFUSED
     await connection.execute(_DECIDE, approval_id, status, decider.name, decider.now)
-    await record(connection, _audit(approval, decider, f"approval.{status}", Stage.PENDING, reason))
+    await record(connection, _audit(approval, decider, f"approval.{status}", ApprovalStatus.PENDING, reason))
     return replace(approval, status=status, decided_by=decider.name)
 
 
 async def read_pending(connection: Connection, now: datetime) -> Sequence[Approval]:
-    """Return what waits for a second person, the oldest first, at most SHOWN_MAXIMUM."""
+    """Return pending approvals, oldest first, at most SHOWN_MAXIMUM."""
     return [_read(row) for row in await connection.fetch(_PENDING, now, SHOWN_MAXIMUM)]
 
 
@@ -172,12 +197,14 @@ def _read(row: Row) -> Approval:
     return Approval(**{**row, "content": json.loads(row["content"])})
 
 
-def _audit(approval: Approval, actor: Asker, action: str, before: Stage | None, reason: str) -> AuditEvent:
+def _audit(
+    approval: Approval, actor: Actor, action: str, before: ApprovalStatus | None, reason: str
+) -> AuditEvent:
     which = {"approval_id": str(approval.approval_id)}
     after = {
         **which,
         "status": "pending" if before is None else action.partition(".")[2],
-        "wish": approval.action,
+        "action": approval.action,
         "fingerprint": approval.fingerprint.hex(),
         "requested_by": approval.requested_by,
         "reason": reason,

@@ -1,4 +1,4 @@
-"""Why a caller is turned away."""
+"""Define why a sender is refused."""
 
 from refpay.errors import RefpayError
 
@@ -6,7 +6,7 @@ from refpay.errors import RefpayError
 class CredentialRefused(RefpayError, code="credential_refused", status=401):
     """Authentication is needed."""
 
-    # No token, or one that is not accepted; why is not said.
+    # No token, or one that is not accepted. The reason is not revealed.
 
 
 class ScopeMissing(RefpayError, code="scope_missing", status=403):
@@ -16,7 +16,7 @@ class ScopeMissing(RefpayError, code="scope_missing", status=403):
 class SignatureRefused(RefpayError, code="signature_refused", status=401):
     """The request's signature is not accepted."""
 
-    # Missing, wrong, or of another time; which is not said.
+    # Missing, wrong, or too old. Which of them is not revealed.
 
 
 class SignatureReplayed(RefpayError, code="signature_replayed", status=403):
@@ -26,13 +26,13 @@ class SignatureReplayed(RefpayError, code="signature_replayed", status=403):
 class TokenRequestInvalid(RefpayError, code="invalid_request", status=400):
     """The token request is malformed."""
 
-    # Its code, and those of the next three, are of RFC 6749, section 5.2.
+    # This code and the next three are those of RFC 6749, section 5.2.
 
 
 class ClientRefused(RefpayError, code="invalid_client", status=401):
     """The client is not accepted."""
 
-    # Unknown, or a wrong secret; which of the two is not said.
+    # Unknown, or a wrong secret. Which of the two is not revealed.
 
 
 class GrantUnsupported(RefpayError, code="unsupported_grant_type", status=400):
@@ -42,11 +42,11 @@ class GrantUnsupported(RefpayError, code="unsupported_grant_type", status=400):
 class ScopeRefused(RefpayError, code="invalid_scope", status=400):
     """The scopes cannot be granted."""
 
-    # Unknown, not the client's, or never together in one token.
+    # Unknown, not granted to the client, or not allowed together in one token.
 
 
 class TokenRateExceeded(RefpayError, code="token_rate_exceeded", status=429, retry_after_seconds=1):
-    """Too many token requests: keep a token until it runs out."""
+    """Too many token requests: keep a token until it expires."""
 
 
 class ApprovalUnknown(RefpayError, code="approval_unknown", status=404):
@@ -56,7 +56,7 @@ class ApprovalUnknown(RefpayError, code="approval_unknown", status=404):
 class ApprovalRefused(RefpayError, code="approval_refused", status=409):
     """The approval cannot be decided."""
 
-    # By this principal, or not any more.
+    # Not by this principal, or not any more.
 
 
 class SecondPersonNeeded(ApprovalRefused, code="second_person_needed", status=403):

@@ -1,6 +1,6 @@
-"""Who is calling: principals, and the one door through which a token becomes one.
+"""Authenticate principals by access token.
 
-Behind it are clients with the digests of their secrets, never a secret.
+Clients are stored with digests of their secrets, never with a secret.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from refpay.clock import Clock
 from refpay.errors import StartRefused
 from refpay.identity.errors import ClientRefused, CredentialRefused
 from refpay.identity.scopes import Principal, Scope
+from refpay.identity.secret_files import SecretFile, WatchedFile
 from refpay.identity.token_keys import KEYS_FILE, TokenKeys
 from refpay.identity.tokens import LEEWAY_SECONDS, KeyUnknown, TokenRefused, verify
-from refpay.identity.watched import SecretFile, Watched
 
 __all__ = ["Principal", "Principals", "Scope"]
 
@@ -31,9 +31,10 @@ _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Client(SecretFile):
-    """A client; its name is also the merchant on whose behalf it pays.
+    """A client. Its name is also the merchant on whose behalf it pays.
 
-    Of its secrets there are digests, two while one is rotated; they are of high entropy, so a plain one does.
+    A client has one secret digest, two during a rotation. Secrets have high entropy, so a plain SHA-256 is
+    enough.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -47,54 +48,63 @@ class _ClientsFile(SecretFile):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Every client by its name."""
+    """All clients by name."""
 
     by_name: Mapping[str, Client]
 
     @classmethod
     def load(cls, file: Path) -> Self:
-        """Read `{"clients": [{"name", "secret_sha256", "scopes"}]}`; raises StartRefused naming the place."""
+        """Read `{"clients": [{"name", "secret_sha256", "scopes"}]}`.
+
+        Raises StartRefused, which names the wrong key.
+        """
         clients = _ClientsFile.read(file).clients
         digests = [digest for client in clients for digest in client.secret_sha256]
         by_name = {client.name: client for client in clients}
         if len(by_name) < len(clients) or len(set(digests)) < len(digests):
-            raise StartRefused(f"{file}: clients: a name or a secret is there twice")
+            raise StartRefused(f"{file}: clients: A name or a secret is repeated.")
         return cls(by_name)
 
     def authenticate(self, name: str, secret: str) -> Client:
-        """Return the client whose secret this is; takes as long for an unknown name. Raises ClientRefused."""
+        """Return the client that has this secret; raises ClientRefused.
+
+        An unknown name takes as long as a known one.
+        """
         offered = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         client = self.by_name.get(name)
         digests = client.secret_sha256 if client else _NOBODY
         matches = [hmac.compare_digest(digest, offered) for digest in digests]
         if client is None or not any(matches):
-            raise ClientRefused("client id and secret are not those of a client")
+            raise ClientRefused("The client id and secret are not those of a client.")
         return client
 
 
 class Principals:
-    """Turns bearer tokens into principals, and remembers those that it verified.
+    """Turn bearer tokens into principals, and cache those that were verified.
 
-    A token is refused as soon as its key is retired, and as soon as its client is gone or has lost one of
-    its scopes. What is remembered is a digest: a token is nowhere but on its way.
+    A token is refused as soon as its key is retired, its client is removed, or its client loses one of the
+    token's scopes. The cache holds digests, never tokens.
     """
 
-    def __init__(self, keys: Watched[TokenKeys], clients: Watched[Clients], clock: Clock) -> None:
+    def __init__(self, keys: WatchedFile[TokenKeys], clients: WatchedFile[Clients], clock: Clock) -> None:
         self.keys, self.clients, self._clock = keys, clients, clock
         self._known: dict[bytes, tuple[float, Principal]] = {}
         self._known_by: tuple[TokenKeys, Clients] | None = None
 
     @classmethod
     def load(cls, folder: Path, clock: Clock) -> Self:
-        """Read clients and keys from a secrets folder; raises StartRefused naming file and key."""
-        keys = Watched(folder / KEYS_FILE, TokenKeys.load, clock)
-        return cls(keys, Watched(folder / CLIENTS_FILE, Clients.load, clock), clock)
+        """Read clients and keys from a secrets folder.
+
+        Raises StartRefused, which names the file and the key.
+        """
+        keys = WatchedFile(folder / KEYS_FILE, TokenKeys.load, clock)
+        return cls(keys, WatchedFile(folder / CLIENTS_FILE, Clients.load, clock), clock)
 
     def authenticate(self, authorization: str | None) -> Principal:
-        """Return whom an `Authorization` header belongs to; raises CredentialRefused."""
+        """Return the principal of an `Authorization` header; raises CredentialRefused."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not 1 <= len(token) <= _TOKEN_MAXIMUM:
-            raise CredentialRefused("a bearer token is needed in the header Authorization")
+            raise CredentialRefused("A bearer token is needed in the header Authorization.")
         keys, clients = self.keys.get(), self.clients.get()
         if self._known_by is None or self._known_by[0] is not keys or self._known_by[1] is not clients:
             self._known.clear()
@@ -115,12 +125,12 @@ class Principals:
             try:
                 principal, expires_at = verify(token, self.keys.get(), now)
             except KeyUnknown:
-                # Another process may have begun to sign with a new key a moment ago.
+                # Another process may have just begun to sign with a new key.
                 principal, expires_at = verify(token, self.keys.get(fresh=True), now)
         except TokenRefused:
-            # Neither the reason nor anything of the token: it tells a stranger how far he came.
-            raise CredentialRefused("the bearer token is not accepted") from None
+            # The reason is not revealed: it would tell an attacker which check failed.
+            raise CredentialRefused("The bearer token is not accepted.") from None
         client = self.clients.get().by_name.get(principal.name)
         if client is None or not principal.scopes <= client.scopes:
-            raise CredentialRefused("the bearer token is not accepted")
+            raise CredentialRefused("The bearer token is not accepted.")
         return principal, expires_at

@@ -1,4 +1,4 @@
-"""All that can be allowed, what is never allowed together, and to whom what is allowed."""
+"""Define the scopes, which of them never go together, and the principal that holds them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from refpay.identity.errors import ScopeMissing
 
 
 class Scope(StrEnum):
-    """One right; reading, moving money and operating the service are apart."""
+    """One right. Reading, moving money and operating the service are separate."""
 
     PAYMENTS_AUTHORIZE = "payments:authorize"
     PAYMENTS_CAPTURE = "payments:capture"
@@ -27,13 +27,13 @@ class Scope(StrEnum):
     TRAFFIC_CANARY = "traffic:canary"
 
 
-# What a token holds if its client asks for nothing in particular, as far as the client has it.
+# The scopes of a token whose client asks for none, as far as the client has them.
 READING: Final = frozenset({Scope.PAYMENTS_READ, Scope.OPERATIONS_READ, Scope.AUDIT_READ, Scope.LEDGER_READ})
 PAYING: Final = frozenset(
     {Scope.PAYMENTS_AUTHORIZE, Scope.PAYMENTS_CAPTURE, Scope.PAYMENTS_REFUND, Scope.PAYMENTS_VOID}
     | {Scope.PAYOUTS_CREATE}
 )
-# Steering the service; never in one token with paying, not even on request.
+# The scopes for operator actions. No token has them together with those that move money.
 OPERATING: Final = frozenset(
     {Scope.OPERATIONS_ROUTE, Scope.OPERATIONS_RISK, Scope.OPERATIONS_REPLAY, Scope.OPERATIONS_REPAIR}
     | {Scope.APPROVALS_DECIDE}
@@ -42,12 +42,12 @@ OPERATING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: its name is also the merchant on whose behalf it pays."""
+    """An authenticated caller. Its name is also the merchant on whose behalf it pays."""
 
     name: str
     scopes: frozenset[Scope]
 
     def require(self, scope: Scope) -> None:
-        """Raise ScopeMissing unless the scope is held."""
+        """Raise ScopeMissing if the principal does not have the scope."""
         if scope not in self.scopes:
-            raise ScopeMissing(f"scope is missing: {scope}")
+            raise ScopeMissing(f"The token lacks the scope {scope}.")

@@ -1,4 +1,7 @@
-"""Requests between services: signed over method, path, body, time and nonce, and accepted once."""
+"""Sign and verify requests between services, over method, path, body, time and nonce.
+
+Each is accepted once.
+"""
 
 import hashlib
 import hmac
@@ -13,22 +16,22 @@ from pydantic import Field
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
-from refpay.identity.watched import SecretFile, Watched
+from refpay.identity.secret_files import SecretFile, WatchedFile
 
 WINDOW_SECONDS: Final = 30
 KEY_HEADER: Final = "X-Signature-Key"
 TIMESTAMP_HEADER: Final = "X-Signature-Timestamp"
 NONCE_HEADER: Final = "X-Signature-Nonce"
 SIGNATURE_HEADER: Final = "X-Signature"
-# Beyond the window: the clocks of two of our processes may be so far apart, or one be set back.
+# Nonces are kept longer than the window, because the clocks of our processes may differ or be set back.
 NONCE_SLACK: Final = timedelta(seconds=60)
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,10}")
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
-# What an unknown key is compared with, so that it takes as long.
+# An unknown key is compared with this, so that it takes as long as a known one.
 _NO_SECRET: Final = bytes(32)
 
-FORGOTTEN_AT_ONCE: Final = 10_000
+NONCES_PER_BATCH: Final = 10_000
 INSERT_NONCE: Final = """
     INSERT INTO identity.nonce (signer, nonce, expires_at) VALUES ($1, $2, $3)
     ON CONFLICT (signer, nonce) DO NOTHING RETURNING true
@@ -61,20 +64,23 @@ def sign(secret: bytes, *, method: str, target: str, timestamp: str, nonce: str,
 
 
 class SignatureVerifier:
-    """Accepts the signed requests of one sender, each once, by every process and across restarts."""
+    """Verify the signed requests of one sender.
+
+    Each is accepted once, by all processes together and across restarts.
+    """
 
     def __init__(self, sender: str, file: Path, database: Database, clock: Clock) -> None:
-        """Read the sender's keys; raises StartRefused naming the file."""
+        """Read the sender's keys; raises StartRefused, which names the file."""
         self._sender, self._database, self._clock = sender, database, clock
-        self._keys = Watched(file, read_signing_keys, clock)
+        self._keys = WatchedFile(file, read_signing_keys, clock)
 
     async def verify(
         self, headers: Callable[[str], Sequence[str]], *, method: str, target: str, body: bytes
     ) -> None:
-        """Return if the request is signed, of this time and new.
+        """Return if the request is signed, recent and new.
 
-        `headers` gives all values of a header. Raises SignatureRefused, SignatureReplayed, or
-        DatabaseUnavailable: without the nonces nothing is accepted.
+        `headers` returns all values of a header. Raises SignatureRefused, SignatureReplayed, or
+        DatabaseUnavailable: without the stored nonces no request is accepted.
         """
         key_id = _one(headers, KEY_HEADER, _KEY_ID)
         timestamp = _one(headers, TIMESTAMP_HEADER, _TIMESTAMP)
@@ -89,18 +95,18 @@ class SignatureVerifier:
         now, sent_at = self._clock.now(), datetime.fromtimestamp(int(timestamp), UTC)
         if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):
             raise _refused()
-        # Only now, so that no stranger can fill the table.
+        # Stored only after the signature was verified, so that strangers cannot fill the table.
         expires_at = sent_at + timedelta(seconds=WINDOW_SECONDS) + NONCE_SLACK
         async with self._database.transaction() as connection:
             new = await connection.fetchval(INSERT_NONCE, f"{self._sender}/{key_id}", nonce, expires_at)
         if not new:
-            raise SignatureReplayed("the signed request was sent before: sign each request anew")
+            raise SignatureReplayed("The signed request was sent before: sign each request with a new nonce.")
 
 
-async def forget_nonces(database: Database, clock: Clock) -> int:
-    """Delete nonces whose requests are too old to be accepted, a bounded number; return how many."""
+async def delete_expired_nonces(database: Database, clock: Clock) -> int:
+    """Delete nonces of requests that are too old to be accepted, a bounded number; return how many."""
     async with database.transaction() as connection:
-        return int(await connection.fetchval(_FORGET, clock.now(), FORGOTTEN_AT_ONCE))
+        return int(await connection.fetchval(_FORGET, clock.now(), NONCES_PER_BATCH))
 
 
 def _one(headers: Callable[[str], Sequence[str]], name: str, pattern: re.Pattern[str]) -> str:
@@ -111,4 +117,4 @@ def _one(headers: Callable[[str], Sequence[str]], name: str, pattern: re.Pattern
 
 
 def _refused() -> SignatureRefused:
-    return SignatureRefused("the request's signature is missing, wrong, or of another time")
+    return SignatureRefused("The request's signature is missing, wrong, or too old.")

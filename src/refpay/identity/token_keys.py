@@ -1,4 +1,4 @@
-"""The keys of access tokens: one signs, several verify, so that they can be rotated under load."""
+"""Manage the keys of access tokens: one signs, several verify, so that keys can be rotated under load."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from pydantic import Field
 
 from refpay.errors import StartRefused
-from refpay.identity.watched import SecretFile
+from refpay.identity.secret_files import SecretFile
 
 KEYS_FILE: Final = "token_keys.json"
 ALGORITHM: Final = "EdDSA"
@@ -34,7 +34,7 @@ class _KeysFile(SecretFile):
 
 @dataclass(frozen=True, slots=True)
 class TokenKeys:
-    """Everything that verifies, and what signs now."""
+    """The signing key, and all keys that verify."""
 
     signing_kid: str
     signing: Ed25519PrivateKey = field(repr=False)
@@ -44,7 +44,7 @@ class TokenKeys:
     def load(cls, file: Path) -> Self:
         """Read `{"signing": kid, "keys": {kid: {"private": text} or {"public": text}}}`.
 
-        A retired key needs its public half alone. Raises StartRefused naming file and key.
+        A retired key needs only its public half. Raises StartRefused, which names the file and the key.
         """
         found = _KeysFile.read(file)
         private, public = {}, {}
@@ -55,7 +55,7 @@ class TokenKeys:
             else:
                 public[kid] = Ed25519PublicKey.from_public_bytes(base64url_decode(half["public"]))
         if found.signing not in private:
-            raise StartRefused(f"{file}: signing: needed: the id of a private key")
+            raise StartRefused(f"{file}: signing: It has to be the id of a private key.")
         return cls(found.signing, private[found.signing], public)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
@@ -71,31 +71,31 @@ def encode(raw: bytes) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Run `rotate`, the one command there is; raises StartRefused."""
+    """Run the command `rotate`; raises StartRefused."""
     parser = argparse.ArgumentParser(prog="python -m refpay.identity", description=_ROTATES)
     rotate = parser.add_subparsers(dest="command", required=True).add_parser(
-        "rotate", help="sign with a new key; the last one verifies until the next rotation"
+        "rotate", help="Sign with a new key. The old key verifies until the next rotation."
     )
     rotate.add_argument(
-        "--at-once", action="store_true", help="forget every other key: each token so far is refused"
+        "--at-once", action="store_true", help="Forget all old keys, so that existing tokens are refused."
     )
     given = parser.parse_args(arguments)
     folder = os.environ.get("REFPAY_SECRETS_FOLDER", "").strip()
     if not folder:
-        raise StartRefused("REFPAY_SECRETS_FOLDER is not set")
+        raise StartRefused("REFPAY_SECRETS_FOLDER is not set.")
     rotate_keys(Path(folder) / KEYS_FILE, at_once=given.at_once)
 
 
 def rotate_keys(file: Path, *, at_once: bool = False) -> str:
     """Put a new signing key into a key file and return its id.
 
-    Of the last one only the public half stays, so that nobody can sign with it any more and its tokens last
-    until they run out; with `at_once` nothing stays. Rotate no more often than tokens last. Raises
-    StartRefused when the file cannot be read or replaced.
+    Only the public half of the last key is kept: nobody can sign with it any more, and its tokens last
+    until they expire. With `at_once` no old key is kept. Do not rotate more often than tokens expire.
+    Raises StartRefused if the file cannot be read or replaced.
     """
     before = TokenKeys.load(file)
     new = Ed25519PrivateKey.generate()
-    # Named after itself, so that no two keys ever share an id.
+    # The id is made of the key itself, so that no two keys share one.
     kid = encode(new.public_key().public_bytes_raw())[:16]
     keys = {kid: {"private": encode(new.private_bytes_raw())}}
     if not at_once:
@@ -114,4 +114,4 @@ def _replace(file: Path, text: str) -> None:
         new.replace(file)
     except OSError as problem:
         new.unlink(missing_ok=True)
-        raise StartRefused(f"key file cannot be replaced: {file} ({problem.strerror})") from problem
+        raise StartRefused(f"The key file cannot be replaced: {file} ({problem.strerror}).") from problem

@@ -1,4 +1,4 @@
-"""Access tokens: JWTs of one algorithm, one issuer and one audience, for minutes (RFC 9068)."""
+"""Issue and verify access tokens: JWTs of one algorithm, one issuer and one audience (RFC 9068)."""
 
 import math
 from datetime import datetime
@@ -11,7 +11,7 @@ from refpay.identity.token_keys import ALGORITHM, TokenKeys
 from refpay.ids import mint_id
 
 LIFETIME_SECONDS: Final = 300
-# How far the clocks of issuer and verifier may be apart.
+# How far the clocks of issuer and verifier may differ.
 LEEWAY_SECONDS: Final = 5
 ISSUER: Final = "refpay"
 AUDIENCE: Final = "refpay-api"
@@ -19,7 +19,7 @@ _TYPE: Final = "at+jwt"
 _OPTIONS: Final[Any] = {
     "require": ["iss", "aud", "sub", "scope", "exp", "iat", "jti"],
     "strict_aud": True,
-    # Times are compared here, by the clock that is handed in.
+    # Times are compared here, by the injected clock.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -27,15 +27,15 @@ _OPTIONS: Final[Any] = {
 
 
 class TokenRefused(Exception):
-    """Something is wrong with a token."""
+    """A token is not accepted."""
 
 
 class KeyUnknown(TokenRefused):
-    """It names a key that is not there (any more)."""
+    """A token names a key that is not known, or not any more."""
 
 
 def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime) -> str:
-    """Return a signed token of a client that lasts LIFETIME_SECONDS."""
+    """Return a signed token for a client. It expires after LIFETIME_SECONDS."""
     issued_at = math.floor(now.timestamp())
     claims = {
         "iss": ISSUER,
@@ -53,9 +53,9 @@ def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime)
 
 
 def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
-    """Return whose token it is and when it expires, in Unix time, if all of it is as we sign it.
+    """Return a token's principal and when it expires, in Unix time.
 
-    Raises TokenRefused, which says nothing.
+    Raises TokenRefused without a reason if anything differs from the tokens that `issue` makes.
     """
     try:
         header = jwt.get_unverified_header(token)
@@ -65,7 +65,7 @@ def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
             raise KeyUnknown
         if header.get("typ") != _TYPE:
             raise TokenRefused
-        # The algorithm is ours, never the header's: a key of one kind is never used as one of another.
+        # The algorithm is ours and not the header's, so a key is never used with another algorithm.
         content = jwt.decode(
             token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS
         )

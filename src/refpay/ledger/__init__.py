@@ -1,1 +1,1 @@
-"""The double-entry ledger: append-only, zero per entry and currency, by the database's own word."""
+"""The double-entry ledger: append-only, and zero per entry and currency, both enforced by the database."""

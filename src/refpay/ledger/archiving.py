@@ -1,7 +1,8 @@
-"""The retention policy: old months leave for cold storage, and come back; as the owner of the database.
+"""Apply the ledger's retention policy: move old months to cold storage and back, as the database's owner.
 
-A month leaves only when every entry of it is sealed and its file was read back against the seals. Its table
-goes and its record comes in one transaction; at no time is an entry in neither place. One command at a time.
+A month leaves only when every entry of it is sealed and its file was read back and compared with the seals.
+Its table is dropped and its record written in one transaction, so that an entry is always in one of the two
+places. One command runs at a time.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from refpay.ledger.chain import StoredEntry
-from refpay.ledger.cold import (
+from refpay.ledger.cold_storage import (
     SEALED_END,
     SUFFIX,
     Archive,
@@ -26,7 +27,7 @@ from refpay.ledger.cold import (
 from refpay.ledger.errors import MonthKept
 
 KEPT_MONTHS: Final = 24
-# Its bounds are those of its name; the default partition is none of a month.
+# The name of a partition gives its bounds. The default partition is not a month.
 _OLD: Final = """
     SELECT child.relname AS name,
            ledger.first_id(to_date(right(child.relname, 7), 'YYYY_MM')::timestamp
@@ -52,10 +53,10 @@ _COLUMNS: Final = tuple(field.name for field in fields(StoredEntry))
 async def archive_months(
     connection: Any, folder: Path, *, now: datetime, kept_months: int = KEPT_MONTHS
 ) -> list[Archive]:
-    """Move every month that is older than `kept_months` whole ones; returns those that left.
+    """Move every month older than `kept_months` whole months, and return those that were moved.
 
-    Raises MonthKept for one that must stay, ColdFileDamaged or OSError for its file; those before it are gone
-    then, it and those after it are not.
+    Raises MonthKept for a month that must stay, ColdFileDamaged or OSError for its file. The months before
+    it have been moved then; it and those after it have not.
     """
     async with _alone(connection):
         cut = await connection.fetchval(_CUT, now, kept_months)
@@ -64,7 +65,7 @@ async def archive_months(
 
 
 async def restore_month(connection: Any, folder: Path, name: str, *, now: datetime) -> Archive:
-    """Put a month back; its file stays. Raises MonthKept, ColdFileDamaged."""
+    """Put a month back; its file stays. Raises MonthKept or ColdFileDamaged."""
     async with _alone(connection):
         archive = await find_archive(connection, name)
         async with _changing_months(connection):
@@ -85,7 +86,7 @@ async def restore_month(connection: Any, folder: Path, name: str, *, now: dateti
 
 
 async def find_archive(connection: Any, name: str) -> Archive:
-    """Return a month in cold storage; raises MonthKept if it is not there."""
+    """Return a month in cold storage. Raises MonthKept if it is not there."""
     for archive in await read_archives(connection):
         if archive.name == name:
             return archive
@@ -117,11 +118,11 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
 
 
 async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
-    """Compare the file with the seals, leaf by leaf; raises MonthKept at the first difference."""
+    """Compare the file with the seals, leaf by leaf. Raises MonthKept at the first difference."""
     written = (entry.leaf() for entry in read_month(file, expected=archive.digest))
     first, end = archive.first_id.bytes, archive.end_id.bytes
     async with connection.transaction():
-        # Every seal, for few months lie in few of them only where the clocks were right.
+        # Every seal is read: only if all clocks were right does a month lie in few of them.
         async for seal in stream_seals(connection):
             for leaf in seal.leaf_list():
                 if first <= leaf[:16] < end and leaf != next(written, None):
@@ -132,7 +133,7 @@ async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
 
 @asynccontextmanager
 async def _alone(connection: Any) -> AsyncIterator[None]:
-    """Let no other command move a month meanwhile; raises MonthKept where one does."""
+    """Keep other commands from moving months meanwhile. Raises MonthKept if another one is doing so."""
     if not await connection.fetchval("SELECT pg_try_advisory_lock('ledger.archive'::regclass::bigint)"):
         raise MonthKept("another command is moving months: ask again when it has ended")
     try:
@@ -143,7 +144,7 @@ async def _alone(connection: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _changing_months(connection: Any) -> AsyncIterator[None]:
-    """Begin a transaction in which the worker makes no month anew."""
+    """Begin a transaction during which the worker creates no new month."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock('ledger.entry'::regclass::bigint)")
         yield

@@ -1,6 +1,7 @@
-"""The hash chain, recomputed by a program of its own: pure, over entries and seals in their order.
+"""Recompute the hash chain independently of the database: pure functions over entries and seals in order.
 
-It shares nothing with the database's `ledger.seal_entries` but the format: no bug can seal itself.
+It shares nothing with the database's `ledger.seal_entries` but the format, so that one bug cannot hide in
+both.
 """
 
 import hashlib
@@ -17,8 +18,8 @@ LEAF_BYTES: Final = 48
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Kind(StrEnum):
-    """What is wrong."""
+class DefectKind(StrEnum):
+    """The kind of a chain defect."""
 
     ENTRY_DIFFERS = "entry_differs"
     ENTRY_MISSING = "entry_missing"
@@ -33,17 +34,17 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it was sealed; `subject` names the entry, seal, account or file."""
+class ChainDefect:
+    """One place that is not as it was sealed; `subject` names the entry, seal, account or file."""
 
-    kind: Kind
+    kind: DefectKind
     subject: str
     seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry as it is stored, whatever it holds: what was tampered with need not be valid."""
+    """An entry as it is stored. Its content is not checked: what was tampered with need not be valid."""
 
     written_in: int
     id: UUID
@@ -57,16 +58,19 @@ class StoredEntry:
 
     @property
     def place(self) -> tuple[int, bytes]:
-        """Return where it stands in the order of sealing."""
+        """Return its position in the order of sealing."""
         return self.written_in, self.id.bytes
 
     @property
     def posted_at_us(self) -> int:
-        """Return its instant in microseconds of Unix time."""
+        """Return the instant of posting in microseconds of Unix time."""
         return (self.posted_at - EPOCH) // timedelta(microseconds=1)
 
     def leaf(self) -> bytes:
-        """Return its id and digest, as a seal keeps them; the text is that of SQL's `ledger.entry_text`."""
+        """Return id and digest as a seal keeps them.
+
+        The digested text is that of SQL's `ledger.entry_text`.
+        """
         lines = " ".join(
             json.dumps(list(part), separators=(",", ":"), ensure_ascii=False)
             for part in (self.accounts, self.currencies, self.amounts_minor)
@@ -78,7 +82,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What closed a run of entries."""
+    """A seal over a run of entries, chained to the seal before it."""
 
     seq: int
     entries: int
@@ -90,11 +94,11 @@ class Seal:
 
     @property
     def place(self) -> tuple[int, bytes]:
-        """Return the place of its last entry."""
+        """Return the position of its last entry."""
         return self.through_in, self.through_id.bytes
 
     def computed(self) -> bytes:
-        """Return the digest that it has to have."""
+        """Return the digest that it must have."""
         inner = hashlib.sha256(self.leaves).digest()
         return hashlib.sha256(self.previous + self.seq.to_bytes(8, "big", signed=True) + inner).digest()
 
@@ -103,22 +107,25 @@ class Seal:
         return [self.leaves[i : i + LEAF_BYTES] for i in range(0, len(self.leaves), LEAF_BYTES)]
 
 
-def check_link(seal: Seal, *, seq: int, previous: bytes) -> list[Finding]:
-    """Return what is wrong with a seal by itself, when `seq` and `previous` are what has to come next."""
+def check_link(seal: Seal, *, seq: int, previous: bytes) -> list[ChainDefect]:
+    """Return the defects of a seal by itself; `seq` and `previous` are those that must come next."""
     if seal.seq != seq:
-        return [Finding(Kind.SEAL_MISSING, str(seq), seq)]
+        return [ChainDefect(DefectKind.SEAL_MISSING, str(seq), seq)]
     whole = len(seal.leaves) == LEAF_BYTES * seal.entries and seal.entries > 0
-    # Its last leaf says where it ends, so that the end cannot be moved apart from the leaves.
+    # The last leaf proves where the seal ends, so the end cannot be changed without the leaves.
     closed = seal.leaves[-LEAF_BYTES:][:16] == seal.through_id.bytes
     if whole and closed and seal.previous == previous and seal.digest == seal.computed():
         return []
-    return [Finding(Kind.SEAL_DIFFERS, str(seal.seq), seal.seq)]
+    return [ChainDefect(DefectKind.SEAL_DIFFERS, str(seal.seq), seal.seq)]
 
 
-def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, UUID]] = ()) -> list[Finding]:
-    """Compare a seal with the leaves of the entries that are there, first difference first.
+def check_run(
+    seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, UUID]] = ()
+) -> list[ChainDefect]:
+    """Compare a seal with the leaves of the stored entries and return the defects in order.
 
-    What is missing is no finding where it lies in a range of ids `elsewhere`, the second id excluded.
+    An entry that is missing is no defect if its id lies in one of the id ranges `elsewhere`, second id
+    excluded.
     """
     if b"".join(run) == seal.leaves:
         return []
@@ -129,12 +136,12 @@ def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, 
         found, entry_id = there.get(leaf[:16]), UUID(bytes=leaf[:16])
         if found is None:
             if not lies_in(leaf, elsewhere):
-                findings.append(Finding(Kind.ENTRY_MISSING, str(entry_id), seal.seq))
+                findings.append(ChainDefect(DefectKind.ENTRY_MISSING, str(entry_id), seal.seq))
         elif found != leaf:
-            findings.append(Finding(Kind.ENTRY_DIFFERS, str(entry_id), seal.seq))
+            findings.append(ChainDefect(DefectKind.ENTRY_DIFFERS, str(entry_id), seal.seq))
     known = {leaf[:16] for leaf in sealed}
     findings += [
-        Finding(Kind.ENTRY_ADDED, str(UUID(bytes=leaf[:16])), seal.seq)
+        ChainDefect(DefectKind.ENTRY_ADDED, str(UUID(bytes=leaf[:16])), seal.seq)
         for leaf in run
         if leaf[:16] not in known
     ]
@@ -142,5 +149,5 @@ def check_run(seal: Seal, run: Sequence[bytes], elsewhere: Sequence[tuple[UUID, 
 
 
 def lies_in(leaf: bytes, ranges: Sequence[tuple[UUID, UUID]]) -> bool:
-    """Return whether an entry's id lies in one of some ranges, the second id of each excluded."""
+    """Return whether an entry's id lies in one of the id ranges, the second id of each excluded."""
     return any(first.bytes <= leaf[:16] < end.bytes for first, end in ranges)

@@ -1,4 +1,4 @@
-"""Verify the ledger's chain, move old months to cold storage and back, and read what is there."""
+"""Verify the ledger's chain, move old months to cold storage and back, and read the ledger."""
 
 import argparse
 import asyncio
@@ -18,8 +18,8 @@ from refpay.clock import SystemClock
 from refpay.db.pool import open_connection
 from refpay.errors import StartRefused
 from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
-from refpay.ledger.cold import read_archives, read_month, stream_book
-from refpay.ledger.verifying import Balances, Report, verify
+from refpay.ledger.cold_storage import read_archives, read_month, stream_ledger
+from refpay.ledger.verification import Balances, VerificationReport, verify
 from refpay.settings import DatabaseSettings, read_database
 
 _COMMAND_SECONDS: Final = 600.0
@@ -32,13 +32,13 @@ examples:
   python -m refpay.ledger balances --folder /cold --as-of 2024-03-31T23:59:59Z --account suspense:north
   python -m refpay.ledger restore --folder /cold --month entry_2024_03
 
-REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER say where the database is. archive and restore speak to it as
-its owner. Exit status: 0 all is well, 1 verify found something, 2 it could not be done.
+REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database. archive and restore connect as its owner.
+Exit status: 0 success, 1 verify found a defect, 2 the command failed.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; raises RefpayError with one sentence."""
+    """Run one command and return its exit status. Raises RefpayError with one sentence."""
     given = _parser().parse_args(arguments)
     if given.command in ("archive", "restore"):
         settings = read_database(os.environ, user="refpay_owner", secret="refpay_owner_password")  # noqa: S106
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return asyncio.run(_run(given, settings))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-        # Of a database's error its class alone: its text may quote a row.
+        # Only the class of a database error: its text may quote a row.
         raise StartRefused(f"{given.command} failed: {settings.url} ({type(problem).__name__})") from problem
 
 
@@ -64,19 +64,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("verify", help="recompute the chain, the balances and what was posted")
     head = _matching(r"[0-9]+:[0-9a-f]{64}", "not a head, as in 12: and 64 hexadecimal digits")
-    check.add_argument("--expect", type=head, help="SEAL:DIGEST of an earlier report: has to be there still")
+    check.add_argument(
+        "--expect", type=head, help="SEAL:DIGEST of an earlier report, which must still be in the chain"
+    )
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     archive = commands.add_parser("archive", help="move old months to cold storage")
     months = _matching("[1-9][0-9]{0,2}|1[01][0-9]{2}|1200", "allowed: 1 to 1200")
-    archive.add_argument("--keep-months", type=months, default=KEPT_MONTHS, help="whole months that stay")
-    restore = commands.add_parser("restore", help="put a month back")
+    archive.add_argument(
+        "--keep-months",
+        type=months,
+        default=KEPT_MONTHS,
+        help="how many whole months to keep in the database",
+    )
+    restore = commands.add_parser("restore", help="put a month back into the database")
     read = commands.add_parser("read", help="print the entries of a month in cold storage as JSON lines")
-    read.add_argument("--payment", help="only those of a payment")
-    balances = commands.add_parser("balances", help="add up the whole book, cold storage included")
-    balances.add_argument("--as-of", type=_instant, help="an instant: only what was posted until then")
-    balances.add_argument("--account", action="append", help="only this account; may come several times")
+    read.add_argument("--payment", help="print only the entries of this payment")
+    balances = commands.add_parser(
+        "balances", help="print the balances of the whole ledger, cold storage included"
+    )
+    balances.add_argument("--as-of", type=_instant, help="an instant; only what was posted up to it counts")
+    balances.add_argument("--account", action="append", help="only this account; may be given several times")
     for command in (check, balances):
-        command.add_argument("--folder", type=Path, help="cold storage, if anything is there")
+        command.add_argument("--folder", type=Path, help="folder of cold storage, if months were archived")
     for command in (archive, restore, read):
         command.add_argument("--folder", type=Path, required=True, help="cold storage")
     for command in (restore, read):
@@ -97,10 +106,10 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
                     _say(f"{one.name}: {one.entries} entries, sha256 {one.digest.hex()}")
             case "restore":
                 one = await restore_month(connection, given.folder, given.month, now=now)
-                _say(f"{one.name}: {one.entries} entries are back")
+                _say(f"{one.name}: {one.entries} entries restored")
             case "read":
                 one = await find_archive(connection, given.month)
-                # Twice: nothing is known of the first entry before the last one was read.
+                # Read twice: no entry is proven before the last one was read.
                 for _ in read_month(one.file(given.folder), expected=one.digest):
                     pass
                 for entry in read_month(one.file(given.folder), expected=one.digest):
@@ -120,8 +129,8 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
 async def _balances(connection: Any, given: argparse.Namespace) -> None:
     archives, totals = await read_archives(connection), Balances()
     if archives and given.folder is None:
-        raise StartRefused(f"{len(archives)} months are in cold storage: say where with --folder")
-    async for entry in stream_book(connection, archives, given.folder):
+        raise StartRefused(f"{len(archives)} months are in cold storage: give its folder with --folder")
+    async for entry in stream_ledger(connection, archives, given.folder):
         if given.as_of is None or entry.posted_at <= given.as_of:
             totals.add(entry)
     for (account, currency), minor in sorted(totals.totals.items(), key=str):
@@ -129,16 +138,16 @@ async def _balances(connection: Any, given: argparse.Namespace) -> None:
             _say(f"{account} {currency} {minor}")
 
 
-def _describe(report: Report) -> str:
+def _describe(report: VerificationReport) -> str:
     found = [
         f"{one.kind.value} {one.subject}" + (f" (seal {one.seq})" if one.seq else "")
         for one in report.findings
     ]
     looked = (
         f"{report.seals} seals, {report.entries} entries as sealed, {report.unsealed} not sealed yet,"
-        f" {report.unseen} in cold storage and not looked at"
+        f" {report.unseen} in cold storage and not verified"
     )
-    return "\n".join([*(found or ["nothing found"]), looked, f"head {report.head}"])
+    return "\n".join([*(found or ["no defects found"]), looked, f"head {report.head}"])
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Which lines an entry has; debit positive, zero in each currency by itself."""
+"""Build ledger entries. Debit is positive, and each currency of an entry sums to zero."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from refpay.money import Currency, Money
 
 
 class EntryKind(StrEnum):
-    """What an entry records."""
+    """The kind of business event that an entry records."""
 
     HOLD = "hold"
     RELEASE = "release"
@@ -27,11 +27,11 @@ class EntryKind(StrEnum):
 
 
 class Account(StrEnum):
-    """The classes of accounts; each is kept per provider, merchant or currency."""
+    """The classes of accounts. Each class has one account per provider, merchant or currency."""
 
     PROVIDER_RECEIVABLE = "provider_receivable"
     MERCHANT_PAYABLE = "merchant_payable"
-    # Holds are promises, not money: no posted account ever stands against one of these two.
+    # Holds are promises, not money: they never balance against a posted account.
     HOLD_RECEIVABLE = "hold_receivable"
     HOLD_PAYABLE = "hold_payable"
     PROVIDER_FEES = "provider_fees"
@@ -40,13 +40,13 @@ class Account(StrEnum):
     SUSPENSE = "suspense"
 
     def of(self, owner: str) -> str:
-        """Return the account's name: `merchant_payable:shop`."""
+        """Return the name of one account of the class: `merchant_payable:shop`."""
         return f"{self}:{owner}"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One leg; the amount is signed and never 0."""
+    """One line of an entry. The amount is signed and never 0."""
 
     account: str
     currency: Currency
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A balanced set of lines for exactly one operation; an account appears once a currency."""
+    """A balanced set of lines for one operation. An account appears at most once per currency."""
 
     id: UUID
     kind: EntryKind
@@ -67,7 +67,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money moved for a merchant at a provider; what is no payment's (a payout) has no `payment_id`."""
+    """Money moved for a merchant at a provider.
+
+    A movement without a payment (a payout) has no `payment_id`.
+    """
 
     operation_id: UUID
     payment_id: UUID | None
@@ -77,39 +80,39 @@ class Movement:
 
 
 def hold_entry(movement: Movement, now: datetime) -> Entry:
-    """Return the hold of an authorization: what may be captured, apart from what is posted."""
+    """Return the hold of an authorization: what may be captured, on accounts apart from posted money."""
     return _entry(EntryKind.HOLD, movement, now, _pair(*_hold(movement), movement.money))
 
 
 def release_entry(movement: Movement, now: datetime) -> Entry:
-    """Return the release of what is left of a hold, by a void or when it expired."""
+    """Return the release of what is left of a hold, after a void or an expiry."""
     return _entry(EntryKind.RELEASE, movement, now, _release(movement, movement.money.amount_minor))
 
 
 def capture_entry(movement: Movement, now: datetime, *, release_minor: int = 0) -> Entry:
     """Return the posting of a capture: the provider owes us, we owe the merchant.
 
-    `release_minor` of the hold end with it: what is captured, or all that is left if no more may be; 0 for
-    what was never held.
+    `release_minor` of the hold end with it: the captured amount, all that is left if nothing more may be
+    captured, or 0 for what was never held.
     """
     lines = _pair(_receivable(movement), _payable(movement), movement.money)
     return _entry(EntryKind.POSTING, movement, now, lines + _release(movement, release_minor))
 
 
 def refund_entry(movement: Movement, now: datetime) -> Entry:
-    """Return the reversal of what was refunded."""
+    """Return the reversal of a refunded amount."""
     lines = _pair(_payable(movement), _receivable(movement), movement.money)
     return _entry(EntryKind.REVERSAL, movement, now, lines)
 
 
 def payout_entry(movement: Movement, now: datetime) -> Entry:
-    """Return the payout to a merchant: we owe it less, and the provider is to clear the transfer."""
+    """Return a payout to a merchant: we owe it less, and the provider has to clear the transfer."""
     clearing = Account.PAYOUT_CLEARING.of(movement.provider)
     return _entry(EntryKind.PAYOUT, movement, now, _pair(_payable(movement), clearing, movement.money))
 
 
 def chargeback_entry(movement: Movement, now: datetime) -> Entry:
-    """Return what a chargeback takes back from the merchant."""
+    """Return the posting of a chargeback: its amount is taken back from the merchant."""
     lines = _pair(_payable(movement), _receivable(movement), movement.money)
     return _entry(EntryKind.CHARGEBACK, movement, now, lines)
 
@@ -123,9 +126,10 @@ def chargeback_won_entry(movement: Movement, now: datetime) -> Entry:
 def report_entry(
     kind: EntryKind, operation_id: UUID, provider: str, owed: Mapping[Currency, int], now: datetime
 ) -> Entry:
-    """Return a FEE or an FX of a report: what the provider owes us more, or less if negative, by currency.
+    """Return the FEE or FX entry of a settlement report.
 
-    Each currency is zero by itself, against the provider's fees or our position in the currency.
+    `owed` is by currency what the provider owes us more, or less if negative.
+    Each currency sums to zero, against the provider's fees or our position in the currency.
     """
     fees, receivable = Account.PROVIDER_FEES.of(provider), Account.PROVIDER_RECEIVABLE.of(provider)
     lines: list[Line] = []
@@ -139,7 +143,9 @@ def report_entry(
 def suspense_entry(
     movement: Movement, now: datetime, *, received: bool = True, release_minor: int = 0
 ) -> Entry:
-    """Return money that a provider moved and nobody can explain yet; it took it if not `received`.
+    """Return money that a provider moved without an explanation so far.
+
+    If not `received`, the provider took it.
 
     `release_minor` of a hold end with it.
     """
@@ -150,7 +156,7 @@ def suspense_entry(
 
 
 def suspense_release_entry(movement: Movement, now: datetime, *, received: bool = True) -> Entry:
-    """Return its explanation: it was the merchant's all along; `received` as in `suspense_entry`."""
+    """Return the release from suspense to the merchant; `received` as in `suspense_entry`."""
     suspense, payable = Account.SUSPENSE.of(movement.provider), _payable(movement)
     debit, credit = (suspense, payable) if received else (payable, suspense)
     return _entry(EntryKind.SUSPENSE_RELEASE, movement, now, _pair(debit, credit, movement.money))
@@ -165,7 +171,7 @@ def _payable(movement: Movement) -> str:
 
 
 def _release(movement: Movement, minor: int) -> tuple[Line, ...]:
-    """Return the lines that end so much of a hold; none for 0."""
+    """Return the lines that end an amount of a hold, none for 0."""
     if not minor:
         return ()
     receivable, payable = _hold(movement)

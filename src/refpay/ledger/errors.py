@@ -1,4 +1,4 @@
-"""What the ledger cannot answer."""
+"""Errors of the ledger."""
 
 from refpay.errors import RefpayError
 

@@ -1,4 +1,4 @@
-"""The only writer of the ledger, and what reads entries and balances back."""
+"""Post entries, and read entries and balances back. Nothing else writes to the ledger."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,12 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from refpay.db.pool import Connection, Database
-from refpay.ledger.cold import SEALED_END
+from refpay.ledger.cold_storage import SEALED_END
 from refpay.ledger.entries import Entry
 from refpay.ledger.errors import HistoryArchived
-from refpay.ledger.journal import Acknowledgement
+from refpay.ledger.receipt_log import Receipt
 
-# An entry is one row, so that no half of it is ever there; the database refuses what does not balance.
+# An entry is one row, so it is written whole or not at all. The database refuses one that does not balance.
 _INSERT: Final = """
     INSERT INTO ledger.entry (
         id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
@@ -24,7 +24,7 @@ _INSERT: Final = """
 """
 _FIELDS: Final = attrgetter("account", "currency", "amount_minor")
 _ENTRIES_OF: Final = "SELECT operation_id, entry_id FROM ledger.posted WHERE operation_id = ANY ($1::uuid[])"
-# Byte order, as Python sorts; whatever is missing, changed or added makes another text, or none.
+# In byte order, as Python sorts. A line that is missing, changed or added gives another text.
 _MISSING: Final = """
     SELECT asked.place FROM unnest($1::uuid[], $2::text[], $3::text[])
         WITH ORDINALITY AS asked (operation_id, kind, lines, place)
@@ -39,8 +39,8 @@ _MISSING: Final = """
                       WHERE posted.operation_id = asked.operation_id AND ledger.is_archived(posted.entry_id))
     ORDER BY asked.place
 """
-# What the seals come to, with what is not sealed yet, without what was posted after $2: exact whatever the
-# clocks said, and as quick for a large book as for a small one. One statement, and so of one instant.
+# The sealed balances, plus unsealed lines, minus what was posted after $2: exact even if clocks were wrong,
+# and independent of the size of the ledger. One statement, so that it sees one instant.
 _BALANCES: Final = f"""
     WITH part AS (
         SELECT account, currency, balance_minor FROM ledger.balance WHERE account = ANY ($1::text[])
@@ -69,10 +69,14 @@ _ARCHIVED: Final = """
 
 
 async def post(connection: Connection, *entries: Entry) -> None:
-    """Write entries inside the caller's transaction; the database refuses what does not balance."""
+    """Write entries inside the caller's transaction. The database refuses an entry that does not balance."""
     rows = [
         (
-            *(entry.id, entry.kind, entry.operation_id, entry.payment_id, entry.posted_at),
+            entry.id,
+            entry.kind,
+            entry.operation_id,
+            entry.payment_id,
+            entry.posted_at,
             *("\x1f".join(map(str, field)) for field in zip(*map(_FIELDS, entry.lines), strict=True)),
         )
         for entry in entries
@@ -87,8 +91,8 @@ async def read_entries_of(connection: Connection, operation_ids: Sequence[UUID])
     return {row["operation_id"]: row["entry_id"] for row in rows}
 
 
-async def read_missing(connection: Connection, asked: Sequence[Acknowledgement]) -> list[Acknowledgement]:
-    """Return those of which the ledger has no entry with exactly these lines, except in cold storage."""
+async def read_missing(connection: Connection, asked: Sequence[Receipt]) -> list[Receipt]:
+    """Return the receipts without an entry of exactly these lines in the ledger or in cold storage."""
     rows = await connection.fetch(
         _MISSING,
         [one.operation_id for one in asked],
@@ -101,10 +105,12 @@ async def read_missing(connection: Connection, asked: Sequence[Acknowledgement])
 async def read_balances(
     connection: Connection, accounts: Sequence[str], *, as_of: datetime | None = None
 ) -> Mapping[tuple[str, str], int]:
-    """Return balances in minor units by account and currency, debit positive; what was never moved is absent.
+    """Return balances in minor units by account and currency, debit positive.
 
-    With `as_of` of everything posted until then, that instant included. Raises HistoryArchived for an
-    instant whose entries have gone to cold storage.
+    Accounts that never moved are absent.
+
+    With `as_of`, only what was posted up to that instant counts. Raises HistoryArchived if entries of that
+    time have gone to cold storage.
     """
     if as_of is not None and (name := await connection.fetchval(_ARCHIVED, as_of)) is not None:
         raise HistoryArchived(f"entries after {as_of.isoformat()} are in cold storage: {name}")
@@ -115,13 +121,13 @@ async def read_balances(
 async def list_balances(
     database: Database, account: str | None, as_of: datetime | None, *, after: str, limit: int
 ) -> tuple[Mapping[tuple[str, str], int], str | None]:
-    """Return one account's balances, or those of the next accounts, and after which others follow, if any do.
+    """Return the balances of one account, or of the next accounts and the account after which others follow.
 
-    In minor units by account and currency, debit positive; an account that had not moved by then has none.
+    In minor units by account and currency, debit positive. An account that had not moved by `as_of` has none.
     Raises HistoryArchived.
     """
     async with database.transaction() as connection:
-        # Those that were ever moved, in their order.
+        # The accounts that were ever moved, in order.
         known = [] if account else await connection.fetch(_ACCOUNTS, after, limit + 1)
         accounts = [account] if account else [row["account"] for row in known]
         shown = accounts[:limit]

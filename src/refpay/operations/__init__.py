@@ -1,1 +1,1 @@
-"""What people and the worker do to the service as a whole: levers and integrity checks."""
+"""Operator actions on the service as a whole, and the integrity checks."""

@@ -1,4 +1,4 @@
-"""The integrity checks: of a stretch of the books by its ids, and of what is open, each of one instant."""
+"""Query the integrity checks: over one id range, and over what is open. Each query is one snapshot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ END_ID: Final = UUID(int=2**128 - 1)
 
 
 class Reason(StrEnum):
-    """Why money is at risk, in order of precedence: an amount is at risk under the first that fits."""
+    """Why money is at risk, in order of precedence: an amount counts under the first reason that fits."""
 
     LEDGER_IMBALANCE = "ledger_imbalance"
     DUPLICATE_CHARGE = "duplicate_charge"
@@ -25,8 +25,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
-    """Findings of one reason, provider and currency; provider is absent where the ledger has none."""
+class MoneyAtRisk:
+    """Findings of one reason, provider and currency. `provider` is None where the ledger has none."""
 
     reason: Reason
     provider: str | None
@@ -37,14 +37,14 @@ class Suspicion:
     oldest: datetime | None
 
 
-# Each of these is true of one row by itself, found by few look-ups. OFFSET 0 keeps the planner from turning
-# the look-ups of a stretch into a join with the whole book. $1 is the instant before which a capture should
-# have been posted and a posting explained.
-# As a CASE, or the planner would prove from the constraint that no row can be unbalanced, and read none.
+# Each of these is a condition on one row, tested by a few look-ups. OFFSET 0 keeps the planner from turning
+# the look-ups of an id range into a join with whole tables. $1 is the instant before which a capture should
+# have been posted and a posting explained. A CASE, because the planner would otherwise infer from the
+# constraint that no row is unbalanced, and read none.
 _UNBALANCED: Final = """
     CASE WHEN ledger.lines_balanced(entry.currencies, entry.amounts_minor) THEN 0 ELSE 1 END = 1
 """
-# Whose an operation is; a payout was never captured, so no other charge is its double.
+# The payment or payout of an operation. A payout is never captured, so it has no duplicate charge.
 _PAYMENT: Final = """
     LATERAL (
         SELECT id, merchant, merchant_reference, provider, currency, captured_minor, created_at
@@ -61,7 +61,7 @@ _DUPLICATE: Final = """
           AND earlier.captured_minor > 0
           AND (earlier.created_at, earlier.id) < (payment.created_at, payment.id) OFFSET 0)
 """
-# The leg of what an operation moves at a provider; holds promise money, and move none.
+# The line of what an operation moves at a provider. Holds only promise money, so they move none.
 _MOVES: Final = """
     operation.kind IN ('capture', 'refund', 'payout', 'chargeback', 'chargeback_reversal', 'undo_capture',
                        'suspense_release') AND operation.status = 'succeeded'
@@ -82,8 +82,8 @@ _UNPOSTED: Final = f"""
     AND NOT EXISTS (SELECT FROM ledger.posted
                     WHERE posted.operation_id = operation.id AND ledger.is_archived(posted.entry_id) OFFSET 0)
 """  # noqa: S608 - fragments of our own
-# Besides what nothing explains, what is not the one entry of its operation: whoever turned the triggers off
-# entered it twice.
+# Entries that no operation explains, and entries that are not the one of their operation: with triggers
+# turned off, an operation can be entered twice.
 _UNEXPLAINED: Final = """
     entry.posted_at <= $1 AND (
         NOT EXISTS (SELECT FROM ledger.posted
@@ -93,9 +93,9 @@ _UNEXPLAINED: Final = """
             WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
               AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END OFFSET 0))
 """
-# $2 and $3 are the first id of the stretch and the first one after it. Most operations were posted within
-# their own stretch, which one join tells; only the others are looked up.
-_STRETCH: Final = f"""
+# $2 and $3 are the first id of the id range and the first one after it. Most operations are posted within
+# their own id range, which one join shows; only the others are looked up.
+_ID_RANGE: Final = f"""
 WITH unbalanced AS (
     SELECT coalesce(leg.currency, '') AS currency, abs(sum(leg.minor)) AS minor_units
     FROM ledger.entry, unnest(entry.currencies, entry.amounts_minor) AS leg (currency, minor)
@@ -140,7 +140,7 @@ SELECT reason, provider, currency, count(*) AS findings, sum(minor_units) AS min
        coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0) AS at_risk, NULL::timestamptz AS oldest
 FROM found GROUP BY reason, provider, currency
 """  # noqa: S608 - fragments of our own
-# $2 is now. All of it stands in indexes of what is open.
+# $2 is now. Partial indexes hold everything that is open.
 _OPEN: Final = f"""
 WITH broken AS (
     SELECT found.operation_id, found.provider, found.currency, found.value_minor AS minor_units,
@@ -174,8 +174,8 @@ SELECT reason, provider, currency, count(*) AS findings, sum(minor_units) AS min
        coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0) AS at_risk, min(since) AS oldest
 FROM found GROUP BY reason, provider, currency
 """  # noqa: S608 - fragments of our own
-# What was settled since $2 and is wrong: its operation, its payment, and those that share its reference. Of
-# the kinds that an index has; the sweep finds the others.
+# What was resolved since $2 and is wrong: its operation, its payment, and those that share its reference.
+# Only kinds that have an index; the sweep finds the others.
 _LATE: Final = f"""
 WITH late AS (
     SELECT operation.id, payment.merchant, payment.merchant_reference, ({_UNPOSTED}) AS unposted
@@ -192,7 +192,7 @@ SELECT payment.id FROM late JOIN LATERAL (
 WHERE {_DUPLICATE}
 LIMIT 1000
 """  # noqa: S608 - fragments of our own
-# Where a stretch that begins at $1 has so many rows in one of the books; none before $2 if it has fewer.
+# The id at which a range from $1 has $3 rows in one of the tables; null if that is not before $2.
 _WINDOW: Final = "WHERE id > $1 AND id < $2 ORDER BY id OFFSET $3 LIMIT 1"
 _BOUNDARY: Final = f"""
     SELECT least(
@@ -200,8 +200,8 @@ _BOUNDARY: Final = f"""
         (SELECT id FROM payments.payment {_WINDOW}),
         (SELECT id FROM ledger.entry {_WINDOW}))
 """  # noqa: S608 - fragments of our own
-# The ledger is append-only, so whatever was updated or deleted there, and every partition that is another one
-# than before, is somebody's hand. The server counts it, also what was rolled back.
+# The ledger is append-only, so an update or delete there, or a replaced partition, was made by hand. The
+# server's statistics count updates and deletes, also those that were rolled back.
 _TOUCHED: Final = """
     SELECT coalesce(string_agg(concat_ws(' ', place.oid, place.relfilenode, stats.n_tup_upd, stats.n_tup_del),
                                ',' ORDER BY place.oid), '')
@@ -211,38 +211,43 @@ _TOUCHED: Final = """
 """
 
 
-async def read_stretch(
+async def read_id_range(
     connection: Connection, first: UUID, end: UUID, *, posted_before: datetime
-) -> Sequence[Suspicion]:
-    """Return what does not add up among the rows whose ids are `first` or more and less than `end`."""
-    return await _read(connection, _STRETCH, posted_before, first, end)
+) -> Sequence[MoneyAtRisk]:
+    """Return what is wrong in rows with ids from `first` to before `end`."""
+    return await _read(connection, _ID_RANGE, posted_before, first, end)
 
 
-async def read_open(connection: Connection, *, now: datetime, posted_before: datetime) -> Sequence[Suspicion]:
-    """Return what is open and has not come to its end: breaks, and operations without an outcome."""
+async def read_open(
+    connection: Connection, *, now: datetime, posted_before: datetime
+) -> Sequence[MoneyAtRisk]:
+    """Return open reconciliation breaks and operations without an outcome."""
     return await _read(connection, _OPEN, posted_before, now)
 
 
 async def read_late(connection: Connection, *, since: datetime, posted_before: datetime) -> Sequence[UUID]:
-    """Return the ids of suspicious rows, however old, that were settled since."""
+    """Return the ids of wrong rows, however old, that were resolved since an instant."""
     return [row[0] for row in await connection.fetch(_LATE, posted_before, since)]
 
 
 async def find_boundary(connection: Connection, first: UUID, before: UUID, *, rows: int) -> UUID | None:
-    """Return where a stretch from `first` on that holds so many rows of a table ends, if `before` some id."""
+    """Return the id at which a range from `first` holds so many rows of a table.
+
+    None if that is not below `before`.
+    """
     boundary: UUID | None = await connection.fetchval(_BOUNDARY, first, before, rows)
     return boundary
 
 
 async def read_touched(connection: Connection) -> str:
-    """Return what changes when somebody changes or deletes what the ledger only ever appends."""
+    """Return a text that changes when anybody updates or deletes rows of the append-only ledger."""
     touched: str = await connection.fetchval(_TOUCHED)
     return touched
 
 
-async def _read(connection: Connection, query: str, *arguments: object) -> Sequence[Suspicion]:
+async def _read(connection: Connection, query: str, *arguments: object) -> Sequence[MoneyAtRisk]:
     return [
-        Suspicion(
+        MoneyAtRisk(
             reason=Reason(row["reason"]),
             provider=row["provider"],
             currency=row["currency"],

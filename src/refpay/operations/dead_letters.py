@@ -1,6 +1,6 @@
-"""The replay lever: ask for a queue's dead letters to be moved back, and see what became of it.
+"""Ask for a queue's dead letters to be replayed, and read how far a replay is.
 
-The request is written down; the worker carries it out, because the API does not speak to NATS.
+The request is stored and the worker carries it out, because the API has no connection to NATS.
 """
 
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from refpay.ids import mint_id
 from refpay.outbox import replay_requests
 from refpay.outbox.replay_requests import ReplayRequest
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
-from refpay.payments.once import claim_key, store_answer
+from refpay.payments.idempotent_actions import claim_key, store_answer
 
 QUEUES: Final = ("notifications", "compliance_log")
 _REQUESTS_SHOWN: Final = 50
@@ -27,13 +27,13 @@ class QueueUnknown(RefpayError, code="queue_unknown", status=404):
 
 
 class DeadLetters:
-    """The door to what was set aside."""
+    """Reads dead letters and requests replays."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
     async def read(self) -> bytes:
-        """Return what the worker last saw, by queue and reason, and the latest requests, as JSON."""
+        """Return as JSON what the worker last counted by queue and reason, and the latest replays."""
         async with self._database.transaction() as connection:
             depths = await replay_requests.read_depths(connection)
             requests = await replay_requests.read_newest(connection, limit=_REQUESTS_SHOWN)
@@ -41,18 +41,18 @@ class DeadLetters:
         return encode({"dead_letters": depths, "replays": replays})
 
     async def replay(self, command: Command, queue: str, *, reason: str) -> Reply:
-        """Ask for a replay: 202 while it is not done, 200 with the same key when it is.
+        """Request a replay. The answer is 202 until it is done, then 200 with the same key.
 
-        A request that has not begun covers a second one, which changes nothing. Raises QueueUnknown or
+        A request that has not begun covers a second one, which then changes nothing. Raises QueueUnknown or
         KeyReused.
         """
         if queue not in QUEUES:
-            raise QueueUnknown(f"there is no such queue, allowed: {', '.join(QUEUES)}")
+            raise QueueUnknown(f"The queue is not one of: {', '.join(QUEUES)}.")
         now = self._clock.now()
         asked = (queue, command.principal.name, now, reason, command.correlation_id)
         request = ReplayRequest(mint_id(now), *asked)
         async with self._database.transaction() as connection:
-            claim = await claim_key(connection, command, now=now, stands_for=request.id)
+            claim = await claim_key(connection, command, now=now, operation_id=request.id)
             if claim is not None:
                 return claim.replay_to(command) or await _answer_again(connection, claim)
             if not await replay_requests.insert(connection, request):
@@ -66,15 +66,15 @@ class DeadLetters:
 async def _answer_again(connection: Connection, claim: Claim) -> Reply:
     request = claim.operation_id and await replay_requests.read(connection, claim.operation_id)
     if not request:
-        raise InvariantViolation("an idempotency key of a replay stands for nothing")
+        raise InvariantViolation("The idempotency key of a replay has no replay.")
     return Reply(_answer(request), replayed=True)
 
 
 async def _join(connection: Connection, command: Command, queue: str) -> Reply:
     waiting = await replay_requests.read_waiting(connection, queue)
     if waiting is None:
-        # It began between the two statements; then a new request has to be made, with a key that is free.
-        raise ReplayBegan(f"a replay of {queue} has just begun: ask again with the same key")
+        # It began between the two statements, so a new request is needed, and the key stays free for it.
+        raise ReplayBegan(f"A replay of {queue} has just begun: ask again with the same key.")
     answer = StoredAnswer.of(200, {**_describe(waiting), "changed": False})
     return await store_answer(connection, command, answer)
 
@@ -82,7 +82,7 @@ async def _join(connection: Connection, command: Command, queue: str) -> Reply:
 class ReplayBegan(RefpayError, code="replay_began", status=503, retry_after_seconds=1):
     """A replay of this queue has just begun."""
 
-    # The request that would have covered this one began a moment ago.
+    # So it does not cover this request; asking again makes a new one.
 
 
 def _answer(request: ReplayRequest) -> StoredAnswer:
@@ -92,6 +92,6 @@ def _answer(request: ReplayRequest) -> StoredAnswer:
 def _describe(request: ReplayRequest) -> dict[str, object]:
     state = "done" if request.finished_at else "running" if request.begun_at else "requested"
     facts = asdict(request) | {"state": state, "see": "/v1/operations/dead-letters"}
-    # Ours alone: whose request it was, and where it ends.
+    # Internal.
     del facts["correlation_id"], facts["up_to"]
     return facts

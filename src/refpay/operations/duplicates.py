@@ -1,6 +1,7 @@
-"""The lever that gives back what a provider charged twice: each extra once, however often it is pulled.
+"""Refund what a provider charged twice.
 
-It moves money, so a second person approves the refunds that it orders.
+Each extra movement is refunded once, however often the action is repeated. It moves money, so a second
+person has to approve the refunds.
 """
 
 import asyncio
@@ -16,31 +17,31 @@ from refpay.clock import Clock
 from refpay.db.pool import Connection, Database
 from refpay.errors import RefpayError
 from refpay.identity import approvals
-from refpay.identity.approvals import Approval, Asker, Wish
+from refpay.identity.approvals import Actor, Approval, ApprovalCommand
 from refpay.money import Currency, Money
 from refpay.operations.routing import require_provider
 from refpay.payments.approvals import await_approval
 from refpay.payments.claims import Command, Reply, StoredAnswer
+from refpay.payments.idempotent_actions import claim_key, store_answer
 from refpay.payments.intents import Deadlines
-from refpay.payments.once import claim_key, store_answer
-from refpay.providers.errors import ProviderRefused, ProviderSilent
-from refpay.providers.port import Call, CallKind, Provider, Verdict
-from refpay.reconciliation.levers import Duplicate, insert_repair, read_duplicates
+from refpay.providers.errors import ProviderOutcomeUnknown, ProviderRefused
+from refpay.providers.port import Call, CallKind, Provider, ProviderResult
+from refpay.reconciliation.operator_actions import Duplicate, insert_repair, read_duplicates
 
-# More in one pull would outlast whoever waits for the answer; a second pull takes the rest.
+# More in one action would take longer than a caller waits; repeating the action takes the rest.
 DUPLICATES_MAXIMUM: Final = 100
-_AT_ONCE: Final = 8
+_CONCURRENT_REFUNDS: Final = 8
 
 
 class DuplicatesLeft(RefpayError, code="duplicates_left", status=502, retryable=True):
-    """Not every double charge could be given back."""
+    """Not every double charge could be refunded."""
 
     # A provider did not confirm every refund; asking again sends the same ones.
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """The door to repairing double charges; nothing is sent after the provider's `last_send`."""
+    """Refunds double charges. Nothing is sent after the provider's `last_send`."""
 
     database: Database
     providers: Mapping[str, Provider]
@@ -50,10 +51,10 @@ class Duplicates:
     async def refund(self, command: Command, provider: str, *, reason: str) -> Reply:
         """Refund every extra movement that the provider has reported and that is not ours.
 
-        The key of each refund is written down before it is sent, so a pull that was cut off, or the next
-        one, sends the same again; that was approved already. New ones are answered with 202 and what has to
-        be approved, the key stays free, and the same pull carries them out once they are. Raises
-        ProviderUnknown, KeyReused, or DuplicatesLeft when a refund failed.
+        The key of each refund is stored before it is sent, so an action that was cut off sends the same
+        refunds when it is repeated; those were approved already. New refunds are answered with 202 and the
+        approval that they need. The idempotency key stays free, and the same request carries them out once
+        they are approved. Raises ProviderUnknown, KeyReused, or DuplicatesLeft if a refund failed.
         """
         now = self.clock.now()
         async with self.database.transaction() as connection:
@@ -65,7 +66,9 @@ class Duplicates:
             return Reply(await_approval(provider, duplicates))
         left = await self._refund_all(provider, duplicates, deadline=now + self.deadlines[provider].last_send)
         if left:
-            raise DuplicatesLeft(f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again")
+            raise DuplicatesLeft(
+                f"{provider} did not confirm {left} of {len(duplicates)} refunds: ask again."
+            )
         return await self._store(command, _describe(provider, duplicates))
 
     async def _plan(
@@ -77,8 +80,8 @@ class Duplicates:
         fresh = [duplicate for duplicate in found if not duplicate.ordered]
         if not fresh:
             return planned
-        asker = Asker(command.principal.name, command.correlation_id, now)
-        approved, pending = await _approved(connection, provider, fresh, asker, reason)
+        requester = Actor(command.principal.name, command.correlation_id, now)
+        approved, pending = await _approved(connection, provider, fresh, requester, reason)
         if pending is not None:
             return pending
         for duplicate in approved:
@@ -88,10 +91,10 @@ class Duplicates:
 
     async def _refund_all(self, provider: str, duplicates: Sequence[Duplicate], *, deadline: datetime) -> int:
         """Return how many refunds the provider did not confirm."""
-        seats = asyncio.Semaphore(_AT_ONCE)
+        semaphore = asyncio.Semaphore(_CONCURRENT_REFUNDS)
 
         async def refund(duplicate: Duplicate) -> bool:
-            async with seats:
+            async with semaphore:
                 return await self._refund(provider, duplicate, deadline)
 
         async with asyncio.TaskGroup() as group:
@@ -109,41 +112,41 @@ class Duplicates:
         )
         try:
             answer = await self.providers[provider].perform(call)
-        except (ProviderRefused, ProviderSilent):
+        except (ProviderRefused, ProviderOutcomeUnknown):
             return False
-        return answer.verdict is Verdict.DONE
+        return answer.result is ProviderResult.DONE
 
     async def _store(self, command: Command, answer: StoredAnswer) -> Reply:
         async with self.database.transaction() as connection:
             claim = await claim_key(connection, command, now=self.clock.now())
             if claim is not None and (replay := claim.replay_to(command)) is not None:
-                # The same request, sent twice at once: whoever stored first has answered both.
+                # The same request was sent twice at once; the first stored answer is the answer to both.
                 return replay
             return await store_answer(connection, command, answer)
 
 
 async def _approved(
-    connection: Connection, provider: str, fresh: Sequence[Duplicate], asker: Asker, reason: str
+    connection: Connection, provider: str, fresh: Sequence[Duplicate], requester: Actor, reason: str
 ) -> tuple[Sequence[Duplicate], Approval | None]:
-    """Return what a second person has agreed to give back, or what he has yet to agree to.
+    """Return the refunds that a second person has approved, or the approval that is pending.
 
-    What was reported since then is left to the next pull; if anything of the rest is not as it was, all of
-    it is asked for anew.
+    Movements reported since the request are left to the next action. If any other has changed, a new approval
+    is requested for all.
     """
-    wish = _wish(provider, fresh)
-    if found := await approvals.find_open(connection, wish, asker):
+    requested = _refund_command(provider, fresh)
+    if found := await approvals.find_open(connection, requested, requester):
         movements = {movement for movement, *_ in found.content["refunds"]}
         same = [duplicate for duplicate in fresh if duplicate.movement in movements]
-        if await approvals.use(connection, found, _wish(provider, same), asker):
+        if await approvals.use(connection, found, _refund_command(provider, same), requester):
             return same, None
-        if found.is_for(_wish(provider, same), approvals.Stage.PENDING):
+        if found.is_for(_refund_command(provider, same), approvals.ApprovalStatus.PENDING):
             return (), found
-    return (), await approvals.ask(connection, wish, asker, reason=reason)
+    return (), await approvals.request(connection, requested, requester, reason=reason)
 
 
-def _wish(provider: str, duplicates: Sequence[Duplicate]) -> Wish:
+def _refund_command(provider: str, duplicates: Sequence[Duplicate]) -> ApprovalCommand:
     refunds = sorted([one.movement, one.amount_minor, one.currency] for one in duplicates)
-    return Wish("duplicates.refund", SubjectKind.PROVIDER, provider, {"refunds": refunds})
+    return ApprovalCommand("duplicates.refund", SubjectKind.PROVIDER, provider, {"refunds": refunds})
 
 
 def _audit(command: Command, provider: str, duplicate: Duplicate, reason: str, now: datetime) -> AuditEvent:

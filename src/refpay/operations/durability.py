@@ -1,4 +1,4 @@
-"""The durability probe: reads acknowledged ledger writes back, as a client would who comes only now."""
+"""Read acknowledged ledger writes back on a new connection, to prove that they are durable."""
 
 import asyncio
 import random
@@ -14,15 +14,15 @@ from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
-from refpay.ledger.journal import Acknowledgement, AcknowledgementReader
+from refpay.ledger.receipt_log import Receipt, ReceiptReader
 from refpay.ledger.repository import read_missing
 from refpay.settings import DatabaseSettings
 
 CHECK: Final = "ledger_durability"
-NEW_MOST: Final = 2_000
+NEW_MAXIMUM: Final = 2_000
 SAMPLE: Final = 100
-REMEMBERED_MOST: Final = 5_000
-MISSING_MOST: Final = 10_000
+REMEMBERED_MAXIMUM: Final = 5_000
+MISSING_MAXIMUM: Final = 10_000
 
 _LOG: Final = structlog.get_logger()
 
@@ -31,7 +31,10 @@ Opener = Callable[[], AbstractAsyncContextManager[Database]]
 
 @dataclass(frozen=True, slots=True)
 class ProbeRound:
-    """What one round read back; `missing` is all that is missing now, however long ago it was found so."""
+    """The result of one round.
+
+    `missing` counts everything that is missing now, whenever it was first found so.
+    """
 
     at: datetime
     found: int
@@ -39,35 +42,33 @@ class ProbeRound:
 
 
 class DurabilityProbe:
-    """Reads back what is new, a random sample of what is old, and what was missing, on a new connection.
+    """Reads back new acknowledgements, a random sample of old ones, and those that were missing.
 
-    Every acknowledgement is read back once, at most `NEW_MOST` a round; then it is one of
-    `REMEMBERED_MOST` that samples are drawn from, each that was ever read with the same chance. What is
-    missing is asked for again in every round until it is there: an alarm must not end by looking away.
+    Every acknowledgement is read back once, at most `NEW_MOST` in a round. Then it may enter a uniform
+    sample of `REMEMBERED_MOST`, which later rounds draw from. What is missing is looked up again in every
+    round until it is there, so that the alert does not resolve by itself.
     """
 
-    def __init__(
-        self, reader: AcknowledgementReader, open_database: Opener, *, clock: Clock, seed: int
-    ) -> None:
+    def __init__(self, reader: ReceiptReader, open_database: Opener, *, clock: Clock, seed: int) -> None:
         self._reader, self._open_database, self._clock = reader, open_database, clock
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
-        self._remembered: list[Acknowledgement] = []
+        self._remembered: list[Receipt] = []
         self._seen = 0
-        # Read from the files and not yet read back: a round that fails does not lose them.
-        self._new: list[Acknowledgement] = []
-        self._missing: list[Acknowledgement] = []
+        # Read from the files and not yet looked up, so that a failed round loses none.
+        self._new: list[Receipt] = []
+        self._missing: list[Receipt] = []
 
     async def run_once(self) -> ProbeRound:
-        """Run one round; raises DatabaseUnavailable or OSError, and then nothing was learnt."""
+        """Run one round. Raises DatabaseUnavailable or OSError, and then the round counts for nothing."""
         now = self._clock.now()
-        room = min(NEW_MOST, MISSING_MOST - len(self._missing)) - len(self._new)
-        if room > 0:
+        capacity = min(NEW_MAXIMUM, MISSING_MAXIMUM - len(self._missing)) - len(self._new)
+        if capacity > 0:
             malformed = self._reader.malformed
-            self._new += await asyncio.to_thread(self._reader.read, room)
+            self._new += await asyncio.to_thread(self._reader.read, capacity)
             if self._reader.malformed > malformed:
                 _LOG.error("acknowledgements_malformed", lines=self._reader.malformed - malformed)
         asked = list(dict.fromkeys((*self._missing, *self._new, *self._sample())))
-        # Opened even when nothing is asked: a round without the database is no success.
+        # Opened even if nothing is looked up: a round without the database has to fail.
         async with self._open_database() as database, database.transaction() as connection:
             missing = await read_missing(connection, asked)
         for one in set(missing).difference(self._missing):
@@ -75,23 +76,26 @@ class DurabilityProbe:
         for one in self._new:
             self._remember(one)
         self._new.clear()
-        self._missing = missing[:MISSING_MOST]
+        self._missing = missing[:MISSING_MAXIMUM]
         return ProbeRound(now, found=len(asked) - len(missing), missing=len(missing))
 
-    def _sample(self) -> list[Acknowledgement]:
+    def _sample(self) -> list[Receipt]:
         return self._random.sample(self._remembered, min(SAMPLE, len(self._remembered)))
 
-    def _remember(self, one: Acknowledgement) -> None:
-        # Vitter's algorithm R: a uniform sample of a stream whose length nobody knows.
+    def _remember(self, one: Receipt) -> None:
+        # Algorithm R by Vitter: a uniform sample of a stream of unknown length.
         self._seen += 1
-        if len(self._remembered) < REMEMBERED_MOST:
+        if len(self._remembered) < REMEMBERED_MAXIMUM:
             self._remembered.append(one)
-        elif (place := self._random.randrange(self._seen)) < REMEMBERED_MOST:
+        elif (place := self._random.randrange(self._seen)) < REMEMBERED_MAXIMUM:
             self._remembered[place] = one
 
 
-def open_anew(settings: DatabaseSettings) -> Opener:
-    """Return what opens one new connection: one kept open may lead to a server that was demoted."""
+def make_database_opener(settings: DatabaseSettings) -> Opener:
+    """Return a function that opens one new connection.
+
+    A connection kept open may lead to a server that was demoted.
+    """
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Database]:

@@ -1,4 +1,4 @@
-"""Looks whether PostgreSQL and JetStream keep what they acknowledge: at the start, and all the time."""
+"""Check at start-up and at runtime that PostgreSQL and JetStream keep what they acknowledge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LOG: Final = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting as it is; a value of None is not known, because the server does not answer."""
+    """A setting and its value. The value is None if the server does not answer."""
 
     name: str
     value: str | None
@@ -29,7 +29,7 @@ class Setting:
 
     @property
     def unsafe(self) -> bool:
-        """Return whether what was acknowledged can be lost."""
+        """Return whether acknowledged data can be lost."""
         return self.value is not None and self.value not in self.needed
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SettingsRound:
-    """What one look found."""
+    """The result of one check."""
 
     at: datetime
     settings: tuple[Setting, ...]
 
 
 async def read_settings(database: Database, messaging: MessagingSettings | None) -> tuple[Setting, ...]:
-    """Return every setting; raises DatabaseUnavailable, and leaves unknown what NATS does not tell."""
+    """Return every setting. Raises DatabaseUnavailable; the value of NATS is None if it does not answer."""
     async with database.transaction() as connection:
         found: Mapping[str, str] = await database_durability.read_settings(connection)
     settings = [Setting(name, found[name], needed) for name, needed in database_durability.NEEDED.items()]
@@ -59,22 +59,26 @@ async def read_settings(database: Database, messaging: MessagingSettings | None)
 
 
 async def require_durable(database: Database, settings: Settings) -> None:
-    """Raise StartRefused if anything is unsafe, unless that is allowed: then it is logged, and pages.
+    """Raise StartRefused if any setting is unsafe.
 
-    NATS that does not answer keeps nobody from starting: payments go on without it, and nothing is
-    published to it before its setting is known.
+    If the override is set, log a warning instead; the alert still pages.
+
+    NATS that does not answer does not prevent the start: payments work without it, and nothing is published
+    to it before its setting is known.
     """
     found = await read_settings(database, settings.messaging)
     unsafe = "; ".join(str(setting) for setting in found if setting.unsafe)
     if unsafe and not settings.allow_unsafe_durability:
         raise StartRefused(
-            f"{unsafe}: a power cut would take back what was acknowledged; change it, or set {OVERRIDE} to "
-            "start all the same and be paged for it"
+            f"{unsafe}: a power cut would lose acknowledged data. "
+            f"Change the setting, or set {OVERRIDE} to start all the same and be paged for it."
         )
     if unsafe:
         _LOG.warning("durability_unsafe", settings=unsafe)
 
 
-async def look(database: Database, messaging: MessagingSettings | None, *, clock: Clock) -> SettingsRound:
-    """Look again: a server may be reloaded, replaced or demoted. Raises DatabaseUnavailable."""
+async def check_settings(
+    database: Database, messaging: MessagingSettings | None, *, clock: Clock
+) -> SettingsRound:
+    """Check again, because a server may be reloaded, replaced or demoted. Raises DatabaseUnavailable."""
     return SettingsRound(clock.now(), await read_settings(database, messaging))

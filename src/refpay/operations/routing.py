@@ -1,4 +1,7 @@
-"""The routing lever: drain a provider, or restore it; audited, undoable, never the last one."""
+"""Drain a provider or restore it.
+
+Both are audited and can be undone; the last active provider cannot be drained.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,7 +15,7 @@ from refpay.db.pool import Connection, Database
 from refpay.encoding import encode
 from refpay.errors import RefpayError
 from refpay.payments.claims import Command, Reply, StoredAnswer
-from refpay.payments.once import pull_once
+from refpay.payments.idempotent_actions import execute_once
 from refpay.providers.routing import Route, read_routes, write_route
 
 
@@ -27,7 +30,7 @@ class LastActiveProvider(RefpayError, code="last_active_provider", status=409):
 
 
 class Routing:
-    """The door to the routing table."""
+    """Reads and changes the routing of providers."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database, self._clock = database, clock
@@ -39,13 +42,14 @@ class Routing:
         return encode({"providers": [_describe(route) for route in routes]})
 
     async def change(self, command: Command, provider: str, *, active: bool, reason: str) -> Reply:
-        """Drain or restore a provider for new payments; changes nothing if it is so already.
+        """Drain or restore a provider for new payments. Changes nothing if it is already so.
 
-        Raises ProviderUnknown or KeyReused; the refusal to drain the last active one is an answer.
+        Raises ProviderUnknown or KeyReused. A refusal to drain the last active provider is stored as the
+        answer.
         """
         now = self._clock.now()
-        pull = partial(_change, command, Route(provider, active, command.principal.name, now, reason), now)
-        return await pull_once(self._database, command, pull, now=now, answered=LastActiveProvider)
+        execute = partial(_change, command, Route(provider, active, command.principal.name, now, reason), now)
+        return await execute_once(self._database, command, execute, now=now, answered=LastActiveProvider)
 
 
 async def _change(command: Command, after: Route, now: datetime, connection: Connection) -> StoredAnswer:
@@ -55,7 +59,7 @@ async def _change(command: Command, after: Route, now: datetime, connection: Con
     if before.active == after.active:
         return StoredAnswer.of(200, {**_describe(before), "changed": False})
     if not after.active and not any(other.active for other in routes.values()):
-        raise LastActiveProvider(f"no other provider is active: {after.provider} stays active")
+        raise LastActiveProvider(f"No other provider is active, so {after.provider} stays active.")
     await write_route(connection, after)
     action = "provider.restored" if after.active else "provider.drained"
     was, is_now = ({"routing_active": route.active, "reason": route.reason} for route in (before, after))
@@ -65,10 +69,10 @@ async def _change(command: Command, after: Route, now: datetime, connection: Con
 
 
 def require_provider(provider: str, allowed: Iterable[str]) -> None:
-    """Raise ProviderUnknown unless the provider is one of those."""
+    """Raise ProviderUnknown if the provider is not allowed."""
     names = sorted(allowed)
     if provider not in names:
-        raise ProviderUnknown(f"there is no such provider, allowed: {', '.join(names)}")
+        raise ProviderUnknown(f"The provider is not one of: {', '.join(names)}.")
 
 
 def _describe(route: Route) -> dict[str, object]:

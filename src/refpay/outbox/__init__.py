@@ -1,1 +1,4 @@
-"""Events out of the database into NATS JetStream, and their consumers; payments never wait for any of it."""
+"""The outbox: domain events from the database to NATS JetStream, and their consumers.
+
+No payment waits for NATS.
+"""

@@ -1,4 +1,4 @@
-"""Consumes one queue: an effect once an event, pauses that grow, and a dead letter in the end."""
+"""Consume a queue: one effect per event, growing delays between redeliveries, and finally a dead letter."""
 
 import random
 from collections import OrderedDict
@@ -17,16 +17,16 @@ from moneypath.telemetry.integrations.messages import Handling
 from refpay.clock import Clock
 from refpay.db.errors import DatabaseUnavailable, TransactionConflicted
 from refpay.db.pool import Connection, Database, columns
-from refpay.outbox.dead_letters import bury, identify
+from refpay.outbox.dead_letters import dead_letter, identify
 from refpay.outbox.events import Event, EventMalformed, EventUnknown, decode
-from refpay.outbox.link import backoff_seconds
+from refpay.outbox.nats_connection import backoff_seconds
 from refpay.outbox.streams import Queue, Session
 from refpay.settings import MessagingSettings
 
 _LOG: Final = structlog.get_logger()
 _REDELIVERY_MOST_SECONDS: Final = 60.0
 _FAILURES_REMEMBERED: Final = 4096
-# Deliveries that end in an outage of the database, or with the process, are no attempts; these are the bound.
+# Deliveries that end with a database outage or a crash do not count as attempts; this limits them.
 DELIVERIES_AN_ATTEMPT: Final = 3
 
 Effect = Callable[[Connection, Sequence[Event], datetime], Awaitable[None]]
@@ -39,7 +39,7 @@ _NOTIFY: Final = """
         $9::bigint[]) AS event
     ON CONFLICT (event_id) DO NOTHING
 """
-# The database numbers, chains and seals.
+# Triggers number, chain and seal the rows.
 _COMPLY: Final = """
     INSERT INTO messages.compliance_entry (event_id, type, body, at, written_at)
     SELECT event.*, $5::timestamptz
@@ -49,12 +49,12 @@ _COMPLY: Final = """
 
 
 async def notify(connection: Connection, events: Sequence[Event], now: datetime) -> None:
-    """Write what each merchant is to be told."""
+    """Write the notifications for merchants."""
     await connection.execute(_NOTIFY, *columns(events, Event), now)
 
 
 async def log_for_compliance(connection: Connection, events: Sequence[Event], now: datetime) -> None:
-    """Append the events to the sealed log."""
+    """Append the events to the sealed compliance log."""
     entries = [(event.id, event.type, event.encode(), event.at) for event in events]
     await connection.execute(_COMPLY, *zip(*entries, strict=True), now)
 
@@ -67,7 +67,10 @@ EFFECTS: Final[Mapping[Queue, Effect]] = {
 
 @dataclass(slots=True)
 class Consumer:
-    """One queue's consumer; an effect is also the mark that it happened, by the event's id."""
+    """The consumer of one queue.
+
+    The row that an effect writes, keyed by the event's id, also marks that it happened.
+    """
 
     queue: Queue
     effect: Effect
@@ -79,11 +82,11 @@ class Consumer:
     first_failures: OrderedDict[str, datetime] = field(default_factory=OrderedDict, init=False)
 
     async def run_once(self, session: Session) -> int:
-        """Take what is there and deal with it; return how many messages were delivered.
+        """Fetch and handle what is there; return how many messages were delivered.
 
-        Raises what NATS raises, and DatabaseUnavailable.
+        Raises the errors of NATS, and DatabaseUnavailable.
         """
-        # An outage of ours must not use up the attempts of messages that have done nothing wrong.
+        # An outage of our database must not use up the attempts of good messages.
         await self.database.ping()
         delivered = await session.fetch(self.queue)
         readable = [pair for message in delivered if (pair := await self._read(session, message)) is not None]
@@ -92,7 +95,7 @@ class Consumer:
         return len(delivered)
 
     async def _read(self, session: Session, message: Msg) -> tuple[Msg, Event] | None:
-        # So many deliveries without a verdict: whoever tried it did not live to say so.
+        # So many deliveries without a result: every process that handled it died.
         if message.metadata.num_delivered > DELIVERIES_AN_ATTEMPT * self.settings.attempts_maximum:
             reason = DeadLetterReason.ATTEMPTS_EXHAUSTED
         else:
@@ -103,7 +106,7 @@ class Consumer:
             except EventUnknown:
                 reason = DeadLetterReason.UNKNOWN_TYPE
         with self.observed.handling(message.headers) as handling:
-            await self._bury(session, message, handling, reason)
+            await self._dead_letter(session, message, handling, reason)
         return None
 
     async def _handle(self, session: Session, pairs: Sequence[tuple[Msg, Event]]) -> None:
@@ -112,14 +115,14 @@ class Consumer:
                 for message, event in pairs:
                     await self._handle_alone(session, message, event)
         except DatabaseUnavailable:
-            # Our outage: nobody is set aside for it, and the round ends here.
+            # Our own outage: no message becomes a dead letter for it, and the round ends here.
             for message, _ in pairs:
                 if not message.is_acked:
                     await self._postpone(message)
             raise
 
     async def _handle_together(self, pairs: Sequence[tuple[Msg, Event]]) -> bool:
-        """Return whether the whole batch went through in one transaction."""
+        """Return whether the whole batch was handled in one transaction."""
         if len(pairs) == 1:
             return False
         try:
@@ -128,7 +131,7 @@ class Consumer:
         except Exception as problem:
             if isinstance(problem, DatabaseUnavailable) and not isinstance(problem, TransactionConflicted):
                 raise
-            return False  # whatever it was, the message that it is about says so when it is alone
+            return False  # handled one by one, the message at fault fails alone
         for message, _ in pairs:
             await self._accept(message)
         return True
@@ -138,7 +141,7 @@ class Consumer:
             try:
                 await self._apply([event])
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
-                await self._bury(session, message, handling, DeadLetterReason.REJECTED)
+                await self._dead_letter(session, message, handling, DeadLetterReason.REJECTED)
             except DatabaseUnavailable:
                 raise
             except Exception as problem:  # noqa: BLE001 - one event must not stop the queue
@@ -160,7 +163,7 @@ class Consumer:
             "event_not_consumed", queue=self.queue.value, attempt=attempt, problem=type(problem).__name__
         )
         if attempt >= self.settings.attempts_maximum:
-            await self._bury(session, message, handling, DeadLetterReason.ATTEMPTS_EXHAUSTED)
+            await self._dead_letter(session, message, handling, DeadLetterReason.ATTEMPTS_EXHAUSTED)
         else:
             handling.fail()
             await self._postpone(message)
@@ -175,15 +178,15 @@ class Consumer:
         )
         await message.nak(delay=pause)
 
-    async def _bury(
+    async def _dead_letter(
         self, session: Session, message: Msg, handling: Handling, reason: DeadLetterReason
     ) -> None:
         first_failed_at = self._note_failure(message)
-        if await bury(session, self.queue, message, reason, first_failed_at=first_failed_at):
+        if await dead_letter(session, self.queue, message, reason, first_failed_at=first_failed_at):
             handling.set_aside(reason)
             _LOG.error("event_set_aside", queue=self.queue.value, reason=reason.value)
         else:
-            # Whoever set it aside before did not live to end its deliveries.
+            # It was stored before, but the process died before it ended the deliveries.
             handling.fail()
         self.first_failures.pop(identify(message), None)
 

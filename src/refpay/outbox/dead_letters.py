@@ -1,4 +1,4 @@
-"""Messages set aside: one letter a message, in a stream of their own, until somebody replays them."""
+"""Move messages to the dead-letter stream, and replay them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,9 +28,10 @@ _ONE_PER_SUBJECT: Final = "maximum messages per subject exceeded"
 
 
 def identify(message: Msg) -> str:
-    """Return what stays the same however often a message is delivered, and whoever sets it aside.
+    """Return a message's identity, which is the same in every delivery and process.
 
-    A replayed message is named after its letter, so that a letter replayed twice by a crash dies once.
+    A replayed message is named after its dead letter, so a letter that a crash replays twice is
+    dead-lettered once.
     """
     replay_of = (message.headers or {}).get(_REPLAY_OF)
     if replay_of is not None:
@@ -39,13 +40,13 @@ def identify(message: Msg) -> str:
     return f"event-{at.sequence.stream}-{int(at.timestamp.timestamp() * 1_000_000)}"
 
 
-async def bury(
+async def dead_letter(
     session: Session, queue: Queue, message: Msg, reason: DeadLetterReason, *, first_failed_at: datetime
 ) -> bool:
-    """Set a message aside, and only then end its deliveries; return whether the letter is new.
+    """Store a message as a dead letter, then end its deliveries; return whether the letter is new.
 
-    The active context goes with it. A process that dies in between buries again: the letter's subject and id
-    are the same, so there is one.
+    The active trace context is stored with it. If a process dies between the two steps, the next delivery
+    stores the same subject and id, so there is still one letter.
     """
     headers = message.headers or {}
     identity = identify(message)
@@ -62,8 +63,8 @@ async def bury(
     return new
 
 
-async def look(session: Session) -> tuple[int, Mapping[tuple[str, str], int]]:
-    """Return the last letter's sequence, and how many letters there are by queue and reason."""
+async def count_letters(session: Session) -> tuple[int, Mapping[tuple[str, str], int]]:
+    """Return the sequence of the last letter, and the number of letters by queue and reason."""
     state = (await session.stream.stream_info(DEAD, subjects_filter="dead.>")).state
     depths: Counter[tuple[str, str]] = Counter()
     for subject, letters in (state.subjects or {}).items():
@@ -73,10 +74,10 @@ async def look(session: Session) -> tuple[int, Mapping[tuple[str, str], int]]:
 
 
 async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
-    """Move every letter of a queue with a sequence of at most `up_to` back into it; return how many.
+    """Move every letter of a queue with a sequence up to `up_to` back into the queue; return how many.
 
-    Each is published to its queue first and deleted when JetStream has it. After a crash in between, the
-    second publication has the same id and is dropped.
+    Each is published to its queue first and deleted when JetStream has it. If a crash repeats the
+    publication, JetStream drops the second one by its id.
     """
     moved = 0
     while (letter := await _first(session, queue)) is not None and (letter.seq or 0) <= up_to:
@@ -96,10 +97,10 @@ async def replay(session: Session, queue: Queue, *, up_to: int) -> int:
 
 
 async def carry_out_replays(database: Database, clock: Clock, session: Session) -> int:
-    """Carry out the requests to replay that wait in the database; return how many letters were moved.
+    """Carry out the stored requests for replays; return how many letters were moved.
 
-    May be killed anywhere and run again: what a request is about is fixed before a letter moves. Raises what
-    NATS raises, and DatabaseUnavailable.
+    It may be killed at any point and run again, because a request's range is fixed before the first letter
+    moves. Raises the errors of NATS, and DatabaseUnavailable.
     """
     async with database.transaction() as connection:
         requests = await replay_requests.read_open(connection, limit=_REQUESTS_A_ROUND)
@@ -107,10 +108,10 @@ async def carry_out_replays(database: Database, clock: Clock, session: Session) 
     for request in requests:
         up_to = request.up_to
         if up_to is None:
-            last, depths = await look(session)
+            last, depths = await count_letters(session)
             found = sum(depth for (queue, _), depth in depths.items() if queue == request.queue)
             async with database.transaction() as connection:
-                # Another worker may have begun it in between; its word holds.
+                # If another worker began it in between, its limit is the one in force.
                 up_to = await replay_requests.begin(connection, request.id, clock.now(), last, found)
         moved += await replay(session, Queue(request.queue), up_to=up_to)
         async with database.transaction() as connection:
@@ -131,7 +132,8 @@ async def _put(session: Session, subject: str, data: bytes, headers: dict[str, s
             subject, data, timeout=ANSWER_SECONDS, stream=DEAD, headers=headers
         )
     except ServiceUnavailableError as problem:
-        # Older than the window of ids, and still there: the subject alone says that it is the same letter.
+        # The letter is older than the duplicate window and still there: its subject shows that it is the
+        # same.
         if problem.err_code == _STORE_FAILED and problem.description == _ONE_PER_SUBJECT:
             return False
         raise

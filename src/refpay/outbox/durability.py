@@ -1,4 +1,4 @@
-"""Whether JetStream has on disk what it acknowledges; its monitoring endpoint alone says so."""
+"""Read from NATS monitoring whether JetStream syncs what it acknowledges to disk."""
 
 import json
 from typing import Final
@@ -14,13 +14,16 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 class SyncRefused(nats.errors.Error):
-    """JetStream acknowledges what is not on disk, or nobody can say; nothing is published to it."""
+    """JetStream acknowledges messages that are not on disk, or its setting is not known.
+
+    Nothing is published to it.
+    """
 
 
 async def read_sync_interval(monitoring_url: str) -> str:
-    """Return `always`, or how long a message may be acknowledged and not on disk.
+    """Return `always`, or how long an acknowledged message may be missing on disk.
 
-    Raises OSError or TimeoutError when the endpoint does not answer as NATS does.
+    Raises OSError or TimeoutError if the endpoint does not answer as NATS does.
     """
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
     try:
@@ -37,7 +40,7 @@ async def read_sync_interval(monitoring_url: str) -> str:
 
 
 async def require_synced(monitoring_url: str) -> None:
-    """Raise SyncRefused unless the setting is known to be safe."""
+    """Raise SyncRefused if the setting is not known to be safe."""
     try:
         found = await read_sync_interval(monitoring_url)
     except (OSError, TimeoutError) as problem:

@@ -1,4 +1,4 @@
-"""What is told of a settled operation: versioned, without card data, one event an operation."""
+"""Define the domain events: versioned, without card data, one per finished operation."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -15,7 +15,7 @@ BODY_MAXIMUM_BYTES: Final = 8192
 
 
 class EventType(StrEnum):
-    """How an operation ended; those of a payout are about no single payment."""
+    """How an operation ended. Events of a payout belong to no payment."""
 
     AUTHORIZED = "payment.authorized"
     DECLINED = "payment.declined"
@@ -45,18 +45,18 @@ class EventType(StrEnum):
 
 
 class EventMalformed(ValueError):
-    """The bytes are no event of ours."""
+    """The bytes are not an event."""
 
 
 class EventUnknown(ValueError):
-    """An event of a schema version or a type that this reader does not know."""
+    """An event has a schema version or a type that this reader does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One settled operation; the amount is the operation's, in minor units.
+    """One finished operation. The amount is that of the operation, in minor units.
 
-    A payout stands in the place of the payment that it does not have.
+    A payout has no payment, so `payment_id` is the id of the payout.
     """
 
     id: UUID
@@ -88,7 +88,7 @@ _EVENT: Final = TypeAdapter(Event)
 def decode(raw: bytes) -> Event:
     """Return the event of a message; raises EventMalformed or EventUnknown.
 
-    Values are not judged here: the database refuses what may not be.
+    Values are not checked here: the database refuses wrong ones.
     """
     if len(raw) > BODY_MAXIMUM_BYTES:
         raise EventMalformed("too large")

@@ -1,4 +1,4 @@
-"""Publishes what the outbox holds: acknowledged by JetStream first, marked afterwards."""
+"""Publish events from the outbox: JetStream acknowledges an event before it is marked as published."""
 
 import asyncio
 from datetime import timedelta
@@ -23,10 +23,11 @@ _PRUNE = """
 
 
 async def relay(database: Database, clock: Clock, session: Session) -> int:
-    """Publish what waits, a bounded number; return how many events were acknowledged.
+    """Publish waiting events, a bounded number; return how many JetStream acknowledged.
 
-    Safe to run twice at once, and to be killed anywhere: JetStream drops what it has by the event's id.
-    Raises what NATS raises, after marking what it did acknowledge, and DatabaseUnavailable.
+    Two processes may run it at once, and it may be killed at any point, because JetStream drops events that
+    it has by their id. Raises the errors of NATS, after marking what was acknowledged, and
+    DatabaseUnavailable.
     """
     total = 0
     for _ in range(_BATCHES_A_ROUND):
@@ -40,7 +41,7 @@ async def relay(database: Database, clock: Clock, session: Session) -> int:
             async with database.transaction() as connection:
                 await repository.mark_published(connection, acknowledged, clock.now())
         failures = [problem for problem in results if problem is not None]
-        # What is not NATS's doing is a bug and has to be seen first.
+        # Other errors than those of NATS are bugs and are raised first.
         for problem in sorted(failures, key=lambda problem: isinstance(problem, MESSAGING_ERRORS)):
             raise problem
         total += len(acknowledged)
@@ -50,7 +51,7 @@ async def relay(database: Database, clock: Clock, session: Session) -> int:
 
 
 async def publish_event(session: Session, event: Unpublished) -> None:
-    """Publish one event and wait until JetStream has it, from this time or an earlier one."""
+    """Publish one event and wait until JetStream has it, from this publication or an earlier one."""
     await session.stream.publish(
         f"events.{event.type}",
         event.body.encode(),
@@ -61,6 +62,6 @@ async def publish_event(session: Session, event: Unpublished) -> None:
 
 
 async def prune(database: Database, clock: Clock, keep: timedelta) -> int:
-    """Delete one batch of events that were published so long ago; return how many."""
+    """Delete one batch of events that were published longer than `keep` ago; return how many."""
     async with database.transaction() as connection:
         return int(await connection.fetchval(_PRUNE, clock.now() - keep, _PRUNE_BATCH))

@@ -1,4 +1,4 @@
-"""Requests to replay dead letters, and what the worker last saw of them."""
+"""Store requests for replays of dead letters, and the numbers that the worker last counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -12,7 +12,7 @@ _REPLAY = """
     SELECT id, queue, requested_by, requested_at, reason, correlation_id, begun_at, up_to, found, finished_at
     FROM messages.replay
 """
-# Waits for another transaction that asks for the same queue, and then sees its request.
+# Waits for a concurrent request for the same queue, and then finds it.
 _INSERT = """
     INSERT INTO messages.replay (id, queue, requested_by, requested_at, reason, correlation_id)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (queue) WHERE begun_at IS NULL DO NOTHING RETURNING id
@@ -33,7 +33,7 @@ _DEPTHS = "SELECT queue, reason, depth, observed_at FROM messages.dead_letter_de
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """A wish to replay a queue's dead letters up to a sequence, which is fixed when it begins."""
+    """A request to replay a queue's dead letters up to a sequence, which is fixed when the replay begins."""
 
     id: UUID
     queue: str
@@ -48,22 +48,22 @@ class ReplayRequest:
 
 
 async def insert(connection: Connection, request: ReplayRequest) -> bool:
-    """Write a request; False if another one for the queue has not begun yet."""
+    """Store a request; return False if another request for the queue has not begun yet."""
     return await connection.fetchval(_INSERT, *astuple(request)[:6]) is not None
 
 
 async def read(connection: Connection, request_id: UUID) -> ReplayRequest | None:
-    """Return a request."""
+    """Return a request, or None."""
     return next(iter(await _read(connection, "WHERE id = $1", request_id)), None)
 
 
 async def read_waiting(connection: Connection, queue: str) -> ReplayRequest | None:
-    """Return the request of a queue that has not begun."""
+    """Return the request for a queue that has not begun, or None."""
     return next(iter(await _read(connection, "WHERE queue = $1 AND begun_at IS NULL", queue)), None)
 
 
 async def read_open(connection: Connection, *, limit: int) -> Sequence[ReplayRequest]:
-    """Return requests that have not ended, oldest first."""
+    """Return requests that are not finished, oldest first."""
     return await _read(connection, "WHERE finished_at IS NULL ORDER BY requested_at, id LIMIT $1", limit)
 
 
@@ -77,23 +77,23 @@ async def _read(connection: Connection, which: str, value: object) -> list[Repla
 
 
 async def begin(connection: Connection, request_id: UUID, now: datetime, up_to: int, found: int) -> int:
-    """Fix what a request is about, once; return up to which letter, 0 if somebody else has carried it out."""
+    """Fix a request's last letter, once, and return it; return 0 if the request is finished."""
     return await connection.fetchval(_BEGIN, request_id, now, up_to, found) or 0
 
 
 async def finish(connection: Connection, request_id: UUID, now: datetime) -> None:
-    """Note that a request has been carried out, once."""
+    """Mark a request as finished, once."""
     await connection.execute(_FINISH, request_id, now)
 
 
 async def show_depths(
     connection: Connection, depths: Mapping[tuple[str, str], int], observed_at: datetime
 ) -> None:
-    """Write what the worker sees, by queue and reason."""
+    """Store what the worker counted, by queue and reason."""
     queues, reasons = zip(*depths, strict=True)
     await connection.execute(_SHOW, queues, reasons, list(depths.values()), observed_at)
 
 
 async def read_depths(connection: Connection) -> Sequence[dict[str, Any]]:
-    """Return what the worker last saw: queue, reason, depth and when."""
+    """Return what the worker last counted: queue, reason, depth and when."""
     return [dict(row) for row in await connection.fetch(_DEPTHS)]

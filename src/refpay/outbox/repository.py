@@ -1,4 +1,4 @@
-"""The only reader and writer of the outbox's rows."""
+"""Read and write the rows of the outbox. Nothing else does."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _BACKLOG = "SELECT count(*) AS depth, min(at) AS oldest FROM outbox.event WHERE 
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """An event that is still to be published, as it was written."""
+    """An event that is still to be published, as it was stored."""
 
     id: UUID
     type: str
@@ -31,23 +31,26 @@ class Unpublished:
 
 
 async def append(connection: Connection, event: Event, headers: Mapping[str, str] | None = None) -> None:
-    """Write an event inside the caller's transaction, the change's own; `headers` go on its message."""
+    """Store an event in the caller's transaction, which is that of the change.
+
+    `headers` go on its message.
+    """
     values = (event.id, event.operation_id, event.type, event.encode(), event.at, json.dumps(headers or {}))
     await connection.execute(_INSERT, *values)
 
 
 async def read_unpublished(connection: Connection, *, limit: int) -> Sequence[Unpublished]:
-    """Return events not yet published, whenever they committed, in the order of writing."""
+    """Return events that are not published, in the order of writing, however late they were committed."""
     rows = await connection.fetch(_UNPUBLISHED, limit)
     return [Unpublished(**{**dict(row), "headers": json.loads(row["headers"])}) for row in rows]
 
 
 async def mark_published(connection: Connection, ids: Sequence[UUID], now: datetime) -> None:
-    """Note that JetStream has acknowledged these events."""
+    """Mark events that JetStream has acknowledged."""
     await connection.execute(_MARK, ids, now)
 
 
 async def read_backlog(connection: Connection) -> Backlog:
-    """Return what is still to be published."""
+    """Return the number and age of events that are not published."""
     row = await connection.fetchrow(_BACKLOG)
     return Backlog(row["depth"], row["oldest"].timestamp()) if row and row["depth"] else Backlog(0)

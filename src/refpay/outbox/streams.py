@@ -1,4 +1,4 @@
-"""The streams and consumers, by name; the one place that speaks JetStream's configuration."""
+"""Configure the JetStream streams and consumers. No other module knows their configuration."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,14 +25,14 @@ _DEAD_LETTERS_MAXIMUM: Final = 20_000
 
 
 class Queue(StrEnum):
-    """Who consumes every event, each at its own pace."""
+    """The consumers of events. Each receives every event, at its own pace."""
 
     NOTIFICATIONS = "notifications"
     COMPLIANCE_LOG = "compliance_log"
 
     @property
     def replay_subject(self) -> str:
-        """Return where a replayed dead letter goes."""
+        """Return the subject for replayed dead letters."""
         return f"replay.{self}"
 
 
@@ -42,10 +42,11 @@ _STREAMS: Final = (
         subjects=["events.>", "replay.*"],
         storage=api.StorageType.FILE,
         retention=api.RetentionPolicy.INTEREST,
-        # Full means that publishing fails and the outbox grows, which shows; the old must never give way.
+        # When the stream is full, publishing fails and the outbox grows, which alerts. Old messages are never
+        # dropped.
         discard=api.DiscardPolicy.NEW,
         max_bytes=256 * _MEBIBYTE,
-        # With its headers a dead letter is larger than its message, and has to fit too.
+        # A dead letter has more headers than its message and has to fit too.
         max_msg_size=32 * 1024,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
     ),
@@ -55,7 +56,7 @@ _STREAMS: Final = (
         storage=api.StorageType.FILE,
         retention=api.RetentionPolicy.LIMITS,
         discard=api.DiscardPolicy.NEW,
-        # The subject ends in the message's identity: however often it is set aside, there is one letter.
+        # The subject ends in the message's identity, so a message has at most one letter.
         discard_new_per_subject=True,
         max_msgs_per_subject=1,
         max_msgs=_DEAD_LETTERS_MAXIMUM,
@@ -67,22 +68,23 @@ _STREAMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection whose streams and consumers are known to be there."""
+    """A connection whose streams and consumers exist."""
 
     stream: JetStreamContext
     subscriptions: Mapping[Queue, JetStreamContext.PullSubscription]
 
     async def fetch(self, queue: Queue) -> list[Msg]:
-        """Return the next messages of a queue, none if none come for a moment."""
+        """Return the next messages of a queue, or none if none arrive within FETCH_SECONDS."""
         with suppress(TimeoutError):
             return await self.subscriptions[queue].fetch(BATCH, timeout=FETCH_SECONDS)
         return []
 
 
 async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: int) -> Session:
-    """Make what is missing, consumers before anything can be published, and subscribe.
+    """Create missing streams and consumers, then subscribe.
 
-    Events are kept while a queue still needs them, so a stream without its queues would keep nothing.
+    Consumers are created before anything can be published: JetStream keeps an event only while a consumer
+    needs it.
     """
     stream = client.jetstream(timeout=ANSWER_SECONDS)
     for config in _STREAMS:
@@ -99,11 +101,12 @@ async def open_session(client: Client, *, ack_wait_seconds: float, in_flight: in
             api.ConsumerConfig(
                 name=queue,
                 durable_name=queue,
-                # Every event, and what is replayed to it alone.
+                # Every event, and the replays for this queue.
                 filter_subjects=["events.>", queue.replay_subject],
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=ack_wait_seconds,
-                # The consumer bounds the attempts and makes a dead letter; the server would fall silent.
+                # The consumer limits the attempts and makes a dead letter; the server would stop delivering
+                # silently.
                 max_deliver=-1,
                 max_ack_pending=in_flight,
             ),

@@ -1,1 +1,1 @@
-"""Authorize, capture, refund: two transactions round each provider call, and one way to settle."""
+"""Authorize, capture and refund payments: one transaction before each provider call, one after it."""

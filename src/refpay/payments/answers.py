@@ -1,4 +1,4 @@
-"""What a caller is told: a payment as JSON, or a problem."""
+"""Build the answers that callers get: a payment as JSON, or a problem."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,13 +11,13 @@ from refpay.payments.model import Operation, OperationKind, OperationStatus, Pay
 from refpay.problems import describe_error
 from refpay.providers.errors import ProviderRefused
 
-# The others change what is there already.
+# The other kinds change something that exists.
 _CREATES: Final = (OperationKind.AUTHORIZE, OperationKind.REFUND, OperationKind.PAYOUT)
 ACCEPTED: Final = 202
 
 
 def describe_payment(payment: Payment) -> dict[str, object]:
-    """Return what a merchant is told of a payment, without its operations."""
+    """Return the JSON fields of a payment, without its operations."""
     return {
         **_head(payment, payment.status),
         "captured_minor": payment.captured_minor,
@@ -28,7 +28,7 @@ def describe_payment(payment: Payment) -> dict[str, object]:
 
 
 def subject_body(subject: Subject, operations: Sequence[Operation]) -> bytes:
-    """Return the JSON of a payment, or of a payout, whose status is that of its one operation."""
+    """Return the JSON of a payment, or of a payout with the status of its one operation."""
     if isinstance(subject, Payment):
         content = describe_payment(subject)
         content["operations"] = [_describe(operation) for operation in operations]
@@ -60,12 +60,15 @@ def _describe(operation: Operation) -> dict[str, object]:
 
 
 def refusal_answer(error: RefpayError, correlation_id: str) -> StoredAnswer:
-    """Return the answer that an expected failure gives."""
+    """Return the answer for an expected failure."""
     return StoredAnswer(error.status, describe_error(error, correlation_id))
 
 
 def operation_answer(subject: Subject, operation: Operation, operations: Sequence[Operation]) -> StoredAnswer:
-    """Return the answer to the request that began the operation; definitive if the operation is final."""
+    """Return the answer to the request that initiated the operation.
+
+    It is definitive if the operation is final.
+    """
     match operation.status:
         case OperationStatus.STARTED | OperationStatus.INDETERMINATE:
             return StoredAnswer(ACCEPTED, subject_body(subject, operations))

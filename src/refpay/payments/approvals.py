@@ -1,4 +1,4 @@
-"""Where a second person's word is needed before money leaves."""
+"""Require a second person's approval before money leaves."""
 
 from datetime import datetime
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from refpay.audit.events import SubjectKind
 from refpay.db.pool import Connection, Database
 from refpay.identity import approvals
-from refpay.identity.approvals import Approval, Asker, Wish
+from refpay.identity.approvals import Actor, Approval, ApprovalCommand
 from refpay.payments.answers import ACCEPTED
 from refpay.payments.claims import Command, StoredAnswer
 from refpay.payments.errors import ApprovalNeeded, ApprovalUnasked
@@ -17,10 +17,10 @@ PAYOUT_ALONE_MINOR: Final = 1_000_000
 
 
 def require_approval(database: Database, above_minor: int) -> Approve:
-    """Return what refuses payouts over a limit in minor units until a second person has approved them.
+    """Return a function that refuses payouts over a limit until a second person has approved them.
 
-    An approval is used up in the payout's own transaction. What is asked for has to outlast the refusal, so
-    it is written in another one, of `database`, when this one is over.
+    An approval is used up in the payout's own transaction. The request for approval has to outlast the
+    refusal, so it is written to `database` in another transaction, after this one.
     """
 
     async def approve(connection: Connection, command: Command, order: PayoutOrder, now: datetime) -> None:
@@ -29,16 +29,16 @@ def require_approval(database: Database, above_minor: int) -> Approve:
             return
         name, reference = command.principal.name, order.merchant_reference
         content = {"merchant_reference": reference, "amount_minor": amount, "currency": order.money.currency}
-        # The merchant and its reference name a payout before it is there.
-        wish = Wish("payouts.create", SubjectKind.PAYOUT, f"{name}/{reference}", content)
-        asker = Asker(name, command.correlation_id, now)
-        found = await approvals.find_open(connection, wish, asker)
-        if found is not None and await approvals.use(connection, found, wish, asker):
+        # Merchant and reference identify a payout that does not exist yet.
+        requested = ApprovalCommand("payouts.create", SubjectKind.PAYOUT, f"{name}/{reference}", content)
+        requester = Actor(name, command.correlation_id, now)
+        found = await approvals.find_open(connection, requested, requester)
+        if found is not None and await approvals.use(connection, found, requested, requester):
             return
 
         async def ask() -> ApprovalNeeded:
             async with database.transaction() as own:
-                asked = await approvals.ask(own, wish, asker, reason=f"payout {reference}")
+                asked = await approvals.request(own, requested, requester, reason=f"payout {reference}")
             return ApprovalNeeded(
                 f"amount_minor is {amount}, allowed alone: {above_minor}; a second person has to decide on"
                 f" {asked.approval_id}"
@@ -50,6 +50,6 @@ def require_approval(database: Database, above_minor: int) -> Approve:
 
 
 def await_approval(provider: str, approval: Approval) -> StoredAnswer:
-    """Return the answer to a pull that a second person has yet to agree to."""
+    """Return the answer for an action that waits for a second person's approval."""
     awaited = {"awaits": "approval", "approval_id": approval.approval_id}
     return StoredAnswer.of(ACCEPTED, {"provider": provider, **awaited, "changed": False})

@@ -1,19 +1,19 @@
-"""Writes many authorizations in one statement a phase; what is not as expected is left alone, row by row."""
+"""Write authorizations, any number of them in one statement: their intents, and later their outcomes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from refpay.db.pool import Connection
 from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
-from refpay.payments.beginning import begun
+from refpay.payments.initiation import initiated_record
 from refpay.payments.intents import Intent
 from refpay.payments.model import OperationStatus, Payment, PaymentStatus
-from refpay.payments.settling import Change
+from refpay.payments.resolution import OutcomeChange
 
-# A reference with a live charge writes nothing, not even its claim. A key that somebody else claims at the
-# same time is an error, which takes the whole statement with it: its payment is written by then.
+# The claim first: a request and its retry in two processes wait for each other there. A key that is taken
+# writes nothing; a reference with a live charge writes its claim alone, under which the refusal is stored.
 _INTEND = """
     WITH asked AS (
         SELECT * FROM unnest(
@@ -24,13 +24,18 @@ _INTEND = """
             payment_id, merchant, merchant_reference, amount_minor, currency, card_range, provider,
             operation_id, kind, provider_key, key, fingerprint, correlation_id,
             call_deadline, settle_after, record_id, action, after)
+    ), claimed AS (
+        INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)
+        SELECT merchant, key, fingerprint, operation_id, $21 FROM asked
+        ON CONFLICT (principal, key) DO NOTHING
+        RETURNING operation_id
     ), paid AS (
         INSERT INTO payments.payment (
             id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider,
             created_at)
         SELECT payment_id, merchant, merchant_reference, $19, amount_minor, currency, card_range, provider,
                $21
-        FROM asked
+        FROM claimed JOIN asked ON asked.operation_id = claimed.operation_id
         ON CONFLICT (merchant, merchant_reference) WHERE status NOT IN ('declined', 'failed') DO NOTHING
         RETURNING id
     ), written AS (
@@ -42,19 +47,17 @@ _INTEND = """
         SELECT operation_id, payment_id, kind, $20, amount_minor, provider_key, merchant, key,
                correlation_id, $21, call_deadline, settle_after, settle_after
         FROM written
-    ), claimed AS (
-        INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)
-        SELECT merchant, key, fingerprint, operation_id, $21 FROM written
     ), recorded AS (
         INSERT INTO audit.event (
             id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
         SELECT record_id, $21, merchant, action, 'operation', operation_id, NULL, after, correlation_id
         FROM written
     )
-    SELECT operation_id FROM written
+    SELECT claimed.operation_id, written.operation_id IS NOT NULL AS begun
+    FROM claimed LEFT JOIN written ON written.operation_id = claimed.operation_id
 """
-# The payment first, as everybody locks; its status says how its authorization stands.
-_SETTLE = """
+# The payment is locked first, as everywhere. Its status shows whether its authorization is still unresolved.
+_RESOLVE = """
     WITH asked AS (
         SELECT * FROM unnest(
             $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
@@ -68,7 +71,7 @@ _SETTLE = """
         UPDATE payments.payment AS payment SET status = asked.payment_status FROM asked
         WHERE payment.id = asked.payment_id AND payment.status = $17
         RETURNING payment.id
-    ), settled AS (
+    ), resolved AS (
         UPDATE payments.operation AS operation
         SET status = asked.status, provider_reference = asked.provider_reference,
             decline_code = asked.decline_code, settled_at = asked.at, settled_by = asked.actor
@@ -78,13 +81,13 @@ _SETTLE = """
     ), answered AS (
         UPDATE payments.idempotency_key AS claim
         SET response_status = asked.response_status, response_body = asked.response_body
-        FROM asked JOIN settled ON settled.id = asked.operation_id
+        FROM asked JOIN resolved ON resolved.id = asked.operation_id
         WHERE claim.principal = asked.principal AND claim.key = asked.key
         RETURNING claim.operation_id
-    ), told AS (
+    ), published AS (
         INSERT INTO outbox.event (id, operation_id, type, body, at, headers)
         SELECT event_id, operation_id, type, body, at, headers
-        FROM asked JOIN settled ON settled.id = asked.operation_id
+        FROM asked JOIN resolved ON resolved.id = asked.operation_id
     ), recorded AS (
         INSERT INTO audit.event (
             id, at, actor, action, subject_kind, subject_id, before, after, correlation_id)
@@ -96,7 +99,7 @@ _SETTLE = """
         ) WITH ORDINALITY AS record (
             operation_id, id, at, actor, action, subject_kind,
             subject_id, before, after, correlation_id, place)
-        JOIN settled ON settled.id = record.operation_id
+        JOIN resolved ON resolved.id = record.operation_id
         ORDER BY record.place
     )
     SELECT asked.operation_id, answered.operation_id IS NOT NULL AS whole
@@ -105,67 +108,106 @@ _SETTLE = """
 """
 
 
-async def write_intents(connection: Connection, intents: Sequence[tuple[Intent, bytes]]) -> set[UUID]:
-    """Claim and begin authorizations of one instant, each with its fingerprint; return the operations begun.
+async def write_intents(
+    connection: Connection, intents: Sequence[tuple[Intent, bytes]]
+) -> Mapping[UUID, bool]:
+    """Claim and begin authorizations of one instant, each with its fingerprint.
 
-    Raises asyncpg's errors, and then none is begun.
+    Returns the operations whose key is claimed now, and whether each is begun: False for a merchant reference
+    in use. Raises asyncpg's errors, and then nothing is written.
     """
     rows = []
     for intent, fingerprint in intents:
         payment, operation = intent.subject, intent.operation
         assert isinstance(payment, Payment), "authorized"  # noqa: S101 narrows the type
-        record = begun(operation, payment)
+        record = initiated_record(operation, payment)
         rows.append(
             (
-                *(payment.id, payment.merchant, payment.merchant_reference, payment.amount_minor),
-                *(payment.currency, payment.card_range, payment.provider, operation.id, operation.kind),
-                *(operation.provider_key, operation.idempotency_key, fingerprint, operation.correlation_id),
-                *(operation.call_deadline, operation.settle_after),
-                *(mint_id(record.at), record.action, json.dumps(record.after)),
+                payment.id,
+                payment.merchant,
+                payment.merchant_reference,
+                payment.amount_minor,
+                payment.currency,
+                payment.card_range,
+                payment.provider,
+                operation.id,
+                operation.kind,
+                operation.provider_key,
+                operation.idempotency_key,
+                fingerprint,
+                operation.correlation_id,
+                operation.call_deadline,
+                operation.settle_after,
+                mint_id(record.at),
+                record.action,
+                json.dumps(record.after),
             )
         )
     first = intents[0][0].operation
     written = await connection.fetch(
         _INTEND,
         *map(list, zip(*rows, strict=True)),
-        *(PaymentStatus.AUTHORIZING, first.status, first.created_at),
+        PaymentStatus.AUTHORIZING,
+        first.status,
+        first.created_at,
     )
-    return {row["operation_id"] for row in written}
+    return {row["operation_id"]: row["begun"] for row in written}
 
 
-async def write_changes(connection: Connection, changes: Sequence[Change]) -> set[UUID]:
-    """Settle authorizations that stand as they were begun; return the operations settled, each one whole.
+async def write_changes(connection: Connection, changes: Sequence[OutcomeChange]) -> set[UUID]:
+    """Resolve authorizations that are unchanged since they were initiated; return the resolved operations.
 
     Entries are the caller's to post. Raises asyncpg's errors and InvariantViolation, and then nothing may
     be committed.
     """
     rows, records = [], []
     for change in changes:
-        payment, after, event = change.settlement.subject, change.settlement.operation, change.event
+        payment, after, event = change.resolved.subject, change.resolved.operation, change.event
         assert isinstance(payment, Payment), "authorized"  # noqa: S101 narrows the type
         assert event is not None, "final"  # noqa: S101 narrows the type
-        answer = change.settlement.answer
+        answer = change.resolved.answer
         rows.append(
             (
-                *(after.id, payment.id, payment.status, after.status),
-                *(after.provider_reference, after.decline_code, change.now, change.actor),
-                *(after.principal, after.idempotency_key, answer.status, answer.body),
-                *(event.id, event.type, event.encode(), json.dumps(change.headers)),
+                after.id,
+                payment.id,
+                payment.status,
+                after.status,
+                after.provider_reference,
+                after.decline_code,
+                change.now,
+                change.actor,
+                after.principal,
+                after.idempotency_key,
+                answer.status,
+                answer.body,
+                event.id,
+                event.type,
+                event.encode(),
+                json.dumps(change.headers),
             )
         )
         records += [
             (
-                *(after.id, mint_id(one.at), one.at, one.actor, one.action, one.subject_kind, one.subject_id),
-                *(one.before and json.dumps(one.before), json.dumps(one.after), one.correlation_id),
+                after.id,
+                mint_id(one.at),
+                one.at,
+                one.actor,
+                one.action,
+                one.subject_kind,
+                one.subject_id,
+                one.before and json.dumps(one.before),
+                json.dumps(one.after),
+                one.correlation_id,
             )
             for one in change.records
         ]
     found = await connection.fetch(
-        _SETTLE,
+        _RESOLVE,
         *map(list, zip(*rows, strict=True)),
-        *(PaymentStatus.AUTHORIZING, OperationStatus.STARTED),
+        PaymentStatus.AUTHORIZING,
+        OperationStatus.STARTED,
         *map(list, zip(*records, strict=True)),
     )
     if not all(row["whole"] for row in found):
-        raise InvariantViolation("a payment is being authorized by an operation that is not")
+        raise InvariantViolation("a payment is authorizing, but its operation is not started")
     return {row["operation_id"] for row in found}

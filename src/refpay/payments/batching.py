@@ -1,4 +1,4 @@
-"""Puts what arrives while the database is busy into one call."""
+"""Collect what arrives while the database is busy into one call."""
 
 import asyncio
 import contextvars
@@ -9,17 +9,18 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Long against a call that nothing holds up, short against what a shopper waits.
-PATIENCE_SECONDS: Final = 0.05
+# Much longer than a call takes normally, much shorter than a shopper waits.
+SLOW_BATCH_SECONDS: Final = 0.05
 
 
 class Batcher(Generic[T, R]):
-    """Runs `run` on what has arrived, at most `most` items a call, in the order of arrival.
+    """Calls `run` with the items that have arrived, at most `most` at a time, in the order of arrival.
 
-    The first item waits for nobody; what comes while a call is on its way waits for its end, or until it
-    is late: then another one, of at most `lanes` in all, goes past it. `run` returns for each item its result
-    or the exception that its caller is to get; what it raises, all of them get. An item whose caller has gone
-    before its turn is left out. The queue is bounded by its callers: each waits for its item.
+    The first item does not wait. Items that arrive during a call wait for its end, or until it has taken
+    `slow_after_seconds`: then another call starts beside it, at most `concurrency` in all. `run` returns for
+    each item its result, or the exception to raise to its caller; an exception that `run` raises goes to all
+    of them. An item whose caller has gone is left out. The queue is bounded by its callers: each waits for
+    its item.
     """
 
     def __init__(
@@ -27,23 +28,23 @@ class Batcher(Generic[T, R]):
         run: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]],
         *,
         most: int,
-        lanes: int,
-        patience_seconds: float = PATIENCE_SECONDS,
+        concurrency: int,
+        slow_after_seconds: float = SLOW_BATCH_SECONDS,
     ) -> None:
         self._run = run
         self._most = most
-        self._idle = lanes
-        self._patience_seconds = patience_seconds
+        self._idle = concurrency
+        self._slow_after_seconds = slow_after_seconds
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._woken = False
-        # The one call that is not late yet, and that the others wait for.
+        # The current call while it is not slow; new items wait for it.
         self._awaited: object | None = None
-        # Of nobody's request: what is logged on the way belongs to all of them.
+        # An empty context: what a call logs belongs to no single request.
         self._context = contextvars.Context()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> R:
-        """Return what became of an item; raises what `run` says."""
+        """Return the result of an item, or raise its exception."""
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         self._wake()
@@ -52,7 +53,7 @@ class Batcher(Generic[T, R]):
     def _wake(self) -> None:
         if self._idle and self._awaited is None and not self._woken:
             self._woken = True
-            # Whatever else is ready in this turn of the loop comes along.
+            # Items of tasks that are ready in this iteration of the event loop join the call.
             asyncio.get_running_loop().call_soon(self._start, context=self._context)
 
     def _start(self) -> None:
@@ -67,7 +68,7 @@ class Batcher(Generic[T, R]):
         try:
             while self._awaited is None and (batch := self._take()):
                 mine = self._awaited = object()
-                late = asyncio.get_running_loop().call_later(self._patience_seconds, self._pass_by, mine)
+                late = asyncio.get_running_loop().call_later(self._slow_after_seconds, self._pass_by, mine)
                 try:
                     await self._serve(batch)
                 finally:
@@ -97,7 +98,7 @@ class Batcher(Generic[T, R]):
             for _, done in batch:
                 done.cancel()
             raise
-        except BaseException as problem:  # noqa: BLE001 - the callers', whatever it is: nobody may wait for ever
+        except BaseException as problem:  # noqa: BLE001 - any error goes to the callers, or they would never wake
             results = [problem] * len(batch)
         for (_, done), result in zip(batch, results, strict=True):
             if done.done():

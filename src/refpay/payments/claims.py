@@ -1,4 +1,4 @@
-"""What an idempotency key stands for: one request, and in the end one answer."""
+"""Idempotency keys: each belongs to one request and, once that is answered, to one stored answer."""
 
 import hashlib
 import json
@@ -17,7 +17,10 @@ _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensu
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Who wants a state change, under which key; `fingerprint` tells one request from another."""
+    """A state change that somebody asks for.
+
+    `fingerprint` tells one request from another under the same key.
+    """
 
     principal: Principal
     key: str
@@ -35,27 +38,27 @@ class Command:
         after: Facts,
         now: datetime,
     ) -> AuditEvent:
-        """Return the audit record of what it changed."""
+        """Return the audit record of what the command changed."""
         name = self.principal.name
         return AuditEvent(now, name, action, kind, subject_id, before, after, self.correlation_id)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """A definitive answer, byte for byte."""
+    """A definitive answer, stored byte for byte."""
 
     status: int
     body: bytes
 
     @classmethod
     def of(cls, status: int, content: object) -> Self:
-        """Return the answer that says this as JSON."""
+        """Return the answer with this content as JSON."""
         return cls(status, encode(content))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer on its way out."""
+    """An answer to a request; `replayed` if it was stored before."""
 
     answer: StoredAnswer
     replayed: bool = False
@@ -63,20 +66,23 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that was claimed before: by what, and answered how."""
+    """A key that was claimed before, the operation it belongs to, and its answer if there is one."""
 
     fingerprint: bytes
     operation_id: UUID | None
     answer: StoredAnswer | None
 
     def replay_to(self, command: Command) -> Reply | None:
-        """Return the stored answer if there is one; raises KeyReused for another request."""
+        """Return the stored answer if there is one.
+
+        Raises KeyReused if the key belongs to another request.
+        """
         if self.fingerprint != command.fingerprint:
             raise KeyReused("the idempotency key was used for another request: mint a new one")
         return None if self.answer is None else Reply(self.answer, replayed=True)
 
 
 def fingerprint(method: str, path: str, body: Any) -> bytes:
-    """Return a digest of a request: the same for the same meaning, whatever its blanks and order."""
+    """Return a digest of a request that does not depend on blanks or on the order of keys."""
     canonical = _CANONICAL(body)
     return hashlib.sha256(f"{method}\n{path}\n{canonical}".encode()).digest()

@@ -1,4 +1,4 @@
-"""Claims idempotency keys and keeps their answers."""
+"""Claim idempotency keys and store their answers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from refpay.errors import InvariantViolation
 from refpay.payments.claims import Claim, Command, StoredAnswer
 from refpay.payments.errors import KeyExpired
 
-# Waits for another transaction that is claiming the same key, and then sees its claim.
+# Waits for another transaction that claims the same key, and then sees its claim.
 _CLAIM = """
     INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, key) DO NOTHING RETURNING key
@@ -17,7 +17,7 @@ _CLAIM = """
 _READ = """
     SELECT fingerprint, operation_id, response_status, response_body, reaped_at FROM payments.idempotency_key
 """
-# One look-up a key, whatever the planner thinks of the table's size.
+# One index look-up per key, whatever the planner knows of the table's size.
 _READ_SEVERAL = f"""
     SELECT asked.place, known.*
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (principal, key, place)
@@ -29,7 +29,7 @@ _STORE = """
     UPDATE payments.idempotency_key SET response_status = $3, response_body = $4
     WHERE principal = $1 AND key = $2 RETURNING key
 """
-# By state: only what was answered, which no unresolved operation is; the database holds us to both.
+# Only answered keys, so none of an unresolved operation. Constraints of the database enforce both.
 _REAP = """
     WITH reaped AS (
         UPDATE payments.idempotency_key SET reaped_at = $1, response_body = NULL
@@ -45,10 +45,10 @@ _REAP = """
 async def claim(
     connection: Connection, command: Command, *, operation_id: UUID | None, now: datetime, lock: bool = False
 ) -> Claim | None:
-    """Claim a key for good if this transaction commits; return the earlier claim if there is one.
+    """Claim a key if this transaction commits; return the earlier claim if there is one.
 
-    With `lock` nobody else answers that until this transaction ends. Raises KeyExpired for one that was
-    answered so long ago that its answer is no longer kept.
+    With `lock` no other transaction answers the key until this one ends. Raises KeyExpired for a key whose
+    answer is no longer kept.
     """
     name = command.principal.name
     won = await connection.fetchval(_CLAIM, name, command.key, command.fingerprint, operation_id, now)
@@ -57,37 +57,37 @@ async def claim(
     read = f"{_READ} WHERE principal = $1 AND key = $2{' FOR UPDATE' if lock else ''}"
     row = await connection.fetchrow(read, name, command.key)
     if row is None:
-        raise InvariantViolation("an idempotency key is neither free nor taken")
+        raise InvariantViolation("idempotency key can be neither claimed nor read")
     return _kept(row)
 
 
 async def read_claims(connection: Connection, commands: Sequence[Command]) -> Mapping[int, Claim]:
-    """Return the earlier claims of keys that were claimed, by the place of their commands, from 0."""
+    """Return the earlier claims of those keys that were claimed, by the index of their commands."""
     names, keys = [one.principal.name for one in commands], [one.key for one in commands]
     rows = await connection.fetch(_READ_SEVERAL, names, keys)
     return {row["place"] - 1: _claim(row) for row in rows}
 
 
 async def read_answer(connection: Connection, operation_id: UUID) -> StoredAnswer | None:
-    """Return the stored answer of an operation; raises KeyExpired for one that is no longer kept."""
+    """Return the stored answer of an operation. Raises KeyExpired if it is no longer kept."""
     row = await connection.fetchrow(f"{_READ} WHERE operation_id = $1", operation_id)
     return None if row is None else _kept(row).answer
 
 
 async def store(connection: Connection, *, principal: str, key: str, answer: StoredAnswer) -> None:
-    """Store the definitive answer of a claimed key; the database refuses a second one."""
+    """Store the definitive answer of a claimed key. The database refuses a second answer."""
     if await connection.fetchval(_STORE, principal, key, answer.status, answer.body) is None:
         raise InvariantViolation("an answer has no idempotency key to be stored under")
 
 
 async def reap(connection: Connection, now: datetime, *, claimed_before: datetime, limit: int) -> int:
-    """Drop the answers of old keys, which then stand for a refusal; return how many."""
+    """Delete the answers of old keys, which are refused from then on; return how many."""
     return int(await connection.fetchval(_REAP, now, claimed_before, limit))
 
 
 def _kept(row: Row) -> Claim:
     if row["reaped_at"] is not None:
-        raise KeyExpired("the idempotency key was answered long ago: what it stood for is not done again")
+        raise KeyExpired("the idempotency key was answered long ago, and its answer is no longer kept")
     return _claim(row)
 
 

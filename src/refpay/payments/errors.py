@@ -1,4 +1,4 @@
-"""Why a payment operation is refused."""
+"""The reasons for which a payment operation is refused."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from refpay.errors import RefpayError
 class PaymentUnknown(RefpayError, code="payment_unknown", status=404):
     """There is no such payment."""
 
-    # Or it is somebody else's.
+    # Or it belongs to another merchant.
 
 
 class ReferenceInUse(RefpayError, code="merchant_reference_in_use", status=409):
@@ -40,7 +40,7 @@ class KeyInFlight(RefpayError, code="idempotency_in_flight", status=409, retry_a
 class KeyExpired(RefpayError, code="idempotency_key_expired", status=410):
     """The idempotency key was answered long ago, and its answer is no longer kept."""
 
-    # What it stood for is not done again.
+    # Its operation is not repeated.
 
 
 class ApprovalNeeded(RefpayError, code="approval_needed", status=403, retryable=True):
@@ -54,9 +54,9 @@ class EventInvalid(RefpayError, code="event_invalid", status=422):
 
 
 class ApprovalUnasked(Exception):
-    """A second person is to be asked first, by `ask`, which says so: once the transaction is over.
+    """A second person has to be asked first, by calling `ask` once the transaction is over.
 
-    One that waited for a connection while it holds another would, with enough of its like, wait for itself.
+    A transaction that waits for a second connection could, with enough of its kind, wait for itself.
     """
 
     def __init__(self, ask: Callable[[], Awaitable[ApprovalNeeded]]) -> None:

@@ -1,4 +1,4 @@
-"""The first transaction: what is about to be done, decided under the payment's lock and written down."""
+"""Plan operations and write their intents, in the first transaction, under the payment's lock."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from refpay.errors import InvariantViolation
 from refpay.ids import mint_id
 from refpay.ledger.repository import read_balances
 from refpay.payments import repository
-from refpay.payments.beginning import begin, call_of
-from refpay.payments.claims import Command
+from refpay.payments.claims import Command, StoredAnswer
 from refpay.payments.errors import (
     AmountExceeded,
     OperationInFlight,
@@ -22,6 +21,7 @@ from refpay.payments.errors import (
     ReferenceInUse,
     StateRefused,
 )
+from refpay.payments.initiation import initiate, provider_call
 from refpay.payments.lifecycle import LIFE_CYCLE, reserve
 from refpay.payments.model import (
     Operation,
@@ -35,36 +35,34 @@ from refpay.payments.model import (
     Subject,
 )
 from refpay.providers.port import Call
-from refpay.providers.registry import CallableProvider
+from refpay.providers.registry import GuardedProvider
 from refpay.providers.routing import Route, choose_provider, read_routes
 from refpay.risk.model import Assessment, Attempt
-from refpay.risk.ranges import note_suspicious, refuse_blocked
-from refpay.risk.screening import Screening
 
 _WITHOUT_EFFECT: Final = (OperationStatus.DECLINED, OperationStatus.FAILED)
 
-# Raises what refuses a payout that nobody else has approved; called before anything is written.
+# Raises the refusal of a payout without a second approval. Called before anything is written.
 Approve = Callable[[Connection, Command, PayoutOrder, datetime], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """What a provider promises, as spans from an operation's beginning.
+    """The deadlines of a provider, as spans from the start of an operation.
 
-    Nothing is sent after `last_send`, no call is open after `call`, and from `settle` on a provider
-    that does not know the operation never will.
+    Nothing is sent after `last_send` and no call is open after `call`. A provider that does not know the
+    operation at `settle_after` never will.
     """
 
     last_send: timedelta
     call: timedelta
-    settle: timedelta
+    settle_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A committed intention and the call that carries it out; `assessment` is what risk said, if asked.
+    """A committed intent and the call that carries it out; `assessment` is that of risk, if risk was asked.
 
-    `resumed` if another process had begun it and died.
+    `resumed` says that another process initiated it and died.
     """
 
     subject: Subject
@@ -74,22 +72,30 @@ class Intent:
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A definitive refusal, stored under its key; `assessment` if it was risk that refused."""
+
+    answer: StoredAnswer
+    assessment: Assessment | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """Decides an intent from what is known: it reads nothing and writes nothing."""
+class PlannedOperation:
+    """Plans an operation from what is known. It reads nothing and writes nothing."""
 
     command: Command
     operation_id: UUID
     now: datetime
     deadlines: Mapping[str, Deadlines]
-    providers: Mapping[str, CallableProvider]
+    providers: Mapping[str, GuardedProvider]
 
     def attempt(self, order: Order) -> Attempt:
-        """Return what risk sees of an order."""
+        """Return the input of the risk assessment of an order."""
         return Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
 
     def authorization(self, order: Order, routes: Sequence[Route], assessment: Assessment) -> Intent:
-        """Return a new payment at the provider that routing chooses; raises what refuses it for now."""
+        """Return a new payment at the provider that routing chooses. Raises what refuses it for now."""
         payment = Payment(
             id=mint_id(self.now),
             merchant=self.command.principal.name,
@@ -110,7 +116,7 @@ class Draft:
         )
 
     def choose(self, routes: Sequence[Route], merchant_reference: str) -> str:
-        """Return the provider of what is new; raises NoProviderAvailable or CircuitOpened."""
+        """Return the provider of a new payment. Raises NoProviderAvailable or CircuitOpened."""
         merchant = self.command.principal.name
         provider = choose_provider(routes, merchant=merchant, merchant_reference=merchant_reference)
         self.providers[provider].require_closed()
@@ -142,43 +148,30 @@ class Draft:
             correlation_id=self.command.correlation_id,
             created_at=self.now,
             call_deadline=self.now + deadlines.call,
-            settle_after=self.now + deadlines.settle,
-            next_query_at=self.now + deadlines.settle,
+            settle_after=self.now + deadlines.settle_after,
+            next_query_at=self.now + deadlines.settle_after,
             query_attempts=0,
             lease_until=self.now + deadlines.call,
             parent_id=None if parent is None else parent.id,
             parent_reference=None if parent is None else parent.provider_reference,
         )
         deadline = self.now + deadlines.last_send
-        call = call_of(subject, operation, deadline=deadline, card_token=card_token)
+        call = provider_call(subject, operation, deadline=deadline, card_token=card_token)
         return Intent(subject, operation, call, assessment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planner(Draft):
-    """Plans inside the caller's transaction; each method raises what refuses the operation.
+class Planner(PlannedOperation):
+    """Plans everything but authorizations, inside the caller's transaction.
 
-    Without a screening, risk is not asked and everything is allowed.
+    Each method raises the reason if it refuses the operation.
     """
 
     connection: Connection
-    screening: Screening | None
     approve: Approve
 
-    async def authorize(self, order: Order) -> Intent:
-        """Plan a new payment at the provider that routing chooses, unless risk blocks it."""
-        attempt = self.attempt(order)
-        assessment = await self._screen(attempt)
-        intent = self.authorization(order, await read_routes(self.connection), assessment)
-        assert isinstance(intent.subject, Payment), "authorized"  # noqa: S101 narrows the type
-        if not await repository.insert_payment(self.connection, intent.subject):
-            raise ReferenceInUse(f"merchant_reference has a live charge: {order.merchant_reference}")
-        await note_suspicious(self.connection, attempt, assessment)
-        await begin(self.connection, intent.operation, intent.subject)
-        return intent
-
     async def capture(self, payment_id: UUID, amount_minor: int | None) -> Intent:
-        """Plan a capture: all that is left of the authorization, or the given part, which is set aside."""
+        """Plan a capture of the given amount, or of all that is left. The amount is reserved."""
         payment, operations = await self._lock(payment_id, OperationKind.CAPTURE)
         left = payment.held_minor
         if not left and payment.capture_reserved_minor:
@@ -200,7 +193,7 @@ class Planner(Draft):
         return await self._intend(payment, OperationKind.VOID, payment.held_minor, parent=parent)
 
     async def refund(self, payment_id: UUID, amount_minor: int) -> Intent:
-        """Plan a refund of one capture and set its amount aside: refunds never exceed what was captured."""
+        """Plan a refund of one capture and reserve its amount: refunds never exceed what was captured."""
         payment, operations = await self._lock(payment_id, OperationKind.REFUND)
         _require_left(amount_minor, payment.refundable_minor, "to refund")
         left = refundable(operations)
@@ -209,17 +202,17 @@ class Planner(Draft):
         return await self._intend(payment, OperationKind.REFUND, amount_minor, parent=parent)
 
     async def payout(self, order: PayoutOrder) -> Intent:
-        """Plan a payout of what a merchant is owed; two at once are planned one after the other."""
+        """Plan a payout of what a merchant is owed. Two at once are planned one after the other."""
         merchant, currency = self.command.principal.name, order.money.currency
         await repository.lock_payouts(self.connection, merchant)
         if await repository.is_paid_out(self.connection, merchant, order.merchant_reference):
             raise ReferenceInUse(f"merchant_reference has a payout: {order.merchant_reference}")
-        # In this order: a refund that ends in between counts twice, and the other way round not at all.
+        # Read in this order: a refund that ends in between counts twice, otherwise it would not count at all.
         promised = await repository.read_promised(self.connection, merchant, currency)
         account = f"merchant_payable:{merchant}"
         owed = -(await read_balances(self.connection, [account])).get((account, currency), 0)
         _require_left(order.money.amount_minor, owed - promised, "to pay out")
-        # Only now: a payout that is refused uses nobody's word up.
+        # After the checks above, so that a refused payout uses up no approval.
         await self.approve(self.connection, self.command, order, self.now)
         provider = self.choose(await read_routes(self.connection), order.merchant_reference)
         payout = Payout(
@@ -235,7 +228,10 @@ class Planner(Draft):
         return await self._intend(payout, OperationKind.PAYOUT, payout.amount_minor)
 
     async def resume(self, operation: Operation, card_token: str) -> Intent | None:
-        """Go on with what a dead process had begun, under its provider key; None while somebody has it."""
+        """Resume the operation of a process that died, under its provider key.
+
+        Return None while another one holds it.
+        """
         subject = await repository.read_subject(self.connection, operation)
         self.providers[subject.provider].require_closed()
         deadlines = self.deadlines[subject.provider]
@@ -244,7 +240,7 @@ class Planner(Draft):
             operation.id,
             self.now,
             lease_until=self.now + deadlines.call,
-            settle_after=self.now + deadlines.settle,
+            settle_after=self.now + deadlines.settle_after,
         )
         if taken is None:
             return None
@@ -258,31 +254,25 @@ class Planner(Draft):
         )
         await record(self.connection, event)
         deadline = self.now + deadlines.last_send
-        call = call_of(subject, taken, deadline=deadline, card_token=card_token)
+        call = provider_call(subject, taken, deadline=deadline, card_token=card_token)
         return Intent(subject, taken, call, resumed=True)
 
-    async def _screen(self, attempt: Attempt) -> Assessment:
-        """Return what risk says, whatever the provider would be; raises RiskBlocked."""
-        if self.screening is None:
-            return Assessment()
-        assessment = await self.screening.screen(self.connection, attempt)
-        await refuse_blocked(self.connection, attempt, assessment, correlation_id=self.command.correlation_id)
-        return assessment
-
     async def _lock(self, payment_id: UUID, kind: OperationKind) -> tuple[Payment, Sequence[Operation]]:
-        """Lock a payment in which the life cycle lets an operation of this kind begin now."""
+        """Lock a payment in which the life cycle allows an operation of this kind to begin."""
         payment = await repository.lock_payment(self.connection, payment_id)
-        # Somebody else's payment looks like none at all.
+        # Another merchant's payment looks as if it did not exist.
         if payment is None or payment.merchant != self.command.principal.name:
             raise PaymentUnknown(f"there is no such payment: {payment_id}")
         self.providers[payment.provider].require_closed()
         operations = await repository.read_operations(self.connection, payment.id)
         step = LIFE_CYCLE[kind]
         unresolved = {one.kind for one in operations if not one.status.final}
-        if unresolved & step.waits_for or (unresolved and payment.status not in step.moves):
+        if unresolved & step.blocked_by or (unresolved and payment.status not in step.transitions):
             raise OperationInFlight(f"payment has an operation that has not ended: {payment.id}")
-        if payment.status not in step.moves:
-            raise StateRefused(f"payment is {payment.status}, needed to {kind}: {', '.join(step.moves)}")
+        if payment.status not in step.transitions:
+            raise StateRefused(
+                f"payment is {payment.status}, needed to {kind}: {', '.join(step.transitions)}"
+            )
         if len(operations) >= repository.OPERATIONS_MAXIMUM:
             raise StateRefused(
                 f"payment has {len(operations)} operations, allowed: {repository.OPERATIONS_MAXIMUM}"
@@ -296,12 +286,12 @@ class Planner(Draft):
             subject = reserve(subject, kind, amount_minor)
             await repository.update_payment(self.connection, subject)
         intent = self.intent(subject, kind, amount_minor, parent=parent)
-        await begin(self.connection, intent.operation, subject)
+        await initiate(self.connection, intent.operation, subject)
         return intent
 
 
 def refundable(operations: Sequence[Operation]) -> dict[UUID, int]:
-    """Return what is left of each capture: less refunds, released or on their way too, and chargebacks."""
+    """Return what is left of each capture after refunds, released or unresolved ones too, and chargebacks."""
     released = {one.parent_id for one in operations if one.kind is OperationKind.SUSPENSE_RELEASE}
     done = OperationStatus.SUCCEEDED
     left = {one.id: one.amount_minor for one in operations if (one.kind, one.status) == ("capture", done)}
@@ -321,7 +311,7 @@ def _require_left(amount_minor: int, left_minor: int, what: str) -> None:
 
 
 def find_authorization(operations: Sequence[Operation]) -> Operation:
-    """Return the authorization that succeeded; raises InvariantViolation without one."""
+    """Return the authorization that succeeded. Raises InvariantViolation if there is none."""
     for one in operations:
         if one.kind is OperationKind.AUTHORIZE and one.status is OperationStatus.SUCCEEDED:
             return one

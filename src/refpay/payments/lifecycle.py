@@ -1,4 +1,4 @@
-"""The life cycle of money in one table; whatever plans or settles goes through it.
+"""The life cycle of money in one table, which all planning and resolving goes through.
 
 The database's constraints say the same, and a test compares the two. `docs/guides/life-cycle.md` shows it.
 """
@@ -16,8 +16,8 @@ _P: Final = PaymentStatus
 _K: Final = OperationKind
 
 
-class Beginner(StrEnum):
-    """Who begins an operation; only a merchant's has an idempotency key."""
+class Initiator(StrEnum):
+    """Who initiates an operation. Only a merchant's operation has an idempotency key of its own."""
 
     MERCHANT = "merchant"
     WORKER = "worker"
@@ -25,143 +25,149 @@ class Beginner(StrEnum):
     OPERATOR = "operator"
 
 
-# Until when an operation is worked on, by who began it.
-DEADLINES: Final[Mapping[Beginner, str]] = {
-    Beginner.MERCHANT: "the provider's settle deadline, then asked with growing pauses",
-    Beginner.WORKER: "until it is definitive",
-    Beginner.PROVIDER: "none",
-    Beginner.OPERATOR: "none",
+# How long an operation is worked on, by its initiator.
+DEADLINES: Final[Mapping[Initiator, str]] = {
+    Initiator.MERCHANT: "the provider's settle deadline, then asked with growing pauses",
+    Initiator.WORKER: "until it is definitive",
+    Initiator.PROVIDER: "none",
+    Initiator.OPERATOR: "none",
 }
 _ANSWER: Final = "answer, query, webhook"
-_TOLD: Final = "webhook, settlement report"
+_NOTIFIED: Final = "webhook, settlement report"
 _REPORTED: Final = f"{_ANSWER}, settlement report"
 _TAKES_BACK: Final = "none: it takes back, and is sent until it is"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kind of operation, and one step of the saga: whose word ends it, and what takes it back.
+    """One kind of operation as a step of the saga: what makes it definitive, and what compensates it.
 
-    `moves` says in which statuses it may begin and where it leads when it is done; what is not done leaves
-    the payment as it was, but for an authorization. While one of `waits_for` is unresolved it may not begin.
-    Its amount is added to `adds` (or taken off `takes_off`) when done, and kept in `reserves` until then.
+    `transitions` maps each status in which it may begin to those it leads to when it succeeds; one that does
+    not succeed leaves the payment as it was, except for an authorization. It may not begin while one of
+    `blocked_by` is unresolved. Its amount is added to `adds` (or taken from `subtracts`) on success, and to
+    `reserves` until then.
     """
 
-    begun_by: Beginner
+    initiated_by: Initiator
     call: CallKind | None
     compensation: str
     definitive: str = _ANSWER
-    moves: Mapping[PaymentStatus, frozenset[PaymentStatus]] = field(default_factory=dict)
-    waits_for: frozenset[OperationKind] = frozenset()
+    transitions: Mapping[PaymentStatus, frozenset[PaymentStatus]] = field(default_factory=dict)
+    blocked_by: frozenset[OperationKind] = frozenset()
     reserves: str | None = None
     adds: str | None = None
-    takes_off: str | None = None
-    undone_by: OperationKind | None = None
+    subtracts: str | None = None
+    compensated_by: OperationKind | None = None
 
 
 def _to(*statuses: PaymentStatus) -> frozenset[PaymentStatus]:
     return frozenset(statuses)
 
 
-def _stays(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentStatus]]:
+def _unchanged(*statuses: PaymentStatus) -> dict[PaymentStatus, frozenset[PaymentStatus]]:
     return {status: _to(status) for status in statuses}
 
 
-_AFTER_CAPTURE: Final = _stays(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
-_REFUNDS: Final = {_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), **_stays(_P.CHARGED_BACK)}
+_AFTER_CAPTURE: Final = _unchanged(_P.CAPTURED, _P.REFUNDED, _P.CHARGED_BACK)
+_REFUNDS: Final = {_P.CAPTURED: _to(_P.CAPTURED, _P.REFUNDED), **_unchanged(_P.CHARGED_BACK)}
 RELEASES: Final = frozenset({_K.VOID, _K.EXPIRY})
 
 
-def _release(begun_by: Beginner, ends_in: PaymentStatus, compensation: str) -> Step:
-    moves = {_P.AUTHORIZED: _to(ends_in), **_AFTER_CAPTURE}
-    waits_for = RELEASES | {_K.CAPTURE}
+def _release(initiated_by: Initiator, ends_in: PaymentStatus, compensation: str) -> Step:
+    transitions = {_P.AUTHORIZED: _to(ends_in), **_AFTER_CAPTURE}
+    blocked_by = RELEASES | {_K.CAPTURE}
     return Step(
-        begun_by, CallKind.VOID, compensation, moves=moves, waits_for=waits_for, adds="released_minor"
+        initiated_by,
+        CallKind.VOID,
+        compensation,
+        transitions=transitions,
+        blocked_by=blocked_by,
+        adds="released_minor",
     )
 
 
 LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.AUTHORIZE: Step(
-        Beginner.MERCHANT,
+        Initiator.MERCHANT,
         CallKind.AUTHORIZE,
         "undo_authorize, if done after we said no",
-        moves={_P.AUTHORIZING: _to(_P.AUTHORIZED), _P.INDETERMINATE: _to(_P.AUTHORIZED)},
-        undone_by=_K.UNDO_AUTHORIZE,
+        transitions={_P.AUTHORIZING: _to(_P.AUTHORIZED), _P.INDETERMINATE: _to(_P.AUTHORIZED)},
+        compensated_by=_K.UNDO_AUTHORIZE,
     ),
     _K.CAPTURE: Step(
-        Beginner.MERCHANT,
+        Initiator.MERCHANT,
         CallKind.CAPTURE,
         "undo_capture, if done after we said no",
         definitive=_REPORTED,
-        moves={
+        transitions={
             **dict.fromkeys((_P.AUTHORIZED, _P.CAPTURED, _P.REFUNDED), _to(_P.CAPTURED)),
             _P.CHARGED_BACK: _to(_P.CHARGED_BACK),
         },
-        waits_for=RELEASES,
+        blocked_by=RELEASES,
         reserves="capture_reserved_minor",
         adds="captured_minor",
-        undone_by=_K.UNDO_CAPTURE,
+        compensated_by=_K.UNDO_CAPTURE,
     ),
-    _K.VOID: _release(Beginner.MERCHANT, _P.VOIDED, "none needed: what is released late is not captured"),
-    _K.EXPIRY: _release(Beginner.WORKER, _P.EXPIRED, "none needed: asked for anew each hour, 24 times"),
+    _K.VOID: _release(Initiator.MERCHANT, _P.VOIDED, "none needed: what is released late is not captured"),
+    _K.EXPIRY: _release(Initiator.WORKER, _P.EXPIRED, "none needed: asked for anew each hour, 24 times"),
     _K.REFUND: Step(
-        Beginner.MERCHANT,
+        Initiator.MERCHANT,
         CallKind.REFUND,
         "in suspense, if done after we said no, until people decide on suspense_release",
         definitive=_REPORTED,
-        moves=_REFUNDS,
+        transitions=_REFUNDS,
         reserves="refund_reserved_minor",
         adds="refunded_minor",
     ),
     _K.PAYOUT: Step(
-        Beginner.MERCHANT,
+        Initiator.MERCHANT,
         CallKind.PAYOUT,
         "none by machine; booked, if done after we said no, and on record for people",
     ),
     _K.CHARGEBACK: Step(
-        Beginner.PROVIDER,
+        Initiator.PROVIDER,
         None,
         "chargeback_reversal, by the provider",
-        definitive=_TOLD,
-        moves=dict.fromkeys(_AFTER_CAPTURE, _to(_P.CHARGED_BACK)),
+        definitive=_NOTIFIED,
+        transitions=dict.fromkeys(_AFTER_CAPTURE, _to(_P.CHARGED_BACK)),
         adds="charged_back_minor",
     ),
     _K.CHARGEBACK_REVERSAL: Step(
-        Beginner.PROVIDER,
+        Initiator.PROVIDER,
         None,
         "a new chargeback",
-        definitive=_TOLD,
-        moves={_P.CHARGED_BACK: frozenset(_AFTER_CAPTURE)},
-        takes_off="charged_back_minor",
+        definitive=_NOTIFIED,
+        transitions={_P.CHARGED_BACK: frozenset(_AFTER_CAPTURE)},
+        subtracts="charged_back_minor",
     ),
     _K.UNDO_AUTHORIZE: Step(
-        Beginner.WORKER, CallKind.VOID, _TAKES_BACK, moves=_stays(_P.DECLINED, _P.FAILED)
+        Initiator.WORKER, CallKind.VOID, _TAKES_BACK, transitions=_unchanged(_P.DECLINED, _P.FAILED)
     ),
     _K.UNDO_CAPTURE: Step(
-        Beginner.WORKER,
+        Initiator.WORKER,
         CallKind.REFUND,
         _TAKES_BACK,
         definitive=_REPORTED,
-        moves={**_stays(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
-        waits_for=RELEASES | {_K.CAPTURE},
+        transitions={**_unchanged(_P.AUTHORIZED, _P.VOIDED, _P.EXPIRED), **_AFTER_CAPTURE},
+        blocked_by=RELEASES | {_K.CAPTURE},
     ),
-    # A refund that came too late is its merchant's after all.
+    # It charges a late refund to its merchant.
     _K.SUSPENSE_RELEASE: Step(
-        Beginner.OPERATOR,
+        Initiator.OPERATOR,
         None,
         "none: two persons said so",
         definitive="as it is written",
-        moves=_REFUNDS,
-        waits_for=frozenset({_K.REFUND}),
+        transitions=_REFUNDS,
+        blocked_by=frozenset({_K.REFUND}),
         adds="refunded_minor",
     ),
 }
 
-# What an authorization that is not done leads to.
+# The statuses after an authorization that did not succeed.
 NOT_AUTHORIZED: Final = _to(_P.INDETERMINATE, _P.DECLINED, _P.FAILED)
 
-# What the amounts of a payment are in each status.
-SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
+# The rule for the amounts of a payment in each status.
+AMOUNT_RULES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
     **dict.fromkeys((_P.AUTHORIZING, *NOT_AUTHORIZED), lambda p: p.captured_minor == p.released_minor == 0),
     _P.AUTHORIZED: lambda p: p.captured_minor == 0 and p.released_minor < p.amount_minor,
     _P.VOIDED: lambda p: p.captured_minor == 0 and p.released_minor == p.amount_minor,
@@ -173,12 +179,12 @@ SHAPES: Final[Mapping[PaymentStatus, Callable[[Payment], bool]]] = {
 
 
 def reserve(payment: Payment, kind: OperationKind, amount_minor: int) -> Payment:
-    """Return the payment with an amount set aside for an operation that begins."""
+    """Return the payment with an amount reserved for an operation that begins."""
     return _add(payment, LIFE_CYCLE[kind].reserves, amount_minor)
 
 
 def use_up(payment: Payment, late: Operation) -> Payment:
-    """Return the payment without what came too late took of its hold: nobody can capture or release that."""
+    """Return the payment without the part of its hold that a late operation took: it cannot be used again."""
     taken = min(late.amount_minor, payment.held_minor)
     after = replace(payment, released_minor=payment.released_minor + taken)
     gone = after.status is _P.AUTHORIZED and after.released_minor == after.amount_minor
@@ -186,20 +192,23 @@ def use_up(payment: Payment, late: Operation) -> Payment:
     return replace(after, status=ended) if gone else after
 
 
-def move(payment: Payment, operation: Operation) -> Payment:
-    """Return the payment after an operation took its new status; raises InvariantViolation if it may not."""
+def apply_operation(payment: Payment, operation: Operation) -> Payment:
+    """Return the payment after an operation took its new status.
+
+    Raises InvariantViolation if the life cycle does not allow it.
+    """
     step = LIFE_CYCLE[operation.kind]
     done = operation.status is OperationStatus.SUCCEEDED
     after = payment
     if operation.status.final:
         after = _add(after, step.reserves, -operation.amount_minor)
     if done:
-        after = _add(_add(after, step.adds, operation.amount_minor), step.takes_off, -operation.amount_minor)
+        after = _add(_add(after, step.adds, operation.amount_minor), step.subtracts, -operation.amount_minor)
     after = replace(after, status=_status(after, operation))
-    allowed = step.moves.get(payment.status, frozenset()) if done else _to(payment.status)
-    if operation.kind is _K.AUTHORIZE and not done and payment.status in step.moves:
+    allowed = step.transitions.get(payment.status, frozenset()) if done else _to(payment.status)
+    if operation.kind is _K.AUTHORIZE and not done and payment.status in step.transitions:
         allowed = NOT_AUTHORIZED
-    if after.status not in allowed or not SHAPES[after.status](after):
+    if after.status not in allowed or not AMOUNT_RULES[after.status](after):
         raise InvariantViolation(
             f"{operation.kind} {operation.status} leads from {payment.status} to {after.status}, "
             f"which the life cycle does not allow: {operation.id}"

@@ -1,4 +1,4 @@
-"""A payment, its operations, and how each may end."""
+"""Payments, payouts and their operations as values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from refpay.money import Currency, Money
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands; its amounts say how much of it."""
+    """The status of a payment. Its amounts say how much of it was captured, refunded or released."""
 
     AUTHORIZING = "authorizing"
     AUTHORIZED = "authorized"
@@ -24,7 +24,7 @@ class PaymentStatus(StrEnum):
 
 
 class OperationKind(StrEnum):
-    """What is done to money; `lifecycle.LIFE_CYCLE` says by whom, when and with what effect."""
+    """The kind of an operation. `lifecycle.LIFE_CYCLE` says who initiates it, when, and with what effect."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -40,7 +40,7 @@ class OperationKind(StrEnum):
 
 
 class OperationStatus(StrEnum):
-    """STARTED and INDETERMINATE are unresolved; the others are final."""
+    """The status of an operation. STARTED and INDETERMINATE are unresolved, the others are final."""
 
     STARTED = "started"
     INDETERMINATE = "indeterminate"
@@ -50,13 +50,13 @@ class OperationStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Return whether this never changes again."""
+        """Return whether the status never changes again."""
         return self in (OperationStatus.SUCCEEDED, OperationStatus.DECLINED, OperationStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A charge of one merchant; all amounts in minor units of its currency."""
+    """A charge of one merchant. All amounts are minor units of its currency."""
 
     id: UUID
     merchant: str
@@ -69,16 +69,16 @@ class Payment:
     created_at: datetime
     captured_minor: int = 0
     refunded_minor: int = 0
-    # On their way: taken from what is left until they are known to have failed.
+    # Of unresolved operations: not available until they have failed.
     capture_reserved_minor: int = 0
     refund_reserved_minor: int = 0
-    # What a void or an expiry gave back of the hold, and what a capture that came too late had taken of it.
+    # The part of the hold that a void or an expiry released, or that a late capture took.
     released_minor: int = 0
     charged_back_minor: int = 0
 
     @property
     def scheme(self) -> str:
-        """Return the card scheme, which the first digit of the card range tells."""
+        """Return the card scheme, derived from the first digit of the card range."""
         return "visa" if self.card_range.startswith("4") else "mastercard"
 
     @property
@@ -88,7 +88,7 @@ class Payment:
 
     @property
     def refundable_minor(self) -> int:
-        """Return what is left to refund; below 0 when a chargeback took what had been refunded."""
+        """Return what is left to refund. It is below 0 when a chargeback took what had been refunded."""
         return (
             self.captured_minor - self.refunded_minor - self.refund_reserved_minor - self.charged_back_minor
         )
@@ -96,7 +96,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """Money on its way to a merchant; it has the id of its one operation, whose status is its own."""
+    """A transfer to a merchant. It has the id of its one operation, whose status is the payout's status."""
 
     id: UUID
     merchant: str
@@ -112,10 +112,11 @@ Subject = Payment | Payout
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One movement at a provider; `provider_key` identifies it there for ever.
+    """One movement of money at a provider. `provider_key` identifies it there and never changes.
 
-    `parent_id` is the operation that it builds on or takes back, `parent_reference` the provider's name of
-    that. Whoever works on it holds it until `lease_until`; `query_attempts` grows whenever somebody takes it.
+    `parent_id` is the operation that it builds on or takes back, `parent_reference` the provider's reference
+    of that one. The process that works on it holds it until `lease_until`; `query_attempts` grows with each
+    process that takes it.
     """
 
     id: UUID
@@ -141,7 +142,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a merchant wants to charge; the card is a token, and only its range is kept."""
+    """A charge that a merchant asks for. The card is a token, and only its range is stored."""
 
     merchant_reference: str
     money: Money
@@ -149,13 +150,13 @@ class Order:
 
     @property
     def card_range(self) -> str:
-        """Return the six digits of the issuer's range."""
+        """Return the first six digits of the card number: the issuer's range."""
         return self.card_token.split("_")[1]
 
 
 @dataclass(frozen=True, slots=True)
 class PayoutOrder:
-    """What a merchant wants to be paid of what it is owed."""
+    """A payout that a merchant asks for, out of what it is owed."""
 
     merchant_reference: str
     money: Money

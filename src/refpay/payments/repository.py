@@ -1,4 +1,4 @@
-"""Reads and writes payments and operations."""
+"""Read and write payments and operations."""
 
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -20,9 +20,9 @@ from refpay.payments.model import (
     Subject,
 )
 
-PAUSE_MOST_SECONDS: Final = 5.0
+PAUSE_MAXIMUM_SECONDS: Final = 5.0
 OPERATIONS_MAXIMUM: Final = 100
-# Of those: a provider that refuses to release a hold must not leave no room for refunds.
+# Of those. A provider that keeps refusing to release a hold must leave room for refunds.
 EXPIRIES_MAXIMUM: Final = 24
 
 SELECT_PAYMENT: Final = """
@@ -41,13 +41,6 @@ _PAYOUT = """
     SELECT id, merchant, merchant_reference, amount_minor, currency, provider, created_at
     FROM payments.payout WHERE id = $1
 """
-_INSERT_PAYMENT = """
-    INSERT INTO payments.payment (
-        id, merchant, merchant_reference, status, amount_minor, currency, card_range, provider, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    ON CONFLICT (merchant, merchant_reference) WHERE status NOT IN ('declined', 'failed') DO NOTHING
-    RETURNING id
-"""
 _INSERT_OPERATION = """
     INSERT INTO payments.operation (
         id, payment_id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
@@ -65,10 +58,10 @@ _UPDATE_PAYMENT = """
         refund_reserved_minor = $6, released_minor = $7, charged_back_minor = $8
     WHERE id = $1
 """
-# Waits for whoever is settling them: a COMMIT whose client is gone may still be going on.
+# Waits for transactions that resolve them: a COMMIT may still be running when its client is gone.
 _WAIT = "SELECT id FROM payments.operation WHERE id = ANY ($1::uuid[]) ORDER BY id FOR SHARE"
-# Taken before it is asked about or sent, so that nobody else does at the same time: a retry waits for the
-# lease, another worker skips it. Should this one die, the next one comes when the pause is over.
+# Taken before it is queried or sent, so that no other process does so meanwhile: a retry waits for the lease,
+# another worker skips the row. If this process dies, the operation is due again after the pause.
 _TAKE_DUE = f"""
     UPDATE payments.operation
     SET lease_until = $2, query_attempts = query_attempts + 1,
@@ -103,15 +96,15 @@ _LOCK_EXPIRED = f"""
            FROM payments.operation WHERE payment_id = payment.id)
     ORDER BY created_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant of ours
-# Two payouts of a merchant are planned and settled one after the other; nothing else waits for it.
+# Serializes payouts of one merchant. Nothing else takes this lock.
 _LOCK_PAYOUTS = "SELECT pg_advisory_xact_lock(hashtextextended('payout ' || $1, 0))"
-# A payout that came too late was booked, whatever its operation says.
+# A payout that came too late was posted, whatever the status of its operation.
 _PAID_OUT = """
     SELECT count(*) = $3 OR bool_or(status NOT IN ('declined', 'failed') OR entry_id IS NOT NULL)
     FROM (SELECT id FROM payments.payout WHERE merchant = $1 AND merchant_reference = $2 LIMIT $3) AS attempt
     JOIN payments.operation USING (id) LEFT JOIN ledger.posted ON posted.operation_id = id
 """
-# Beginning with what has not ended, which OFFSET 0 holds the planner to: what was ever paid out only grows.
+# OFFSET 0 makes the planner start with unresolved operations, because the table of payouts only grows.
 _PROMISED = """
     SELECT (SELECT coalesce(sum(refund_reserved_minor), 0) FROM payments.payment
             WHERE merchant = $1 AND currency = $2 AND refund_reserved_minor > 0)
@@ -142,24 +135,25 @@ _FIND = f"""
 """  # noqa: S608 - a constant of ours
 
 
-async def insert_payment(connection: Connection, payment: Payment) -> bool:
-    """Write a new payment; False if another live charge of the merchant has its reference."""
-    written = await connection.fetchval(
-        _INSERT_PAYMENT,
-        *(payment.id, payment.merchant, payment.merchant_reference, payment.status, payment.amount_minor),
-        *(payment.currency, payment.card_range, payment.provider, payment.created_at),
-    )
-    return written is not None
-
-
 async def insert_operation(connection: Connection, operation: Operation) -> None:
     """Write a new operation."""
     await connection.execute(
         _INSERT_OPERATION,
-        *(operation.id, operation.payment_id, operation.kind, operation.status, operation.amount_minor),
-        *(operation.provider_key, operation.principal, operation.idempotency_key, operation.correlation_id),
-        *(operation.created_at, operation.call_deadline, operation.settle_after, operation.next_query_at),
-        *(operation.parent_id, operation.parent_reference),
+        operation.id,
+        operation.payment_id,
+        operation.kind,
+        operation.status,
+        operation.amount_minor,
+        operation.provider_key,
+        operation.principal,
+        operation.idempotency_key,
+        operation.correlation_id,
+        operation.created_at,
+        operation.call_deadline,
+        operation.settle_after,
+        operation.next_query_at,
+        operation.parent_id,
+        operation.parent_reference,
     )
 
 
@@ -170,9 +164,9 @@ async def read_payment(connection: Connection, payment_id: UUID) -> Payment | No
 
 
 async def lock_payment(connection: Connection, payment_id: UUID) -> Payment | None:
-    """Return a payment that nobody else changes until this transaction ends.
+    """Lock a payment until this transaction ends, and return it.
 
-    Always the first lock of a transaction, before any operation of the payment.
+    It is always the first lock of a transaction, before any operation of the payment.
     """
     row = await connection.fetchrow(f"{SELECT_PAYMENT} WHERE id = $1 FOR NO KEY UPDATE", payment_id)
     return None if row is None else make_payment(row)
@@ -185,25 +179,29 @@ async def read_operation(connection: Connection, operation_id: UUID) -> Operatio
 
 
 async def lock_operation(connection: Connection, operation_id: UUID) -> Operation | None:
-    """Return an operation that nobody else changes until this transaction ends."""
+    """Lock an operation until this transaction ends, and return it."""
     row = await connection.fetchrow(f"{_OPERATION} WHERE id = $1 FOR NO KEY UPDATE", operation_id)
     return None if row is None else _operation(row)
 
 
 async def read_operations(connection: Connection, payment_id: UUID) -> Sequence[Operation]:
-    """Return a payment's operations, oldest first; there are at most `OPERATIONS_MAXIMUM`."""
+    """Return a payment's operations, oldest first, at most `OPERATIONS_MAXIMUM`."""
     rows = await connection.fetch(f"{_OPERATION} WHERE payment_id = $1 ORDER BY created_at, id", payment_id)
     return [_operation(row) for row in rows]
 
 
-async def settle_operation(
+async def resolve_operation(
     connection: Connection, operation: Operation, *, settled_at: datetime | None, by: str | None
 ) -> None:
-    """Write an operation's status and what the provider said; the database refuses a second final one."""
+    """Write an operation's status and what the provider said. The database refuses a second final status."""
     await connection.execute(
         _SETTLE_OPERATION,
-        *(operation.id, operation.status, operation.provider_reference, operation.decline_code),
-        *(settled_at, by),
+        operation.id,
+        operation.status,
+        operation.provider_reference,
+        operation.decline_code,
+        settled_at,
+        by,
     )
 
 
@@ -211,39 +209,44 @@ async def update_payment(connection: Connection, payment: Payment) -> None:
     """Write a payment's status and amounts."""
     await connection.execute(
         _UPDATE_PAYMENT,
-        *(payment.id, payment.status, payment.captured_minor, payment.refunded_minor),
-        *(payment.capture_reserved_minor, payment.refund_reserved_minor),
-        *(payment.released_minor, payment.charged_back_minor),
+        payment.id,
+        payment.status,
+        payment.captured_minor,
+        payment.refunded_minor,
+        payment.capture_reserved_minor,
+        payment.refund_reserved_minor,
+        payment.released_minor,
+        payment.charged_back_minor,
     )
 
 
 async def wait_for_operations(connection: Connection, operation_ids: Sequence[UUID]) -> None:
-    """Wait until no transaction is changing the operations; what is read afterwards is what became of it."""
+    """Wait until no transaction is changing the operations, so that the next read sees what they did."""
     await connection.execute(_WAIT, operation_ids)
 
 
 async def insert_payout(connection: Connection, payout: Payout) -> None:
-    """Write a new payout; its operation follows in the same transaction."""
+    """Write a new payout. Its operation is written in the same transaction."""
     await connection.execute(_INSERT_PAYOUT, *astuple(payout))
 
 
 async def lock_payouts(connection: Connection, merchant: str) -> None:
-    """Let nobody else plan or settle a payout of this merchant until this transaction ends."""
+    """Keep other transactions from planning or resolving a payout of this merchant until this one ends."""
     await connection.execute(_LOCK_PAYOUTS, merchant)
 
 
 async def is_paid_out(connection: Connection, merchant: str, reference: str) -> bool:
-    """Return whether a payout under this reference may have been done, or `OPERATIONS_MAXIMUM` failed."""
+    """Return whether a payout with this reference may be done, or `OPERATIONS_MAXIMUM` of them failed."""
     return bool(await connection.fetchval(_PAID_OUT, merchant, reference, OPERATIONS_MAXIMUM))
 
 
 async def read_promised(connection: Connection, merchant: str, currency: str) -> int:
-    """Return what is on its way out of a merchant's balance: refunds and payouts that have not ended."""
+    """Return the unresolved refunds and payouts of a merchant's balance, in minor units."""
     return int(await connection.fetchval(_PROMISED, merchant, currency))
 
 
 async def read_subject(connection: Connection, operation: Operation, *, lock: bool = False) -> Subject:
-    """Return the payment or the payout of an operation; `lock` it until this transaction ends."""
+    """Return the payment or the payout of an operation; with `lock`, lock it until this transaction ends."""
     found: Subject | None = None
     if operation.payment_id is not None:
         found = await (lock_payment if lock else read_payment)(connection, operation.payment_id)
@@ -257,7 +260,7 @@ async def read_subject(connection: Connection, operation: Operation, *, lock: bo
 
 
 async def find_operation(connection: Connection, provider: str, key: UUID) -> Operation | None:
-    """Return the operation that a provider knows by this key, if it is that provider's."""
+    """Return the operation with this provider key, if it belongs to the provider."""
     row = await connection.fetchrow(_FIND, provider, key)
     return None if row is None else _operation(row)
 
@@ -265,23 +268,23 @@ async def find_operation(connection: Connection, provider: str, key: UUID) -> Op
 async def insert_event(
     connection: Connection, provider: str, event_id: UUID, kind: str, now: datetime
 ) -> bool:
-    """Note a provider's message; False if it was taken before."""
+    """Record a provider's message. Return False if it was recorded before."""
     return await connection.fetchval(_INSERT_EVENT, provider, event_id, kind, now) is not None
 
 
 async def delete_events(connection: Connection, *, before: datetime, limit: int) -> None:
-    """Delete messages that were taken before an instant, the oldest first."""
+    """Delete messages that were recorded before an instant, oldest first."""
     await connection.execute(_DELETE_EVENTS, before, limit)
 
 
 async def take_due(
     connection: Connection, now: datetime, *, lease_until: datetime, pause_seconds: float, limit: int
 ) -> Sequence[Operation]:
-    """Take unresolved operations whose turn has come, for as long as the lease; the next turn is set.
+    """Take unresolved operations that are due, hold them until `lease_until`, and set their next due time.
 
-    The pause between turns doubles up to a cap and is spread by half of it.
+    The pause doubles with each attempt up to a cap, and varies by up to half.
     """
-    rows = await connection.fetch(_TAKE_DUE, now, lease_until, pause_seconds, PAUSE_MOST_SECONDS, limit)
+    rows = await connection.fetch(_TAKE_DUE, now, lease_until, pause_seconds, PAUSE_MAXIMUM_SECONDS, limit)
     return [_operation(row) for row in sorted(rows, key=itemgetter("id"))]
 
 
@@ -293,7 +296,7 @@ async def take_over(
     lease_until: datetime,
     settle_after: datetime,
 ) -> Operation | None:
-    """Take an operation whose owner died before it was settled; None while somebody holds it."""
+    """Take an unresolved operation whose lease is over. Return None while another process holds it."""
     row = await connection.fetchrow(_TAKE_OVER, operation_id, now, lease_until, settle_after)
     return None if row is None else _operation(row)
 
@@ -301,7 +304,7 @@ async def take_over(
 async def lock_expired(
     connection: Connection, *, before: datetime, tried_before: datetime, limit: int
 ) -> Sequence[Payment]:
-    """Return payments with an old hold, without an operation on its way, and lock them; nobody waits."""
+    """Lock and return payments with an old hold and no unresolved operation. Locked rows are skipped."""
     bounds = (before, tried_before, limit, OPERATIONS_MAXIMUM, EXPIRIES_MAXIMUM)
     return [make_payment(row) for row in await connection.fetch(_LOCK_EXPIRED, *bounds)]
 

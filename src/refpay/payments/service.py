@@ -1,4 +1,7 @@
-"""What merchants ask for: claim and intend, call, settle; no transaction is open while calling."""
+"""Carry out what merchants ask for: write the intent, call the provider, write the outcome.
+
+No transaction is open during the provider call.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,11 +16,12 @@ from refpay.db.pool import Database
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.principals import Principal, Scope
 from refpay.ids import mint_id
-from refpay.ledger.journal import Journal
+from refpay.ledger.receipt_log import ReceiptLog
 from refpay.measures import Measures
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, refusal_answer, subject_body
 from refpay.payments.approvals import PAYOUT_ALONE_MINOR, require_approval
+from refpay.payments.authorization_batches import AuthorizationBatches
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import (
     ApprovalUnasked,
@@ -27,16 +31,13 @@ from refpay.payments.errors import (
     Overloaded,
     PaymentUnknown,
 )
-from refpay.payments.findings import NOT_DONE, NOT_KNOWN, Finding, judge
-from refpay.payments.intents import Approve, Deadlines, Intent, Planner
+from refpay.payments.intents import Approve, Deadlines, Intent, Planner, Refusal
 from refpay.payments.model import OperationKind, OperationStatus, Order, Payment, PayoutOrder
-from refpay.payments.quick import Aside, QuickBeginning
-from refpay.payments.settler import Settler
-from refpay.providers.errors import CircuitOpened, ProviderRefused, ProviderSilent
-from refpay.providers.port import Verdict
-from refpay.providers.registry import CallableProvider
-from refpay.risk.errors import RiskBlocked, RiskSilent
-from refpay.risk.model import Assessment
+from refpay.payments.outcome_resolver import OutcomeResolver
+from refpay.payments.outcomes import NOT_DONE, NOT_KNOWN, ReportedOutcome, interpret
+from refpay.providers.errors import CircuitOpened, ProviderOutcomeUnknown, ProviderRefused
+from refpay.providers.port import ProviderResult
+from refpay.providers.registry import GuardedProvider
 from refpay.risk.screening import Screening
 from refpay.settings import RiskSettings, Settings
 
@@ -48,55 +49,45 @@ Plan = Callable[[Planner], Awaitable[Intent]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What is asked for; a card token is known to its request alone and never kept."""
+class _OperationRequest:
+    """An operation that a merchant asks for. A card token is known to its request alone and never stored."""
 
     kind: OperationKind
-    plan: Plan
+    # Absent for a new payment, which has an order.
+    plan: Plan | None = None
     card_token: str = ""
-    # Of a new payment.
     order: Order | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A definitive refusal, stored under its key; `assessment` if it was risk that refused."""
-
-    answer: StoredAnswer
-    assessment: Assessment | None = None
-
-
 def make_deadlines(settings: Settings) -> Mapping[str, Deadlines]:
-    """Return each provider's promise; `read_settings` has checked the order of its deadlines."""
+    """Return the deadlines of each provider. `read_settings` has checked their order."""
     return {
         provider.name: Deadlines(
             last_send=timedelta(seconds=provider.call_budget_seconds - provider.timeout_seconds),
             call=timedelta(seconds=provider.call_budget_seconds),
-            settle=timedelta(seconds=provider.settle_seconds),
+            settle_after=timedelta(seconds=provider.settle_seconds),
         )
         for provider in settings.providers
     }
 
 
 class Payments:
-    """The door to moving money."""
+    """Moves money for merchants: authorize, capture, void, refund and pay out."""
 
     def __init__(
         self,
         database: Database,
-        providers: Mapping[str, CallableProvider],
+        providers: Mapping[str, GuardedProvider],
         *,
         deadlines: Mapping[str, Deadlines],
         measures: Measures,
         clock: Clock,
-        journal: Journal | None = None,
+        receipt_log: ReceiptLog | None = None,
         screening: Screening = _SCREENING,
         approve: Approve | None = None,
     ) -> None:
         self._database = database
-        self._screening = screening
-        self._silent = screening.silent()
-        self._quick = QuickBeginning(
+        self._batches = AuthorizationBatches(
             database, providers, deadlines=deadlines, screening=screening, clock=clock
         )
         self._approve = approve or require_approval(database, PAYOUT_ALONE_MINOR)
@@ -104,36 +95,42 @@ class Payments:
         self._deadlines = deadlines
         self._measures = measures
         self._clock = clock
-        self.settler = Settler(database, measures=measures, clock=clock, journal=journal)
+        self.resolver = OutcomeResolver(database, measures=measures, clock=clock, receipt_log=receipt_log)
         self._in_flight = 0
 
     async def authorize(self, command: Command, order: Order) -> Reply:
         """Authorize a new payment."""
-        wish = _Wish(
-            OperationKind.AUTHORIZE, lambda planner: planner.authorize(order), order.card_token, order
-        )
-        return await self._run(command, wish)
+        request = _OperationRequest(OperationKind.AUTHORIZE, card_token=order.card_token, order=order)
+        return await self._run(command, request)
 
     async def capture(self, command: Command, payment_id: UUID, amount_minor: int | None) -> Reply:
-        """Capture a part of an authorization, all that is left of it if no amount is given."""
-        wish = _Wish(OperationKind.CAPTURE, lambda planner: planner.capture(payment_id, amount_minor))
-        return await self._run(command, wish)
+        """Capture a part of an authorization, or all that is left of it if no amount is given."""
+        request = _OperationRequest(
+            OperationKind.CAPTURE, lambda planner: planner.capture(payment_id, amount_minor)
+        )
+        return await self._run(command, request)
 
     async def void(self, command: Command, payment_id: UUID) -> Reply:
         """Release all that is left of an authorization."""
-        return await self._run(command, _Wish(OperationKind.VOID, lambda planner: planner.void(payment_id)))
+        return await self._run(
+            command, _OperationRequest(OperationKind.VOID, lambda planner: planner.void(payment_id))
+        )
 
     async def refund(self, command: Command, payment_id: UUID, amount_minor: int) -> Reply:
         """Refund a part of what was captured."""
-        wish = _Wish(OperationKind.REFUND, lambda planner: planner.refund(payment_id, amount_minor))
-        return await self._run(command, wish)
+        request = _OperationRequest(
+            OperationKind.REFUND, lambda planner: planner.refund(payment_id, amount_minor)
+        )
+        return await self._run(command, request)
 
     async def payout(self, command: Command, order: PayoutOrder) -> Reply:
-        """Pay a merchant a part of what it is owed; over the limit a second person has to approve it."""
-        return await self._run(command, _Wish(OperationKind.PAYOUT, lambda planner: planner.payout(order)))
+        """Pay a merchant a part of what it is owed. Above the limit a second person has to approve it."""
+        return await self._run(
+            command, _OperationRequest(OperationKind.PAYOUT, lambda planner: planner.payout(order))
+        )
 
     async def read(self, principal: Principal, payment_id: UUID) -> bytes:
-        """Return a payment's JSON; a merchant sees its own, an operator every one."""
+        """Return a payment as JSON. A merchant sees its own payments, an operator every one."""
         async with self._database.transaction() as connection:
             payment = await repository.read_payment(connection, payment_id)
             if payment is None or (
@@ -142,24 +139,26 @@ class Payments:
                 raise PaymentUnknown(f"there is no such payment: {payment_id}")
             return subject_body(payment, await repository.read_operations(connection, payment.id))
 
-    async def _run(self, command: Command, wish: _Wish) -> Reply:
+    async def _run(self, command: Command, request: _OperationRequest) -> Reply:
         since = self._measures.now()
         if self._in_flight >= IN_FLIGHT_MAXIMUM:
-            self._measures.count_payment(wish.kind, command.traffic, "shed", since=since)
+            self._measures.count_payment(request.kind, command.traffic, "shed", since=since)
             raise Overloaded(f"operations in flight: {self._in_flight}, allowed: {IN_FLIGHT_MAXIMUM}")
         self._in_flight += 1
         try:
-            begun = await self._begin_counted(command, wish, since)
+            begun = await self._begin_counted(command, request, since)
             if isinstance(begun, Reply):
                 return begun
             return await self._carry_out(command, begun, since)
         finally:
             self._in_flight -= 1
 
-    async def _begin_counted(self, command: Command, wish: _Wish, since: float) -> Intent | Reply:
-        kind = wish.kind
+    async def _begin_counted(
+        self, command: Command, request: _OperationRequest, since: float
+    ) -> Intent | Reply:
+        kind = request.kind
         try:
-            begun = await self._begin(command, wish)
+            begun = await self._begin(command, request)
         except (KeyReused, KeyExpired, KeyInFlight) as refusal:
             self._measures.count_key(kind, "in_flight" if isinstance(refusal, KeyInFlight) else "conflict")
             raise
@@ -178,32 +177,24 @@ class Payments:
         self._measures.count_key(kind, "recovered" if resumed else "new")
         if begun.assessment is not None:
             self._measures.count_risk(blocked=begun.assessment.blocked, rule=begun.assessment.rule)
-        if isinstance(begun, _Refused):
+        if isinstance(begun, Refusal):
             outcome = "rejected" if begun.assessment is None else "blocked"
             self._measures.count_payment(kind, command.traffic, outcome, since=since)
             return Reply(begun.answer)
         return begun
 
-    async def _begin(self, command: Command, wish: _Wish) -> Intent | Reply | _Refused:
-        screening = self._screening
-        if wish.order is not None:
-            begun = await self._quick.begin(command, wish.order)
-            if not isinstance(begun, Aside):
-                return begun
-            screening = self._silent if begun.silent else screening
+    async def _begin(self, command: Command, request: _OperationRequest) -> Intent | Reply | Refusal:
+        if request.order is not None:
+            initiated = await self._batches.initiate(command, request.order)
+            if initiated is not None:
+                return initiated
         try:
-            return await self._begin_once(command, wish, screening)
-        except RiskSilent as problem:
-            # A statement that ran out of time takes its transaction with it, so all of it is done anew.
-            _LOG.warning("authorization_not_assessed", problem=problem.detail)
-            return await self._begin_once(command, wish, None)
+            return await self._begin_once(command, request)
         except ApprovalUnasked as unasked:
             raise await unasked.ask() from None
 
-    async def _begin_once(
-        self, command: Command, wish: _Wish, screening: Screening | None
-    ) -> Intent | Reply | _Refused:
-        """Claim the key and write the intent, in the first transaction."""
+    async def _begin_once(self, command: Command, request: _OperationRequest) -> Intent | Reply | Refusal:
+        """Claim the key and write the intent in one transaction."""
         now = self._clock.now()
         operation_id = mint_id(now)
         async with self._database.transaction() as connection:
@@ -215,13 +206,14 @@ class Payments:
                 now=now,
                 deadlines=self._deadlines,
                 providers=self._providers,
-                screening=screening,
                 approve=self._approve,
             )
             if claim is not None:
-                return await self._go_on(planner, claim, wish)
+                return await self._go_on(planner, claim, request)
+            if request.plan is None:
+                raise InvariantViolation("idempotency key of an authorization is free after it was claimed")
             try:
-                return await wish.plan(planner)
+                return await request.plan(planner)
             except RefpayError as refusal:
                 if refusal.retryable or refusal.status >= 500:
                     raise
@@ -229,28 +221,31 @@ class Payments:
                 await claims_repository.store(
                     connection, principal=command.principal.name, key=command.key, answer=answer
                 )
-                return _Refused(answer, refusal.assessment if isinstance(refusal, RiskBlocked) else None)
+                return Refusal(answer)
 
-    async def _go_on(self, planner: Planner, claim: Claim, wish: _Wish) -> Intent | Reply:
-        """Answer again, or go on from where a process died: the lease decides who does."""
+    async def _go_on(self, planner: Planner, claim: Claim, request: _OperationRequest) -> Intent | Reply:
+        """Return the stored answer, or resume the operation of a process that died.
+
+        Its lease decides who may resume.
+        """
         connection = planner.connection
         if (replay := claim.replay_to(planner.command)) is not None:
             return replay
         operation = claim.operation_id and await repository.read_operation(connection, claim.operation_id)
         if not operation:
-            raise InvariantViolation("an idempotency key stands for nothing")
+            raise InvariantViolation("idempotency key has neither an operation nor an answer")
         if operation.status.final:
-            # Settled between reading its claim and reading the operation; if it was reaped too, this says so.
-            settled = await claims_repository.claim(
+            # Resolved after its claim was read. Raises KeyExpired if it was reaped too.
+            resolved = await claims_repository.claim(
                 connection, planner.command, operation_id=operation.id, now=planner.now
             )
-            replay = None if settled is None else settled.replay_to(planner.command)
+            replay = None if resolved is None else resolved.replay_to(planner.command)
             if replay is None:
                 raise InvariantViolation(f"a final operation has no stored answer: {operation.id}")
             return replay
         if operation.status is OperationStatus.STARTED:
             held = planner.now < operation.lease_until
-            intent = None if held else await planner.resume(operation, wish.card_token)
+            intent = None if held else await planner.resume(operation, request.card_token)
             if intent is None:
                 raise KeyInFlight(
                     "the first request with this key has not ended: ask again with the same key"
@@ -263,36 +258,44 @@ class Payments:
         return Reply(operation_answer(subject, operation, operations))
 
     async def _carry_out(self, command: Command, intent: Intent, since: float) -> Reply:
-        """Call the provider, then settle in the second transaction."""
+        """Call the provider, then write the outcome in a second transaction."""
         subject, operation = intent.subject, intent.operation
         with self._measures.payment(operation.kind, command.traffic, since=since) as handle:
-            finding = await self._call(intent)
-            # As it was begun, unless it is somebody else's or changes more than itself.
+            outcome = await self._call(intent)
+            # Unchanged since it was initiated, unless another process began it, or it changes a payment.
             fresh = operation.kind is OperationKind.AUTHORIZE and not intent.resumed
-            settlement = await self.settler.settle_patiently(
+            resolved = await self.resolver.resolve_with_retries(
                 operation,
-                finding,
+                outcome,
                 actor=operation.principal,
                 begun=subject if fresh and isinstance(subject, Payment) else None,
+                fee_recorded=True,
             )
-            if settlement is None:
-                # Whatever the provider said, it is not on record: that is what indeterminate means.
+            if resolved is None:
+                # What the provider said could not be recorded, so the outcome is indeterminate.
                 handle.finish("indeterminate", subject.provider)
                 return Reply(StoredAnswer(ACCEPTED, subject_body(subject, [operation])))
-            status = settlement.operation.status
-            handle.finish(status if status.final else "indeterminate", subject.provider)
-            return Reply(settlement.answer)
+            status = resolved.operation.status
+            fee = 0
+            if resolved.takes_fee:
+                fee = self._measures.fee_micro_units(
+                    provider=subject.provider,
+                    currency=subject.currency,
+                    amount_minor=operation.amount_minor,
+                )
+            handle.finish(status if status.final else "indeterminate", subject.provider, fee)
+            return Reply(resolved.answer)
 
-    async def _call(self, intent: Intent) -> Finding:
+    async def _call(self, intent: Intent) -> ReportedOutcome:
         try:
             answer = await self._providers[intent.subject.provider].perform(intent.call)
         except ProviderRefused:
-            # What a dead process sent may have been done, and this refusal proves nothing about that; nor of
-            # what another one sends, should it have taken over from us meanwhile.
-            turn = intent.operation.query_attempts
-            return NOT_KNOWN if intent.resumed else replace(NOT_DONE, turn=turn)
-        except ProviderSilent:
+            # The process that died may have sent it, so this refusal proves nothing about that call. The
+            # token does the same for a process that has taken over from us meanwhile.
+            fencing_token = intent.operation.query_attempts
+            return NOT_KNOWN if intent.resumed else replace(NOT_DONE, fencing_token=fencing_token)
+        except ProviderOutcomeUnknown:
             return NOT_KNOWN
-        if answer.verdict is Verdict.UNKNOWN_KEY:
+        if answer.result is ProviderResult.UNKNOWN_KEY:
             raise InvariantViolation(f"a provider answered a call as a query: {intent.operation.id}")
-        return judge(answer)
+        return interpret(answer)

@@ -1,6 +1,6 @@
-"""Applies what providers tell by themselves, each message once: webhooks, and lines of settlement reports.
+"""Apply what providers report unasked, each message once: webhooks, and lines of settlement reports.
 
-Chargebacks among them, which a provider begins, and names for each capture.
+Chargebacks are among them; a provider initiates and names them for each capture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from refpay.db.pool import Connection
 from refpay.measures import Measures
 from refpay.money import AmountMinor, Currency, Money
 from refpay.payments import repository
-from refpay.payments.beginning import begin, operation_record, own_operation
 from refpay.payments.errors import EventInvalid, OperationInFlight
-from refpay.payments.findings import NOT_DONE, Finding
+from refpay.payments.initiation import initiate, internal_operation, operation_record
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.payments.model import Operation, OperationKind, OperationStatus, Payment
-from refpay.payments.settler import Settler, ledger_kind
-from refpay.payments.settling import Settlement, settle
+from refpay.payments.outcome_resolver import OutcomeResolver, ledger_kind
+from refpay.payments.outcomes import NOT_DONE, ReportedOutcome
+from refpay.payments.resolution import ResolvedOutcome, resolve
 from refpay.providers.port import CallKind, DeclineCode
 from refpay.providers.reports import MovementKind, ReportLine
 
@@ -33,7 +33,7 @@ Name = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 
 class EventKind(StrEnum):
-    """What a provider tells of."""
+    """The kind of a provider's event."""
 
     OPERATION = "operation"
     CHARGEBACK_OPENED = "chargeback.opened"
@@ -44,10 +44,14 @@ _EVENTS: Final = {
     MovementKind.CHARGEBACK: EventKind.CHARGEBACK_OPENED,
     MovementKind.CHARGEBACK_REVERSAL: EventKind.CHARGEBACK_WON,
 }
+_OPERATIONS: Final = {
+    EventKind.CHARGEBACK_OPENED: OperationKind.CHARGEBACK,
+    EventKind.CHARGEBACK_WON: OperationKind.CHARGEBACK_REVERSAL,
+}
 
 
 class EventBody(BaseModel):
-    """What a provider tells of the operation of `key`, or of the chargeback `movement` of that capture."""
+    """An event about the operation of `key`, or about the chargeback `movement` of that capture."""
 
     event: UUID
     type: EventKind
@@ -63,106 +67,108 @@ class EventBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """One message: `finding` of the operation of `key`, or the chargeback of that capture: `movement`."""
+    """One message: the `outcome` of the operation of `key`, or the chargeback `movement` of that capture."""
 
     id: UUID
     kind: EventKind
     key: UUID
     call: CallKind
     money: Money
-    finding: Finding | None
+    outcome: ReportedOutcome | None
     movement: str
 
 
 def read_event(content: Mapping[str, Any]) -> ProviderEvent:
-    """Return the event of a JSON body; raises EventInvalid naming the key, never its value."""
+    """Return the event of a JSON body. Raises EventInvalid, which names the key and never its value."""
     try:
-        told = EventBody.model_validate(content)
+        body = EventBody.model_validate(content)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_context=False, include_input=False)[0]
         allowed = first["msg"].removeprefix("Input should be ")
         # The cause would quote the values.
         raise EventInvalid(f"{first['loc'][0]}: allowed: {allowed}") from None
-    money = Money(told.amount, told.currency)
-    if told.type is not EventKind.OPERATION:
-        movement = _needed("movement", told.movement)
-        return ProviderEvent(told.event, told.type, told.key, CallKind.CAPTURE, money, None, movement)
-    call, finding = CallKind(_needed("kind", told.kind)), _finding(told)
-    return ProviderEvent(told.event, told.type, told.key, call, money, finding, movement="")
+    money = Money(body.amount, body.currency)
+    if body.type is not EventKind.OPERATION:
+        movement = _require("movement", body.movement)
+        return ProviderEvent(body.event, body.type, body.key, CallKind.CAPTURE, money, None, movement)
+    call, outcome = CallKind(_require("kind", body.kind)), _outcome(body)
+    return ProviderEvent(body.event, body.type, body.key, call, money, outcome, movement="")
 
 
-def _finding(told: EventBody) -> Finding:
-    match _needed("status", told.status):
+def _outcome(body: EventBody) -> ReportedOutcome:
+    match _require("status", body.status):
         case "done":
-            return Finding(OperationStatus.SUCCEEDED, provider_reference=_needed("id", told.id))
+            return ReportedOutcome(OperationStatus.SUCCEEDED, provider_reference=_require("id", body.id))
         case "declined":
-            known = (one for one in DeclineCode if one == told.decline_code)
-            return Finding(OperationStatus.DECLINED, decline_code=next(known, DeclineCode.OTHER))
+            known = (one for one in DeclineCode if one == body.decline_code)
+            return ReportedOutcome(OperationStatus.DECLINED, decline_code=next(known, DeclineCode.OTHER))
         case _:
             return NOT_DONE
 
 
-def _needed(key: str, value: str | None) -> str:
+def _require(key: str, value: str | None) -> str:
     if value is None:
         raise EventInvalid(f"{key}: is missing, which is not allowed here")
     return value
 
 
 class Webhooks:
-    """The door for what providers say without being asked; the order of messages does not matter."""
+    """Applies what providers report unasked, in any order."""
 
-    def __init__(self, settler: Settler, *, measures: Measures, clock: Clock) -> None:
-        self._settler, self._measures, self._clock = settler, measures, clock
+    def __init__(self, resolver: OutcomeResolver, *, measures: Measures, clock: Clock) -> None:
+        self._resolver, self._measures, self._clock = resolver, measures, clock
 
     async def apply(self, provider: str, event: ProviderEvent) -> None:
-        """Take a provider's event, once by its id; what contradicts or is unknown is put on record.
+        """Apply a provider's event, once by its id. What contradicts or is unknown is recorded.
 
-        Raises OperationInFlight for a chargeback of what has no outcome yet, and DatabaseUnavailable;
-        the provider sends it again.
+        Raises OperationInFlight for a chargeback of an operation without an outcome, and
+        DatabaseUnavailable; the provider sends the event again.
         """
         now = self._clock.now()
         self._measures.count_webhook(provider, await self._apply(provider, event, now), at=now)
 
     async def apply_line(self, provider: str, line: ReportLine) -> None:
-        """Take a movement of a settlement report, once by what it says."""
+        """Apply a movement of a settlement report, once by its content."""
         try:
             key = UUID(line.key)
         except ValueError:
-            # Nothing of ours; the comparison says so.
+            # Not a key of ours. The reconciliation reports it.
             return
         kind = _EVENTS.get(line.kind, EventKind.OPERATION)
-        moved = Finding(OperationStatus.SUCCEEDED, provider_reference=line.movement)
+        moved = ReportedOutcome(OperationStatus.SUCCEEDED, provider_reference=line.movement)
         event = ProviderEvent(
             id=uuid5(key, f"{line.kind} {line.movement} {line.amount_minor} {line.currency}"),
             kind=kind,
             key=key,
             call=CallKind.REFUND if line.kind is MovementKind.REFUND else CallKind.CAPTURE,
             money=Money(line.amount_minor, line.currency),
-            finding=moved if kind is EventKind.OPERATION else None,
+            outcome=moved if kind is EventKind.OPERATION else None,
             movement=line.movement,
         )
 
         await self._apply(provider, event, self._clock.now())
 
     async def _apply(self, provider: str, event: ProviderEvent, now: datetime) -> str:
-        """Return what became of it, as its series calls that."""
+        """Return the result, as the webhook series labels it."""
         result = "duplicate"
 
-        async def take(connection: Connection) -> Sequence[Settlement]:
+        async def take(connection: Connection) -> Sequence[ResolvedOutcome]:
             nonlocal result
             if not await repository.insert_event(connection, provider, event.id, event.kind, now):
                 return ()
-            settlements = await self._take(connection, provider, event, now)
-            result = "unknown_payment" if settlements is None else "applied"
-            return settlements or ()
+            all_resolved = await self._take(connection, provider, event, now)
+            result = "unknown_payment" if all_resolved is None else "applied"
+            return all_resolved or ()
 
-        await self._settler.run(take, ledger_kind(event.call, event.finding))
+        reported = event.outcome or ReportedOutcome(OperationStatus.SUCCEEDED)
+        operation = _OPERATIONS.get(event.kind, OperationKind(event.call))
+        await self._resolver.run(take, ledger_kind(operation, reported))
         return result
 
     async def _take(
         self, connection: Connection, provider: str, event: ProviderEvent, now: datetime
-    ) -> Sequence[Settlement] | None:
-        """Return what came of it; None if it is about no operation of ours."""
+    ) -> Sequence[ResolvedOutcome] | None:
+        """Return the resolved outcomes; None if the event is about no operation of ours."""
         actor = f"provider:{provider}"
         operation = await repository.find_operation(connection, provider, event.key)
         if operation is None:
@@ -170,18 +176,18 @@ class Webhooks:
             unmatched = AuditEvent(now, actor, "event.unmatched", about, provider, None, _facts(event), key)
             await record(connection, unmatched)
             return None
-        if event.finding is None:
+        if event.outcome is None:
             return await _take_chargeback(connection, operation, event, actor, now)
         subject = await repository.read_subject(connection, operation)
-        told = (event.call, event.money)
-        if told != (LIFE_CYCLE[operation.kind].call, Money(operation.amount_minor, subject.currency)):
+        reported = (event.call, event.money)
+        if reported != (LIFE_CYCLE[operation.kind].call, Money(operation.amount_minor, subject.currency)):
             facts = {"status": operation.status, **_facts(event)}
             await record(connection, operation_record(operation, "contradicted", actor, now, after=facts))
             return None
-        if operation.status.final and operation.status is event.finding.status:
-            # As it nearly always is: no lock for what its answer has told already.
+        if operation.status.final and operation.status is event.outcome.status:
+            # The usual case: the answer has said the same already, so no lock is needed.
             return ()
-        return [await settle(connection, operation, event.finding, now=now, actor=actor)]
+        return [await resolve(connection, operation, event.outcome, now=now, actor=actor)]
 
 
 def _facts(event: ProviderEvent) -> Facts:
@@ -189,7 +195,7 @@ def _facts(event: ProviderEvent) -> Facts:
         "type": event.kind,
         "key": str(event.key),
         "kind": event.call,
-        "found": None if event.finding is None else event.finding.status,
+        "found": None if event.outcome is None else event.outcome.status,
         "amount_minor": event.money.amount_minor,
         "currency": event.money.currency,
     }
@@ -197,11 +203,12 @@ def _facts(event: ProviderEvent) -> Facts:
 
 async def _take_chargeback(
     connection: Connection, capture: Operation, event: ProviderEvent, actor: str, now: datetime
-) -> Sequence[Settlement]:
-    """Settle what is new of a chargeback inside the caller's transaction; one that was won was opened before.
+) -> Sequence[ResolvedOutcome]:
+    """Resolve what is new of a chargeback inside the caller's transaction.
 
-    So their order does not matter. What does not fit the capture is put on record and not applied. Raises
-    OperationInFlight while the capture itself has no outcome: the provider tells of it again.
+    One that was won was opened before, so the order of messages does not matter. One that does not fit the
+    capture is recorded and not applied. Raises OperationInFlight while the capture itself has no outcome;
+    the provider reports the chargeback again.
     """
     payment, movement, money = None, event.movement, event.money
     if capture.payment_id is not None:
@@ -209,36 +216,36 @@ async def _take_chargeback(
     capture = await repository.lock_operation(connection, capture.id) or capture
     if not capture.status.final:
         raise OperationInFlight(f"the operation charged back has not ended: {capture.id}")
-    settlements: list[Settlement] = []
+    all_resolved: list[ResolvedOutcome] = []
     won = event.kind is EventKind.CHARGEBACK_WON
-    told = OperationKind.CHARGEBACK_REVERSAL if won else OperationKind.CHARGEBACK
-    for kind in dict.fromkeys((OperationKind.CHARGEBACK, told)):
+    reported = OperationKind.CHARGEBACK_REVERSAL if won else OperationKind.CHARGEBACK
+    for kind in dict.fromkeys((OperationKind.CHARGEBACK, reported)):
         known = [] if payment is None else await repository.read_operations(connection, payment.id)
         same = [one for one in _of(capture, kind, known) if one.idempotency_key == movement]
         taken = [Money(one.amount_minor, payment.currency) for one in same if payment is not None]
-        if taken and (kind is not told or taken == [money]):
+        if taken and (kind is not reported or taken == [money]):
             continue
         if taken or payment is None or not _fits(kind, payment, capture, known, event):
             said: Facts = {"amount_minor": money.amount_minor, "currency": money.currency}
             facts: Facts = {"status": capture.status, "movement": movement, **said}
-            misfit = replace(capture, kind=kind)
-            await record(connection, operation_record(misfit, "contradicted", actor, now, after=facts))
+            contradicted = replace(capture, kind=kind)
+            await record(connection, operation_record(contradicted, "contradicted", actor, now, after=facts))
             break
-        operation = own_operation(
+        operation = internal_operation(
             kind, payment, money.amount_minor, parent=capture, now=now, principal=actor, name=movement
         )
-        await begin(connection, operation, payment)
-        done = Finding(OperationStatus.SUCCEEDED, provider_reference=movement)
-        settlements.append(await settle(connection, operation, done, now=now, actor=actor))
+        await initiate(connection, operation, payment)
+        done = ReportedOutcome(OperationStatus.SUCCEEDED, provider_reference=movement)
+        all_resolved.append(await resolve(connection, operation, done, now=now, actor=actor))
         payment = await repository.lock_payment(connection, payment.id)
-    return settlements
+    return all_resolved
 
 
 def _fits(
     kind: OperationKind, payment: Payment, capture: Operation, ours: Sequence[Operation], event: ProviderEvent
 ) -> bool:
     money = event.money
-    if payment.status not in LIFE_CYCLE[kind].moves or money.currency is not payment.currency:
+    if payment.status not in LIFE_CYCLE[kind].transitions or money.currency is not payment.currency:
         return False
     opened = _of(capture, OperationKind.CHARGEBACK, ours)
     if kind is OperationKind.CHARGEBACK_REVERSAL:

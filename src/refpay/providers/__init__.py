@@ -1,1 +1,1 @@
-"""The acquirers behind one port; time-outs, retries, breaker and recording are decorators of it."""
+"""The acquirers behind one port. Time-outs, retries, circuit breaker and recording are decorators of it."""

@@ -1,4 +1,4 @@
-"""What the adapters of both dialects share: a dialect is a table of words, a request and an answer."""
+"""What the adapters of both dialects share: a table of endpoints, a request and an answer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,74 +9,83 @@ import aiohttp
 
 from refpay.errors import InvariantViolation
 from refpay.money import Money
-from refpay.providers.errors import ProviderSilent
-from refpay.providers.http import Credential, Exchange, exchange, raise_for_refusal, say_who
-from refpay.providers.port import Answer, Call, CallKind, Verdict
+from refpay.providers.errors import ProviderOutcomeUnknown
+from refpay.providers.http import (
+    Credential,
+    ProviderResponse,
+    credential_header,
+    raise_for_refusal,
+    send_request,
+)
+from refpay.providers.port import Answer, Call, CallKind, ProviderResult
 from refpay.settings import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What an operation is called: its path, the field for what it is about, the word for done.
+class Endpoint:
+    """The endpoint of an operation: its path, the field for its subject, and the status that means done.
 
-    `reference` is the field of the provider's own reference of it.
+    `reference_field` is the field of the provider's own reference of the operation.
     """
 
     path: str
-    about: str
-    done: str
-    reference: str = "id"
+    subject_field: str
+    done_status: str
+    reference_field: str = "id"
 
 
 class Adapter(ABC):
     """Speaks to acquirers of one dialect."""
 
-    words: ClassVar[Mapping[CallKind, Words]]
+    endpoints: ClassVar[Mapping[CallKind, Endpoint]]
     lookup_path: ClassVar[str]
     credential: ClassVar[Credential]
 
     def __init__(self, session: aiohttp.ClientSession, settings: ProviderSettings) -> None:
         self._session = session
         self._url = settings.url
-        self._headers = say_who(self.credential, settings)
+        self._headers = credential_header(self.credential, settings)
         self.name = settings.name
 
     @abstractmethod
     def describe(self, call: Call, money: Money, about: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return the arguments of a request, with what it is `about` under the dialect's own name."""
+        """Return the arguments of a request; `about` is its subject under the dialect's own name."""
 
     @abstractmethod
-    def read(self, answer: Exchange, kind: CallKind, *, asked: Call | None = None) -> Answer:
-        """Return what a success says; `asked` is the query it answers. Raises ProviderSilent."""
+    def read(self, answer: ProviderResponse, kind: CallKind, *, asked: Call | None = None) -> Answer:
+        """Return the answer of a successful response; `asked` is the query it answers.
+
+        Raises ProviderOutcomeUnknown.
+        """
 
     async def perform(self, call: Call) -> Answer:
-        """Do or look up the operation."""
+        """Perform or query the operation."""
         if call.kind is CallKind.QUERY:
             return await self._query(call)
         if call.money is None:
             raise InvariantViolation(f"call without an amount: {call.key}")
-        words = self.words[call.kind]
+        endpoint = self.endpoints[call.kind]
         values = {CallKind.AUTHORIZE: call.card_token, CallKind.PAYOUT: call.beneficiary}
-        about = {words.about: values.get(call.kind, call.parent)}
-        answer = await self._exchange("POST", words.path, **self.describe(call, call.money, about))
+        about = {endpoint.subject_field: values.get(call.kind, call.parent)}
+        answer = await self._send("POST", endpoint.path, **self.describe(call, call.money, about))
         if answer.status == 422:
-            return Answer(Verdict.REFUSED)
+            return Answer(ProviderResult.REFUSED)
         raise_for_refusal(answer)
         return self.read(answer, call.kind)
 
     async def _query(self, call: Call) -> Answer:
-        answer = await self._exchange("GET", f"{self.lookup_path}/{call.key}")
-        # A bare 404 may come from anything on the way; only the acquirer's own word counts.
+        answer = await self._send("GET", f"{self.lookup_path}/{call.key}")
+        # A bare 404 may come from a proxy. Only the acquirer's own error code counts.
         if answer.status == 404 and answer.body.get("error") == "unknown_key":
-            return Answer(Verdict.UNKNOWN_KEY)
+            return Answer(ProviderResult.UNKNOWN_KEY)
         raise_for_refusal(answer)
         kind = answer.body.get("kind")
-        if kind not in list(self.words):
-            raise ProviderSilent("provider's answer lacks kind")
+        if kind not in list(self.endpoints):
+            raise ProviderOutcomeUnknown("provider's answer lacks kind")
         return self.read(answer, CallKind(kind), asked=call)
 
-    async def _exchange(
+    async def _send(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
-    ) -> Exchange:
+    ) -> ProviderResponse:
         headers = {**self._headers, **(headers or {})}
-        return await exchange(self._session, method, self._url + path, headers=headers, **request)
+        return await send_request(self._session, method, self._url + path, headers=headers, **request)

@@ -1,4 +1,4 @@
-"""How a call to a provider fails; the one question is whether it may have had an effect."""
+"""Errors of provider calls. They differ in whether the call may have had an effect."""
 
 from refpay.errors import RefpayError
 
@@ -10,15 +10,15 @@ class ProviderError(RefpayError, status=502):
 class ProviderRefused(ProviderError, code="provider_failed"):
     """The provider could not do this; nothing was moved.
 
-    Refused before anything happened, or never sent; `again`: the same key may be sent again at once.
+    Refused before anything happened, or never sent; `may_resend`: the same key may be sent again at once.
     """
 
-    def __init__(self, detail: str, *, again: bool = True) -> None:
+    def __init__(self, detail: str, *, may_resend: bool = True) -> None:
         super().__init__(detail)
-        self.again = again
+        self.may_resend = may_resend
 
 
-class ProviderSilent(ProviderError, code="provider_silent"):
+class ProviderOutcomeUnknown(ProviderError, code="provider_silent"):
     """The provider did not answer."""
 
     # The call may or may not have had an effect: sent, and no answer that can be trusted.
@@ -27,7 +27,7 @@ class ProviderSilent(ProviderError, code="provider_silent"):
 class CircuitOpened(ProviderRefused, code="provider_circuit_open", status=503, retry_after_seconds=1):
     """The provider is failing; nothing was sent."""
 
-    # It failed too often just now.
+    # Too many of its last calls failed.
 
     def __init__(self, provider: str) -> None:
         super().__init__(f"provider is failing, calls are not sent: {provider}")

@@ -1,4 +1,4 @@
-"""What both dialects share: one bounded exchange, and what its failures say about effects."""
+"""Send one bounded HTTP request to a provider, and say of a failure whether it may have had an effect."""
 
 import json
 from collections.abc import Mapping
@@ -9,32 +9,32 @@ import aiohttp
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.tracing import current_span
-from refpay.providers.errors import ProviderRefused, ProviderSilent
+from refpay.providers.errors import ProviderOutcomeUnknown, ProviderRefused
 from refpay.settings import ProviderSettings
 
 _ANSWER_MAXIMUM_BYTES: Final = 16 * 1024
 _CONNECTIONS_MAXIMUM: Final = 256
 
-# The header of a dialect that says who we are, and the form of its value.
+# The header of a dialect that carries the API key, and the format of its value.
 Credential = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A status and the JSON object that came with it; empty if there was none."""
+class ProviderResponse:
+    """A status and the JSON object of the body, empty if there was none."""
 
     status: int
     body: Mapping[str, Any]
 
 
-def say_who(credential: Credential, settings: ProviderSettings) -> dict[str, str]:
-    """Return the header that says who we are."""
+def credential_header(credential: Credential, settings: ProviderSettings) -> dict[str, str]:
+    """Return the header that carries our API key."""
     name, form = credential
     return {name: form.format(settings.api_key)}
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Return the connection pool to all providers; time-outs belong to the decorator."""
+    """Return the connection pool to all providers. Time-outs are set by the decorator."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=_CONNECTIONS_MAXIMUM, limit_per_host=_CONNECTIONS_MAXIMUM // 2),
         timeout=aiohttp.ClientTimeout(total=None),
@@ -43,12 +43,12 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-async def exchange(
+async def send_request(
     session: aiohttp.ClientSession, method: str, url: str, *, headers: Mapping[str, str], **request: Any
-) -> Exchange:
-    """Send one request and read its answer; the span at work goes along and learns the status.
+) -> ProviderResponse:
+    """Send one request with the current trace context, and read the response. The span gets its status.
 
-    Raises ProviderRefused if no connection could be made, ProviderSilent if it broke afterwards.
+    Raises ProviderRefused if no connection could be made, ProviderOutcomeUnknown if it broke afterwards.
     """
     carried = dict(headers)
     correlation.inject(carried)
@@ -65,20 +65,22 @@ async def exchange(
     except aiohttp.ClientConnectorError as problem:
         raise ProviderRefused("provider cannot be connected to; nothing was sent") from problem
     except (aiohttp.ClientError, OSError) as problem:
-        raise ProviderSilent(f"connection to the provider broke: {type(problem).__name__}") from problem
+        raise ProviderOutcomeUnknown(
+            f"connection to the provider broke: {type(problem).__name__}"
+        ) from problem
     if len(content) > _ANSWER_MAXIMUM_BYTES:
-        raise ProviderSilent("provider's answer is too large to be one")
+        raise ProviderOutcomeUnknown(f"provider's answer is larger than {_ANSWER_MAXIMUM_BYTES} bytes")
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         body = {}
-    return Exchange(response.status, body if isinstance(body, dict) else {})
+    return ProviderResponse(response.status, body if isinstance(body, dict) else {})
 
 
-def raise_for_refusal(answer: Exchange) -> None:
-    """Raise what a status other than success means; returns for a success.
+def raise_for_refusal(answer: ProviderResponse) -> None:
+    """Raise the error of a status other than success; return for a success.
 
-    Only statuses that the provider's contract promises to be without effect count as refused.
+    A status counts as refused only if the provider's contract promises that it is without effect.
     """
     if 200 <= answer.status < 300:
         return
@@ -86,15 +88,17 @@ def raise_for_refusal(answer: Exchange) -> None:
         case 503 | 429:
             raise ProviderRefused(f"provider refused for now: {answer.status}")
         case 400 | 401 | 403:
-            raise ProviderRefused(f"provider does not accept our request: {answer.status}", again=False)
+            raise ProviderRefused(f"provider does not accept our request: {answer.status}", may_resend=False)
         case _:
             # 409 says that our key was used for something else, 5xx says nothing: both may hide an effect.
-            raise ProviderSilent(f"provider answered {answer.status}, which does not say what happened")
+            raise ProviderOutcomeUnknown(
+                f"provider answered {answer.status}, which does not say what happened"
+            )
 
 
-def require_text(answer: Exchange, key: str) -> str:
-    """Return a text of the answer; without it the answer cannot be trusted: ProviderSilent."""
+def require_text(answer: ProviderResponse, key: str) -> str:
+    """Return a text field of the response. Raises ProviderOutcomeUnknown if it is missing."""
     value = answer.body.get(key)
     if not isinstance(value, str) or not value or len(value) > 200:
-        raise ProviderSilent(f"provider's answer lacks {key}")
+        raise ProviderOutcomeUnknown(f"provider's answer lacks {key}")
     return value

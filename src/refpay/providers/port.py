@@ -1,4 +1,4 @@
-"""The port: one call, one answer. Adapters translate it, decorators wrap it."""
+"""The port of providers: one call, one answer. Adapters translate it, decorators wrap it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ from refpay.money import Money
 
 
 class CallKind(StrEnum):
-    """What a provider is asked."""
+    """What a provider is asked to do."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -20,8 +20,8 @@ class CallKind(StrEnum):
     QUERY = "query"
 
 
-class Verdict(StrEnum):
-    """A definitive answer. UNKNOWN_KEY answers queries only; REFUSED is final for its key."""
+class ProviderResult(StrEnum):
+    """A definitive result. UNKNOWN_KEY answers queries only; REFUSED is final for its key."""
 
     DONE = "done"
     DECLINED = "declined"
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
 
 
 class DeclineCode(StrEnum):
-    """Why an issuer said no."""
+    """Why an issuer declined."""
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
     DO_NOT_HONOR = "do_not_honor"
@@ -41,7 +41,7 @@ class DeclineCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operation to be done, or asked about.
+    """One operation to be performed or queried.
 
     `key` identifies the operation at the provider and never changes; `attempt` counts from 1. `parent` is
     the provider's reference of the authorization (capture, void) or of the capture (refund); a void's `money`
@@ -62,15 +62,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the provider said, for good."""
+    """A provider's definitive answer."""
 
-    verdict: Verdict
+    result: ProviderResult
     provider_reference: str | None = None
     decline_code: DeclineCode | None = None
 
 
 class Provider(Protocol):
-    """Anything that answers calls: an adapter, a decorator round one, a fake."""
+    """Anything that answers calls: an adapter, a decorator around one, a fake."""
 
     @property
     def name(self) -> str:
@@ -78,8 +78,8 @@ class Provider(Protocol):
         ...
 
     async def perform(self, call: Call) -> Answer:
-        """Do or look up the operation.
+        """Perform or query the operation.
 
-        Raises ProviderRefused when nothing happened and ProviderSilent when that is not known.
+        Raises ProviderRefused if nothing happened and ProviderOutcomeUnknown if that is not known.
         """
         ...

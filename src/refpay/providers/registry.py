@@ -1,4 +1,4 @@
-"""Puts adapters and decorators together, once per process."""
+"""Build the providers of a process from adapters and decorators."""
 
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -7,21 +7,21 @@ from typing import Protocol
 
 from refpay.clock import Clock
 from refpay.measures import Measures
-from refpay.providers.breaker import BreakingProvider
+from refpay.providers.breaker import CircuitBreakerProvider
 from refpay.providers.http import open_session
 from refpay.providers.north import NorthAdapter, NorthReports
 from refpay.providers.port import Provider
 from refpay.providers.recording import RecordedProvider
 from refpay.providers.report_source import ReportSource
-from refpay.providers.retry import RetriedProvider
+from refpay.providers.retry import RetryingProvider
 from refpay.providers.south import SouthAdapter
 from refpay.providers.south_reports import SouthReports
 from refpay.providers.timeout import TimedProvider
 from refpay.settings import Settings
 
 
-class CallableProvider(Provider, Protocol):
-    """A provider that can say beforehand whether it would send."""
+class GuardedProvider(Provider, Protocol):
+    """A provider with a circuit breaker that can be asked beforehand."""
 
     def require_closed(self) -> None:
         """Raise CircuitOpened if a call made now would not be sent."""
@@ -32,7 +32,7 @@ class CallableProvider(Provider, Protocol):
 async def open_attempts(
     settings: Settings, *, measures: Measures, clock: Clock
 ) -> AsyncIterator[Mapping[str, Provider]]:
-    """Yield each provider with a bound on its time and a record of its attempts; one attempt a call."""
+    """Yield each provider with a time limit and a record of its attempts, without retries."""
     async with open_session() as session:
         attempts = {}
         for one in settings.providers:
@@ -44,7 +44,7 @@ async def open_attempts(
 
 @asynccontextmanager
 async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSource]]:
-    """Yield where each provider's settlement reports come from."""
+    """Yield the source of each provider's settlement reports."""
     seconds = settings.report_timeout_seconds
     async with open_session() as session:
         yield [
@@ -55,13 +55,13 @@ async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSourc
 
 def make_resilient(
     attempts: Mapping[str, Provider], settings: Settings, *, measures: Measures, clock: Clock
-) -> Mapping[str, CallableProvider]:
-    """Add retries and, round them, the breaker."""
+) -> Mapping[str, GuardedProvider]:
+    """Add retries and, around them, the circuit breaker."""
     # Jitter needs no secrecy.
     source = random.Random()  # noqa: S311
     resilient = {}
     for one in settings.providers:
         attempt = attempts[one.name]
-        retried = RetriedProvider(attempt, attempts=one.attempts, clock=clock, random_source=source)
-        resilient[one.name] = BreakingProvider(retried, clock=clock, measures=measures)
+        retried = RetryingProvider(attempt, attempts=one.attempts, clock=clock, random_source=source)
+        resilient[one.name] = CircuitBreakerProvider(retried, clock=clock, measures=measures)
     return resilient

@@ -1,4 +1,4 @@
-"""What the reports of both dialects share: bounded transfers, values as agreed, control totals."""
+"""What the reports of both dialects share: bounded transfers, validation, control totals."""
 
 import asyncio
 import itertools
@@ -13,9 +13,16 @@ import aiohttp
 from pydantic import AliasChoices, BeforeValidator, FailFast, Field, TypeAdapter, ValidationError
 
 from refpay.money import Currency
-from refpay.providers.errors import ProviderRefused, ProviderSilent
-from refpay.providers.http import Credential, say_who
-from refpay.providers.reports import Count, MovementKind, Report, ReportInvalid, ReportLine, ReportNotice
+from refpay.providers.errors import ProviderOutcomeUnknown, ProviderRefused
+from refpay.providers.http import Credential, credential_header
+from refpay.providers.reports import (
+    Count,
+    MovementKind,
+    ReportInvalid,
+    ReportLine,
+    ReportNotice,
+    SettlementReport,
+)
 from refpay.settings import ProviderSettings
 
 _LISTING_MAXIMUM_BYTES: Final = 256 * 1024
@@ -34,7 +41,7 @@ _NOTICES: Final = Field(validation_alias=AliasChoices("reports", "files"))
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
-    """Control totals of one currency, in minor units; a report without chargebacks need not state theirs."""
+    """Control totals of one currency, in minor units. A report without chargebacks may leave theirs out."""
 
     lines: Count
     captured: _Sum
@@ -51,17 +58,17 @@ def _require_few(totals: object) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stated(Report):
-    """A report as it is stated: this is also the JSON of dialect north."""
+class _Stated(SettlementReport):
+    """A report as the provider states it. This is also the JSON of dialect north."""
 
-    # A hundred thousand wrong lines are wrong at the first: to tell of all would take gigabytes.
+    # Stop at the first wrong line: collecting the errors of all would take gigabytes.
     lines: Annotated[list[ReportLine], FailFast()]
     totals: Annotated[Mapping[Currency, _Totals], BeforeValidator(_require_few)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    # As above: of the first wrong one alone.
+    # Stop at the first wrong notice, for the same reason.
     notices: Annotated[list[ReportNotice], FailFast(), _NOTICES]
 
 
@@ -69,15 +76,15 @@ _STATED: Final = TypeAdapter(_Stated)
 _LISTING: Final = TypeAdapter(_Listing)
 
 
-def read_report(body: bytes | Mapping[str, Any]) -> Report:
-    """Return a report from its JSON, or from what would be its JSON; raises ReportInvalid."""
+def read_report(body: bytes | Mapping[str, Any]) -> SettlementReport:
+    """Return a report from its JSON bytes or the parsed object. Raises ReportInvalid."""
     try:
-        # Not pydantic's own parser: it holds what is nobody's in six times the memory.
+        # Not pydantic's own parser, which needs six times the memory for unknown fields.
         report = _STATED.validate_python(json.loads(body) if isinstance(body, bytes) else body)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         path = first["loc"] or ("content",)
-        # Of all but lines the key at the head alone: the path may have words of theirs in it.
+        # The whole path for lines, else only the first key: the rest may contain the provider's words.
         place = ".".join(map(str, path if path[0] == "lines" else path[:1]))
         raise ReportInvalid(f"the report is not as agreed: {place}: {first['msg']}") from problem
     except (ValueError, RecursionError) as problem:
@@ -87,14 +94,14 @@ def read_report(body: bytes | Mapping[str, Any]) -> Report:
 
 
 def _require_totals(report: _Stated) -> None:
-    """Raise ReportInvalid unless the lines add up to what the report states of them."""
+    """Raise ReportInvalid unless the lines add up to the stated totals."""
     sums: defaultdict[Currency, Counter[str]] = defaultdict(Counter)
     for line in report.lines:
         found = sums[line.currency]
         found["lines"] += 1
         found["fees"] += line.fee_minor
         found[_SUMS[line.kind]] += line.amount_minor
-    # A currency that is stated and has no line states zeros.
+    # A currency without lines must state zeros.
     for currency in {*sums, *report.totals}:
         added_up = _Totals(*(sums[currency][one.name] for one in fields(_Totals)))
         if added_up != report.totals.get(currency):
@@ -102,7 +109,7 @@ def _require_totals(report: _Stated) -> None:
 
 
 class ReportSource(ABC):
-    """Where a provider's reports come from; time-outs are of one whole exchange."""
+    """Fetches a provider's settlement reports. A time-out covers one whole request."""
 
     path: ClassVar[str]
     credential: ClassVar[Credential]
@@ -112,35 +119,37 @@ class ReportSource(ABC):
     ) -> None:
         self._session = session
         self._url = settings.url
-        self._headers = say_who(self.credential, settings)
+        self._headers = credential_header(self.credential, settings)
         self._listing_seconds = settings.timeout_seconds
         self._report_seconds = report_seconds
         self.name = settings.name
 
     @staticmethod
     @abstractmethod
-    def read(body: bytes) -> Report:
-        """Return what a served report says; raises ReportInvalid if it is wrong in itself."""
+    def read(body: bytes) -> SettlementReport:
+        """Return the report in a served body. Raises ReportInvalid if it is wrong in itself."""
 
     async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
-        """Return what is announced with a sequence over `after`, ascending, at most `limit`.
+        """Return the announced reports with a sequence over `after`, ascending, at most `limit`.
 
-        Raises ProviderError when the provider does not answer as agreed.
+        Raises ProviderError if the provider does not answer as agreed.
         """
         question = f"{self.path}?after={after}&limit={limit}"
         try:
             body = await self._get(question, _LISTING_MAXIMUM_BYTES, self._listing_seconds)
             notices = _LISTING.validate_json(body, strict=True).notices
         except (ReportInvalid, ValidationError) as problem:
-            raise ProviderSilent("provider's list of settlement reports is not as agreed") from problem
+            raise ProviderOutcomeUnknown(
+                "provider's list of settlement reports is not as agreed"
+            ) from problem
         numbers = [after, *(notice.sequence for notice in notices)]
         ascending = all(one < next_one for one, next_one in itertools.pairwise(numbers))
         if len(notices) > limit or not ascending or any(one.start >= one.end for one in notices):
-            raise ProviderSilent("provider's list of settlement reports is out of order")
+            raise ProviderOutcomeUnknown("provider's list of settlement reports is out of order")
         return notices
 
     async def fetch(self, sequence: int) -> bytes:
-        """Return a report as it is served.
+        """Return the bytes of a report as it is served.
 
         Raises ProviderError, or ReportInvalid if it is too large or cut off.
         """
@@ -160,11 +169,11 @@ class ReportSource(ABC):
                     if len(body) > most_bytes:
                         raise ReportInvalid(f"more than {most_bytes} bytes")
         except TimeoutError as problem:
-            raise ProviderSilent(f"no whole answer about reports within {seconds:g} s") from problem
+            raise ProviderOutcomeUnknown(f"no whole answer about reports within {seconds:g} s") from problem
         except aiohttp.ClientPayloadError as problem:
             raise ReportInvalid("the transfer ended before the report did") from problem
         except (aiohttp.ClientError, OSError) as problem:
-            raise ProviderSilent(
+            raise ProviderOutcomeUnknown(
                 f"provider cannot be asked for reports: {type(problem).__name__}"
             ) from problem
         return bytes(body)

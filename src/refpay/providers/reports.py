@@ -1,4 +1,4 @@
-"""The port of settlement reports: what a provider announces, serves and states, in our own terms."""
+"""Settlement reports in our own terms: notices, lines and whole reports."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from refpay.errors import RefpayError
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 
 NOTICES_MAXIMUM: Final = 200
-# As a provider may state them.
+# Values as a provider may state them.
 Count = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINOR)]
 _Amount = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_MINOR)]
 _Label = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
@@ -24,17 +24,17 @@ _End = Annotated[Instant, Field(validation_alias="to")]
 class ReportInvalid(RefpayError, code="report_invalid", status=502):
     """The settlement report cannot be used."""
 
-    # Nothing of it is taken over.
+    # Nothing of it is imported.
 
 
 class ReportReplayed(ReportInvalid, code="report_replayed"):
     """The settlement report is another one's."""
 
-    # Served under one number, and the content belongs to another.
+    # Its content belongs to a report with another number.
 
 
 class MovementKind(StrEnum):
-    """Which way the money went."""
+    """The kind of a movement, which says in which direction the money went."""
 
     CAPTURE = "capture"
     REFUND = "refund"
@@ -48,7 +48,7 @@ CHARGEBACKS: Final = (MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
 
 @dataclass(frozen=True, slots=True)
 class ReportNotice:
-    """What a provider announces: the period is [start, end), the digest SHA-256 in hexadecimal."""
+    """The announcement of a report. The period is [start, end), the digest SHA-256 in hexadecimal."""
 
     sequence: Annotated[Count, Field(validation_alias=AliasChoices("sequence", "number"))]
     start: _Start
@@ -61,7 +61,7 @@ class ReportNotice:
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
-    """One movement in the provider's book; `key` is ours if all is well, `movement` is theirs.
+    """One movement in the provider's book. `key` is ours if all is well, `movement` is theirs.
 
     A chargeback and its reversal carry the key of the capture that they are about, and one `movement`.
     The fee is in the movement's own currency, whatever the movement is settled in.
@@ -86,24 +86,24 @@ class ReportLine:
 
     @property
     def sign(self) -> int:
-        """Return which way the movement changes the provider's debt to us."""
+        """Return 1 if the movement adds to the provider's debt to us, -1 if it reduces it."""
         return 1 if self.kind in _OWED else -1
 
     @property
     def signed_minor(self) -> int:
-        """Return what the movement adds to the provider's debt to us."""
+        """Return the amount that the movement adds to the provider's debt to us."""
         return self.sign * self.amount_minor
 
     @property
     def settled(self) -> Money | None:
-        """Return what is stated to be settled instead of the amount; in its own currency it is the same."""
+        """Return the money that is settled instead; None if it is settled in its own currency."""
         if self.settled_currency is None or self.settled_minor is None:
             return None
         return Money(self.settled_minor, self.settled_currency)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SettlementReport:
     """A whole report whose control totals agree with its lines."""
 
     sequence: Count
@@ -112,7 +112,10 @@ class Report:
     lines: Sequence[ReportLine]
 
     def lines_digest(self) -> str | None:
-        """Return a digest of the lines alone; None if there are none, since all such reports are alike."""
+        """Return a digest of the lines alone.
+
+        Return None without lines, because all such reports are alike.
+        """
         if not self.lines:
             return None
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Which providers take new payments: the table, a lever for people and never for code, and the choice."""
+"""Choose the provider of a new payment. People change the routing table, code never does."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _WRITE = """
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A provider's routing and its last change; the change is absent until there is one."""
+    """The routing of a provider and its last change, which is absent until there is one."""
 
     provider: str
     active: bool
@@ -28,7 +28,7 @@ class Route:
 def choose_provider(routes: Sequence[Route], *, merchant: str, merchant_reference: str) -> str:
     """Return the provider of a new payment: spread evenly, and the same for the same reference.
 
-    Raises NoProviderAvailable when all are drained.
+    Raises NoProviderAvailable if all are drained.
     """
     active = sorted(route.provider for route in routes if route.active)
     if not active:
@@ -38,11 +38,10 @@ def choose_provider(routes: Sequence[Route], *, merchant: str, merchant_referenc
 
 
 async def read_routes(connection: Connection, *, lock: bool = False) -> Sequence[Route]:
-    """Return every provider's routing; locked, nobody else changes any until this transaction ends."""
-    # In one order, so that two changes at once queue up instead of deadlocking.
+    """Return the routing of every provider; with `lock`, lock it until this transaction ends."""
+    # In a fixed order, so that two changes at once wait for each other instead of deadlocking.
     return [Route(**row) for row in await connection.fetch(f"{_READ} FOR UPDATE" if lock else _READ)]
 
 
 async def write_route(connection: Connection, route: Route) -> None:
-    """Change a provider's routing."""
     await connection.execute(_WRITE, *astuple(route))

@@ -1,4 +1,4 @@
-"""Settlement files of dialect south: CSV, decimal major units, a control record a currency, a trailer."""
+"""Settlement files of dialect south: CSV, decimal major units, a control record per currency, a trailer."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from refpay.money import EXPONENTS, Currency, read_major
 from refpay.providers.report_source import ReportSource, read_report
-from refpay.providers.reports import MovementKind, Report, ReportInvalid
+from refpay.providers.reports import MovementKind, ReportInvalid, SettlementReport
 from refpay.providers.south import SouthAdapter
 
 _KINDS: Final = {
@@ -16,8 +16,8 @@ _KINDS: Final = {
     "B": MovementKind.CHARGEBACK,
     "W": MovementKind.CHARGEBACK_REVERSAL,
 }
-# Records come in this order: the head once, the details, the control records and those of chargebacks, the
-# trailer once; and have so many fields, a detail two more if it is settled in another currency.
+# The record types in their order, with their numbers of fields: header, details, control records, chargeback
+# control records, trailer. A detail has two more fields if it is settled in another currency.
 _FIELDS: Final = {"H": (4,), "D": (9, 11), "C": (6,), "B": (4,), "T": (2,)}
 _SETTLED: Final = ("settled_currency", "settled_amount")
 _DETAILS: Final = ("key", "reference", "id", "kind", "amount", "currency", "fee", "at", *_SETTLED)
@@ -31,10 +31,10 @@ class SouthReports(ReportSource):
     credential = SouthAdapter.credential
 
     @staticmethod
-    def read(body: bytes) -> Report:
-        """Return what a served file says."""
+    def read(body: bytes) -> SettlementReport:
+        """Return the report in a served file."""
         try:
-            # References may hold commas and quotes, so the format's own rules take the lines apart.
+            # References may contain commas and quotes, so lines are split by the rules of CSV.
             rows = csv.reader(io.StringIO(body.decode("ascii"), newline=""), strict=True)
             content = _arrange([_require_form(row) for row in rows])
         except (ValueError, LookupError, csv.Error) as problem:
@@ -43,14 +43,14 @@ class SouthReports(ReportSource):
 
 
 def _require_form(row: list[str]) -> list[str]:
-    """Return a record; at the first wrong one, for millions of them would take gigabytes."""
+    """Return a record, or raise for the first wrong one: millions of errors would take gigabytes."""
     if len(row) not in _FIELDS[row[0]]:
         raise ReportInvalid("a record is not of the agreed form")
     return row
 
 
 def _arrange(rows: Sequence[list[str]]) -> dict[str, Any]:
-    """Return the records as what dialect north would say; raises ReportInvalid, ValueError or LookupError."""
+    """Return the records in the form of dialect north. Raises ReportInvalid, ValueError or LookupError."""
     kinds = [row[0] for row in rows]
     if sorted(kinds, key="HDCBT".index) != kinds:
         raise ReportInvalid("a record is not in its place")
@@ -82,7 +82,7 @@ def _describe(record: Sequence[str]) -> dict[str, Any]:
     amounts = {name: read_major(line[name], currency) for name in ("amount", "fee")}
     if "settled_amount" in line:
         text, code = line["settled_amount"], line["settled_currency"]
-        # What is no amount is refused as 0 is, and an unknown currency before it.
+        # Invalid text is refused like an amount of 0, an unknown currency before that.
         amounts["settled_amount"] = (read_major(text, Currency(code)) if code in EXPONENTS else 0) or 0
     return {**line, **amounts, "kind": _KINDS[line["kind"]], "currency": currency}
 

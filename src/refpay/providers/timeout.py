@@ -1,8 +1,8 @@
-"""A bound on every attempt: silence becomes an unknown effect, never a failure."""
+"""Limit the time of every attempt. A time-out means that the outcome is unknown, never that it failed."""
 
 import asyncio
 
-from refpay.providers.errors import ProviderSilent
+from refpay.providers.errors import ProviderOutcomeUnknown
 from refpay.providers.port import Answer, Call, Provider
 
 
@@ -15,9 +15,11 @@ class TimedProvider:
         self.name = provider.name
 
     async def perform(self, call: Call) -> Answer:
-        """Perform, or raise ProviderSilent when the time is up."""
+        """Perform the call, or raise ProviderOutcomeUnknown when the time is up."""
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._provider.perform(call)
         except TimeoutError as problem:
-            raise ProviderSilent(f"no answer from {self.name} within {self._seconds:g} s") from problem
+            raise ProviderOutcomeUnknown(
+                f"no answer from {self.name} within {self._seconds:g} s"
+            ) from problem

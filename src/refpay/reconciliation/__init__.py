@@ -1,1 +1,1 @@
-"""Compares our ledger with the providers' settlement reports, and keeps account of the differences."""
+"""Reconciliation: matching our ledger with the providers' settlement reports, and keeping the breaks."""

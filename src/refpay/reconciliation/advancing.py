@@ -1,4 +1,4 @@
-"""Moves the run, the horizon and the watermark on, and finds what no report has though it should."""
+"""Advance the run, the horizon and the watermark, and find operations that no report has."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,20 +11,20 @@ from refpay.reconciliation.comparing import Comparison, RowCount, Rules
 from refpay.reconciliation.model import Progress
 from refpay.reconciliation.reports_repository import KnownReport
 
-# How many reports one transaction goes on by; the next round goes on from there.
+# How many reports one transaction advances by; the next round continues from there.
 _REPORTS_AT_ONCE: Final = 200
-# How far two clocks may be apart: what we settled this long before the first report may be in it.
+# How far two clocks may differ: what was resolved this long before the first report may be in it.
 _CLOCK_SKEW: Final = timedelta(seconds=1)
-# A settling transaction commits a little after the instant that it settles with.
+# A transaction commits a little after the instant that it writes as resolved.
 _LATE_COMMITS: Final = timedelta(seconds=30)
 
 
 async def advance(connection: Connection, provider: str, *, rules: Rules, now: datetime) -> RowCount:
-    """Go on by what has been accepted, inside the caller's transaction; return the rows found missing.
+    """Advance by what has been accepted, in the caller's transaction; return the rows found missing.
 
-    An operation that we settled at t was booked by t, give or take a second of clock skew, so it is in a
-    report up to the one that holds t, or in the next: once the run goes beyond that next one's start, and
-    the next one is in the run, the operation is missing if no report in force has it.
+    An operation that was resolved at t was booked by t, give or take a second of clock skew. So it is in a
+    report up to the one whose period holds t, or in the next one. Once the run has passed the start of that
+    next report, the operation is missing if no report in force has it.
     """
     before = await stored.read_progress(connection, provider, lock=True)
     last, following = await _extend(connection, provider, before)
@@ -51,12 +51,12 @@ async def advance(connection: Connection, provider: str, *, rules: Rules, now: d
 async def _extend(
     connection: Connection, provider: str, before: Progress
 ) -> tuple[KnownReport | None, Sequence[KnownReport]]:
-    """Return the last report of the run now, and what was found after the old one."""
+    """Return the last report of the run, and the reports that follow the old end of the run."""
     if before.run_sequence is None:
         last = None
         following = await stored.read_following(connection, provider, after=-1, limit=_REPORTS_AT_ONCE)
     else:
-        # From the last one itself, whose period may have been corrected.
+        # Includes the last report itself, whose period may have been corrected.
         last, *following = await stored.read_following(
             connection, provider, after=before.run_sequence - 1, limit=_REPORTS_AT_ONCE
         )
@@ -68,7 +68,7 @@ async def _extend(
 
 
 async def _watermark(connection: Connection, provider: str, last: KnownReport) -> datetime | None:
-    """Return the end of the last report of the run before the first that has a line to be awaited."""
+    """Return the end of the last report of the run before the first one with an awaited line."""
     awaited = await breaks_repository.read_first_awaited(connection, provider)
     if awaited is None or awaited > last.sequence:
         return last.period_end

@@ -1,4 +1,4 @@
-"""Keeps account of the differences, and of what cannot be compared yet."""
+"""Store breaks, and lines that cannot be matched yet."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -36,7 +36,7 @@ _AWAITED = """
 _AWAIT = "INSERT INTO reconciliation.awaited (id, provider, sequence, key, since) VALUES ($1, $2, $3, $4, $5)"
 _END = "UPDATE reconciliation.awaited SET ended_at = $2 WHERE id = ANY($1::uuid[])"
 _FIRST_AWAITED = "SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1"
-# Of one provider, or of each.
+# Of one provider, or of all if $1 is null.
 SUMS = """
     SELECT provider, class, currency, count(*) AS breaks, sum(value_minor) AS value_minor,
            min(first_seen) AS oldest
@@ -61,7 +61,7 @@ class BreakSum:
 async def read_open(
     connection: Connection, provider: str, keys: Collection[str]
 ) -> dict[BreakId, tuple[UUID, tuple[object, ...]]]:
-    """Return the rows of the open breaks of these keys, each with its facts."""
+    """Return the open breaks of these keys, each with its row id and its changeable facts."""
     return {
         BreakId(key, BreakClass(name), movement, occurrence): (row_id, tuple(facts))
         for row_id, key, name, movement, occurrence, *facts in await connection.fetch(
@@ -73,13 +73,13 @@ async def read_open(
 async def insert_breaks(
     connection: Connection, provider: str, found: Sequence[Break], *, now: datetime
 ) -> None:
-    """Write new breaks, each with the report that shows it or should have."""
+    """Insert new breaks, each with the report that shows it or should have."""
     rows = [(mint_id(now), provider, *astuple(one.id), *one.facts, now) for one in found]
     await connection.executemany(_INSERT, rows)
 
 
 async def change_break(connection: Connection, row_id: UUID, found: Break) -> None:
-    """Write what an open break looks like now; since when it is open stays."""
+    """Update the facts of an open break. Since when it is open does not change."""
     await connection.execute(_CHANGE, row_id, *found.facts)
 
 
@@ -91,14 +91,14 @@ async def close_breaks(connection: Connection, row_ids: Sequence[UUID], *, now: 
 async def read_open_keys(
     connection: Connection, provider: str, *, after: str, limit: int, awaited: bool = False
 ) -> Sequence[str]:
-    """Return keys over `after` that have an open break, or that are `awaited`."""
+    """Return keys after `after` that have an open break, or with `awaited`, an awaited line."""
     place = ("awaited", "ended_at") if awaited else ("break", "closed_at")
     rows = await connection.fetch(_KEYS.format(*place), provider, after, limit)
     return [row["key"] for row in rows]
 
 
 async def read_awaited(connection: Connection, provider: str, keys: Collection[str]) -> Mapping[Place, UUID]:
-    """Return where these keys are awaited: report and key."""
+    """Return where lines of these keys are awaited, by report and key."""
     rows = await connection.fetch(_AWAITED, provider, list(keys))
     return {(row["sequence"], row["key"]): row["id"] for row in rows}
 
@@ -111,14 +111,14 @@ async def change_awaited(
     ended: Sequence[UUID],
     now: datetime,
 ) -> None:
-    """Note what is awaited from now on, and what no longer is."""
+    """Store which lines are awaited from now on, and which no longer are."""
     await connection.executemany(_AWAIT, [(mint_id(now), provider, *place, now) for place in begun])
     if ended:
         await connection.execute(_END, list(ended), now)
 
 
 async def read_first_awaited(connection: Connection, provider: str) -> int | None:
-    """Return the first report with a line that is not compared yet."""
+    """Return the first report that has an awaited line."""
     found = await connection.fetchval(_FIRST_AWAITED, provider)
     return None if found is None else int(found)
 

@@ -1,4 +1,4 @@
-"""Brings breaks and awaited rows into line with what is known of a set of keys."""
+"""Match a set of keys, and bring breaks and awaited lines into line with the results."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from refpay.db.pool import Connection
 from refpay.reconciliation import breaks_repository as stored
 from refpay.reconciliation.breaks_repository import Place
 from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
-from refpay.reconciliation.judging import Evidence, Judge
-from refpay.reconciliation.model import Break, BreakClass, Judgement
+from refpay.reconciliation.matching import Evidence, Matcher
+from refpay.reconciliation.model import Break, BreakClass, MatchResult
 
-# Bounds the arrays of one statement and the time between two.
+# Limits the arrays of a statement and how long it takes.
 _CHUNK: Final = 2_000
 
 
@@ -27,20 +27,20 @@ class Rules:
 
 @dataclass(slots=True)
 class RowCount:
-    """Rows that were compared for the first time in their revision."""
+    """Rows that were matched for the first time in their revision."""
 
     matched: int = 0
     broken: int = 0
 
     def add(self, other: "RowCount") -> None:
-        """Count another's rows too."""
+        """Add another count to this one."""
         self.matched += other.matched
         self.broken += other.broken
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One provider at one instant, inside one transaction that holds the provider's lock."""
+    """A comparison with one provider at one instant, in one transaction that holds the provider's lock."""
 
     connection: Connection
     provider: str
@@ -49,9 +49,11 @@ class Comparison:
     horizon: datetime | None
 
     async def compare(self, keys: Collection[str], *, fresh: int | None = None) -> RowCount:
-        """Compare these keys, and the charges that they take back; return the rows that it was new for.
+        """Match these keys, and the charges that they refund.
 
-        `fresh` is the report whose lines have just come into force. Repeating it changes nothing.
+        Return the rows that were matched for the first time.
+
+        `fresh` is the report whose lines have just come into force. Repeating a comparison changes nothing.
         """
         wanted = set(keys)
         for chunk in _chunks(keys):
@@ -63,15 +65,15 @@ class Comparison:
 
     async def _compare(self, keys: Sequence[str], fresh: int | None) -> RowCount:
         grace, costs = self.rules.unresolved_grace, self.rules.costs
-        judge = Judge(self.provider, self.now, self.horizon, grace, costs)
+        matcher = Matcher(self.provider, self.now, self.horizon, grace, costs)
         evidence = await read_evidence(self.connection, self.provider, keys)
-        judged = [(one, judge.judge(one)) for one in evidence]
-        opened = await self._keep_breaks(keys, [found for _, one in judged for found in one.breaks])
-        compared = await self._keep_awaited(keys, judged)
-        return _count(judged, opened, compared, fresh)
+        results = [(one, matcher.match(one)) for one in evidence]
+        opened = await self._keep_breaks(keys, [found for _, one in results for found in one.breaks])
+        compared = await self._keep_awaited(keys, results)
+        return _count(results, opened, compared, fresh)
 
     async def _keep_breaks(self, keys: Sequence[str], found: Sequence[Break]) -> Sequence[Break]:
-        """Open, change and close; return what was opened."""
+        """Open, change and close breaks; return those that were opened."""
         known = await stored.read_open(self.connection, self.provider, keys)
         opened = []
         for one in found:
@@ -87,15 +89,12 @@ class Comparison:
         return opened
 
     async def _keep_awaited(
-        self, keys: Sequence[str], judged: Iterable[tuple[Evidence, Judgement]]
+        self, keys: Sequence[str], results: Iterable[tuple[Evidence, MatchResult]]
     ) -> set[Place]:
-        """Note what waits; return where the waiting has ended."""
+        """Store which lines are awaited; return those that no longer are."""
         known = dict(await stored.read_awaited(self.connection, self.provider, keys))
         waiting = {
-            (theirs.sequence, one.key)
-            for one, judgement in judged
-            if judgement.awaiting
-            for theirs in one.theirs
+            (theirs.sequence, one.key) for one, result in results if result.awaiting for theirs in one.theirs
         }
         begun = sorted(waiting - set(known))
         ended = set(known) - waiting
@@ -112,22 +111,22 @@ def _chunks(keys: Collection[str]) -> Iterator[Sequence[str]]:
 
 
 def _count(
-    judged: Iterable[tuple[Evidence, Judgement]],
+    results: Iterable[tuple[Evidence, MatchResult]],
     opened: Iterable[Break],
     compared: Collection[Place],
     fresh: int | None,
 ) -> RowCount:
     count = RowCount()
-    for one, judgement in judged:
-        if judgement.awaiting:
+    for one, result in results:
+        if result.awaiting:
             continue
-        broken = {found.place for found in judgement.breaks}
+        broken = {found.place for found in result.breaks}
         for theirs in one.theirs:
             if theirs.sequence == fresh or (theirs.sequence, one.key) in compared:
                 if theirs.place in broken:
                     count.broken += 1
                 else:
                     count.matched += 1
-    # A row of ours that they do not have is compared when it turns out to be missing.
+    # A row of ours that no report has counts as compared when it is found missing.
     count.broken += sum(found.id.break_class is BreakClass.MISSING_THEIRS for found in opened)
     return count

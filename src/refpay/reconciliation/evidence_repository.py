@@ -1,4 +1,4 @@
-"""Reads both sides of what is compared; the only module here that knows payments and ledger."""
+"""Read both sides of a comparison. No other module of this package reads payments and ledger."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from uuid import UUID
 from refpay.db.pool import Connection
 from refpay.money import Currency
 from refpay.providers.reports import MovementKind
-from refpay.reconciliation.judging import Evidence, Known
+from refpay.reconciliation.matching import Evidence, KnownChargeback
 from refpay.reconciliation.model import Ours, Repair, Theirs
 from refpay.reconciliation.reports_repository import LINE_FIELDS, read_line
 
@@ -74,7 +74,7 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
         theirs[row["key"]].append(Theirs(sequence, position, read_line(line)))
     identifiers = list(_identifiers(keys))
     ours = {key: Ours(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)}
-    chargebacks: dict[str, set[Known]] = defaultdict(set)
+    chargebacks: dict[str, set[KnownChargeback]] = defaultdict(set)
     for row in await connection.fetch(_CHARGEBACKS, provider, identifiers):
         kind, currency = MovementKind(row["kind"]), Currency(row["currency"])
         chargebacks[row["key"]].add((row["movement"], kind, row["amount_minor"], currency))
@@ -93,14 +93,14 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
     ]
 
 
-async def read_unsettled(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
-    """Return the keys of operations of ours that are not known to be done."""
+async def read_unresolved(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
+    """Return the keys of our operations that are not known to have succeeded."""
     rows = await connection.fetch(_UNSETTLED, provider, list(_identifiers(keys)))
     return {row["key"] for row in rows}
 
 
 async def read_doubled_keys(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
-    """Return the keys of charges that something under these keys takes back."""
+    """Return the keys of charges that a movement under these keys refunds."""
     rows = await connection.fetch(_REPAIRS, provider, list(keys))
     return {row["key"] for row in rows}
 
@@ -108,7 +108,7 @@ async def read_doubled_keys(connection: Connection, provider: str, keys: Sequenc
 async def read_unreported(
     connection: Connection, provider: str, *, since: datetime, before: datetime
 ) -> Sequence[str]:
-    """Return the keys of what we settled in this span and no report in force has."""
+    """Return the keys of operations that were resolved in this period and are in no report in force."""
     rows = await connection.fetch(_UNREPORTED, provider, since, before)
     return [row["key"] for row in rows]
 
@@ -127,6 +127,6 @@ def _identifiers(keys: Iterable[str]) -> Iterable[UUID]:
             found = UUID(key)
         except ValueError:
             continue
-        # Only as we write it ourselves: another spelling is another text in a report.
+        # Only in our own spelling: a report with another spelling names another key.
         if str(found) == key:
             yield found

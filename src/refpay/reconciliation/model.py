@@ -1,4 +1,4 @@
-"""What is compared with what, and how the two may differ."""
+"""Define both sides of a comparison, and how they may differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FINAL_WITHOUT_EFFECT: Final = ("failed", "declined")
 
 
 class BreakClass(StrEnum):
-    """How our ledger and a provider's report disagree about one movement of money."""
+    """How our ledger and a provider's report disagree about one movement."""
 
     MISSING_OURS = "missing_ours"
     MISSING_THEIRS = "missing_theirs"
@@ -25,7 +25,7 @@ class BreakClass(StrEnum):
 
 
 class ReportState(StrEnum):
-    """What became of a report when it was last fetched."""
+    """The state of a report after it was last fetched."""
 
     ACCEPTED = "accepted"
     LATE = "late"
@@ -35,10 +35,10 @@ class ReportState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A capture or refund of ours; `posted_minor` is what the ledger says that the provider owes us for it.
+    """One of our captures or refunds. `posted_minor` is what the provider owes us for it, by the ledger.
 
-    A refund's is negative; without an entry in the ledger there is none. `undone` is how what takes it out of
-    suspense stands, if anything does.
+    It is negative for a refund, and None without a ledger entry. `undone` is the status of the operation
+    that takes it out of suspense, if there is one.
     """
 
     operation_id: UUID
@@ -52,13 +52,13 @@ class Ours:
 
     @property
     def posted(self) -> bool:
-        """Return whether the money has moved as far as we know."""
+        """Return whether the operation succeeded and is in the ledger."""
         return self.status == "succeeded" and self.posted_minor is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """A line of the revision in force of one report."""
+    """A line of the revision in force of a report."""
 
     sequence: int
     position: int
@@ -66,13 +66,13 @@ class Theirs:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return where the line stands."""
+        """Return the line's report and position."""
         return self.sequence, self.position
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A refund that takes back a movement that was one too many; `key` is the doubled charge's."""
+    """A refund of a duplicate movement. `key` is that of the charge that was duplicated."""
 
     movement: str
     key: str
@@ -81,7 +81,7 @@ class Repair:
     currency: str
 
     def is_done_by(self, line: ReportLine) -> bool:
-        """Return whether a reported movement is this refund, of just this money."""
+        """Return whether a reported line is this refund, of exactly this amount."""
         return (line.key, line.kind, line.amount_minor, line.currency) == (
             self.repair_key,
             MovementKind.REFUND,
@@ -92,7 +92,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class BreakId:
-    """What makes a break the same one from round to round."""
+    """What identifies a break from round to round."""
 
     key: str
     break_class: BreakClass
@@ -102,7 +102,7 @@ class BreakId:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One difference, worth `value_minor` of `currency`; `place` is the line that shows it, if one does."""
+    """One difference, worth `value_minor` of `currency`. `place` is the line that shows it, or None."""
 
     id: BreakId
     currency: str
@@ -112,13 +112,13 @@ class Break:
 
     @property
     def facts(self) -> tuple[str, int, int | None, UUID | None]:
-        """Return what may change while it stays open: currency, value, report and operation."""
+        """Return what may change while the break is open: currency, value, report and operation."""
         return self.currency, self.value_minor, self.place and self.place[0], self.operation_id
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What comparing one key has shown; `awaiting` says that our side has no outcome yet."""
+class MatchResult:
+    """The result of matching one key. `awaiting` says that our operation has no outcome yet."""
 
     breaks: Sequence[Break] = ()
     awaiting: bool = False
@@ -126,7 +126,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far we are with one provider; what is not known yet is None."""
+    """How far reconciliation with one provider has come. None means not known yet."""
 
     run_sequence: int | None
     horizon: datetime | None

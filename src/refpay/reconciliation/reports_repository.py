@@ -1,4 +1,4 @@
-"""Keeps reports, their revisions and lines, and how far we are."""
+"""Store reports, their revisions and lines, and the progress of reconciliation."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,10 +8,10 @@ from typing import Any, Final, Self
 
 from refpay.db.pool import Connection, Row, columns
 from refpay.money import Currency
-from refpay.providers.reports import MovementKind, Report, ReportLine, ReportNotice
+from refpay.providers.reports import MovementKind, ReportLine, ReportNotice, SettlementReport
 from refpay.reconciliation.model import Progress, ReportState
 
-# Bounds the arrays of one statement.
+# Limits the arrays of one statement.
 _LINES_AT_ONCE: Final = 5_000
 
 _PROGRESS = """
@@ -69,9 +69,9 @@ _ELSEWHERE = """
 
 @dataclass(frozen=True, slots=True)
 class KnownReport:
-    """A report as it is stored; `revision` is 0 if none was ever accepted.
+    """A stored report. `revision` is 0 if none was ever accepted.
 
-    `digest` is what the revision in force was announced as, `refused_digest` what was last refused.
+    `digest` is what the revision in force was announced with, `refused_digest` what was last refused.
     """
 
     sequence: int
@@ -85,14 +85,14 @@ class KnownReport:
 
     @classmethod
     def announced(cls, notice: ReportNotice, state: ReportState, revision: int, digest: str | None) -> Self:
-        """Return a report of the announced period."""
+        """Return a report with the announced period."""
         return cls(notice.sequence, notice.start, notice.end, notice.due, state, revision, digest)
 
 
 async def read_progress(connection: Connection, provider: str, *, lock: bool = False) -> Progress:
-    """Return how far we are; with `lock`, nobody else compares with it until the transaction ends."""
+    """Return the progress. With `lock` it is locked until the transaction ends."""
     row = await connection.fetchrow(f"{_PROGRESS} FOR UPDATE" if lock else _PROGRESS, provider)
-    assert row is not None, "the migration wrote one row a provider"  # noqa: S101 narrows the type
+    assert row is not None, "the schema has one row for each provider"  # noqa: S101 narrows the type
     return Progress(**row)
 
 
@@ -108,7 +108,7 @@ async def read_newest(connection: Connection, provider: str) -> int | None:
 
 
 async def read_wanted(connection: Connection, provider: str, *, after: int) -> int | None:
-    """Return the first report over `after` that has to be fetched whatever is announced."""
+    """Return the first report after `after` that has to be fetched even if it is announced unchanged."""
     found = await connection.fetchval(_WANTED, provider, after)
     return None if found is None else int(found)
 
@@ -116,7 +116,7 @@ async def read_wanted(connection: Connection, provider: str, *, after: int) -> i
 async def read_known(
     connection: Connection, provider: str, sequences: Sequence[int]
 ) -> Mapping[int, KnownReport]:
-    """Return what is stored of these reports."""
+    """Return the stored reports with these sequences."""
     rows = await connection.fetch(f"{_KNOWN} AND sequence = ANY($2::bigint[])", provider, list(sequences))
     return {row["sequence"]: _known(row) for row in rows}
 
@@ -124,7 +124,7 @@ async def read_known(
 async def read_following(
     connection: Connection, provider: str, *, after: int, limit: int
 ) -> Sequence[KnownReport]:
-    """Return the reports over `after`, ascending."""
+    """Return the stored reports after `after`, ascending."""
     rows = await connection.fetch(
         f"{_KNOWN} AND sequence > $2 ORDER BY sequence LIMIT $3", provider, after, limit
     )
@@ -134,7 +134,7 @@ async def read_following(
 async def write_report(
     connection: Connection, provider: str, report: KnownReport, *, problem: str | None = None, now: datetime
 ) -> None:
-    """Write what became of a report."""
+    """Insert or update a report."""
     await connection.execute(_WRITE, provider, *astuple(report), problem, now)
 
 
@@ -147,9 +147,15 @@ async def read_revision_digest(
 
 
 async def insert_revision(
-    connection: Connection, provider: str, report: Report, *, revision: int, digest: str, now: datetime
+    connection: Connection,
+    provider: str,
+    report: SettlementReport,
+    *,
+    revision: int,
+    digest: str,
+    now: datetime,
 ) -> None:
-    """Write a new revision with all its lines."""
+    """Insert a new revision with all its lines."""
     await connection.execute(_REVISE, provider, report.sequence, revision, digest, report.lines_digest(), now)
     for start in range(0, len(report.lines), _LINES_AT_ONCE):
         lines = report.lines[start : start + _LINES_AT_ONCE]
@@ -161,21 +167,21 @@ async def insert_revision(
 async def read_lines(
     connection: Connection, provider: str, sequence: int, revision: int
 ) -> Sequence[ReportLine]:
-    """Return the lines of a revision, in no order; none of revision 0."""
+    """Return the lines of a revision, unordered; revision 0 has none."""
     rows = await connection.fetch(_LINES_OF, provider, sequence, revision)
-    # A hundred thousand of them take most of a second, in which the loop has other duties.
+    # A hundred thousand of them take most of a second, so they are converted in a thread.
     return await asyncio.to_thread(list, map(read_line, rows))
 
 
 def read_line(values: Iterable[Any]) -> ReportLine:
-    """Return the line whose LINE_FIELDS these are."""
+    """Return the line with these LINE_FIELDS."""
     key, movement, reference, kind, amount, currency, fee, at, settled, minor = values
     named = (key, movement, reference, MovementKind(kind), amount, Currency(currency), fee, at)
     return ReportLine(*named, settled and Currency(settled), minor)
 
 
-async def find_elsewhere(connection: Connection, provider: str, report: Report) -> int | None:
-    """Return another report in force that has just these lines."""
+async def find_elsewhere(connection: Connection, provider: str, report: SettlementReport) -> int | None:
+    """Return another report in force that has exactly these lines, or None."""
     digest = report.lines_digest()
     if digest is None:
         return None

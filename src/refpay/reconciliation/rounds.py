@@ -1,8 +1,8 @@
-"""One round with one provider: what is new, what has changed, what is open, and how far we are."""
+"""Reconcile with one provider, round by round."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -15,35 +15,24 @@ from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.advancing import advance
 from refpay.reconciliation.breaks_repository import BreakSum, read_open_keys, read_sums
 from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.counters import ReconciliationCounters
 from refpay.reconciliation.evidence_repository import read_evidence
-from refpay.reconciliation.hearing import Hearing, Take, take_nothing
-from refpay.reconciliation.intake import Intake
+from refpay.reconciliation.ingestion import Ingestion, MovementHandler, ignore_movement
 from refpay.reconciliation.model import Progress
+from refpay.reconciliation.report_import import ReportImporter
 from refpay.reconciliation.reports_repository import KnownReport
 
 _LOG: Final = structlog.get_logger()
-# Pages of news in one round: more is left to the next, so that what is open is looked at meanwhile.
+# Pages of new reports in one round. The rest is left to the next round, so that open breaks do not wait.
 _PAGES: Final = 5
 _REVIEW: Final = 100
 _KEYS_AT_ONCE: Final = 1_000
-_FAILURES_MOST: Final = 3
-
-
-class Tally(Protocol):
-    """Counts what rounds have done, as soon as it is committed."""
-
-    def count_rows(self, provider: str, *, matched: int, broken: int) -> None:
-        """Count rows that were compared."""
-        ...
-
-    def count_report(self, provider: str, state: str) -> None:
-        """Count what became of a report."""
-        ...
+_FAILURES_MAXIMUM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where we stand with one provider."""
+class ReconciliationStatus:
+    """The state of reconciliation with one provider."""
 
     progress: Progress
     open_breaks: tuple[BreakSum, ...]
@@ -51,14 +40,14 @@ class Standing:
 
 @dataclass(slots=True)
 class _Round:
-    """What one round has tried: nothing twice, and not for long with a provider that fails."""
+    """What one round has tried, so that nothing is tried twice and a failing provider is left alone."""
 
     tried: set[tuple[int, str]] = field(default_factory=set)
     failures: int = 0
 
 
 class Reconciler:
-    """Reconciles with one provider, round by round; all that it must not forget is in the database."""
+    """Reconciles with one provider. Everything that has to survive a restart is in the database."""
 
     def __init__(
         self,
@@ -66,71 +55,79 @@ class Reconciler:
         source: ReportSource,
         *,
         rules: Rules,
-        tally: Tally,
+        counters: ReconciliationCounters,
         clock: Clock,
-        take: Take = take_nothing,
+        on_movement: MovementHandler = ignore_movement,
     ) -> None:
         self.provider = source.name
         self._database = database
         self._source = source
         self._rules = rules
-        self._tally = tally
+        self._counters = counters
         self._clock = clock
-        self._hearing = Hearing(database, source.name, take)
-        self._intake = Intake(database, source, rules=rules, clock=clock, hearing=self._hearing)
-        self._silent = False
+        self._ingestion = Ingestion(database, source.name, on_movement)
+        self._importer = ReportImporter(
+            database, source, rules=rules, clock=clock, ingestion=self._ingestion, counters=counters
+        )
+        self._unanswered = False
         self._asked_at: datetime | None = None
-        # Where the next round goes on looking at what is known already.
+        # Where the next round continues with known reports and open keys.
         self._reviewed = self._wanted = 0
         self._open = self._awaited = ""
 
     async def run_once(self) -> bool:
-        """Run one round; return whether the provider answered all through. Raises DatabaseUnavailable."""
-        problem = await self._take_in()
-        self._say(problem)
-        await self._look_again()
+        """Run one round; return whether every request to the provider succeeded.
+
+        Raises DatabaseUnavailable.
+        """
+        problem = await self._import_reports()
+        self._log_change(problem)
+        await self._match_again()
         async with self._database.transaction() as connection:
             rows = await advance(connection, self.provider, rules=self._rules, now=self._clock.now())
         self._count(rows)
         return problem is None
 
-    async def read_standing(self) -> Standing:
-        """Return where we stand; raises DatabaseUnavailable."""
+    async def read_status(self) -> ReconciliationStatus:
+        """Return the state of reconciliation; raises DatabaseUnavailable."""
         async with self._database.transaction() as connection:
             progress = await stored.read_progress(connection, self.provider)
-            return Standing(progress, tuple(await read_sums(connection, self.provider)))
+            return ReconciliationStatus(progress, tuple(await read_sums(connection, self.provider)))
 
-    async def _take_in(self) -> str | None:
-        """Take in what is new, what has to be fetched again, and a page of the rest; return what failed."""
+    async def _import_reports(self) -> str | None:
+        """Import new reports, reports that have to be fetched again, and a page of known ones.
+
+        Return what failed.
+        """
         this = _Round()
         try:
-            await self._take_news(this)
-            await self._take_known(this)
+            await self._import_new(this)
+            await self._import_known(this)
         except ProviderError as problem:
             return problem.detail
         return None if this.failures == 0 else "some of its reports cannot be fetched"
 
-    async def _take_news(self, this: _Round) -> None:
+    async def _import_new(self, this: _Round) -> None:
         asked_at = self._clock.now()
         async with self._database.transaction() as connection:
             after = await stored.read_newest(connection, self.provider) or 0
         for _ in range(_PAGES):
-            found = await self._take_page(this, after=after, limit=NOTICES_MAXIMUM)
+            found = await self._import_page(this, after=after, limit=NOTICES_MAXIMUM)
             if found is None:
                 self._asked_at = asked_at
                 break
             after = found
 
-    async def _take_known(self, this: _Round) -> None:
+    async def _import_known(self, this: _Round) -> None:
         async with self._database.transaction() as connection:
             wanted = await stored.read_wanted(connection, self.provider, after=self._wanted)
         self._wanted = 0
         if wanted is not None:
-            self._wanted = await self._take_page(this, after=wanted - 1, limit=_REVIEW) or 0
-        self._reviewed = await self._take_page(this, after=self._reviewed, limit=_REVIEW) or 0
+            self._wanted = await self._import_page(this, after=wanted - 1, limit=_REVIEW) or 0
+        self._reviewed = await self._import_page(this, after=self._reviewed, limit=_REVIEW) or 0
 
-    async def _take_page(self, this: _Round, *, after: int, limit: int) -> int | None:
-        """Take one page in; return where the next one begins, or None if this was the last."""
+    async def _import_page(self, this: _Round, *, after: int, limit: int) -> int | None:
+        """Import one page; return where the next one begins, or None if this was the last."""
         notices = await self._source.notices(after=max(0, after), limit=limit)
         if not notices:
             return None
@@ -138,26 +135,26 @@ class Reconciler:
             known = await stored.read_known(connection, self.provider, [one.sequence for one in notices])
         for notice in notices:
             if (notice.sequence, notice.digest) not in this.tried:
-                await self._take(this, notice, known.get(notice.sequence))
+                await self._import_one(this, notice, known.get(notice.sequence))
         return notices[-1].sequence if len(notices) == limit else None
 
-    async def _take(self, this: _Round, notice: ReportNotice, known: KnownReport | None) -> None:
+    async def _import_one(self, this: _Round, notice: ReportNotice, known: KnownReport | None) -> None:
         this.tried.add((notice.sequence, notice.digest))
         overdue = known is None and self._asked_at is not None and self._asked_at > notice.due
         try:
-            taken = await self._intake.take(notice, known, overdue=overdue)
+            taken = await self._importer.import_report(notice, known, overdue=overdue)
         except ProviderError:
-            # One report that cannot be had must not keep the others back.
+            # One report that cannot be fetched must not delay the others.
             this.failures += 1
-            if this.failures >= _FAILURES_MOST:
+            if this.failures >= _FAILURES_MAXIMUM:
                 raise
             return
         self._count(taken.rows)
         if taken.result is not None:
-            self._tally.count_report(self.provider, taken.result)
+            self._counters.count_report(self.provider, taken.result)
 
-    async def _look_again(self) -> None:
-        """Compare again what is open or awaited: our own side may have moved since, or moves now."""
+    async def _match_again(self) -> None:
+        """Match open and awaited keys again, because our side may have changed since."""
         async with self._database.transaction() as connection:
             provider, limit = self.provider, _KEYS_AT_ONCE
             broken = await read_open_keys(connection, provider, after=self._open, limit=limit)
@@ -169,7 +166,7 @@ class Reconciler:
             if not broken and not awaited:
                 return
             evidence = await read_evidence(connection, provider, broken)
-        await self._hearing.hear([theirs.line for one in evidence for theirs in one.theirs])
+        await self._ingestion.ingest([theirs.line for one in evidence for theirs in one.theirs])
         async with self._database.transaction() as connection:
             progress = await stored.read_progress(connection, provider, lock=True)
             comparison = Comparison(connection, provider, self._rules, self._clock.now(), progress.horizon)
@@ -177,12 +174,12 @@ class Reconciler:
         self._count(rows)
 
     def _count(self, rows: RowCount) -> None:
-        self._tally.count_rows(self.provider, matched=rows.matched, broken=rows.broken)
+        self._counters.count_rows(self.provider, matched=rows.matched, broken=rows.broken)
 
-    def _say(self, problem: str | None) -> None:
-        """Log once when the provider falls silent, and once when it answers again."""
-        if problem is not None and not self._silent:
+    def _log_change(self, problem: str | None) -> None:
+        """Log once when the provider stops answering, and once when it answers again."""
+        if problem is not None and not self._unanswered:
             _LOG.warning("settlement_reports_not_answered", provider=self.provider, problem=problem)
-        elif problem is None and self._silent:
+        elif problem is None and self._unanswered:
             _LOG.info("settlement_reports_answered", provider=self.provider)
-        self._silent = problem is not None
+        self._unanswered = problem is not None

@@ -1,1 +1,1 @@
-"""Looks at an authorization before its provider is called: suspicious, blocked, or neither."""
+"""Assess authorizations before their provider is called: harmless, suspicious or blocked."""

@@ -1,4 +1,4 @@
-"""Why risk keeps an authorization from its provider."""
+"""The reasons for which risk stops an authorization."""
 
 from refpay.errors import RefpayError
 from refpay.risk.model import Assessment
@@ -7,7 +7,7 @@ from refpay.risk.model import Assessment
 class RiskBlocked(RefpayError, code="risk_blocked", status=403):
     """The authorization was blocked."""
 
-    # Which rule or person did it is not the caller's to know.
+    # The answer does not reveal which rule or person blocked it.
 
     def __init__(self, assessment: Assessment) -> None:
         super().__init__("the authorization was blocked by risk: the provider was not asked")
@@ -20,7 +20,7 @@ class RiskUnavailable(RefpayError, code="risk_unavailable", status=503, retry_af
     # Risk did not answer in time, and the amount is too large to go without.
 
 
-class RiskSilent(RefpayError, code="risk_silent", status=503, retryable=True):
+class RiskTimedOut(RefpayError, code="risk_silent", status=503, retryable=True):
     """The authorization was not assessed."""
 
     # Risk did not answer in time; the amount is small enough to go without.

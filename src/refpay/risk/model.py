@@ -1,4 +1,4 @@
-"""What risk sees of an authorization, what it remembers, and what it says."""
+"""The input of a risk assessment, what is known of a card range, and the result."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +7,14 @@ from uuid import UUID
 
 
 class Rule(StrEnum):
-    """What makes an authorization suspicious."""
+    """A rule that makes an authorization suspicious."""
 
     CARD_TESTING = "card_testing"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An authorization before its provider is called; the amount is in minor units of any currency."""
+    """An authorization before its provider is called. The amount is in minor units of any currency."""
 
     operation_id: UUID
     at: datetime
@@ -23,8 +23,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
-    """What issuers said to the newest small authorizations of one card range within the window."""
+class RecentAuthorizations:
+    """How issuers answered the newest small authorizations of one card range within the window."""
 
     answered: int
     declined: int
@@ -32,7 +32,7 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What risk says; `newly_blocked` is the reason if this very authorization got its range blocked."""
+    """The assessment of an authorization. `newly_blocked` is the reason if this one got its range blocked."""
 
     blocked: bool = False
     rule: Rule | None = None
@@ -51,8 +51,8 @@ class CardRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
-    """What happened in one card range within the window; authorizations are the small ones."""
+class CardRangeActivity:
+    """Activity of one card range within the window. Only small authorizations are counted."""
 
     card_range: str
     signals: int

@@ -1,1 +1,1 @@
-"""The worker: settles what was left open, checks the books, exports what the database knows."""
+"""The worker: resolves open operations, runs the integrity checks, and exports gauges from the database."""

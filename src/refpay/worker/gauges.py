@@ -1,4 +1,4 @@
-"""Puts findings into gauges; what is known to be nothing is 0, what is not known is absent."""
+"""Export results as gauges. What is known to be nothing is 0; what is not known is absent."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from refpay.ledger.sealing import ChainRound
 from refpay.measures import show_check
 from refpay.money import Currency
 from refpay.operations import durability, durable_settings
-from refpay.operations.checks import CHECKS, Findings, Reason, Suspicion
+from refpay.operations.checks import CHECKS, IntegrityReport, MoneyAtRisk, Reason
 from refpay.operations.durability import ProbeRound
 from refpay.operations.durable_settings import SettingsRound
 from refpay.settings import PROVIDER_NAMES
@@ -16,8 +16,8 @@ from refpay.settings import PROVIDER_NAMES
 CURRENCIES: Final = tuple(currency.value for currency in Currency)
 
 
-def show_findings(recorder: Recorder, findings: Findings) -> None:
-    """Set every gauge from one run of the checks."""
+def show_integrity(recorder: Recorder, findings: IntegrityReport) -> None:
+    """Set every gauge from one round of the checks."""
 
     def show(gauge: str, field: str, reason: Reason, /, **labels: str) -> None:
         found = _among(findings, reason, **labels)
@@ -49,22 +49,22 @@ def show_findings(recorder: Recorder, findings: Findings) -> None:
             oldest.set(min(open_since).timestamp(), provider=provider)
         else:
             oldest.clear(provider=provider)
-    # Last: that a check succeeded is only said with its results on show.
+    # Last, so that a check's success is exported only after its results.
     for check in CHECKS:
         show_check(recorder, check, findings.violations(check), findings.at)
 
 
-def _among(findings: Findings, reason: Reason, /, **labels: str) -> list[Suspicion]:
-    """Return what was found of a reason, of the provider and the currency in question."""
+def _among(findings: IntegrityReport, reason: Reason, /, **labels: str) -> list[MoneyAtRisk]:
+    """Return what was found for a reason, and for a provider or currency."""
     return [
         one
-        for one in findings.suspicions
+        for one in findings.at_risk
         if one.reason is reason and all(getattr(one, name) == value for name, value in labels.items())
     ]
 
 
 def show_probe(recorder: Recorder, result: ProbeRound) -> None:
-    """Show one round of the durability probe."""
+    """Export one round of the durability probe."""
     counter = recorder.counter("moneypath_ledger_probe_total")
     counter.inc(result.found, result="found")
     counter.inc(result.missing, result="missing")
@@ -73,7 +73,7 @@ def show_probe(recorder: Recorder, result: ProbeRound) -> None:
 
 
 def show_settings(recorder: Recorder, result: SettingsRound) -> None:
-    """Show which settings are unsafe; one that nobody can tell has no series."""
+    """Export which settings are unsafe. A setting that is not known has no series."""
     gauge = recorder.gauge("moneypath_durability_unsafe")
     for setting in result.settings:
         if setting.value is None:
@@ -84,7 +84,7 @@ def show_settings(recorder: Recorder, result: SettingsRound) -> None:
 
 
 def show_chain(recorder: Recorder, result: ChainRound) -> None:
-    """Show what was found in the ledger's chain; that nothing is, once all of it was looked at."""
+    """Export the breaks in the ledger's chain. Zero is exported only after the whole chain was verified."""
     if not (result.complete or result.findings):
         return
     recorder.gauge("moneypath_ledger_chain_breaks").set(result.findings)

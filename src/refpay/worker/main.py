@@ -1,4 +1,4 @@
-"""Wires the worker together."""
+"""Assemble the worker."""
 
 import asyncio
 import os
@@ -14,31 +14,31 @@ from starlette.types import ASGIApp
 
 from moneypath.telemetry import Recorder
 from moneypath.telemetry.integrations.asgi import metrics_endpoint
+from refpay.background_jobs import BackgroundJob
 from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
-from refpay.ledger.journal import open_journal
-from refpay.loops import Loop
+from refpay.ledger.receipt_log import open_receipt_log
 from refpay.measures import WORKER_METRICS, Measures, make_recorder
 from refpay.operations.durable_settings import require_durable
-from refpay.payments.settler import Settler
+from refpay.payments.outcome_resolver import OutcomeResolver
 from refpay.providers.registry import open_attempts
 from refpay.runtime import running, serve
 from refpay.settings import Settings, read_settings
-from refpay.worker.duties import open_duties
+from refpay.worker.jobs import open_jobs
 
 _CONNECTIONS: Final = 10
 _READY_WITHIN_SECONDS: Final = 10.0
 
 
-def health_app(recorder: Recorder, loops: Sequence[Loop]) -> Starlette:
-    """Return /healthz (the process answers), /readyz (its loops went well lately) and /metrics."""
+def health_app(recorder: Recorder, jobs: Sequence[BackgroundJob]) -> Starlette:
+    """Return the app for /healthz (process answers), /readyz (jobs succeeded recently) and /metrics."""
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        ready = all(loop.is_healthy(within_seconds=_READY_WITHIN_SECONDS) for loop in loops)
+        ready = all(job.is_healthy(within_seconds=_READY_WITHIN_SECONDS) for job in jobs)
         return JSONResponse({"status": "ready" if ready else "waiting"}, status_code=200 if ready else 503)
 
     metrics = Route("/metrics", metrics_endpoint(recorder))
@@ -47,9 +47,9 @@ def health_app(recorder: Recorder, loops: Sequence[Loop]) -> Starlette:
 
 @asynccontextmanager
 async def open_worker(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[ASGIApp]:
-    """Run the worker's loops and yield its health and metrics app.
+    """Run the worker's background jobs and yield its health and metrics app.
 
-    Raises StartRefused for whatever keeps it from working at all.
+    Raises StartRefused if anything that the worker needs is missing or wrong.
     """
     clock = clock or SystemClock()
     costs = CostModel.load(settings.costs_file)
@@ -62,15 +62,19 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
         await require_durable(database, settings)
         async with (
             open_attempts(settings, measures=measures, clock=clock) as providers,
-            open_journal(settings.acknowledgements_folder, service="refpay-worker", clock=clock) as journal,
+            open_receipt_log(
+                settings.acknowledgements_folder, service="refpay-worker", clock=clock
+            ) as receipt_log,
         ):
-            settler = Settler(database, measures=measures, clock=clock, journal=journal)
-            duties = open_duties(settings, database, providers, measures, clock, costs, settler)
-            async with duties as loops, running(*(loop.run() for loop in loops)):
-                yield health_app(recorder, loops)
+            resolver = OutcomeResolver(database, measures=measures, clock=clock, receipt_log=receipt_log)
+            async with (
+                open_jobs(settings, database, providers, measures, clock, costs, resolver) as jobs,
+                running(*(job.run() for job in jobs)),
+            ):
+                yield health_app(recorder, jobs)
 
 
 async def main() -> None:
-    """Run the worker as the environment says."""
+    """Run the worker with settings from the environment."""
     settings = read_settings(os.environ)
     await serve(open_worker(settings), settings.worker_port, settings.listen_host)

@@ -1,4 +1,4 @@
-"""The real collector with our configuration, and a back end that takes OTLP and can be away for a while."""
+"""The real collector with our configuration, and a back end that receives OTLP and can be down."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from moneypath.stack.collector import Collector, CollectorPorts, Manifest, find_built, prepare
 from moneypath.stack.errors import BinaryMissing
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ WITHIN_SECONDS = 60.0
 
 
 class Backend:
-    """Take traces and logs while it is up; what it took stays when it is down."""
+    """Receives traces and logs while it is up, and keeps what it received."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -42,7 +42,7 @@ class Backend:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen."""
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,13 +56,13 @@ class Backend:
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections; harmless when it is down."""
+        """Refuse connections. Can be called when it is down."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -78,7 +78,7 @@ class Backend:
             self._news.notify_all()
 
     def spans(self) -> list[Span]:
-        """Return every span that has come."""
+        """Return every span received."""
         return [
             span
             for request in list(self.traces)
@@ -88,7 +88,7 @@ class Backend:
         ]
 
     async def until(self, enough: Callable[[], bool]) -> None:
-        """Wait until what has come is enough."""
+        """Wait until a condition on the received data holds."""
 
         def wait() -> bool:
             with self._news:
@@ -99,13 +99,13 @@ class Backend:
 
 @dataclass(frozen=True)
 class Running:
-    """A collector that runs, and how to speak to it."""
+    """A running collector and its addresses."""
 
     collector: Collector
     log_files: Path
 
     async def send(self, signal: str, request: Any) -> None:
-        """Send one request of `traces`, `logs` or `metrics`; the collector has to take it."""
+        """Send one request of `traces`, `logs` or `metrics`, which the collector must accept."""
         async with (
             aiohttp.ClientSession() as session,
             session.post(
@@ -133,7 +133,7 @@ class Running:
         return total
 
     async def until_own(self, name: str, enough: Callable[[float], bool], **labels: str) -> float:
-        """Wait until one of its own metrics has come that far."""
+        """Wait until one of its own metrics has reached a value."""
         ends = monotonic() + WITHIN_SECONDS
         while not enough(value := await self.own(name, **labels)):
             assert monotonic() < ends, f"{name} stays at {value:g}"
@@ -141,19 +141,19 @@ class Running:
         return value
 
     def log(self) -> str:
-        """Return what it has logged itself."""
+        """Return its log."""
         return "".join(file.read_text(encoding="utf-8") for file in self.log_files.glob("*.log"))
 
 
 class Run(Protocol):
-    """What starts a collector, with changes laid over the configuration."""
+    """A function that starts a collector with changes to the configuration."""
 
     def __call__(self, changes: dict[str, Any] | None = None) -> AbstractAsyncContextManager[Running]: ...
 
 
 @pytest.fixture(scope="session")
 def binary() -> Path:
-    """Return the real collector, or skip and say why there is none."""
+    """Return the real collector, or skip with the reason why there is none."""
     try:
         return find_built(Manifest.read(ROOT / "collector/builder.yaml"))
     except BinaryMissing as missing:
@@ -161,36 +161,36 @@ def binary() -> Path:
 
 
 @pytest.fixture
-def book() -> Iterator[PortBook]:
+def ports() -> Iterator[PortPool]:
     """Reserve ports for one test."""
-    with PortBook({}) as reserved:
+    with PortPool({}) as reserved:
         yield reserved
 
 
 @pytest.fixture
-def backend(book: PortBook) -> Iterator[Backend]:
+def backend(ports: PortPool) -> Iterator[Backend]:
     """Run a back end."""
-    server = Backend(book.reserve("backend"))
+    server = Backend(ports.reserve("backend"))
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def run(binary: Path, book: PortBook, backend: Backend, tmp_path: Path) -> Run:
-    """Return what runs the collector; decisions on traces are made after a second instead of ten."""
+def run(binary: Path, ports: PortPool, backend: Backend, tmp_path: Path) -> Run:
+    """Return a function that runs the collector, which decides on traces after one second instead of ten."""
 
     @contextlib.asynccontextmanager
     async def running(changes: dict[str, Any] | None = None) -> AsyncIterator[Running]:
-        ports = CollectorPorts(
-            grpc=book.reserve("grpc"),
-            http=book.reserve("http"),
-            prometheus=book.reserve("prometheus"),
-            own_metrics=book.reserve("own-metrics"),
+        collector_ports = CollectorPorts(
+            grpc=ports.reserve("grpc"),
+            http=ports.reserve("http"),
+            prometheus=ports.reserve("prometheus"),
+            own_metrics=ports.reserve("own-metrics"),
         )
         collector = prepare(
             tmp_path / "collector",
-            ports,
+            collector_ports,
             binary=binary,
             config=ROOT / "collector/config.yaml",
             backend_url=backend.url,
@@ -242,5 +242,5 @@ class Spans:
 
 @pytest.fixture
 def make() -> Spans:
-    """Return what makes spans, the same ids each time."""
+    """Return a maker of spans with the same ids each time."""
     return Spans(random.Random(20261122))  # noqa: S311  # ids, not secrets

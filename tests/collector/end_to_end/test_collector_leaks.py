@@ -1,4 +1,4 @@
-"""Card numbers and credentials go into the real collector and never come out of it."""
+"""Card numbers and credentials go into the real collector and never come out."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ HARMLESS = {
 
 
 def leaks(text: str) -> list[str]:
-    """Return what of the secrets stands in a text, the card with whatever stands between its digits."""
+    """Return the secrets that a text contains, the card with anything between its digits."""
     cards = re.findall(r"4(?:[^0-9]{0,3}1){15}", text)
     return cards + FORBIDDEN.findall(text)
 
@@ -42,14 +42,14 @@ def text_value(text: str) -> AnyValue:
 
 
 def inner(card: str) -> KeyValueList:
-    """Return a map within a map: the card as value and as name, and secrets known by their names alone."""
+    """Return a nested map: the card as value and as name, and secrets recognised by name only."""
     fields = {"deep": card, card: "x", "authorization": "opaque-s3cr3t", "cvv": "987"}
     pairs = [KeyValue(key=key, value=text_value(value)) for key, value in fields.items()]
     return KeyValueList(values=pairs)
 
 
 def attributes(card: str) -> Iterator[KeyValue]:
-    """Yield the card and all secrets as strings, numbers, lists, maps, and as the name of a field."""
+    """Yield the card and all secrets as strings, numbers, lists, maps and field names."""
     yield KeyValue(key="note", value=text_value(f"paid with {card} today"))
     yield KeyValue(key="http.request.header.authorization", value=text_value("opaque-s3cr3t"))
     yield KeyValue(key="list", value=AnyValue(array_value=ArrayValue(values=[text_value(card)])))
@@ -63,7 +63,7 @@ def attributes(card: str) -> Iterator[KeyValue]:
 
 
 def traces(make: Any) -> ExportTraceServiceRequest:
-    """Return spans of errors, with a card in every field that holds text."""
+    """Return error spans with a card in every text field."""
     request = ExportTraceServiceRequest()
     for card in CARDS:
         resource = request.resource_spans.add()
@@ -84,7 +84,7 @@ def traces(make: Any) -> ExportTraceServiceRequest:
 
 
 def logs() -> ExportLogsServiceRequest:
-    """Return log records with a card in bodies of every kind, and in every field that holds text."""
+    """Return log records with a card in every kind of body and every text field."""
     request = ExportLogsServiceRequest()
     for card in CARDS:
         resource = request.resource_logs.add()
@@ -135,7 +135,7 @@ def metrics() -> ExportMetricsServiceRequest:
 
 
 async def send_all(running: Any, make: Any, backend: Any) -> None:
-    """Send everything and wait until everything has come through."""
+    """Send everything and wait until it has come through."""
     await running.send("traces", traces(make))
     await running.send("logs", logs())
     await running.send("metrics", metrics())
@@ -145,7 +145,7 @@ async def send_all(running: Any, make: Any, backend: Any) -> None:
 
 
 def records_of(backend: Any) -> list[Any]:
-    """Return every log record that has come."""
+    """Return every log record received."""
     return [
         record
         for request in list(backend.logs)
@@ -156,12 +156,12 @@ def records_of(backend: Any) -> list[Any]:
 
 
 def as_text(requests: list[Any]) -> str:
-    """Return requests as text and as they came over the wire, so that no field is overlooked."""
+    """Return requests as text and as raw bytes, so that no field is overlooked."""
     return "\n".join(f"{request}{request.SerializeToString().decode('latin-1')}" for request in requests)
 
 
 async def test_no_card_number_and_no_secret_comes_out(run: Any, backend: Any, make: Any) -> None:
-    """Plain, dashed, spaced, dotted; in every field of traces, logs and metrics; on no way out."""
+    """Plain, dashed, spaced or dotted; in every field of traces, logs and metrics; on every output."""
     async with run() as running:
         await send_all(running, make, backend)
         page = await running.page(running.collector.prometheus_url)
@@ -178,7 +178,7 @@ async def test_no_card_number_and_no_secret_comes_out(run: Any, backend: Any, ma
 
 
 def _everything_else_came(backend: Any, page: str) -> None:
-    """What is harmless is untouched, and nothing that was gathered for the redaction is left behind."""
+    """Harmless text is unchanged, and the attributes made for redaction are gone."""
     everything = as_text([*backend.traces, *backend.logs])
     assert "moneypath.gathered" not in everything
     assert "gathered" not in page
@@ -197,7 +197,7 @@ def _everything_else_came(backend: Any, page: str) -> None:
 
 
 async def test_without_the_redaction_they_would(run: Any, backend: Any, make: Any) -> None:
-    """The same data through pipelines without it: the test above can fail, on each of the three ways."""
+    """The negative twin: without redaction the same data leaks on each of the three outputs."""
     plain = {"processors": ["memory_limiter", "batch"]}
     pipelines = {signal: dict(plain) for signal in ("traces", "logs", "metrics")}
     async with run({"service": {"pipelines": pipelines}}) as running:

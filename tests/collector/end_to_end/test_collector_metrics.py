@@ -1,4 +1,4 @@
-"""What a service pushes stands on the collector's page as it would on the service's own."""
+"""The metrics that a service pushes are on the collector's page as on the service's own."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from moneypath.telemetry import Catalogue, Recorder, setup
 from moneypath.telemetry.otlp import push
-from moneypath.telemetry.recording.collecting import RENDER_BYTES, RENDER_SECONDS
+from moneypath.telemetry.recording.registry import RENDER_BYTES, RENDER_SECONDS
 
 ROOT = Path(__file__).parents[3]
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -16,7 +16,7 @@ ROUTING = "moneypath_provider_routing_active"
 
 
 def series(text: str) -> Series:
-    """Read a page: what the collector says of itself and of the target is no metric of the service."""
+    """Parse a page without the collector's own metrics and those of the target."""
     found: Series = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -32,7 +32,7 @@ def series(text: str) -> Series:
 
 
 def recorded() -> Recorder:
-    """Return a recorder of the reference service's catalogue that has seen something of each kind."""
+    """Return a recorder of refpay's catalogue with records of each kind."""
     recorder = setup(Catalogue.load(ROOT / "src/refpay/catalogue.json"), service="refpay-api")
     attempt = {"provider": "north", "operation": "capture", "outcome": "failed"}
     recorder.counter("moneypath_provider_attempts_total").inc(3, **attempt)
@@ -47,7 +47,7 @@ def recorded() -> Recorder:
 
 
 async def until_equal(running: Any, recorder: Recorder) -> Series:
-    """Wait until the page says what the recorder says, and return the page."""
+    """Wait until the page equals the recorder's text, and return the page."""
     page: Series = {}
     for _ in range(1200):
         page = series(await running.page(running.collector.prometheus_url))
@@ -59,7 +59,7 @@ async def until_equal(running: Any, recorder: Recorder) -> Series:
 
 
 async def test_the_collectors_page_says_what_the_services_own_does(run: Any) -> None:
-    """Every series of the reference service's catalogue, under its name and labels, with its number."""
+    """Every series of refpay's catalogue has its name, labels and number."""
     recorder = recorded()
     async with run({"exporters": {"prometheus": {"metric_expiration": "3s"}}}) as running:
         url = running.collector.otlp_url

@@ -1,4 +1,4 @@
-"""The real collector keeps what it promises, and waits for a back end that is away."""
+"""The real collector samples as documented, and waits for a back end that is down."""
 
 from collections import Counter
 from math import sqrt
@@ -18,9 +18,9 @@ WAITING = "otelcol_exporter_queue_size"
 
 
 async def test_errors_slow_and_indeterminate_ones_are_kept_whole(run: Any, backend: Any, make: Any) -> None:
-    """All of them with all their spans; of the rest a tenth within 4.5 standard deviations, whole too.
+    """All of them with all their spans; of the rest a tenth within 4.5 standard deviations, complete as well.
 
-    The policy hashes the trace id and the ids are seeded, so that the same traces are kept in each run.
+    The policy hashes the trace id and the ids are seeded, so each run keeps the same traces.
     """
     kinds: dict[bytes, str] = {}
     spans: list[Span] = []
@@ -55,7 +55,7 @@ async def test_errors_slow_and_indeterminate_ones_are_kept_whole(run: Any, backe
 
 
 async def test_an_outage_within_the_bound_loses_nothing(run: Any, backend: Any, make: Any) -> None:
-    """Sent while the back end is away, all there when it is back, and nothing was refused."""
+    """Data sent while the back end is down arrives later, and nothing was refused."""
     spans = [make.one(error=True) for _ in range(3000)]
     async with run() as running:
         backend.stop()
@@ -70,7 +70,7 @@ async def test_an_outage_within_the_bound_loses_nothing(run: Any, backend: Any, 
 
 
 async def test_an_outage_beyond_the_bound_is_counted(run: Any, backend: Any, make: Any) -> None:
-    """What the queue cannot hold is refused and counted to the span; the rest arrives."""
+    """Spans that the queue cannot hold are refused and counted exactly; the rest arrives."""
     spans = [make.one(error=True) for _ in range(3000)]
     queue = {"exporters": {"otlp_http/backend": {"sending_queue": {"queue_size": 1200}}}}
     batch = {"send_batch_size": 100, "send_batch_max_size": 100, "timeout": "200ms"}
@@ -91,7 +91,7 @@ async def test_an_outage_beyond_the_bound_is_counted(run: Any, backend: Any, mak
 
 
 async def test_a_configuration_that_is_wrong_is_refused(run: Any) -> None:
-    """The collector's own check says what is wrong before anything is started."""
+    """The collector's own check reports the mistake before anything starts."""
     with pytest.raises(ServerNotStarted, match="no_such_setting"):
         async with run({"exporters": {"otlp_http/backend": {"no_such_setting": 1}}}):
             pass

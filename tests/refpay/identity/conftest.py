@@ -12,7 +12,7 @@ import pytest
 
 from refpay.identity.principals import Principals
 from refpay.identity.scopes import Scope
-from refpay.identity.token_desk import TokenDesk
+from refpay.identity.token_issuer import TokenIssuer
 from refpay.identity.token_keys import encode
 from refpay.identity.tokens import issue
 
@@ -25,7 +25,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
-class HandClock:
+class ManualClock:
     """A clock that a test sets by hand; both readings go together."""
 
     at: datetime = field(default_factory=lambda: datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC))
@@ -46,18 +46,18 @@ class HandClock:
 
 
 @dataclass(slots=True)
-class House:
+class IdentitySetup:
     """A secrets folder and what is read from it."""
 
     folder: Path
-    clock: HandClock
+    clock: ManualClock
     principals: Principals = field(init=False)
-    desk: TokenDesk = field(init=False)
+    issuer: TokenIssuer = field(init=False)
 
     def open(self) -> None:
         """Read everything, as a process does when it starts."""
         self.principals = Principals.load(self.folder, self.clock)
-        self.desk = TokenDesk(self.principals, self.clock)
+        self.issuer = TokenIssuer(self.principals, self.clock)
 
     def put(self, name: str, content: Any) -> None:
         """Replace a file as a rotation does; text as it is, everything else as JSON."""
@@ -99,19 +99,19 @@ def digest_of(secret: str) -> str:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    """Give a test a house of its own with one key and three clients."""
-    house = House(tmp_path, HandClock())
-    house.put_keys("k1", "k1")
-    house.put_clients()
-    house.open()
-    return house
+def identity(tmp_path: Path) -> IdentitySetup:
+    """Give a test a identity of its own with one key and three clients."""
+    identity = IdentitySetup(tmp_path, ManualClock())
+    identity.put_keys("k1", "k1")
+    identity.put_clients()
+    identity.open()
+    return identity
 
 
 @pytest.fixture
-def make_clock() -> Callable[[], HandClock]:
+def make_clock() -> Callable[[], ManualClock]:
     """Return what makes a clock that stands still."""
-    return HandClock
+    return ManualClock
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ async def test_a_client_gets_a_token_and_uses_it(shared_api: "Client") -> None:
 
 
 async def test_refusals_are_problems_with_the_field_of_the_standard(shared_api: "Client") -> None:
-    """One form for all; a wrong secret is not told from an unknown client."""
+    """One form for all; a wrong secret looks like an unknown client."""
     wrong, unknown = await ask(shared_api, secret="guess"), await ask(shared_api, "stranger")
     for answer in (wrong, unknown):
         assert (answer.status, answer.body["code"], answer.body["error"]) == (401, *["invalid_client"] * 2)
@@ -114,7 +114,7 @@ def own_secrets(secrets_folder: Path, tmp_path: Path) -> Path:
 
 
 async def test_a_running_service_takes_a_new_key_and_drops_an_old_one(
-    book: Any,
+    db: Any,
     own_secrets: Path,
     make_environment: Callable[..., dict[str, str]],
     run_api: Callable[[Settings], Any],
@@ -122,7 +122,7 @@ async def test_a_running_service_takes_a_new_key_and_drops_an_old_one(
 ) -> None:
     """Rotated twice under a client that goes on: no restart, and no secret in anything that is logged."""
     file = own_secrets / "token_keys.json"
-    async with run_api(read_settings(make_environment(book, own_secrets))) as api:
+    async with run_api(read_settings(make_environment(db, own_secrets))) as api:
 
         async def opens(token: str) -> int:
             headers = {"Authorization": f"Bearer {token}"}

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from yarl import URL
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from refpay.app.responses import answer_failures
+from refpay.app.responses import install_error_handlers
 from refpay.app.webhook_routes import read_signed
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
@@ -24,7 +27,7 @@ from refpay.errors import RefpayError, StartRefused
 from refpay.identity.signing import (
     WINDOW_SECONDS,
     SignatureVerifier,
-    forget_nonces,
+    delete_expired_nonces,
     read_signing_keys,
     sign,
 )
@@ -32,8 +35,8 @@ from refpay.measures import API_METRICS, Measures
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
-    from tests.refpay.identity.conftest import HandClock
+    from tests.refpay.conftest import RefpayDb
+    from tests.refpay.identity.conftest import ManualClock
 
     from refpay.settings import Settings
 
@@ -71,19 +74,19 @@ class Signed:
 
 
 @dataclass(slots=True)
-class Door:
+class SignedEndpoint:
     """A verifier with its keys, database and clock."""
 
     verifier: SignatureVerifier
     file: Path
     database: Database
-    clock: "HandClock"
+    clock: "ManualClock"
 
     def request(self, *, ago: float = 0, **changed: Any) -> Signed:
         """Return a request of this moment, or of some seconds ago, not signed yet."""
         return Signed(str(int(self.clock.now().timestamp() - ago)), **changed)
 
-    async def knock(self, request: Signed, verifier: SignatureVerifier | None = None) -> str:
+    async def call(self, request: Signed, verifier: SignatureVerifier | None = None) -> str:
         """Return what the verifier makes of a request: its problem's code, or nothing."""
         try:
             await (verifier or self.verifier).verify(
@@ -106,32 +109,32 @@ def put(file: Path, **secrets: bytes) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def door(
-    settings: "Settings", tmp_path: Path, make_clock: Callable[[], "HandClock"]
-) -> AsyncIterator[Door]:
-    """Open a door of a test's own."""
+async def endpoint(
+    settings: "Settings", tmp_path: Path, make_clock: Callable[[], "ManualClock"]
+) -> AsyncIterator[SignedEndpoint]:
+    """Open a endpoint of a test's own."""
     file = tmp_path / "webhook_north.json"
     put(file, n1=SECRET)
     database = await Database.connect(settings.database, most_connections=4)
     clock = make_clock()
-    yield Door(SignatureVerifier("north", file, database, clock), file, database, clock)
+    yield SignedEndpoint(SignatureVerifier("north", file, database, clock), file, database, clock)
     await database.close()
 
 
-async def test_a_rightly_signed_request_is_accepted_once(door: Door) -> None:
+async def test_a_rightly_signed_request_is_accepted_once(endpoint: SignedEndpoint) -> None:
     """Again it is refused: here, by another process, after a restart; with a new nonce it is another one."""
-    request = door.request().signed()
-    assert await door.knock(request) == ""
-    for verifier in (door.verifier, door.another()):
-        assert await door.knock(request, verifier) == "signature_replayed"
-    assert await door.knock(door.request(nonce="another-nonce-of-it").signed()) == ""
+    request = endpoint.request().signed()
+    assert await endpoint.call(request) == ""
+    for verifier in (endpoint.verifier, endpoint.another()):
+        assert await endpoint.call(request, verifier) == "signature_replayed"
+    assert await endpoint.call(endpoint.request(nonce="another-nonce-of-it").signed()) == ""
 
 
-async def test_of_many_at_once_one_is_accepted(door: Door) -> None:
+async def test_of_many_at_once_one_is_accepted(endpoint: SignedEndpoint) -> None:
     """Whichever process is first."""
-    request = door.request().signed()
-    verifiers = [door.another() for _ in range(8)]
-    answers = await asyncio.gather(*(door.knock(request, verifier) for verifier in verifiers))
+    request = endpoint.request().signed()
+    verifiers = [endpoint.another() for _ in range(8)]
+    answers = await asyncio.gather(*(endpoint.call(request, verifier) for verifier in verifiers))
     assert sorted(answers) == ["", *["signature_replayed"] * 7]
 
 
@@ -184,103 +187,107 @@ def test_the_signed_text_is_the_contract() -> None:
         {"more": ("twice",)},
     ],
 )
-async def test_whatever_is_changed_is_refused_alike(door: Door, changed: dict[str, Any]) -> None:
+async def test_whatever_is_changed_is_refused_alike(
+    endpoint: SignedEndpoint, changed: dict[str, Any]
+) -> None:
     """One code for all, nothing is written down, and the right one is still good."""
-    right = door.request().signed()
-    assert await door.knock(replace(right, **changed)) == "signature_refused"
-    assert await door.knock(right) == ""
+    right = endpoint.request().signed()
+    assert await endpoint.call(replace(right, **changed)) == "signature_refused"
+    assert await endpoint.call(right) == ""
 
 
-async def test_every_part_is_bound(door: Door) -> None:
+async def test_every_part_is_bound(endpoint: SignedEndpoint) -> None:
     """A later time signed by nobody is refused, and so is another's secret under a right key id."""
-    right = door.request(ago=20).signed()
-    assert await door.knock(replace(right, timestamp=door.request().timestamp)) == "signature_refused"
-    assert await door.knock(door.request().signed(OTHER)) == "signature_refused"
+    right = endpoint.request(ago=20).signed()
+    assert await endpoint.call(replace(right, timestamp=endpoint.request().timestamp)) == "signature_refused"
+    assert await endpoint.call(endpoint.request().signed(OTHER)) == "signature_refused"
     # What an unknown key is compared with opens nothing.
-    assert await door.knock(door.request(key="n2").signed(bytes(32))) == "signature_refused"
+    assert await endpoint.call(endpoint.request(key="n2").signed(bytes(32))) == "signature_refused"
 
 
 @pytest.mark.parametrize(
     ("ago", "code"), [(30, ""), (-30, ""), (31, "signature_refused"), (-31, "signature_refused")]
 )
-async def test_the_window_is_thirty_seconds_either_way(door: Door, ago: float, code: str) -> None:
+async def test_the_window_is_thirty_seconds_either_way(
+    endpoint: SignedEndpoint, ago: float, code: str
+) -> None:
     """To the second."""
-    assert await door.knock(door.request(ago=ago).signed()) == code
+    assert await endpoint.call(endpoint.request(ago=ago).signed()) == code
     assert WINDOW_SECONDS == 30
 
 
-async def test_a_nonce_outlives_every_time_at_which_its_request_is_accepted(door: Door) -> None:
+async def test_a_nonce_outlives_every_time_at_which_its_request_is_accepted(endpoint: SignedEndpoint) -> None:
     """Signed in the future and sent again and again while a worker forgets: never accepted twice."""
-    request = door.request(ago=-30).signed()
-    assert await door.knock(request) == ""
+    request = endpoint.request(ago=-30).signed()
+    assert await endpoint.call(request) == ""
     for _ in range(150):
-        door.clock.advance(1)
-        await forget_nonces(door.database, door.clock)
-        assert await door.knock(request) in ("signature_replayed", "signature_refused")
-    assert await _nonces(door) == 0
+        endpoint.clock.advance(1)
+        await delete_expired_nonces(endpoint.database, endpoint.clock)
+        assert await endpoint.call(request) in ("signature_replayed", "signature_refused")
+    assert await _nonces(endpoint) == 0
 
 
 async def test_forgetting_leaves_what_can_still_come_again(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    endpoint: SignedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old ones go, a bounded number at once; young ones stay."""
     for number in range(5):
-        assert await door.knock(door.request(nonce=f"nonce-number-{number:04}").signed()) == ""
-    door.clock.advance(91)
-    young = door.request().signed()
-    assert await door.knock(young) == ""
-    monkeypatch.setattr("refpay.identity.signing.FORGOTTEN_AT_ONCE", 3)
-    assert [await forget_nonces(door.database, door.clock) for _ in range(3)] == [3, 2, 0]
-    assert await _nonces(door) == 1
-    assert await door.knock(young) == "signature_replayed"
+        assert await endpoint.call(endpoint.request(nonce=f"nonce-number-{number:04}").signed()) == ""
+    endpoint.clock.advance(91)
+    young = endpoint.request().signed()
+    assert await endpoint.call(young) == ""
+    monkeypatch.setattr("refpay.identity.signing.NONCES_PER_BATCH", 3)
+    assert [await delete_expired_nonces(endpoint.database, endpoint.clock) for _ in range(3)] == [3, 2, 0]
+    assert await _nonces(endpoint) == 1
+    assert await endpoint.call(young) == "signature_replayed"
 
 
-async def test_strangers_cannot_fill_the_table(door: Door) -> None:
+async def test_strangers_cannot_fill_the_table(endpoint: SignedEndpoint) -> None:
     """A nonce is written down only for a right signature."""
     for number in range(5):
-        request = door.request(nonce=f"nonce-number-{number:04}").signed(OTHER)
-        assert await door.knock(request) == "signature_refused"
-    assert await _nonces(door) == 0
+        request = endpoint.request(nonce=f"nonce-number-{number:04}").signed(OTHER)
+        assert await endpoint.call(request) == "signature_refused"
+    assert await _nonces(endpoint) == 0
 
 
-async def test_keys_are_rotated_without_a_restart(door: Door) -> None:
+async def test_keys_are_rotated_without_a_restart(endpoint: SignedEndpoint) -> None:
     """A new key opens at once, both open together, and a key that is gone opens no more."""
-    put(door.file, n1=SECRET, n2=OTHER)
+    put(endpoint.file, n1=SECRET, n2=OTHER)
     nonces = (f"nonce-number-{number:04}" for number in range(9))
-    assert await door.knock(door.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
-    assert await door.knock(door.request(nonce=next(nonces)).signed()) == ""
-    put(door.file, n2=OTHER)
-    door.clock.advance(1)
-    assert await door.knock(door.request(nonce=next(nonces)).signed()) == "signature_refused"
-    door.file.write_text("{")
-    door.clock.advance(1)
-    assert await door.knock(door.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
+    assert await endpoint.call(endpoint.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
+    assert await endpoint.call(endpoint.request(nonce=next(nonces)).signed()) == ""
+    put(endpoint.file, n2=OTHER)
+    endpoint.clock.advance(1)
+    assert await endpoint.call(endpoint.request(nonce=next(nonces)).signed()) == "signature_refused"
+    endpoint.file.write_text("{")
+    endpoint.clock.advance(1)
+    assert await endpoint.call(endpoint.request(key="n2", nonce=next(nonces)).signed(OTHER)) == ""
 
 
-async def test_without_the_nonces_nothing_is_accepted(door: Door) -> None:
-    """A database that is away closes the door: it would open to a replay."""
-    request = door.request().signed()
-    await door.database.close()
+async def test_without_the_nonces_nothing_is_accepted(endpoint: SignedEndpoint) -> None:
+    """A database that is away closes the endpoint: it would open to a replay."""
+    request = endpoint.request().signed()
+    await endpoint.database.close()
     with pytest.raises(DatabaseUnavailable):
-        await door.verifier.verify(
+        await endpoint.verifier.verify(
             request.headers, method=request.method, target=request.target, body=request.body
         )
 
 
 async def test_over_http_the_path_counts_as_it_was_sent(
-    door: Door, serve: Callable[..., Any], make_clock: Callable[[], "HandClock"]
+    endpoint: SignedEndpoint, serve: Callable[..., Any], make_clock: Callable[[], "ManualClock"]
 ) -> None:
     """Escapes and the query are signed as they stand; 401 and 403 are problems."""
-    app = FastAPI()
+
+    async def hook(request: Request) -> Response:
+        assert request.path_params["provider"] == "no rth"
+        return Response(await read_signed(request, endpoint.verifier))
+
+    app = Starlette(routes=[Route("/v1/hooks/{provider}", hook, methods=["POST"])])
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    answer_failures(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
+    install_error_handlers(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
 
-    @app.post("/v1/hooks/{provider}")
-    async def hook(request: Request, provider: str) -> Response:
-        assert provider == "no rth"
-        return Response(await read_signed(request, door.verifier))
-
-    sent = door.request(target="/v1/hooks/no%20rth?b=%41&a").signed()
+    sent = endpoint.request(target="/v1/hooks/no%20rth?b=%41&a").signed()
     names = ("X-Signature-Key", "X-Signature-Timestamp", "X-Signature-Nonce", "X-Signature")
     headers = {name.replace("-", "_"): sent.headers(name)[0] for name in names}
     async with serve(app) as client:
@@ -313,27 +320,27 @@ def test_a_wrong_signing_file_is_named_and_not_quoted(tmp_path: Path, content: A
     assert not any(text in problem.value.detail for text in ("abcabc", "k 1"))
 
 
-async def test_the_database_refuses_what_a_nonce_is_not(book: "Book", door: Door) -> None:
+async def test_the_database_refuses_what_a_nonce_is_not(db: "RefpayDb", endpoint: SignedEndpoint) -> None:
     """Too short, too long, twice."""
-    later = door.clock.now() + timedelta(minutes=1)
+    later = endpoint.clock.now() + timedelta(minutes=1)
     insert = "INSERT INTO identity.nonce VALUES ($1, $2, $3)"
     for nonce in ("short", "x" * 65):
         with pytest.raises(Exception, match="nonce_nonce_check"):
-            await book.rows(insert, "north/n1", nonce, later)
+            await db.rows(insert, "north/n1", nonce, later)
 
 
-async def _nonces(door: Door) -> int:
-    async with door.database.transaction() as connection:
+async def _nonces(endpoint: SignedEndpoint) -> int:
+    async with endpoint.database.transaction() as connection:
         return int(await connection.fetchval("SELECT count(*) FROM identity.nonce"))
 
 
-async def test_the_worker_forgets_old_nonces(book: "Book", settings: "Settings") -> None:
+async def test_the_worker_forgets_old_nonces(db: "RefpayDb", settings: "Settings") -> None:
     """And leaves those that could still come again."""
     now = datetime.now(UTC)
     insert = "INSERT INTO identity.nonce VALUES ('north/n1', $1, $2)"
-    await book.rows(insert, "the-nonce-of-long-ago", now - timedelta(seconds=1))
-    await book.rows(insert, "the-nonce-of-a-moment-ago", now + timedelta(minutes=5))
+    await db.rows(insert, "the-nonce-of-long-ago", now - timedelta(seconds=1))
+    await db.rows(insert, "the-nonce-of-a-moment-ago", now + timedelta(minutes=5))
     async with open_worker(settings), asyncio.timeout(30):
-        while len(found := await book.rows("SELECT nonce FROM identity.nonce")) > 1:  # noqa: ASYNC110 - a row
+        while len(found := await db.rows("SELECT nonce FROM identity.nonce")) > 1:  # noqa: ASYNC110 - a row
             await asyncio.sleep(0.02)
     assert [row["nonce"] for row in found] == ["the-nonce-of-a-moment-ago"]

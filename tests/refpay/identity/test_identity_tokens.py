@@ -24,14 +24,14 @@ from refpay.identity.token_keys import TokenKeys, encode
 from refpay.identity.tokens import TokenRefused, verify
 
 if TYPE_CHECKING:
-    from tests.refpay.identity.conftest import House
+    from tests.refpay.identity.conftest import IdentitySetup
 
-SAID = "the bearer token is not accepted"
+REFUSAL = "The bearer token is not accepted."
 
 
-def claims(house: "House", **changed: Any) -> dict[str, Any]:
+def claims(identity: "IdentitySetup", **changed: Any) -> dict[str, Any]:
     """Return the claims of a right token; None takes one away."""
-    now = int(house.clock.now().timestamp())
+    now = int(identity.clock.now().timestamp())
     right = {
         "iss": "refpay", "aud": "refpay-api", "sub": "shop", "client_id": "shop", "scope": "payments:read",
         "iat": now, "exp": now + 300, "jti": "one",
@@ -56,29 +56,29 @@ def _bytes(content: Any) -> bytes:
     return content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
-def refused(house: "House", header: str | None) -> str:
+def refused(identity: "IdentitySetup", header: str | None) -> str:
     """Return what a refusal says; it has to be one."""
     with pytest.raises(CredentialRefused) as problem:
-        house.principals.authenticate(header)
+        identity.principals.authenticate(header)
     assert problem.value.__cause__ is None
     return problem.value.detail
 
 
-def test_a_right_token_opens_and_says_who_and_what(house: "House") -> None:
+def test_a_right_token_opens_and_says_who_and_what(identity: "IdentitySetup") -> None:
     """The twin of everything below."""
-    principal = house.principals.authenticate(house.issue("shop", "payments:read"))
+    principal = identity.principals.authenticate(identity.issue("shop", "payments:read"))
     assert (principal.name, principal.scopes) == ("shop", frozenset({Scope.PAYMENTS_READ}))
     principal.require(Scope.PAYMENTS_READ)
     with pytest.raises(ScopeMissing, match="payments:authorize"):
         principal.require(Scope.PAYMENTS_AUTHORIZE)
 
 
-def test_the_tokens_of_the_tests_would_open(house: "House", seed: Callable[[str], bytes]) -> None:
+def test_the_tokens_of_the_tests_would_open(identity: "IdentitySetup", seed: Callable[[str], bytes]) -> None:
     """Or the table below would prove nothing."""
     key = Ed25519PrivateKey.from_private_bytes(seed("k1"))
-    assert house.principals.authenticate(signed(claims(house), key)).name == "shop"
-    assert house.principals.authenticate(
-        by_hand({"alg": "EdDSA", "kid": "k1", "typ": "at+jwt"}, claims(house), key.sign)
+    assert identity.principals.authenticate(signed(claims(identity), key)).name == "shop"
+    assert identity.principals.authenticate(
+        by_hand({"alg": "EdDSA", "kid": "k1", "typ": "at+jwt"}, claims(identity), key.sign)
     )
 
 
@@ -109,23 +109,25 @@ WRONG_CLAIMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_CLAIMS)
-def test_wrong_claims_are_refused(house: "House", seed: Callable[[str], bytes], wrong: str) -> None:
+def test_wrong_claims_are_refused(
+    identity: "IdentitySetup", seed: Callable[[str], bytes], wrong: str
+) -> None:
     """Rightly signed, and still not for us, not now, or not entitled."""
-    now = int(house.clock.now().timestamp())
+    now = int(identity.clock.now().timestamp())
     changed = {
         name: now + value if name in ("iat", "exp") and type(value) is int else value
         for name, value in WRONG_CLAIMS[wrong].items()
     }
     key = Ed25519PrivateKey.from_private_bytes(seed("k1"))
-    assert refused(house, signed(claims(house, **changed), key)) == SAID
+    assert refused(identity, signed(claims(identity, **changed), key)) == REFUSAL
 
 
-def _forgeries(house: "House", seed: Callable[[str], bytes]) -> dict[str, str]:
-    key, right = Ed25519PrivateKey.from_private_bytes(seed("k1")), claims(house)
+def _forgeries(identity: "IdentitySetup", seed: Callable[[str], bytes]) -> dict[str, str]:
+    key, right = Ed25519PrivateKey.from_private_bytes(seed("k1")), claims(identity)
     other = Ed25519PrivateKey.from_private_bytes(seed("other"))
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    good = house.issue("shop", "payments:read")
+    good = identity.issue("shop", "payments:read")
     head, body, signature = good.split(".")
 
     def mac(secret: bytes) -> Callable[[bytes], bytes]:
@@ -178,21 +180,21 @@ FORGERIES = (
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_forgeries_are_refused_and_learn_nothing(
-    house: "House", seed: Callable[[str], bytes], forgery: str
+    identity: "IdentitySetup", seed: Callable[[str], bytes], forgery: str
 ) -> None:
     """Whatever is wrong, the sentence is the same."""
-    assert refused(house, _forgeries(house, seed)[forgery]) == SAID
+    assert refused(identity, _forgeries(identity, seed)[forgery]) == REFUSAL
 
 
-def test_every_forgery_is_tried(house: "House", seed: Callable[[str], bytes]) -> None:
+def test_every_forgery_is_tried(identity: "IdentitySetup", seed: Callable[[str], bytes]) -> None:
     """The list that names them is whole."""
-    assert tuple(_forgeries(house, seed)) == FORGERIES
+    assert tuple(_forgeries(identity, seed)) == FORGERIES
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic c2hvcDpz", "Bearer " + "x" * 2049])
-def test_what_is_no_bearer_token_is_refused(house: "House", header: str | None) -> None:
+def test_what_is_no_bearer_token_is_refused(identity: "IdentitySetup", header: str | None) -> None:
     """Another scheme, nothing, too much."""
-    assert "needed" in refused(house, header)
+    assert "needed" in refused(identity, header)
 
 
 @given(st.text(max_size=300), st.binary(max_size=60))
@@ -204,119 +206,123 @@ def test_no_text_makes_the_verifier_raise_anything_else(text: str, raw: bytes) -
             verify(token, keys, 0)
 
 
-def test_a_token_lasts_as_long_as_it_says_even_when_it_is_remembered(house: "House") -> None:
+def test_a_token_lasts_as_long_as_it_says_even_when_it_is_remembered(identity: "IdentitySetup") -> None:
     """Five minutes and the leeway, to the second."""
-    header = house.issue()
+    header = identity.issue()
     for seconds in (0, 299, 5.9):
-        house.clock.advance(seconds)
-        assert house.principals.authenticate(header).name == "shop"
-    house.clock.advance(0.1)
-    assert refused(house, header) == SAID
+        identity.clock.advance(seconds)
+        assert identity.principals.authenticate(header).name == "shop"
+    identity.clock.advance(0.1)
+    assert refused(identity, header) == REFUSAL
 
 
-def test_a_clock_a_little_behind_is_forgiven(house: "House") -> None:
+def test_a_clock_a_little_behind_is_forgiven(identity: "IdentitySetup") -> None:
     """Five seconds, and not six."""
-    header = house.issue()
-    house.clock.advance(-5)
-    assert house.principals.authenticate(header)
-    house.clock.advance(-1)
-    house.open()
-    assert refused(house, header) == SAID
+    header = identity.issue()
+    identity.clock.advance(-5)
+    assert identity.principals.authenticate(header)
+    identity.clock.advance(-1)
+    identity.open()
+    assert refused(identity, header) == REFUSAL
 
 
-def test_keys_are_rotated_without_a_restart(house: "House") -> None:
+def test_keys_are_rotated_without_a_restart(identity: "IdentitySetup") -> None:
     """Both open while both are there; with the old key its tokens go, remembered or not."""
-    old = house.issue()
-    assert house.principals.authenticate(old)
-    house.put_keys("k2", "k1", "k2")
-    house.clock.advance(1)
-    new = house.issue()
+    old = identity.issue()
+    assert identity.principals.authenticate(old)
+    identity.put_keys("k2", "k1", "k2")
+    identity.clock.advance(1)
+    new = identity.issue()
     assert jwt.get_unverified_header(new.removeprefix("Bearer "))["kid"] == "k2"
     for header in (old, new):
-        assert house.principals.authenticate(header)
-    house.put_keys("k2", "k2")
-    house.clock.advance(1)
-    assert house.principals.authenticate(new)
-    assert refused(house, old) == SAID
+        assert identity.principals.authenticate(header)
+    identity.put_keys("k2", "k2")
+    identity.clock.advance(1)
+    assert identity.principals.authenticate(new)
+    assert refused(identity, old) == REFUSAL
 
 
-def test_a_key_that_another_process_took_first_is_known_at_once(house: "House") -> None:
+def test_a_key_that_another_process_took_first_is_known_at_once(identity: "IdentitySetup") -> None:
     """An unknown key id is a reason to look, however shortly ago that was."""
-    house.put_keys("k2", "k1", "k2")
-    ahead = Principals.load(house.folder, house.clock)
-    here, house.principals = house.principals, ahead
-    header = house.issue()
+    identity.put_keys("k2", "k1", "k2")
+    ahead = Principals.load(identity.folder, identity.clock)
+    here, identity.principals = identity.principals, ahead
+    header = identity.issue()
     assert here.authenticate(header)
 
 
-def test_a_retired_key_needs_its_public_half_alone(house: "House", seed: Callable[[str], bytes]) -> None:
+def test_a_retired_key_needs_its_public_half_alone(
+    identity: "IdentitySetup", seed: Callable[[str], bytes]
+) -> None:
     """It verifies, and cannot sign any more."""
-    old = house.issue()
+    old = identity.issue()
     public = Ed25519PrivateKey.from_private_bytes(seed("k1")).public_key().public_bytes_raw()
     keys = {"k2": {"private": encode(seed("k2"))}, "k1": {"public": encode(public)}}
-    house.put("token_keys.json", {"signing": "k2", "keys": keys})
-    house.clock.advance(1)
-    assert house.principals.authenticate(old)
-    house.put("token_keys.json", {"signing": "k1", "keys": keys})
-    house.clock.advance(1)
-    assert house.principals.keys.get().signing_kid == "k2"
-    assert house.principals.keys.failures == 1
+    identity.put("token_keys.json", {"signing": "k2", "keys": keys})
+    identity.clock.advance(1)
+    assert identity.principals.authenticate(old)
+    identity.put("token_keys.json", {"signing": "k1", "keys": keys})
+    identity.clock.advance(1)
+    assert identity.principals.keys.get().signing_kid == "k2"
+    assert identity.principals.keys.failures == 1
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"signing": "k1"}', '{"signing": "k2", "keys": {}}'])
 def test_a_broken_key_file_changes_nothing_and_is_counted(
-    house: "House", broken: str, capsys: pytest.CaptureFixture[str]
+    identity: "IdentitySetup", broken: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was signed stays good, new tokens go on; repaired, it counts again from there."""
-    before = house.issue()
-    house.put("token_keys.json", broken)
+    before = identity.issue()
+    identity.put("token_keys.json", broken)
     for _ in range(3):
-        house.clock.advance(1)
-        assert house.principals.authenticate(before)
-    assert house.principals.authenticate(house.issue())
-    assert house.principals.keys.failures == 1, "logged once, not once a second"
-    house.put_keys("k2", "k2")
-    house.clock.advance(1)
-    assert refused(house, before) == SAID
-    (house.folder / "token_keys.json").unlink()
-    house.clock.advance(1)
-    assert house.principals.authenticate(house.issue())
-    assert house.principals.keys.failures == 2
+        identity.clock.advance(1)
+        assert identity.principals.authenticate(before)
+    assert identity.principals.authenticate(identity.issue())
+    assert identity.principals.keys.failures == 1, "logged once, not once a second"
+    identity.put_keys("k2", "k2")
+    identity.clock.advance(1)
+    assert refused(identity, before) == REFUSAL
+    (identity.folder / "token_keys.json").unlink()
+    identity.clock.advance(1)
+    assert identity.principals.authenticate(identity.issue())
+    assert identity.principals.keys.failures == 2
 
 
-def test_a_client_that_is_gone_or_has_less_is_refused_at_once(house: "House") -> None:
+def test_a_client_that_is_gone_or_has_less_is_refused_at_once(identity: "IdentitySetup") -> None:
     """Its token lasts for minutes, its rights only as long as it has them."""
-    header = house.issue("shop", "payments:authorize")
-    reader = house.issue("shop", "payments:read")
-    assert house.principals.authenticate(header)
-    house.put_clients({"shop": ("payments:read",)})
-    house.clock.advance(1)
-    assert refused(house, header) == SAID
-    assert house.principals.authenticate(reader)
-    house.put_clients({})
-    house.clock.advance(1)
-    assert refused(house, reader) == SAID
+    header = identity.issue("shop", "payments:authorize")
+    reader = identity.issue("shop", "payments:read")
+    assert identity.principals.authenticate(header)
+    identity.put_clients({"shop": ("payments:read",)})
+    identity.clock.advance(1)
+    assert refused(identity, header) == REFUSAL
+    assert identity.principals.authenticate(reader)
+    identity.put_clients({})
+    identity.clock.advance(1)
+    assert refused(identity, reader) == REFUSAL
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_token(
-    house: "House", monkeypatch: pytest.MonkeyPatch
+    identity: "IdentitySetup", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest is forgotten, and opens again all the same."""
     monkeypatch.setattr("refpay.identity.principals._KNOWN_MAXIMUM", 3)
-    headers = [house.issue() for _ in range(5)]
+    headers = [identity.issue() for _ in range(5)]
     for header in headers * 2:
-        assert house.principals.authenticate(header)
-    known = house.principals._known
+        assert identity.principals.authenticate(header)
+    known = identity.principals._known
     assert len(known) == 3
     assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in known)
 
 
-def test_a_remembered_token_is_not_verified_again(house: "House", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remembered_token_is_not_verified_again(
+    identity: "IdentitySetup", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The signature costs seventy times the look-up."""
-    header = house.issue()
-    first = house.principals.authenticate(header)
+    header = identity.issue()
+    first = identity.principals.authenticate(header)
     monkeypatch.setattr("refpay.identity.principals.verify", None)
-    assert house.principals.authenticate(header) is first
+    assert identity.principals.authenticate(header) is first
 
 
 @pytest.mark.parametrize(
@@ -342,20 +348,22 @@ def test_a_remembered_token_is_not_verified_again(house: "House", monkeypatch: p
         ({"signing": "k1", "keys": {"k1": {"private": "x" * 43}}, "more": 1}, "signing"),
     ],
 )
-def test_a_wrong_key_file_names_the_key_and_quotes_none(house: "House", content: Any, named: str) -> None:
+def test_a_wrong_key_file_names_the_key_and_quotes_none(
+    identity: "IdentitySetup", content: Any, named: str
+) -> None:
     """One sentence with what is allowed."""
-    house.put("token_keys.json", content)
+    identity.put("token_keys.json", content)
     with pytest.raises(StartRefused, match=named) as problem:
-        TokenKeys.load(house.folder / "token_keys.json")
+        TokenKeys.load(identity.folder / "token_keys.json")
     assert "xxx" not in problem.value.detail
 
 
-def test_published_keys_verify_and_are_public_alone(house: "House") -> None:
+def test_published_keys_verify_and_are_public_alone(identity: "IdentitySetup") -> None:
     """Whoever has the JWK set can verify; nobody can sign with it."""
-    house.put_keys("k2", "k1", "k2")
-    house.clock.advance(1)
-    token = house.issue().removeprefix("Bearer ")
-    published = house.principals.keys.get().jwks()
+    identity.put_keys("k2", "k1", "k2")
+    identity.clock.advance(1)
+    token = identity.issue().removeprefix("Bearer ")
+    published = identity.principals.keys.get().jwks()
     assert {key["kid"] for key in published["keys"]} == {"k1", "k2"}
     assert all(set(key) == {"kty", "crv", "use", "alg", "kid", "x"} for key in published["keys"])
     found = jwt.PyJWKSet.from_dict(published)["k2"]
@@ -367,8 +375,8 @@ def test_published_keys_verify_and_are_public_alone(house: "House") -> None:
     )
 
 
-def test_no_secret_is_in_any_representation(house: "House", seed: Callable[[str], bytes]) -> None:
+def test_no_secret_is_in_any_representation(identity: "IdentitySetup", seed: Callable[[str], bytes]) -> None:
     """Neither keys nor tokens show in what a log might print."""
-    shown = repr(house.principals.keys.get()) + repr(house.principals.clients.get())
+    shown = repr(identity.principals.keys.get()) + repr(identity.principals.clients.get())
     assert encode(seed("k1")) not in shown
     assert "Ed25519PrivateKey" not in shown

@@ -1,4 +1,4 @@
-"""Balances: derived from the lines, as of any instant, sealed or not."""
+"""Balances are derived from the lines, as of any instant, sealed or not."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from refpay.ledger.entries import Entry, capture_entry, hold_entry
 from refpay.ledger.errors import HistoryArchived
 from refpay.money import MAXIMUM_MINOR, Currency
 
-from .books import Ledger, at, capture, movement
+from .ledgers import Ledger, at, capture, movement
 
 EXAMPLES = settings().max_examples // 12
 SLOW = settings(
@@ -25,7 +25,7 @@ SHOP, NORTH = "merchant_payable:shop", "provider_receivable:north"
 
 
 def expected(entries: list[Entry], minutes: float) -> dict[tuple[str, str], int]:
-    """Add up by hand what was posted until then."""
+    """Add up what was posted up to an instant."""
     totals: dict[tuple[str, str], int] = defaultdict(int)
     for entry in entries:
         if entry.posted_at <= at(minutes):
@@ -47,7 +47,7 @@ async def test_balances_are_what_the_lines_come_to(ledger: Ledger) -> None:
 
 
 async def test_entries_of_any_length_are_written_together(ledger: Ledger) -> None:
-    """Two lines and four in one statement, and each line stays with its entry; none at all is no mistake."""
+    """Two lines and four in one statement: each line stays with its entry. No entry at all is allowed."""
     entries = [
         hold_entry(movement(7), at(0)),
         capture_entry(movement(7), at(1), release_minor=7),
@@ -66,7 +66,7 @@ async def test_entries_of_any_length_are_written_together(ledger: Ledger) -> Non
 
 
 async def test_a_name_that_would_be_two_is_refused(ledger: Ledger) -> None:
-    """What separates lines on their way stands in no name: the entry is refused, not read as another one."""
+    """A name that contains the separator of lines is refused, not read as two names."""
     with pytest.raises(asyncpg.CheckViolationError):
         await ledger.post(capture(merchant="shop\x1fmerchant_payable:rival"))
 
@@ -76,7 +76,7 @@ async def test_a_name_that_would_be_two_is_refused(ledger: Ledger) -> None:
 async def test_history_is_exact_as_of_any_instant(
     make_ledger: Callable[[], AbstractAsyncContextManager[Ledger]], data: st.DataObject
 ) -> None:
-    """Whatever the order of writing and of the clocks, across a month's end, sealed in part."""
+    """In any order of writing and of clocks, across the end of a month, and partly sealed."""
     minutes = st.integers(0, 120)
     entries = [
         capture(amount, when, merchant=merchant)
@@ -97,7 +97,7 @@ async def test_history_is_exact_as_of_any_instant(
 
 
 async def test_holds_stand_apart_from_what_is_posted(ledger: Ledger) -> None:
-    """A hold moves no posted balance, and is gone with the capture that releases it."""
+    """A hold changes no posted balance, and the capture that releases it ends it."""
     await ledger.post(hold_entry(movement(900), at(0)))
     assert await ledger.balances(SHOP, NORTH) == {}
     assert await ledger.balances("hold_payable:shop", "hold_receivable:north") == {
@@ -110,7 +110,7 @@ async def test_holds_stand_apart_from_what_is_posted(ledger: Ledger) -> None:
 
 
 async def test_an_instant_in_cold_storage_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    """What is no longer there is not taken for nothing; later instants are exact still."""
+    """Archived history is not taken for an empty one; later instants stay exact."""
     await ledger.make_partitions(at(0))
     await ledger.post(capture(1, 0), capture(2, 61))
     await ledger.seal()
@@ -123,7 +123,7 @@ async def test_an_instant_in_cold_storage_is_refused(ledger: Ledger, tmp_path: P
 
 @pytest.mark.parametrize("year", [1, 1960, 1969, 1970])
 async def test_before_there_was_a_ledger_nothing_had_moved(ledger: Ledger, year: int) -> None:
-    """Of an instant that no id can name the answer is not the one of now."""
+    """An instant before the first possible id has no balances, and not those of now."""
     await ledger.post(capture(1, 0))
     await ledger.seal()
     await ledger.post(capture(2, 1))

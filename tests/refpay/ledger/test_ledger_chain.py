@@ -1,4 +1,4 @@
-"""The chain of seals: nothing is left out, and every way of tampering is found and named."""
+"""The chain of seals covers every entry, and every kind of tampering is found and named."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from refpay.ledger.chain import GENESIS
 from refpay.ledger.repository import post
 from refpay.ledger.sealing import ChainWatch, Sealer
 
-from .books import Ledger, at, capture
+from .ledgers import Ledger, at, capture
 
 EXAMPLES = settings().max_examples // 12
 SLOW = settings(
@@ -33,7 +33,7 @@ LAST: Final = "(SELECT id FROM ledger.entry ORDER BY written_in DESC, id DESC LI
 
 
 async def sealed(ledger: Ledger) -> list[str]:
-    """Post six entries, seal them by threes, and return their ids in order."""
+    """Post six entries, seal them three at a time, and return their ids in order."""
     entries = [capture(100 + n, n) for n in range(6)]
     for entry in entries:
         await ledger.post(entry)
@@ -42,7 +42,7 @@ async def sealed(ledger: Ledger) -> list[str]:
 
 
 async def test_what_is_as_it_was_sealed_has_no_findings(ledger: Ledger) -> None:
-    """The positive twin of every tampering, with what is not sealed yet beside it."""
+    """The positive twin of every tampering, with unsealed entries beside it."""
     assert (await ledger.verify()).head == f"0:{GENESIS.hex()}"
     await sealed(ledger)
     await ledger.post(capture(5, 30))
@@ -72,18 +72,18 @@ async def test_what_is_as_it_was_sealed_has_no_findings(ledger: Ledger) -> None:
     ],
 )  # fmt: skip
 async def test_a_tampered_entry_is_named(ledger: Ledger, statement: str, kind: str) -> None:
-    """Any column of one entry, or all of it: the first finding is of that entry and its seal."""
+    """Any column of one entry, or all of it: the first defect is of that entry and its seal."""
     ids = await sealed(ledger)
-    await ledger.book.tamper(statement.replace("{victim}", VICTIM))
+    await ledger.db.tamper(statement.replace("{victim}", VICTIM))
     finding = (await ledger.verify()).findings[0]
     assert (finding.kind, finding.subject, finding.seq) == (kind, ids[1], 1)
 
 
 async def test_an_added_entry_is_named(ledger: Ledger) -> None:
-    """Inserted where it would have been, with the triggers off."""
+    """An entry that is inserted at a plausible place with the triggers off is named."""
     await sealed(ledger)
     added = capture(1, 3)
-    await ledger.book.tamper(
+    await ledger.db.tamper(
         "INSERT INTO ledger.entry SELECT '" + str(added.id) + "', kind, gen_random_uuid(), payment_id,"
         f" '{added.posted_at.isoformat()}', written_in, accounts, currencies, amounts_minor"
         f" FROM ledger.entry WHERE id = {VICTIM}"
@@ -111,19 +111,19 @@ async def test_an_added_entry_is_named(ledger: Ledger) -> None:
 async def test_tampering_beside_the_entries_is_named(
     ledger: Ledger, statement: str, kind: str, subject: str | None
 ) -> None:
-    """Seals, balances, and what says that an operation was posted."""
+    """Tampering with seals, balances and posted operations is named."""
     await sealed(ledger)
-    await ledger.book.tamper(statement)
+    await ledger.db.tamper(statement)
     found = await ledger.found()
     assert found[0][0] == kind
     assert subject in (None, found[0][1])
 
 
 async def test_a_chain_that_was_made_anew_differs_from_what_was_kept(ledger: Ledger) -> None:
-    """Who rewrites entries, seals and balances alike is found by a head that was kept elsewhere."""
+    """A head that was kept elsewhere reveals entries, seals and balances that were all rewritten."""
     await sealed(ledger)
     head = (await ledger.verify()).head
-    await ledger.book.tamper(
+    await ledger.db.tamper(
         f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
         "DELETE FROM ledger.balance; DELETE FROM ledger.seal",
         *("SELECT ledger.seal_entries('2026-01-01', 3)",) * 2,
@@ -133,11 +133,11 @@ async def test_a_chain_that_was_made_anew_differs_from_what_was_kept(ledger: Led
 
 
 async def test_a_chain_that_was_cut_differs_from_what_was_kept(ledger: Ledger) -> None:
-    """The last seal and its entries gone, without a trace in the database."""
+    """A head that was kept elsewhere reveals that the last seal and its entries were deleted."""
     ids = await sealed(ledger)
     head = (await ledger.verify()).head
     gone = ", ".join(f"'{one}'" for one in ids[3:])
-    await ledger.book.tamper(
+    await ledger.db.tamper(
         f"DELETE FROM ledger.entry WHERE id IN ({gone})",
         f"DELETE FROM ledger.posted WHERE entry_id IN ({gone})",
         "DELETE FROM ledger.balance; DELETE FROM ledger.seal",
@@ -148,9 +148,9 @@ async def test_a_chain_that_was_cut_differs_from_what_was_kept(ledger: Ledger) -
 
 
 async def test_a_late_commit_is_sealed_and_nothing_behind_it_is_first(ledger: Ledger) -> None:
-    """A transaction that began first and commits last: until then nothing after it is sealed."""
+    """Nothing is sealed after a transaction that began first until that one commits."""
     early, late = capture(1, 0), capture(2, 0)
-    slow = await ledger.book.connect()
+    slow = await ledger.db.connect()
     try:
         transaction = slow.transaction()
         await transaction.start()
@@ -166,7 +166,7 @@ async def test_a_late_commit_is_sealed_and_nothing_behind_it_is_first(ledger: Le
 
 
 async def test_two_sealers_do_not_seal_twice(ledger: Ledger) -> None:
-    """At the same instant, over and over."""
+    """Two sealers at the same instant, repeatedly."""
     sealers = [Sealer(ledger.database, clock=SystemClock()) for _ in range(3)]
     for n in range(5):
         await ledger.post(*(capture(1 + n, m) for m in range(4)))
@@ -176,9 +176,9 @@ async def test_two_sealers_do_not_seal_twice(ledger: Ledger) -> None:
 
 
 async def test_a_cluster_whose_transactions_begin_anew_is_refused(ledger: Ledger) -> None:
-    """A dump that was restored elsewhere: what is written now would lie before the last seal."""
+    """In a dump that was restored elsewhere, new entries would lie before the last seal."""
     await sealed(ledger)
-    await ledger.book.tamper("UPDATE ledger.seal SET through_in = '999999999999' WHERE seq = 2")
+    await ledger.db.tamper("UPDATE ledger.seal SET through_in = '999999999999' WHERE seq = 2")
     await ledger.post(capture())
     with pytest.raises(
         asyncpg.ObjectNotInPrerequisiteStateError, match="transactions are numbered behind seal 2"
@@ -191,7 +191,7 @@ async def test_a_cluster_whose_transactions_begin_anew_is_refused(ledger: Ledger
 async def test_any_history_is_sealed_whole(
     make_ledger: Callable[[], AbstractAsyncContextManager[Ledger]], data: st.DataObject
 ) -> None:
-    """Whatever is posted, rolled back and sealed in whatever runs: every entry once, balances theirs."""
+    """For any order of posting, rollback and sealing, every entry is sealed once and the balances agree."""
     steps = data.draw(st.lists(st.sampled_from(("post", "roll back", "seal")), min_size=1, max_size=12))
     posted = 0
     async with make_ledger() as ledger:
@@ -214,25 +214,25 @@ async def test_any_history_is_sealed_whole(
         report = await ledger.verify()
         assert (report.entries, report.unsealed, report.findings) == (posted, 0, [])
         if posted:
-            await ledger.book.tamper("UPDATE ledger.entry SET kind = 'fee' WHERE id = " + LAST)
+            await ledger.db.tamper("UPDATE ledger.entry SET kind = 'fee' WHERE id = " + LAST)
             assert (await ledger.found())[0][0] == "entry_differs"
 
 
 async def test_the_watch_finds_tampering_and_sees_it_mended(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stretch a round: complete at the end, and what is wrong stays so until it is looked at again."""
+    """One id range a round: complete at the end, and a defect counts until it is verified again."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
     await sealed(ledger)
     watch = ChainWatch(ledger.database, clock=SystemClock(), kept=tmp_path / "seal")
     rounds = [await watch.run_once() for _ in range(3)]
     assert [(one.findings, one.complete) for one in rounds] == [(0, False), (0, False), (0, True)]
-    await ledger.book.tamper(
+    await ledger.db.tamper(
         "CREATE TABLE public.kept AS SELECT * FROM ledger.entry",
         f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
     )
     assert [(await watch.run_once()).findings for _ in range(3)] == [1, 1, 1]
-    await ledger.book.tamper("DELETE FROM ledger.entry", "INSERT INTO ledger.entry SELECT * FROM public.kept")
+    await ledger.db.tamper("DELETE FROM ledger.entry", "INSERT INTO ledger.entry SELECT * FROM public.kept")
     assert [(await watch.run_once()).findings for _ in range(3)] == [0, 0, 0]
     await ledger.post(capture(5, 9))
     await ledger.seal()
@@ -242,7 +242,7 @@ async def test_the_watch_finds_tampering_and_sees_it_mended(
 async def test_a_watch_goes_on_where_the_one_before_it_ended(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not silent for a pass after each restart, and from there on round the whole book as before."""
+    """A restart does not begin at the root again, and then goes round the whole ledger as before."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
 
     async def rounds(count: int) -> list[tuple[int, bool]]:
@@ -257,7 +257,7 @@ async def test_a_watch_goes_on_where_the_one_before_it_ended(
     # At the end of a pass, and in the middle of one.
     for count in (2, 1):
         assert await rounds(count) == [(0, True)] * count
-    await ledger.book.tamper(f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}")
+    await ledger.db.tamper(f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}")
     assert await rounds(4) == [(0, True), (1, True), (1, True), (1, True)]
     # What was found is not forgotten: the next one says nothing before it has looked by itself.
     assert await rounds(3) == [(1, False), (1, False), (1, True)]
@@ -267,7 +267,7 @@ async def test_a_watch_goes_on_where_the_one_before_it_ended(
 async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
     ledger: Ledger, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off, of another kind, or a folder that is in its place; and it says so."""
+    """A file that is cut off, malformed or a folder: the watch logs it and starts at the root."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 6)
     await sealed(ledger)
     kept = tmp_path / "seal"
@@ -282,12 +282,12 @@ async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
 
 
 async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Ledger, tmp_path: Path) -> None:
-    """What was remembered lies outside the database: the next seal does not follow from it."""
+    """The remembered seal lies outside the database, so the next seal does not follow from it."""
     await sealed(ledger)
     kept = tmp_path / "seal"
     for _ in range(2):
         assert (await ChainWatch(ledger.database, clock=SystemClock(), kept=kept).run_once()).findings == 0
-    await ledger.book.tamper(
+    await ledger.db.tamper(
         f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
         "DELETE FROM ledger.balance",
         "DELETE FROM ledger.seal",
@@ -305,12 +305,12 @@ async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Le
 async def test_a_chain_that_was_cut_while_nobody_watched_breaks(
     ledger: Ledger, tmp_path: Path, restarts: bool
 ) -> None:
-    """Or a backup older than what was seen: found until somebody has taken the file away, restarts or not."""
+    """A chain that was cut, or an older backup, is found until the file is removed, restarts or not."""
     await sealed(ledger)
     kept = tmp_path / "seal"
     watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
     assert (await watch.run_once()).findings == 0
-    await ledger.book.tamper("DELETE FROM ledger.seal WHERE seq = (SELECT max(seq) FROM ledger.seal)")
+    await ledger.db.tamper("DELETE FROM ledger.seal WHERE seq = (SELECT max(seq) FROM ledger.seal)")
     for number in range(3):
         if restarts or not number:
             watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
@@ -324,7 +324,7 @@ async def test_a_chain_that_was_cut_while_nobody_watched_breaks(
 async def test_a_place_that_no_chain_has_does_not_stop_the_watch(
     ledger: Ledger, tmp_path: Path, place: tuple[int, int]
 ) -> None:
-    """What the database would refuse to look up, at each round and after each restart, is not looked up."""
+    """A position that the database would refuse to look up is not looked up."""
     await sealed(ledger)
     kept = tmp_path / "seal"
     line = f"{place[0]} {place[1]} {UUID(int=1)} {'00' * 32}\n"
@@ -334,7 +334,7 @@ async def test_a_place_that_no_chain_has_does_not_stop_the_watch(
 
 
 async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:
-    """Once it has grown and once a minute; `verify` takes what was told as it stands there."""
+    """The head is logged after growth, at most once a minute, in the form of `verify --expect`."""
 
     class Clock(SystemClock):
         time = at(0)
@@ -360,7 +360,7 @@ async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger
 
 
 async def test_the_sealer_makes_the_coming_months(ledger: Ledger) -> None:
-    """Once an hour of its own clock, and beside what it seals."""
+    """Once an hour of its own clock, beside sealing."""
 
     class Clock(SystemClock):
         time = at(0)

@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 
 from refpay.ledger import command
-from refpay.ledger.cold import read_month
+from refpay.ledger.cold_storage import read_month
 from refpay.ledger.errors import ColdFileDamaged, MonthKept
-from refpay.ledger.journal import Acknowledgement
+from refpay.ledger.receipt_log import Receipt
 from refpay.ledger.repository import read_missing
 
-from .books import Ledger, at, capture
+from .ledgers import Ledger, at, capture
 
 LATER = at(60 * 24 * 40)
 MARCH = "entry_2024_03.jsonl.gz"
@@ -39,7 +39,7 @@ async def two_months(ledger: Ledger, *, seal: bool = True) -> list[str]:
 async def test_a_month_leaves_is_verified_and_comes_back(ledger: Ledger, tmp_path: Path) -> None:
     """Only what is old enough; the chain holds over both; the rows are the same afterwards."""
     march = await two_months(ledger)
-    before = await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id")
+    before = await ledger.db.rows("SELECT * FROM ledger.entry ORDER BY id")
     assert await ledger.archive(tmp_path, at(61)) == []
     assert [(one.name, one.entries) for one in await ledger.archive(tmp_path, LATER)] == [
         ("entry_2024_03", 3)
@@ -51,7 +51,7 @@ async def test_a_month_leaves_is_verified_and_comes_back(ledger: Ledger, tmp_pat
     report = await ledger.verify()
     assert (report.entries, report.unseen, report.findings) == (2, 3, [])
     await ledger.restore(tmp_path, "entry_2024_03")
-    assert await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id") == before
+    assert await ledger.db.rows("SELECT * FROM ledger.entry ORDER BY id") == before
     report = await ledger.verify()
     assert (report.entries, report.unseen, report.findings) == (5, 0, [])
     # And again, as if it had never been back.
@@ -62,7 +62,7 @@ async def test_a_month_leaves_is_verified_and_comes_back(ledger: Ledger, tmp_pat
 async def test_a_month_that_is_away_is_not_made_anew_and_takes_nothing(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Its operations are posted, its acknowledgements not missing, and what comes late lies in default."""
+    """Its operations count as posted, no receipt is missing, late entries go to the default partition."""
     await ledger.make_partitions(at(0))
     entry = capture(9, 5)
     await ledger.post(entry)
@@ -72,9 +72,7 @@ async def test_a_month_that_is_away_is_not_made_anew_and_takes_nothing(
     with pytest.raises(asyncpg.UniqueViolationError):
         await ledger.post(replace(again, operation_id=entry.operation_id))
     async with ledger.database.transaction() as connection:
-        assert await read_missing(connection, [Acknowledgement.of(entry), Acknowledgement.of(again)]) == [
-            Acknowledgement.of(again)
-        ]
+        assert await read_missing(connection, [Receipt.of(entry), Receipt.of(again)]) == [Receipt.of(again)]
     await ledger.make_partitions(at(0))
     await ledger.post(again)
     assert await ledger.partitions() == {"entry_default": 1}
@@ -84,11 +82,11 @@ async def test_a_month_that_is_away_is_not_made_anew_and_takes_nothing(
 
 
 async def test_what_is_not_sealed_stays(ledger: Ledger, tmp_path: Path) -> None:
-    """Nothing could prove it afterwards."""
+    """A month with unsealed entries stays: nothing could prove them afterwards."""
     await two_months(ledger, seal=False)
     with pytest.raises(MonthKept, match="3 are not"):
         await ledger.archive(tmp_path, LATER)
-    assert len(await ledger.book.rows("SELECT 1 FROM ledger.entry")) == 5
+    assert len(await ledger.db.rows("SELECT 1 FROM ledger.entry")) == 5
 
 
 @pytest.mark.parametrize(
@@ -102,10 +100,10 @@ async def test_what_is_not_sealed_stays(ledger: Ledger, tmp_path: Path) -> None:
     ],
 )
 async def test_what_differs_from_its_seal_stays(ledger: Ledger, tmp_path: Path, statement: str) -> None:
-    """A hand in the books is not tidied away: the month stays, and verify names the entry."""
+    """A month that was tampered with stays, and verify names the entry."""
     one = f"'{(await two_months(ledger))[1]}'"
     last = "0" if one.endswith("f'") else "f"
-    await ledger.book.tamper(statement.replace("{one}", one).replace("'z'", f"'{last}'"))
+    await ledger.db.tamper(statement.replace("{one}", one).replace("'z'", f"'{last}'"))
     with pytest.raises(MonthKept, match="run verify"):
         await ledger.archive(tmp_path, LATER)
     assert "entry_2024_03" in await ledger.partitions()
@@ -140,7 +138,7 @@ def _forge(lines: list[bytes]) -> list[bytes]:
 async def test_a_damaged_file_is_found_and_not_restored(
     ledger: Ledger, tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]
 ) -> None:
-    """Less, more, other, cut off, another month's, and forged with its own digest made anew."""
+    """Entries removed, added or changed, a file cut off, of another month, or forged with a new digest."""
     await two_months(ledger)
     await ledger.archive(tmp_path, LATER)
     _edit(tmp_path / MARCH, change)
@@ -169,8 +167,8 @@ async def test_the_commands_say_what_they_did(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """archive, read, balances, verify and restore, each by its command line; 1 for a finding."""
-    monkeypatch.setenv("REFPAY_DATABASE_URL", ledger.book.url("refpay_app"))
+    """archive, read, balances, verify and restore by command line; verify exits 1 for a defect."""
+    monkeypatch.setenv("REFPAY_DATABASE_URL", ledger.db.url("refpay_app"))
     monkeypatch.setenv("REFPAY_SECRETS_FOLDER", str(secrets_folder))
     march = await two_months(ledger)
 
@@ -192,17 +190,17 @@ async def test_the_commands_say_what_they_did(
     report = json.loads(text)
     assert (status, report["entries"], report["findings"]) == (0, 5, [])
     assert (await run("verify", "--expect", report["head"]))[0] == 0
-    assert "3 entries are back" in (await run("restore", *cold, *month))[1]
-    await ledger.book.tamper(f"DELETE FROM ledger.entry WHERE id = '{march[0]}'")
+    assert "3 entries restored" in (await run("restore", *cold, *month))[1]
+    await ledger.db.tamper(f"DELETE FROM ledger.entry WHERE id = '{march[0]}'")
     status, text = await run("verify")
     assert status == 1
     assert f"entry_missing {march[0]} (seal 1)" in text
 
 
 async def test_two_at_once_move_a_month_once(ledger: Ledger, tmp_path: Path) -> None:
-    """Whoever comes second is told so in a sentence, or finds nothing to move; nothing is lost or doubled."""
+    """The second command says so in one sentence, or finds nothing to move; nothing is lost or doubled."""
     await two_months(ledger)
-    before = await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id")
+    before = await ledger.db.rows("SELECT * FROM ledger.entry ORDER BY id")
     for _ in range(3):
         left = await asyncio.gather(
             *(ledger.archive(tmp_path, LATER) for _ in range(2)), return_exceptions=True
@@ -214,12 +212,12 @@ async def test_two_at_once_move_a_month_once(ledger: Ledger, tmp_path: Path) -> 
             *(ledger.restore(tmp_path, "entry_2024_03") for _ in range(3)), return_exceptions=True
         )
         assert _moved(back) == 1
-        assert await ledger.book.rows("SELECT * FROM ledger.entry ORDER BY id") == before
+        assert await ledger.db.rows("SELECT * FROM ledger.entry ORDER BY id") == before
         assert await ledger.found() == []
 
 
 def _moved(results: Sequence[object]) -> int:
-    """Return how many did something; who did not says why in words."""
+    """Return how many commands moved something; the others say why not."""
     idle = [one for one in results if isinstance(one, MonthKept) or one == []]
     problems = [one for one in results if isinstance(one, BaseException) and one not in idle]
     assert problems == []
@@ -229,19 +227,25 @@ def _moved(results: Sequence[object]) -> int:
 async def test_a_command_that_finds_another_at_work_says_so(
     ledger: Ledger, tmp_path: Path, secrets_folder: Path
 ) -> None:
-    """Status 2 and one line; once the other has ended, the same command does it."""
+    """Status 2 and one line. Once the other command has ended, the same command succeeds."""
     await two_months(ledger)
     await ledger.archive(tmp_path, LATER)
     environment = {
         **os.environ,
-        "REFPAY_DATABASE_URL": ledger.book.url("refpay_app"),
+        "REFPAY_DATABASE_URL": ledger.db.url("refpay_app"),
         "REFPAY_SECRETS_FOLDER": str(secrets_folder),
     }
 
     async def restore() -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "refpay.ledger", "restore", "--month", "entry_2024_03"),
-            *("--folder", str(tmp_path)),
+            sys.executable,
+            "-m",
+            "refpay.ledger",
+            "restore",
+            "--month",
+            "entry_2024_03",
+            "--folder",
+            str(tmp_path),
             env=environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -249,7 +253,7 @@ async def test_a_command_that_finds_another_at_work_says_so(
         _, error = await process.communicate()
         return process.returncode, error.decode()
 
-    other = await ledger.book.connect("refpay_owner")
+    other = await ledger.db.connect("refpay_owner")
     await other.execute("SELECT pg_advisory_lock('ledger.archive'::regclass::bigint)")
     assert await restore() == (2, "refpay: another command is moving months: ask again when it has ended\n")
     await other.close()
@@ -260,7 +264,7 @@ async def test_a_command_that_finds_another_at_work_says_so(
 async def test_whoever_keeps_more_months_than_there_were_archives_none(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """A century of them ends before 1970, where no id is; nothing is older than that."""
+    """A century of months ends before 1970, the first possible id, and nothing is older."""
     await ledger.make_partitions(at(0))
     await ledger.post(capture())
     await ledger.seal()

@@ -1,4 +1,4 @@
-"""What each entry does to the accounts, without a database."""
+"""The lines of each kind of entry, without a database."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -69,11 +69,13 @@ def net(*entries: Entry) -> dict[str, int]:
 def test_every_entry_is_zero_in_each_currency(
     make: Make, more: dict[str, Any], kind: EntryKind, amount: int, currency: Currency
 ) -> None:
-    """Whatever the amount, and no account cancels itself out within an entry."""
+    """For any amount; and no account cancels itself out within an entry."""
     moved = movement(amount, currency, uuid4())
     entry = make(moved, NOW, **more)
     assert (entry.kind, entry.operation_id, entry.payment_id, entry.posted_at) == (
-        *(kind, moved.operation_id, moved.payment_id),
+        kind,
+        moved.operation_id,
+        moved.payment_id,
         NOW,
     )
     totals: dict[str, int] = defaultdict(int)
@@ -91,7 +93,7 @@ def test_every_entry_is_zero_in_each_currency(
     ).filter(lambda owed: any(owed.values())),
 )
 def test_what_a_report_changes_is_zero_in_each_currency(kind: EntryKind, owed: dict[Currency, int]) -> None:
-    """Just what is said of the provider, against one other account a currency; no merchant is in it."""
+    """The entry has what the provider stated against one other account per currency, and no merchant."""
     entry = reported(kind, owed)
     assert (entry.kind, entry.payment_id, entry.posted_at) == (kind, None, NOW)
     assert all(line.amount_minor for line in entry.lines)
@@ -178,7 +180,7 @@ def test_each_entry_moves_what_it_says(entry: Entry, expected: dict[str, int]) -
 
 @pytest.mark.parametrize("received", [True, False])
 def test_an_explained_suspense_is_the_merchants(received: bool) -> None:
-    """Nothing stays in suspense: the provider and the merchant are what is left."""
+    """Nothing stays in suspense: only the provider and the merchant are left."""
     parts = (suspense_entry, suspense_release_entry)
     sign = 1 if received else -1
     assert net(*(make(movement(5), NOW, received=received) for make in parts)) == {
@@ -194,6 +196,6 @@ def test_an_explained_suspense_is_the_merchants(received: bool) -> None:
     ],
 )
 def test_an_entry_that_makes_no_sense_is_refused(make: Make, more: dict[str, Any], named: str) -> None:
-    """A negative release."""
+    """A negative release is refused."""
     with pytest.raises(InvariantViolation, match=named):
         make(movement(), NOW, **more)

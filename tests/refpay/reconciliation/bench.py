@@ -1,4 +1,4 @@
-"""Acquirers that serve reports as they are told, over real sockets, and a bench to reconcile with them."""
+"""Acquirers that serve given reports over real sockets, and a bench to reconcile with them."""
 
 import asyncio
 import csv
@@ -17,9 +17,12 @@ from uuid import UUID
 from aiohttp import web
 
 import refpay
+from moneypath.telemetry import Catalogue, Recorder, setup
+from moneypath.telemetry.integrations.ledger import LedgerKind, LedgerOutcome, LedgerWrite
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ids import mint_id
+from refpay.measures import WORKER_METRICS
 from refpay.providers.registry import open_reports
 from refpay.providers.report_source import ReportSource
 from refpay.reconciliation.comparing import Rules
@@ -27,8 +30,9 @@ from refpay.reconciliation.rounds import Reconciler
 from refpay.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
+CATALOGUE = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
 PERIOD = timedelta(seconds=10)
 # A border of a period, whatever its length in whole seconds.
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -182,9 +186,9 @@ class FakeAcquirer:
         for row in rows:
             flag = FLAGS[row.kind]
             amount, fee = major(row.amount, row.currency), major(row.fee, row.currency)
-            told = [row.key, row.reference, row.movement, flag, amount, row.currency, fee, instant(row.at)]
+            details = [row.key, row.reference, row.movement, flag, amount, row.currency, fee, instant(row.at)]
             settled = [row.settled[0], major(row.settled[1], row.settled[0])] if row.settled else []
-            writer.writerow(["D", *told, *settled])
+            writer.writerow(["D", *details, *settled])
             total = sums.setdefault(row.currency, [0, 0, 0, 0, 0, 0])
             total[0] += 1
             total[list(FLAGS.values()).index(flag) + 1] += row.amount
@@ -272,7 +276,7 @@ async def open_acquirers(secrets_folder: Path) -> AsyncIterator[dict[str, FakeAc
 
 
 @dataclass
-class HandClock:
+class ManualClock:
     """Stands still until it is set."""
 
     time: datetime = START
@@ -287,11 +291,14 @@ class HandClock:
 
 
 @dataclass
-class Tallied:
+class CountedRows:
     """Counts what was counted."""
 
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     reports: Counter[tuple[str, str]] = field(default_factory=Counter)
+    recorder: Recorder = field(
+        default_factory=lambda: setup(CATALOGUE, service="refpay-worker", metrics=WORKER_METRICS)
+    )
 
     def count_rows(self, provider: str, *, matched: int, broken: int) -> None:
         """Count rows."""
@@ -301,6 +308,12 @@ class Tallied:
     def count_report(self, provider: str, state: str) -> None:
         """Count a report."""
         self.reports[provider, str(state)] += 1
+
+    def ledger_write(
+        self, kind: LedgerKind | None, outcomes: Mapping[type[BaseException], LedgerOutcome]
+    ) -> LedgerWrite:
+        """Count a ledger write in the recorder."""
+        return LedgerWrite(self.recorder, kind=kind, outcomes=outcomes)
 
 
 _PAYMENT = """
@@ -342,12 +355,12 @@ _POST = """
 class Bench:
     """Both reconcilers on a real database, two fakes and a clock that is set by hand."""
 
-    book: "Book"
+    db: "RefpayDb"
     acquirers: Mapping[str, FakeAcquirer]
     database: Database
     reconcilers: dict[str, Reconciler]
-    tally: Tallied
-    clock: HandClock
+    counters: CountedRows
+    clock: ManualClock
     settings: Settings
     sources: Mapping[str, ReportSource]
     rules: Rules
@@ -412,7 +425,7 @@ class Bench:
 
     async def breaks(self) -> list[tuple[str, str, int]]:
         """Return the open breaks: class, currency, value."""
-        rows = await self.book.rows(
+        rows = await self.db.rows(
             "SELECT class, currency, value_minor FROM reconciliation.break WHERE closed_at IS NULL"
             " ORDER BY class, currency, value_minor"
         )
@@ -420,27 +433,27 @@ class Bench:
 
     async def watermark(self, provider: str = "north") -> float | None:
         """Return how far it is, in seconds from the beginning."""
-        found = (await self.reconcilers[provider].read_standing()).progress.watermark
+        found = (await self.reconcilers[provider].read_status()).progress.watermark
         return None if found is None else (found - START).total_seconds()
 
 
 @asynccontextmanager
 async def open_bench(
-    book: "Book", environment: Mapping[str, str], acquirers: Mapping[str, FakeAcquirer]
+    db: "RefpayDb", environment: Mapping[str, str], acquirers: Mapping[str, FakeAcquirer]
 ) -> AsyncIterator[Bench]:
     """Wire a bench on a database."""
     settings = read_settings(environment)
     database = await Database.connect(settings.database, most_connections=4)
     costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
-    clock, tally = HandClock(), Tallied()
+    clock, counters = ManualClock(), CountedRows()
     rules = Rules(costs, RULES_GRACE)
     try:
         async with open_reports(settings) as sources:
             reconcilers = {
-                source.name: Reconciler(database, source, rules=rules, tally=tally, clock=clock)
+                source.name: Reconciler(database, source, rules=rules, counters=counters, clock=clock)
                 for source in sources
             }
             named = {source.name: source for source in sources}
-            yield Bench(book, acquirers, database, reconcilers, tally, clock, settings, named, rules)
+            yield Bench(db, acquirers, database, reconcilers, counters, clock, settings, named, rules)
     finally:
         await database.close()

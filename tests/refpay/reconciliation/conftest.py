@@ -1,4 +1,4 @@
-"""The fixtures of this room: acquirers that serve reports as they are told, and a bench."""
+"""Fixtures: acquirers that serve given reports, and a bench to reconcile with them."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ import pytest_asyncio
 from .bench import Bench, FakeAcquirer, open_acquirers, open_bench
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -23,7 +23,7 @@ async def fakes(secrets_folder: Path) -> AsyncIterator[dict[str, FakeAcquirer]]:
 
 @pytest.fixture
 def fake_environment(
-    book: "Book",
+    db: "RefpayDb",
     secrets_folder: Path,
     fakes: Mapping[str, FakeAcquirer],
     make_environment: Callable[..., Any],
@@ -36,30 +36,30 @@ def fake_environment(
         "REFPAY_PROVIDER_TIMEOUT_SECONDS": "3",
         "REFPAY_SETTLE_DEADLINE_SECONDS": "8",
     }
-    return dict(make_environment(book, secrets_folder, **urls, **quick))
+    return dict(make_environment(db, secrets_folder, **urls, **quick))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bench(
-    book: "Book", fake_environment: dict[str, str], fakes: Mapping[str, FakeAcquirer]
+    db: "RefpayDb", fake_environment: dict[str, str], fakes: Mapping[str, FakeAcquirer]
 ) -> AsyncIterator[Bench]:
     """Give a test a bench on an empty database."""
-    async with open_bench(book, fake_environment, fakes) as opened:
+    async with open_bench(db, fake_environment, fakes) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def make_bench(
-    open_book: Callable[[], Any], secrets_folder: Path, make_environment: Callable[..., Any]
+    open_db: Callable[[], Any], secrets_folder: Path, make_environment: Callable[..., Any]
 ) -> Callable[[], Any]:
     """Return what opens a bench with a database and acquirers of its own: an async context manager."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Bench]:
-        async with open_book() as book, open_acquirers(secrets_folder) as acquirers:
+        async with open_db() as db, open_acquirers(secrets_folder) as acquirers:
             urls = {f"REFPAY_{name.upper()}_URL": fake.url for name, fake in acquirers.items()}
-            environment = make_environment(book, secrets_folder, **urls)
-            async with open_bench(book, environment, acquirers) as bench:
+            environment = make_environment(db, secrets_folder, **urls)
+            async with open_bench(db, environment, acquirers) as bench:
                 yield bench
 
     return opened

@@ -17,9 +17,9 @@ from refpay.worker.main import open_worker
 from .bench import FEES
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Acquirer, Book, Client
+    from tests.refpay.conftest import Acquirer, Client, RefpayDb
 
-    from moneypath.stack.ports import PortBook
+    from moneypath.stack.ports import PortPool
     from moneypath.stack.supervisor import Supervisor
 
 SOURCES = Path(__file__).parents[3] / "src"
@@ -32,7 +32,7 @@ Start = Callable[..., Awaitable[Mapping[str, "Acquirer"]]]
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_hasty(
     supervisor: "Supervisor",
-    ports: "PortBook",
+    ports: "PortPool",
     secrets_folder: Path,
     tmp_path: Path,
     make_acquirer: Callable[..., "Acquirer"],
@@ -52,10 +52,30 @@ async def start_hasty(
             url = f"http://127.0.0.1:{port}"
             fees = ",".join(f"{currency}={minor}" for currency, minor in fixed.items())
             command = (
-                *(sys.executable, "-m", "acquirers", "--name", name, "--dialect", name, "--port", str(port)),
-                *("--book", str(tmp_path / f"{name}.db"), "--secrets-folder", str(secrets_folder)),
-                *("--decline-rate", "0", "--latency-ms", "0", "--settlement-period-seconds", "1"),
-                *("--fee-basis-points", str(basis_points), "--fee-fixed", fees, *flags),
+                sys.executable,
+                "-m",
+                "acquirers",
+                "--name",
+                name,
+                "--dialect",
+                name,
+                "--port",
+                str(port),
+                "--book",
+                str(tmp_path / f"{name}.db"),
+                "--secrets-folder",
+                str(secrets_folder),
+                "--decline-rate",
+                "0",
+                "--latency-ms",
+                "0",
+                "--settlement-period-seconds",
+                "1",
+                "--fee-basis-points",
+                str(basis_points),
+                "--fee-fixed",
+                fees,
+                *flags,
             )
             ready = http_ready(f"{url}/readyz")
             server = ServerSpec(name=f"hasty-{name}", command=command, ready=ready, cwd=SOURCES)
@@ -81,7 +101,7 @@ async def until(worker: "Client", *, breaks: int, provider: str, name: str) -> N
 
 
 async def test_real_reports_agree_break_and_agree_again(
-    book: "Book",
+    db: "RefpayDb",
     secrets_folder: Path,
     hasty_acquirers: Mapping[str, "Acquirer"],
     make_environment: Callable[..., dict[str, str]],
@@ -90,7 +110,7 @@ async def test_real_reports_agree_break_and_agree_again(
 ) -> None:
     """Every capture and refund is matched once, in both dialects; a misstated amount comes and goes."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
-    environment = make_environment(book, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
     settings = read_settings(environment)
     rows = "moneypath_reconciliation_rows_total"
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
@@ -107,7 +127,7 @@ async def test_real_reports_agree_break_and_agree_again(
             for provider, expected in moved.items():
                 while await worker.metric(rows, provider=provider, result="matched") < expected:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-        assert await book.rows("SELECT class FROM reconciliation.break") == []
+        assert await db.rows("SELECT class FROM reconciliation.break") == []
         for provider, expected in moved.items():
             assert await worker.metric(rows, provider=provider, result="matched") == expected
             await hasty_acquirers[provider].inject(kind="misstate", what="amount")
@@ -117,7 +137,7 @@ async def test_real_reports_agree_break_and_agree_again(
 
 
 async def test_a_capture_that_is_booked_twice_is_a_double_charge(
-    book: "Book",
+    db: "RefpayDb",
     secrets_folder: Path,
     hasty_acquirers: Mapping[str, "Acquirer"],
     make_environment: Callable[..., dict[str, str]],
@@ -126,7 +146,7 @@ async def test_a_capture_that_is_booked_twice_is_a_double_charge(
 ) -> None:
     """The acquirer forgets our key between two attempts; our book has one movement, the reports two."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
-    environment = make_environment(book, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
     settings = read_settings(environment)
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
         authorized = (await api.authorize()).body
@@ -138,8 +158,8 @@ async def test_a_capture_that_is_booked_twice_is_a_double_charge(
         async with asyncio.timeout(60):
             while await worker.metric("moneypath_duplicate_charge_minor_units", currency="EUR") != 1000:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        (ours,) = await book.rows("SELECT provider_reference FROM payments.operation WHERE kind = 'capture'")
-        (extra,) = await book.rows("SELECT movement FROM reconciliation.break")
+        (ours,) = await db.rows("SELECT provider_reference FROM payments.operation WHERE kind = 'capture'")
+        (extra,) = await db.rows("SELECT movement FROM reconciliation.break")
         assert extra["movement"] != ours["provider_reference"]
 
 
@@ -167,7 +187,7 @@ def exchanged(moved: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], in
 
 
 async def test_what_real_acquirers_exchange_is_booked_and_corrected(
-    book: "Book",
+    db: "RefpayDb",
     secrets_folder: Path,
     start_hasty: Start,
     make_environment: Callable[..., dict[str, str]],
@@ -178,13 +198,13 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
     flag = ",".join(f"{sold}={bought}@{rate}" for sold, (bought, rate) in RATES.items())
     acquirers = await start_hasty("--settle-in", flag)
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
-    environment = make_environment(book, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
     settings = read_settings(environment)
     moved: list[tuple[str, str, int]] = []
 
     async def positions(expected: dict[tuple[str, str], int]) -> None:
         async with asyncio.timeout(60):
-            while {(r["account"], r["currency"]): r["minor"] for r in await book.rows(POSITIONS)} != expected:  # noqa: ASYNC110 - the worker is another process
+            while {(r["account"], r["currency"]): r["minor"] for r in await db.rows(POSITIONS)} != expected:  # noqa: ASYNC110 - the worker is another process
                 await asyncio.sleep(0.05)
 
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
@@ -197,7 +217,7 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
             moved += [(payment["provider"], currency, minor) for minor in (12345 + number, -45)]
         assert {provider for provider, _, _ in moved} == set(acquirers)
         await positions(exchanged(moved))
-        assert await book.rows("SELECT class FROM reconciliation.break") == []
+        assert await db.rows("SELECT class FROM reconciliation.break") == []
         for check in ("ledger_balance", "captures_posted", "settlement_matched"):
             assert await worker.metric("moneypath_check_violations", check=check) == 0
         # A decimal too many: booked as it is stated, and found.

@@ -19,13 +19,13 @@ from refpay.costs import CostModel
 from refpay.ledger.entries import Entry, EntryKind
 from refpay.money import MAXIMUM_MINOR, Currency
 from refpay.operations.checks import Checks
-from refpay.providers.reports import MovementKind, Report, ReportInvalid, ReportLine
+from refpay.providers.reports import MovementKind, ReportInvalid, ReportLine, SettlementReport
 from refpay.providers.south_reports import SouthReports
-from refpay.reconciliation.judging import Evidence, Judge
+from refpay.reconciliation.matching import Evidence, Matcher
 from refpay.reconciliation.model import Ours, Repair, Theirs
 from refpay.reconciliation.report_entries import report_entries
 
-from .bench import START, FakeAcquirer, HandClock, Op, Row, Served, capture
+from .bench import START, FakeAcquirer, ManualClock, Op, Row, Served, capture
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -36,9 +36,9 @@ EACH = pytest.mark.parametrize("provider", ["north", "south"])
 LINE = ReportLine("k", "m", "r", MovementKind.CAPTURE, 1000, Currency.EUR, 24, START)
 
 
-def report(*lines: ReportLine) -> Report:
+def report(*lines: ReportLine) -> SettlementReport:
     """Return a report."""
-    return Report(1, START, START + timedelta(seconds=10), lines)
+    return SettlementReport(1, START, START + timedelta(seconds=10), lines)
 
 
 @st.composite
@@ -128,7 +128,7 @@ def test_exchanges_beyond_any_account_are_refused(settled: int) -> None:
         LINE, amount_minor=MAXIMUM_MINOR + 1 - settled, settled_currency=Currency.JPY, settled_minor=settled
     )
     list(report_entries("north", report(line), (), revision=1, now=START))
-    with pytest.raises(ReportInvalid, match=r"the fx in (EUR|JPY)"):
+    with pytest.raises(ReportInvalid, match=r"sum of fx in (EUR|JPY)"):
         list(report_entries("north", report(line, line), (), revision=1, now=START))
 
 
@@ -139,7 +139,7 @@ def settled(op: Op, currency: str, minor: int, **changed: Any) -> Row:
 
 async def booked(bench: "Bench", provider: str) -> Sums:
     """Return what the ledger has of exchanges, without what is even."""
-    rows = await bench.book.rows(
+    rows = await bench.db.rows(
         "SELECT account, currency, sum(amount_minor) AS minor FROM ledger.line WHERE kind = 'fx'"
         " GROUP BY account, currency HAVING sum(amount_minor) <> 0"
     )
@@ -148,7 +148,7 @@ async def booked(bench: "Bench", provider: str) -> Sums:
 
 async def entries(bench: "Bench") -> int:
     """Return how many entries of exchanges there are."""
-    return int((await bench.book.rows("SELECT count(*) AS n FROM ledger.entry WHERE kind = 'fx'"))[0]["n"])
+    return int((await bench.db.rows("SELECT count(*) AS n FROM ledger.entry WHERE kind = 'fx'"))[0]["n"])
 
 
 def both(sold: str, sold_minor: int, bought: str, bought_minor: int) -> Sums:
@@ -163,21 +163,24 @@ def both(sold: str, sold_minor: int, bought: str, bought_minor: int) -> Sums:
 
 @EACH
 async def test_a_report_books_its_exchanges_once(bench: "Bench", provider: str) -> None:
-    """An entry a pair, refunds taken off; nothing is a break, and told again it is nothing more."""
+    """An entry a pair, refunds taken off; nothing is a break, and served again it adds nothing."""
     euros, back = capture(provider), replace(capture(provider, 6, 400), kind="refund")
     yen, plain = capture(provider, amount=5000, currency="JPY"), capture(provider, currency="USD")
     own = capture(provider, amount=77, currency="KWD")
     ops = (euros, back, yen, plain, own)
     await bench.have(*ops)
     rows = [
-        *(settled(euros, "USD", 1087), settled(back, "USD", 435), settled(yen, "KWD", 10133)),
-        *(plain.row(), settled(own, "KWD", 77)),
+        settled(euros, "USD", 1087),
+        settled(back, "USD", 435),
+        settled(yen, "KWD", 10133),
+        plain.row(),
+        settled(own, "KWD", 77),
     ]
     bench.acquirers[provider].publish(0, rows)
     for second in (25, 26, 27):
         await bench.round(second)
     assert await bench.breaks() == []
-    assert bench.tally.rows[provider, "matched"] == len(ops)
+    assert bench.counters.rows[provider, "matched"] == len(ops)
     expected = {**both("EUR", 600, "USD", 652), **both("JPY", 5000, "KWD", 10133)}
     assert await booked(bench, provider) == expected
     assert await entries(bench) == 2
@@ -237,9 +240,9 @@ async def test_no_integrity_check_flags_an_exchange(bench: "Bench", provider: st
     bench.acquirers[provider].publish(0, [settled(ops[0], "JPY", 1639), settled(ops[1], "EUR", 3050)])
     await bench.round(25)
     assert await entries(bench) == 2
-    clock = HandClock(START + timedelta(days=1))
+    clock = ManualClock(START + timedelta(days=1))
     checks = Checks(bench.database, clock=clock, settle_deadline=timedelta(seconds=8))
-    assert (await checks.run_once()).suspicions == []
+    assert (await checks.run_once()).at_risk == []
 
 
 @EACH
@@ -279,7 +282,7 @@ async def test_the_smallest_amounts_may_be_rounded(bench: "Bench") -> None:
     assert await bench.breaks() == [("amount", "JPY", 2)]
 
 
-JUDGE = Judge("north", START, None, timedelta(0), COSTS)
+MATCHER = Matcher("north", START, None, timedelta(0), COSTS)
 DEAR = replace(LINE, settled_currency=Currency.JPY, settled_minor=1000)
 OURS = Ours(UUID(int=1), "succeeded", "m", START, START, 1000, "EUR", None)
 
@@ -292,14 +295,14 @@ def test_a_chargeback_is_judged_by_its_rate_too() -> None:
     ]
     known = frozenset(("cb", line.kind, 1000, Currency.EUR) for line in lines)
     theirs = [Theirs(1, place, line) for place, line in enumerate(lines)]
-    found = JUDGE.judge(Evidence("k", theirs, OURS, chargebacks=known)).breaks
+    found = MATCHER.match(Evidence("k", theirs, OURS, chargebacks=known)).breaks
     assert [(one.id.break_class, one.currency, one.value_minor, one.id.occurrence) for one in found] == [
         ("amount", "JPY", 639, 0),
         ("amount", "JPY", 639, 1),
     ]
     fair = [Theirs(1, place, replace(line, settled_minor=1639)) for place, line in enumerate(lines)]
-    assert JUDGE.judge(Evidence("k", fair, OURS, chargebacks=known)).breaks == ()
-    unknown = JUDGE.judge(Evidence("k", theirs, OURS)).breaks
+    assert MATCHER.match(Evidence("k", fair, OURS, chargebacks=known)).breaks == ()
+    unknown = MATCHER.match(Evidence("k", theirs, OURS)).breaks
     assert [(one.id.break_class, one.value_minor, one.id.occurrence) for one in unknown] == [
         ("missing_ours", 1000, 0),
         ("missing_ours", 1000, 1),
@@ -310,7 +313,7 @@ def test_what_a_rate_is_off_by_fits_into_63_bits() -> None:
     """The largest amount of euro cents is worth more yen than any account can hold."""
     fee = COSTS.fee_minor("north", "card", "EUR", MAXIMUM_MINOR)
     line = replace(DEAR, amount_minor=MAXIMUM_MINOR, fee_minor=fee)
-    (found,) = JUDGE.judge(
+    (found,) = MATCHER.match(
         Evidence("k", [Theirs(1, 0, line)], replace(OURS, posted_minor=MAXIMUM_MINOR))
     ).breaks
     assert (found.id.break_class, found.currency, found.value_minor) == ("amount", "JPY", MAXIMUM_MINOR)
@@ -322,7 +325,7 @@ def test_no_two_breaks_are_the_same_one(ours: Ours | None) -> None:
     kinds = (MovementKind.CAPTURE, MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
     theirs = [Theirs(1, place, replace(DEAR, kind=kind)) for place, kind in enumerate(kinds)]
     known = frozenset(("m", kind, 1000, Currency.EUR) for kind in kinds)
-    found = JUDGE.judge(Evidence("k", theirs, ours, chargebacks=known if ours else frozenset())).breaks
+    found = MATCHER.match(Evidence("k", theirs, ours, chargebacks=known if ours else frozenset())).breaks
     assert len({one.id for one in found}) == len(found) == 3
 
 
@@ -330,16 +333,16 @@ def test_a_double_charge_that_was_given_back_is_judged_by_its_rate_too() -> None
     """Charged at one rate and given back at another leaves somebody with the difference."""
     theirs = [Theirs(1, 0, replace(LINE)), Theirs(1, 1, replace(DEAR, movement="extra"))]
     given_back = Evidence("k", theirs, OURS, repaired=frozenset({"extra"}))
-    (found,) = JUDGE.judge(given_back).breaks
+    (found,) = MATCHER.match(given_back).breaks
     assert (found.id.break_class, found.id.movement, found.currency) == ("amount", "extra", "JPY")
-    (doubled,) = JUDGE.judge(replace(given_back, repaired=frozenset())).breaks
+    (doubled,) = MATCHER.match(replace(given_back, repaired=frozenset())).breaks
     assert (doubled.id.break_class, doubled.currency) == ("duplicate", "EUR")
     refund = replace(DEAR, key="back", kind=MovementKind.REFUND)
     repair = Repair("extra", "k", "back", 1000, "EUR")
-    (found,) = JUDGE.judge(Evidence("back", [Theirs(1, 2, refund)], repairs=repair)).breaks
+    (found,) = MATCHER.match(Evidence("back", [Theirs(1, 2, refund)], repairs=repair)).breaks
     assert (found.id.break_class, found.value_minor) == ("amount", 639)
     fair = replace(refund, settled_minor=1639)
-    assert JUDGE.judge(Evidence("back", [Theirs(1, 2, fair)], repairs=repair)).breaks == ()
+    assert MATCHER.match(Evidence("back", [Theirs(1, 2, fair)], repairs=repair)).breaks == ()
 
 
 BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
@@ -384,12 +387,12 @@ async def test_what_is_implausible_is_refused(bench: "Bench", provider: str, nam
     (number,) = fake.reports
     fake.reports[number].body = spoil(provider, fake.body(number), more, fields)
     await bench.round(25)
-    (row,) = await bench.book.rows("SELECT state, problem FROM reconciliation.report")
+    (row,) = await bench.db.rows("SELECT state, problem FROM reconciliation.report")
     assert row["state"] == "invalid"
     assert "lines.1" in row["problem"]
     assert said in row["problem"]
-    assert await bench.book.rows("SELECT 1 FROM reconciliation.line") == []
-    assert await bench.book.rows("SELECT 1 FROM ledger.entry WHERE kind IN ('fx', 'fee')") == []
+    assert await bench.db.rows("SELECT 1 FROM reconciliation.line") == []
+    assert await bench.db.rows("SELECT 1 FROM ledger.entry WHERE kind IN ('fx', 'fee')") == []
     fake.publish(0, [settled(ops[0], "USD", 1087), ops[1].row()])
     await bench.round(26)
     assert await booked(bench, provider) == both("EUR", 1000, "USD", 1087)
@@ -418,5 +421,5 @@ async def test_the_database_refuses_it_too(bench: "Bench", currency: str | None,
         " kind, amount_minor, currency, fee_minor, booked_at, $1::text, $2::bigint FROM reconciliation.line"
     )
     with pytest.raises(asyncpg.CheckViolationError):
-        await bench.book.rows(copy, currency, minor, role="postgres")
-    await bench.book.rows(copy, "USD", 5, role="postgres")
+        await bench.db.rows(copy, currency, minor, role="postgres")
+    await bench.db.rows(copy, "USD", 5, role="postgres")

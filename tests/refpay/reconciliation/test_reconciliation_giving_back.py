@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from refpay.identity.approvals import Asker, decide
+from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.operations.duplicates import Duplicates
 from refpay.payments.claims import Command
 from refpay.payments.intents import Deadlines
-from refpay.providers.port import Answer, Call, CallKind, Verdict
-from refpay.reconciliation.levers import insert_repair, read_duplicates
+from refpay.providers.port import Answer, Call, CallKind, ProviderResult
+from refpay.reconciliation.operator_actions import insert_repair, read_duplicates
 
 from .bench import Op, Row, at, capture
 
@@ -38,11 +38,11 @@ class Recorded:
     async def perform(self, call: Call) -> Answer:
         """Do it."""
         self.calls.append(call)
-        return Answer(Verdict.DONE, provider_reference="ref_1")
+        return Answer(ProviderResult.DONE, provider_reference="ref_1")
 
 
-async def pull(bench: "Bench", key: str) -> list[Call]:
-    """Pull the lever for north; return what was sent."""
+async def execute(bench: "Bench", key: str) -> list[Call]:
+    """Carry the action out for north; return what was sent."""
     north = Recorded()
     duplicates = Duplicates(bench.database, {"north": north}, bench.clock, PROMISED)
     command = Command(Principal("operator", frozenset()), key, bytes(32), "correlation", "live")
@@ -55,7 +55,7 @@ async def pull(bench: "Bench", key: str) -> list[Call]:
 
 
 async def _approve(bench: "Bench", approval_id: UUID) -> None:
-    second = Asker("approver", "correlation", bench.clock.now())
+    second = Actor("approver", "correlation", bench.clock.now())
     async with bench.database.transaction() as connection:
         await decide(connection, approval_id, second, agreed=True, reason="a test")
 
@@ -78,25 +78,43 @@ async def test_only_what_is_beyond_ours_is_given_back(bench: "Bench") -> None:
     await bench.begin(*succeeded, refunded, failed, unresolved, nameless, south)
     await bench.settle(*succeeded, refunded, south)
     await bench.settle(failed, status="failed")
-    await bench.book.rows(NAMELESS, nameless.id, nameless.settled)
+    await bench.db.rows(NAMELESS, nameless.id, nameless.settled)
     rows = [
         once.row(),
-        *(doubled.row(), extra(doubled)),
-        *(tripled.row(), extra(tripled, "one"), extra(tripled, "two")),
-        *(extra(reversed_), reversed_.row()),
-        *(stated.row(), stated.row()),
-        *(both.row(), extra(both), extra(both)),
-        *(extra(unreported, "one"), extra(unreported, "two")),
-        *(mixed.row(), extra(mixed, kind="refund", fee=0)),
-        *(wrong.row(amount=7), extra(renamed, amount=7)),
-        *(closed.row(), extra(closed)),
-        *(borrowed.row(), borrowed.row(movement=once.movement)),
-        *(refunded.row(), extra(refunded), extra(refunded, "charge", kind="capture")),
-        *(failed.row(), extra(failed)),
-        *(unresolved.row(), extra(unresolved)),
-        *(nameless.row(), extra(nameless)),
-        *(stranger.row(), extra(stranger)),
-        *(doubled.row(key=str(uuid4()), movement="mov_nobody_1"),),
+        doubled.row(),
+        extra(doubled),
+        tripled.row(),
+        extra(tripled, "one"),
+        extra(tripled, "two"),
+        extra(reversed_),
+        reversed_.row(),
+        stated.row(),
+        stated.row(),
+        both.row(),
+        extra(both),
+        extra(both),
+        extra(unreported, "one"),
+        extra(unreported, "two"),
+        mixed.row(),
+        extra(mixed, kind="refund", fee=0),
+        wrong.row(amount=7),
+        extra(renamed, amount=7),
+        closed.row(),
+        extra(closed),
+        borrowed.row(),
+        borrowed.row(movement=once.movement),
+        refunded.row(),
+        extra(refunded),
+        extra(refunded, "charge", kind="capture"),
+        failed.row(),
+        extra(failed),
+        unresolved.row(),
+        extra(unresolved),
+        nameless.row(),
+        extra(nameless),
+        stranger.row(),
+        extra(stranger),
+        doubled.row(key=str(uuid4()), movement="mov_nobody_1"),
     ]
     bench.north.publish(0, rows)
     bench.acquirers["south"].publish(0, [south.row(), extra(south)])
@@ -104,10 +122,10 @@ async def test_only_what_is_beyond_ours_is_given_back(bench: "Bench") -> None:
     bench.north.publish(0, [row for row in rows if row != extra(closed)])
     await bench.round(22)
     # Each of the cases is a difference that reconciliation knows, or it would prove nothing here.
-    shown = {row["class"]: row["breaks"] for row in await bench.book.rows(SUMS)}
+    shown = {row["class"]: row["breaks"] for row in await bench.db.rows(SUMS)}
     assert shown == {"duplicate": 17, "amount": 2, "missing_ours": 3, "status": 2}
 
-    sent = await pull(bench, "first")
+    sent = await execute(bench, "first")
     wanted = {
         extra(op, name).movement: op.amount
         for op, name in (
@@ -126,23 +144,23 @@ async def test_only_what_is_beyond_ours_is_given_back(bench: "Bench") -> None:
     assert not ours & {call.parent for call in sent}
 
     # What is not yet reported as refunded is sent again, under the keys that it has.
-    again = await pull(bench, "second")
+    again = await execute(bench, "second")
     assert {(call.parent, call.key) for call in again} == {(call.parent, call.key) for call in sent}
 
 
-async def test_more_than_one_pull_takes_is_taken_by_the_next(bench: "Bench") -> None:
-    """The lever answers in time: a hundred at once, those that no pull has planned yet first."""
+async def test_more_than_one_action_takes_is_taken_by_the_next(bench: "Bench") -> None:
+    """The action answers in time: a hundred at once, those that no action has planned yet first."""
     ops = [capture() for _ in range(130)]
     await bench.have(*ops)
     bench.north.publish(0, [row for op in ops for row in (op.row(), extra(op))])
     await bench.round(21)
-    first, second = await pull(bench, "first"), await pull(bench, "second")
+    first, second = await execute(bench, "first"), await execute(bench, "second")
     assert (len(first), len(second)) == (100, 100)
     assert {call.parent for call in (*first, *second)} == {extra(op).movement for op in ops}
     assert len({call.key for call in (*first, *second)}) == 130
 
 
-async def test_pulls_take_turns(bench: "Bench") -> None:
+async def test_actions_take_turns(bench: "Bench") -> None:
     """Two at once agree on one key: the second one reads what the first one has planned."""
     op = capture()
     await bench.have(op)
@@ -152,9 +170,9 @@ async def test_pulls_take_turns(bench: "Bench") -> None:
     async with bench.database.transaction() as connection:
         (planned,) = await read_duplicates(connection, "north", limit=10, now=now)
         await insert_repair(connection, "north", planned, now=now)
-        pulling = asyncio.create_task(pull(bench, "second"))
+        executing = asyncio.create_task(execute(bench, "second"))
         async with asyncio.timeout(30):
-            while not pulling.done() and not await bench.book.rows(WAITING):  # noqa: ASYNC110 - no event
+            while not executing.done() and not await bench.db.rows(WAITING):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
-        assert not pulling.done()
-    assert [(call.parent, call.key) for call in await pulling] == [(planned.movement, planned.repair_key)]
+        assert not executing.done()
+    assert [(call.parent, call.key) for call in await executing] == [(planned.movement, planned.repair_key)]

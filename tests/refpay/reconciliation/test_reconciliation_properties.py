@@ -97,7 +97,7 @@ async def test_what_agrees_never_breaks(make_bench: Any, drawn: tuple[timedelta,
     async with make_bench() as bench:
         await live_through(bench, skew, history, lambda event: [event.op.row(event.booked)], quiet=True)
         provider = history[0].op.provider
-        assert bench.tally.rows == {
+        assert bench.counters.rows == {
             (provider, "matched"): len(history),
             (provider, "broken"): 0,
             **zeros(provider),
@@ -136,9 +136,9 @@ async def test_one_wrong_line_gives_exactly_its_break(
 
     async with make_bench() as bench:
         await live_through(bench, skew, history, rows, **OURS.get(mutation, {}), quiet=False)
-        found = await bench.book.rows("SELECT class, key, closed_at FROM reconciliation.break")
+        found = await bench.db.rows("SELECT class, key, closed_at FROM reconciliation.break")
         assert [(one["class"], one["key"]) for one in found if one["closed_at"] is None] == [
             (mutation, str(victim.key))
         ]
         assert len(found) == 1
-        assert bench.tally.rows[victim.provider, "broken"] == 1
+        assert bench.counters.rows[victim.provider, "broken"] == 1

@@ -10,15 +10,15 @@ import pytest
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from refpay.identity.approvals import Asker, decide
+from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.measures import WORKER_METRICS, Measures
 from refpay.operations.checks_repository import read_open
 from refpay.payments.claims import Command
+from refpay.payments.outcome_resolver import OutcomeResolver
 from refpay.payments.releasing import Suspense
-from refpay.payments.settler import Settler
 from refpay.payments.webhooks import Webhooks
-from refpay.reconciliation.levers import read_overview
+from refpay.reconciliation.operator_actions import read_overview
 from refpay.reconciliation.rounds import Reconciler
 
 from .bench import Op, Row, at, capture
@@ -31,15 +31,15 @@ def listen(bench: "Bench") -> None:
     """Hand what reports say to the payments, as the worker does."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
     measures = Measures(setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS))
-    settler = Settler(bench.database, measures=measures, clock=bench.clock)
+    resolver = OutcomeResolver(bench.database, measures=measures, clock=bench.clock)
     for name, source in bench.sources.items():
         bench.reconcilers[name] = Reconciler(
             bench.database,
             source,
             rules=bench.rules,
-            tally=bench.tally,
+            counters=bench.counters,
             clock=bench.clock,
-            take=Webhooks(settler, measures=measures, clock=bench.clock).apply_line,
+            on_movement=Webhooks(resolver, measures=measures, clock=bench.clock).apply_line,
         )
 
 
@@ -51,7 +51,7 @@ def taken_back(op: Op, movement: str, *, won: bool = False, amount: int = 400) -
 
 @pytest.mark.parametrize("provider", ["north", "south"])
 async def test_a_reported_chargeback_is_taken_and_matches(bench: "Bench", provider: str) -> None:
-    """Nobody told of it before: no break, the merchant bears it once, and what is won comes back."""
+    """It is new with the report: no break, the merchant bears it once, and what is won comes back."""
     listen(bench)
     charge = capture(provider)
     await bench.have(charge)
@@ -60,14 +60,14 @@ async def test_a_reported_chargeback_is_taken_and_matches(bench: "Bench", provid
     await bench.round(22)
     assert await bench.breaks() == []
     query = "SELECT status, charged_back_minor FROM payments.payment"
-    assert await bench.book.rows(query) == [{"status": "charged_back", "charged_back_minor": 400}]
+    assert await bench.db.rows(query) == [{"status": "charged_back", "charged_back_minor": 400}]
     assert await bench.watermark(provider) == 10
     later = taken_back(charge, "cb-1", won=True)
     bench.acquirers[provider].publish(1, [replace(later, at=at(15))])
     await bench.round(31)
     assert await bench.breaks() == []
-    assert await bench.book.rows(query) == [{"status": "captured", "charged_back_minor": 0}]
-    entries = await bench.book.rows(
+    assert await bench.db.rows(query) == [{"status": "captured", "charged_back_minor": 0}]
+    entries = await bench.db.rows(
         "SELECT kind FROM ledger.entry WHERE kind LIKE 'charge%' ORDER BY posted_at, id"
     )
     assert [row["kind"] for row in entries] == ["chargeback", "chargeback_reversal"]
@@ -83,7 +83,7 @@ async def test_a_chargeback_that_does_not_fit_is_a_break(bench: "Bench") -> None
     await bench.round(21)
     await bench.round(22)
     assert await bench.breaks() == [("missing_ours", "EUR", 400), ("missing_ours", "EUR", 1001)]
-    assert await bench.book.rows("SELECT 1 FROM payments.payment WHERE charged_back_minor > 0") == []
+    assert await bench.db.rows("SELECT 1 FROM payments.payment WHERE charged_back_minor > 0") == []
 
 
 async def test_a_report_settles_what_nobody_answered(bench: "Bench") -> None:
@@ -91,7 +91,7 @@ async def test_a_report_settles_what_nobody_answered(bench: "Bench") -> None:
     listen(bench)
     silent = capture(second=5)
     await bench.begin(silent)
-    connection = await bench.book.connect("postgres")
+    connection = await bench.db.connect("postgres")
     try:
         await connection.execute(
             "SET session_replication_role = replica; UPDATE payments.payment SET status = 'authorized',"
@@ -103,10 +103,10 @@ async def test_a_report_settles_what_nobody_answered(bench: "Bench") -> None:
         "INSERT INTO payments.idempotency_key (principal, key, fingerprint, operation_id, claimed_at)"
         " SELECT principal, idempotency_key, sha256('x'), id, created_at FROM payments.operation"
     )
-    await bench.book.rows(claim)
+    await bench.db.rows(claim)
     bench.north.publish(0, [silent.row()])
     await bench.round(21)
-    rows = await bench.book.rows("SELECT status, settled_by FROM payments.operation")
+    rows = await bench.db.rows("SELECT status, settled_by FROM payments.operation")
     assert rows == [{"status": "succeeded", "settled_by": "provider:north"}]
     assert await bench.breaks() == []
 
@@ -122,18 +122,18 @@ async def test_a_reported_refund_that_we_had_failed_stays_a_break(bench: "Bench"
         await bench.round(second)
     assert await bench.breaks() == [("status", "EUR", 400)]
     suspense = "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
-    assert (await bench.book.rows(suspense))[0]["n"] == 400
+    assert (await bench.db.rows(suspense))[0]["n"] == 400
 
 
 async def test_a_late_refund_is_no_break_once_its_merchant_bears_it(bench: "Bench") -> None:
-    """The lever's operation is what people see beside the break; the next round closes it."""
+    """The action's operation is what people see beside the break; the next round closes it."""
     listen(bench)
     charge = capture()
     await bench.have(charge)
     late = replace(capture(amount=400), kind="refund")
     await bench.begin(late)
     await bench.settle(late, status="failed")
-    await bench.book.tamper(
+    await bench.db.tamper(
         "UPDATE payments.operation SET payment_id = (SELECT payment_id FROM payments.operation"
         " WHERE kind = 'capture') WHERE kind = 'refund'",
         "UPDATE payments.payment SET refund_reserved_minor = 0",
@@ -152,7 +152,7 @@ async def test_a_late_refund_is_no_break_once_its_merchant_bears_it(bench: "Benc
     assert (asked.answer.status, await bench.breaks()) == (202, [("status", "EUR", 400)])
     async with bench.database.transaction() as connection:
         approval_id = UUID(json.loads(asked.answer.body)["approval_id"])
-        bob = Asker("bob", "correlation", bench.clock.now())
+        bob = Actor("bob", "correlation", bench.clock.now())
         await decide(connection, approval_id, bob, agreed=True, reason="as the report says")
     assert (await suspense.release(command, operation_id, reason="case 7")).answer.status == 200
     await bench.round(23)
@@ -175,7 +175,7 @@ async def test_a_reported_capture_that_we_had_failed_is_given_back(bench: "Bench
     await bench.round(21)
     await bench.round(22)
     assert await bench.breaks() == []
-    rows = await bench.book.rows("SELECT kind, status FROM payments.operation ORDER BY created_at")
+    rows = await bench.db.rows("SELECT kind, status FROM payments.operation ORDER BY created_at")
     assert [(row["kind"], row["status"]) for row in rows] == [
         ("capture", "failed"),
         ("undo_capture", "started"),
@@ -192,9 +192,9 @@ async def test_a_late_capture_that_is_not_given_back_becomes_a_break(bench: "Ben
     bench.north.publish(0, [late.row()])
     await bench.round(21)
     assert await bench.breaks() == []
-    [undo] = await bench.book.rows("SELECT * FROM payments.operation WHERE kind = 'undo_capture'")
+    [undo] = await bench.db.rows("SELECT * FROM payments.operation WHERE kind = 'undo_capture'")
     end = "UPDATE payments.operation SET status = $1, settled_at = $2, settled_by = 'worker' WHERE id = $3"
-    await bench.book.rows(end, status, at(22), undo["id"])
+    await bench.db.rows(end, status, at(22), undo["id"])
     for second in (23, 24):
         await bench.round(second)
     assert await bench.breaks() == [("status", "EUR", 1000)]
@@ -202,7 +202,7 @@ async def test_a_late_capture_that_is_not_given_back_becomes_a_break(bench: "Ben
     bench.north.publish(1, [replace(back, at=at(15))])
     for second in (31, 32):
         await bench.round(second)
-    assert await bench.book.rows(
+    assert await bench.db.rows(
         "SELECT sum(amount_minor) AS n FROM ledger.line WHERE account = 'suspense:north'"
     ) == [{"n": 0}]
     assert await bench.breaks() == []

@@ -21,7 +21,7 @@ from refpay.reconciliation.rounds import Reconciler
 from .bench import FIRST, FakeAcquirer, at, capture
 
 if TYPE_CHECKING:
-    from tests.refpay.conftest import Book
+    from tests.refpay.conftest import RefpayDb
 
     from .bench import Bench, Op
 
@@ -37,9 +37,9 @@ STATE = (
 )
 
 
-async def state_of(book: "Book") -> list[Any]:
+async def state_of(db: "RefpayDb") -> list[Any]:
     """Return all that is stored, without when."""
-    return [await book.rows(query) for query in STATE]
+    return [await db.rows(query) for query in STATE]
 
 
 class Dying(Database):
@@ -73,7 +73,9 @@ class Story:
         """Return a reconciler that knows nothing but what is stored."""
         bench = self.bench
         source = bench.sources["north"]
-        return Reconciler(self.database, source, rules=bench.rules, tally=bench.tally, clock=bench.clock)
+        return Reconciler(
+            self.database, source, rules=bench.rules, counters=bench.counters, clock=bench.clock
+        )
 
     async def rounds(self, reconciler: Reconciler, second: float) -> Reconciler:
         """Run two rounds at an instant, and what died of them again."""
@@ -131,7 +133,7 @@ async def die(make_bench: Any, *, after_commit: bool, step: int) -> None:
                 await story.play(ops)
             finally:
                 await database.close()
-            found = await state_of(bench.book)
+            found = await state_of(bench.db)
         if expected is None:
             expected = found
             assert [row["class"] for row in found[3] if row["open"]] == ["duplicate", "missing_theirs"]
@@ -146,7 +148,9 @@ async def die(make_bench: Any, *, after_commit: bool, step: int) -> None:
 async def running_worker(environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a real worker; kill it at the end."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "refpay.worker"),
+        sys.executable,
+        "-m",
+        "refpay.worker",
         env={**environment, "PATH": os.defpath},
         stdout=asyncio.subprocess.PIPE,
     )
@@ -161,9 +165,9 @@ async def running_worker(environment: Mapping[str, str]) -> AsyncIterator[asynci
         await process.wait()
 
 
-async def lines_stored(book: "Book") -> int:
+async def lines_stored(db: "RefpayDb") -> int:
     """Return how many lines there are."""
-    return int((await book.rows("SELECT count(*) AS lines FROM reconciliation.line"))[0]["lines"])
+    return int((await db.rows("SELECT count(*) AS lines FROM reconciliation.line"))[0]["lines"])
 
 
 async def test_a_killed_worker_goes_on_where_it_was(
@@ -185,17 +189,17 @@ async def test_a_killed_worker_goes_on_where_it_was(
         publish(announced, end)
         announced = end
         async with running_worker(fake_environment), asyncio.timeout(WITHIN_SECONDS):
-            while await lines_stored(bench.book) < before + reports * size // 5:  # noqa: ASYNC110 - no event
+            while await lines_stored(bench.db) < before + reports * size // 5:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.005)
-        before = await lines_stored(bench.book)
+        before = await lines_stored(bench.db)
         assert before % size == 0
         assert before < reports * size
     publish(announced, reports)
     async with running_worker(fake_environment), asyncio.timeout(WITHIN_SECONDS):
         while await bench.watermark() != 10 * reports:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
-    assert await lines_stored(bench.book) == reports * size
-    revisions = await bench.book.rows("SELECT DISTINCT revision FROM reconciliation.revision")
+    assert await lines_stored(bench.db) == reports * size
+    revisions = await bench.db.rows("SELECT DISTINCT revision FROM reconciliation.revision")
     assert revisions == [{"revision": 1}]
     assert await bench.breaks() == []
 
@@ -212,7 +216,7 @@ async def test_ten_thousand_lines_are_reconciled_in_seconds(bench: "Bench") -> N
     begun = time.monotonic()
     await bench.round(21)
     took = time.monotonic() - begun
-    assert bench.tally.rows["north", "matched"] == 10_000
+    assert bench.counters.rows["north", "matched"] == 10_000
     begun = time.monotonic()
     for _ in range(20):
         await bench.reconcilers["north"].run_once()

@@ -27,15 +27,15 @@ async def test_what_agrees_is_matched_and_the_watermark_moves(bench: "Bench", pr
     fake.publish(1)
     assert await bench.round(21) == {"north": True, "south": True}
     assert await bench.breaks() == []
-    assert bench.tally.rows[provider, "matched"] == 5
-    assert bench.tally.rows[provider, "broken"] == 0
-    assert bench.tally.reports[provider, "accepted"] == 2
+    assert bench.counters.rows[provider, "matched"] == 5
+    assert bench.counters.rows[provider, "broken"] == 0
+    assert bench.counters.reports[provider, "accepted"] == 2
     assert await bench.watermark(provider) == 20
-    due = (await bench.reconcilers[provider].read_standing()).progress.next_due
+    due = (await bench.reconcilers[provider].read_status()).progress.next_due
     assert due == at(40)
     await bench.round(22)
     assert fake.fetched == {0: 1, 1: 1}
-    assert bench.tally.rows[provider, "matched"] == 5
+    assert bench.counters.rows[provider, "matched"] == 5
 
 
 def _changes(op: Op) -> dict[str, Any]:
@@ -66,14 +66,14 @@ async def test_a_wrong_line_breaks_and_a_corrected_report_closes_it(
     fake.publish(2)
     await bench.round(31)
     assert await bench.breaks() == [expected]
-    assert bench.tally.rows[provider, "broken"] == 1
+    assert bench.counters.rows[provider, "broken"] == 1
     await bench.round(32)
     assert await bench.breaks() == [expected]
     fake.publish(0, [op.row(), other.row()])
     await bench.round(33)
     assert await bench.breaks() == []
-    assert bench.tally.reports[provider, "accepted"] == 4
-    closed = await bench.book.rows("SELECT closed_at FROM reconciliation.break")
+    assert bench.counters.reports[provider, "accepted"] == 4
+    closed = await bench.db.rows("SELECT closed_at FROM reconciliation.break")
     assert closed == [{"closed_at": at(33)}]
 
 
@@ -132,14 +132,14 @@ async def test_what_is_still_open_is_awaited_and_then_a_status_break(bench: "Ben
     await bench.round(18.4)
     assert await bench.breaks() == []
     assert await bench.watermark() == 10
-    assert bench.tally.rows["north", "matched"] == 1
+    assert bench.counters.rows["north", "matched"] == 1
     await bench.round(18.6)
     assert (await bench.breaks(), await bench.watermark()) == ([("status", "EUR", 1000)], 20)
-    assert bench.tally.rows["north", "broken"] == 1
+    assert bench.counters.rows["north", "broken"] == 1
     await bench.settle(op)
     await bench.round(19)
     assert await bench.breaks() == []
-    assert (bench.tally.rows["north", "matched"], bench.tally.rows["north", "broken"]) == (1, 1)
+    assert (bench.counters.rows["north", "matched"], bench.counters.rows["north", "broken"]) == (1, 1)
 
 
 async def test_an_awaited_line_that_settles_in_time_is_matched_once(bench: "Bench") -> None:
@@ -148,11 +148,11 @@ async def test_an_awaited_line_that_settles_in_time_is_matched_once(bench: "Benc
     await bench.begin(op)
     bench.north.publish(0, [op.row()])
     await bench.round(11)
-    assert (await bench.watermark(), bench.tally.rows["north", "matched"]) == (None, 0)
+    assert (await bench.watermark(), bench.counters.rows["north", "matched"]) == (None, 0)
     await bench.settle(op)
     for second in (12, 13):
         await bench.round(second)
-        assert (await bench.watermark(), bench.tally.rows["north", "matched"]) == (10, 1)
+        assert (await bench.watermark(), bench.counters.rows["north", "matched"]) == (10, 1)
 
 
 async def test_the_neighbour_report_is_no_break(bench: "Bench") -> None:
@@ -229,9 +229,9 @@ async def test_a_second_booking_is_a_duplicate_until_its_refund_is_reported(benc
     bench.north.publish(1, [op.row(at(10.5))])
     await bench.round(21)
     assert await bench.breaks() == [("duplicate", "EUR", 1000)]
-    found = await bench.book.rows("SELECT movement, key FROM reconciliation.break WHERE closed_at IS NULL")
+    found = await bench.db.rows("SELECT movement, key FROM reconciliation.break WHERE closed_at IS NULL")
     assert found == [{"movement": "mov_extra", "key": str(op.key)}]
-    await bench.book.rows(
+    await bench.db.rows(
         "INSERT INTO reconciliation.repair VALUES ('north', 'mov_extra', $1, $2, 1000, 'EUR', $3)",
         str(op.key), str(repair.key), at(22),
     )  # fmt: skip
@@ -258,11 +258,11 @@ async def test_a_truncated_report_is_invalid_until_it_is_whole(bench: "Bench", p
     fake.publish(1, [later.row()])
     for second in (21, 22):
         assert (await bench.round(second))[provider]
-    assert bench.tally.reports[provider, "invalid"] == 2
+    assert bench.counters.reports[provider, "invalid"] == 2
     assert fake.fetched[1] == 2
     assert await bench.watermark(provider) == 10
-    assert len(await bench.book.rows("SELECT 1 FROM reconciliation.line")) == 1
-    states = await bench.book.rows(
+    assert len(await bench.db.rows("SELECT 1 FROM reconciliation.line")) == 1
+    states = await bench.db.rows(
         "SELECT state, revision, problem FROM reconciliation.report ORDER BY sequence"
     )
     assert [(row["state"], row["revision"]) for row in states] == [("invalid", 1), ("invalid", 0)]
@@ -271,8 +271,8 @@ async def test_a_truncated_report_is_invalid_until_it_is_whole(bench: "Bench", p
     await bench.round(23)
     assert (await bench.watermark(provider), await bench.breaks()) == (20, [])
     assert fake.fetched == {0: 3, 1: 3}
-    assert bench.tally.reports[provider, "accepted"] == 2
-    states = await bench.book.rows("SELECT DISTINCT state, problem FROM reconciliation.report")
+    assert bench.counters.reports[provider, "accepted"] == 2
+    states = await bench.db.rows("SELECT DISTINCT state, problem FROM reconciliation.report")
     assert states == [{"state": "accepted", "problem": None}]
 
 
@@ -284,11 +284,11 @@ async def test_a_withheld_report_is_late_when_it_comes(bench: "Bench") -> None:
     bench.north.publish(1)
     for second in (21, 31):
         await bench.round(second)
-        assert (await bench.reconcilers["north"].read_standing()).progress.next_due == at(30)
+        assert (await bench.reconcilers["north"].read_status()).progress.next_due == at(30)
     assert await bench.watermark() == 10
     bench.north.withheld = False
     await bench.round(32)
-    assert bench.tally.reports == {("north", "accepted"): 1, ("north", "late"): 1}
+    assert bench.counters.reports == {("north", "accepted"): 1, ("north", "late"): 1}
     assert await bench.watermark() == 20
 
 
@@ -300,7 +300,7 @@ async def test_a_report_that_is_another_ones_is_replayed(bench: "Bench") -> None
     bench.north.publish(1, [op.row(at(10))])
     bench.north.reports[FIRST + 2] = Served([], number=FIRST + 1)
     await bench.round(31)
-    assert bench.tally.reports == {("north", "accepted"): 1, ("north", "replayed"): 2}
+    assert bench.counters.reports == {("north", "accepted"): 1, ("north", "replayed"): 2}
     assert (await bench.watermark(), await bench.breaks()) == (10, [])
 
 
@@ -328,7 +328,7 @@ async def test_what_does_not_add_up_is_refused_whole(
     if flaw != "outside":
         fake.reports[FIRST] = Served([], wrong)
     assert (await bench.round(21))[provider]
-    assert bench.tally.reports == {(provider, "invalid"): 1, (provider, "accepted"): 1}
+    assert bench.counters.reports == {(provider, "invalid"): 1, (provider, "accepted"): 1}
     assert await bench.breaks() == []
 
 
@@ -357,7 +357,7 @@ async def test_a_provider_that_is_stuck_or_fails_holds_nobody_up(bench: "Bench")
     south.publish(1)
     south.refusing = {FIRST}
     assert await bench.round(21) == {"north": False, "south": False}
-    assert bench.tally.reports == {("south", "accepted"): 1}
+    assert bench.counters.reports == {("south", "accepted"): 1}
     bench.north.stuck.set()
     south.refusing.clear()
     assert await bench.round(22) == {"north": True, "south": True}
@@ -379,7 +379,7 @@ async def test_more_reports_than_a_page_are_all_taken(bench: "Bench") -> None:
         await bench.round(4510 + second)
     assert await bench.breaks() == [("amount", "EUR", 100)]
     for sequence in (20, 120, 220, 320, 420):
-        await bench.book.rows(
+        await bench.db.rows(
             "UPDATE reconciliation.report SET digest = NULL WHERE sequence = $1", FIRST + sequence
         )
         await bench.round(4520)

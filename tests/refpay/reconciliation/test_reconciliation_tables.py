@@ -1,4 +1,4 @@
-"""The tables of this room are its own, and what they add up to is shown whatever it comes to."""
+"""Reconciliation's tables are its own, and sums of them are shown however large they are."""
 
 import re
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import refpay
 from refpay.money import MAXIMUM_MINOR
 from refpay.reconciliation.breaks_repository import insert_breaks, read_sums
-from refpay.reconciliation.levers import read_overview
 from refpay.reconciliation.model import Break, BreakClass, BreakId
+from refpay.reconciliation.operator_actions import read_overview
 
 if TYPE_CHECKING:
     from .bench import Bench
 
 TABLE = re.compile(r"(?<!refpay\.)\breconciliation\.(?:awaited|break|line|progress|repair|report|revision)\b")
-# The integrity checks read every room's tables by themselves: what they check does not vouch for itself.
+# The integrity checks read the tables of every package by themselves, so that no package checks itself.
 CHECKS = Path("operations/checks_repository.py")
 
 
 def test_nobody_else_says_what_is_in_them() -> None:
-    """No other room's code names one of them."""
+    """No code of another package names one of them."""
     root = Path(refpay.__file__).parent
     naming = {file.relative_to(root) for file in root.rglob("*.py") if TABLE.search(file.read_text())}
     assert CHECKS in naming

@@ -85,7 +85,7 @@ async def _live_through(bench: "Bench", twin: Twin, change: Callable[[Row], Row]
                 south.publish(number, [change(row) for row in rows])
         await bench.round(second)
         seen |= {name for name, _, _ in await bench.breaks()}
-        progress = (await bench.reconcilers["south"].read_standing()).progress
+        progress = (await bench.reconcilers["south"].read_status()).progress
         assert progress.next_due is None or progress.next_due > at(second)
         assert progress.watermark is None or (at(second) - progress.watermark).total_seconds() < LAG_SECONDS
     assert not waiting
@@ -98,8 +98,8 @@ async def test_what_only_looks_wrong_pages_nobody(bench: "Bench", name: str) -> 
     """Nothing is open after any round, and everything is compared in the end."""
     twin = TWINS[name]
     assert await _live_through(bench, twin, lambda row: row) == set()
-    assert bench.tally.rows["south", "matched"] == len(twin.ops)
-    assert bench.tally.rows["south", "broken"] == 0
+    assert bench.counters.rows["south", "matched"] == len(twin.ops)
+    assert bench.counters.rows["south", "broken"] == 0
 
 
 @EACH

@@ -26,7 +26,7 @@ AT_RISK = "moneypath_money_at_risk_minor_units"
 
 @pytest.fixture
 def worker_settings(fake_environment: dict[str, str], tmp_path: Path) -> Settings:
-    """Return the settings of a worker whose catalogue knows the check of this room."""
+    """Return the settings of a worker whose catalogue has the check of reconciliation."""
     catalogue = json.loads(Path(refpay.__file__).with_name("catalogue.json").read_text())
     for metric in catalogue["metrics"]:
         checks = metric["labels"].get("check")
@@ -147,7 +147,7 @@ async def test_money_is_at_risk_under_one_reason_only(
 async def test_operators_see_breaks_and_have_reports_fetched_again(
     bench: "Bench", fakes: Mapping[str, FakeAcquirer], run_api: Callable[..., Any]
 ) -> None:
-    """What is open by class and the newest of it; the lever works once a key, is audited and idempotent."""
+    """What is open by class and the newest of it; the action works once a key, is audited and idempotent."""
     op, lost, fine = capture(), capture(second=15), capture(second=35)
     await bench.have(op, lost, fine)
     bench.north.publish(0, [op.row(amount=990)])
@@ -178,7 +178,7 @@ async def test_operators_see_breaks_and_have_reports_fetched_again(
         assert (await refetch("north", "key-1", "another")).body["code"] == "idempotency_key_reused"
         assert (await refetch("north", "key-2")).body["changed"] is False
         assert (await refetch("west", "key-3")).status == 404
-        events = await bench.book.rows("SELECT action, subject_id, after::text FROM audit.event")
+        events = await bench.db.rows("SELECT action, subject_id, after::text FROM audit.event")
         assert [(one["action"], one["subject_id"]) for one in events] == [("settlement.refetched", "north")]
         assert '"reason": "a drill"' in events[0]["after"]
     before = dict(bench.north.fetched)
@@ -186,9 +186,7 @@ async def test_operators_see_breaks_and_have_reports_fetched_again(
     assert {one: bench.north.fetched[one] - before[one] for one in before} == {0: 1, 1: 1, 2: 1, 3: 0}
     assert len(await bench.breaks()) == 2
     assert (
-        await bench.book.rows(
-            "SELECT 1 FROM reconciliation.report WHERE digest IS NULL AND provider = 'north'"
-        )
+        await bench.db.rows("SELECT 1 FROM reconciliation.report WHERE digest IS NULL AND provider = 'north'")
         == []
     )
-    assert bench.tally.reports["north", "accepted"] == 4
+    assert bench.counters.reports["north", "accepted"] == 4

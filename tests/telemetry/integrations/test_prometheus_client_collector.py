@@ -1,4 +1,4 @@
-"""A registry of prometheus_client shows our metrics with the numbers that our own renderer writes."""
+"""A registry of prometheus_client exposes our metrics with the numbers of our own renderer."""
 
 import subprocess
 import sys
@@ -33,21 +33,21 @@ COST = "moneypath_telemetry_render_"
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """Return a recorder that has something of each kind to show."""
+    """Return a recorder with records of each kind."""
     recorder = setup(Catalogue.build(VOCABULARY), service="api")
     recorder.gauge("moneypath_ledger_imbalance_minor_units").set(-7, currency="JPY")
     attempt = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
     recorder.histogram("moneypath_provider_request_duration_seconds").observe(0.0425, **attempt)
     recorder.counter("moneypath_provider_attempts_total").inc(2.5, **attempt)
     with correlation.entered(correlation.Context("a-correlation-id", TRACE)):
-        lane = recorder.begin("authorize")
-        lane.finish(0.3, "succeeded", "north", fee_micro_units=1250)
+        handle = recorder.begin("authorize")
+        handle.finish(0.3, "succeeded", "north", fee_micro_units=1250)
     return recorder
 
 
 @pytest.fixture
 def registry(recorder: Recorder) -> CollectorRegistry:
-    """Return a registry with a metric of the team's own and our recorder."""
+    """Return a registry with a metric of the team and our recorder."""
     registry = CollectorRegistry(auto_describe=True)
     Counter("their_own_total", "Theirs.", registry=registry).inc(3)
     registry.register(RecorderCollector(recorder))
@@ -59,7 +59,7 @@ Sample = tuple[str, Labels, float, tuple[Labels, float] | None]
 
 
 def read(families: Iterable[Metric]) -> tuple[dict[str, tuple[str, str, str]], set[Sample]]:
-    """Return types, help and units by family, and all samples but what differs by nature."""
+    """Return types, help and units by family, and all samples except those that must differ."""
     described: dict[str, tuple[str, str, str]] = {}
     samples: set[Sample] = set()
     for family in families:
@@ -73,7 +73,7 @@ def read(families: Iterable[Metric]) -> tuple[dict[str, tuple[str, str, str]], s
 
 
 def test_text_of_the_registry_equals_our_own(recorder: Recorder, registry: CollectorRegistry) -> None:
-    """Whoever reads the other endpoint reads the same names, labels, types, help and values."""
+    """Both endpoints have the same names, labels, types, help and values."""
     theirs = read(parse_text(generate_latest(registry).decode()))
     assert theirs == read(parse_text(recorder.render().decode()))
     assert len(theirs[1]) > 1000
@@ -81,14 +81,14 @@ def test_text_of_the_registry_equals_our_own(recorder: Recorder, registry: Colle
 
 
 def test_openmetrics_of_the_registry_equals_our_own(recorder: Recorder, registry: CollectorRegistry) -> None:
-    """Units and exemplars too."""
+    """Units and exemplars are equal as well."""
     theirs = read(parse_openmetrics(openmetrics_latest(registry).decode()))
     assert theirs == read(parse_openmetrics(recorder.render(openmetrics=True).decode()))
     assert sum(sample[3] is not None for sample in theirs[1]) == 2
 
 
 def test_registry_shows_the_numbers_of_the_moment(recorder: Recorder, registry: CollectorRegistry) -> None:
-    """Nothing is kept between scrapes, and an absent gauge stays absent."""
+    """Nothing is cached between scrapes, and an absent gauge stays absent."""
     labels = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
     name = "moneypath_provider_attempts_total"
     assert registry.get_sample_value(name, labels) == 2.5
@@ -98,7 +98,7 @@ def test_registry_shows_the_numbers_of_the_moment(recorder: Recorder, registry: 
 
 
 def test_second_owner_of_a_name_is_refused(recorder: Recorder, registry: CollectorRegistry) -> None:
-    """Registering twice, or a metric of the same name before or after, is an error at start-up."""
+    """Registering twice, or a metric of the same name before or after, is an error at the start."""
     with pytest.raises(DuplicateTimeseries, match="moneypath_payments"):
         registry.register(RecorderCollector(recorder))
     with pytest.raises(ValueError, match="moneypath_queue_depth"):
@@ -110,14 +110,14 @@ def test_second_owner_of_a_name_is_refused(recorder: Recorder, registry: Collect
 
 
 def test_registering_reads_no_numbers(registry: CollectorRegistry, recorder: Recorder) -> None:
-    """Names come from the declaration: an absent gauge is refused to others as well."""
+    """Names come from the declaration, so the name of an absent gauge is taken as well."""
     described = {metric.name for metric in RecorderCollector(recorder).describe()}
     assert "moneypath_duplicate_charges" in described
     assert b"moneypath_duplicate_charges" not in generate_latest(registry)
 
 
 def test_example_runs() -> None:
-    """It ends by itself, without a warning of Python's, and shows both kinds of metrics at one endpoint."""
+    """It ends by itself, without a Python warning, and shows both kinds of metrics at one endpoint."""
     example = Path(__file__).parents[3] / "examples" / "prometheus_client_endpoint.py"
     run = subprocess.run(
         [sys.executable, "-W", "error", str(example)], capture_output=True, text=True, timeout=60, check=False

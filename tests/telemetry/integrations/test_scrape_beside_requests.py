@@ -1,4 +1,4 @@
-"""A scrape shares the event loop with the requests that it tells about."""
+"""A scrape shares the event loop with requests."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -21,29 +21,29 @@ def recorder() -> Recorder:
 
 
 class Answer:
-    """What the endpoint sent."""
+    """The response of the endpoint."""
 
     def __init__(self) -> None:
         self.messages: list[MutableMapping[str, Any]] = []
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Take a message."""
+        """Receive a message."""
         self.messages.append(message)
 
     async def receive(self) -> MutableMapping[str, Any]:
-        """Give the request's body, which nobody reads."""
+        """Return the request's body."""
         return {"type": "http.request"}
 
     @property
     def body(self) -> bytes:
-        """Return the content, and insist that its announced length is right."""
+        """Return the content, and assert that its Content-Length is right."""
         start, body = self.messages
         assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
         return bytes(body["body"])
 
 
 async def turns_beside_a_scrape(recorder: Recorder, answer: Answer) -> int:
-    """Return how often another task got its turn while the scrape was under way."""
+    """Return how often another task ran during the scrape."""
     turns = 0
     scrape = asyncio.ensure_future(metrics_endpoint(recorder)(SCOPE, answer.receive, answer.send))
     while not scrape.done():
@@ -56,7 +56,7 @@ async def turns_beside_a_scrape(recorder: Recorder, answer: Answer) -> int:
 async def test_others_get_their_turn_during_a_long_scrape(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two steps of a scrape the loop serves whoever waits, and the text is whole all the same."""
+    """Between two steps of a scrape the loop runs other tasks, and the text is complete."""
     monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
     answer = Answer()
     assert await turns_beside_a_scrape(recorder, answer) > 50
@@ -64,13 +64,13 @@ async def test_others_get_their_turn_during_a_long_scrape(
 
 
 async def test_short_scrape_takes_one_step(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody would have to wait, nobody is switched to."""
+    """A short scrape does not switch tasks."""
     monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 60.0)
     assert await turns_beside_a_scrape(recorder, Answer()) <= 3
 
 
 def test_loop_of_another_kind_gets_it_in_one_go(recorder: Recorder) -> None:
-    """A server that runs no asyncio loop cannot be asked to take a turn of it."""
+    """A server without an asyncio loop gets the text in one step."""
     answer = Answer()
     with pytest.raises(StopIteration):
         metrics_endpoint(recorder)(SCOPE, answer.receive, answer.send).__await__().__next__()

@@ -1,4 +1,4 @@
-"""A real PostgreSQL with a small ledger, a clock in the test's hand, and what was counted."""
+"""A real PostgreSQL with a small ledger, a manual clock, and the recorded counts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from moneypath.stack import postgres
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.telemetry import Catalogue, Recorder, setup
 
@@ -32,7 +32,7 @@ EMPTY = "TRUNCATE account, entry, slow_entry; INSERT INTO account VALUES (1, 100
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this room's tests on the session's loop, where its server is watched."""
+    """Run these tests on the session's event loop, where the server is supervised."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and item.get_closest_marker("asyncio") is not None:
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class HandClock:
-    """Seconds that pass only when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -53,7 +53,7 @@ class HandClock:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[postgres.Postgres]:
     """Run PostgreSQL with the ledger's schema."""
-    with PortBook({}) as ports:
+    with PortPool({}) as ports:
         prepared = await postgres.prepare(
             tmp_path_factory.mktemp("ledger-postgres"),
             ports.reserve("postgres"),
@@ -86,7 +86,7 @@ def recorder(catalogue: Catalogue, clock: HandClock) -> Recorder:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def rival(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Return a superuser's connection to an empty ledger: it looks, gets in the way, and kills."""
+    """Return a superuser's connection to an empty ledger, to inspect, block and kill other sessions."""
     connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     await connection.execute(EMPTY)
     yield connection
@@ -98,7 +98,7 @@ Outcomes = Callable[[], dict[str, float]]
 
 @pytest.fixture
 def outcomes(recorder: Recorder) -> Outcomes:
-    """Return what reads how many postings ended how; each was counted and timed."""
+    """Return a function that reads the number of postings by outcome; each was counted and timed."""
 
     def read() -> dict[str, float]:
         counted: dict[str, dict[str, float]] = {"moneypath_ledger_writes_total": {}}
@@ -118,7 +118,7 @@ def outcomes(recorder: Recorder) -> Outcomes:
 
 @pytest.fixture
 def drops(recorder: Recorder) -> Outcomes:
-    """Return what reads the records that were refused, by reason."""
+    """Return a function that reads the drops by reason."""
 
     def read() -> dict[str, float]:
         counted = {}
@@ -137,7 +137,7 @@ Until = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def until(rival: "asyncpg.Connection[Any]") -> Until:
-    """Return what waits until a query finds a row, and returns its first value."""
+    """Return a function that waits until a query finds a row, and returns its first value."""
     return _waiting_on(rival)
 
 
@@ -153,7 +153,7 @@ def _waiting_on(connection: "asyncpg.Connection[Any]") -> Until:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def until_elsewhere(server: postgres.Postgres) -> AsyncIterator[Until]:
-    """Return the same on a connection of its own, for a rival that is busy."""
+    """Return the same function with a connection of its own, for a rival that is busy."""
     connection = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     yield _waiting_on(connection)
     connection.terminate()

@@ -1,4 +1,4 @@
-"""What is particular to psycopg and asyncpg: savepoints in disguise, and connections known to be lost."""
+"""Particular cases of psycopg and asyncpg: implicit savepoints, and lost connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +22,7 @@ INSERT = "INSERT INTO entry VALUES (1)"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def connection(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Return a connection of asyncpg."""
+    """Return an asyncpg connection."""
     opened = await asyncpg.connect(server.dsn("postgres", "ledger"), timeout=30)
     yield opened
     opened.terminate()
@@ -30,7 +30,7 @@ async def connection(server: postgres.Postgres) -> AsyncIterator["asyncpg.Connec
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def psycopg_connection(server: postgres.Postgres) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """Return a connection of psycopg as it comes: without autocommit."""
+    """Return a psycopg connection with its defaults, without autocommit."""
     async with await psycopg.AsyncConnection.connect(server.dsn("postgres", "ledger")) as opened:
         yield opened
 
@@ -49,7 +49,7 @@ async def test_write_without_a_change_is_not_counted(
     outcomes: Outcomes,
     drops: Outcomes,
 ) -> None:
-    """A replay finds its entry posted already: no ledger write, and no mistake either."""
+    """A replay finds its entry already posted: neither a ledger write nor a drop."""
     async with asyncpg_write(connection, recorder, kind="posting") as write:
         write.nothing_written()
     async with psycopg_write(psycopg_connection, recorder, kind="posting") as write:
@@ -64,7 +64,7 @@ async def test_savepoint_of_psycopg_is_no_commit(
     outcomes: Outcomes,
     drops: Outcomes,
 ) -> None:
-    """Any query before the block has begun a transaction, and then the block commits nothing."""
+    """A query before the block has begun a transaction, so the block commits nothing."""
     await psycopg_connection.execute("SELECT 1")
     async with psycopg_write(psycopg_connection, recorder, kind="posting"):
         await psycopg_connection.execute(INSERT)
@@ -79,7 +79,7 @@ async def test_savepoint_of_asyncpg_is_no_commit(
     outcomes: Outcomes,
     drops: Outcomes,
 ) -> None:
-    """A ledger write inside of another is recorded once, as the outer one."""
+    """A ledger write inside another is recorded once, as the outer one."""
     with pytest.raises(ZeroDivisionError):
         async with asyncpg_write(connection, recorder, kind="posting"):
             async with asyncpg_write(connection, recorder, kind="fee"):
@@ -92,7 +92,7 @@ async def test_savepoint_of_asyncpg_is_no_commit(
 async def test_rollback_of_psycopg_is_a_failure(
     psycopg_connection: psycopg.AsyncConnection[Any], recorder: Recorder, rival: Rival, outcomes: Outcomes
 ) -> None:
-    """It leaves the block as if nothing had happened."""
+    """It ends the block without an exception."""
     async with psycopg_write(psycopg_connection, recorder, kind="posting"):
         await psycopg_connection.execute(INSERT)
         raise psycopg.Rollback
@@ -103,7 +103,7 @@ async def test_rollback_of_psycopg_is_a_failure(
 async def test_psycopg_sends_no_commit_on_a_connection_known_to_be_lost(
     psycopg_connection: psycopg.AsyncConnection[Any], recorder: Recorder, rival: Rival, outcomes: Outcomes
 ) -> None:
-    """The block swallows the loss, psycopg leaves it in silence, and nothing is committed."""
+    """The block catches the error, psycopg ends it silently, and nothing is committed."""
     async with psycopg_write(psycopg_connection, recorder, kind="posting"):
         await psycopg_connection.execute(INSERT)
         await rival.execute("SELECT pg_terminate_backend($1)", psycopg_connection.info.backend_pid)
@@ -116,7 +116,7 @@ async def test_psycopg_sends_no_commit_on_a_connection_known_to_be_lost(
 async def test_asyncpg_sends_no_commit_on_a_connection_known_to_be_lost(
     connection: "asyncpg.Connection[Any]", recorder: Recorder, rival: Rival, outcomes: Outcomes
 ) -> None:
-    """It is told of the loss between two statements: what was never sent cannot be unknown."""
+    """It notices the loss between two statements. COMMIT was not sent, so the outcome is known."""
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
     with pytest.raises(asyncpg.InterfaceError):
@@ -127,10 +127,10 @@ async def test_asyncpg_sends_no_commit_on_a_connection_known_to_be_lost(
     assert outcomes() == {"failed": 1}
 
 
-async def test_loss_in_commit_is_told_by_the_library_itself(
+async def test_loss_in_commit_is_raised_by_the_library_itself(
     server: postgres.Postgres, recorder: Recorder, rival: Rival, until: Until, outcomes: Outcomes
 ) -> None:
-    """A pooled connection that is lost refuses even to be tidied up: no error of ours hides the first one."""
+    """A lost pooled connection cannot be reset either; our code hides none of these errors."""
     await rival.execute("SELECT pg_advisory_lock(42)")
     async with asyncpg.create_pool(server.dsn("postgres", "ledger"), min_size=0, max_size=1) as pool:
 
@@ -147,10 +147,10 @@ async def test_loss_in_commit_is_told_by_the_library_itself(
     assert outcomes() == {"unknown": 1}
 
 
-async def test_loss_that_the_block_swallowed_is_told_by_the_library_itself(
+async def test_loss_that_the_block_swallowed_is_raised_by_the_library_itself(
     server: postgres.Postgres, recorder: Recorder, rival: Rival, outcomes: Outcomes
 ) -> None:
-    """The pooled connection is gone when the block ends; asyncpg says so, and COMMIT is never sent."""
+    """The pooled connection is lost when the block ends; asyncpg raises, and COMMIT is never sent."""
     async with asyncpg.create_pool(server.dsn("postgres", "ledger"), min_size=0, max_size=1) as pool:
         with pytest.raises(asyncpg.InterfaceError, match=r"Transaction\.__aexit__"):
             async with pool.acquire() as pooled, asyncpg_write(pooled, recorder, kind="posting"):
@@ -166,7 +166,7 @@ async def test_connection_that_is_closed_is_a_failure(
     recorder: Recorder,
     outcomes: Outcomes,
 ) -> None:
-    """Not even BEGIN could be sent; the library's own error passes on."""
+    """BEGIN could not be sent; the library's error passes on."""
     await connection.close()
     await psycopg_connection.close()
     with pytest.raises(asyncpg.InterfaceError):
@@ -187,7 +187,7 @@ async def test_pipeline_of_psycopg(
     entries: tuple[int, int],
     expected: str,
 ) -> None:
-    """Its errors arrive when the block is left."""
+    """Its errors arrive at the end of the block."""
     try:
         async with (
             psycopg_connection.pipeline(),
@@ -204,7 +204,7 @@ async def test_pipeline_of_psycopg(
 async def test_isolation_is_handed_to_asyncpg(
     connection: "asyncpg.Connection[Any]", recorder: Recorder
 ) -> None:
-    """A ledger may want serializable transactions, which asyncpg takes by keyword."""
+    """The isolation level is passed on by keyword."""
     show = "SELECT current_setting('transaction_isolation')"
     async with asyncpg_write(connection, recorder, kind="posting", isolation="serializable"):
         assert await connection.fetchval(show) == "serializable"
@@ -215,7 +215,7 @@ async def test_isolation_is_handed_to_asyncpg(
 async def test_nothing_is_left_on_the_connection(
     connection: "asyncpg.Connection[Any]", recorder: Recorder, rival: Rival
 ) -> None:
-    """The logger of a block goes with it, also when the block fails."""
+    """The query logger is removed at the end of the block, also after an error."""
     held: Any = connection
     async with asyncpg_write(connection, recorder, kind="posting"):
         await connection.execute(INSERT)
@@ -229,7 +229,7 @@ async def test_nothing_is_left_on_the_connection(
 async def test_service_that_records_no_ledger_still_writes_it(
     connection: "asyncpg.Connection[Any]", catalogue: Catalogue, rival: Rival
 ) -> None:
-    """A metric that setup was not asked for costs a counted drop, never an entry."""
+    """A metric that setup does not name costs a drop, never an entry."""
     recorder = setup(catalogue, service="ledger", metrics=())
     async with asyncpg_write(connection, recorder, kind="posting"):
         await connection.execute(INSERT)

@@ -1,4 +1,4 @@
-"""Every example of a ledger runs as it stands, and prints what it promises."""
+"""Every ledger example runs as it is and prints the documented metrics."""
 
 import asyncio
 import sys
@@ -23,10 +23,14 @@ POSTED = [("posting", "committed"), ("posting", "rejected")]
 async def test_ledger_example_runs(
     server: postgres.Postgres, name: str, scheme: str, writes: list[tuple[str, str]]
 ) -> None:
-    """It ends by itself, without a warning of Python's."""
+    """It ends by itself, without a Python warning."""
     address = server.dsn("postgres", "ledger").replace("postgresql", scheme, 1)
     run = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), address),
+        sys.executable,
+        "-W",
+        "error",
+        str(EXAMPLES / f"{name}.py"),
+        address,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -1,4 +1,4 @@
-"""What is particular to SQLAlchemy: who names the kind, and connections that are kept."""
+"""Particular cases of SQLAlchemy: how the kind is named, and connections that are not returned."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -23,7 +23,7 @@ COMMITTED = {"kind": "posting", "outcome": "committed"}
 
 @pytest.fixture
 def engine(server: postgres.Postgres, rival: Rival) -> Iterator[sqlalchemy.Engine]:
-    """Return an engine over psycopg that nobody observes yet."""
+    """Return an engine over psycopg that is not observed yet."""
     address = server.dsn("postgres", "ledger").replace("postgresql:", "postgresql+psycopg:")
     made = sqlalchemy.create_engine(address, pool_size=1, max_overflow=0)
     yield made
@@ -32,7 +32,7 @@ def engine(server: postgres.Postgres, rival: Rival) -> Iterator[sqlalchemy.Engin
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def async_engine(server: postgres.Postgres, rival: Rival) -> AsyncIterator[AsyncEngine]:
-    """Return an engine over asyncpg that nobody observes yet."""
+    """Return an engine over asyncpg that is not observed yet."""
     address = server.dsn("postgres", "ledger").replace("postgresql:", "postgresql+asyncpg:")
     made = create_async_engine(address, pool_size=1, max_overflow=0)
     yield made
@@ -42,7 +42,7 @@ async def async_engine(server: postgres.Postgres, rival: Rival) -> AsyncIterator
 async def test_transaction_without_a_kind_is_not_recorded(
     engine: sqlalchemy.Engine, recorder: Recorder, outcomes: Outcomes, drops: Outcomes
 ) -> None:
-    """Whatever else the service does with its database is no ledger write, whether it ends well or not."""
+    """Other transactions of the service are not ledger writes, however they end."""
     maker = sessionmaker(engine)
     observe_ledger(engine, recorder, sessions=maker)
     with engine.begin() as connection:
@@ -58,7 +58,7 @@ async def test_transaction_without_a_kind_is_not_recorded(
 async def test_option_of_an_engine_names_the_kind_of_all_its_transactions(
     engine: sqlalchemy.Engine, recorder: Recorder, outcomes: Outcomes
 ) -> None:
-    """One engine of the pool writes postings, the other what it likes."""
+    """One engine of the pool writes postings, the other anything."""
     observe_ledger(engine, recorder)
     with engine.execution_options(ledger_kind="posting").begin() as connection:
         connection.execute(INSERT, {"id": 1})
@@ -70,7 +70,7 @@ async def test_option_of_an_engine_names_the_kind_of_all_its_transactions(
 async def test_kind_may_be_named_within_the_transaction(
     engine: sqlalchemy.Engine, recorder: Recorder, outcomes: Outcomes
 ) -> None:
-    """It counts whether the transaction then ends well or not."""
+    """It counts whether the transaction then succeeds or fails."""
     observe_ledger(engine, recorder)
     with engine.begin() as connection:
         connection.execute(INSERT, {"id": 1})
@@ -84,7 +84,7 @@ async def test_kind_may_be_named_within_the_transaction(
 async def test_connection_that_is_kept_is_counted_and_timed_only_when_it_returns(
     engine: sqlalchemy.Engine, recorder: Recorder, read: Read
 ) -> None:
-    """Nobody tells when its COMMIT was answered: a guess would stand in the latency of the ledger."""
+    """The time of its COMMIT is unknown; a guess would distort the ledger's latency."""
     observe_ledger(engine, recorder)
     with engine.connect().execution_options(ledger_kind="posting") as connection:
         for entry in (1, 2, 3):
@@ -97,7 +97,7 @@ async def test_connection_that_is_kept_is_counted_and_timed_only_when_it_returns
 async def test_session_names_each_of_its_transactions(
     engine: sqlalchemy.Engine, recorder: Recorder, read: Read
 ) -> None:
-    """One session first posts and then reverses; it may say so before or within the transaction."""
+    """A session posts and then reverses; it names the kind before or within the transaction."""
     maker = sessionmaker(engine)
     observe_ledger(engine, recorder, sessions=maker)
     with maker(info={"ledger_kind": "posting"}) as session:
@@ -113,7 +113,7 @@ async def test_session_names_each_of_its_transactions(
 async def test_sessions_of_others_are_not_listened_to(
     async_engine: AsyncEngine, recorder: Recorder, outcomes: Outcomes
 ) -> None:
-    """Only the maker that was handed over is observed, and nothing global is."""
+    """Only the given session maker is observed, nothing global."""
     observed, other = async_sessionmaker(async_engine), async_sessionmaker(async_engine)
     observe_ledger(async_engine, recorder, sessions=observed)
     for entry, maker in enumerate((observed, other)):
@@ -127,7 +127,7 @@ async def test_sessions_of_others_are_not_listened_to(
 async def test_maker_with_a_synchronous_maker_of_its_own_keeps_it(
     async_engine: AsyncEngine, recorder: Recorder, outcomes: Outcomes
 ) -> None:
-    """SQLAlchemy's manual advises one for the events of asynchronous sessions."""
+    """SQLAlchemy's manual recommends one for the events of asynchronous sessions."""
     own = sessionmaker()
     maker = async_sessionmaker(async_engine, sync_session_class=own)
     observe_ledger(async_engine, recorder, sessions=maker)
@@ -141,7 +141,7 @@ async def test_maker_with_a_synchronous_maker_of_its_own_keeps_it(
 async def test_session_that_flushes_in_commit_is_rejected(
     engine: sqlalchemy.Engine, recorder: Recorder, outcomes: Outcomes
 ) -> None:
-    """The violation comes with `session.commit()`, yet before COMMIT is sent."""
+    """`session.commit()` raises the violation before COMMIT is sent."""
     registry = sqlalchemy.orm.registry()
     table = sqlalchemy.Table(
         "entry", registry.metadata, sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True)
@@ -165,7 +165,7 @@ async def test_session_that_flushes_in_commit_is_rejected(
 async def test_service_that_records_no_ledger_cannot_be_wired(
     engine: sqlalchemy.Engine, catalogue: Catalogue
 ) -> None:
-    """What setup was not asked for is found at start-up, and not by the first payment."""
+    """The mistake is found at the start and not at the first payment."""
     with pytest.raises(MetricUnknown, match="ledger_writes"):
         observe_ledger(engine, setup(catalogue, service="ledger", metrics=()))
 
@@ -173,7 +173,7 @@ async def test_service_that_records_no_ledger_cannot_be_wired(
 async def test_listener_that_fails_harms_nothing(
     engine: sqlalchemy.Engine, catalogue: Catalogue, rival: Rival
 ) -> None:
-    """Not even a clock that breaks reaches the transaction that is watched."""
+    """An error in a listener, even of the clock, does not reach the transaction."""
 
     def broken() -> float:
         raise ZeroDivisionError

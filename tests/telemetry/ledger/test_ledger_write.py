@@ -1,4 +1,4 @@
-"""The judgement of errors, and the write that a ledger of another kind is timed with."""
+"""The classification of errors, and ledger writes without a supported library."""
 
 from collections.abc import Callable
 
@@ -27,20 +27,20 @@ class ServerSaid(Exception):
 
 @given(sqlstate=SQLSTATES)
 def test_what_was_not_in_commit_is_never_unknown(sqlstate: str) -> None:
-    """Whatever the server says before COMMIT is sent, nothing was committed."""
+    """Before COMMIT is sent nothing is committed, whatever the server answers."""
     assert outcome_of(ServerSaid(sqlstate), in_commit=False) in SURE
 
 
 @given(sqlstate=SQLSTATES)
 def test_an_answer_that_ended_the_session_in_commit_is_unknown(sqlstate: str) -> None:
-    """FATAL and PANIC leave nobody to say what COMMIT did, under any SQLSTATE."""
+    """After FATAL and PANIC the result of COMMIT is unknown, under any SQLSTATE."""
     for severity in ("FATAL", "PANIC"):
         assert outcome_of(ServerSaid(sqlstate, severity), in_commit=True) is LedgerOutcome.UNKNOWN
 
 
 @pytest.mark.parametrize("sqlstate", ["08000", "08006", "08P01", "57P01", "57P02", "25P04", "40003"])
 def test_a_lost_connection_is_known_by_its_sqlstate_too(sqlstate: str) -> None:
-    """A pooler between us and the server speaks of losses without their severity."""
+    """A connection pooler reports losses without their severity."""
     assert outcome_of(ServerSaid(sqlstate, None), in_commit=True) is LedgerOutcome.UNKNOWN
     assert outcome_of(ServerSaid(sqlstate, None), in_commit=False) is LedgerOutcome.FAILED
 
@@ -61,12 +61,12 @@ def test_a_lost_connection_is_known_by_its_sqlstate_too(sqlstate: str) -> None:
 )
 @pytest.mark.parametrize("in_commit", [False, True])
 def test_an_answer_is_sure_wherever_it_comes(sqlstate: str, outcome: LedgerOutcome, in_commit: bool) -> None:
-    """An error that the server lives to tell means that it rolled back, in COMMIT as before."""
+    """If the server reports an error and goes on, it has rolled back, in COMMIT too."""
     assert outcome_of(ServerSaid(sqlstate), in_commit=in_commit) is outcome
 
 
 def test_a_chain_of_causes_is_followed_and_bounded() -> None:
-    """The driver's error counts under names of the caller's, but not the one that merely came before."""
+    """The driver's error counts if it is a cause; an error that merely came before does not."""
     deep: BaseException = ServerSaid("23505")
     for _ in range(7):
         named = RuntimeError("named anew")
@@ -89,7 +89,7 @@ class Refused(Exception):
 
 
 def write(recorder: Recorder, error: Exception | None = None, *, committing: bool = False) -> None:
-    """Make a write to a ledger that no library of ours reaches."""
+    """Return a write to a ledger without a supported library."""
     with LedgerWrite(recorder, kind="fee", outcomes={Refused: LedgerOutcome.REJECTED}) as handle:
         if committing:
             handle.committing()
@@ -98,7 +98,7 @@ def write(recorder: Recorder, error: Exception | None = None, *, committing: boo
 
 
 def test_a_ledger_of_another_kind(recorder: Recorder, read: Read) -> None:
-    """Its own errors are named by a table; all others are judged as for the libraries."""
+    """A table maps its own errors; all others are classified as usual."""
     write(recorder)
     for error, committing in ((Refused(), True), (TimeoutError(), False), (TimeoutError(), True)):
         with pytest.raises(type(error)):
@@ -109,7 +109,7 @@ def test_a_ledger_of_another_kind(recorder: Recorder, read: Read) -> None:
 
 
 def test_a_write_ends_once(recorder: Recorder, read: Read, drops: Outcomes) -> None:
-    """What comes after the first end is not counted again."""
+    """Only the first end counts."""
     with LedgerWrite(recorder, kind="hold") as handle:
         handle.end()
         handle.nothing_written()
@@ -119,7 +119,7 @@ def test_a_write_ends_once(recorder: Recorder, read: Read, drops: Outcomes) -> N
 
 
 def test_a_write_of_no_kind_is_not_recorded(recorder: Recorder, outcomes: Outcomes, drops: Outcomes) -> None:
-    """A transaction that moves no money is no ledger write, and no mistake."""
+    """A transaction that moves no money is neither a ledger write nor a drop."""
     with LedgerWrite(recorder, kind=None):
         pass
     assert (outcomes(), drops()) == ({}, {})

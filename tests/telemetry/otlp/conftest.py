@@ -1,4 +1,4 @@
-"""A collector of our own, a real HTTP server that may be slow or refuse, and one shape for both ways out."""
+"""A fake collector, as a real HTTP server that may be slow or refuse, and a common form for both exports."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metri
 from prometheus_client.parser import text_string_to_metric_families
 
 from moneypath.telemetry import Recorder
-from moneypath.telemetry.recording.collecting import RENDER_BYTES, RENDER_SECONDS
+from moneypath.telemetry.recording.registry import RENDER_BYTES, RENDER_SECONDS
 
 WAIT_SECONDS = 20.0
 # What rendering counts of itself, after it has read the numbers.
@@ -25,7 +25,7 @@ Sent = Callable[[ExportMetricsServiceRequest], Series]
 
 
 class FakeCollector:
-    """Take exports; `status` is the answer, `held` keeps every request waiting for `release`."""
+    """Receives exports. `status` is its response; `held` makes every request wait for `release`."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -45,7 +45,7 @@ class FakeCollector:
                 collector.take(self)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -54,7 +54,7 @@ class FakeCollector:
         self._thread.start()
 
     def take(self, handler: BaseHTTPRequestHandler) -> None:
-        """Read one export and answer it."""
+        """Read one export and respond."""
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         with self._lock:
             self._at_a_time += 1
@@ -76,7 +76,7 @@ class FakeCollector:
         assert self.arrived.acquire(timeout=WAIT_SECONDS)
 
     def close(self) -> None:
-        """Stop serving: the next connection is refused."""
+        """Stop serving, so that the next connection is refused."""
         self.release.set()
         self._server.shutdown()
         self._thread.join(WAIT_SECONDS)
@@ -93,7 +93,7 @@ def collector() -> Iterator[FakeCollector]:
 
 @pytest.fixture
 def filled(recorder: Recorder) -> Recorder:
-    """Return a recorder that has seen something of each kind, the awkward numbers included."""
+    """Return a recorder with records of each kind, including extreme numbers."""
     attempt = {"provider": "south", "operation": "query", "outcome": "indeterminate"}
     recorder.histogram("moneypath_provider_request_duration_seconds").observe(0.0425, **attempt)
     recorder.histogram("moneypath_provider_request_duration_seconds").observe(1e6, **attempt)
@@ -115,24 +115,24 @@ def filled(recorder: Recorder) -> Recorder:
 
 @pytest.fixture
 def scraped() -> Scraped:
-    """Return what reads a recorder's text."""
+    """Return a function that parses a recorder's text."""
     return lambda recorder: _text_series(recorder.render().decode())
 
 
 @pytest.fixture
 def sent() -> Sent:
-    """Return what reads an OTLP request."""
+    """Return a function that parses an OTLP request."""
     return _otlp_series
 
 
 @pytest.fixture
 def metrics() -> Callable[[ExportMetricsServiceRequest], dict[str, Metric]]:
-    """Return what reads a request's metrics by name."""
+    """Return a function that returns a request's metrics by name."""
     return lambda request: {metric.name: metric for metric in _metrics_of(request)}
 
 
 def _text_series(text: str) -> Series:
-    """Read a Prometheus text; what rendering itself has cost is left out, for the other way costs none."""
+    """Parse a Prometheus text, without the metrics about rendering, which an OTLP export does not change."""
     found: Series = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -142,7 +142,7 @@ def _text_series(text: str) -> Series:
 
 
 def _otlp_series(request: ExportMetricsServiceRequest) -> Series:
-    """Read an OTLP request as a scrape of it would say it."""
+    """Convert an OTLP request to the series of a scrape."""
     found: Series = {}
     for metric in _metrics_of(request):
         for number in (*metric.sum.data_points, *metric.gauge.data_points):
@@ -168,7 +168,7 @@ def _labels_of(attributes: Iterable[KeyValue]) -> dict[str, str]:
 
 
 def _value_of(point: NumberDataPoint) -> float:
-    """Return a point's number, whichever of its two fields holds it."""
+    """Return a point's number, from either of its two fields."""
     return point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
 
 

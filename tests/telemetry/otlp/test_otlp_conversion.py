@@ -1,4 +1,4 @@
-"""The numbers are equal on both ways out: each series of the text, and no other, is in the OTLP request."""
+"""The OTLP request has exactly the series of the text, with the same numbers."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.correlation import Context, Trace, entered
 from moneypath.telemetry.otlp import resource_metrics
-from moneypath.telemetry.recording.collecting import RENDER_BYTES
+from moneypath.telemetry.recording.registry import RENDER_BYTES
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 Scraped = Callable[[Recorder], Series]
@@ -29,7 +29,7 @@ CUMULATIVE = 2
 
 
 def encoded(recorder: Recorder) -> ExportMetricsServiceRequest:
-    """Return the request that would be sent, encoded and decoded again."""
+    """Return the request that would be sent, after encoding and decoding it."""
     data = encode_metrics(MetricsData([resource_metrics(recorder, RESOURCE)]))
     request = ExportMetricsServiceRequest()
     request.ParseFromString(data.SerializeToString())
@@ -44,15 +44,21 @@ def small() -> Catalogue:
             MetricSpec("moneypath_a_total", MetricKind.COUNTER, "Help.", Unit.NONE, labels, (), 2, True),
             MetricSpec("moneypath_b_minor_units", MetricKind.GAUGE, "Help.", Unit.MINOR_UNITS, labels, (), 2),
             MetricSpec(
-                *("moneypath_c_seconds", MetricKind.HISTOGRAM, "Help.", Unit.SECONDS, labels),
-                *((0.1, 1.0), 10, False),
+                "moneypath_c_seconds",
+                MetricKind.HISTOGRAM,
+                "Help.",
+                Unit.SECONDS,
+                labels,
+                (0.1, 1.0),
+                10,
+                False,
             ),
         ]
     )
 
 
 def test_every_series_is_the_same_on_both_ways(filled: Recorder, scraped: Scraped, sent: Sent) -> None:
-    """The whole catalogue, with what a recorder of it has seen; nothing is missing, added or rounded."""
+    """With the whole catalogue nothing is missing, added or rounded."""
     over_otlp = sent(encoded(filled))
     over_text = scraped(filled)
     assert over_otlp == over_text
@@ -71,7 +77,7 @@ RECORDS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("ab?"), NUM
 def test_whatever_is_recorded_is_the_same_on_both_ways(
     records: list[tuple[str, str, float]], scraped: Scraped, sent: Sent
 ) -> None:
-    """Any mixture of records, refused ones included, reads the same on both ways, and again afterwards."""
+    """Any mixture of records, dropped ones included, gives the same series, repeatedly."""
     recorder = setup(small(), service="refpay-api")
     for metric, kind, number in records:
         if metric == "a":
@@ -85,7 +91,7 @@ def test_whatever_is_recorded_is_the_same_on_both_ways(
 
 
 def test_an_absent_gauge_is_absent(recorder: Recorder, sent: Sent, metrics: Metrics) -> None:
-    """No data point, and without any point no metric: absent is never 0; set again, it is there again."""
+    """It has no data point, and a metric without data points is left out. Set again, it is back."""
     key = (ROUTING, frozenset({("provider", "north")}))
     assert ROUTING not in metrics(encoded(recorder))
     gauge = recorder.gauge(ROUTING)
@@ -98,7 +104,7 @@ def test_an_absent_gauge_is_absent(recorder: Recorder, sent: Sent, metrics: Metr
 
 
 def test_kinds_units_and_times(filled: Recorder, metrics: Metrics) -> None:
-    """Counters are monotonic and cumulative from when the recorder began; units are UCUM."""
+    """Counters are monotonic and cumulative since the recorder's start; units are UCUM."""
     before = time_ns()
     recorder = setup(small(), service="refpay-api")
     after = time_ns()
@@ -125,7 +131,7 @@ def test_kinds_units_and_times(filled: Recorder, metrics: Metrics) -> None:
 
 
 def test_integers_stay_integers_as_far_as_the_protocol_reaches(filled: Recorder, metrics: Metrics) -> None:
-    """Money beyond 2**53 minor units is exact; what 64 bits cannot hold leaves as a float."""
+    """Money above 2**53 minor units is exact; numbers above 64 bits become floats."""
     found = metrics(encoded(filled))
     imbalance = {
         point.attributes[0].value.string_value: point
@@ -138,7 +144,7 @@ def test_integers_stay_integers_as_far_as_the_protocol_reaches(filled: Recorder,
 
 
 def test_exemplars_lead_to_their_traces(recorder: Recorder, metrics: Metrics) -> None:
-    """The trace of a sampled payment stands at its bucket and its count, with ids and nothing else."""
+    """A sampled payment's trace is in its bucket and its count, with ids and nothing else."""
     trace = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="shop=1")
     with entered(Context("a-correlation-id", trace)), recorder.payment("authorize") as payment:
         payment.finish("succeeded", "north")
@@ -162,7 +168,7 @@ def test_reading_is_no_record(recorder: Recorder, scraped: Scraped) -> None:
 
 
 def test_import_starts_nothing() -> None:
-    """No thread, no global provider; and the library's core does not load OpenTelemetry."""
+    """Importing starts no thread and sets no global provider; the core does not load OpenTelemetry."""
     probe = (
         "import sys, threading, moneypath.telemetry as t;"
         "print(any(name.startswith('opentelemetry') for name in sys.modules));"

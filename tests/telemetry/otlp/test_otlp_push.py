@@ -1,4 +1,4 @@
-"""Numbers leave over a real connection; a collector that is dead, slow or refuses harms no payment."""
+"""Metrics are pushed over a real connection. A dead, slow or refusing collector harms no payment."""
 
 import re
 import threading
@@ -31,7 +31,7 @@ MISSED = ("moneypath_telemetry_drops_total", frozenset({("reason", "export_misse
 
 
 class Collector(Protocol):
-    """What the room's collector offers."""
+    """The interface of the fake collector."""
 
     endpoint: str
     status: int
@@ -48,7 +48,7 @@ class Collector(Protocol):
 
 @contextmanager
 def pushing(recorder: Recorder, endpoint: str, **options: Any) -> Iterator[RecorderReader]:
-    """Push until the end of the block, only when asked to unless an interval is given."""
+    """Push until the end of the block; on request only, unless an interval is given."""
     handle = push(
         recorder, endpoint=endpoint, **{"interval_seconds": NEVER, "timeout_seconds": 20, **options}
     )
@@ -68,7 +68,7 @@ def pay(recorder: Recorder, times: int = 1) -> None:
 def test_what_arrives_is_what_a_scrape_says(
     filled: Recorder, collector: Collector, scraped: Scraped, sent: Sent
 ) -> None:
-    """Every series, as a server received it, equals the text's; the resource names service and process."""
+    """Every received series equals the text's; the resource names service and process."""
     with pushing(filled, collector.endpoint, headers={"x-tenant": "a"}, instance="host:1") as handle:
         assert handle.force_flush()
         assert sent(collector.requests[-1]) == scraped(filled)
@@ -85,7 +85,7 @@ def test_what_arrives_is_what_a_scrape_says(
 
 
 def test_it_exports_by_itself(recorder: Recorder, collector: Collector, sent: Sent, scraped: Scraped) -> None:
-    """At every interval, and once more when it is closed; a second close does nothing."""
+    """It exports at every interval and once more when closed; a second close does nothing."""
     handle = push(recorder, endpoint=collector.endpoint, interval_seconds=0.02, timeout_seconds=20)
     for _ in range(3):
         collector.wait()
@@ -99,7 +99,7 @@ def test_it_exports_by_itself(recorder: Recorder, collector: Collector, sent: Se
 def test_an_outage_loses_no_number(
     recorder: Recorder, collector: Collector, sent: Sent, scraped: Scraped
 ) -> None:
-    """Missed exports are counted and raise nothing; the next one that arrives says everything again."""
+    """Missed exports are counted; the next successful one carries all numbers."""
     with pushing(recorder, collector.endpoint) as handle:
         assert handle.force_flush()
         collector.status = 400
@@ -116,7 +116,7 @@ def test_an_outage_loses_no_number(
 
 
 def test_a_dead_collector_is_counted(recorder: Recorder, collector: Collector, scraped: Scraped) -> None:
-    """A refused connection is tried again within the time-out, then counted; nothing is raised."""
+    """A refused connection is retried within the time-out, then counted; nothing raises."""
     collector.close()
     with pushing(recorder, collector.endpoint, timeout_seconds=0.2) as handle:
         assert not handle.force_flush()
@@ -128,7 +128,7 @@ def test_a_dead_collector_is_counted(recorder: Recorder, collector: Collector, s
 def test_a_slow_collector_holds_up_nothing(
     recorder: Recorder, collector: Collector, sent: Sent, scraped: Scraped
 ) -> None:
-    """While it holds an export: payments and scrapes go on, no second export begins, nothing piles up."""
+    """During a slow export payments and scrapes continue, and no second export starts or queues."""
     collector.release.clear()
     with pushing(recorder, collector.endpoint, interval_seconds=0.001) as handle:
         collector.wait()
@@ -145,31 +145,31 @@ def test_a_slow_collector_holds_up_nothing(
 
 
 def test_a_slow_collector_is_given_up(recorder: Recorder, collector: Collector, scraped: Scraped) -> None:
-    """An export without an answer ends at its time-out, not at the SDK's of ten seconds, and is counted."""
+    """An export without a response ends at our time-out, not the SDK's ten seconds, and is counted."""
     collector.release.clear()
     with pushing(recorder, collector.endpoint, timeout_seconds=0.2) as handle:
-        begun = monotonic()
+        started_at = monotonic()
         assert not handle.force_flush()
-        assert monotonic() - begun < 8
+        assert monotonic() - started_at < 8
         assert scraped(recorder)[MISSED] == 1
         collector.release.set()
 
 
 def test_closing_does_not_wait_for_a_silent_collector(recorder: Recorder, collector: Collector) -> None:
-    """It returns after the time it was given, long before the export's own time-out."""
+    """It returns after the given time, long before the export's time-out."""
     collector.release.clear()
     handle = push(recorder, endpoint=collector.endpoint, interval_seconds=0.001, timeout_seconds=30)
     collector.wait()
-    begun = monotonic()
+    started_at = monotonic()
     handle.close(timeout_seconds=0.05)
-    assert monotonic() - begun < 10
+    assert monotonic() - started_at < 10
     collector.release.set()
 
 
 def test_metrics_of_the_sdk_leave_in_the_same_request(
     recorder: Recorder, collector: Collector, sent: Sent, scraped: Scraped, metrics: Metrics
 ) -> None:
-    """As a reader of a MeterProvider it exports that provider's instruments beside the recorder's numbers."""
+    """Added to a MeterProvider, it exports that provider's instruments with the recorder's metrics."""
     reader = RecorderReader(
         recorder,
         OTLPMetricExporter(endpoint=f"{collector.endpoint}/v1/metrics", timeout=20),
@@ -191,7 +191,7 @@ def test_metrics_of_the_sdk_leave_in_the_same_request(
 
 
 class Faulty(MetricExporter):
-    """Raise at the first export, look around at the second."""
+    """An exporter that raises at the first export and records its context at the second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Faulty(MetricExporter):
 
 
 def test_a_defect_of_an_exporter_is_counted(recorder: Recorder, scraped: Scraped) -> None:
-    """It ends neither the thread nor a payment; and no export is observed as traffic of the service."""
+    """It ends neither the thread nor a payment, and exports are not observed as the service's traffic."""
     exporter = Faulty()
     reader = RecorderReader(
         recorder, exporter, resource=Resource({}), interval_seconds=NEVER, timeout_seconds=1
@@ -242,7 +242,7 @@ def test_a_defect_of_an_exporter_is_counted(recorder: Recorder, scraped: Scraped
     ],
 )
 def test_wrong_wiring_is_one_sentence(recorder: Recorder, wrong: dict[str, Any]) -> None:
-    """Found when it is switched on, no thread is left behind, and a secret in an address is not repeated."""
+    """A mistake is found at the start, leaves no thread, and does not repeat a secret of the address."""
     threads = threading.active_count()
     with pytest.raises(TelemetryError) as refused:
         push(recorder, **{"endpoint": "http://collector:4318", **wrong})
@@ -254,7 +254,7 @@ def test_wrong_wiring_is_one_sentence(recorder: Recorder, wrong: dict[str, Any])
 def test_the_address_may_be_full_or_from_the_environment(
     recorder: Recorder, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A base address, one with the path, and OpenTelemetry's own variable lead to the same place."""
+    """A base address, a full one, and OpenTelemetry's own variable reach the same collector."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     for endpoint in (f"{collector.endpoint}/", f"{collector.endpoint}/v1/metrics", None):
         handle = push(recorder, endpoint=endpoint, interval_seconds=NEVER, timeout_seconds=20)
@@ -264,7 +264,7 @@ def test_the_address_may_be_full_or_from_the_environment(
 
 
 def test_the_guides_lines_do_it(filled: Recorder, collector: Collector, sent: Sent, scraped: Scraped) -> None:
-    """What docs/guides/collector.md shows, run as it stands with a collector's own address."""
+    """The lines of docs/guides/collector.md run as they are, with the fake collector's address."""
     guide = (Path(__file__).parents[3] / "docs/guides/collector.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     assert "http://collector:4318" in lines

@@ -1,4 +1,4 @@
-"""Several workers that push: a collector adds up no number twice, whoever is killed, whoever ends."""
+"""Several workers push, and a collector never adds a number twice, whichever worker dies."""
 
 import os
 import signal
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
+from tests.telemetry.multiprocess.serving import SERVERS, serving, wait_until
 from tests.telemetry.otlp.conftest import FakeCollector
-from tests.telemetry.shared.serving import SERVERS, serving, wait_until
 
 PAYMENTS = 40
 
 
 class Arrived:
-    """What a collector knows of payments: of each instance how many, request by request, and since when."""
+    """What a collector received: payments by instance in each request, and their start times."""
 
     def __init__(self, collector: FakeCollector) -> None:
         self._collector = collector
@@ -24,7 +24,7 @@ class Arrived:
         self.beginnings: set[int] = set()
 
     def paid(self) -> float:
-        """Return what a query that adds up the newest numbers of all instances says."""
+        """Return the sum over the newest numbers of all instances."""
         requests = self._collector.requests[self._read :]
         self._read += len(requests)
         for request in requests:
@@ -50,7 +50,7 @@ class Arrived:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_workers_that_push_count_once(server: str, collector: FakeCollector, tmp_path: Path) -> None:
-    """One instance and beginning, never a step back: through SIGKILL of each and to the last payment."""
+    """One instance and start time, and no decrease, while each worker is killed in turn."""
     arrived = Arrived(collector)
     with serving(server, tmp_path, {"PUSH_TO": collector.endpoint}) as served:
         served.pay(PAYMENTS)

@@ -1,4 +1,4 @@
-"""Card numbers of every issuer and length, and every disguise in which one has been seen."""
+"""Card numbers of every issuer and length, in every known disguise."""
 
 import json
 import re
@@ -12,17 +12,33 @@ from moneypath.telemetry.redaction.issuers import ISSUERS
 
 # The networks' published test numbers, of 12 to 19 digits.
 CARDS = (
-    *("4111111111111111", "4012888888881881", "4222222222222", "4000000000000000006", "5555555555554444"),
-    *("2223003122003222", "2720992593319364", "378282246310005", "341111111111111", "6011111111111117"),
-    *("6445644564456445", "30569309025904", "38520000023237", "3530111333300000", "6200000000000005"),
-    *("2200000000000004", "6759649826438453", "501800000009", "6304000000000000", "8171999927660000"),
+    "4111111111111111",
+    "4012888888881881",
+    "4222222222222",
+    "4000000000000000006",
+    "5555555555554444",
+    "2223003122003222",
+    "2720992593319364",
+    "378282246310005",
+    "341111111111111",
+    "6011111111111117",
+    "6445644564456445",
+    "30569309025904",
+    "38520000023237",
+    "3530111333300000",
+    "6200000000000005",
+    "2200000000000004",
+    "6759649826438453",
+    "501800000009",
+    "6304000000000000",
+    "8171999927660000",
 )
 CARD = CARDS[0]
 KINDS = [(issuer, length) for issuer in ISSUERS for length in issuer.lengths]
 
 
 def check_digit(body: str) -> str:
-    """Return the Luhn check digit, reckoned in another way than the code under test does."""
+    """Return the Luhn check digit, computed differently from the code under test."""
     doubled = [int(digit) * 2 for digit in body[::-2]]
     total = sum(sum(map(int, str(number))) for number in doubled) + sum(map(int, body[-2::-2]))
     return str(-total % 10)
@@ -45,7 +61,7 @@ def grouped(digits: str, separator: str, size: int) -> str:
 
 @st.composite
 def parts_of(draw: st.DrawFn, card: str) -> list[str]:
-    """Cut a number in two to four parts of at least four digits, the last as short as it likes."""
+    """Cut a number into two to four parts of at least four digits; the last may be shorter."""
     parts: list[str] = []
     rest = card
     for _ in range(draw(st.integers(1, 3))):
@@ -71,7 +87,7 @@ def in_json(text: str) -> str:
 
 
 def in_script(zero: str) -> Write:
-    """Return a writer in the digits of another script."""
+    """Return a function that writes digits of another script."""
     return lambda text: "".join(chr(ord(zero) + int(c)) if c.isdigit() else c for c in text)
 
 
@@ -85,7 +101,7 @@ SEPARATORS = {
 
 
 def in_groups(separator: str, size: int = 4) -> Write:
-    """Return a writer of groups."""
+    """Return a function that writes digits in groups."""
     return lambda card: grouped(card, separator, size)
 
 
@@ -142,7 +158,7 @@ _ESCAPE = re.compile(r"\\+(?:u00|x)([0-9a-fA-F]{2})")
 
 
 def digits_left(text: str) -> str:
-    """Return all digits that a reader of the text could find, by whatever decoding, in their order."""
+    """Return all digits that a reader could find by any decoding, in order."""
     for _ in range(3):
         text = unquote_plus(text)
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
@@ -150,7 +166,7 @@ def digits_left(text: str) -> str:
 
 
 def disguised(card: str) -> st.SearchStrategy[str]:
-    """Draw a text that holds the number in any of the disguises."""
+    """Draw a text with the number in any disguise."""
     return st.one_of(
         st.sampled_from(list(WRITINGS.values())).map(lambda write: write(card)),
         st.tuples(parts_of(card), st.sampled_from(list(SPLITS.values()))).map(lambda pair: pair[1](pair[0])),
@@ -159,6 +175,6 @@ def disguised(card: str) -> st.SearchStrategy[str]:
 
 @st.composite
 def disguised_cards(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a number, and a text that holds it."""
+    """Draw a number and a text that contains it."""
     card = draw(card_numbers())
     return card, draw(disguised(card))

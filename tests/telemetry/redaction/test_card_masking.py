@@ -1,4 +1,4 @@
-"""No card number survives, in whichever disguise it stands."""
+"""No card number passes redaction in any disguise."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def test_published_test_numbers_are_masked(card: str) -> None:
 
 @given(card=card_numbers(), separator=st.sampled_from(["", " ", "-"]), size=st.integers(1, 6))
 def test_every_card_number_is_masked_however_it_is_grouped(card: str, separator: str, size: int) -> None:
-    """The grouping does not matter, only that one separator at most stands between two digits."""
+    """Any grouping, with at most one separator between two digits."""
     assert is_card_number(card)
     assert redact(grouped(card, separator, size)) == CARD_MASK
 
@@ -41,7 +41,7 @@ def test_every_card_number_is_masked_however_it_is_grouped(card: str, separator:
     after=st.text(st.characters(exclude_categories=["Nd"]), max_size=20),
 )
 def test_card_number_is_masked_in_any_surroundings(card: str, before: str, after: str) -> None:
-    """Letters, quotes, underscores or nothing may stand beside it."""
+    """Letters, quotes, underscores or nothing may surround it."""
     assert card not in redact(before + card + after)
 
 
@@ -101,7 +101,7 @@ def test_no_writing_makes_a_card_of_other_digits(write: Write) -> None:
 
 @given(drawn=disguised_cards())
 def test_no_disguise_passes_in_bytes(drawn: tuple[str, str]) -> None:
-    """Bytes are masked as text is, and what is no text comes out as it went in."""
+    """Bytes are masked like text; bytes that are not text stay unchanged."""
     card, text = drawn
     masked = redact_bytes(b"\xff\xfe " + text.encode() + b" \x80")
     assert CARD_MASK.encode() in masked
@@ -116,7 +116,7 @@ def test_no_disguise_passes_in_bytes(drawn: tuple[str, str]) -> None:
     after=st.text("0123456789", max_size=25),
 )
 def test_long_run_gives_no_card_number_at_its_ends(card: str, before: str, after: str) -> None:
-    """An expiry date, a counter, padding does not hide one of a usual length in a run too long for one."""
+    """An expiry date, a counter or padding does not hide a card number of common length."""
     if len(card) not in usual_lengths(card[:4]):
         return
     for run in (card + after, before + card):
@@ -125,13 +125,13 @@ def test_long_run_gives_no_card_number_at_its_ends(card: str, before: str, after
 
 
 def test_long_run_keeps_what_stands_in_its_middle() -> None:
-    """There every digit string passes by chance too often."""
+    """In the middle of a long run digits pass every check by chance too often."""
     assert redact(f"1000000{CARD}0000001") == f"1000000{CARD}0000001"
 
 
 @pytest.mark.parametrize("day", [4, 24, 30])
 def test_long_run_keeps_a_time(day: int) -> None:
-    """Down to micro- and nanoseconds: on some days its last digits are those of a card, by chance."""
+    """Down to nanoseconds; on some days the last digits pass every check by chance."""
     for second in range(60):
         for fraction in ("123456", "987654321"):
             time = f"202609{day:02}0011{second:02}{fraction}"
@@ -139,13 +139,13 @@ def test_long_run_keeps_a_time(day: int) -> None:
 
 
 def test_number_behind_a_masked_one_is_masked_too() -> None:
-    """Once the number before it is gone it is no fraction of anything, and a run of its own."""
+    """Once the number before it is masked, it is a run of its own and not a fraction."""
     assert redact(f"{CARD}.{CARD}") == f"{CARD_MASK}.{CARD_MASK}"
     assert redact(f"{CARD}{CARD}") == CARD_MASK + CARD_MASK
 
 
 def test_issuers_and_check_digits_are_reckoned_alike() -> None:
-    """Of ten numbers that differ in the last digit one is a card number: the one with the check digit."""
+    """Of ten numbers that differ in the last digit, only the one with the check digit is a card number."""
     for body in ("411111111111111", "37828224631000", "50180000000"):
         (valid,) = [digit for digit in "0123456789" if is_card_number(body + digit)]
         assert valid == check_digit(body)

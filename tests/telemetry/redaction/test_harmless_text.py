@@ -1,4 +1,4 @@
-"""What looks like a card number and is none survives, and the share of those masked by chance is known."""
+"""Text that only looks like a card number stays, and the share that is masked by chance is known."""
 
 import uuid
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.telemetry.redaction import CARD_MASK, redact
+from moneypath.telemetry.redaction import CARD_MASK, SECRET_MASK, redact
 from moneypath.telemetry.redaction.issuers import ISSUERS, chance_share
 
 ALLOWED_EXCESS = 1.2
@@ -17,15 +17,21 @@ ALLOWED_EXCESS = 1.2
 
 @given(moment=st.datetimes(datetime(2000, 1, 1), datetime(2039, 9, 18)))
 def test_timestamps_survive(moment: datetime) -> None:
-    """Written out or counted in seconds to nanoseconds, a time is left alone.
+    """A time stays, written out or counted in seconds to nanoseconds.
 
-    Until 18 September 2039: from then on a count of microseconds begins like a card number (2200 to 2204).
+    Until 18 September 2039: then a count of microseconds begins like a card number (2200 to 2204).
     """
     aware = moment.replace(tzinfo=UTC)
     seconds = int(aware.timestamp())
     for text in (
-        *(aware.isoformat(), str(aware), f"{aware:%Y%m%d%H%M%S}", f"{aware:%Y-%m-%d %H-%M-%S}"),
-        *(f"at {seconds}", f"{seconds * 1000 + 7}", f"{seconds * 10**6 + 7}", f"{seconds * 10**9 + 7}"),
+        aware.isoformat(),
+        str(aware),
+        f"{aware:%Y%m%d%H%M%S}",
+        f"{aware:%Y-%m-%d %H-%M-%S}",
+        f"at {seconds}",
+        f"{seconds * 1000 + 7}",
+        f"{seconds * 10**6 + 7}",
+        f"{seconds * 10**9 + 7}",
     ):
         assert redact(text) == text
 
@@ -38,7 +44,7 @@ def test_uuids_survive(value: uuid.UUID) -> None:
 
 
 def test_uuid_and_hash_that_contain_a_card_number_survive() -> None:
-    """Digits that happen to pass every check are left alone where the shape says that they are an id."""
+    """Digits that pass every check stay if the form shows that they belong to an id."""
     for text in ("41111111-1111-1111-8111-111111111111", "f" * 24 + "4111111111111111" + "e" * 24):
         assert redact(f"seen {text} twice") == f"seen {text} twice"
         assert CARD_MASK in redact(f"seen {text[:-1]} twice")
@@ -72,15 +78,24 @@ def test_fractions_survive(number: float) -> None:
     ],
 )
 def test_harmless_text_is_unchanged(text: str) -> None:
-    """What an operator searches for is still there."""
+    """Text that an operator searches for stays."""
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("name", ["extra_key", "api_key", "access_token", "password", "client-secret"])
+def test_a_sentence_about_a_name_is_unchanged(name: str) -> None:
+    """An error may name a key in quotes. Only what follows the name as its value is masked."""
+    sentence = f'moneypath.yaml, line 3: "{name}" is not a known key; allowed: id, title'
+    assert redact(sentence) == sentence
+    assert redact(f"{name}=abc") == f"{name}={SECRET_MASK}"
+    assert redact(f"{name}: abc") == f"{name}: {SECRET_MASK}"
 
 
 def share_masked(length: int, random: Random) -> float:
     """Return the share of random digit strings of a length that is masked.
 
-    All first four digits are drawn alike often, and all last ones, so that chance is left with little:
-    a plain draw of 12 digits would find a card number once in ten thousand.
+    All first four digits and all last digits occur equally often, which reduces chance: a plain sample of
+    12 digits would contain a card number once in ten thousand.
     """
     prefixes = [f"{number:04}" for number in range(10_000)]
     bodies = [prefix + f"{random.randrange(10 ** (length - 5)):0{length - 5}}" for prefix in prefixes]
@@ -90,15 +105,16 @@ def share_masked(length: int, random: Random) -> float:
 
 
 @pytest.mark.parametrize("length", range(12, 20))
+@pytest.mark.heavy
 def test_share_of_random_numbers_masked_stays_at_its_floor(length: int) -> None:
-    """The floor: the share of prefixes that are issued at this length, times the one check digit in ten."""
+    """The floor is the share of prefixes that are issued at this length, times one check digit in ten."""
     share = share_masked(length, Random(20261122 + length))  # noqa: S311 - drawn again alike
     floor = chance_share(length)
     assert 0.999 * floor < share <= ALLOWED_EXCESS * floor
 
 
 def test_floor_follows_from_the_table_of_issuers() -> None:
-    """Reckoned by hand for the lengths that few issue: nine Maestro prefixes of 10,000, then Visa's tenth."""
+    """Computed by hand for rare lengths: nine Maestro prefixes of 10,000, then Visa's tenth."""
     maestro = 9 / 10_000
     assert chance_share(12) == pytest.approx(maestro / 10)
     assert chance_share(13) == pytest.approx((0.1 + maestro) / 10)

@@ -1,4 +1,4 @@
-"""No span lets a card number out: not its name, its attributes, their names, nor what its error says."""
+"""No exported span contains a card number, in name, attributes, attribute names or error."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from moneypath.telemetry import correlation
 from moneypath.telemetry.tracing import SpanKind
-from moneypath.telemetry.tracing.finished import STATUS_CODE, Ending, Finished
-from moneypath.telemetry.tracing.record import RecordWriter
+from moneypath.telemetry.tracing.redacted_span import SpanRedactor
+from moneypath.telemetry.tracing.span_data import STATUS_CODE, SpanData, SpanPreset
 
 from .card_numbers import card_numbers, digits_left, disguised_cards, parts_of
 
@@ -16,16 +16,16 @@ TRACE = correlation.Trace("ab" * 16, "cd" * 8, sampled=True)
 
 
 def written(name: str, attributes: Mapping[str, object], said: str) -> str:
-    """Return what leaves of a span, as text without the ids that the library minted."""
+    """Return an exported span as text, without the ids that the library made."""
     error = (ValueError, said)
-    span = Finished(name, SpanKind.CLIENT, TRACE, None, 0.0, 1.0, None, None, attributes, error)
-    record = RecordWriter().write(span, 0)
+    span = SpanData(name, SpanKind.CLIENT, TRACE, None, 0.0, 1.0, None, None, attributes, error)
+    record = SpanRedactor().write(span, 0)
     return repr((record.name, record.attributes, record.error))
 
 
 @given(drawn=disguised_cards())
 def test_no_part_of_a_span_shows_a_number(drawn: tuple[str, str]) -> None:
-    """In whatever disguise it came."""
+    """In any disguise."""
     card, text = drawn
     attributes = {"note": text, "raw": text.encode(), "list": [text], text: "x"}
     shown = written(f"pay {text}", attributes, f"refused {text}")
@@ -35,7 +35,7 @@ def test_no_part_of_a_span_shows_a_number(drawn: tuple[str, str]) -> None:
 
 @given(card=card_numbers(), data=st.data())
 def test_no_number_leaves_in_parts(card: str, data: st.DataObject) -> None:
-    """Neighbouring attributes, or the items of one."""
+    """Not in neighbouring attributes, nor in the items of one."""
     parts = data.draw(parts_of(card))
     split = {f"part{'abcd'[index]}": part for index, part in enumerate(parts)}
     assert card not in digits_left(written("pay", dict(split), "refused"))
@@ -43,7 +43,7 @@ def test_no_number_leaves_in_parts(card: str, data: st.DataObject) -> None:
 
 
 def test_what_is_harmless_stays() -> None:
-    """Ids, times and amounts are what a span is read for."""
+    """Ids, times and amounts stay."""
     attributes: dict[str, object] = {
         "order": "order-1234567",
         "http.response.status_code": 503,
@@ -54,10 +54,10 @@ def test_what_is_harmless_stays() -> None:
         assert kept in shown
 
 
-def ended(ending: Ending, payment_id: str | None = None) -> Finished:
-    """Return a request's span that ended like that and says no more, but perhaps its payment."""
-    return Finished(
-        ending.name,
+def ended(preset: SpanPreset, payment_id: str | None = None) -> SpanData:
+    """Return a request's span that ended with this preset, and perhaps with a payment."""
+    return SpanData(
+        preset.name,
         SpanKind.SERVER,
         TRACE,
         None,
@@ -65,43 +65,46 @@ def ended(ending: Ending, payment_id: str | None = None) -> Finished:
         1.0,
         None,
         payment_id,
-        ending.attributes,
+        preset.attributes,
         None,
-        ending,
+        preset,
     )
 
 
 @given(drawn=disguised_cards())
-def test_no_way_to_end_shows_a_number(drawn: tuple[str, str]) -> None:
-    """However often it comes: what was masked is not remembered as harmless."""
+def test_no_preset_shows_a_number(drawn: tuple[str, str]) -> None:
+    """However often it occurs: masked text is never cached as harmless."""
     card, text = drawn
-    writer = RecordWriter()
-    for ending in (Ending(f"GET {text}", {"http.route": "/x"}), Ending("GET /x", {"http.route": text})):
+    writer = SpanRedactor()
+    for preset in (
+        SpanPreset(f"GET {text}", {"http.route": "/x"}),
+        SpanPreset("GET /x", {"http.route": text}),
+    ):
         for _ in range(2):
-            record = writer.write(ended(ending), 0)
+            record = writer.write(ended(preset), 0)
             assert card not in digits_left(repr((record.name, record.attributes)))
 
 
-def test_what_is_remembered_of_an_ending_is_what_would_be_written() -> None:
-    """The same for the first span and the next; what one of them says besides is its own."""
-    writer = RecordWriter()
-    ending = Ending("GET /x", {"http.request.method": "GET", "http.route": "/x", STATUS_CODE: 200})
-    first, second = writer.write(ended(ending), 0), writer.write(ended(ending), 0)
-    assert first == second == RecordWriter().write(ended(ending)._replace(ending=None), 0)
-    paid = writer.write(ended(ending, "p-1"), 0)
-    assert paid.attributes == {"moneypath.payment_id": "p-1", **ending.attributes}
-    failed = writer.write(ended(ending)._replace(outcome="failed"), 0)
+def test_what_is_cached_of_a_preset_is_what_would_be_written() -> None:
+    """The same for the first span and the next; anything that is added to one is its own."""
+    writer = SpanRedactor()
+    preset = SpanPreset("GET /x", {"http.request.method": "GET", "http.route": "/x", STATUS_CODE: 200})
+    first, second = writer.write(ended(preset), 0), writer.write(ended(preset), 0)
+    assert first == second == SpanRedactor().write(ended(preset)._replace(preset=None), 0)
+    paid = writer.write(ended(preset, "p-1"), 0)
+    assert paid.attributes == {"moneypath.payment_id": "p-1", **preset.attributes}
+    failed = writer.write(ended(preset)._replace(outcome="failed"), 0)
     assert failed.is_failed
     unsampled = TRACE.__class__(TRACE.trace_id, TRACE.span_id, sampled=False)
-    kept = writer.write(ended(ending)._replace(trace=unsampled), 0)
+    kept = writer.write(ended(preset)._replace(trace=unsampled), 0)
     assert kept.attributes["moneypath.kept"] == "slow"
-    assert writer.write(ended(ending), 0) == first
+    assert writer.write(ended(preset), 0) == first
 
 
 @given(card=card_numbers())
-def test_a_payment_beside_an_ending_is_still_looked_at(card: str) -> None:
-    """Also behind an ending that is known to be harmless."""
-    writer = RecordWriter()
-    ending = Ending("GET /x", {"http.route": "/x", STATUS_CODE: 200})
-    writer.write(ended(ending), 0)
-    assert card not in digits_left(repr(writer.write(ended(ending, card), 0).attributes))
+def test_a_payment_beside_a_preset_is_still_redacted(card: str) -> None:
+    """Also after a preset that is known to be harmless."""
+    writer = SpanRedactor()
+    preset = SpanPreset("GET /x", {"http.route": "/x", STATUS_CODE: 200})
+    writer.write(ended(preset), 0)
+    assert card not in digits_left(repr(writer.write(ended(preset, card), 0).attributes))

@@ -1,4 +1,4 @@
-"""A number split over neighbouring fields is masked, and numbers that only stand side by side are not."""
+"""A number split over neighbouring fields is masked; numbers that are merely neighbours are not."""
 
 import json
 from collections.abc import Callable
@@ -20,9 +20,9 @@ HALVES = [CARD[:8], CARD[8:]]
 def test_no_split_hides_a_card_number(
     write: Callable[[list[str]], str], data: st.DataObject, card: str
 ) -> None:
-    """Fields, items, pairs, tags: the parts go, what stands around them stays.
+    """Fields, items, pairs, tags: the parts are masked, the text around them stays.
 
-    Not all parts in every case: the first of them can be a card number of its own already.
+    Not all parts in every case: the first parts can be a card number already.
     """
     parts = data.draw(parts_of(card))
     masked = redact(f"note {write(parts)} end")
@@ -61,7 +61,7 @@ def test_numbers_apart_are_not_joined(text: str) -> None:
 
 
 def test_long_list_of_bare_numbers_is_looked_at_where_it_begins_and_ends() -> None:
-    """Anywhere in it, amounts would pass by chance too often."""
+    """Elsewhere amounts would pass every check by chance too often."""
     amounts = [str(1000 + 7 * step) for step in range(12)]
     for items, hidden in (
         ([*HALVES, *amounts], True),
@@ -77,7 +77,7 @@ def test_long_list_of_bare_numbers_is_looked_at_where_it_begins_and_ends() -> No
 
 @given(data=st.data(), card=card_numbers())
 def test_values_of_nested_fields_are_joined(data: st.DataObject, card: str) -> None:
-    """What is masked in text is masked before it is text: dicts and lists, numbers and strings."""
+    """Dicts and lists are masked like text, with numbers and strings."""
     parts = data.draw(parts_of(card))
     kinds: list[Callable[[str], Any]] = [str, lambda part: part if part.startswith("0") else int(part)]
     values = [data.draw(st.sampled_from(kinds))(part) for part in parts]
@@ -94,7 +94,7 @@ def test_values_of_nested_fields_are_joined(data: st.DataObject, card: str) -> N
 
 
 def test_other_values_are_left_as_they_are() -> None:
-    """Words between, short numbers, fractions, truth values: the very same objects stay."""
+    """With words between, short numbers, fractions or booleans the same objects stay."""
     event: dict[str, Any] = {
         "event": "paid", "amount": 4999, "a": "41111111", "b": True, "c": "11111111", "d": 4.5, "e": None,
     }  # fmt: skip

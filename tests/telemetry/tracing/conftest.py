@@ -1,4 +1,4 @@
-"""A sink that keeps what it is given, and a tracer that was started on it."""
+"""A sink that keeps spans in memory, and a tracer that exports to it."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -7,14 +7,14 @@ import pytest
 
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.tracing import Tracer
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 
 
 class KeepingSink:
-    """Keeps spans in memory; `allowed` can hold an export up as a dead collector does."""
+    """Keeps spans in memory. `allowed` can block an export, as a dead collector does."""
 
     def __init__(self) -> None:
-        self.spans: list[SpanRecord] = []
+        self.spans: list[RedactedSpan] = []
         self.batches: list[int] = []
         self.allowed = threading.Event()
         self.allowed.set()
@@ -22,11 +22,11 @@ class KeepingSink:
         self.opened = self.closed = 0
 
     def open(self) -> None:
-        """Count."""
+        """Count the call."""
         self.opened += 1
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:
-        """Keep, as soon as that is allowed."""
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:
+        """Keep the spans as soon as `allowed` is set."""
         self.entered.set()
         self.allowed.wait()
         self.batches.append(len(spans))
@@ -34,25 +34,25 @@ class KeepingSink:
         return True
 
     def close(self) -> None:
-        """Count."""
+        """Count the call."""
         self.closed += 1
 
 
 class Traced:
-    """A tracer, where its spans go, and what it dropped."""
+    """A tracer, its sink, and its drops."""
 
     def __init__(self, tracer: Tracer, sink: KeepingSink) -> None:
         self.tracer = tracer
         self.sink = sink
         self.drops: list[DropReason] = []
 
-    def spans(self) -> list[SpanRecord]:
-        """Close the tracer and return what was exported, in the order in which the spans ended."""
+    def spans(self) -> list[RedactedSpan]:
+        """Close the tracer and return the exported spans, in the order in which they ended."""
         assert self.tracer.close()
         return self.sink.spans
 
-    def span(self, name: str) -> SpanRecord:
-        """Close the tracer and return the one span of that name."""
+    def span(self, name: str) -> RedactedSpan:
+        """Close the tracer and return the only span with that name."""
         (found,) = [span for span in self.spans() if span.name == name]
         return found
 

@@ -1,4 +1,4 @@
-"""What comes out are OpenTelemetry's spans, whole, redacted, and joined with those of others."""
+"""Spans arrive as OpenTelemetry's spans: complete, redacted, and connected with those of libraries."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.correlation import Context, Trace
 from moneypath.telemetry.tracing import SpanKind, Tracer
 from moneypath.telemetry.tracing.otel import OtelContext, OtelSpans
-from moneypath.telemetry.tracing.record import REMEMBERED_LIMIT, RecordWriter
+from moneypath.telemetry.tracing.redacted_span import REMEMBERED_LIMIT, SpanRedactor
 
 CARD = "4111111111111111"
 UNSAMPLED = Context("0000-request", Trace("a" * 32, "b" * 16, sampled=False, state="vendor=1"))
@@ -89,7 +89,7 @@ def test_a_span_of_ours_is_one_of_the_sdk(memory: InMemorySpanExporter) -> None:
 def test_no_attribute_shows_a_card_or_a_credential(
     memory: InMemorySpanExporter, name: str, value: object
 ) -> None:
-    """Names and values are redacted before they leave the process, and bounded."""
+    """Names and values are redacted and bounded before they leave the process."""
     tracer = make_tracer(memory, ratio=1.0)
     with tracer.span("work", attributes={name: value}):
         pass
@@ -118,7 +118,7 @@ def test_no_attribute_shows_a_card_or_a_credential(
     ],
 )
 def test_what_is_harmless_survives(memory: InMemorySpanExporter, value: object, exported: object) -> None:
-    """The twin: ids, numbers, truth values and lists come out as they went in."""
+    """The positive twin: ids, numbers, booleans and lists stay as they were."""
     tracer = make_tracer(memory, ratio=1.0)
     with tracer.span("work") as span:
         span.set("value", value)
@@ -129,7 +129,7 @@ def test_what_is_harmless_survives(memory: InMemorySpanExporter, value: object, 
 
 
 def test_no_error_shows_a_card(memory: InMemorySpanExporter) -> None:
-    """What an error quotes is redacted; which error it was is told, in the event and in the status."""
+    """The text of an error is redacted; its class is in the event and the status."""
     tracer = make_tracer(memory, ratio=0)
     with pytest.raises(ValueError, match=CARD), tracer.span(f"work {CARD}"):
         raise ValueError(f"refused {CARD}, token=hunter2")
@@ -143,7 +143,7 @@ def test_no_error_shows_a_card(memory: InMemorySpanExporter) -> None:
 
 
 def test_what_was_masked_once_is_masked_again(memory: InMemorySpanExporter) -> None:
-    """What was found harmless is remembered, within a bound; a card number never is."""
+    """Harmless texts are cached, within a bound; a card number never is."""
     tracer = make_tracer(memory, ratio=1.0, queue_limit=10_000)
     for number in range(REMEMBERED_LIMIT + 10):
         with tracer.span("work", attributes={"note": CARD, "password": "harmless", "id": f"order-{number}"}):
@@ -157,7 +157,7 @@ def test_what_was_masked_once_is_masked_again(memory: InMemorySpanExporter) -> N
 
 
 def test_attributes_are_bounded_in_number(memory: InMemorySpanExporter) -> None:
-    """Ours come first, so that a flood of others cannot push them out."""
+    """Our attributes come first, so that many others cannot displace them."""
     tracer = make_tracer(memory, ratio=1.0)
     with tracer.span("work", attributes={f"name{number}": number for number in range(1000)}) as span:
         span.end_with("failed")
@@ -168,7 +168,7 @@ def test_attributes_are_bounded_in_number(memory: InMemorySpanExporter) -> None:
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes OTLP over HTTP, or takes it and never answers."""
+    """A server that receives OTLP over HTTP, or receives it and never responds."""
 
     daemon_threads = True
 
@@ -181,7 +181,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Return where spans are taken."""
+        """Return the address for spans."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
 
 
@@ -191,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Collector
 
     def do_POST(self) -> None:
-        """Keep it, and answer if that is wanted."""
+        """Keep the export, and respond if the collector does."""
         request = ExportTraceServiceRequest()
         request.ParseFromString(self.rfile.read(int(self.headers["content-length"])))
         self.server.received.append(request)
@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_spans_reach_a_collector_over_the_wire(collectors: list[Collector], cata
 def test_a_collector_that_never_answers_costs_spans_alone(
     collectors: list[Collector], catalogue: Catalogue
 ) -> None:
-    """Payments finish while the exporter waits for it; closing gives up in its time."""
+    """Payments finish while the exporter waits; closing gives up in time."""
     server = serve(collectors, answers=False)
     sink = OtelSpans(lambda: OTLPSpanExporter(endpoint=server.url, timeout=2), service="refpay-api")
     tracer = Tracer(sink, ratio=1.0, queue_limit=10)
@@ -276,7 +276,7 @@ def theirs(memory: InMemorySpanExporter) -> Iterator[otel_trace.Tracer]:
 def test_a_library_below_takes_our_span_for_its_parent(
     memory: InMemorySpanExporter, theirs: otel_trace.Tracer
 ) -> None:
-    """One trace; and without sampling, the library's spans are not sampled either."""
+    """They share a trace; if we do not sample, neither does the library."""
     tracer = make_tracer(memory, ratio=1.0, bridge=OtelContext())
     with tracer.span("ours") as ours, theirs.start_as_current_span("theirs"):
         pass
@@ -295,7 +295,7 @@ def test_a_library_below_takes_our_span_for_its_parent(
 def test_without_the_bridge_the_two_know_nothing_of_each_other(
     memory: InMemorySpanExporter, theirs: otel_trace.Tracer
 ) -> None:
-    """The twin: nobody's context is changed who did not ask for it."""
+    """The negative twin: without the bridge no context changes."""
     tracer = make_tracer(memory, ratio=1.0)
     with tracer.span("ours"), theirs.start_as_current_span("theirs"), tracer.span("inner"):
         pass
@@ -311,7 +311,7 @@ def test_without_the_bridge_the_two_know_nothing_of_each_other(
 def test_a_span_that_opentelemetry_began_is_our_parent(
     memory: InMemorySpanExporter, theirs: otel_trace.Tracer
 ) -> None:
-    """No second root, and no second server span for one request."""
+    """There is no second root and no second server span for one request."""
     tracer = make_tracer(memory, ratio=0, bridge=OtelContext())
     with theirs.start_as_current_span("theirs", kind=otel_trace.SpanKind.SERVER) as outer:
         span = tracer.begin("HTTP", SpanKind.SERVER, "0000-request")
@@ -337,7 +337,7 @@ def test_a_span_that_opentelemetry_began_is_our_parent(
 def test_what_a_message_carried_outweighs_an_unrelated_span(
     memory: InMemorySpanExporter, theirs: otel_trace.Tracer
 ) -> None:
-    """A consumer's polling span is not the parent of the message's work."""
+    """The span of a consumer's polling is not the parent of handling a message."""
     tracer = make_tracer(memory, ratio=0, bridge=OtelContext())
     carried = Context("0000-request", Trace("a" * 32, "b" * 16, sampled=True))
     with theirs.start_as_current_span("poll"), tracer.span("message", SpanKind.CONSUMER, parent=carried):
@@ -350,7 +350,7 @@ def test_what_a_message_carried_outweighs_an_unrelated_span(
 
 
 def test_what_the_exporter_itself_calls_makes_no_spans() -> None:
-    """Instrumented, its HTTP client would make a span of every export, for ever."""
+    """An instrumented HTTP client would make a span for every export, without end."""
     seen: list[bool] = []
 
     class Exporter(InMemorySpanExporter):
@@ -368,12 +368,12 @@ def test_what_the_exporter_itself_calls_makes_no_spans() -> None:
 
 def test_the_memory_of_what_is_harmless_is_bounded() -> None:
     """However many texts come, and however long they are."""
-    tracer, writer = Tracer(ratio=1.0), RecordWriter()
+    tracer, writer = Tracer(ratio=1.0), SpanRedactor()
     for number in range(3 * REMEMBERED_LIMIT):
         span = tracer.span(f"work {number}", attributes={f"name {number}": "x" * 65, "note": CARD})
         span.__enter__()
         span.end()
-        writer.write(span.finish(), 0)
+        writer.write(span.to_data(), 0)
         assert len(writer._harmless) <= REMEMBERED_LIMIT
         assert len(writer._names) <= REMEMBERED_LIMIT
     assert not {"x" * 65, CARD} & writer._harmless

@@ -1,4 +1,4 @@
-"""A request is one span, under its caller's, and its lines share their ids across services."""
+"""A request is one span under its caller's, and log lines share its ids across services."""
 
 import asyncio
 import io
@@ -56,7 +56,7 @@ async def call(app: App, headers: Headers, path: str = "/pay/7") -> list[Message
 
 
 def answering(status: int) -> App:
-    """Return an application that answers this."""
+    """Return an application that answers with this status."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         correlation.name_payment("p-1")
@@ -69,7 +69,7 @@ def answering(status: int) -> App:
 async def test_a_request_is_a_server_span_under_its_caller(
     make_traced: MakeTraced, catalogue: Catalogue
 ) -> None:
-    """Named by its route, never by its path, which may hold anything."""
+    """It is named by its route, never by its path, which may contain anything."""
     traced = make_traced(ratio=0, is_started=False)
     app = TelemetryMiddleware(answering(201), watched(traced, catalogue), ["/pay/{id}"])
     state = [(b"tracestate", b"a=1"), (b"tracestate", b"b=2")]
@@ -102,14 +102,14 @@ async def test_a_request_is_a_server_span_under_its_caller(
 async def test_the_callers_flag_decides(
     make_traced: MakeTraced, catalogue: Catalogue, headers: Headers, sampled: bool
 ) -> None:
-    """Two parents are none; a header that is not one is ignored."""
+    """Two parent headers count as none, and a malformed one is ignored."""
     traced = make_traced(ratio=0, is_started=False)
     await call(TelemetryMiddleware(answering(200), watched(traced, catalogue), ["/pay/{id}"]), headers)
     assert len(traced.spans()) == sampled
 
 
 async def test_a_failed_request_is_kept(make_traced: MakeTraced, catalogue: Catalogue) -> None:
-    """Answered 500 or left with an error; a caller's own error is not one of ours."""
+    """With status 500 or an exception; a client error is not a failure of ours."""
     traced = make_traced(ratio=0, is_started=False)
     recorder = watched(traced, catalogue)
 
@@ -128,7 +128,7 @@ async def test_a_failed_request_is_kept(make_traced: MakeTraced, catalogue: Cata
 
 
 async def test_the_span_ends_with_the_answer(make_traced: MakeTraced, catalogue: Catalogue) -> None:
-    """Work after the answer is not the caller's time; the metric and the span tell one duration."""
+    """Background work does not count; metric and span have the same duration."""
     now = 0.0
     traced = make_traced(ratio=1.0, is_started=False, clock=lambda: now)
     recorder = watched(traced, catalogue)
@@ -141,7 +141,7 @@ async def test_the_span_ends_with_the_answer(make_traced: MakeTraced, catalogue:
 
     await call(TelemetryMiddleware(app, recorder, ["/pay/{id}"]), [])
     (span,) = traced.spans()
-    assert span.ended_ns - span.begun_ns == 250_000_000
+    assert span.end_time_ns - span.start_time_ns == 250_000_000
     assert (
         b'_sum{http_request_method="POST",http_route="/pay/{id}",http_response_status_code="200"} 0.25'
         in (recorder.render())
@@ -150,7 +150,7 @@ async def test_the_span_ends_with_the_answer(make_traced: MakeTraced, catalogue:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Send the lines of both services to one stream, and leave logging as it was."""
+    """Write the lines of both services to one stream, and restore logging afterwards."""
     target = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -223,7 +223,7 @@ async def test_two_services_write_one_payments_lines_with_one_set_of_ids(
 
 
 async def test_ids_go_through_a_queue_in_its_headers(make_traced: MakeTraced) -> None:
-    """Any mapping of texts carries them; the consumer's span is below the producer's."""
+    """Any mapping of strings carries them; the consumer's span is below the producer's."""
     traced = make_traced(ratio=1.0)
     message: dict[str, str] = {}
     with traced.tracer.span("publish", SpanKind.PRODUCER) as producer:

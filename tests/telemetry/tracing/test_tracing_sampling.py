@@ -1,4 +1,4 @@
-"""What is sampled is decided by the trace id, or by whoever began the trace, before a span is made."""
+"""The trace id, or the service that began the trace, decides on sampling before a span is made."""
 
 import contextvars
 import sys
@@ -13,7 +13,7 @@ from tests.telemetry.tracing.conftest import MakeTraced
 from moneypath.telemetry import correlation
 from moneypath.telemetry.correlation import Context, Trace, trace
 from moneypath.telemetry.errors import TelemetryError
-from moneypath.telemetry.tracing import SILENT, Span, SpanKind, Tracer, current_span
+from moneypath.telemetry.tracing import NOOP_TRACER, Span, SpanKind, Tracer, current_span
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -21,14 +21,14 @@ SPAN = "00f067aa0ba902b7"
 
 @given(st.floats(min_value=2**-50, max_value=1))
 def test_the_same_traces_are_sampled_as_by_the_consistent_sampler(ratio: float) -> None:
-    """Services that sample by OpenTelemetry's rule and by ours keep the same traces whole."""
+    """Services that use OpenTelemetry's rule and ours sample the same traces."""
     intent = composable_traceid_ratio_based(ratio).sampling_intent(None, "", None, None, None, None)
     assert Tracer(ratio=ratio).threshold == intent.threshold
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5, 1.0])
 def test_a_root_is_sampled_by_the_low_bits_of_its_trace_id(ratio: float) -> None:
-    """And by nothing else; about as many as the ratio says."""
+    """By nothing else, and about as often as the ratio says."""
     tracer = Tracer(ratio=ratio)
     sampled = 0
     for _ in range(2000):
@@ -43,7 +43,7 @@ def test_a_root_is_sampled_by_the_low_bits_of_its_trace_id(ratio: float) -> None
 
 @pytest.mark.parametrize(("flags", "ratio", "sampled"), [("01", 0.0, True), ("00", 1.0, False)])
 def test_a_callers_decision_is_honoured(flags: str, ratio: float, sampled: bool) -> None:
-    """Or a trace would have holes; through every way in, and down to the grandchild."""
+    """Otherwise traces would be incomplete; for every entry point, down to the grandchild."""
     tracer = Tracer(ratio=ratio)
     header = f"00-{TRACE}-{SPAN}-{flags}"
     carried = correlation.extract({"traceparent": header})
@@ -52,13 +52,13 @@ def test_a_callers_decision_is_honoured(flags: str, ratio: float, sampled: bool)
         assert below.trace.trace_id == TRACE
     with tracer.span("under what is given", parent=carried) as span:
         assert span.sampled is sampled
-    begun = tracer.begin("from the header", SpanKind.SERVER, "0000-request", header)
+    started_at = tracer.begin("from the header", SpanKind.SERVER, "0000-request", header)
     try:
-        assert begun.sampled is sampled
-        assert begun.trace.trace_id == TRACE
-        assert begun.trace.header.endswith(flags)
+        assert started_at.sampled is sampled
+        assert started_at.trace.trace_id == TRACE
+        assert started_at.trace.header.endswith(flags)
     finally:
-        begun.end()
+        started_at.end()
     assert correlation.active() is None
 
 
@@ -66,7 +66,7 @@ def test_a_callers_decision_is_honoured(flags: str, ratio: float, sampled: bool)
     "header", [None, "", "00-zz", f"00-{'0' * 32}-{SPAN}-03", f"00-{TRACE}-{SPAN}-01-more"]
 )
 def test_a_malformed_header_begins_a_new_trace(header: str | None) -> None:
-    """What cannot be read decides nothing."""
+    """A header that cannot be parsed decides nothing."""
     span = Tracer(ratio=0).begin("request", SpanKind.SERVER, "0000-request", header)
     try:
         assert not span.sampled
@@ -88,7 +88,7 @@ def test_a_malformed_header_begins_a_new_trace(header: str | None) -> None:
     ],
 )
 def test_what_only_looks_like_a_parent_is_none(make_traced: MakeTraced, header: str) -> None:
-    """Its flag is believed unread; once somebody asks for ids, the span begins a trace."""
+    """Its flag is trusted unparsed; once somebody asks for ids, the span begins a trace."""
     traced = make_traced(ratio=1.0)
     tracer = traced.tracer
     request = tracer.begin("request", SpanKind.SERVER, "0000-request", header)
@@ -109,7 +109,7 @@ def test_what_only_looks_like_a_parent_is_none(make_traced: MakeTraced, header: 
 
 
 def test_a_header_that_was_not_read_at_once_is_read_rightly(make_traced: MakeTraced) -> None:
-    """The twin, and what came with a state beside it."""
+    """The positive twin, also with a tracestate."""
     traced = make_traced(ratio=1.0)
     for name, state in (("plain", None), ("with state", "vendor=1")):
         span = traced.tracer.begin(name, SpanKind.SERVER, "0000-request", f"00-{TRACE}-{SPAN}-00", state)
@@ -123,12 +123,12 @@ def test_a_header_that_was_not_read_at_once_is_read_rightly(make_traced: MakeTra
 
 
 def ask(span: Span) -> str:
-    """Return the ids of a span as they are put into a call."""
+    """Return the ids of a span as they are injected into a call."""
     return span.trace.header
 
 
 def test_all_who_ask_at_once_get_one_id() -> None:
-    """Ids are drawn when first asked for, by however many threads."""
+    """Ids are drawn when first needed, by any number of threads."""
     tracer = Tracer(ratio=0)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -144,7 +144,7 @@ def test_all_who_ask_at_once_get_one_id() -> None:
 
 
 def test_later_versions_flags_and_state_are_read_off_the_usual_way() -> None:
-    """The short cut for the usual header must not change what an unusual one means."""
+    """The fast path for the usual header must not change the meaning of an unusual one."""
     tracer = Tracer(ratio=0)
     for header, sampled in ((f"00-{TRACE}-{SPAN}-03", True), (f"cc-{TRACE}-{SPAN}-00-more", False)):
         span = tracer.begin("request", SpanKind.SERVER, "0000-request", header, "vendor=1")
@@ -155,7 +155,7 @@ def test_later_versions_flags_and_state_are_read_off_the_usual_way() -> None:
 
 
 def test_ids_tell_parent_from_child(make_traced: MakeTraced) -> None:
-    """One trace, a span id for each, and each names its parent."""
+    """One trace id, a span id for each, and each names its parent."""
     traced = make_traced(ratio=1.0)
     carried = Context("0000-request", Trace(TRACE, SPAN, sampled=True, state="vendor=1"))
     with traced.tracer.span("server", SpanKind.SERVER, parent=carried):
@@ -184,7 +184,7 @@ def test_ids_tell_parent_from_child(make_traced: MakeTraced) -> None:
 
 
 def test_the_active_span_is_what_is_injected(make_traced: MakeTraced) -> None:
-    """So that the next service names our span as its parent."""
+    """The next service gets our span as its parent."""
     traced = make_traced(ratio=1.0)
     carried: dict[str, str] = {}
     with correlation.entered(Context("0000-request")), traced.tracer.span("call", SpanKind.CLIENT) as span:
@@ -206,13 +206,13 @@ def test_the_silent_tracer_passes_a_callers_context_on_unchanged() -> None:
     """A service without tracing is no hole in a trace: its callee's parent is its caller."""
     trace = Trace(TRACE, SPAN, sampled=True)
     context = Context("0000-request", trace)
-    with SILENT.span("anything", parent=context) as span:
+    with NOOP_TRACER.span("anything", parent=context) as span:
         span.set("name", 1)
         span.end_with("failed", status_code=500)
         assert correlation.active() == context
-        with SILENT.span("inside"):
+        with NOOP_TRACER.span("inside"):
             assert correlation.active() == context
-    span = SILENT.begin("anything", SpanKind.SERVER, "0000-request", trace.header)
+    span = NOOP_TRACER.begin("anything", SpanKind.SERVER, "0000-request", trace.header)
     assert correlation.active() == context
     span.end()
     assert correlation.active() is None
@@ -222,7 +222,7 @@ def test_the_silent_tracer_passes_a_callers_context_on_unchanged() -> None:
 @pytest.mark.parametrize("header", [f"00-{'z' * 32}-{SPAN}-01", f"00-{TRACE}-4111111111111111-01", None])
 def test_the_silent_tracer_passes_no_malformed_header_on(header: str | None) -> None:
     """It is read when somebody asks; what is no header then, or reads as a card number, goes nowhere."""
-    span = SILENT.begin("anything", SpanKind.SERVER, "0000-request", header)
+    span = NOOP_TRACER.begin("anything", SpanKind.SERVER, "0000-request", header)
     try:
         carried: dict[str, str] = {}
         correlation.inject(carried)
@@ -239,7 +239,7 @@ def test_the_silent_tracer_passes_no_malformed_header_on(header: str | None) -> 
 
 def test_a_request_under_the_silent_tracer_learns_its_payment() -> None:
     """For its own lines and tasks; the one span that stands for no request learns nothing."""
-    span = SILENT.begin("anything", SpanKind.SERVER, "0000-request", f"00-{TRACE}-{SPAN}-00")
+    span = NOOP_TRACER.begin("anything", SpanKind.SERVER, "0000-request", f"00-{TRACE}-{SPAN}-00")
     contextvars.copy_context().run(correlation.name_payment, "p-1")
     try:
         active = correlation.active()
@@ -256,7 +256,7 @@ def test_a_request_under_the_silent_tracer_learns_its_payment() -> None:
     "settings",
     [{"ratio": -0.1}, {"ratio": 1.1}, {"ratio": float("nan")}, {"slow_seconds": 0}, {"queue_limit": 0}],
 )
-def test_settings_that_cannot_be_are_told(settings: dict[str, float]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, float]) -> None:
     """When the service starts, not when it fails."""
     with pytest.raises(TelemetryError, match=next(iter(settings))):
         Tracer(**settings)  # type: ignore[arg-type]

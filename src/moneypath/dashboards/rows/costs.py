@@ -1,9 +1,14 @@
-"""What a transaction costs, and what makes it so."""
+"""The cost of a transaction, and its parts."""
 
+from collections.abc import Iterator
+
+from moneypath.alerting.business_metrics import COST
+from moneypath.alerting.counter_guards import ratio_recorded
+from moneypath.alerting.recorded import WHOLE_PATH
 from moneypath.dashboards.amounts import PROVIDER
-from moneypath.dashboards.limits import Limits, at_most
-from moneypath.dashboards.model import Kind, Panel, Query, Row
-from moneypath.dashboards.rows.glance import MICRO_UNITS, cost_limit
+from moneypath.dashboards.model import Panel, PanelKind, Query, Row
+from moneypath.dashboards.rows.overview import MICRO_UNITS
+from moneypath.dashboards.thresholds import Thresholds, at_most
 
 HIGH = "MoneyPathCostPerTransactionHigh"
 _HOUR = 3600
@@ -11,9 +16,9 @@ _HOUR = 3600
 _PAID_FOR = 'provider=~"none|${provider:regex}"'
 
 
-def costs(limits: Limits) -> Row:
+def costs(thresholds: Thresholds) -> Row:
     """Return the row on costs, all in the reporting currency."""
-    unit = f"suffix:{limits.path.reporting_currency}"
+    unit = f"suffix:{thresholds.path.reporting_currency}"
     spent = f"rate(moneypath_cost_micro_units_total{{{_PAID_FOR}}}[$__rate_interval])"
     captured = (
         f'moneypath_payments_total{{operation="capture", outcome="succeeded", traffic="live", {PROVIDER}}}'
@@ -23,7 +28,7 @@ def costs(limits: Limits) -> Row:
         (
             Panel(
                 "Cost by component, per hour",
-                Kind.TIMESERIES,
+                PanelKind.TIMESERIES,
                 "Provider fees follow captured payments; everything else is provisioned and runs while "
                 "nobody pays. A step without a step in traffic is a change of prices or of provisioning.",
                 (Query(f"sum by (component) ({spent}) * {_HOUR} / {MICRO_UNITS}", "{{component}}"),),
@@ -31,35 +36,42 @@ def costs(limits: Limits) -> Row:
                 height=7,
                 unit=unit,
                 decimals=2,
-                least=0,
+                min_value=0,
                 stacked=True,
-                watches=(HIGH,),
+                alerts=(HIGH,),
             ),
-            Panel(
-                "Cost per transaction",
-                Kind.TIMESERIES,
-                "All costs over captured payments, 5 minutes, idle capacity included. The red line is the "
-                "declared limit.",
-                (Query(f"path:cost_per_transaction:micro_units_rate5m / {MICRO_UNITS}", "per transaction"),),
-                width=8,
-                height=7,
-                unit=unit,
-                decimals=4,
-                least=0,
-                steps=at_most(cost_limit(limits)),
-                watches=(HIGH,),
-            ),
+            *_per_transaction(thresholds, unit),
             Panel(
                 "Captured payments",
-                Kind.TIMESERIES,
+                PanelKind.TIMESERIES,
                 "What the cost is divided by. When it falls, the cost of one rises though nothing became "
                 "dearer.",
                 (Query(f"sum by (provider) (rate({captured}[$__rate_interval]))", "{{provider}}"),),
                 width=8,
                 height=7,
                 unit="reqps",
-                least=0,
-                watches=(HIGH,),
+                min_value=0,
+                alerts=(HIGH,),
             ),
         ),
     )
+
+
+def _per_transaction(thresholds: Thresholds, unit: str) -> Iterator[Panel]:
+    catalogue = thresholds.path.catalogue()
+    for guard in thresholds.ratio_guards(COST):
+        recorded = ratio_recorded(guard, catalogue, WHOLE_PATH).ratio
+        yield Panel(
+            guard.id.replace("_", " ").capitalize(),
+            PanelKind.TIMESERIES,
+            "All costs over captured payments, 5 minutes, idle capacity included. The red line is the "
+            "declared limit.",
+            (Query(f"{recorded} / {MICRO_UNITS}", "per transaction"),),
+            width=8,
+            height=7,
+            unit=unit,
+            decimals=4,
+            min_value=0,
+            steps=at_most(float(guard.limit) / MICRO_UNITS),
+            alerts=(guard.alert,),
+        )

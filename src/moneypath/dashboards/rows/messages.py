@@ -1,13 +1,13 @@
-"""Messages: what waits, for how long, and what was set aside."""
+"""Messages: how many wait, for how long, and how many are dead letters."""
 
-from moneypath.alerting.leaf import Mark
-from moneypath.dashboards.limits import Limits, at_most, zero
-from moneypath.dashboards.model import Kind, Panel, Query, Row
+from moneypath.alerting.rules import LiteralKind
+from moneypath.dashboards.model import Panel, PanelKind, Query, Row
+from moneypath.dashboards.thresholds import Thresholds, at_most, zero
 
 BACKLOG = "MoneyPathQueueBacklog"
 
 
-def messages(limits: Limits) -> Row:
+def messages(thresholds: Thresholds) -> Row:
     """Return the row on messages."""
     written = "min by (queue) (moneypath_queue_oldest_timestamp_seconds)"
     return Row(
@@ -15,7 +15,7 @@ def messages(limits: Limits) -> Row:
         (
             Panel(
                 "Waiting messages",
-                Kind.TIMESERIES,
+                PanelKind.TIMESERIES,
                 "Messages that wait, those handed out and not yet acknowledged included. The outbox growing "
                 "means that the broker does not take them; another queue growing means that its consumer is "
                 "slow or stuck.",
@@ -23,26 +23,26 @@ def messages(limits: Limits) -> Row:
                 width=8,
                 height=7,
                 decimals=0,
-                least=0,
-                steps=at_most(limits.fires_at(BACKLOG, Mark.COUNT)),
-                watches=(BACKLOG,),
+                min_value=0,
+                steps=at_most(thresholds.fires_at(BACKLOG, LiteralKind.COUNT)),
+                alerts=(BACKLOG,),
             ),
             Panel(
                 "Oldest waiting message",
-                Kind.TIMESERIES,
+                PanelKind.TIMESERIES,
                 "A deep queue that moves is busy; a shallow one that grows old is stuck. Customers wait "
                 "this long for what they are told.",
-                (Query(f"time() - {written}", "{{queue}}", quiet="no message waits"),),
+                (Query(f"time() - {written}", "{{queue}}", empty_when="no message waits"),),
                 width=8,
                 height=7,
                 unit="s",
-                least=0,
-                steps=at_most(limits.fires_at(BACKLOG, Mark.AGE)),
-                watches=(BACKLOG,),
+                min_value=0,
+                steps=at_most(thresholds.fires_at(BACKLOG, LiteralKind.AGE)),
+                alerts=(BACKLOG,),
             ),
             Panel(
                 "Dead letters by reason",
-                Kind.TIMESERIES,
+                PanelKind.TIMESERIES,
                 "Messages set aside and not yet replayed. Mend the cause first, then replay the queue: a "
                 "message is handled once however often it is replayed.",
                 (
@@ -54,9 +54,9 @@ def messages(limits: Limits) -> Row:
                 width=8,
                 height=7,
                 decimals=0,
-                least=0,
+                min_value=0,
                 steps=zero(),
-                watches=("MoneyPathDeadLetters",),
+                alerts=("MoneyPathDeadLetters",),
             ),
         ),
     )

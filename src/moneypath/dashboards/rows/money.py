@@ -1,10 +1,10 @@
-"""Is every unit accounted for?"""
+"""Money that is not accounted for."""
 
-from moneypath.alerting.leaf import Mark
+from moneypath.alerting.rules import LiteralKind
 from moneypath.dashboards import amounts
 from moneypath.dashboards.amounts import CURRENCY, PROVIDER
-from moneypath.dashboards.limits import Limits, at_most, zero
-from moneypath.dashboards.model import Kind, Panel, Query, Row
+from moneypath.dashboards.model import Panel, PanelKind, Query, Row
+from moneypath.dashboards.thresholds import Thresholds, at_most, zero
 
 _AT_RISK = "max by (reason, currency) (moneypath_money_at_risk_minor_units{{{matchers}}})"
 _WHOLE = "every unit is accounted for, so no reason holds any money"
@@ -12,57 +12,59 @@ _SETTLED = "no operation has an unknown outcome"
 UNRESOLVED = "MoneyPathIndeterminateUnresolved"
 
 
-def money(limits: Limits) -> Row:
-    """Return what is not accounted for: as money, by reason, as findings, and as unknown outcomes."""
+def money(thresholds: Thresholds) -> Row:
+    """Return what is not accounted for: amounts, reasons, violations of checks, and unknown outcomes."""
     return Row(
         "Is every unit accounted for?",
         (
-            _at_risk(limits),
-            _by_reason(limits),
-            _findings(),
+            _at_risk(thresholds),
+            _by_reason(thresholds),
+            _violations(),
             _unknown(),
-            _unknown_money(limits),
-            _oldest(limits),
+            _unknown_money(thresholds),
+            _oldest(thresholds),
         ),
     )
 
 
-def _at_risk(limits: Limits) -> Panel:
+def _at_risk(thresholds: Thresholds) -> Panel:
     return Panel(
         "Money at risk",
-        Kind.STAT,
+        PanelKind.STAT,
         "Money that is not accounted for now, each currency for itself and each amount under one reason "
         "only. The table beside says why. Amounts are in major units; they are never added across "
         "currencies.",
-        amounts.queries(limits.path, lambda only: f"sum by (currency) ({_AT_RISK.format(matchers=only)})"),
+        amounts.queries(
+            thresholds.path, lambda only: f"sum by (currency) ({_AT_RISK.format(matchers=only)})"
+        ),
         width=8,
         steps=zero(),
-        watches=("MoneyPathLedgerImbalance",),
-        looks=amounts.looks(limits.path),
+        alerts=("MoneyPathLedgerImbalance",),
+        overrides=amounts.overrides(thresholds.path),
         no_value="not known",
     )
 
 
-def _by_reason(limits: Limits) -> Panel:
+def _by_reason(thresholds: Thresholds) -> Panel:
     return Panel(
         "Money at risk by reason",
-        Kind.TABLE,
+        PanelKind.TABLE,
         "One line for each reason and currency that holds money. Work from the top: a broken ledger comes "
         "before a double charge, that before a missing posting, that before an outcome that is not known "
         "yet.",
         (
             amounts.table_query(
-                limits.path, lambda only: f"({_AT_RISK.format(matchers=only)} > 0)", quiet=_WHOLE
+                thresholds.path, lambda only: f"({_AT_RISK.format(matchers=only)} > 0)", empty_when=_WHOLE
             ),
         ),
         width=8,
-        watches=("MoneyPathCaptureUnposted", "MoneyPathDoubleCharge", "MoneyPathSettlementMismatch"),
+        alerts=("MoneyPathCaptureUnposted", "MoneyPathDoubleCharge", "MoneyPathSettlementMismatch"),
         columns={"reason": "Reason", "currency": "Currency"},
         no_value="Every unit is accounted for.",
     )
 
 
-def _findings() -> Panel:
+def _violations() -> Panel:
     unposted = f"moneypath_captures_without_posting{{{PROVIDER}}}"
     uncaptured = f"moneypath_postings_without_capture{{{PROVIDER}}}"
     counts = {
@@ -76,7 +78,7 @@ def _findings() -> Panel:
     }
     return Panel(
         "What has to be 0",
-        Kind.TIMESERIES,
+        PanelKind.TIMESERIES,
         "Findings of the integrity checks. Any of them above 0 pages engineering, operations and "
         "compliance; none may be explained away by an outage. A flat 0 proves something only while the "
         "checks are fresh: see the last row.",
@@ -84,8 +86,8 @@ def _findings() -> Panel:
         width=8,
         decimals=0,
         steps=zero(),
-        least=0,
-        watches=(
+        min_value=0,
+        alerts=(
             "MoneyPathLedgerImbalance",
             "MoneyPathCaptureUnposted",
             "MoneyPathDoubleCharge",
@@ -99,7 +101,7 @@ def _findings() -> Panel:
 def _unknown() -> Panel:
     return Panel(
         "Operations of unknown outcome",
-        Kind.TIMESERIES,
+        PanelKind.TIMESERIES,
         "Sent to the provider and not answered: the customer may or may not have been charged. The worker "
         "asks again by itself; a number that does not fall means that the provider does not answer that "
         "either.",
@@ -107,12 +109,12 @@ def _unknown() -> Panel:
         width=8,
         height=7,
         decimals=0,
-        least=0,
-        watches=(UNRESOLVED,),
+        min_value=0,
+        alerts=(UNRESOLVED,),
     )
 
 
-def _unknown_money(limits: Limits) -> Panel:
+def _unknown_money(thresholds: Thresholds) -> Panel:
     def minor_units(only: str) -> str:
         matchers = f"{only}, {PROVIDER}"
         held = f"max by (provider, currency) (moneypath_indeterminate_minor_units{{{matchers}}})"
@@ -120,31 +122,31 @@ def _unknown_money(limits: Limits) -> Panel:
 
     return Panel(
         "Money in them",
-        Kind.STAT,
+        PanelKind.STAT,
         "What those operations would move if all of them turned out to have happened, each currency for "
         "itself.",
-        amounts.queries(limits.path, minor_units),
+        amounts.queries(thresholds.path, minor_units),
         width=8,
         height=7,
-        watches=(UNRESOLVED,),
-        looks=amounts.looks(limits.path),
+        alerts=(UNRESOLVED,),
+        overrides=amounts.overrides(thresholds.path),
         no_value="not known",
     )
 
 
-def _oldest(limits: Limits) -> Panel:
+def _oldest(thresholds: Thresholds) -> Panel:
     began = f"min by (provider) (moneypath_indeterminate_oldest_timestamp_seconds{{{PROVIDER}}})"
     return Panel(
         "Oldest of them",
-        Kind.STAT,
+        PanelKind.STAT,
         "For how long the oldest of them has had no answer. Past the limit a person has to ask the "
         "provider: the machine has asked often enough.",
-        (Query(f"time() - {began}", "{{provider}}", instant=True, quiet=_SETTLED),),
+        (Query(f"time() - {began}", "{{provider}}", instant=True, empty_when=_SETTLED),),
         width=8,
         height=7,
         unit="s",
         decimals=0,
-        steps=at_most(limits.fires_at(UNRESOLVED, Mark.AGE)),
-        watches=(UNRESOLVED,),
+        steps=at_most(thresholds.fires_at(UNRESOLVED, LiteralKind.AGE)),
+        alerts=(UNRESOLVED,),
         no_value="none",
     )

@@ -1,52 +1,70 @@
 """Reconciliation: how far it has come, and what it found."""
 
-from moneypath.alerting.leaf import Mark
+from collections.abc import Iterator
+
+from moneypath.alerting.business_metrics import BREAKS, WATERMARK
+from moneypath.alerting.counter_guards import ratio_recorded
+from moneypath.alerting.gauge_guards import age_series
+from moneypath.alerting.recorded import WHOLE_PATH
 from moneypath.dashboards import amounts
 from moneypath.dashboards.amounts import PROVIDER
-from moneypath.dashboards.limits import Limits, at_least, at_most
-from moneypath.dashboards.model import Kind, Look, Panel, Query, Row
+from moneypath.dashboards.model import FieldOverride, Panel, PanelKind, Query, Row
+from moneypath.dashboards.thresholds import Thresholds, at_least, at_most
 
 MISMATCH = "MoneyPathSettlementMismatch"
 LATE = "MoneyPathSettlementLate"
-REFUSED = "MoneyPathWebhooksRefused"
+WEBHOOKS = "moneypath_webhooks_total"
 _AGREED = "ledger and settlement reports agree, so no difference is open"
 
 
-def reconciliation(limits: Limits) -> Row:
+def reconciliation(thresholds: Thresholds) -> Row:
     """Return the row on reconciliation."""
-    first = (_lag(limits), _breaks(), _reports(), _webhooks(limits))
-    return Row("Reconciliation", (*first, _money(limits), _oldest(), _due()))
-
-
-def _lag(limits: Limits) -> Panel:
-    return Panel(
-        "Lag by provider",
-        Kind.TIMESERIES,
-        "Age of the moment up to which everything is reconciled. A line that climbs as fast as the clock is "
-        "a worker that is stuck or a report that does not come: compare with the reports beside.",
-        (Query(f"provider:reconciliation_lag:seconds{{{PROVIDER}}}", "{{provider}}"),),
-        width=6,
-        unit="s",
-        least=0,
-        steps=at_most(limits.fires_at("MoneyPathReconciliationLag", Mark.AGE)),
-        watches=("MoneyPathReconciliationLag", "MoneyPathReconciliationStale"),
+    return Row(
+        "Reconciliation",
+        (
+            *_lag(thresholds),
+            _breaks(),
+            _reports(),
+            *_webhooks(thresholds),
+            _money(thresholds),
+            _oldest(),
+            _due(),
+        ),
     )
+
+
+def _lag(thresholds: Thresholds) -> Iterator[Panel]:
+    catalogue = thresholds.path.catalogue()
+    stale = [check.alerts.stale for check in thresholds.path.checks if BREAKS in check.series]
+    for guard in thresholds.age_guards(WATERMARK):
+        yield Panel(
+            "Lag by provider",
+            PanelKind.TIMESERIES,
+            "Age of the moment up to which everything is reconciled. A line that climbs as fast as the clock "
+            "is a worker that is stuck or a report that does not come: compare with the reports beside.",
+            (Query(f"{age_series(guard, catalogue)}{{{PROVIDER}}}", "{{provider}}"),),
+            width=6,
+            unit="s",
+            min_value=0,
+            steps=at_most(float(guard.older_than_seconds)),
+            alerts=(guard.alert, *stale),
+        )
 
 
 def _breaks() -> Panel:
     open_now = f"max by (provider, class) (moneypath_reconciliation_breaks{{{PROVIDER}}})"
     return Panel(
         "Open breaks by class",
-        Kind.TIMESERIES,
+        PanelKind.TIMESERIES,
         "`missing_ours`: they settled what we never posted. `missing_theirs`: we posted what they do not "
         "settle. `duplicate`: they settled twice, so a customer may be out of pocket. Many at once in one "
         "report is a bad report; few is bad money.",
         (Query(f"sum by (class) ({open_now})", "{{class}}"),),
         width=6,
         decimals=0,
-        least=0,
+        min_value=0,
         stacked=True,
-        watches=(MISMATCH,),
+        alerts=(MISMATCH,),
     )
 
 
@@ -54,60 +72,64 @@ def _reports() -> Panel:
     files = f"moneypath_settlement_files_total{{{PROVIDER}}}"
     return Panel(
         "Settlement reports by result",
-        Kind.TIMESERIES,
+        PanelKind.TIMESERIES,
         "What became of the reports that were fetched. `invalid` is torn or contradicts itself and is "
         "fetched again; `late` came after it was due; `replayed` was corrected by the provider and read "
         "again.",
         (Query(f"sum by (result) (increase({files}[$__rate_interval]))", "{{result}}"),),
         width=6,
-        least=0,
+        min_value=0,
         stacked=True,
-        watches=(LATE, MISMATCH),
-        looks={
-            "invalid": Look(colour="red"),
-            "late": Look(colour="orange"),
-            "accepted": Look(colour="green"),
+        alerts=(LATE, MISMATCH),
+        overrides={
+            "invalid": FieldOverride(colour="red"),
+            "late": FieldOverride(colour="orange"),
+            "accepted": FieldOverride(colour="green"),
         },
     )
 
 
-def _webhooks(limits: Limits) -> Panel:
+def _webhooks(thresholds: Thresholds) -> Iterator[Panel]:
     def rate(only: str) -> str:
-        return f"sum by (provider) (rate(moneypath_webhooks_total{{{only}{PROVIDER}}}[5m]))"
+        return f"sum by (provider) (rate({WEBHOOKS}{{{only}{PROVIDER}}}[5m]))"
 
     ours = rate('result=~"applied|duplicate", ')
-    return Panel(
-        "Webhooks accepted",
-        Kind.TIMESERIES,
-        "Share of what came in a provider's name. Signed badly: a key that one side changed alone, a clock "
-        "that is off, or a forger. Signed well, but no payment of ours: the settlement report says it too.",
-        (
-            Query(f"provider:webhook_signatures:ratio_rate5m{{{PROVIDER}}}", "{{provider}} signed well"),
-            Query(f"{ours} / ({rate('')} > 0)", "{{provider}} about a payment of ours"),
-        ),
-        width=6,
-        unit="percentunit",
-        least=0,
-        most=1,
-        steps=at_least(limits.fires_at(REFUSED, Mark.FIXED)),
-        watches=(REFUSED,),
-    )
+    catalogue = thresholds.path.catalogue()
+    for guard in thresholds.ratio_guards(WEBHOOKS):
+        signed_well = ratio_recorded(guard, catalogue, guard.by or WHOLE_PATH).ratio
+        yield Panel(
+            "Webhooks accepted",
+            PanelKind.TIMESERIES,
+            "Share of what came in a provider's name. Signed badly: a key that one side changed alone, a "
+            "clock that is off, or a forger. Signed well, but no payment of ours: the settlement report says "
+            "it too.",
+            (
+                Query(f"{signed_well}{{{PROVIDER}}}", "{{provider}} signed well"),
+                Query(f"{ours} / ({rate('')} > 0)", "{{provider}} about a payment of ours"),
+            ),
+            width=6,
+            unit="percentunit",
+            min_value=0,
+            max_value=1,
+            steps=at_least(float(guard.limit)),
+            alerts=(guard.alert,),
+        )
 
 
-def _money(limits: Limits) -> Panel:
+def _money(thresholds: Thresholds) -> Panel:
     def minor_units(only: str) -> str:
         held = f"moneypath_reconciliation_break_minor_units{{{only}, {PROVIDER}}}"
         return f"(max by (provider, class, currency) ({held}) > 0)"
 
     return Panel(
         "Money in open breaks",
-        Kind.TABLE,
+        PanelKind.TABLE,
         "One line for each provider, class and currency with money in an open difference, in major units. "
         "Quote it to the provider; above the threshold in the runbook, compliance decides whether to notify.",
-        (amounts.table_query(limits.path, minor_units, quiet=_AGREED),),
+        (amounts.table_query(thresholds.path, minor_units, empty_when=_AGREED),),
         width=12,
         height=6,
-        watches=(MISMATCH,),
+        alerts=(MISMATCH,),
         columns={"provider": "Provider", "class": "Class", "currency": "Currency"},
         no_value="No difference is open.",
     )
@@ -117,14 +139,14 @@ def _oldest() -> Panel:
     found = f"min by (class) (moneypath_reconciliation_oldest_break_timestamp_seconds{{{PROVIDER}}})"
     return Panel(
         "Oldest open break",
-        Kind.STAT,
+        PanelKind.STAT,
         "For how long the oldest difference of each class has been open.",
-        (Query(f"time() - {found}", "{{class}}", instant=True, quiet=_AGREED),),
+        (Query(f"time() - {found}", "{{class}}", instant=True, empty_when=_AGREED),),
         width=6,
         height=6,
         unit="s",
         decimals=0,
-        watches=(MISMATCH,),
+        alerts=(MISMATCH,),
         no_value="none",
     )
 
@@ -133,7 +155,7 @@ def _due() -> Panel:
     due = f"max by (provider) (moneypath_settlement_due_timestamp_seconds{{{PROVIDER}}})"
     return Panel(
         "Next report is due in",
-        Kind.STAT,
+        PanelKind.STAT,
         "Time left until the provider's next settlement report has to be there; below 0 it is overdue, and "
         "money goes unchecked until it comes.",
         (Query(f"{due} - time()", "{{provider}}", instant=True),),
@@ -142,6 +164,6 @@ def _due() -> Panel:
         unit="s",
         decimals=0,
         steps=at_least(0.0),
-        watches=(LATE,),
+        alerts=(LATE,),
         no_value="not known",
     )

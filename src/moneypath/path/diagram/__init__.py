@@ -1,1 +1,1 @@
-"""The picture of the money path: nodes and edges from the declaration, drawn as SVG or Mermaid."""
+"""The diagram of the money path, drawn from the declaration as SVG or Mermaid."""

@@ -1,21 +1,21 @@
-"""Which column a stage stands in, and in which order: a layered drawing, left to right.
+"""Assign stages to columns, and order them within each: a layered drawing from left to right.
 
-The steps are Sugiyama's: turn moves that close a cycle round, layer by the longest way, give a move that
-spans columns a bend in each, and order every column by the mean place of its neighbours.
+The steps are Sugiyama's. Reverse the moves that close a cycle, assign layers by the longest route, add a
+waypoint in each column that a move spans, and order every column by the mean position of its neighbours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-Move = tuple[str, str]
+Edge = tuple[str, str]
 
 _SWEEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A place in a column: of a stage, or of the bend of a move that passes the column by."""
+class LayerNode:
+    """A position in a column: a stage, or a waypoint of a move that passes through the column."""
 
     name: str
     is_stage: bool = True
@@ -23,55 +23,57 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The columns from left to right; `ways` lead from slot to slot, `returns` close a cycle."""
+    """The columns from left to right; `routes` lead from node to node, `back_edges` close a cycle."""
 
-    columns: tuple[tuple[Slot, ...], ...]
-    ways: tuple[tuple[Slot, ...], ...]
-    returns: tuple[Move, ...]
+    columns: tuple[tuple[LayerNode, ...], ...]
+    routes: tuple[tuple[LayerNode, ...], ...]
+    back_edges: tuple[Edge, ...]
 
-    def links(self) -> list[tuple[Slot, Slot]]:
-        """Return each pair of slots in neighbouring columns that a move joins."""
-        return [pair for way in self.ways for pair in pairwise(way)]
+    def links(self) -> list[tuple[LayerNode, LayerNode]]:
+        """Return each pair of nodes in neighbouring columns that a move joins."""
+        return [pair for route in self.routes for pair in pairwise(route)]
 
 
-def arrange(stages: Sequence[str], moves: Sequence[Move]) -> Layers:
+def arrange(stages: Sequence[str], moves: Sequence[Edge]) -> Layers:
     """Return the columns of `stages`; the same input always gives the same columns."""
-    returns = _returns(stages, moves)
-    onward = [move for move in moves if move not in returns]
-    columns_of = _columns_of(stages, onward)
-    columns: list[list[Slot]] = [[] for _ in range(max(columns_of.values()) + 1)]
+    back_edges = _back_edges(stages, moves)
+    forward_edges = [move for move in moves if move not in back_edges]
+    columns_of = _columns_of(stages, forward_edges)
+    columns: list[list[LayerNode]] = [[] for _ in range(max(columns_of.values()) + 1)]
     for stage in stages:
-        columns[columns_of[stage]].append(Slot(stage))
-    ways = []
-    for source, target in onward:
-        way = [Slot(source)]
+        columns[columns_of[stage]].append(LayerNode(stage))
+    routes = []
+    for source, target in forward_edges:
+        route = [LayerNode(source)]
         for column in range(columns_of[source] + 1, columns_of[target]):
-            way.append(Slot(f"{source}>{target}>{column}", is_stage=False))
-            columns[column].append(way[-1])
-        ways.append((*way, Slot(target)))
-    layers = Layers(tuple(map(tuple, columns)), tuple(ways), returns)
-    return Layers(_ordered(layers), layers.ways, returns)
+            route.append(LayerNode(f"{source}>{target}>{column}", is_stage=False))
+            columns[column].append(route[-1])
+        routes.append((*route, LayerNode(target)))
+    layers = Layers(tuple(map(tuple, columns)), tuple(routes), back_edges)
+    return Layers(_ordered(layers), layers.routes, back_edges)
 
 
-def neighbours(links: Iterable[tuple[Slot, Slot]]) -> tuple[dict[Slot, list[Slot]], dict[Slot, list[Slot]]]:
-    """Return the slots before and after each slot."""
-    before: dict[Slot, list[Slot]] = {}
-    after: dict[Slot, list[Slot]] = {}
+def neighbours(
+    links: Iterable[tuple[LayerNode, LayerNode]],
+) -> tuple[dict[LayerNode, list[LayerNode]], dict[LayerNode, list[LayerNode]]]:
+    """Return the nodes before and after each node."""
+    before: dict[LayerNode, list[LayerNode]] = {}
+    after: dict[LayerNode, list[LayerNode]] = {}
     for left, right in links:
         before.setdefault(right, []).append(left)
         after.setdefault(left, []).append(right)
     return before, after
 
 
-def _returns(stages: Sequence[str], moves: Sequence[Move]) -> tuple[Move, ...]:
-    """Return the moves that lead back to a stage on the way to them; without them there is no cycle."""
+def _back_edges(stages: Sequence[str], moves: Sequence[Edge]) -> tuple[Edge, ...]:
+    """Return the moves that lead back to a stage on the route to them; without them there is no cycle."""
     targets: dict[str, list[str]] = {stage: [] for stage in stages}
     for source, target in moves:
         targets[source].append(target)
     entered = {target for _, target in moves}
-    found: list[Move] = []
+    found: list[Edge] = []
     done: set[str] = set()
-    # Stages that nothing leads to go first, so that a cycle is cut where its way comes back.
+    # Stages that nothing leads to go first, so that a cycle is cut where its route comes back.
     for start in sorted(stages, key=lambda stage: stage in entered):
         on_way = {start: iter(targets[start])} if start not in done else {}
         while on_way:
@@ -88,8 +90,8 @@ def _returns(stages: Sequence[str], moves: Sequence[Move]) -> tuple[Move, ...]:
     return tuple(found)
 
 
-def _columns_of(stages: Sequence[str], moves: Sequence[Move]) -> dict[str, int]:
-    """Return the length of the longest way to each stage; `moves` have no cycle."""
+def _columns_of(stages: Sequence[str], moves: Sequence[Edge]) -> dict[str, int]:
+    """Return the length of the longest route to each stage; `moves` have no cycle."""
     columns = dict.fromkeys(stages, 0)
     for _ in stages:
         for source, target in moves:
@@ -97,7 +99,7 @@ def _columns_of(stages: Sequence[str], moves: Sequence[Move]) -> dict[str, int]:
     return columns
 
 
-def _ordered(layers: Layers) -> tuple[tuple[Slot, ...], ...]:
+def _ordered(layers: Layers) -> tuple[tuple[LayerNode, ...], ...]:
     before, after = neighbours(layers.links())
     columns = [list(column) for column in layers.columns]
     for _ in range(_SWEEPS):
@@ -109,12 +111,12 @@ def _ordered(layers: Layers) -> tuple[tuple[Slot, ...], ...]:
 
 
 def _by_neighbours(
-    column: list[Slot], beside: list[Slot], joined: Mapping[Slot, Sequence[Slot]]
-) -> list[Slot]:
-    place = {slot: index for index, slot in enumerate(beside)}
+    column: list[LayerNode], beside: list[LayerNode], joined: Mapping[LayerNode, Sequence[LayerNode]]
+) -> list[LayerNode]:
+    place = {node: index for index, node in enumerate(beside)}
 
-    def mean(slot: Slot) -> float:
-        places = [place[each] for each in joined.get(slot, ())]
-        return sum(places) / len(places) if places else float(column.index(slot))
+    def mean(node: LayerNode) -> float:
+        places = [place[each] for each in joined.get(node, ())]
+        return sum(places) / len(places) if places else float(column.index(node))
 
     return sorted(column, key=mean)

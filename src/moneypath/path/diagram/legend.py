@@ -1,9 +1,9 @@
-"""What the signs mean: one line at the foot, with what occurs in the picture and nothing else."""
+"""Draw the legend: one line at the foot that explains only the symbols that occur."""
 
 from moneypath.path.diagram import palette
 from moneypath.path.diagram.measure import text_width
-from moneypath.path.diagram.model import GATE_NAMES, Diagram
-from moneypath.path.diagram.shapes import Aim, Curve, Group, Person, Rect, Shape, Text
+from moneypath.path.diagram.model import CONTROL_NAMES, Diagram
+from moneypath.path.diagram.shapes import Curve, Group, ObjectiveIcon, OwnerIcon, Rect, Shape, Text
 
 _SIZE = 12
 _SIGN_ROOM = 22
@@ -35,9 +35,9 @@ def _entries(diagram: Diagram) -> list[tuple[str, str, int]]:
     entries.append(("owner", "who answers", _SIGN_ROOM))
     if any(stage.objectives for stage in diagram.stages):
         entries.append(("objective", "objective", _SIGN_ROOM))
-    kinds = {gate.kind for stage in diagram.stages for gate in stage.gates}
+    kinds = {control.kind for stage in diagram.stages for control in stage.controls}
     entries += [
-        (kind.value, f"gate: {name}", _SIGN_ROOM) for kind, name in GATE_NAMES.items() if kind in kinds
+        (kind.value, f"control: {name}", _SIGN_ROOM) for kind, name in CONTROL_NAMES.items() if kind in kinds
     ]
     return entries
 
@@ -48,8 +48,8 @@ def _sign(name: str, x: int, y: int) -> Shape:
     if name == "use":
         return Curve(f"M{x} {y} H{x + 27}", palette.DEPENDENCY, 1.5, dashed=True, marker="use")
     if name == "owner":
-        return Person(x, y - 6, palette.MUTED)
+        return OwnerIcon(x, y - 6, palette.MUTED)
     if name == "objective":
-        return Aim(x, y - 6, palette.OBJECTIVE)
-    edge, _ = next(colours for kind, colours in palette.GATES.items() if kind.value == name)
+        return ObjectiveIcon(x, y - 6, palette.OBJECTIVE)
+    edge, _ = next(colours for kind, colours in palette.CONTROLS.items() if kind.value == name)
     return Rect(x, y - 6, 12, 12, edge, radius=2)

@@ -1,7 +1,8 @@
-"""How wide text is, without a font: an upper bound by kinds of characters, and lines that keep to it.
+"""Estimate the width of text without a font, and wrap it.
 
-The factors are em per character. Each is at least the advance width of its characters in Arial, Helvetica,
-Liberation Sans and DejaVu Sans (the widest that a viewer falls back on), and times BOLD in their bold cuts.
+The factors are em per character and an upper bound. Each is at least the advance width of its characters in
+Arial, Helvetica, Liberation Sans and DejaVu Sans (the widest that a viewer falls back on). Bold cuts need
+BOLD times as much.
 """
 
 import unicodedata
@@ -21,7 +22,7 @@ _FIRST_PICTOGRAPH = 0x1F000
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return how wide `text` is at most, in the unit of `size` (the height of an em)."""
+    """Return an upper bound of the width of `text`, in the unit of `size` (the height of an em)."""
     return sum(map(_factor, text)) * size * (BOLD if bold else 1.0)
 
 
@@ -43,7 +44,7 @@ def _factor(character: str) -> float:
 
 
 def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Return `text` in lines at most `width` wide; a word that is wider is broken, nothing is left out."""
+    """Return `text` in lines at most `width` wide. A word that is wider is broken; nothing is left out."""
     lines: list[str] = []
     line = ""
     for word in text.split():

@@ -1,21 +1,21 @@
-"""The picture as a Mermaid flowchart, for places that draw it themselves."""
+"""Write the diagram as a Mermaid flowchart."""
 
 from collections.abc import Iterator
 
-from moneypath.path.diagram.model import GATE_NAMES, Diagram, GateNode, ProviderNode, StageNode
+from moneypath.path.diagram.model import CONTROL_NAMES, ControlNode, Diagram, ProviderNode, StageNode
 
 _HEADER = "%% Generated from moneypath.yaml by `moneypath generate`; edit that file, not this one."
 # Everything else in ASCII is syntax in some place of a label: quotes, brackets, #, ;, backticks, markdown.
 _HARMLESS = frozenset(" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,./%")
 _STYLES = {
     "stage": "fill:#ffffff,stroke:#1f3a5f,stroke-width:2px,color:#1b2733",
-    "gate": "fill:#fff4d6,stroke:#b7791f,color:#5f3b05",
+    "control": "fill:#fff4d6,stroke:#b7791f,color:#5f3b05",
     "provider": "fill:#eef2f6,stroke:#5b6b7c,color:#1b2733",
 }
 
 
 def to_mermaid(diagram: Diagram) -> str:
-    """Return `diagram` as Mermaid text; titles are escaped, so that they can be nothing but text."""
+    """Return `diagram` as Mermaid text, with titles escaped."""
     return "\n".join(_lines(diagram)) + "\n"
 
 
@@ -36,9 +36,9 @@ def _lines(diagram: Diagram) -> Iterator[str]:
     for stage in diagram.stages:
         yield f"    stage_{stage.id}[{_stage_label(stage)}]"
     for stage in diagram.stages:
-        for gate in stage.gates:
-            yield f"    {_gate_id(gate)}{{{{{_gate_label(gate)}}}}}"
-            yield f"    {_gate_id(gate)} --- stage_{stage.id}"
+        for control in stage.controls:
+            yield f"    {_control_id(control)}{{{{{_control_label(control)}}}}}"
+            yield f"    {_control_id(control)} --- stage_{stage.id}"
     for source, target in diagram.moves:
         yield f"    stage_{source} ==> stage_{target}"
     yield "  end"
@@ -55,7 +55,7 @@ def _lines(diagram: Diagram) -> Iterator[str]:
 def _classes(diagram: Diagram) -> Iterator[str]:
     members = {
         "stage": [f"stage_{stage.id}" for stage in diagram.stages],
-        "gate": [_gate_id(gate) for stage in diagram.stages for gate in stage.gates],
+        "control": [_control_id(control) for stage in diagram.stages for control in stage.controls],
         "provider": [f"provider_{provider.id}" for provider in diagram.providers],
     }
     for name, ids in members.items():
@@ -64,8 +64,8 @@ def _classes(diagram: Diagram) -> Iterator[str]:
             yield f"  class {','.join(ids)} {name}"
 
 
-def _gate_id(gate: GateNode) -> str:
-    return f"gate_{gate.id.replace('-', '_')}"
+def _control_id(control: ControlNode) -> str:
+    return f"control_{control.id.replace('-', '_')}"
 
 
 def _stage_label(stage: StageNode) -> str:
@@ -75,8 +75,8 @@ def _stage_label(stage: StageNode) -> str:
     return _label(lines)
 
 
-def _gate_label(gate: GateNode) -> str:
-    return _label([f"<b>{GATE_NAMES[gate.kind]}</b>", escape(gate.title), escape(gate.owner)])
+def _control_label(control: ControlNode) -> str:
+    return _label([f"<b>{CONTROL_NAMES[control.kind]}</b>", escape(control.title), escape(control.owner)])
 
 
 def _provider_label(provider: ProviderNode) -> str:

@@ -1,4 +1,4 @@
-"""What the picture shows, without where it stands: nodes and edges derived from the declaration."""
+"""The content of the diagram without positions: nodes and edges derived from the declaration."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, Per, Slo
-from moneypath.path.parts import GateKind, Provider, Stage
+from moneypath.path.parts import ControlKind, Provider, Stage
 
-GATE_NAMES = {
-    GateKind.KYC: "KYC",
-    GateKind.SANCTIONS: "Sanctions",
-    GateKind.LICENCE: "Licence",
-    GateKind.DATA_RESIDENCY: "Data residency",
+CONTROL_NAMES = {
+    ControlKind.KYC: "KYC",
+    ControlKind.SANCTIONS: "Sanctions",
+    ControlKind.LICENCE: "Licence",
+    ControlKind.DATA_RESIDENCY: "Data residency",
 }
 # Controls, surrogates, private and unassigned characters, and what turns the direction of writing.
 _UNPRINTABLE = {"Cc", "Cs", "Co", "Cn"}
@@ -21,18 +21,18 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class GateNode:
-    """A compliance gate of a stage; `owner` is the title of the role that answers for it."""
+class ControlNode:
+    """A compliance control of a stage; `owner` is the title of the role that answers for it."""
 
     id: str
     title: str
-    kind: GateKind
+    kind: ControlKind
     owner: str
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveNode:
-    """A promise of a stage; `target` reads `99.9 % / 30 d`, `scope` what it is kept apart by, if anything."""
+    """An objective of a stage. `target` reads `99.9 % / 30 d`; `scope` says by what it is kept apart."""
 
     id: str
     title: str
@@ -42,13 +42,13 @@ class ObjectiveNode:
 
 @dataclass(frozen=True, slots=True)
 class StageNode:
-    """A stage with all that stands in its box; `owner` is the title of the role."""
+    """A stage with everything in its box; `owner` is the title of the role."""
 
     id: str
     title: str
     owner: str
     uses_providers: bool
-    gates: tuple[GateNode, ...]
+    controls: tuple[ControlNode, ...]
     objectives: tuple[ObjectiveNode, ...]
 
 
@@ -65,7 +65,7 @@ class ProviderNode:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """The picture: `moves` are (from, to) ids of stages; each stage with `uses_providers` uses them all."""
+    """The whole diagram. `moves` are (from, to) ids of stages. `uses_providers` means all providers."""
 
     title: str
     stages: tuple[StageNode, ...]
@@ -73,32 +73,32 @@ class Diagram:
     moves: tuple[tuple[str, str], ...]
 
     def has_dependencies(self) -> bool:
-        """Return whether any stage uses the providers."""
+        """Tell whether any stage uses the providers."""
         return any(stage.uses_providers for stage in self.stages)
 
     def summary(self) -> str:
-        """Return what is in the picture: `3 stages, 2 providers, 4 compliance gates, 1 objective`."""
+        """Return the number of each kind of node: `3 stages, 2 providers, 1 objective`."""
         counts = {
             "stage": len(self.stages),
             "provider": len(self.providers),
-            "compliance gate": sum(len(stage.gates) for stage in self.stages),
+            "compliance control": sum(len(stage.controls) for stage in self.stages),
             "objective": sum(len(stage.objectives) for stage in self.stages),
         }
         return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
 
 def derive(path: MoneyPath) -> Diagram:
-    """Return the picture of `path`, in the order of the declaration."""
+    """Return the diagram of `path`, in the order of the declaration."""
     return Diagram(
-        title=plain(path.name),
+        title=printable(path.name),
         stages=tuple(_stage(path, stage) for stage in path.stages),
         providers=tuple(_provider(provider) for provider in path.providers),
         moves=tuple((stage.id, target) for stage in path.stages for target in stage.leads_to),
     )
 
 
-def plain(text: str) -> str:
-    """Return `text` on one line, with what neither XML nor a reader can bear replaced by U+FFFD."""
+def printable(text: str) -> str:
+    """Return `text` on one line, with unprintable characters replaced by U+FFFD."""
     shown = (_REPLACEMENT if _hidden(character) else character for character in text)
     return " ".join("".join(shown).split())
 
@@ -112,15 +112,15 @@ def _hidden(character: str) -> bool:
 def _stage(path: MoneyPath, stage: Stage) -> StageNode:
     return StageNode(
         id=stage.id,
-        title=plain(stage.title),
+        title=printable(stage.title),
         owner=_owner(path, stage.owner_role),
         uses_providers=stage.uses_providers,
-        gates=tuple(
-            GateNode(gate.id, plain(gate.title), gate.kind, _owner(path, gate.owner_role))
-            for gate in stage.gates
+        controls=tuple(
+            ControlNode(control.id, printable(control.title), control.kind, _owner(path, control.owner_role))
+            for control in stage.controls
         ),
         objectives=tuple(
-            ObjectiveNode(slo.id, plain(slo.title), _target(slo), _scope(slo))
+            ObjectiveNode(slo.id, printable(slo.title), _target(slo), _scope(slo))
             for slo in path.slos
             if slo.stage == stage.id
         ),
@@ -128,16 +128,16 @@ def _stage(path: MoneyPath, stage: Stage) -> StageNode:
 
 
 def _owner(path: MoneyPath, role: str) -> str:
-    return plain(path.roles[role].title)
+    return printable(path.roles[role].title)
 
 
 def _provider(provider: Provider) -> ProviderNode:
     return ProviderNode(
         id=provider.id,
-        title=plain(provider.title),
+        title=printable(provider.title),
         schemes=provider.schemes,
-        licence=plain(provider.licence),
-        data_residency=plain(provider.data_residency),
+        licence=printable(provider.licence),
+        data_residency=printable(provider.data_residency),
     )
 
 

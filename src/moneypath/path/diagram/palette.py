@@ -1,6 +1,6 @@
-"""The colours of the picture. It brings its own card, so that it reads the same on a dark page."""
+"""The colours of the diagram. It has a background of its own, so it reads the same on a dark page."""
 
-from moneypath.path.parts import GateKind
+from moneypath.path.parts import ControlKind
 
 CARD = "#ffffff"
 CARD_EDGE = "#d5dce4"
@@ -14,10 +14,10 @@ OBJECTIVE = "#1a7f5a"
 PROVIDER_EDGE = "#8a97a6"
 PROVIDER_PLATE = "#f3f6f9"
 DEPENDENCY = "#64748b"
-# Edge and fill; the kind also stands in words, for those who tell no colours apart.
-GATES = {
-    GateKind.KYC: ("#6941c6", "#f4f0fd"),
-    GateKind.SANCTIONS: ("#b42318", "#fdf0ee"),
-    GateKind.LICENCE: ("#9a6700", "#fdf6e3"),
-    GateKind.DATA_RESIDENCY: ("#0b7285", "#e6f6f8"),
+# Edge and fill; the kind is also written out, for colour-blind readers.
+CONTROLS = {
+    ControlKind.KYC: ("#6941c6", "#f4f0fd"),
+    ControlKind.SANCTIONS: ("#b42318", "#fdf0ee"),
+    ControlKind.LICENCE: ("#9a6700", "#fdf6e3"),
+    ControlKind.DATA_RESIDENCY: ("#0b7285", "#e6f6f8"),
 }

@@ -1,4 +1,4 @@
-"""The lines between boxes. Curves keep to the gutters between columns, so they never cross a box."""
+"""Draw the lines between boxes. Curves stay in the gutters between columns, so they never cross a box."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from moneypath.path.diagram.shapes import Curve
 
 # An arrow head is this long, so the line ends before the box.
 _HEAD = 9
-# A cubic curve reaches three quarters of the way to its handles: 33 of a gutter's 64 pixels.
+# A cubic curve reaches three quarters of the detour to its handles: 33 of a gutter's 64 pixels.
 _HANDLE = 44
-_ASIDE = 22
+_DETOUR = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a stage stands, or where a line passes a column by."""
+    """The rectangle of a stage, or the space through which a line passes a column."""
 
     column: int
     x: int
@@ -42,8 +42,8 @@ class Box:
         return self.y + PORT
 
 
-def onward(boxes: Sequence[Box]) -> Curve:
-    """Return the line of a move through `boxes`, the first and the last of which are stages."""
+def forward_line(boxes: Sequence[Box]) -> Curve:
+    """Return the line of a move through `boxes`; the first and the last are stages."""
     steps = [f"M{boxes[0].right} {boxes[0].port}"]
     for left, right in pairwise(boxes):
         end = right.x - (_HEAD if right is boxes[-1] else 0)
@@ -57,24 +57,24 @@ def onward(boxes: Sequence[Box]) -> Curve:
     return Curve(" ".join(steps), palette.MONEY, 2.5, marker="money")
 
 
-def returning(source: Box, target: Box, lane: int) -> Curve:
-    """Return the line of a move against the direction, over all boxes at the height of `lane`."""
+def back_line(source: Box, target: Box, top: int) -> Curve:
+    """Return the line of a move back to an earlier stage, over all boxes at the height `top`."""
     out, back = source.right + _HANDLE, target.x - _HANDLE
     steps = (
-        f"M{source.right} {source.port} C{out} {source.port} {out} {lane} {source.right} {lane} "
-        f"H{target.x} C{back} {lane} {back} {target.port} {target.x - _HEAD} {target.port}"
+        f"M{source.right} {source.port} C{out} {source.port} {out} {top} {source.right} {top} "
+        f"H{target.x} C{back} {top} {back} {target.port} {target.x - _HEAD} {target.port}"
     )
     return Curve(steps, palette.MONEY, 2.5, marker="money")
 
 
 def dependency(stage: str, boxes: Mapping[str, Box], plate: int) -> Curve:
-    """Return the line from a stage down to the plate of providers, round the boxes below it."""
+    """Return the line from a stage down to the providers, round the boxes below it."""
     box = boxes[stage]
     middle = box.x + box.width // 2
     blocked = any(
         other.is_stage and other.column == box.column and other.y > box.y for other in boxes.values()
     )
-    way = f"V{box.bottom + ROW_GAP // 2} H{box.x - _ASIDE} " if blocked else ""
+    detour = f"V{box.bottom + ROW_GAP // 2} H{box.x - _DETOUR} " if blocked else ""
     return Curve(
-        f"M{middle} {box.bottom} {way}V{plate - _HEAD}", palette.DEPENDENCY, 1.5, dashed=True, marker="use"
+        f"M{middle} {box.bottom} {detour}V{plate - _HEAD}", palette.DEPENDENCY, 1.5, dashed=True, marker="use"
     )

@@ -1,20 +1,20 @@
-"""Where everything stands: stages in columns, providers below them, the legend at the foot."""
+"""Lay out the diagram: stages in columns, providers below them, the legend at the foot."""
 
 from dataclasses import dataclass
 
 from moneypath.path.diagram import palette
 from moneypath.path.diagram.boxes import PROVIDER_WIDTH, STAGE_WIDTH, provider_box, stage_box
-from moneypath.path.diagram.layers import Layers, Slot, arrange
+from moneypath.path.diagram.layers import LayerNode, Layers, arrange
 from moneypath.path.diagram.legend import legend
 from moneypath.path.diagram.measure import wrap
 from moneypath.path.diagram.model import Diagram
 from moneypath.path.diagram.placement import PORT, place
-from moneypath.path.diagram.routes import Box, dependency, onward, returning
+from moneypath.path.diagram.routes import Box, back_line, dependency, forward_line
 from moneypath.path.diagram.shapes import Curve, Group, Rect, Shape, Text
 
 MARGIN = 44
 GUTTER = 64
-LANE = 16
+BACK_LINE_GAP = 16
 _LEAST_WIDTH = 620
 _PROVIDER_GAP = 20
 _PLATE_PADDING = 18
@@ -36,7 +36,7 @@ def compose(diagram: Diagram) -> Scene:
     used = len(layers.columns) * (STAGE_WIDTH + GUTTER) - GUTTER
     inner = max(_LEAST_WIDTH, used, _providers_width(len(diagram.providers)))
     head = _head(diagram, inner)
-    top = head[-1].y + 34 + LANE * len(layers.returns)
+    top = head[-1].y + 34 + BACK_LINE_GAP * len(layers.back_edges)
     boxes = _boxes(diagram, layers, MARGIN + (inner - used) // 2, top)
     stages = [stage_box(stage, boxes[stage.id].x, boxes[stage.id].y)[0] for stage in diagram.stages]
     bottom = max(box.bottom for box in boxes.values())
@@ -65,28 +65,28 @@ def _head(diagram: Diagram, width: int) -> list[Text]:
 
 
 def _boxes(diagram: Diagram, layers: Layers, left: int, top: int) -> dict[str, Box]:
-    """Return the box of each slot by name; that of a bend is the room its line passes through."""
-    heights = {Slot(stage.id): stage_box(stage, 0, 0)[1] for stage in diagram.stages}
-    bends = {slot: 2 * PORT for column in layers.columns for slot in column if not slot.is_stage}
-    ports = place(layers, heights | bends)
+    """Return the box of each node by name; the box of a waypoint is the space its line passes through."""
+    heights = {LayerNode(stage.id): stage_box(stage, 0, 0)[1] for stage in diagram.stages}
+    waypoints = {node: 2 * PORT for column in layers.columns for node in column if not node.is_stage}
+    ports = place(layers, heights | waypoints)
     return {
-        slot.name: Box(
+        node.name: Box(
             column=index,
             x=left + index * (STAGE_WIDTH + GUTTER),
-            y=top + ports[slot] - PORT,
+            y=top + ports[node] - PORT,
             width=STAGE_WIDTH,
-            height=(heights | bends)[slot],
-            is_stage=slot.is_stage,
+            height=(heights | waypoints)[node],
+            is_stage=node.is_stage,
         )
         for index, column in enumerate(layers.columns)
-        for slot in column
+        for node in column
     }
 
 
 def _moves(layers: Layers, boxes: dict[str, Box], top: int) -> list[Curve]:
-    moves = [onward([boxes[slot.name] for slot in way]) for way in layers.ways]
-    for lane, (source, target) in enumerate(layers.returns, start=1):
-        moves.append(returning(boxes[source], boxes[target], top - LANE * lane))
+    moves = [forward_line([boxes[node.name] for node in route]) for route in layers.routes]
+    for number, (source, target) in enumerate(layers.back_edges, start=1):
+        moves.append(back_line(boxes[source], boxes[target], top - BACK_LINE_GAP * number))
     return moves
 
 
@@ -96,7 +96,7 @@ def _providers_width(count: int) -> int:
 
 
 def _providers(diagram: Diagram, inner: int, top: int) -> tuple[list[Shape], int]:
-    """Return the plate with all providers, in rows as long as the plate allows, and where it ends."""
+    """Return the plate with all providers in rows, and the y at which it ends."""
     room = inner - 2 * _PLATE_PADDING + _PROVIDER_GAP
     in_row = room // (PROVIDER_WIDTH + _PROVIDER_GAP)
     x, y = MARGIN + _PLATE_PADDING, top + 44

@@ -1,4 +1,4 @@
-"""What a picture is made of. Coordinates are pixels from the top left corner of the picture."""
+"""The shapes of a drawing. Coordinates are pixels from its top left corner."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -42,8 +42,8 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """The sign of an owner, 12 pixels square."""
+class OwnerIcon:
+    """The icon of an owner, 12 pixels square."""
 
     x: int
     y: int
@@ -51,8 +51,8 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """The sign of an objective, 12 pixels square."""
+class ObjectiveIcon:
+    """The icon of an objective, 12 pixels square."""
 
     x: int
     y: int
@@ -68,4 +68,4 @@ class Group:
     shapes: tuple["Shape", ...]
 
 
-Shape: TypeAlias = Rect | Text | Curve | Person | Aim | Group
+Shape: TypeAlias = Rect | Text | Curve | OwnerIcon | ObjectiveIcon | Group

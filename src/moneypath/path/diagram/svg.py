@@ -1,4 +1,4 @@
-"""The picture as SVG: one file without scripts, styles or fonts of others."""
+"""Write the diagram as one SVG file without scripts, styles or external fonts."""
 
 from collections.abc import Iterator
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 from moneypath.path.diagram import palette
 from moneypath.path.diagram.model import Diagram
 from moneypath.path.diagram.scene import compose
-from moneypath.path.diagram.shapes import Aim, Curve, Group, Person, Rect, Shape, Text
+from moneypath.path.diagram.shapes import Curve, Group, ObjectiveIcon, OwnerIcon, Rect, Shape, Text
 
 _FONTS = "'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _MARKERS = {"money": (palette.MONEY, 4.2), "use": (palette.DEPENDENCY, 6.0)}
@@ -34,7 +34,7 @@ def to_svg(diagram: Diagram) -> str:
 
 
 def describe(diagram: Diagram) -> str:
-    """Return the picture in words, for those who do not see it."""
+    """Return the diagram in words, for readers who cannot see it."""
     titles = {stage.id: stage.title for stage in diagram.stages}
     sentences = [f"{diagram.summary()}."]
     sentences += [
@@ -80,12 +80,12 @@ def _draw(shape: Shape) -> Iterator[str]:
                 f'<path d="{shape.steps}" fill="none" stroke="{shape.stroke}" '
                 f'stroke-width="{shape.width}"{dashes}{end}/>'
             )
-        case Person():
+        case OwnerIcon():
             yield (
                 f'<path d="M{shape.x + 6} {shape.y} a3 3 0 1 1 0 6 a3 3 0 1 1 0 -6 z M{shape.x} '
                 f'{shape.y + 12} a6 5 0 0 1 12 0 z" fill="{shape.fill}"/>'
             )
-        case Aim():
+        case ObjectiveIcon():
             yield (
                 f'<circle cx="{shape.x + 6}" cy="{shape.y + 6}" r="5" fill="none" '
                 f'stroke="{shape.stroke}" stroke-width="1.5"/>'

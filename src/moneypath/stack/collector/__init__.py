@@ -1,4 +1,4 @@
-"""The OpenTelemetry Collector: built by its official builder from our manifest, and run as a server."""
+"""The OpenTelemetry Collector: built by the official builder from our manifest, and run as a server."""
 
 from moneypath.stack.collector.building import Manifest, build, find_built
 from moneypath.stack.collector.spec import Collector, CollectorPorts, prepare

@@ -1,4 +1,4 @@
-"""Building the collector: once for a manifest and a Go, into the cache; a second call finds it there."""
+"""Build the collector once per manifest and Go version into the cache."""
 
 import contextlib
 import fcntl
@@ -15,15 +15,18 @@ from typing import Any
 
 import yaml
 
-from moneypath.stack import places
+from moneypath.stack import folders
+from moneypath.stack.binaries import read_version_text
 from moneypath.stack.errors import BinaryMissing, CollectorUnbuilt
 
 BUILDER = "go.opentelemetry.io/collector/cmd/builder"
 VARIABLE = "MONEYPATH_COLLECTOR_BINARY"
 PROGRAM = "moneypath-collector"
-# What the release's own modules ask for.
+# The Go version that the release's modules require.
 GO_VERSION = "1.25"
 
+# As in "otelcol-contrib version 0.155.0".
+_VERSION_LINE = re.compile(r"^\S*(?:otelcol|collector)\S* version v?\d+\.", re.MULTILINE)
 _BUILD_WITHIN_SECONDS = 3600.0
 _OUTPUT_KEPT = 2000
 
@@ -32,7 +35,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is to be built: the builder's manifest, and the release that it names."""
+    """The builder's manifest, and the release that it names."""
 
     text: str
     version: str
@@ -45,37 +48,51 @@ class Manifest:
             version = str(yaml.safe_load(text)["dist"]["version"])
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
             raise CollectorUnbuilt(
-                f"builder manifest unreadable: {file}", hint="It has to be YAML with a dist.version."
+                f"builder manifest unreadable: {file}", hint="Write YAML with a dist.version."
             ) from error
         if not re.fullmatch(r"\d+\.\d+\.\d+", version):
             raise CollectorUnbuilt(
-                f"builder manifest: dist.version is {version!r}", hint="A release, as 0.155.0."
+                f"builder manifest: dist.version is {version!r}", hint="Name a release, such as 0.155.0."
             )
         return cls(text, version)
 
 
 def find_built(manifest: Manifest, environ: Mapping[str, str] | None = None) -> Path:
-    """Return the collector that MONEYPATH_COLLECTOR_BINARY names, or the one built from this manifest.
+    """Return the collector that MONEYPATH_COLLECTOR_BINARY names, or the one that was built from this
+    manifest.
 
-    Raises BinaryMissing that says what is lacking: Go, or the build.
+    Raises BinaryMissing if Go or the build is missing, or if the named program is not a collector.
     """
     environment = os.environ if environ is None else environ
     if given := environment.get(VARIABLE, ""):
         if not os.access(given, os.X_OK):
             raise BinaryMissing(f"program unfit: {VARIABLE}={given}: cannot be run")
+        _require_collector(Path(given))
         return Path(given)
     go = _go(environment)
     program = _folder(manifest, go, environment) / PROGRAM
     if not program.is_file():
-        raise BinaryMissing("the collector is not built here", hint="Build it: make collector")
+        raise BinaryMissing("the collector is not built here", hint="Build it with `make collector`.")
     return program
 
 
-def build(manifest: Manifest, *, progress: Progress, environ: Mapping[str, str] | None = None) -> Path:
-    """Build the collector with the official builder of the same release, unless it is there already.
+def _require_collector(program: Path) -> None:
+    answer = read_version_text(program)
+    if isinstance(answer, OSError):
+        raise BinaryMissing(f"program unfit: {VARIABLE}={program}: {answer.strerror or answer}")
+    if not _VERSION_LINE.search(answer):
+        raise BinaryMissing(
+            f"program unfit: {VARIABLE}={program}: its --version does not name a collector and a version",
+            hint="Point it to an OpenTelemetry Collector, or unset it to have the one of `make collector`.",
+        )
 
-    Takes some minutes of CPU and Go's module proxy; two calls at a time wait for each other. Raises
-    BinaryMissing without Go and CollectorUnbuilt, with the builder's last words, when it fails.
+
+def build(manifest: Manifest, *, progress: Progress, environ: Mapping[str, str] | None = None) -> Path:
+    """Build the collector with the official builder of the same release, unless the cache has it.
+
+    Takes some minutes of CPU and downloads from Go's module proxy. A second call at the same time waits for
+    the first. Raises BinaryMissing without Go, and CollectorUnbuilt with the builder's last output if it
+    fails.
     """
     environment = os.environ if environ is None else environ
     go = _go(environment)
@@ -88,7 +105,7 @@ def build(manifest: Manifest, *, progress: Progress, environ: Mapping[str, str] 
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as work:
             built = _build_in(Path(work), manifest, go, environment, progress)
             folder.mkdir(exist_ok=True)
-            # Within one file system a rename is whole or not at all: nobody ever finds half a program.
+            # A rename within one file system is atomic, so nobody finds half a program.
             built.rename(program)
     progress(f"built: {program}")
     return program
@@ -119,7 +136,7 @@ def _build_in(
 
 
 def _module(document: Mapping[str, Any], version: str) -> str:
-    """Return the go.mod that the builder would begin with: each component, and the collector itself."""
+    """Return the go.mod from which the builder starts: every component, and the collector itself."""
     components = [each["gomod"] for kind in document.values() if isinstance(kind, list) for each in kind]
     required = [*components, f"go.opentelemetry.io/collector/otelcol v{version}"]
     lines = "".join(f"\t{each}\n" for each in required)
@@ -145,7 +162,7 @@ def _run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
     if done.returncode:
         raise CollectorUnbuilt(
             f"building the collector: {Path(command[0]).name} ended with {done.returncode}",
-            hint=f"Is Go's module proxy reachable? Its last words:\n{done.stdout[-_OUTPUT_KEPT:]}",
+            hint=f"Check that Go's module proxy can be reached. Last output:\n{done.stdout[-_OUTPUT_KEPT:]}",
         )
     return done.stdout
 
@@ -161,10 +178,10 @@ def _go(environ: Mapping[str, str]) -> Path:
 
 
 def _folder(manifest: Manifest, go: Path, environ: Mapping[str, str]) -> Path:
-    """Return where the collector of this manifest and this Go belongs."""
+    """Return the cache folder of the collector for this manifest and this Go."""
     version = _run([str(go), "version"], Path("/"), environ).strip()
     fingerprint = hashlib.sha256(f"{manifest.text}\0{version}".encode()).hexdigest()[:16]
-    folder = places.cache_folder(environ) / "collector"
+    folder = folders.cache_folder(environ) / "collector"
     folder.mkdir(exist_ok=True)
     return folder / fingerprint
 

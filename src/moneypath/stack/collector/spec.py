@@ -1,4 +1,4 @@
-"""A real collector with our configuration, on ports of its own; loopback alone."""
+"""A real collector with our configuration on reserved loopback ports."""
 
 import asyncio
 import subprocess
@@ -18,7 +18,7 @@ _VALIDATE_WITHIN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorPorts:
-    """Where it listens."""
+    """The ports on which a collector listens."""
 
     grpc: int
     http: int
@@ -28,7 +28,7 @@ class CollectorPorts:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A prepared collector."""
+    """A collector that is ready to be started."""
 
     spec: ServerSpec
     otlp_url: str
@@ -45,9 +45,10 @@ def prepare(
     backend_url: str,
     changes: Mapping[str, Any] | None = None,
 ) -> Collector:
-    """Describe a collector that runs `config` with other addresses; `changes` are laid over it as well.
+    """Describe a collector that runs `config` on other addresses; `changes` are merged into the
+    configuration.
 
-    Checks the whole with the collector's own `validate`; raises ServerNotStarted with its words, or
+    Validates the result with the collector's own `validate`. Raises ServerNotStarted with its output, or
     FolderUnwritable.
     """
     overlay = folder / OVERLAY_FILE
@@ -89,7 +90,7 @@ def prepare(
 
 
 def _listens(port: int) -> Probe:
-    """Return a probe for its receivers, which it starts last: they answer no question that is not OTLP."""
+    """Return a probe of the receivers, which the collector starts last; they answer OTLP requests only."""
 
     async def probe() -> bool:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -101,7 +102,9 @@ def _listens(port: int) -> Probe:
 
 
 def _addresses(ports: CollectorPorts, readers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return every address of ours; a list replaces what it is laid over, so the readers are kept."""
+    """Return all addresses that are replaced. A list replaces a whole list, so the metric readers are
+    repeated.
+    """
     own = {"host": "127.0.0.1", "port": ports.own_metrics}
     readers = [_merged(reader, {"pull": {"exporter": {"prometheus": own}}}) for reader in readers]
     return {

@@ -1,1 +1,3 @@
-"""A stand-in for a paging service: takes Alertmanager's webhooks, keeps them, and lets roles acknowledge."""
+"""A stand-in for a paging service: it receives and stores Alertmanager's webhooks, and roles acknowledge
+them.
+"""

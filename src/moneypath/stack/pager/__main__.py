@@ -19,7 +19,7 @@ _SHUTDOWN_WITHIN_SECONDS = 2.0
 
 
 async def serve(host: str, port: int, store_file: Path, secrets_folder: Path) -> None:
-    """Serve until SIGTERM or SIGINT; port 0 chooses one. The port is printed as one JSON line."""
+    """Serve until SIGTERM or SIGINT and print the port as one JSON line; port 0 chooses a free one."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -23,7 +23,7 @@ MOST_PAGES_AN_ANSWER = 500
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Who may deliver, and who may acknowledge: token by role."""
+    """The token for deliveries, and the token of each role that may acknowledge."""
 
     deliver: str = field(repr=False)
     roles: Mapping[str, str] = field(repr=False)
@@ -38,12 +38,12 @@ class Tokens:
         except OSError as error:
             raise StackError(
                 f"secret unreadable: {error.filename} ({error.strerror})",
-                hint="The secrets folder needs pager_token and one role_<id>_token per role that is paged.",
+                hint="Put pager_token and one role_<id>_token per paged role into the secrets folder.",
             ) from error
 
 
 class Pager:
-    """Handlers over one store. Refused deliveries are counted by reason."""
+    """The handlers over one store. Refused deliveries are counted by reason."""
 
     def __init__(self, store: PageStore, tokens: Tokens) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class Pager:
         self._stopping = False
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is served."""
+        """Return the routes."""
         return [
             web.post("/pages/{role}", self.take_page),
             web.post("/pages/{seq}/acknowledgements", self.take_acknowledgement),
@@ -67,7 +67,7 @@ class Pager:
         ]
 
     async def take_page(self, request: web.Request) -> web.Response:
-        """Take a delivery for a role."""
+        """Receive a page for a role."""
         webhook = await self._webhook(request)
         if isinstance(webhook, web.Response):
             return webhook
@@ -82,7 +82,7 @@ class Pager:
         return web.json_response({"seq": page.seq}, status=201)
 
     async def take_heartbeat(self, request: web.Request) -> web.Response:
-        """Take the watchdog's notification."""
+        """Receive the watchdog's notification."""
         webhook = await self._webhook(request)
         if isinstance(webhook, web.Response):
             return webhook
@@ -91,7 +91,7 @@ class Pager:
         return web.json_response({"count": self._heartbeats})
 
     async def list_pages(self, request: web.Request) -> web.Response:
-        """Answer with the pages after a sequence number, at once or as soon as there is one."""
+        """Return the pages after a sequence number; wait for one if there is none and the client asks to."""
         try:
             after = int(request.query.get("after", "0"))
             wait_seconds = float(request.query.get("wait_seconds", "0"))
@@ -109,7 +109,9 @@ class Pager:
         return web.json_response({"pages": [asdict(page) for page in pages], "next": following})
 
     async def take_acknowledgement(self, request: web.Request) -> web.Response:
-        """Take a role's "mine" for a page of its own; a repeated one is answered with the first."""
+        """Receive a role's acknowledgement of one of its pages; repeat the first one if it was sent
+        before.
+        """
         role = self._role_of(request)
         if role is None:
             return _problem(401, "unauthorized", "needs the bearer token of a role")
@@ -124,15 +126,15 @@ class Pager:
         return web.json_response(asdict(made), status=201 if is_new else 200)
 
     async def show_heartbeats(self, _request: web.Request) -> web.Response:
-        """Answer when the watchdog was last heard; null for never."""
+        """Return the time of the last heartbeat, null if there was none, and the count."""
         return web.json_response({"last_at": self._last_heartbeat_at, "count": self._heartbeats})
 
     async def show_health(self, _request: web.Request) -> web.Response:
-        """Answer that it lives, and how many deliveries it refused."""
+        """Return `ok` and the number of refused deliveries."""
         return web.json_response({"status": "ok", "refused": self._refused.total()})
 
     async def show_stats(self, _request: web.Request) -> web.Response:
-        """Answer with all counts."""
+        """Return all counts."""
         return web.json_response(
             {
                 "pages": len(self._store.pages),
@@ -143,7 +145,7 @@ class Pager:
         )
 
     async def stop(self, _app: web.Application) -> None:
-        """Answer those who wait, then close the file."""
+        """Answer the waiting requests."""
         self._stopping = True
         async with self._arrived:
             self._arrived.notify_all()
@@ -176,7 +178,7 @@ class Pager:
 
 
 def create_app(store: PageStore, tokens: Tokens) -> web.Application:
-    """Wire the application."""
+    """Create the application."""
     app = web.Application(client_max_size=LONGEST_BODY_BYTES)
     pager = Pager(store, tokens)
     app.add_routes(pager.routes())

@@ -9,12 +9,12 @@ _Labels = dict[str, str]
 
 
 class _Published(BaseModel):
-    # Strict: a number is no string. Keys beyond the published ones are left to newer versions.
+    # Strict types. Unknown keys are allowed, because newer versions may add some.
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
 class WebhookAlert(_Published):
-    """One alert of a notification; `ends_at` is the year 1 while it has no end."""
+    """One alert of a notification; `ends_at` is in the year 1 while it is firing."""
 
     status: Literal["firing", "resolved"]
     labels: _Labels
@@ -26,7 +26,7 @@ class WebhookAlert(_Published):
 
 
 class Webhook(_Published):
-    """One notification, as Alertmanager's documentation has it under `webhook_config`."""
+    """One notification, as in Alertmanager's documentation of `webhook_config`."""
 
     version: Literal["4"]
     group_key: str = Field(alias="groupKey", min_length=1)

@@ -1,4 +1,4 @@
-"""The pager as a server of the stack."""
+"""Describe the pager as a server of the stack."""
 
 import os
 import sys
@@ -9,14 +9,20 @@ from moneypath.stack.server import ServerSpec, http_ready
 
 
 def spec(folder: Path, port: int, *, secrets_folder: Path) -> ServerSpec:
-    """Describe the pager; it keeps `folder`/pages.jsonl."""
+    """Describe the pager; it stores its pages in `folder`/pages.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
     return ServerSpec(
         name="pager",
         command=(
-            *(sys.executable, "-m", "moneypath.stack.pager"),
-            *("--port", str(port), "--store", str(folder / "pages.jsonl")),
-            *("--secrets-folder", str(secrets_folder)),
+            sys.executable,
+            "-m",
+            "moneypath.stack.pager",
+            "--port",
+            str(port),
+            "--store",
+            str(folder / "pages.jsonl"),
+            "--secrets-folder",
+            str(secrets_folder),
         ),
         ready=http_ready(f"http://127.0.0.1:{port}/healthz"),
         env=python_environment(),
@@ -27,6 +33,6 @@ def spec(folder: Path, port: int, *, secrets_folder: Path) -> ServerSpec:
 
 
 def python_environment() -> Mapping[str, str]:
-    """Return what a Python child needs of our environment to import what we import."""
+    """Return the environment variables that a Python child needs to import what this process imports."""
     kept = {key: os.environ[key] for key in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE") if os.environ.get(key)}
     return {"PYTHONUNBUFFERED": "1", **kept}

@@ -1,4 +1,4 @@
-"""What the pager has got, in memory and as JSON lines in a file."""
+"""Store pages and acknowledgements in memory and as JSON lines in a file."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ MOST_PAGES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PagedAlert:
-    """One alert of a page; times are Unix seconds, None for "not set"."""
+    """One alert of a page; times are Unix seconds, None if not set."""
 
     name: str
     status: str
@@ -38,7 +38,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The first time that a role said "mine" to a page."""
+    """The first acknowledgement of a page by its role."""
 
     seq: int
     role: str
@@ -47,10 +47,10 @@ class Acknowledgement:
 
 
 class PageStore:
-    """Appends pages and acknowledgements to a file and reads them back at its start.
+    """Appends pages and acknowledgements to a file, and reads them back at its start.
 
-    Every line is flushed to the operating system, so it survives the end of this process, not a power cut.
-    Heartbeats are counted, not kept: one a second would fill the file.
+    Every line is flushed to the operating system, so it survives the end of this process but not a power cut.
+    Heartbeats are counted and not stored: one a second would fill the file.
     """
 
     def __init__(self, file: Path) -> None:
@@ -66,11 +66,13 @@ class PageStore:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether no more pages are taken."""
+        """Whether no more pages are stored."""
         return len(self.pages) >= MOST_PAGES
 
     def add_page(self, role: str, webhook: Webhook, at: float) -> Page:
-        """Keep a delivery, redacted, and number it: a label's value comes from whatever was measured."""
+        """Store a delivery under the next number. It is redacted, because label values can contain
+        anything.
+        """
         alerts = tuple(
             PagedAlert(
                 name=redact(alert.labels.get("alertname", "")),
@@ -88,7 +90,7 @@ class PageStore:
         return page
 
     def acknowledge(self, seq: int, role: str, at: float) -> tuple[Acknowledgement, bool]:
-        """Keep an acknowledgement; return the one that counts, the first, and whether it is new."""
+        """Store an acknowledgement; return the first one of this page, and whether it is new."""
         if (earlier := self.acknowledgements.get(seq)) is not None:
             return earlier, False
         made = Acknowledgement(seq, role, f"role_{role}", at)
@@ -103,7 +105,7 @@ class PageStore:
     def _read(self, file: Path) -> None:
         text = file.read_text(encoding="utf-8")
         whole, _, torn = text.rpartition("\n")
-        if torn:  # killed while writing: nobody was told that this page is kept
+        if torn:  # killed while writing: this page was never acknowledged as stored
             file.write_text(whole + "\n" if whole else "", encoding="utf-8")
         for number, line in enumerate(whole.splitlines() if whole else (), start=1):
             try:
@@ -111,7 +113,7 @@ class PageStore:
             except (ValueError, TypeError, KeyError) as error:
                 raise StackError(
                     f"page store unreadable: {file}:{number}: {error}",
-                    hint="Move the file away; the pager starts a new one.",
+                    hint="Move the file away, and the pager starts a new one.",
                 ) from error
 
     def _restore(self, record: dict[str, Any]) -> None:

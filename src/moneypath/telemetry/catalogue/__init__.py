@@ -1,4 +1,4 @@
-"""Every metric once: what it is called, what its labels may be, and the file that services load."""
+"""The catalogue of metrics: names, kinds, closed label sets, and the file that services load."""
 
 from moneypath.telemetry.catalogue.catalogue import Catalogue
 from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit

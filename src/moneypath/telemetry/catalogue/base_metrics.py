@@ -1,11 +1,11 @@
-"""The metrics of the money path, each declared once."""
+"""The metrics of payments, providers, the ledger, integrity checks and HTTP requests."""
 
 from collections.abc import Iterator
 
 from moneypath.telemetry.catalogue.business_metrics import business_metrics
-from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
+from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, histogram, values
 from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
-from moneypath.telemetry.catalogue.standing_metrics import standing_metrics
+from moneypath.telemetry.catalogue.operational_metrics import operational_metrics
 from moneypath.telemetry.catalogue.vocabulary import (
     HTTP_METHODS,
     HTTP_STATUS_CODES,
@@ -23,26 +23,26 @@ from moneypath.telemetry.catalogue.vocabulary import (
 )
 
 
-def base_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    """Yield every metric with the vocabulary's values filled in; `slots` comes from `fill_slots`."""
-    yield from _payment_metrics(slots)
-    yield from _provider_metrics(slots)
-    yield from _ledger_metrics(slots)
-    yield from _integrity_metrics(slots)
-    yield from business_metrics(slots)
-    yield from standing_metrics(slots)
-    yield from _service_metrics(slots)
+def base_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    """Yield every metric with its label values filled in. `vocabulary` comes from `complete_vocabulary`."""
+    yield from _payment_metrics(vocabulary)
+    yield from _provider_metrics(vocabulary)
+    yield from _ledger_metrics(vocabulary)
+    yield from _integrity_metrics(vocabulary)
+    yield from business_metrics(vocabulary)
+    yield from operational_metrics(vocabulary)
+    yield from _service_metrics(vocabulary)
 
 
-def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    operation, outcome = slots["operations"], values(Outcome)
+def _payment_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    operation, outcome = vocabulary["operations"], values(Outcome)
     yield counter(
         name="moneypath_payments_total",
         help="Payment operations by their final outcome and the provider that gave the final answer.",
         labels={
             "operation": operation,
             "outcome": outcome,
-            "provider": (*slots["providers"], NO_PROVIDER),
+            "provider": (*vocabulary["providers"], NO_PROVIDER),
             "traffic": values(Traffic),
             "cohort": values(Cohort),
         },
@@ -65,10 +65,10 @@ def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
         name="moneypath_authorization_results_total",
         help="Final answers to authorizations as the issuer or the network classed them.",
         labels={
-            "provider": slots["providers"],
-            "method": slots["methods"],
-            "scheme": slots["schemes"],
-            "currency": slots["currencies"],
+            "provider": vocabulary["providers"],
+            "method": vocabulary["methods"],
+            "scheme": vocabulary["schemes"],
+            "currency": vocabulary["currencies"],
             "result": values(AuthorizationResult),
         },
         series_budget=2000,
@@ -81,9 +81,9 @@ def _payment_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
 
 
-def _provider_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    provider = {"provider": slots["providers"]}
-    attempt = {**provider, "operation": slots["operations"], "outcome": values(Outcome)}
+def _provider_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    provider = {"provider": vocabulary["providers"]}
+    attempt = {**provider, "operation": vocabulary["operations"], "outcome": values(Outcome)}
     yield counter(
         name="moneypath_provider_attempts_total",
         help="Requests sent to a provider, every retry counted.",
@@ -101,7 +101,7 @@ def _provider_metrics(slots: Slots) -> Iterator[MetricSpec]:
         help="1 while calls to the provider fail fast, else 0.",
         labels=provider,
         series_budget=20,
-        # Each worker has a breaker of its own; one that is open is news, whoever spoke last.
+        # Each worker has a breaker of its own; one open breaker must show.
         merge=Merge.MAX,
     )
     yield gauge(
@@ -112,21 +112,21 @@ def _provider_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
 
 
-def _ledger_metrics(slots: Slots) -> Iterator[MetricSpec]:
+def _ledger_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     write = {"kind": values(LedgerKind), "outcome": values(LedgerOutcome)}
-    currency = {"currency": slots["currencies"]}
-    provider = {"provider": slots["providers"]}
+    currency = {"currency": vocabulary["currencies"]}
+    provider = {"provider": vocabulary["providers"]}
     yield counter(
         name="moneypath_ledger_writes_total",
         help="Ledger transactions by what they wrote and how they ended.",
         labels=write,
-        series_budget=20,
+        series_budget=60,
     )
     yield histogram(
         name="moneypath_ledger_write_duration_seconds",
         help="Time of one ledger transaction, commit included.",
         labels=write,
-        series_budget=600,
+        series_budget=1200,
     )
     yield gauge(
         name="moneypath_ledger_unbalanced_entries",
@@ -155,10 +155,10 @@ def _ledger_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
 
 
-def _integrity_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    provider = {"provider": slots["providers"]}
-    currency = {"currency": slots["currencies"]}
-    check = {"check": slots["checks"]}
+def _integrity_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    provider = {"provider": vocabulary["providers"]}
+    currency = {"currency": vocabulary["currencies"]}
+    check = {"check": vocabulary["checks"]}
     yield gauge(
         name="moneypath_indeterminate_payments",
         help="Operations sent to the provider whose outcome is not known yet.",
@@ -194,7 +194,7 @@ def _integrity_metrics(slots: Slots) -> Iterator[MetricSpec]:
         name="moneypath_money_at_risk_minor_units",
         help="Money that is not accounted for, each amount under the first reason that fits.",
         unit=Unit.MINOR_UNITS,
-        labels={"reason": slots["reasons"], **currency},
+        labels={"reason": vocabulary["reasons"], **currency},
         series_budget=1000,
     )
     yield gauge(
@@ -212,13 +212,13 @@ def _integrity_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
 
 
-def _service_metrics(slots: Slots) -> Iterator[MetricSpec]:
+def _service_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     yield histogram(
         name="http_server_request_duration_seconds",
         help="Time from receiving an HTTP request to the end of its response.",
         labels={
             "http_request_method": HTTP_METHODS,
-            "http_route": slots["routes"],
+            "http_route": vocabulary["routes"],
             "http_response_status_code": HTTP_STATUS_CODES,
         },
         series_budget=4000,

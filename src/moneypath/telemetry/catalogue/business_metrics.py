@@ -1,8 +1,8 @@
-"""The metrics of what the money path is for: reconciliation, durability, messages, risk and cost."""
+"""The metrics of reconciliation, durability, messages, risk and cost."""
 
 from collections.abc import Iterator
 
-from moneypath.telemetry.catalogue.declaring import Slots, counter, gauge, histogram, values
+from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, histogram, values
 from moneypath.telemetry.catalogue.metric import MetricSpec, Unit
 from moneypath.telemetry.catalogue.vocabulary import (
     NO_PROVIDER,
@@ -19,13 +19,13 @@ from moneypath.telemetry.catalogue.vocabulary import (
 )
 
 
-def business_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    """Yield them with the labels closed over `slots`."""
+def business_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    """Yield the metrics with the label values of `vocabulary`."""
     yield from _durability_metrics()
-    yield from _reconciliation_metrics(slots)
-    yield from _message_metrics(slots)
+    yield from _reconciliation_metrics(vocabulary)
+    yield from _message_metrics(vocabulary)
     yield from _risk_metrics()
-    yield from _cost_metrics(slots)
+    yield from _cost_metrics(vocabulary)
 
 
 def _durability_metrics() -> Iterator[MetricSpec]:
@@ -51,8 +51,8 @@ def _durability_metrics() -> Iterator[MetricSpec]:
     )
 
 
-def _reconciliation_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    provider = {"provider": slots["providers"]}
+def _reconciliation_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    provider = {"provider": vocabulary["providers"]}
     classed = {**provider, "class": values(BreakClass)}
     yield gauge(
         name="moneypath_reconciliation_watermark_timestamp_seconds",
@@ -77,7 +77,7 @@ def _reconciliation_metrics(slots: Slots) -> Iterator[MetricSpec]:
         name="moneypath_reconciliation_break_minor_units",
         help="Money in open differences between ledger and settlement reports; has to be 0.",
         unit=Unit.MINOR_UNITS,
-        labels={**classed, "currency": slots["currencies"]},
+        labels={**classed, "currency": vocabulary["currencies"]},
         series_budget=5600,
     )
     yield gauge(
@@ -102,8 +102,8 @@ def _reconciliation_metrics(slots: Slots) -> Iterator[MetricSpec]:
     )
 
 
-def _message_metrics(slots: Slots) -> Iterator[MetricSpec]:
-    queue = {"queue": slots["queues"]}
+def _message_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    queue = {"queue": vocabulary["queues"]}
     dead = {**queue, "reason": values(DeadLetterReason)}
     yield histogram(
         name="moneypath_message_duration_seconds",
@@ -154,11 +154,11 @@ def _risk_metrics() -> Iterator[MetricSpec]:
     )
 
 
-def _cost_metrics(slots: Slots) -> Iterator[MetricSpec]:
+def _cost_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     yield counter(
         name="moneypath_cost_micro_units_total",
         help="What processing costs, in millionths of the reporting currency, idle capacity included.",
         unit=Unit.MICRO_UNITS,
-        labels={"component": values(CostComponent), "provider": (*slots["providers"], NO_PROVIDER)},
+        labels={"component": values(CostComponent), "provider": (*vocabulary["providers"], NO_PROVIDER)},
         series_budget=105,
     )

@@ -1,4 +1,4 @@
-"""Short forms for declaring metrics."""
+"""Helpers that declare counters, gauges and histograms with our defaults."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,10 +6,10 @@ from functools import partial
 
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec, Unit
 
-# 1 ms to 10 s in steps of about two: a local write at one end, a provider's time-out at the other.
+# 1 ms to 10 s in steps of about two, from a local write to a provider's time-out.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
-Slots = Mapping[str, tuple[str, ...]]
+Vocabulary = Mapping[str, tuple[str, ...]]
 
 counter = partial(MetricSpec, kind=MetricKind.COUNTER, precreate=True)
 gauge = partial(MetricSpec, kind=MetricKind.GAUGE)
@@ -17,5 +17,5 @@ histogram = partial(MetricSpec, kind=MetricKind.HISTOGRAM, unit=Unit.SECONDS, bu
 
 
 def values(members: type[StrEnum]) -> tuple[str, ...]:
-    """Return the values of a closed set, in its order."""
+    """Return the values of an enumeration in their order."""
     return tuple(member.value for member in members)

@@ -1,4 +1,4 @@
-"""The closed sets that stand in labels. Nothing else may become a label value."""
+"""The closed sets of label values. No other value may become a label value."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ OTHER = "other"
 
 
 class Operation(StrEnum):
-    """What was asked of the payment path."""
+    """The operations of the payment path."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -18,7 +18,7 @@ class Operation(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an operation ended; `indeterminate` means sent without an answer, where money is lost."""
+    """How an operation ended. `indeterminate`: it was sent and no answer came, so money may have moved."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class Traffic(StrEnum):
-    """Whose payment it was; only live traffic counts for an objective."""
+    """Where a payment came from. Only live traffic counts for an objective."""
 
     LIVE = "live"
     CANARY = "canary"
@@ -38,14 +38,14 @@ class Traffic(StrEnum):
 
 
 class Cohort(StrEnum):
-    """Which release answered."""
+    """Which release served a request."""
 
     CONTROL = "control"
     CANDIDATE = "candidate"
 
 
 class AuthorizationResult(StrEnum):
-    """What the issuer or the network said to an authorization."""
+    """How the issuer or the network answered an authorization."""
 
     APPROVED = "approved"
     SOFT_DECLINE = "soft_decline"
@@ -58,13 +58,20 @@ class LedgerKind(StrEnum):
     """What kind of entry a ledger write made."""
 
     HOLD = "hold"
+    RELEASE = "release"
     POSTING = "posting"
     REVERSAL = "reversal"
+    PAYOUT = "payout"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSAL = "chargeback_reversal"
     FEE = "fee"
+    FX = "fx"
+    SUSPENSE = "suspense"
+    SUSPENSE_RELEASE = "suspense_release"
 
 
 class LedgerOutcome(StrEnum):
-    """How a ledger write ended; `unknown` means the connection was lost in COMMIT."""
+    """How a ledger write ended. `unknown`: the connection was lost during COMMIT."""
 
     COMMITTED = "committed"
     CONFLICT_RETRIED = "conflict_retried"
@@ -74,7 +81,7 @@ class LedgerOutcome(StrEnum):
 
 
 class IdempotencyResult(StrEnum):
-    """What the idempotency key of a request turned out to be."""
+    """What the look-up of a request's idempotency key found."""
 
     NEW = "new"
     REPLAYED = "replayed"
@@ -84,7 +91,10 @@ class IdempotencyResult(StrEnum):
 
 
 class AtRiskReason(StrEnum):
-    """Why money is at risk. The order is the precedence: an amount counts once, under the first that fits."""
+    """Why money is at risk, in order of precedence.
+
+    An amount counts once, under the first reason that fits.
+    """
 
     LEDGER_IMBALANCE = "ledger_imbalance"
     DUPLICATE_CHARGE = "duplicate_charge"
@@ -102,14 +112,14 @@ class ProbeResult(StrEnum):
 
 
 class ReconciliationResult(StrEnum):
-    """What became of one row when our ledger and a settlement report were compared."""
+    """The result of comparing one row of our ledger with a settlement report."""
 
     MATCHED = "matched"
     BROKEN = "broken"
 
 
 class BreakClass(StrEnum):
-    """How our ledger and a provider's settlement report disagree about one movement of money."""
+    """How our ledger and a provider's settlement report differ on one movement of money."""
 
     MISSING_OURS = "missing_ours"
     MISSING_THEIRS = "missing_theirs"
@@ -121,7 +131,7 @@ class BreakClass(StrEnum):
 
 
 class SettlementFileResult(StrEnum):
-    """What became of a settlement report that was fetched."""
+    """What happened to a settlement report that was fetched."""
 
     ACCEPTED = "accepted"
     LATE = "late"
@@ -130,7 +140,7 @@ class SettlementFileResult(StrEnum):
 
 
 class WebhookResult(StrEnum):
-    """What became of a notification that a provider sent."""
+    """What happened to a webhook that a provider sent."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
@@ -139,7 +149,7 @@ class WebhookResult(StrEnum):
 
 
 class DeadLetterReason(StrEnum):
-    """Why a message was set aside."""
+    """Why a message became a dead letter."""
 
     MALFORMED = "malformed"
     UNKNOWN_TYPE = "unknown_type"
@@ -148,7 +158,7 @@ class DeadLetterReason(StrEnum):
 
 
 class MessageOutcome(StrEnum):
-    """How the handling of one delivery of a message ended; a failed one comes again."""
+    """How the handling of one delivery ended. A failed message is delivered again."""
 
     HANDLED = "handled"
     FAILED = "failed"
@@ -156,7 +166,7 @@ class MessageOutcome(StrEnum):
 
 
 class DurabilitySetting(StrEnum):
-    """On what it depends that an acknowledged write outlives a power cut."""
+    """A server setting that decides whether an acknowledged write survives a power cut."""
 
     FSYNC = "fsync"
     SYNCHRONOUS_COMMIT = "synchronous_commit"
@@ -165,7 +175,7 @@ class DurabilitySetting(StrEnum):
 
 
 class RateLimit(StrEnum):
-    """Whose share of the requests was used up."""
+    """Which rate limit a request exceeded."""
 
     PRINCIPAL = "principal"
     WHOLE = "whole"
@@ -173,7 +183,7 @@ class RateLimit(StrEnum):
 
 
 class RequestPart(StrEnum):
-    """Where in a request something stands."""
+    """A part of an HTTP request."""
 
     BODY = "body"
     HEADER = "header"
@@ -182,14 +192,14 @@ class RequestPart(StrEnum):
 
 
 class RiskDecision(StrEnum):
-    """What risk said to a payment."""
+    """The decision of the risk check on a payment."""
 
     ALLOWED = "allowed"
     BLOCKED = "blocked"
 
 
 class RiskRule(StrEnum):
-    """Which rule of risk gave a signal."""
+    """The risk rule that raised a signal."""
 
     CARD_TESTING = "card_testing"
     VELOCITY = "velocity"
@@ -197,7 +207,7 @@ class RiskRule(StrEnum):
 
 
 class CostComponent(StrEnum):
-    """What a transaction is paid for."""
+    """A component of the cost of a transaction."""
 
     PROVIDER_FEE = "provider_fee"
     COMPUTE = "compute"
@@ -207,7 +217,7 @@ class CostComponent(StrEnum):
 
 
 class DropReason(StrEnum):
-    """Why a record was not taken, or an export not delivered."""
+    """Why a record was not taken or an export not delivered."""
 
     UNKNOWN_METRIC = "unknown_metric"
     UNKNOWN_LABEL = "unknown_label"
@@ -220,7 +230,7 @@ class DropReason(StrEnum):
     FINISHED_TWICE = "finished_twice"
     SPAN_QUEUE_FULL = "span_queue_full"
     SPAN_EXPORT_FAILED = "span_export_failed"
-    # A worker that could not share its cells, or another one's file that could not be read.
+    # A worker could not share its metrics; another worker's file could not be read.
     NOT_SHARED = "not_shared"
     SHARED_FILE = "shared_file"
     EXPORT_MISSED = "export_missed"
@@ -228,23 +238,34 @@ class DropReason(StrEnum):
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER)
 HTTP_STATUS_CODES = (
-    *("200", "201", "202", "204", "301", "302", "304", "307", "308"),
-    *(
-        "400",
-        "401",
-        "402",
-        "403",
-        "404",
-        "405",
-        "406",
-        "408",
-        "409",
-        "410",
-        "413",
-        "415",
-        "422",
-        "429",
-        "499",
-    ),
-    *("500", "501", "502", "503", "504", OTHER),
+    "200",
+    "201",
+    "202",
+    "204",
+    "301",
+    "302",
+    "304",
+    "307",
+    "308",
+    "400",
+    "401",
+    "402",
+    "403",
+    "404",
+    "405",
+    "406",
+    "408",
+    "409",
+    "410",
+    "413",
+    "415",
+    "422",
+    "429",
+    "499",
+    "500",
+    "501",
+    "502",
+    "503",
+    "504",
+    OTHER,
 )

@@ -1,4 +1,4 @@
-"""The ids that tie together what is done for one request: its logs, answers, calls and messages."""
+"""The ids that connect the logs, spans, responses, calls and messages of one request."""
 
 from moneypath.telemetry.correlation.carriers import extract, inject
 from moneypath.telemetry.correlation.context import (

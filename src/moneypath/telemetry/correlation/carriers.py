@@ -1,4 +1,4 @@
-"""Taking a context out of the headers of a request or a message, and putting one in."""
+"""Reads a context from the headers of a request or message, and writes one to them."""
 
 from collections.abc import Mapping, MutableMapping
 
@@ -7,16 +7,16 @@ from moneypath.telemetry.correlation.context import Context, get_active
 
 
 def extract(carrier: Mapping[str, str]) -> Context:
-    """Return the context that headers carry, with a new correlation id if they carry none that is one.
+    """Return the context in the headers, with a new correlation id if they have no valid one.
 
-    Names of the carrier have to be in lower case.
+    The names of the headers must be in lower case.
     """
     get = carrier.get
     return Context(ids.accept(get(ids.HEADER)), trace.parse(get(trace.HEADER), get(trace.STATE_HEADER)))
 
 
 def inject(carrier: MutableMapping[str, str]) -> None:
-    """Put the active context into headers; outside of any context nothing is put."""
+    """Write the active context to the headers. Does nothing without an active context."""
     found = get_active()
     if found is None:
         return

@@ -1,4 +1,4 @@
-"""What ties together all that is done for one request, across tasks, processes and queues."""
+"""The context of a request: it follows the request across tasks, processes and queues."""
 
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -8,7 +8,7 @@ from moneypath.telemetry.correlation.trace import Trace
 
 
 class Context(NamedTuple):
-    """Name the request, the payment it is about once that is known, and the span that works on it."""
+    """The ids of a request, its payment once that is known, and its current span."""
 
     correlation_id: str
     trace: Trace | None = None
@@ -16,21 +16,21 @@ class Context(NamedTuple):
 
     @property
     def sampled(self) -> bool:
-        """Tell whether the trace at work is kept."""
+        """Return whether the current trace is sampled."""
         return self.trace is not None and self.trace.sampled
 
     @property
     def context(self) -> "Context":
-        """Return itself; a span that is active writes its context out."""
+        """Return the context itself, as `Active` asks for."""
         return self
 
     def name_payment(self, payment_id: str) -> None:
-        """Make a copy that knows its payment the active one."""
+        """Activate a copy of the context with this payment id."""
         ACTIVE.set(self._replace(payment_id=payment_id))
 
 
 class Active(Protocol):
-    """What can be active: a context, or a span that writes one out when somebody asks."""
+    """What can be active: a context, or a span that makes a context on request."""
 
     @property
     def correlation_id(self) -> str:
@@ -39,45 +39,45 @@ class Active(Protocol):
 
     @property
     def trace(self) -> Trace | None:
-        """Return the span at work."""
+        """Return the current span's ids."""
         ...
 
     @property
     def sampled(self) -> bool:
-        """Tell whether the trace at work is kept."""
+        """Return whether the current trace is sampled."""
         ...
 
     @property
     def context(self) -> Context:
-        """Return all of it."""
+        """Return the whole context."""
         ...
 
     def name_payment(self, payment_id: str) -> None:
-        """Take in which payment the rest of the request is about."""
+        """Set the payment id for the rest of the request."""
         ...
 
 
 ACTIVE: Final[ContextVar[Active | None]] = ContextVar("moneypath_context", default=None)
-# Looked up once: looking a method up costs as much as calling it.
+# Bound once, because looking up a method costs as much as calling it.
 get_active: Final = ACTIVE.get
 set_active: Final = ACTIVE.set
 reset_active: Final = ACTIVE.reset
 
 
 def active() -> Context | None:
-    """Return the context of the work at hand, or None outside of any."""
+    """Return the active context, or None."""
     found = get_active()
     return None if found is None else found.context
 
 
 def sampled_trace() -> Trace | None:
-    """Return the span at work if its trace is kept, as an exemplar wants it; None otherwise."""
+    """Return the ids of the current span if its trace is sampled, else None. Used for exemplars."""
     found = get_active()
     return found.trace if found is not None and found.sampled else None
 
 
-class Entered:
-    """Holds a context active for a block."""
+class ContextScope:
+    """Keeps a context active for a `with` block."""
 
     __slots__ = ("_context", "_token")
 
@@ -93,14 +93,14 @@ class Entered:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._token is not None:
-            leave(self._token)
+            restore_active(self._token)
 
 
-def leave(token: Token[Active | None]) -> None:
-    """Make active again what was before `token`.
+def restore_active(token: Token[Active | None]) -> None:
+    """Make active again what was active before `token` was made.
 
-    A block that ends in another task than it began in changes nothing there; an asynchronous generator
-    that the event loop closes ends like that.
+    Does nothing if the block ends in another task than it began in. That happens when the event loop closes
+    an asynchronous generator.
     """
     try:
         reset_active(token)
@@ -108,27 +108,27 @@ def leave(token: Token[Active | None]) -> None:
         return
 
 
-def entered(context: Context) -> Entered:
-    """Make the context the active one for the block, and for the tasks it starts."""
-    return Entered(context)
+def entered(context: Context) -> ContextScope:
+    """Return a context manager that makes the context active for its block and for tasks started there."""
+    return ContextScope(context)
 
 
 def current() -> str | None:
-    """Return the correlation id of the request being handled, or None outside of one."""
+    """Return the correlation id of the current request, or None outside a request."""
     found = get_active()
     return None if found is None else found.correlation_id
 
 
-def bound(correlation_id: str) -> Entered:
-    """Make the id the current one for the block; whatever else the context holds is kept."""
+def bound(correlation_id: str) -> ContextScope:
+    """Return a context manager that changes only the correlation id of the active context."""
     context = active()
-    return Entered(
+    return ContextScope(
         Context(correlation_id) if context is None else context._replace(correlation_id=correlation_id)
     )
 
 
 def name_payment(payment_id: str) -> None:
-    """Say which payment the rest of this request is about; outside of a request nothing happens."""
+    """Set the payment id for the rest of this request. Does nothing outside a request."""
     found = get_active()
     if found is not None:
         found.name_payment(payment_id)

@@ -1,4 +1,4 @@
-"""Where in a trace a piece of work stands, as the W3C Trace Context recommendation writes it."""
+"""Trace and span ids as W3C Trace Context defines them."""
 
 import re
 from typing import Final, NamedTuple, Self
@@ -11,14 +11,14 @@ STATE_LENGTH_LIMIT = 512
 
 LENGTH: Final = 55
 
-# Finds what nearly no caller sends: anything but version 00 with no flag but `sampled`. Asked this way round
-# there is no match to be made of the usual header.
+# Matches the rare header: anything but version 00 without flags other than `sampled`. The pattern is
+# negated, so that no match object is made for the usual header.
 _is_unusual: Final = re.compile(r"(?!00-(?!0{32})[0-9a-f]{32}+-(?!0{16})[0-9a-f]{16}+-0[01]\Z)").match
-# version, trace id, parent id, flags; a later version may append fields of its own.
+# Version, trace id, parent id, flags. A later version may append fields.
 _ANY = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 ).fullmatch
-# Most ids hold no run of digits as long as the shortest card number, and need no closer look.
+# Most ids have no run of digits as long as the shortest card number and need no further check.
 _has_long_number: Final = re.compile(r"[0-9]{12}").search
 _SAMPLED = 0x01
 _new_tuple: Final = tuple.__new__
@@ -30,45 +30,45 @@ class _Fields(NamedTuple):
 
 
 class Trace(_Fields):
-    """Name one span: `trace_id` in 32 and `span_id` in 16 lower-case hexadecimal digits.
+    """The ids of one span: `trace_id` is 32 and `span_id` 16 lower-case hexadecimal digits.
 
-    It is kept as the header it came in, because most are passed on and never read. `state` is what
-    other tracing systems carry along; passed on, never read.
+    It stores the header as it came in, because most headers are passed on and never read. `state` is the
+    `tracestate` of other tracing systems, passed on unread.
     """
 
     __slots__ = ()
 
     def __new__(cls, trace_id: str, span_id: str, sampled: bool, state: str = "") -> Self:
-        """Make one from ids that are known to be well-formed."""
+        """Make a trace from ids that are known to be well-formed."""
         return _new_tuple(cls, (f"00-{trace_id}-{span_id}-0{sampled:d}", state))
 
     @property
     def trace_id(self) -> str:
-        """Return the id that all spans of the trace share."""
+        """Return the id of the trace."""
         return self.header[3:35]
 
     @property
     def span_id(self) -> str:
-        """Return the id of the span itself."""
+        """Return the id of the span."""
         return self.header[36:52]
 
     @property
     def sampled(self) -> bool:
-        """Tell whether whoever began the trace keeps it."""
+        """Return whether the service that started the trace sampled it."""
         return self.header[-1] == "1"
 
 
 def trace_with(trace: Trace, span_id: str) -> Trace:
-    """Return the same trace with another span at work."""
+    """Return the same trace with another span id."""
     header, state = trace
     return _new_tuple(Trace, (header[:36] + span_id + header[52:], state))
 
 
 def parse(header: str | None, state: str | None = None) -> Trace | None:
-    """Read a traceparent header; None if there is none or it is malformed, as the recommendation demands.
+    """Parse a traceparent header. Return None if there is none or it is malformed, as W3C requires.
 
-    Ids that read as a card number are as good as malformed: they would be logged, exported and passed on. Of
-    random ids this takes seven in 100,000.
+    Ids that look like a card number count as malformed, because they would be logged, exported and passed
+    on. Of random ids this rejects 7 in 100,000.
     """
     if not header:
         return None

@@ -1,1 +1,1 @@
-"""Metrics as text, the way a scrape reads them."""
+"""Renders metrics as the text that a scrape returns."""

@@ -1,21 +1,22 @@
-"""Writing the trace that stands for a bucket or a count, the way OpenMetrics has it."""
+"""Renders exemplars as OpenMetrics defines them."""
 
 import re
 
 from moneypath.telemetry.exposition.samples import Exemplar
 from moneypath.telemetry.redaction import redact
 
-# OpenMetrics allows 128 characters of label names and values; these two take 63.
+# OpenMetrics allows 128 characters for label names and values; these two take 63.
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
-# Letters around it make no number of it where prose is redacted; here it is looked at by itself.
+# In prose, letters around digits mean that they are no card number. Here the digits are checked on their
+# own.
 _DIGITS = re.compile(r"[0-9]{12,}")
 
 
 def ids(exemplar: Exemplar) -> dict[str, str] | None:
-    """Return the labels of an exemplar: its trace and span id and never anything else.
+    """Return the labels of an exemplar: its trace id and span id, nothing else.
 
-    None if they are no ids, or read as a card number: a trace id may come from a caller.
+    Returns None if the ids are malformed or look like a card number; a trace id may come from a caller.
     """
     trace, _, _ = exemplar
     trace_id, span_id = str(trace.trace_id), str(trace.span_id)
@@ -27,7 +28,7 @@ def ids(exemplar: Exemplar) -> dict[str, str] | None:
 
 
 def suffix(exemplar: Exemplar) -> str:
-    """Return what stands behind a sample's value, nothing if there is no exemplar to be shown."""
+    """Return the text to append to a sample's line, empty if the exemplar must not be shown."""
     labels = ids(exemplar)
     if labels is None:
         return ""

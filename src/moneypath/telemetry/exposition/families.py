@@ -1,7 +1,7 @@
-"""Writing metrics as Prometheus text 0.0.4 and OpenMetrics 1.0.
+"""Renders metrics as Prometheus text 0.0.4 and OpenMetrics 1.0.
 
-Lines are made from templates, many of them with one operation, and what says the same as at the last scrape
-is handed out again as it was written then.
+Lines are filled in from templates, many lines with one operation. Text is reused as long as its numbers do
+not change between scrapes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,16 +9,17 @@ from itertools import accumulate
 
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.exposition.exemplars import suffix
-from moneypath.telemetry.exposition.samples import Cells, Exemplar, Exemplars, Key, MetricSamples
+from moneypath.telemetry.exposition.samples import DataPoint, Exemplar, Exemplars, LabelValues, MetricSamples
 
-# Lines written anew when one of them changes: few templates fill fast, small ones often stay as they are.
+# Lines that are rendered together when one of them changes. Large blocks render faster, small ones change
+# less often.
 LINES_PER_BLOCK = 32
 
 
-class FamilyText:
-    """Write one metric in both formats.
+class MetricRenderer:
+    """Renders one metric in both formats.
 
-    Scrapes may run side by side: what is remembered is always replaced as a whole, never changed.
+    Scrapes may run concurrently: cached values are always replaced, never changed in place.
     """
 
     __slots__ = ("_blocks", "_children", "_header", "_openmetrics_header", "_spec", "_templates")
@@ -30,26 +31,29 @@ class FamilyText:
         quoted = help_text.replace('"', '\\"')
         unit = f"# UNIT {spec.family} {spec.unit}\n" if spec.unit else ""
         self._openmetrics_header = f"# HELP {spec.family} {quoted}\n# TYPE {spec.family} {spec.kind}\n{unit}"
-        # Of a counter or gauge: its combinations, and their lines in blocks.
-        self._blocks: tuple[list[Key], list[_Block]] = ([], [])
-        # Of a histogram: the template of a combination's lines, then its cells and what was written for them.
-        self._templates: dict[Key, str] = {}
-        self._children: dict[Key, tuple[Cells, str]] = {}
+        # For a counter or gauge: its label combinations, and their lines in blocks.
+        self._blocks: tuple[list[LabelValues], list[_Block]] = ([], [])
+        # For a histogram: the template for the lines of each combination, then its last data point with the
+        # rendered text.
+        self._templates: dict[LabelValues, str] = {}
+        self._children: dict[LabelValues, tuple[DataPoint, str]] = {}
 
-    def pieces(self, samples: MetricSamples, *, openmetrics: bool) -> Iterator[str]:
-        """Yield the metric's text a few lines at a time, nothing for a metric without samples.
+    def chunks(self, samples: MetricSamples, *, openmetrics: bool) -> Iterator[str]:
+        """Yield the metric's text a few lines at a time; nothing for a metric without samples.
 
-        Exemplars stand in OpenMetrics only; the older format has no place for them.
+        Exemplars appear in OpenMetrics only; the older format has none.
         """
-        if samples.values or samples.cells:
+        if samples.values or samples.histograms:
             yield self._openmetrics_header if openmetrics else self._header
             exemplars = samples.exemplars if openmetrics else {}
             if self._spec.kind is MetricKind.HISTOGRAM:
-                yield from self._histograms(samples.cells, exemplars)
+                yield from self._histograms(samples.histograms, exemplars)
             else:
                 yield from self._values(samples.values, exemplars)
 
-    def _values(self, values: Mapping[Key, float], exemplars: Mapping[Key, Exemplars]) -> Iterator[str]:
+    def _values(
+        self, values: Mapping[LabelValues, float], exemplars: Mapping[LabelValues, Exemplars]
+    ) -> Iterator[str]:
         keys = list(values)
         known, blocks = self._blocks
         if keys != known:
@@ -65,43 +69,46 @@ class FamilyText:
         numbers = list(values.values())
         for i, block in enumerate(blocks):
             text = block.text(numbers[i * LINES_PER_BLOCK : (i + 1) * LINES_PER_BLOCK])
-            yield _mark(text, marks[i]) if i in marks else text
+            yield _add_exemplars(text, marks[i]) if i in marks else text
 
     def _histograms(
-        self, histograms: Mapping[Key, Cells], exemplars: Mapping[Key, Exemplars]
+        self, histograms: Mapping[LabelValues, DataPoint], exemplars: Mapping[LabelValues, Exemplars]
     ) -> Iterator[str]:
         children = self._children
-        for key, cells in histograms.items():
+        for key, point in histograms.items():
             known = children.get(key)
-            if known is None or known[0] != cells:
+            if known is None or known[0] != point:
                 template = self._templates.get(key) or self._remember(key)
-                counts = [*accumulate(cells[1:])]
-                known = children[key] = (cells, template % (*counts, counts[-1], cells[0]))
+                counts = [*accumulate(point[1:])]
+                known = children[key] = (point, template % (*counts, counts[-1], point[0]))
             if key in exemplars:
-                # The cell of a bucket is one behind its line: the first cell is the sum.
-                yield _mark(known[1], {cell - 1: exemplar for cell, exemplar in exemplars[key].items()})
+                # The first number of the data point is the sum, so a bucket's line is one less than its
+                # index.
+                yield _add_exemplars(
+                    known[1], {value - 1: exemplar for value, exemplar in exemplars[key].items()}
+                )
             else:
                 yield known[1]
 
-    def _line(self, key: Key) -> str:
+    def _line(self, key: LabelValues) -> str:
         return _sample(self._spec.name, self._pairs(key), "%s")
 
-    def _remember(self, key: Key) -> str:
+    def _remember(self, key: LabelValues) -> str:
         name, pairs = self._spec.name, self._pairs(key)
         edges = [*map(repr, map(float, self._spec.buckets)), "+Inf"]
-        # Counts are whole: to write one as an integer is quicker than to look for the shortest float.
+        # Counts are whole numbers: formatting an integer is faster than finding the shortest float.
         lines = [_sample(f"{name}_bucket", [*pairs, f'le="{edge}"'], "%d.0") for edge in edges]
         lines += [_sample(f"{name}_count", pairs, "%d.0"), _sample(f"{name}_sum", pairs, "%s")]
         template = self._templates[key] = "".join(lines)
         return template
 
-    def _pairs(self, key: Key) -> list[str]:
+    def _pairs(self, key: LabelValues) -> list[str]:
         labels = self._spec.labels
         return [f'{label}="{_escape_value(value)}"' for label, value in zip(labels, key, strict=True)]
 
 
 class _Block:
-    """A few lines of a counter or gauge, and the numbers for which they were written last."""
+    """A few lines of a counter or gauge, with the numbers for which they were last rendered."""
 
     __slots__ = ("_template", "_written")
 
@@ -110,16 +117,16 @@ class _Block:
         self._written: tuple[list[float], str] = ([], "")
 
     def text(self, numbers: list[float]) -> str:
-        """Return the lines with these numbers in them."""
+        """Return the lines with these numbers."""
         known, text = self._written
         if numbers != known:
-            # An int is written digit by digit, a float so that it reads back exactly.
+            # %s writes all digits of an int, and a float so that it reads back exactly.
             text = self._template % tuple(numbers)
             self._written = (numbers, text)
         return text
 
 
-def _mark(text: str, exemplars: Mapping[int, Exemplar]) -> str:
+def _add_exemplars(text: str, exemplars: Mapping[int, Exemplar]) -> str:
     lines = text.split("\n")
     for line, exemplar in exemplars.items():
         lines[line] += suffix(exemplar)
@@ -128,7 +135,7 @@ def _mark(text: str, exemplars: Mapping[int, Exemplar]) -> str:
 
 def _sample(name: str, pairs: Sequence[str], value: str) -> str:
     labels = f"{{{','.join(pairs)}}}" if pairs else ""
-    # What a label says must not be read as part of the template.
+    # A % in a label value must not be taken for part of the template.
     return f"{name}{labels} ".replace("%", "%%") + f"{value}\n"
 
 

@@ -1,4 +1,4 @@
-"""What a renderer takes, and what a reader of the recorder is given: numbers by label values."""
+"""The samples of a metric by label values, as exporters and renderers read them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,31 +8,31 @@ from moneypath.telemetry.correlation import Trace
 from moneypath.telemetry.correlation.context import Active
 
 # The label values of one combination, in the order of the metric's labels.
-Key = tuple[str, ...]
-# The numbers of one combination; of a histogram its sum, then one count a bucket, +Inf last.
-Cells = list[float]
-# The trace that was recorded last, the value it was recorded with, and when, in Unix time.
+LabelValues = tuple[str, ...]
+# The numbers of one label combination. For a histogram: the sum, then a count for each bucket, +Inf last.
+DataPoint = list[float]
+# A span's ids, the value that was recorded with it, and the Unix time.
 Exemplar = tuple[Trace, float, float]
-# By the place in the cells: of a histogram that of the bucket, of a counter 0.
+# By index in the data point: the bucket's for a histogram, 0 for a counter.
 Exemplars = dict[int, Exemplar]
-# The same as the path leaves it: whoever was active, not yet asked for its ids.
-KeptExemplars = dict[int, tuple[Active, float, float]]
+# The same, with the context or span that was active; its ids are read at a scrape.
+ExemplarReservoir = dict[int, tuple[Active, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSamples:
-    """Hold what one metric's text would say: `values` of a counter or gauge, `cells` of a histogram.
+    """The samples of one metric: `values` of a counter or gauge, or the data points of `histograms`.
 
-    An absent gauge is in neither.
+    A gauge that is absent is in neither.
     """
 
     spec: MetricSpec
-    values: Mapping[Key, float] = field(default_factory=dict)
-    cells: Mapping[Key, Cells] = field(default_factory=dict)
-    exemplars: Mapping[Key, Exemplars] = field(default_factory=dict)
+    values: Mapping[LabelValues, float] = field(default_factory=dict)
+    histograms: Mapping[LabelValues, DataPoint] = field(default_factory=dict)
+    exemplars: Mapping[LabelValues, Exemplars] = field(default_factory=dict)
 
 
-def ask_for_ids(kept: KeptExemplars) -> Exemplars:
-    """Return exemplars with the ids of those who were active."""
-    asked = ((place, active.trace, value, at) for place, (active, value, at) in kept.copy().items())
-    return {place: (trace, value, at) for place, trace, value, at in asked if trace is not None}
+def collect_exemplars(reservoir: ExemplarReservoir) -> Exemplars:
+    """Return the exemplars of a reservoir, with the ids of their spans."""
+    found = ((place, active.trace, value, at) for place, (active, value, at) in reservoir.copy().items())
+    return {place: (trace, value, at) for place, trace, value, at in found if trace is not None}

@@ -1,4 +1,4 @@
-"""The text formats of an exposition, and which of them a scraper gets."""
+"""The exposition formats, and how a scraper's Accept header chooses one."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ ACCEPT_LENGTH_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One exposition format and the content type that announces it."""
+    """An exposition format and its content type."""
 
     openmetrics: bool
     content_type: str
@@ -20,7 +20,7 @@ OPENMETRICS = Format(
 
 
 def negotiate(accept: str) -> Format:
-    """Choose the format that an Accept header prefers; text 0.0.4 if it names neither or is malformed."""
+    """Return the format that an Accept header prefers; text 0.0.4 if it names none or is malformed."""
     preference = {"text/plain": 0.0, "application/openmetrics-text": 0.0}
     for part in accept[:ACCEPT_LENGTH_LIMIT].split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,1 +1,1 @@
-"""Integrations, one module a library; the core never imports them."""
+"""Integrations, one module for each library. The core never imports them."""

@@ -1,4 +1,4 @@
-"""RabbitMQ with aio-pika: what is published carries its context, what is consumed is observed."""
+"""RabbitMQ with aio-pika: propagates the context in published messages and observes consumers."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,20 +16,20 @@ __all__ = ["Consumer", "QueueBacklog", "outgoing_headers"]
 
 Callback = Callable[[AbstractIncomingMessage], Awaitable[Any]]
 
-# How often a quorum queue has taken the message back; a first delivery has none.
+# How often a quorum queue has requeued the message; absent in the first delivery.
 _DELIVERY_COUNT: Final = "x-delivery-count"
 
 
 def outgoing_headers(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the headers of a message to publish, the active context among them."""
+    """Return the headers for a message to publish, with those of the active context."""
     kept, context = messages.outgoing((headers or {}).items())
     return {**dict(kept), **context}
 
 
-class _Watched(IncomingMessage):
-    """A message that notes its verdict, for which the library has no hook."""
+class _ObservedMessage(IncomingMessage):
+    """A message that reports how it was settled. The library has no hook for that."""
 
-    # None of its own, so that a message can become one.
+    # Empty, so that the class of an existing message can be changed to this one.
     __slots__ = ()
 
     async def reject(self, requeue: bool = False) -> None:
@@ -42,7 +42,7 @@ class _Watched(IncomingMessage):
 
 
 def _note(*, requeue: bool) -> None:
-    handling = messages.at_hand()
+    handling = messages.current_handling()
     if handling is None:
         return
     if not requeue:
@@ -59,11 +59,12 @@ def _read_count(message: AbstractIncomingMessage) -> int:
 
 
 class Consumer:
-    """Observe what handles the messages of one queue, in a callback or from an iterator.
+    """Observes the handling of messages from one queue, in a callback or an iterator.
 
-    A message that is rejected and does not go back is a dead letter, whether or not an exchange takes it: for
-    the reason that `messages.set_aside` gave, else `rejected`. `delivery_limit` is the `x-delivery-limit` of
-    a quorum queue, which takes a message back so often and no more. Raises what `messages.Consumer` raises.
+    A message that is rejected and not requeued is a dead letter, whether or not a dead-letter exchange
+    takes it. Its reason is the one given to `messages.set_aside`, else `rejected`. `delivery_limit` is the
+    `x-delivery-limit` of a quorum queue, which limits how often a message is requeued. Raises what
+    `messages.Consumer` raises.
     """
 
     def __init__(self, recorder: Recorder, queue: str, *, delivery_limit: int | None = None) -> None:
@@ -72,16 +73,16 @@ class Consumer:
 
     @contextmanager
     def handling(self, message: AbstractIncomingMessage) -> Iterator[Handling]:
-        """Handle a message in the context of its producer; `message.process()` goes inside."""
+        """Observe the handling of a message in its producer's context. Use `message.process()` inside."""
         if type(message) is IncomingMessage:
-            message.__class__ = _Watched
+            message.__class__ = _ObservedMessage
         with self._consumer.handling(message.headers) as handling:
             if self._delivery_limit is not None:
                 handling.is_last = _read_count(message) >= self._delivery_limit
             yield handling
 
     def callback(self, handle: Callback) -> Callback:
-        """Return a callback for `Queue.consume` that handles each message in the context of its producer."""
+        """Return a callback for `Queue.consume` that handles each message in its producer's context."""
 
         async def observed(message: AbstractIncomingMessage) -> None:
             with self.handling(message):
@@ -91,10 +92,10 @@ class Consumer:
 
 
 class QueueBacklog:
-    """Measure what is ready in one queue of the broker, `name`.
+    """Measures how many messages are ready in the broker's queue `name`.
 
-    RabbitMQ says neither what is delivered and not yet acknowledged (bound it by the prefetch) nor the age of
-    the oldest message. Raises LabelsUnknown for a queue of no catalogue.
+    RabbitMQ reports neither the messages that are delivered and not yet acknowledged (the prefetch limits
+    them) nor the age of the oldest message. Raises LabelsUnknown for a queue that is not in the catalogue.
     """
 
     def __init__(self, recorder: Recorder, connection: AbstractConnection, *, name: str, queue: str) -> None:
@@ -103,11 +104,11 @@ class QueueBacklog:
         self._name = name
 
     async def measure(self) -> bool:
-        """Show the depth; False if RabbitMQ does not say it in time, and then nothing is shown."""
+        """Set the gauges. Return False and clear them if RabbitMQ does not answer in time."""
         return await self._gauges.measure(self._read)
 
     async def _read(self) -> Backlog:
-        # The broker closes the channel that asks for a queue which is not there, so no other may use it.
+        # The broker closes a channel that asks for a missing queue, so this channel is not shared.
         async with self._connection.channel() as channel:
             found = await channel.declare_queue(self._name, passive=True)
             return Backlog(found.declaration_result.message_count or 0)

@@ -1,4 +1,4 @@
-"""Kafka with aiokafka: what is produced carries its context, what is consumed is observed."""
+"""Kafka with aiokafka: propagates the context in produced records and observes consumers."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,15 +17,18 @@ Callback = Callable[[ConsumerRecord], Awaitable[None]]
 
 
 def outgoing_headers(headers: Iterable[tuple[str, bytes]] = ()) -> list[tuple[str, bytes]]:
-    """Return the headers of a record to produce, the active context among them, each of its names once."""
+    """Return the headers for a record to produce, with those of the active context.
+
+    Each of those names occurs once.
+    """
     kept, context = messages.outgoing(headers)
     return kept + [(name, text.encode()) for name, text in context.items()]
 
 
 class Consumer:
-    """Observe what handles the records of one topic.
+    """Observes the handling of records from one topic.
 
-    Kafka knows no dead letters: a handler that publishes a record elsewhere or skips it for good says so with
+    Kafka has no dead letters: a handler that publishes a record elsewhere or skips it for good must call
     `messages.set_aside`. Raises what `messages.Consumer` raises.
     """
 
@@ -34,12 +37,12 @@ class Consumer:
 
     @contextmanager
     def handling(self, record: ConsumerRecord) -> Iterator[Handling]:
-        """Handle a record in the context of its producer."""
+        """Observe the handling of a record in its producer's context."""
         with self._consumer.handling(record.headers) as handling:
             yield handling
 
     def callback(self, handle: Callback) -> Callback:
-        """Return a function that handles each record in the context of its producer."""
+        """Return a function that handles each record in its producer's context."""
 
         async def observed(record: ConsumerRecord) -> None:
             with self.handling(record):
@@ -49,11 +52,12 @@ class Consumer:
 
 
 class TopicBacklog:
-    """Measure how far a consumer group is behind on a topic: ends less committed offsets, all partitions.
+    """Measures the lag of a consumer group on a topic.
 
-    Any member of the group measures the whole topic. Offsets without a record, which compaction and aborted
-    transactions leave, count too; the age of the oldest record would take a fetch and is not shown. Raises
-    LabelsUnknown for a queue of no catalogue.
+    It sums end offsets less committed offsets over all partitions. Any member of the group measures the
+    whole topic. Offsets without a record, which compaction and aborted transactions leave, count too. The
+    age of the oldest record is not shown, because it would take a fetch. Raises LabelsUnknown for a queue
+    that is not in the catalogue.
     """
 
     def __init__(self, recorder: Recorder, consumer: AIOKafkaConsumer, *, topic: str, queue: str) -> None:
@@ -62,7 +66,7 @@ class TopicBacklog:
         self._topic = topic
 
     async def measure(self) -> bool:
-        """Show the depth; False if Kafka does not say it in time, and then nothing is shown."""
+        """Set the gauge. Return False and clear it if Kafka does not answer in time."""
         return await self._gauges.measure(self._read)
 
     async def _read(self) -> Backlog:
@@ -75,6 +79,6 @@ class TopicBacklog:
         depth = 0
         for partition in partitions:
             committed: Any = await self._consumer.committed(partition)
-            # What was deleted before the group came to it waits no more.
+            # Records that were deleted before the group read them do not wait any more.
             depth += max(0, ends[partition] - max(begins[partition], committed or 0))
         return Backlog(depth)

@@ -1,4 +1,4 @@
-"""Pure ASGI: a middleware that times requests and traces them, and an endpoint that serves the metrics."""
+"""Pure ASGI: a middleware that times and traces requests, and an endpoint that serves the metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -8,7 +8,7 @@ from moneypath.telemetry import correlation
 from moneypath.telemetry.correlation.ids import mint
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.exposition.text import negotiate
-from moneypath.telemetry.integrations.http_server import MARK, RequestTimes
+from moneypath.telemetry.integrations.http_server import TIMED_KEY, RequestTimes
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import SpanKind
 
@@ -23,7 +23,7 @@ _HEADER_LENGTH: Final = len(_HEADER)
 _TRACEPARENT: Final = b"traceparent"
 _TRACESTATE: Final = b"tracestate"
 _SERVER: Final = SpanKind.SERVER
-# ASGI demands lower case; a server that passes on what HTTP/1.1 clients write is understood too.
+# ASGI requires lower case; some servers pass on the spelling of HTTP/1.1 clients.
 _CARRIED: Final = {
     spelling: name
     for name in (_HEADER, _TRACEPARENT, _TRACESTATE)
@@ -33,14 +33,14 @@ _CARRIED: Final = {
 
 
 class TelemetryMiddleware:
-    """Time each HTTP request, give it a correlation id and a span; anything but HTTP passes untouched.
+    """Times each HTTP request and gives it a correlation id and a span. Passes anything but HTTP through.
 
-    `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label; any
-    other path is `other`. An exception counts as 500 and passes on. Inside another of its kind, as in
-    an application that is mounted in an observed one, it passes requests on: each counts once.
+    `routes` are the path templates (`/v1/payments/{payment_id}`) that may become a label; any other path is
+    `other`. An exception counts as 500 and passes on. Inside another middleware of this class, as in a
+    mounted application, it only passes requests on, so that each request counts once.
 
-    A request ends with its answer: one in a single message when that is handed to the server, a streamed
-    one when the server has taken the last of it. Background work after that is not the caller's time.
+    A request ends when its response is complete: a single message when it is handed to the server, a stream
+    when the server has taken the last message. Background tasks after that do not count.
     """
 
     __slots__ = ("_app", "_begin", "_by_path", "_clock", "_times")
@@ -52,19 +52,19 @@ class TelemetryMiddleware:
         self._begin = recorder.tracer.begin
         self._clock = recorder.tracer.clock
 
-    # One function in as few steps as can be: among the framework's code, which leaves little of this in the
-    # processor's caches, each step costs about three times of what it costs in a loop.
+    # One function with as few steps as possible: between the framework's code, which evicts this from the
+    # CPU caches, each step costs about three times as much as in a loop.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901
-        if scope["type"] != "http" or MARK in scope:
+        if scope["type"] != "http" or TIMED_KEY in scope:
             await self._app(scope, receive, send)
             return
         clock = self._clock
-        begun = clock()
+        started_at = clock()
         ended: float | None = None
-        scope[MARK] = True
+        scope[TIMED_KEY] = True
         path = scope.get("path", "")
         if root := scope.get("root_path"):
-            # A server that was told of a root path puts it before the path. A mount lengthens the root later.
+            # A server with a root path puts it before the path. Mounts extend the root path later.
             path = path[len(root) :] if path.startswith(f"{root}/") else path
         headers = scope.get("headers", ())
         given = traceparent = tracestate = None
@@ -73,14 +73,14 @@ class TelemetryMiddleware:
                 if name != _TRACEPARENT or traceparent is not None:
                     given, traceparent, tracestate = _read_headers(headers)
                     break
-                # As a rule the only one of them that there is.
+                # Usually the only one of these headers.
                 traceparent = value
         correlation_id = mint() if given is None else correlation.accept(given)
-        span = self._begin("HTTP", _SERVER, correlation_id, traceparent, tracestate, begun)
-        # Until an answer begins: a server answers 500 for an app that raises or stays silent.
+        span = self._begin("HTTP", _SERVER, correlation_id, traceparent, tracestate, started_at)
+        # Until the response starts: a server sends 500 for an app that raises or sends nothing.
         status, is_streamed, failure = 500, False, None
 
-        # Annotations would be made anew for each request.
+        # No annotations, because they would be evaluated at each request.
         def send_marked(message):  # type: ignore[no-untyped-def]
             nonlocal ended, is_streamed, status
             kind = message["type"]
@@ -91,7 +91,8 @@ class TelemetryMiddleware:
                     if len(name) == _HEADER_LENGTH and name.lower() == _HEADER:
                         answered = [pair for pair in answered if pair[0].lower() != _HEADER]
                         break
-                # A copy: the application may send the same answer again, and to another caller meanwhile.
+                # A copy, because the application may send the same message object again, also to another
+                # caller.
                 message = {**message, "headers": [*answered, (_HEADER, correlation_id.encode())]}
             elif kind == "http.response.body":
                 if message.get("more_body"):
@@ -106,7 +107,8 @@ class TelemetryMiddleware:
                     return send_last(message)
                 else:
                     ended = clock()
-            # Given on as it is: a coroutine around each message would cost more than all that is done here.
+            # Returned without awaiting: a coroutine around each message would cost more than this whole
+            # function.
             return send(message)
 
         try:
@@ -119,19 +121,19 @@ class TelemetryMiddleware:
                 ended = clock()
             request = scope["method"], path, status
             try:
-                kind = self._by_path.get(request)
+                handle = self._by_path.get(request)
             except TypeError:
-                kind = None
-            # Starlette leaves the route that it matched in the scope.
-            observe, ending = kind or self._times.kind_of_path(request, scope.get("route"))
-            observe(ended - begun)
-            span.end(failure, ended, ending)
-            # The error holds this frame, and would be held by it.
+                handle = None
+            # Starlette stores the matched route in the scope.
+            observe, preset = handle or self._times.handle_of_path(request, scope.get("route"))
+            observe(ended - started_at)
+            span.end(failure, ended, preset)
+            # Break the reference cycle between the error and this frame.
             del failure
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, bytes | None, str | None]:
-    """Return the correlation id, traceparent and tracestate that a request carries, as they were sent."""
+    """Return the correlation id, traceparent and tracestate of a request, unparsed."""
     found: dict[bytes, bytes | None] = {}
     for spelling, value in headers:
         name = _CARRIED.get(spelling)
@@ -140,7 +142,8 @@ def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, b
         if name not in found:
             found[name] = value
         else:
-            # Two ids are no id: nothing says which of them the caller's logs hold. A list may be split.
+            # A header that occurs twice is ignored, because it is unclear which one counts. Only tracestate
+            # may be split.
             before = found[name]
             found[name] = before + b"," + value if name == _TRACESTATE and before is not None else None
     get = found.get
@@ -152,12 +155,12 @@ def _text(value: bytes | None) -> str | None:
 
 
 def metrics_endpoint(recorder: Recorder) -> App:
-    """Return an ASGI app that serves the metrics, in the format that the Accept header prefers."""
+    """Return an ASGI app that serves the metrics in the format that the Accept header prefers."""
     return _MetricsEndpoint(recorder)
 
 
 class _MetricsEndpoint:
-    """An object and no function, because Starlette's Route takes a function for a request handler."""
+    """An object and not a function, because Starlette's Route would take a function for a request handler."""
 
     __slots__ = ("_recorder",)
 
@@ -167,7 +170,7 @@ class _MetricsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
         if scope["type"] != "http":
             raise TelemetryError(
-                f"metrics endpoint: cannot serve {scope['type']}", hint="mount it under a path"
+                f"The metrics endpoint cannot serve {scope['type']}.", hint="Mount it under a path."
             )
         headers: list[tuple[bytes, bytes]]
         if scope["method"] not in ("GET", "HEAD"):
@@ -184,7 +187,10 @@ class _MetricsEndpoint:
 
 
 async def _render(recorder: Recorder, *, openmetrics: bool) -> bytes:
-    """Render and let the event loop serve others in between; one that is not asyncio's gets it in one go."""
+    """Render in steps, so that asyncio's event loop serves other requests in between.
+
+    On another loop it renders at once.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

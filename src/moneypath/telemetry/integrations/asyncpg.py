@@ -1,4 +1,4 @@
-"""asyncpg: a ledger transaction that is timed and counted by how it ended, COMMIT included."""
+"""asyncpg: times ledger transactions and counts them by outcome, COMMIT included."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from moneypath.telemetry.recording.recorder import Recorder
 __all__ = ["ledger_write"]
 
 if TYPE_CHECKING:
-    # Generic for the type checker alone.
+    # These classes are generic for the type checker only.
     Connection: TypeAlias = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
 
 Isolation: TypeAlias = Literal["read_committed", "read_uncommitted", "repeatable_read", "serializable"]
@@ -30,8 +30,7 @@ async def ledger_write(
 ) -> AsyncIterator[LedgerWrite]:
     """Run the block in `connection.transaction()` and record it as one ledger write of this kind.
 
-    Inside of a transaction that has begun before, asyncpg makes a savepoint of it, which commits
-    nothing: that is counted as a drop.
+    Inside another transaction asyncpg makes a savepoint, which commits nothing. That is counted as a drop.
     """
     with LedgerWrite(recorder, kind=kind) as write:
         if connection.is_in_transaction():
@@ -47,7 +46,7 @@ async def ledger_write(
 
 
 class _Errors:
-    """Remember whether a query of the block failed, told by asyncpg's query logger."""
+    """Records whether a query of the block failed, as asyncpg's query logger reports it."""
 
     __slots__ = ("any",)
 
@@ -55,13 +54,13 @@ class _Errors:
         self.any = False
 
     def note(self, query: Any) -> None:
-        """Take one logged query."""
+        """Examine one logged query."""
         if query.exception is not None:
             self.any = True
 
 
 async def _before_commit(connection: "Connection", write: LedgerWrite, errors: _Errors) -> None:
-    # The loop calls query loggers, and learns of a closed connection, in its next round.
+    # The event loop calls query loggers, and notices a closed connection, in its next iteration.
     await asyncio.sleep(0)
     if connection.is_closed() or (errors.any and await _is_aborted(connection)):
         write.rolled_back()
@@ -70,15 +69,16 @@ async def _before_commit(connection: "Connection", write: LedgerWrite, errors: _
 
 
 async def _is_aborted(connection: "Connection") -> bool:
-    """Ask the server whether an error that the caller swallowed spoiled the transaction.
+    """Ask the server whether an error that the caller caught has aborted the transaction.
 
-    asyncpg does not say what COMMIT was answered with, and a rollback to a savepoint heals it.
+    asyncpg does not report the server's answer to COMMIT, and rolling back to a savepoint repairs the
+    transaction.
     """
     try:
         await connection.execute("SELECT 1")
     except asyncpg.InFailedSQLTransactionError:
         return True
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        # Of anything but a lost connection COMMIT itself will tell more.
+        # With any other error COMMIT itself will report more.
         return connection.is_closed()
     return False

@@ -1,4 +1,4 @@
-"""Celery, by the signals that it publishes: tasks carry their context, and workers are observed."""
+"""Celery: propagates the context in tasks and observes workers, through Celery's signals."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -16,31 +16,31 @@ from moneypath.telemetry.recording.recorder import Recorder
 
 __all__ = ["Observation", "carry_context", "observe"]
 
-# Of a task that ran out of time, Celery's main process tells twice; so many are remembered.
-_TOLD_LIMIT: Final = 1024
-# No queue of a catalogue is called so: what is recorded under it is counted as a drop.
+# Celery's main process reports a task that timed out twice; this many task ids are remembered.
+_COUNTED_TASKS_LIMIT: Final = 1024
+# Not a queue of any catalogue, so a record with it is counted as a drop.
 _UNMAPPED: Final = ""
 
 
 def carry_context() -> None:
-    """Let every task that this process publishes carry the active context; once is enough."""
+    """Add the active context to every task that this process publishes. Calling it twice has no effect."""
     signals.before_task_publish.connect(_inject, weak=False, dispatch_uid="moneypath-carry-context")
 
 
 def _inject(headers: object = None, **_: object) -> None:
     if isinstance(headers, dict):
         kept, context = messages.outgoing(headers.items())
-        # The very dictionary that Celery is about to send.
+        # Changed in place, because Celery sends this dictionary.
         headers.clear()
         headers.update(kept, **context)
 
 
 def observe(recorder: Recorder, queues: Mapping[str, str]) -> "Observation":
-    """Observe the tasks that this worker runs, and carry the context on.
+    """Observe the tasks that this worker runs, and propagate the context.
 
-    `queues` names the catalogue's queue of each routing key. A task that came by another one runs in the
-    context of its producer all the same, and is counted as a drop. A task that fails for good or is rejected
-    is a dead letter: Celery has no other place for it than its result. Raises as `messages.Consumer` does.
+    `queues` maps each routing key to a queue of the catalogue. A task with another routing key still runs
+    in its producer's context and is counted as a drop. A task that fails for good or is rejected is a dead
+    letter, because Celery stores only its result. Raises what `messages.Consumer` raises.
     """
     observation = Observation(recorder, queues)
     observation.connect()
@@ -49,14 +49,14 @@ def observe(recorder: Recorder, queues: Mapping[str, str]) -> "Observation":
 
 
 class Observation:
-    """What a worker's signals tell, task by task; may be connected and disconnected."""
+    """Follows a worker's tasks through its signals. Can be connected and disconnected."""
 
     def __init__(self, recorder: Recorder, queues: Mapping[str, str]) -> None:
         self._consumers = {key: messages.Consumer(recorder, queue) for key, queue in queues.items()}
         self._dead = recorder.counter(messages.DEAD_LETTERS)
-        # As many as the worker runs at once; whatever becomes of a task, postrun takes it out.
+        # One entry for each running task; `task_postrun` removes it in any case.
         self._running: dict[str, tuple[AbstractContextManager[object], Handling]] = {}
-        self._told: deque[str] = deque(maxlen=_TOLD_LIMIT)
+        self._counted_task_ids: deque[str] = deque(maxlen=_COUNTED_TASKS_LIMIT)
         self._receivers = (
             (signals.task_prerun, self._begin),
             (signals.task_retry, self._note_retry),
@@ -68,19 +68,19 @@ class Observation:
         )
 
     def connect(self) -> None:
-        """Listen to the signals."""
+        """Connect to the signals."""
         for signal, receiver in self._receivers:
             signal.connect(receiver, weak=False)
 
     def disconnect(self) -> None:
-        """Listen no more."""
+        """Disconnect from the signals."""
         for signal, receiver in self._receivers:
             signal.disconnect(receiver)
 
     def _begin(self, task_id: str, task: Any, **_: object) -> None:
         request = task.request
         if request.is_eager:
-            # No message: the caller's own context goes on.
+            # The task runs in its caller, without a message, so the caller's context stays.
             return
         consumer = self._consumers.get(_routing_key(request.delivery_info))
         if consumer is None:
@@ -102,17 +102,17 @@ class Observation:
         if running is not None:
             running[1].set_aside(_reason(sender, exception))
         elif not sender.request.is_eager and not isinstance(exception, Reject):
-            # Of a process of the pool that died or ran out of time only the main process can tell.
+            # Only the main process can report a pool process that died or timed out.
             self._count_once(task_id, sender.request.delivery_info, _reason(sender, exception))
 
     def _note_internal_error(self, task_id: str, request: Any, **_: object) -> None:
-        # A failure that could not be stored either: no other signal is sent, and the message is gone.
+        # Celery could not store the failure: it sends no other signal, and the message is lost.
         if isinstance(request, Mapping) and not request.get("is_eager"):
             self._count_once(task_id, request.get("delivery_info"), DeadLetterReason.REJECTED)
 
     def _count_once(self, task_id: str, delivery_info: object, reason: DeadLetterReason) -> None:
-        if task_id not in self._told:
-            self._told.append(task_id)
+        if task_id not in self._counted_task_ids:
+            self._counted_task_ids.append(task_id)
             self._count(_routing_key(delivery_info), reason)
 
     def _end(self, task_id: str, task: Any, state: object, retval: object, **_: object) -> None:
@@ -120,7 +120,7 @@ class Observation:
         if running is None:
             return
         block, handling = running
-        # A message that was acknowledged before its task began cannot go back.
+        # A message that was acknowledged before its task began cannot be requeued.
         if isinstance(retval, Reject) and not (retval.requeue and task.acks_late):
             handling.set_aside(DeadLetterReason.REJECTED)
         elif state not in (states.SUCCESS, states.IGNORED):

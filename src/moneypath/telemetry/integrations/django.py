@@ -1,6 +1,6 @@
 """Django: a middleware for sync and async, with the routes of the URL configuration.
 
-In settings.py, below MIDDLEWARE: `instrument(globals(), recorder)`.
+Call `instrument(globals(), recorder)` in settings.py, below MIDDLEWARE.
 """
 
 import re
@@ -21,7 +21,7 @@ from moneypath.telemetry.catalogue.vocabulary import OTHER
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.integrations.http_server import (
     CARRIED,
-    MARK,
+    TIMED_KEY,
     RequestTimes,
     ServedRequest,
     own_routes,
@@ -38,10 +38,10 @@ _PARAMETER = re.compile(r"<(?:([^>:]+):)?([^>]+)>")
 def instrument(
     namespace: MutableMapping[str, Any], recorder: Recorder, *, metrics_path: str | None = "/metrics"
 ) -> None:
-    """Put the middleware first, and say what it needs, in settings that are being written.
+    """Add the middleware and its settings to Django settings that are being defined.
 
-    `namespace` is `globals()` of settings.py, or the dictionary that goes to `settings.configure`. The
-    metrics are served at `metrics_path` (None: nowhere) before any other middleware or URL is asked.
+    `namespace` is `globals()` of settings.py, or the dictionary for `settings.configure`. The middleware
+    comes first and serves the metrics at `metrics_path` (None: nowhere).
     """
     RequestTimes(recorder, ())
     namespace["MIDDLEWARE"] = [MIDDLEWARE, *namespace.get("MIDDLEWARE", ())]
@@ -50,10 +50,10 @@ def instrument(
 
 
 class TelemetryMiddleware:
-    """Time each request until its response ends or is given up, and give it a correlation id.
+    """Times each request until its response ends or is abandoned, and gives it a correlation id.
 
-    Settings: MONEYPATH_RECORDER, a recorder or the dotted path of one; MONEYPATH_METRICS_PATH. The routes
-    of the URL configuration, as it is at the first request, are the values of the label.
+    Settings: MONEYPATH_RECORDER is a recorder or its dotted path; MONEYPATH_METRICS_PATH is the metrics'
+    path. The routes of the URL configuration at the first request become the values of the label.
     """
 
     sync_capable = True
@@ -71,12 +71,12 @@ class TelemetryMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer a request, or return the awaitable that does where Django runs asynchronously."""
+        """Return the response, or an awaitable for it if Django runs asynchronously."""
         if self._is_async:
             return self._answer_async(request)
         if _is_timed(request):
             return self._get_response(request)
-        timed = _Timed(self, self._times, request)
+        timed = _TimedRequest(self, self._times, request)
         try:
             with timed.served:
                 response = self._metrics(request) or self._get_response(request)
@@ -88,7 +88,7 @@ class TelemetryMiddleware:
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         if _is_timed(request):
             return await self._get_response(request)
-        timed = _Timed(self, self._times, request)
+        timed = _TimedRequest(self, self._times, request)
         try:
             with timed.served:
                 response = self._metrics(request) or await self._get_response(request)
@@ -98,7 +98,7 @@ class TelemetryMiddleware:
         return timed.finish(response)
 
     def route_of(self, request: HttpRequest) -> str:
-        """Return the template of the route that Django matched."""
+        """Return the template of the matched route."""
         templates = self._templates or self._close_routes()
         if request.path_info == self._metrics_path:
             return templates.get(self._metrics_path, OTHER)
@@ -111,7 +111,7 @@ class TelemetryMiddleware:
                 if self._metrics_path is not None:
                     found[self._metrics_path] = self._metrics_path
                 kept = own_routes(self._recorder, found.values())
-                # This closes the label.
+                # This sets the values of the label.
                 RequestTimes(self._recorder, kept)
                 self._templates = {route: each for route, each in found.items() if each in kept}
             return self._templates
@@ -123,20 +123,20 @@ class TelemetryMiddleware:
         return HttpResponse(content, content_type=content_type, headers={"Vary": "Accept"})
 
 
-class _Timed:
-    """One request: what is known of it, and its one end."""
+class _TimedRequest:
+    """One request that is being timed."""
 
     __slots__ = ("_middleware", "_request", "served")
 
     def __init__(self, middleware: TelemetryMiddleware, times: RequestTimes, request: HttpRequest) -> None:
         self._middleware = middleware
         self._request = request
-        request.META[MARK] = True
+        request.META[TIMED_KEY] = True
         headers = request.headers
         self.served = ServedRequest(times, {name: headers[name] for name in CARRIED if name in headers})
 
     def finish(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Mark the response, and take the request now or, if the response is streamed, at its end."""
+        """Add the correlation id to the response, and end the request now or when its stream ends."""
         response.headers[correlation.HEADER] = self.served.correlation_id
         if not getattr(response, "streaming", False):
             self.end(response.status_code)
@@ -147,16 +147,16 @@ class _Timed:
         return response
 
     def end(self, status: int, error: BaseException | None = None) -> None:
-        """Take the request, once."""
+        """End the request, once."""
         if self.served.is_open:
             request = self._request
             self.served.end(request.method, self._middleware.route_of(request), status, error)
 
 
 class _Chunks:
-    """The chunks of a streamed answer; Django calls `close` when it is sent or the client is gone."""
+    """The chunks of a streamed response. Django calls `close` when it is sent or the client has gone."""
 
-    def __init__(self, chunks: Iterable[bytes], timed: _Timed, status: int) -> None:
+    def __init__(self, chunks: Iterable[bytes], timed: _TimedRequest, status: int) -> None:
         self._chunks = iter(chunks)
         self._timed = timed
         self._status = status
@@ -176,14 +176,14 @@ class _Chunks:
             raise
 
     def close(self) -> None:
-        """Record what was not read to its end."""
+        """End the request of a response that was not read completely."""
         self._timed.end(self._status)
 
 
 class _AsyncChunks:
     """The same for an answer that is streamed asynchronously."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], timed: _Timed, status: int) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], timed: _TimedRequest, status: int) -> None:
         self._chunks = chunks
         self._timed = timed
         self._status = status
@@ -235,7 +235,7 @@ def _routes(patterns: Iterable[Any]) -> Iterator[str]:
 
 
 def _is_timed(request: HttpRequest) -> bool:
-    return MARK in request.META or MARK in getattr(request, "scope", ())
+    return TIMED_KEY in request.META or TIMED_KEY in getattr(request, "scope", ())
 
 
 def _configured_recorder() -> Recorder:
@@ -243,7 +243,7 @@ def _configured_recorder() -> Recorder:
     recorder = import_string(given) if isinstance(given, str) else given
     if not isinstance(recorder, Recorder):
         raise TelemetryError(
-            "settings: MONEYPATH_RECORDER is no recorder",
-            hint="in settings.py: instrument(globals(), recorder); or give the dotted path of one",
+            "The setting MONEYPATH_RECORDER is not a recorder.",
+            hint="Call instrument(globals(), recorder) in settings.py, or set it to the path of a recorder.",
         )
     return recorder

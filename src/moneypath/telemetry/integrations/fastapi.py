@@ -1,8 +1,8 @@
-"""FastAPI: the middleware with the application's own routes, and its metrics, in one call.
+"""FastAPI: instruments an application with its own routes and serves its metrics, in one call.
 
-FastAPI measures requests itself as soon as a global OpenTelemetry provider is set, and under the same
-name once that is exported. Choose one of the two; to keep this one, make the application with
-`FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})`.
+FastAPI itself measures requests once a global OpenTelemetry provider is set, and exports them under the
+same name. Choose one of the two; to keep this one, make the application with `FastAPI(telemetry={"tracing":
+False, "metrics": False, "logs": False})`.
 """
 
 from fastapi import FastAPI
@@ -17,7 +17,7 @@ def instrument(
 ) -> None:
     """Time the application's requests and serve its metrics at `metrics_path` (None: nowhere).
 
-    The routes that the application has when it starts become the values of the label; one added later
-    is `other`. Raises TelemetryError if the application has started or has a route for that path.
+    The routes that exist when the application starts become the values of the label; a later one is
+    `other`. Raises TelemetryError if the application has started or already has a route for that path.
     """
     starlette.instrument(app, recorder, metrics_path=metrics_path, flatten=iter_route_contexts)

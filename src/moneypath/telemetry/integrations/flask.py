@@ -1,4 +1,4 @@
-"""Flask: the WSGI middleware with the application's own routes, and its metrics, in one call."""
+"""Flask: instruments an application with its own routes and serves its metrics, in one call."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _note_route(_app: Flask, **_: object) -> None:
 def _serve_metrics(app: Flask, recorder: Recorder, path: str) -> None:
     if any(rule.rule == path for rule in app.url_map.iter_rules()):
         raise TelemetryError(
-            f"path {path}: the application has a route for it already", hint="give another metrics_path"
+            f"The application already has a route for {path}.", hint="Give another metrics_path."
         )
 
     def metrics() -> Response:

@@ -1,4 +1,4 @@
-"""What every integration of a web framework does with a request: time it under labels from closed sets."""
+"""Times HTTP requests under labels from closed sets. All web framework integrations use it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -8,30 +8,31 @@ from moneypath.telemetry import correlation
 from moneypath.telemetry.catalogue.metric import VALUE_LENGTH_LIMIT
 from moneypath.telemetry.catalogue.vocabulary import HTTP_METHODS, HTTP_STATUS_CODES, OTHER, Outcome
 from moneypath.telemetry.correlation import trace
-from moneypath.telemetry.correlation.context import ACTIVE, leave
+from moneypath.telemetry.correlation.context import ACTIVE, restore_active
 from moneypath.telemetry.errors import LabelsUnknown
 from moneypath.telemetry.integrations.routes import ROUTES_LIMIT, Routes
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import Span, SpanKind
-from moneypath.telemetry.tracing.finished import STATUS_CODE, Ending
+from moneypath.telemetry.tracing.span_data import STATUS_CODE, SpanPreset
 
 HISTOGRAM = "http_server_request_duration_seconds"
-# In an ASGI scope or a WSGI environ: the request is being timed, an inner middleware leaves it alone.
-MARK = "moneypath.telemetry"
+# Set in an ASGI scope or WSGI environ while a request is being timed; an inner middleware then passes it
+# on.
+TIMED_KEY = "moneypath.telemetry"
 
 
-# The headers that a request's context comes in.
+# The headers that carry a request's context.
 CARRIED: Final = (correlation.HEADER, trace.HEADER, trace.STATE_HEADER)
 
 
-# Where requests of one method, route and status are counted, and what their spans say.
-Kind = tuple[Callable[[float], None], Ending]
+# For one method, route and status: the function that observes the seconds, and the span preset.
+RequestHandle = tuple[Callable[[float], None], SpanPreset]
 
 
 class RequestTimes:
-    """Time requests to a closed set of routes; `routes` closes it, any other path is `other`."""
+    """Times requests by route. `routes` are the values of the label; any other path is `other`."""
 
-    __slots__ = ("_histogram", "_kinds", "begin", "by_path", "clock", "find")
+    __slots__ = ("_handles", "_histogram", "begin", "by_path", "clock", "find")
 
     def __init__(self, recorder: Recorder, routes: Iterable[str]) -> None:
         closed_routes = Routes(routes)
@@ -40,35 +41,38 @@ class RequestTimes:
         self.clock = recorder.tracer.clock
         self._histogram = recorder.histogram(HISTOGRAM)
         self._histogram.close_label("http_route", (*closed_routes.templates, OTHER))
-        self._kinds: dict[tuple[str, str, int], Kind] = {}
-        # By method, path and status: of routes without parameters, whose template is their path.
-        self.by_path: dict[tuple[str, str, int], Kind] = {}
+        self._handles: dict[tuple[str, str, int], RequestHandle] = {}
+        # By method, path and status, for routes without parameters, whose template equals the path.
+        self.by_path: dict[tuple[str, str, int], RequestHandle] = {}
 
-    def kind(self, method: str, route: str, status: int) -> Kind:
-        """Return the kind of a request to a route that `find` returned: observe its seconds, end its span."""
+    def handle(self, method: str, route: str, status: int) -> RequestHandle:
+        """Return a function that observes a request's seconds, and its span preset.
+
+        `find` returned the route.
+        """
         try:
-            return self._kinds[method, route, status]
+            return self._handles[method, route, status]
         except (KeyError, TypeError):
-            return self._make_kind(method, route, status)
+            return self._make_handle(method, route, status)
 
-    def kind_of_path(self, request: tuple[str, str, int], matched: object) -> Kind:
-        """Return the kind of a request by method, path and status; `by_path` has those that come often.
+    def handle_of_path(self, request: tuple[str, str, int], matched: object) -> RequestHandle:
+        """Return what records a request by method, path and status. `by_path` caches the frequent ones.
 
-        `matched` is what the framework says it matched: a template, or an object with one as its `path`.
+        `matched` is what the framework matched: a template, or an object with the template as its `path`.
         """
         method, path, status = request
-        # A route of Starlette's is not hashable, its path is.
+        # Starlette's routes are not hashable, their paths are.
         route = self.find(path, getattr(matched, "path", matched))
-        return self.kind(method, route, status)
+        return self.handle(method, route, status)
 
-    def _make_kind(self, method: str, route: str, status: int) -> Kind:
+    def _make_handle(self, method: str, route: str, status: int) -> RequestHandle:
         known_method = closed(method, HTTP_METHODS)
         labels = {
             "http_request_method": known_method,
             "http_route": route,
             "http_response_status_code": closed(str(status), HTTP_STATUS_CODES),
         }
-        ending = Ending(
+        preset = SpanPreset(
             f"{known_method} {route}",
             {"http.request.method": known_method, "http.route": route, STATUS_CODE: status},
             Outcome.FAILED if isinstance(status, int) and status >= 500 else None,
@@ -76,29 +80,29 @@ class RequestTimes:
         try:
             observe = self._histogram.bind(**labels).observe
         except LabelsUnknown:
-            # The budget of series is used up; this counts the drop.
+            # The series budget is used up; each call counts a drop.
             histogram = self._histogram
-            return lambda seconds: histogram.observe(seconds, **labels), ending
-        kind = observe, ending
-        # What a caller may choose freely, the method, must not grow the tables.
+            return lambda seconds: histogram.observe(seconds, **labels), preset
+        handle = observe, preset
+        # A caller can send any method; unknown ones must not grow the tables.
         if known_method == method and isinstance(status, int):
-            self._kinds[method, route, status] = kind
+            self._handles[method, route, status] = handle
             if "{" not in route:
-                self.by_path[method, route, status] = kind
-        return kind
+                self.by_path[method, route, status] = handle
+        return handle
 
 
 class ServedRequest:
-    """One request outside of ASGI, whose response may be made in steps; each step is a `with` of it.
+    """One request outside ASGI. Its response may be made in steps; wrap each step in `with`.
 
-    Between the steps nothing of it is active, whichever thread or task comes next.
+    Its context is active only within the steps, whichever thread or task runs them.
     """
 
-    __slots__ = ("_active", "_begun", "_span", "_times", "_token", "correlation_id")
+    __slots__ = ("_active", "_span", "_started_at", "_times", "_token", "correlation_id")
 
     def __init__(self, times: RequestTimes, carried: Mapping[str, str]) -> None:
         clock = times.clock
-        self._begun = clock()
+        self._started_at = clock()
         self._times = times
         self.correlation_id = correlation.accept(carried.get(correlation.HEADER))
         outside = ACTIVE.get()
@@ -108,7 +112,7 @@ class ServedRequest:
             self.correlation_id,
             carried.get(trace.HEADER),
             carried.get(trace.STATE_HEADER),
-            self._begun,
+            self._started_at,
         )
         self._active = ACTIVE.get()
         ACTIVE.set(outside)
@@ -120,17 +124,17 @@ class ServedRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The application may have named its payment.
+        # The application may have changed the active context by naming its payment.
         self._active = ACTIVE.get()
-        leave(self._token)
+        restore_active(self._token)
 
     @property
     def is_open(self) -> bool:
-        """Tell whether its end has still to be told."""
+        """Return whether the request has not ended yet."""
         return self._span is not None
 
     def end(self, method: str, route: str, status: int, error: BaseException | None = None) -> None:
-        """Take its end, the first time."""
+        """End the request. Only the first call counts."""
         span, times = self._span, self._times
         if span is None:
             return
@@ -138,16 +142,16 @@ class ServedRequest:
         clock = times.clock
         ended = clock()
         token = ACTIVE.set(self._active)
-        observe, ending = times.kind(method, route, status)
-        observe(ended - self._begun)
-        span.end(error, ended, ending)
-        leave(token)
+        observe, preset = times.handle(method, route, status)
+        observe(ended - self._started_at)
+        span.end(error, ended, preset)
+        restore_active(token)
 
 
 def own_routes(recorder: Recorder, templates: Iterable[str]) -> tuple[str, ...]:
-    """Keep of an application's own templates those that can be a label, ROUTES_LIMIT at most, in their order.
+    """Return those templates of an application that can be a label, in their order, at most ROUTES_LIMIT.
 
-    What is left out is counted as `other`: a service must not fail to start over the number of its routes.
+    Other routes are counted as `other`, because a service must not fail to start over its number of routes.
     """
     declared = recorder.histogram(HISTOGRAM).spec.labels["http_route"]
     kept = dict.fromkeys(

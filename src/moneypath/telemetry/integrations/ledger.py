@@ -1,6 +1,6 @@
-"""Ledger transactions, whichever library runs them: how long they took, and how they ended.
+"""Times ledger transactions and counts them by outcome, for any database library.
 
-The modules of the libraries use this; it stands alone for a ledger that none of them reaches.
+The modules for specific libraries use it. Use it directly with a library that has no module.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 from moneypath.telemetry.catalogue.vocabulary import DropReason, LedgerKind, LedgerOutcome, Outcome
 from moneypath.telemetry.errors import MetricUnknown
 from moneypath.telemetry.recording.recorder import Recorder
-from moneypath.telemetry.tracing import SILENT, SpanKind
+from moneypath.telemetry.tracing import NOOP_TRACER, SpanKind
 
 __all__ = ["LedgerKind", "LedgerOutcome", "LedgerWrite", "outcome_of"]
 
@@ -18,42 +18,48 @@ WRITES: Final = "moneypath_ledger_writes_total"
 SECONDS: Final = "moneypath_ledger_write_duration_seconds"
 KIND: Final = "moneypath.ledger.kind"
 OUTCOME: Final = "moneypath.ledger.outcome"
-# OpenTelemetry's name for the answer's code: of a database, the SQLSTATE.
+# OpenTelemetry's attribute for the code of a response; for a database, the SQLSTATE.
 SQLSTATE: Final = "db.response.status_code"
 
-# Another transaction stood in the way: serialization failure, deadlock, a lock that was not had in time.
+# Conflicts with another transaction: serialization failure, deadlock, lock time-out.
 _CONFLICTS: Final = frozenset({"40001", "40P01", "55P03"})
-# The server's own rules refused what was written.
+# Constraints of the database that refuse a write.
 _INTEGRITY_CLASS: Final = "23"
 _INTEGRITY: Final = frozenset({"40002", "44000"})
-# After these nobody is left to say what COMMIT did: connection exceptions, shutdowns, time-outs that end
-# the session, and the code that says so in words (`statement_completion_unknown`).
+# After these the result of COMMIT is unknown: connection exceptions, shutdowns, time-outs that end the
+# session, and `statement_completion_unknown`.
 _LOST_CLASS: Final = "08"
 _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "40003"})
 _ENDS_SESSION: Final = frozenset({"FATAL", "PANIC"})
-# The names of spans come from here and not from a caller's text.
+# The names of spans are fixed here; a caller's text never becomes one.
 _SPANS: Final[dict[str, str]] = {kind: f"ledger {kind}" for kind in LedgerKind}
-# Whatever else it was, nothing was written: such a span is kept, sampled or not.
+# Any other outcome means that nothing was written; such a span is exported even if not sampled.
 _SPAN_OUTCOMES: Final = {
     LedgerOutcome.COMMITTED: Outcome.SUCCEEDED,
     LedgerOutcome.UNKNOWN: Outcome.INDETERMINATE,
 }
-# Services raise errors of their own from the driver's; more links than this are somebody's mistake.
+# Services raise their own errors from the driver's. A longer chain of causes is not followed.
 _CHAIN_LIMIT: Final = 8
 
 
 class LedgerWrite:
-    """Time one ledger transaction: enter, leave after COMMIT or ROLLBACK; recorded once, on leaving.
+    """Times one ledger transaction. Enter it before BEGIN, leave it after COMMIT or ROLLBACK.
 
-    With a tracer it is a span as well, under what is active when it is left.
+    With a tracer it also makes a span, under what is active when it ends.
 
-    `kind` is one of LedgerKind; None records nothing. `outcomes` names the outcome of errors of the
-    caller's own, the first that fits; any other error is judged by `outcome_of`. Used alone, call
+    `kind` is one of LedgerKind; None records nothing. `outcomes` maps the caller's own exceptions to
+    outcomes; the first match counts. Any other error is classified by `outcome_of`. Used directly, call
     `committing` right before COMMIT.
     """
 
     __slots__ = (
-        *("_begun", "_ended", "_in_commit", "_outcomes", "_recorder", "_rolled_back", "_traced_from"),
+        "_ended",
+        "_in_commit",
+        "_outcomes",
+        "_recorder",
+        "_rolled_back",
+        "_started_at",
+        "_traced_from",
         "kind",
     )
 
@@ -67,16 +73,16 @@ class LedgerWrite:
         self.kind = kind
         self._recorder = recorder
         self._outcomes = outcomes or {}
-        self._begun = self._traced_from = 0.0
+        self._started_at = self._traced_from = 0.0
         self._ended = False
         self._in_commit = False
         self._rolled_back = False
 
     def __enter__(self) -> Self:
         tracer = self._recorder.tracer
-        if tracer is not SILENT:
+        if tracer is not NOOP_TRACER:
             self._traced_from = tracer.clock()
-        self._begun = self._recorder.now()
+        self._started_at = self._recorder.now()
         return self
 
     def __exit__(
@@ -86,46 +92,47 @@ class LedgerWrite:
 
     @property
     def is_committing(self) -> bool:
-        """Tell whether COMMIT was sent."""
+        """Return whether COMMIT was sent."""
         return self._in_commit
 
     def nothing_written(self) -> None:
-        """Record nothing of this transaction: it found that there was nothing to write."""
+        """Record nothing, because the transaction found nothing to write."""
         self._ended = True
 
     def outcome_unseen(self) -> None:
-        """Count a drop instead of an outcome: the block is part of a transaction that others commit."""
+        """Count a drop instead of an outcome. The block is part of a transaction that others commit."""
         if not self._ended:
             self._ended = True
             self._recorder.count_drop(DropReason.UNFINISHED)
 
     def committing(self) -> None:
-        """Say that COMMIT is sent next: from here on a lost connection leaves the outcome unknown."""
+        """Note that COMMIT is sent next. If the connection is lost from here on, the outcome is unknown."""
         self._in_commit = True
 
     def rolled_back(self) -> None:
-        """Say that nothing can be committed any more, whatever COMMIT seems to say.
+        """Note that nothing can be committed any more, even if COMMIT seems to succeed.
 
-        PostgreSQL answers a COMMIT that follows a swallowed error with ROLLBACK, and no error.
+        PostgreSQL answers COMMIT after a caught error with ROLLBACK, and raises no error.
         """
         self._rolled_back = True
 
     def end(self, error: BaseException | None = None, *, timed: bool = True) -> None:
-        """Record how the transaction ended; a second call and one after `nothing_written` do nothing.
+        """Record the outcome. Does nothing when called again or after `nothing_written`.
 
-        Without an error it was committed. `timed` False counts it alone: its end was noticed late.
+        Without an error the outcome is committed. `timed=False` counts the transaction without its
+        duration, because its end was noticed late.
         """
         if self._ended:
             return
         self._ended = True
         if self.kind is None:
             return
-        seconds = self._recorder.now() - self._begun
+        seconds = self._recorder.now() - self._started_at
         outcome = self._judge(error)
         try:
             writes, durations = self._recorder.counter(WRITES), self._recorder.histogram(SECONDS)
         except MetricUnknown:
-            # A payment is under way: what was wired wrongly is counted, and never breaks it.
+            # A mistake in setting up telemetry must not break a payment; it is counted.
             self._recorder.count_drop(DropReason.UNKNOWN_METRIC)
             return
         writes.inc(kind=self.kind, outcome=outcome)
@@ -134,16 +141,16 @@ class LedgerWrite:
             self._trace(outcome, error)
 
     def _trace(self, outcome: LedgerOutcome, error: BaseException | None) -> None:
-        """Write the transaction down as a span, now that it has ended.
+        """Make a span of the transaction after it has ended.
 
-        Not before: SQLAlchemy's events give no block to put round it, and nobody is called within who would
-        have to know of it. What a database says of an error quotes its rows, so its code alone is kept.
+        It is not made earlier, because SQLAlchemy's events give no block to wrap, and nothing inside needs
+        the span. Only the code of a database error is kept, because its message quotes rows.
         """
         tracer = self._recorder.tracer
         name = _SPANS.get(self.kind) if isinstance(self.kind, str) else None
-        if tracer is SILENT or name is None:
+        if tracer is NOOP_TRACER or name is None:
             return
-        span = tracer.begin(name, SpanKind.CLIENT, begun=self._traced_from)
+        span = tracer.begin(name, SpanKind.CLIENT, started_at=self._traced_from)
         span.set(KIND, self.kind)
         span.set(OUTCOME, outcome)
         answer = None if error is None else next(_answers(error), None)
@@ -162,10 +169,10 @@ class LedgerWrite:
 
 
 def outcome_of(error: BaseException, *, in_commit: bool) -> LedgerOutcome:
-    """Name the outcome of a transaction that ended in this error; `in_commit` if COMMIT itself raised it.
+    """Return the outcome of a transaction that ended with this error; `in_commit` if COMMIT itself raised it.
 
-    Judged by the SQLSTATE of the error or of what it was raised from. An error of COMMIT without the
-    server's answer, such as a lost connection, a time-out or a cancellation, is `unknown`.
+    Decided by the SQLSTATE of the error or of its causes. An error of COMMIT without an answer of the
+    server, such as a lost connection, a time-out or a cancellation, means `unknown`.
     """
     answers = list(_answers(error))
     sqlstate = answers[0].sqlstate if answers else None
@@ -185,9 +192,9 @@ class _Answer(NamedTuple):
 
 
 def _answers(error: BaseException) -> Iterator[_Answer]:
-    """Yield what the server said, from the error that was raised to the one it was raised from.
+    """Yield the server's answers along the chain of causes.
 
-    By attribute, because psycopg, asyncpg and SQLAlchemy's adapters share no class.
+    They are read by attribute, because psycopg, asyncpg and SQLAlchemy's adapters share no class.
     """
     link: object = error
     for _ in range(_CHAIN_LIMIT):
@@ -198,5 +205,5 @@ def _answers(error: BaseException) -> Iterator[_Answer]:
             diagnosis = getattr(link, "diag", None)
             severity = getattr(link, "severity_en", None) or getattr(diagnosis, "severity_nonlocalized", None)
             yield _Answer(sqlstate, severity)
-        # SQLAlchemy keeps the driver's error there.
+        # SQLAlchemy stores the driver's error in `orig`.
         link = getattr(link, "orig", None) or link.__cause__

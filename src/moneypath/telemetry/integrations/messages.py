@@ -1,6 +1,6 @@
-"""What every consumer of messages does: enter the producer's context, time the handling, count what dies.
+"""Observes message consumers: enters the producer's context, times the handling, counts dead letters.
 
-The modules beside this one fit it to a library; a service on another broker uses it as it is.
+The modules beside this one adapt it to a library. A service on another broker uses it directly.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ DURATION: Final = "moneypath_message_duration_seconds"
 DEAD_LETTERS: Final = "moneypath_dead_letters_total"
 DEPTH: Final = "moneypath_queue_depth"
 OLDEST: Final = "moneypath_queue_oldest_timestamp_seconds"
-# Of a span; the reason is one of a closed set there too.
+# A span attribute; its values are a closed set as well.
 REASON: Final = "moneypath.dead_letter_reason"
-# What a producer sends is not trusted: so many headers are looked at, and no value longer than the longest
-# that the Trace Context recommendation obliges anybody to pass on.
+# Producers are not trusted: the number of headers is limited, and so is the length of a value, to what W3C
+# Trace Context requires everybody to pass on.
 HEADERS_LIMIT: Final = 256
 VALUE_LENGTH_LIMIT: Final = trace.STATE_LENGTH_LIMIT
 MEASURE_WITHIN_SECONDS: Final = 5.0
@@ -46,57 +46,57 @@ _NAME_LENGTH_LIMIT: Final = max(map(len, _CARRIED))
 
 
 class Handling:
-    """One delivery of a message; without a word and without an exception it was handled."""
+    """The handling of one delivery. It counts as handled unless told otherwise or ended by an exception."""
 
     __slots__ = ("failed", "is_last", "reason")
 
     def __init__(self) -> None:
         self.failed = False
-        # Whether the broker gives it up when it fails.
+        # Whether the broker drops the message if this delivery fails.
         self.is_last = False
         self.reason: str | None = None
 
     def fail(self) -> None:
-        """Say that it was not handled and will come again."""
+        """Mark the message as not handled; it will be delivered again."""
         self.failed = True
 
     def set_aside(self, reason: str) -> None:
-        """Say that it is set aside, and why: one of DeadLetterReason; the first reason stays."""
+        """Mark the message as a dead letter. `reason` is one of DeadLetterReason; the first reason counts."""
         if self.reason is None:
             self.reason = reason
 
     @property
     def outcome(self) -> MessageOutcome:
-        """Return what has been said so far."""
+        """Return the outcome so far."""
         if self.reason is not None:
             return MessageOutcome.DEAD_LETTERED
         return MessageOutcome.FAILED if self.failed else MessageOutcome.HANDLED
 
 
-_at_hand: ContextVar[Handling | None] = ContextVar("moneypath_message", default=None)
+_current_handling: ContextVar[Handling | None] = ContextVar("moneypath_message", default=None)
 
 
-def at_hand() -> Handling | None:
-    """Return the handling that this code is part of, or None outside of any."""
-    return _at_hand.get()
+def current_handling() -> Handling | None:
+    """Return the handling that this code runs in, or None."""
+    return _current_handling.get()
 
 
 def set_aside(reason: str) -> None:
-    """Say that the message at hand is set aside, and why; outside of any handling nothing happens.
+    """Record the current message as a dead letter. Does nothing outside a handling.
 
-    It says so and does nothing: the message is rejected, terminated or published elsewhere by its handler.
+    This only records it. The handler itself must reject, terminate or republish the message.
     """
-    handling = _at_hand.get()
+    handling = _current_handling.get()
     if handling is not None:
         handling.set_aside(reason)
 
 
 class Consumer:
-    """Observe what consumes one queue.
+    """Observes the consumers of one queue.
 
-    `queue` is one of the catalogue's, `system` what OpenTelemetry calls the broker. Another queue raises
-    LabelsUnknown; a recorder without `moneypath_message_duration_seconds` or `moneypath_dead_letters_total`,
-    MetricUnknown.
+    `queue` is one of the catalogue's; `system` is OpenTelemetry's name of the broker. Raises LabelsUnknown
+    for another queue, and MetricUnknown if the recorder lacks `moneypath_message_duration_seconds` or
+    `moneypath_dead_letters_total`.
     """
 
     def __init__(self, recorder: Recorder, queue: str, *, system: str | None = None) -> None:
@@ -117,49 +117,50 @@ class Consumer:
 
     @contextmanager
     def handling(self, headers: object) -> Iterator[Handling]:
-        """Enter the context that the headers of a message carry, and record how the block ends.
+        """Activate the context of the message's headers, and record how the block ends.
 
-        The block is a span below the producer's. An exception is a failed handling and passes on. Whatever
-        the headers hold, they harm nobody.
+        The block is a span below the producer's. An exception counts as failed and passes on. Malformed
+        headers are ignored.
         """
-        begun = self._now()
+        started_at = self._now()
         handling = Handling()
         context = read_context(headers)
         with self._tracer.span(self._span_name, SpanKind.CONSUMER, self._attributes, context) as span:
-            token = _at_hand.set(handling)
+            token = _current_handling.set(handling)
             try:
                 yield handling
             except BaseException:
                 handling.fail()
                 raise
             finally:
-                # A block that ends in another task than it began in changes nothing there.
+                # Ignored if the block ends in another task than it began in.
                 with suppress(ValueError, RuntimeError):
-                    _at_hand.reset(token)
-                _tell(span, handling)
-                self._record(handling, self._now() - begun)
+                    _current_handling.reset(token)
+                _record_on_span(span, handling)
+                self._record(handling, self._now() - started_at)
 
     @contextmanager
     def handling_together(self, headers: Sequence[object]) -> Iterator[None]:
-        """Record messages, of which these are the headers, as handled if the block ends in peace.
+        """Record several messages, given by their headers, as handled if the block ends without an exception.
 
-        Each has the time that all of them took, and a span of its own below its producer's. The block itself
-        is in no context of theirs. An exception passes on and records nothing: then they are handled singly.
+        Each message gets the duration of the whole block, and a span of its own below its producer's. The
+        block runs in none of their contexts. An exception passes on and records nothing; handle the
+        messages one by one then.
         """
-        begun, span_begun = self._now(), self._tracer.clock()
+        started_at, span_started_at = self._now(), self._tracer.clock()
         yield
-        seconds, span_ended = self._now() - begun, self._tracer.clock()
+        seconds, span_ended = self._now() - started_at, self._tracer.clock()
         for carried in headers:
             self._durations[MessageOutcome.HANDLED].observe(seconds)
-            span = self._begin_span(read_context(carried), span_begun)
+            span = self._begin_span(read_context(carried), span_started_at)
             span.attributes = self._attributes
             span.end(ended=span_ended)
 
-    def _begin_span(self, context: correlation.Context, begun: float) -> Span:
+    def _begin_span(self, context: correlation.Context, started_at: float) -> Span:
         trace = context.trace
         header, state = (None, None) if trace is None else (trace.header, trace.state or None)
         return self._tracer.begin(
-            self._span_name, SpanKind.CONSUMER, context.correlation_id, header, state, begun
+            self._span_name, SpanKind.CONSUMER, context.correlation_id, header, state, started_at
         )
 
     def _record(self, handling: Handling, seconds: float) -> None:
@@ -168,12 +169,12 @@ class Consumer:
             self.count_dead(handling.reason)
 
     def count_dead(self, reason: str) -> None:
-        """Count a message that was set aside without ever being handled; never raises."""
+        """Count a message that became a dead letter without being handled. Never raises."""
         self._dead.inc(queue=self._queue, reason=reason)
 
 
-def _tell(span: Span, handling: Handling) -> None:
-    """Say on the span what the exception, if there is one, does not."""
+def _record_on_span(span: Span, handling: Handling) -> None:
+    """Set on the span what the exception, if there is one, does not say."""
     if handling.outcome is not MessageOutcome.HANDLED:
         span.end_with(Outcome.FAILED)
     if handling.reason is not None:
@@ -181,10 +182,10 @@ def _tell(span: Span, handling: Handling) -> None:
 
 
 def read_context(headers: object) -> correlation.Context:
-    """Return the context that a message's headers carry, a mapping or pairs, with texts or bytes.
+    """Return the context of a message's headers: a mapping or pairs, with text or bytes.
 
-    A name is found in any case. One that stands twice is none, because nothing says which is meant; what is
-    no short printable ASCII text is none either.
+    Names match in any case. A header that occurs twice is ignored, because it is unclear which one counts;
+    so is one that is not short printable ASCII text.
     """
     values: dict[str, list[object]] = {}
     for name, value in _carried(headers):
@@ -194,19 +195,19 @@ def read_context(headers: object) -> correlation.Context:
 
 
 def context_headers() -> dict[str, str]:
-    """Return the active context as headers that any library and any store takes, none outside of any."""
+    """Return the active context as headers that any library accepts; empty if there is none."""
     headers: dict[str, str] = {}
     correlation.inject(headers)
-    # What came in with a request was not judged by the rules of a message.
+    # The active context may come from a request, whose headers have other rules than a message's.
     return {name: value for name, value in headers.items() if _read_text(value) is not None}
 
 
 def outgoing(headers: Iterable[tuple[str, V]]) -> tuple[list[tuple[str, V]], dict[str, str]]:
-    """Return the headers to keep, and those of the active context instead of what is left out."""
+    """Return the headers to keep, and the headers of the active context that replace the others."""
     context = context_headers()
     if not context:
         return list(headers), context
-    # All of them go: a tracestate that stayed behind would belong to another trace.
+    # Remove all of them: a tracestate that stayed would belong to another trace.
     return [(name, value) for name, value in headers if str(name).lower() not in _CARRIED], context
 
 
@@ -233,20 +234,20 @@ def _read_text(value: object) -> str | None:
         text = value.decode("ascii") if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         return None
-    # A line break in it would begin another header wherever it is sent on.
+    # A line break would begin another header when the value is passed on.
     return text if text.isascii() and text.isprintable() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many messages wait, and since when the oldest does, in Unix time, if the broker says so."""
+    """How many messages wait, and since when the oldest one waits in Unix time, if the broker reports it."""
 
     depth: int
     oldest: float | None = None
 
 
 class BacklogGauges:
-    """Show what waits in one queue; of several processes one is enough, and `max` joins more.
+    """The gauges of one queue's backlog. One process is enough; with more, use `max` over them.
 
     `queue` is one of the catalogue's; another raises LabelsUnknown.
     """
@@ -256,7 +257,7 @@ class BacklogGauges:
         self._oldest = recorder.gauge(OLDEST).bind(queue=queue)
 
     def show(self, backlog: Backlog | None) -> None:
-        """Show it; None: nobody knows, and then both gauges are absent."""
+        """Set the gauges; None means unknown and clears both."""
         if backlog is None:
             self._depth.clear()
         else:
@@ -267,7 +268,10 @@ class BacklogGauges:
             self._oldest.set(backlog.oldest)
 
     async def measure(self, read: Callable[[], Awaitable[Backlog]]) -> bool:
-        """Show what `read` says within five seconds; False if it fails, and then nothing is shown."""
+        """Set the gauges to what `read` returns within five seconds.
+
+        Return False and clear them if it fails.
+        """
         try:
             async with asyncio.timeout(MEASURE_WITHIN_SECONDS):
                 backlog = await read()

@@ -1,4 +1,4 @@
-"""NATS JetStream with nats-py: what is published carries its context, what is consumed is observed."""
+"""NATS JetStream with nats-py: propagates the context in published messages and observes consumers."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -21,38 +21,38 @@ __all__ = ["Consumer", "StreamBacklog", "count_given_up", "outgoing_headers", "r
 Callback = Callable[[Msg], Awaitable[None]]
 
 _GIVEN_UP: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
-# Of all subscribers in one group the server tells one, so that each message is counted once.
+# The queue group: the server sends each report to one subscriber, so that each message counts once.
 _COUNTERS: Final = "moneypath-dead-letters"
 
 
 def outgoing_headers(headers: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the headers of a message to publish, the active context among them."""
+    """Return the headers for a message to publish, with those of the active context."""
     kept, context = messages.outgoing((headers or {}).items())
     return {**dict(kept), **context}
 
 
-class _Watched(Msg):
-    """A message that notes its verdict; JetStream knows three, and the library has no hook for them."""
+class _ObservedMessage(Msg):
+    """A message that reports how it was acknowledged. The library has no hook for that."""
 
     async def term(self) -> None:
         await super().term()
-        handling = messages.at_hand()
+        handling = messages.current_handling()
         if handling is not None:
             handling.set_aside(DeadLetterReason.REJECTED)
 
     async def nak(self, delay: float | None = None) -> None:
         await super().nak(delay)
-        handling = messages.at_hand()
+        handling = messages.current_handling()
         if handling is not None:
             handling.fail()
 
 
 class Consumer:
-    """Observe what handles the messages of one consumer of a stream, pushed or fetched.
+    """Observes the handling of messages of one consumer of a stream, pushed or fetched.
 
-    A message that is terminated is a dead letter: for the reason that `messages.set_aside` gave, else
-    `rejected`. One that JetStream gives up because nobody acknowledged it is seen by `count_given_up` alone.
-    Raises what `messages.Consumer` raises.
+    A message that is terminated is a dead letter. Its reason is the one given to `messages.set_aside`, else
+    `rejected`. Only `count_given_up` sees messages that JetStream gives up because nobody acknowledged
+    them. Raises what `messages.Consumer` raises.
     """
 
     def __init__(self, recorder: Recorder, queue: str) -> None:
@@ -60,14 +60,14 @@ class Consumer:
 
     @contextmanager
     def handling(self, message: Msg) -> Iterator[Handling]:
-        """Handle a message in the context of its producer."""
+        """Observe the handling of a message in its producer's context."""
         if type(message) is Msg:
-            message.__class__ = _Watched
+            message.__class__ = _ObservedMessage
         with self._consumer.handling(message.headers) as handling:
             yield handling
 
     def callback(self, handle: Callback) -> Callback:
-        """Return a callback for `subscribe` that handles each message in the context of its producer."""
+        """Return a callback for `subscribe` that handles each message in its producer's context."""
 
         async def observed(message: Msg) -> None:
             with self.handling(message):
@@ -79,10 +79,10 @@ class Consumer:
 async def count_given_up(
     recorder: Recorder, client: Client, *, stream: str, consumer: str, queue: str
 ) -> Subscription:
-    """Count the messages that reached the consumer's `max_deliver`, as the server tells it.
+    """Count the messages that reached the consumer's `max_deliver`, as the server reports them.
 
-    The server knows what no consumer sees: a process that died in the last delivery. Of all processes that
-    subscribe, one is told; while there is none, nothing is counted. Raises LabelsUnknown for the queue.
+    Only the server sees the case of a process that died in the last delivery. One of all subscribed
+    processes gets each report; without a subscriber nothing is counted. Raises LabelsUnknown for the queue.
     """
     given_up = recorder.counter(messages.DEAD_LETTERS).bind(
         queue=queue, reason=DeadLetterReason.ATTEMPTS_EXHAUSTED.value
@@ -104,7 +104,7 @@ def _is_advisory(data: bytes) -> bool:
 
 
 class StreamBacklog:
-    """Measure what waits for one consumer of a stream; raises LabelsUnknown for a queue of no catalogue."""
+    """Measures the backlog of one consumer of a stream. Raises LabelsUnknown for an undeclared queue."""
 
     def __init__(
         self, recorder: Recorder, stream: JetStreamContext, *, name: str, consumer: str, queue: str
@@ -115,12 +115,12 @@ class StreamBacklog:
         self._consumer = consumer
 
     async def measure(self) -> bool:
-        """Show depth and age; False if NATS does not say them in time, and then nothing is shown."""
+        """Set depth and age. Return False and clear both if NATS does not answer in time."""
         return await self._gauges.measure(lambda: read_backlog(self._stream, self._name, self._consumer))
 
 
 async def read_backlog(stream: JetStreamContext, name: str, consumer: str) -> Backlog:
-    """Return what waits for a consumer of the stream `name`, delivered but not acknowledged included.
+    """Return the backlog of a consumer of the stream `name`, including messages not yet acknowledged.
 
     Raises what NATS raises.
     """

@@ -1,7 +1,7 @@
-"""Our metrics in an endpoint that prometheus_client serves already.
+"""Adds our metrics to an endpoint that prometheus_client serves.
 
-`REGISTRY.register(RecorderCollector(recorder))`, once at start-up. A name that the registry knows
-already is refused there, by prometheus_client's own DuplicateTimeseries.
+Call `REGISTRY.register(RecorderCollector(recorder))` once at the start. A name that the registry already
+has raises prometheus_client's DuplicateTimeseries.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +12,14 @@ from prometheus_client.samples import Exemplar as TheirExemplar
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
 from moneypath.telemetry.exposition.exemplars import ids
-from moneypath.telemetry.exposition.samples import Cells, Exemplar, Key, MetricSamples
+from moneypath.telemetry.exposition.samples import DataPoint, Exemplar, LabelValues, MetricSamples
 from moneypath.telemetry.recording.recorder import Recorder
 
 Labels = dict[str, str]
 
 
 class RecorderCollector(Collector):
-    """Hand a recorder's metrics to a registry, at each scrape the numbers of that moment."""
+    """A collector that passes a recorder's current metrics to a registry at each scrape."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -52,23 +52,23 @@ def _add_values(metric: Metric, samples: MetricSamples) -> None:
 def _add_histograms(metric: Metric, samples: MetricSamples) -> None:
     spec = samples.spec
     edges = [*map(repr, map(float, spec.buckets)), "+Inf"]
-    for key, cells in samples.cells.items():
-        _add_histogram(metric, _labels(spec, key), edges, cells, samples.exemplars.get(key, {}))
+    for key, point in samples.histograms.items():
+        _add_histogram(metric, _labels(spec, key), edges, point, samples.exemplars.get(key, {}))
 
 
 def _add_histogram(
-    metric: Metric, labels: Labels, edges: list[str], cells: Cells, exemplars: Mapping[int, Exemplar]
+    metric: Metric, labels: Labels, edges: list[str], point: DataPoint, exemplars: Mapping[int, Exemplar]
 ) -> None:
     count = 0.0
     for place, edge in enumerate(edges, start=1):
-        count += cells[place]
+        count += point[place]
         exemplar = _exemplar(exemplars.get(place))
         metric.add_sample(f"{metric.name}_bucket", {**labels, "le": edge}, count, exemplar=exemplar)
     metric.add_sample(f"{metric.name}_count", labels, count)
-    metric.add_sample(f"{metric.name}_sum", labels, cells[0])
+    metric.add_sample(f"{metric.name}_sum", labels, point[0])
 
 
-def _labels(spec: MetricSpec, key: Key) -> Labels:
+def _labels(spec: MetricSpec, key: LabelValues) -> Labels:
     return dict(zip(spec.labels, key, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""psycopg 3: a ledger transaction that is timed and counted by how it ended, COMMIT included."""
+"""psycopg 3: times ledger transactions and counts them by outcome, COMMIT included."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import (
@@ -37,8 +37,8 @@ def ledger_write(
 ) -> AbstractContextManager[LedgerWrite] | AbstractAsyncContextManager[LedgerWrite]:
     """Run the block in `connection.transaction()` and record it as one ledger write of this kind.
 
-    Use it with `with` or `async with`, as the connection is. Inside of a transaction that has begun
-    before, psycopg makes a savepoint of it, which commits nothing: that is counted as a drop.
+    Use `with` or `async with`, as the connection requires. Inside another transaction psycopg makes a
+    savepoint, which commits nothing. That is counted as a drop.
     """
     write = LedgerWrite(recorder, kind=kind)
     if isinstance(connection, psycopg.AsyncConnection):
@@ -81,7 +81,7 @@ def _before_commit(connection: psycopg.BaseConnection[Any], write: LedgerWrite) 
 
 
 def _after_commit(transaction: psycopg.Transaction | psycopg.AsyncTransaction, write: LedgerWrite) -> None:
-    # Left by `psycopg.Rollback`, or by a connection known to be lost, on which psycopg sends no COMMIT and
+    # The block was left by `psycopg.Rollback` or with a lost connection; psycopg then sends no COMMIT and
     # raises nothing.
     if transaction.status is not transaction.Status.COMMITTED:
         write.rolled_back()

@@ -1,4 +1,4 @@
-"""requests: an adapter that records the requests to a provider, mounted in front of those of a session."""
+"""requests: an adapter that records requests to a provider, in front of a session's own adapters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from urllib3 import exceptions as urllib3_errors
 
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.errors import TelemetryError
-from moneypath.telemetry.integrations.http_outcomes import ProviderCalls, of_broken_answer
+from moneypath.telemetry.integrations.http_outcomes import ProviderCalls, outcome_of_broken_response
 from moneypath.telemetry.recording.recorder import Recorder
 
 Calls = ProviderCalls[requests.PreparedRequest, requests.Response]
 
-# Raised before the first byte of the request was written; of anything else that breaks it may have arrived.
+# Errors raised before the first byte of the request was written. After any other error it may have arrived.
 _NEVER_SENT = (
     requests.exceptions.ConnectTimeout,
     requests.exceptions.ProxyError,
@@ -41,25 +41,26 @@ def instrument(
 ) -> None:
     """Record a session's requests as attempts at one provider: all of them, or those to URLs under `prefix`.
 
-    `operation` is one of the catalogue's, or a function that names it from a request. `classify` names the
-    outcome of an answer, `declined` above all, or returns None to leave it to the status. Retries that an
-    adapter makes on its own (`max_retries`) are one attempt.
+    `operation` is one of the catalogue's, or a function that returns it for a request. `classify` returns
+    the outcome of a response, such as `declined`, or None to decide by its status. Retries by an adapter
+    itself (`max_retries`) count as one attempt.
     """
     calls = Calls(recorder, provider, operation, classify)
     adapters = dict(session.adapters) if prefix is None else {prefix: session.get_adapter(prefix)}
     if any(isinstance(adapter, TelemetryAdapter) for adapter in adapters.values()):
         raise TelemetryError(
-            "requests session: is instrumented already", hint="each attempt would count twice"
+            "The requests session is already instrumented.",
+            hint="Instrument it once, or each attempt counts twice.",
         )
     for mounted, adapter in adapters.items():
         session.mount(mounted, TelemetryAdapter(adapter, calls))
 
 
 class TelemetryAdapter(BaseAdapter):
-    """Record what goes through another adapter, each request from its first byte to the end of its answer.
+    """Records the requests that go through another adapter, from the first byte to the end of the response.
 
-    An answer that the caller does not stream is read here rather than a moment later by the session, so that
-    one that breaks off is recorded as such. A streamed one is recorded at its status.
+    A response that the caller does not stream is read here, which the session would do anyway, so that one
+    that breaks off is recorded as such. A streamed one is recorded at its status.
     """
 
     def __init__(self, inner: BaseAdapter, calls: Calls) -> None:
@@ -82,17 +83,19 @@ class TelemetryAdapter(BaseAdapter):
             response = self._inner.send(request, stream, timeout, verify, cert, proxies)
         except BaseException as error:
             never = is_never_sent(error) and not self._may_send_twice(request)
-            call.broke(error, Outcome.FAILED if never else Outcome.INDETERMINATE)
+            call.record_error(error, Outcome.FAILED if never else Outcome.INDETERMINATE)
             raise
         if stream:
-            call.answered(response.status_code)
+            call.record_response(response.status_code)
             return response
         try:
             _ = response.content
         except BaseException as error:
-            call.broke(error, of_broken_answer(response.status_code), status=response.status_code)
+            call.record_error(
+                error, outcome_of_broken_response(response.status_code), status=response.status_code
+            )
             raise
-        call.answered(response.status_code, response)
+        call.record_response(response.status_code, response)
         return response
 
     def close(self) -> None:
@@ -100,7 +103,7 @@ class TelemetryAdapter(BaseAdapter):
         self._inner.close()
 
     def _may_send_twice(self, request: requests.PreparedRequest) -> bool:
-        """Tell whether the attempt that could not connect may follow one that was sent, unseen from here."""
+        """Return whether urllib3 may have sent the request before the attempt that could not connect."""
         retries = getattr(self._inner, "max_retries", None)
         if retries is None or not retries.total or retries.read in (False, 0):
             return False
@@ -109,10 +112,10 @@ class TelemetryAdapter(BaseAdapter):
 
 
 def is_never_sent(error: BaseException) -> bool:
-    """Tell whether it is certain that nothing of the request left."""
+    """Return whether it is certain that no part of the request was sent."""
     if isinstance(error, _NEVER_SENT):
         return True
-    # requests wraps what urllib3 raised, which wraps what kept it from connecting.
+    # requests wraps the exception of urllib3, which wraps the reason why it could not connect.
     cause = error.args[0] if isinstance(error, requests.exceptions.ConnectionError) and error.args else None
     reason = cause.reason if isinstance(cause, urllib3_errors.MaxRetryError) else cause
     return isinstance(reason, _NEVER_CONNECTED)

@@ -1,4 +1,4 @@
-"""Path templates: the closed set that a request's path is brought down to before it is a label."""
+"""Path templates: the closed set to which a request's path is reduced before it becomes a label."""
 
 import re
 from collections.abc import Iterable
@@ -14,42 +14,42 @@ _Candidates = tuple[tuple[re.Pattern[str], str], ...]
 
 
 class Routes:
-    """Find the template of a request's path."""
+    """Finds the template of a request's path."""
 
-    __slots__ = ("_ending", "_fixed", "_pattern", "_patterns", "templates")
+    __slots__ = ("_by_suffix", "_fixed", "_pattern", "_patterns", "templates")
 
     def __init__(self, templates: Iterable[str]) -> None:
         self.templates = tuple(dict.fromkeys(templates))
         if len(self.templates) > ROUTES_LIMIT:
             raise TelemetryError(
-                f"routes: {len(self.templates)} are more than {ROUTES_LIMIT}",
-                hint="name those that matter; every other path is counted as `other`",
+                f"{len(self.templates)} routes are more than {ROUTES_LIMIT}.",
+                hint="Name the routes that matter; every other path is counted as `other`.",
             )
         for template in self.templates:
             if not template.startswith("/"):
-                raise TelemetryError(f"route {template!r}: has to begin with /")
+                raise TelemetryError(f"Route {template!r} does not begin with /.")
         self._fixed = frozenset(template for template in self.templates if "{" not in template)
         self._patterns = tuple(
             (re.compile(pattern(template), re.DOTALL), template) for template in self.templates
         )
-        # One expression over all: the number of the group that took part is the number of the template.
+        # One expression for all templates: the number of the matching group is the number of the template.
         self._pattern = re.compile(
             "|".join(f"({pattern(each)})" for each in self.templates) or "(?!)", re.DOTALL
         )
-        self._ending: dict[str, _Candidates] = {}
+        self._by_suffix: dict[str, _Candidates] = {}
 
     def find(self, path: str, matched: object = None) -> str:
-        """Return the template of a path, `other` if none fits.
+        """Return the template of a path, or `other`.
 
-        `matched` is what the framework says it matched. It may lack the prefix under which a router was
-        included, so it chooses among the templates that end in it; without it the first that fits is taken.
+        `matched` is what the framework matched. It may lack the prefix of an included router, so it selects
+        among the templates that end with it. Without it the first template that matches counts.
         """
         if path in self._fixed:
             return path
         if len(path) > PATH_LENGTH_LIMIT:
             return OTHER
         if isinstance(matched, str):
-            for expression, template in self._ending.get(matched) or self._remember(matched):
+            for expression, template in self._by_suffix.get(matched) or self._remember(matched):
                 if expression.fullmatch(path):
                     return template
         found = self._pattern.fullmatch(path)
@@ -57,13 +57,13 @@ class Routes:
 
     def _remember(self, matched: str) -> _Candidates:
         candidates = tuple(each for each in self._patterns if each[1].endswith(matched))
-        if len(self._ending) < ROUTES_LIMIT:
-            self._ending[matched] = candidates
+        if len(self._by_suffix) < ROUTES_LIMIT:
+            self._by_suffix[matched] = candidates
         return candidates
 
 
 def pattern(template: str) -> str:
-    """Return the expression, without groups, that a template's paths match."""
+    """Return the regular expression, without groups, for the paths of a template."""
     parts: list[str] = []
     end = 0
     for parameter in _PARAMETER.finditer(template):

@@ -1,7 +1,7 @@
-"""SQLAlchemy 2: ledger transactions told from its events, timed and counted by how they ended.
+"""SQLAlchemy 2: times ledger transactions and counts them by outcome, through its events.
 
-A transaction is a ledger write if its connection has the execution option `ledger_kind`, or its
-session has `session.info["ledger_kind"]`; any other passes unrecorded.
+A transaction is a ledger write if its connection has the execution option `ledger_kind`, or its session has
+`session.info["ledger_kind"]`. Any other transaction is not recorded.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ from moneypath.telemetry.integrations.ledger import SECONDS, WRITES, LedgerWrite
 from moneypath.telemetry.recording.recorder import Recorder
 
 if TYPE_CHECKING:
-    # Needs greenlet, which a service without asyncio has no use for.
+    # Importing it needs greenlet, which only services with asyncio have.
     from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 __all__ = ["OPTION", "observe_ledger"]
 
 OPTION: Final = "ledger_kind"
 
-# Under this key a pooled connection's `info` holds the transaction that it runs.
+# The key of the open transaction in the `info` of a pooled connection.
 _KEY: Final = "moneypath_ledger_write"
 
 Sessions: TypeAlias = "sessionmaker[Any] | async_sessionmaker[Any]"
@@ -33,28 +33,28 @@ Sessions: TypeAlias = "sessionmaker[Any] | async_sessionmaker[Any]"
 def observe_ledger(
     engine: "Engine | AsyncEngine", recorder: Recorder, *, sessions: "Sessions | None" = None
 ) -> None:
-    """Record the ledger writes of an engine, and let the sessions of a maker name theirs.
+    """Record the ledger writes of an engine. `sessions` is a session maker whose sessions may name the kind.
 
-    Call it once an engine, before its first connection. A connection that is kept after COMMIT tells no
-    end of it: such a transaction is counted when the connection is used again or returned, and is timed
-    only if it was returned. Raises MetricUnknown if the service records no ledger writes.
+    Call it once for each engine, before its first connection. SQLAlchemy has no event after COMMIT. A
+    transaction on a connection that is not returned is counted when the connection is used again, without
+    its duration. Raises MetricUnknown if the service records no ledger writes.
     """
     recorder.counter(WRITES)
     recorder.histogram(SECONDS)
-    ledger = _Ledger(recorder)
+    observer = _TransactionObserver(recorder)
     synchronous = engine if isinstance(engine, Engine) else engine.sync_engine
     listeners: dict[str, Callable[..., None]] = {
-        "begin": ledger.begun,
-        "commit": ledger.committing,
-        "rollback": ledger.rolling_back,
-        "rollback_savepoint": ledger.healed,
-        "handle_error": ledger.failed,
-        "reset": ledger.returned,
+        "begin": observer.on_begin,
+        "commit": observer.on_commit,
+        "rollback": observer.on_rollback,
+        "rollback_savepoint": observer.on_savepoint_rollback,
+        "handle_error": observer.on_error,
+        "reset": observer.on_reset,
     }
     for name, listener in listeners.items():
-        event.listen(synchronous, name, _harmless(listener, recorder))
+        event.listen(synchronous, name, _guarded(listener, recorder))
     if sessions is not None:
-        event.listen(_session_class(sessions), "after_begin", _harmless(ledger.named_by_session, recorder))
+        event.listen(_session_class(sessions), "after_begin", _guarded(observer.on_after_begin, recorder))
 
 
 def _session_class(sessions: "Sessions") -> type[Session] | sessionmaker[Any]:
@@ -63,14 +63,14 @@ def _session_class(sessions: "Sessions") -> type[Session] | sessionmaker[Any]:
     base = sessions.kw.get("sync_session_class", sessions.class_.sync_session_class)
     if isinstance(base, sessionmaker):
         return base
-    # A class of this maker's own, or every session of the process would be listened to.
+    # A subclass for this maker only; otherwise every session of the process would be observed.
     own: type[Session] = type("ObservedSession", (base,), {})
     sessions.configure(sync_session_class=own)
     return own
 
 
-def _harmless(listener: Callable[..., None], recorder: Recorder) -> Callable[..., None]:
-    """Keep what goes wrong in a listener from the payment whose transaction it watches."""
+def _guarded(listener: Callable[..., None], recorder: Recorder) -> Callable[..., None]:
+    """Wrap a listener so that its errors never reach the transaction it observes."""
 
     def listen(*arguments: Any) -> None:
         try:
@@ -81,61 +81,64 @@ def _harmless(listener: Callable[..., None], recorder: Recorder) -> Callable[...
     return listen
 
 
-class _Open:
-    """A transaction under way, and who may name its kind: its connection, or its session."""
+class _OpenTransaction:
+    """An open transaction, and where its kind may be named: in its connection's options or its session."""
 
-    __slots__ = ("info", "options", "spoiled", "write")
+    __slots__ = ("aborted_by", "info", "options", "write")
 
     def __init__(self, write: LedgerWrite, options: Mapping[str, Any]) -> None:
         self.write = write
         self.options = options
         self.info: Mapping[Any, Any] = {}
-        # By an error that the server answered: until a savepoint is rolled back to, COMMIT means ROLLBACK.
-        self.spoiled: BaseException | None = None
+        # The error that aborted the transaction. Until a rollback to a savepoint, COMMIT means ROLLBACK.
+        self.aborted_by: BaseException | None = None
 
 
-class _Ledger:
-    """Follow transactions from event to event. SQLAlchemy tells of each step before it takes it."""
+class _TransactionObserver:
+    """Follows transactions through SQLAlchemy's events, each of which comes before its step."""
 
     __slots__ = ("_recorder",)
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def begun(self, connection: Connection) -> None:
-        """Time a transaction from here; one before it on the same connection was committed."""
+    def on_begin(self, connection: Connection) -> None:
+        """Start timing a transaction. An earlier one on the same connection was committed."""
         _end(connection.info, timed=False)
         write = LedgerWrite(self._recorder, kind=None).__enter__()
-        connection.info[_KEY] = _Open(write, connection.get_execution_options())
+        connection.info[_KEY] = _OpenTransaction(write, connection.get_execution_options())
 
-    def named_by_session(
+    def on_after_begin(
         self, session: Session, _transaction: SessionTransaction, connection: Connection
     ) -> None:
-        """Let the session name the kind, until the transaction ends."""
+        """Remember the session, which may name the kind until the transaction ends."""
         known = _open(connection)
         if known is not None:
             known.info = session.info
 
-    def committing(self, connection: Connection) -> None:
-        """Take errors from here on for those of COMMIT, unless it can but be answered with ROLLBACK."""
+    def on_commit(self, connection: Connection) -> None:
+        """Note that COMMIT comes next, unless the transaction is aborted and COMMIT means ROLLBACK."""
         known = _open(connection)
-        if known is not None and known.spoiled is None:
+        if known is not None and known.aborted_by is None:
             known.write.committing()
 
-    def rolling_back(self, connection: Connection) -> None:
-        """End a transaction that was given up, by the error that spoiled it if there is one."""
+    def on_rollback(self, connection: Connection) -> None:
+        """End a transaction that is rolled back, with the error that aborted it if there is one."""
         known = _open(connection)
         if known is not None:
-            _end(connection.info, known.spoiled)
+            _end(connection.info, known.aborted_by)
 
-    def healed(self, connection: Connection, _name: str, _context: None) -> None:
-        """Forget an error that was rolled back to a savepoint."""
+    def on_savepoint_rollback(self, connection: Connection, _name: str, _context: None) -> None:
+        """Forget an error after a rollback to a savepoint."""
         known = _open(connection)
         if known is not None:
-            known.spoiled = None
+            known.aborted_by = None
 
-    def failed(self, context: ExceptionContext) -> None:
-        """Note what spoils a transaction, or end it if the error came from COMMIT or ended the session."""
+    def on_error(self, context: ExceptionContext) -> None:
+        """Note an error that aborts the transaction.
+
+        End the transaction if COMMIT or a lost session raised it.
+        """
         connection = context.connection
         known = None if connection is None else _open(connection)
         if connection is None or known is None:
@@ -144,27 +147,27 @@ class _Ledger:
         if context.is_disconnect or known.write.is_committing:
             _end(connection.info, error)
         elif getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
-            known.spoiled = error
+            known.aborted_by = error
 
-    def returned(self, _dbapi: object, record: ConnectionPoolEntry | None, _state: object) -> None:
-        """End a transaction whose connection comes back: no error was told, so it was committed."""
+    def on_reset(self, _dbapi: object, record: ConnectionPoolEntry | None, _state: object) -> None:
+        """End a transaction whose connection is returned. Without an error it was committed."""
         if record is not None:
             _end(record.info)
 
 
-def _open(connection: Connection) -> _Open | None:
-    # Asked for its `info`, a connection that was lost would connect anew.
+def _open(connection: Connection) -> _OpenTransaction | None:
+    # Reading `info` of a lost connection would open a new one.
     if connection.closed or connection.invalidated:
         return None
-    known: _Open | None = connection.info.get(_KEY)
+    known: _OpenTransaction | None = connection.info.get(_KEY)
     if known is not None:
-        # They may have been set since.
+        # The options may have been set in the meantime.
         known.options = connection.get_execution_options()
     return known
 
 
 def _end(info: dict[Any, Any], error: BaseException | None = None, *, timed: bool = True) -> None:
-    known: _Open | None = info.pop(_KEY, None)
+    known: _OpenTransaction | None = info.pop(_KEY, None)
     if known is None:
         return
     known.write.kind = known.options.get(OPTION) or known.info.get(OPTION)

@@ -1,4 +1,4 @@
-"""Starlette: the middleware with the application's own routes, and its metrics, in one call."""
+"""Starlette: instruments an application with its own routes and serves its metrics, in one call."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -12,7 +12,7 @@ from moneypath.telemetry.recording.recorder import Recorder
 
 METRICS_PATH = "/metrics"
 
-# Makes of a list of routes one in which each route stands by itself: what FastAPI needs and Starlette has.
+# Turns a list of routes into one of single routes. FastAPI needs that; Starlette's list has them already.
 Flatten = Callable[[Sequence[BaseRoute]], Iterable[object]]
 
 
@@ -25,15 +25,15 @@ def instrument(
 ) -> None:
     """Time the application's requests and serve its metrics at `metrics_path` (None: nowhere).
 
-    The routes that the application has when it starts become the values of the label; one added later
-    is `other`. Raises TelemetryError if the application has started or has a route for that path.
+    The routes that exist when the application starts become the values of the label; a later one is
+    `other`. Raises TelemetryError if the application has started or already has a route for that path.
     """
     if app.middleware_stack is not None:
         raise TelemetryError(
-            "application: has started already", hint="call instrument() where the application is made"
+            "The application has already started.", hint="Call instrument() where the application is made."
         )
     routes = _Templates(app, recorder, flatten)
-    # What is wrong with the recorder is told now and not by the server, which may go on without the start.
+    # Raise now if the recorder cannot be used: a server may ignore errors at the start.
     RequestTimes(recorder, ())
     if metrics_path is not None:
         _serve_metrics(app, recorder, metrics_path)
@@ -41,7 +41,7 @@ def instrument(
 
 
 class _Templates:
-    """The templates of an application as they are when somebody asks; Starlette does so at the start."""
+    """The templates of an application at the moment of iteration; Starlette iterates when it starts."""
 
     __slots__ = ("_app", "_flatten", "_recorder")
 
@@ -55,10 +55,10 @@ class _Templates:
 
 
 def templates(routes: Sequence[BaseRoute], flatten: Flatten = iter, prefix: str = "") -> Iterator[str]:
-    """Yield the templates of HTTP routes, mounted applications' included, in the order of matching."""
+    """Yield the templates of HTTP routes in matching order, including those of mounted applications."""
     for route in flatten(routes):
         path = prefix + (getattr(route, "path", None) or "")
-        # FastAPI gives each route of a router as a context that has the route's own attributes.
+        # FastAPI yields each route of a router as a context with the route's attributes.
         kind = getattr(route, "original_route", route)
         mounted = getattr(route, "routes", None)
         if mounted:
@@ -73,7 +73,7 @@ def _serve_metrics(app: Starlette, recorder: Recorder, path: str) -> None:
     scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
     if any(route.matches(scope)[0] is Match.FULL for route in app.routes):
         raise TelemetryError(
-            f"path {path}: the application has a route for it already",
-            hint="call instrument() before a route that takes every path, or give another metrics_path",
+            f"The application already has a route for {path}.",
+            hint="Call instrument() before adding a route for every path, or give another metrics_path.",
         )
     app.router.routes.append(Route(path, metrics_endpoint(recorder), include_in_schema=False))

@@ -1,4 +1,4 @@
-"""Pure WSGI: a middleware that times requests to the end of their response, and one for the metrics."""
+"""Pure WSGI: a middleware that times requests, and an application that serves the metrics."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from moneypath.telemetry import correlation
 from moneypath.telemetry.exposition.text import negotiate
 from moneypath.telemetry.integrations.http_server import (
     CARRIED,
-    MARK,
+    TIMED_KEY,
     RequestTimes,
     ServedRequest,
     own_routes,
@@ -18,18 +18,18 @@ from moneypath.telemetry.recording.recorder import Recorder
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
-# Where a framework's integration leaves the template that was matched, in the environ.
+# The environ key under which a framework's integration stores the matched template.
 ROUTE = "moneypath.route"
 
 _CARRIED = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in CARRIED}
 
 
 class TelemetryMiddleware:
-    """Time each request until its response ends or is given up, and give it a correlation id.
+    """Times each request until its response ends or is abandoned, and gives it a correlation id.
 
-    `routes` are the path templates (`/v1/payments/{payment_id}`) that may stand in the label, or a function
-    that returns those of an application: it is called at the first request, when all of them are there. Any
-    other path is `other`. An exception counts as 500 and passes on.
+    `routes` are the path templates (`/v1/payments/{payment_id}`) that may become a label, or a function
+    that returns those of an application. The function is called at the first request, when all routes
+    exist. Any other path is `other`. An exception counts as 500 and passes on.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class TelemetryMiddleware:
         self._app = app
         self._recorder = recorder
         self._own_routes = routes if callable(routes) else None
-        # Also with routes to come: a recorder that cannot time requests is refused before there is one.
+        # Made even if routes come later, so that an unsuitable recorder is refused at the start.
         self._times = RequestTimes(recorder, () if callable(routes) else routes)
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if MARK in environ:
+        if TIMED_KEY in environ:
             return self._app(environ, start_response)
-        environ[MARK] = True
+        environ[TIMED_KEY] = True
         if self._own_routes is not None:
             self._close_routes()
-        return _Request(self._times, environ, start_response).answer(self._app)
+        return _TimedRequest(self._times, environ, start_response).answer(self._app)
 
     def _close_routes(self) -> None:
         with self._lock:
@@ -57,8 +57,8 @@ class TelemetryMiddleware:
                 self._own_routes = None
 
 
-class _Request:
-    """One request: what is known of it, and its one end."""
+class _TimedRequest:
+    """One request that is being timed."""
 
     __slots__ = ("_environ", "_start_response", "_status", "_times", "served")
 
@@ -69,11 +69,11 @@ class _Request:
         self._times = times
         self._environ = environ
         self._start_response = start_response
-        # Until an answer begins: a server answers 500 for an application that raises.
+        # Until the response starts: a server sends 500 for an application that raises.
         self._status = 500
 
     def answer(self, app: WSGIApplication) -> Iterable[bytes]:
-        """Run the application, and give its response on as one that says when it ends."""
+        """Run the application and return its response, wrapped so that its end is noticed."""
         try:
             with self.served:
                 chunks = app(self._environ, self.start_response)
@@ -85,7 +85,7 @@ class _Request:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExceptionInfo = None
     ) -> Callable[[bytes], object]:
-        """Note the status, and mark the answer with the id."""
+        """Note the status and add the correlation id to the response."""
         code = status[:3]
         self._status = int(code) if code.isdecimal() else 0
         marked = [pair for pair in headers if pair[0].lower() != correlation.HEADER]
@@ -95,7 +95,7 @@ class _Request:
         return self._start_response(status, marked, exc_info)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Take the request, once."""
+        """End the request, once."""
         if self.served.is_open:
             environ = self._environ
             route = self._times.find(_text(environ.get("PATH_INFO", "")), environ.get(ROUTE))
@@ -104,11 +104,11 @@ class _Request:
 
 
 class _Response:
-    """The chunks of an answer; each is made inside the request's context."""
+    """The chunks of a response. Each is made within the request's context."""
 
     __slots__ = ("_chunks", "_iterator", "_request")
 
-    def __init__(self, request: _Request, chunks: Iterable[bytes]) -> None:
+    def __init__(self, request: _TimedRequest, chunks: Iterable[bytes]) -> None:
         self._request = request
         self._chunks = chunks
         self._iterator: Iterator[bytes] | None = None
@@ -131,7 +131,10 @@ class _Response:
             raise
 
     def close(self) -> None:
-        """End a response, also one not read to its end, and let the application tidy up."""
+        """End the request, also if its response was not read completely.
+
+        Closes the application's response.
+        """
         self._request.end()
         close = getattr(self._chunks, "close", None)
         if close is not None:
@@ -140,7 +143,10 @@ class _Response:
 
 
 class _SizedResponse(_Response):
-    """One whose number of chunks is known: a server takes the length of the only one for Content-Length."""
+    """A response with a known number of chunks.
+
+    A server takes the length of a single chunk for Content-Length.
+    """
 
     __slots__ = ()
 
@@ -149,7 +155,7 @@ class _SizedResponse(_Response):
 
 
 def metrics_app(recorder: Recorder) -> WSGIApplication:
-    """Return a WSGI application that serves the metrics, in the format that the Accept header prefers."""
+    """Return a WSGI application that serves the metrics in the format that the Accept header prefers."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ.get("REQUEST_METHOD", "")
@@ -172,7 +178,7 @@ def render(recorder: Recorder, accept: str) -> tuple[bytes, str]:
 
 
 def _text(path: str) -> str:
-    """Return the path as text: PEP 3333 passes its bytes as Latin-1."""
+    """Return the path as text; PEP 3333 passes its bytes as Latin-1."""
     try:
         return path.encode("latin-1").decode("utf-8", "replace")
     except UnicodeEncodeError:

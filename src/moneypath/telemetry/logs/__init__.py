@@ -1,4 +1,4 @@
-"""Structured logs: one bounded JSON line an event, redacted, with the ids that tie it to its payment.
+"""Structured logs: one bounded, redacted JSON line for each event, with the ids of request and payment.
 
 Nothing is configured until `configure` is called.
 """

@@ -1,4 +1,4 @@
-"""One bounded JSON line an event, redacted, with the ids of the request, the payment and the span."""
+"""Renders an event as one bounded, redacted JSON line with the ids of request, payment and span."""
 
 import json
 import math
@@ -14,21 +14,24 @@ VALUE_LIMIT = 2048
 EXCEPTION_LIMIT = 4096
 ITEMS_LIMIT = 50
 DEPTH_LIMIT = 4
-# Redaction sees this much of a text; the result is cut again, well inside, so that no half of a number
-# survives at the edge.
+# Redaction examines this many characters. The result is cut further, so that no part of a number survives
+# at the cut.
 RAW_LIMIT = 32768
-# The names of fields are few and come again with every event.
+# There are few field names, and they repeat in every event.
 REMEMBERED_LENGTH = 64
 
 HEAD = ("ts", "level", "event", "service", "correlation_id")
-# These follow the head as far as they are known.
+# These follow the head if they are known.
 IDS = ("payment_id", "trace_id", "span_id")
 
 Event = MutableMapping[str, Any]
 
 
-class Stamp:
-    """Say which service speaks and for which request, payment and span; an event cannot claim otherwise."""
+class ContextStamper:
+    """Adds the service and the ids of request, payment and span to an event.
+
+    Overwrites fields of that name.
+    """
 
     def __init__(self, service: str) -> None:
         self._service = service
@@ -47,11 +50,11 @@ class Stamp:
 
 
 def redact_event(_logger: object, _method: str, event: Event) -> Event:
-    """Redact every name and value of an event, exception text included, and bound their sizes."""
+    """Redact every name and value of an event, including exception text, and limit their sizes."""
     cleaned: Event = {}
     for name, value in event.items():
         if name in ("exception", "stack"):
-            # The end of a trace-back says what happened.
+            # The end of a traceback tells what happened.
             cleaned[name] = redact(str(value)[-RAW_LIMIT:])[-EXCEPTION_LIMIT:]
         else:
             cleaned[_name(name)] = _field(str(name), value, DEPTH_LIMIT)
@@ -60,7 +63,10 @@ def redact_event(_logger: object, _method: str, event: Event) -> Event:
 
 
 def render_line(_logger: object, _method: str, event: Event) -> str:
-    """Write an event as one line of at most LINE_LIMIT bytes; what is too long loses its fields first."""
+    """Render an event as one line of at most LINE_LIMIT bytes.
+
+    A longer event loses its extra fields first.
+    """
     ids = [name for name in IDS if name in event]
     ordered = {name: event.get(name) for name in (*HEAD, *ids)} | dict(event)
     line = json.dumps(ordered, allow_nan=False)
@@ -124,8 +130,8 @@ def _text(value: object) -> str:
     return redact(text[:RAW_LIMIT])[:VALUE_LIMIT]
 
 
-class Lines:
-    """Write lines; a stream that is gone must not take the service with it."""
+class LineWriter:
+    """Writes lines to a stream. A stream that is closed or broken does not stop the service."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -135,7 +141,7 @@ class Lines:
             self._stream.write(f"{line}\n")
             self._stream.flush()
         except (OSError, ValueError):
-            # ValueError: the stream is closed. There is nowhere left to say so.
+            # ValueError: the stream is closed. There is nowhere to report it.
             return
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg

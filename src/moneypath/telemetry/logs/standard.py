@@ -1,4 +1,4 @@
-"""The standard library's logging, as the same redacted lines."""
+"""Writes records of the standard library's logging as the same redacted lines."""
 
 import logging
 import sys
@@ -10,34 +10,37 @@ from typing import Any, Final
 
 import structlog
 
-from moneypath.telemetry.logs.lines import Event, Lines, Stamp, redact_event, render_line
+from moneypath.telemetry.logs.lines import ContextStamper, Event, LineWriter, redact_event, render_line
 
-# What every record has; the rest is what a caller passed as `extra`.
+# The attributes of every record; any others were passed as `extra`.
 _USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# An exception chain may be without end; its last lines say what happened.
+# An exception chain may be very long; its last frames tell what happened.
 _FRAMES_LIMIT: Final = 50
 
 
-class LinesHandler(logging.Handler):
-    """Write records of the standard library as lines; what goes wrong while writing is not logged again."""
+class LineHandler(logging.Handler):
+    """Writes records of the standard library as lines. An error while writing is not logged again."""
 
-    def __init__(self, stamp: Stamp, lines: Lines) -> None:
+    def __init__(self, stamper: ContextStamper, lines: LineWriter) -> None:
         super().__init__()
-        self._stamp = stamp
+        self._stamper = stamper
         self._lines = lines
         self._writing = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record. One that is logged while another is being written, by a `repr` say, is left out."""
+        """Write a record.
+
+        A record that is logged while another is being written (by a `repr`, say) is skipped.
+        """
         if getattr(self._writing, "is_busy", False):
             return
         self._writing.is_busy = True
         try:
-            event = self._stamp(None, record.levelname, _describe(record))
+            event = self._stamper(None, record.levelname, _describe(record))
             self._lines.msg(render_line(None, record.levelname, redact_event(None, record.levelname, event)))
         except Exception:  # noqa: BLE001 - logging's own way is a trace-back on stderr, unredacted
             self._lines.msg(
-                render_line(None, "error", self._stamp(None, "error", {"event": "log_line_lost"}))
+                render_line(None, "error", self._stamper(None, "error", {"event": "log_line_lost"}))
             )
         finally:
             self._writing.is_busy = False
@@ -61,16 +64,16 @@ def _describe(record: logging.LogRecord) -> Event:
     return event
 
 
-def take_over(stamp: Stamp, lines: Lines, level: int) -> None:
-    """Make the root logger write lines, and no logger write to the console by itself."""
+def take_over(stamper: ContextStamper, lines: LineWriter, level: int) -> None:
+    """Make the root logger write lines, and remove handlers that write to the console from all loggers."""
     for logger in _loggers():
         for handler in logger.handlers[:]:
-            if isinstance(handler, LinesHandler) or _is_console(handler):
+            if isinstance(handler, LineHandler) or _is_console(handler):
                 logger.removeHandler(handler)
-                # It was cut off from the root because it wrote by itself.
+                # The logger did not propagate because it had a handler of its own.
                 logger.propagate = True
     root = logging.getLogger()
-    root.addHandler(LinesHandler(stamp, lines))
+    root.addHandler(LineHandler(stamper, lines))
     root.setLevel(level)
 
 

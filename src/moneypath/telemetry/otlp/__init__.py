@@ -1,6 +1,6 @@
-"""The second way out: a recorder's numbers over OTLP, through the OpenTelemetry SDK.
+"""Exports a recorder's metrics over OTLP, through the OpenTelemetry SDK.
 
-Needs the extra `moneypath[otel]`. Importing does nothing; `push` starts to send.
+Needs the extra `moneypath[otel]`. Importing it has no side effect; `push` starts to export.
 """
 
 from moneypath.telemetry.otlp.conversion import resource_metrics

@@ -1,4 +1,4 @@
-"""The one call that sends a recorder's numbers to a collector."""
+"""`push`: the one call that exports a recorder's metrics to a collector."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -23,19 +23,20 @@ def push(
     headers: Mapping[str, str] | None = None,
     instance: str | None = None,
 ) -> RecorderReader:
-    """Send a recorder's numbers by OTLP over HTTP every `interval_seconds`; `close()` ends it.
+    """Export a recorder's metrics by OTLP over HTTP every `interval_seconds`; `close()` stops it.
 
-    `endpoint` is the collector's base address (`http://collector:4318`); without one, the variables that
-    OpenTelemetry defines decide. An export gives up after `timeout_seconds`, its retries included.
-    Call it in every worker: one of them sends the numbers of all, and another one when it has gone.
-    `instance` tells processes of one service apart, and has to be the same for workers that share
-    (default: host and process id, or host and group). Raises TelemetryError for an address or a time
-    that cannot be meant.
+    `endpoint` is the collector's base address (`http://collector:4318`). Without it, OpenTelemetry's own
+    environment variables apply. An export, retries included, ends after `timeout_seconds`. Call it in every
+    worker: one worker exports the metrics of all, and another takes over when it exits. `instance`
+    distinguishes processes of one service and must be the same for workers that share their metrics
+    (default: host and process id, or host and worker group). Raises TelemetryError for an invalid address
+    or time.
     """
     for name, seconds in (("interval_seconds", interval_seconds), ("timeout_seconds", timeout_seconds)):
         if not 0 < seconds <= LONGEST_INTERVAL_SECONDS:
             raise TelemetryError(
-                f"otlp push: {name} is {seconds}", hint=f"above 0, at most {LONGEST_INTERVAL_SECONDS:g}"
+                f"OTLP push: {name} is {seconds}.",
+                hint=f"Give seconds above 0 and at most {LONGEST_INTERVAL_SECONDS:g}.",
             )
     exporter = OTLPMetricExporter(
         endpoint=None if endpoint is None else _metrics_url(endpoint),
@@ -63,10 +64,10 @@ def _metrics_url(endpoint: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    # An address with credentials would stand in the exporter's own log lines.
+    # The exporter logs its address, so it must not contain credentials.
     if not valid or parts.username is not None or parts.query or parts.fragment:
         raise TelemetryError(
-            "otlp push: endpoint is not the address of a collector",
-            hint="as http://collector:4318: http or https, no user, no query; credentials belong in headers",
+            "OTLP push: the endpoint is not the address of a collector.",
+            hint="Give an address such as http://collector:4318, and put credentials into headers.",
         )
     return endpoint if parts.path.endswith(PATH) else endpoint.rstrip("/") + PATH

@@ -1,4 +1,4 @@
-"""A metric reader of the OpenTelemetry SDK that brings a recorder's numbers along."""
+"""A metric reader of the OpenTelemetry SDK that exports a recorder's metrics."""
 
 import atexit
 import threading
@@ -17,21 +17,20 @@ from opentelemetry.sdk.resources import Resource
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.otlp.conversion import resource_metrics
 from moneypath.telemetry.recording.recorder import Recorder
-from moneypath.telemetry.recording.store import Turn
+from moneypath.telemetry.recording.store import ExportScope
 
-# A worker that ends sends again for others that end beside it, this many times.
+# How often a worker that ends exports again for others that end at the same time.
 LAST_EXPORTS = 8
 
 
 class RecorderReader(MetricReader):
-    """Export a recorder's numbers every `interval_seconds`, from a thread of its own.
+    """Exports a recorder's metrics every `interval_seconds` from a thread of its own.
 
-    No payment waits for it: recording touches neither the thread nor a lock of it. One export at a time and
-    none queued, for the next one carries all numbers again; one that fails or takes longer than
-    `timeout_seconds` is counted as `export_missed`. Of workers that share their cells one exports the
-    numbers of all, and another one when it has gone; give them one `resource`. Given to a `MeterProvider`,
-    it exports that provider's metrics in the same request. Threads do not survive a fork: make it in the
-    process that records.
+    Recording never waits for it. Exports do not overlap and are not queued: the next one carries all
+    numbers again. One that fails or takes longer than `timeout_seconds` is counted as `export_missed`. Of
+    workers that share their metrics one exports for all, and another takes over when it exits; give all of
+    them the same `resource`. Added to a `MeterProvider`, it exports that provider's metrics in the same
+    request. Threads do not survive a fork, so create it in the process that records.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class RecorderReader(MetricReader):
         interval_seconds: float,
         timeout_seconds: float,
     ) -> None:
-        # As the SDK's own periodic reader does: what its instruments send is the exporter's to prefer.
+        # As the SDK's own periodic reader does: the exporter decides on temporality and aggregation.
         super().__init__(
             preferred_temporality=exporter._preferred_temporality,
             preferred_aggregation=exporter._preferred_aggregation,
@@ -61,23 +60,26 @@ class RecorderReader(MetricReader):
         atexit.register(self.close)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Export once more and stop; returns after `timeout_seconds` even if the collector is silent."""
+        """Export once more and stop.
+
+        Returns after `timeout_seconds` even if the collector does not answer.
+        """
         self.shutdown(timeout_millis=timeout_seconds * 1000)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        """Do as `close` does; a second call does nothing."""
+        """Stop as `close` does. A second call does nothing."""
         if self._stopping.is_set():
             return
         self._stopping.set()
         atexit.unregister(self.close)
         self._thread.join(timeout_millis / 1000)
-        # Ends the waiting between two tries, if the thread is still at it.
+        # Ends the wait between two retries if the thread is still exporting.
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Export now, after the one under way; tell whether it was delivered.
+        """Export now, after any export in progress. Return whether it was delivered.
 
-        What another worker sends counts as delivered.
+        Metrics that another worker exports count as delivered.
         """
         if not self._one_at_a_time.acquire(timeout=timeout_millis / 1000):
             return False
@@ -93,11 +95,11 @@ class RecorderReader(MetricReader):
         with self._one_at_a_time:
             for _ in range(LAST_EXPORTS):
                 self._export(last=True)
-                if not self._recorder.hand_over():
+                if not self._recorder.release_export():
                     break
 
     def _export(self, *, last: bool = False) -> bool:
-        # The exporter speaks HTTP itself, which whoever observes HTTP must not report as the service's.
+        # The exporter's own HTTP requests must not be reported as requests of the service.
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         milliseconds = self._timeout_seconds * 1000
         try:
@@ -117,10 +119,10 @@ class RecorderReader(MetricReader):
         return result is MetricExportResult.SUCCESS
 
     def _ours(self, *, last: bool) -> list[ResourceMetrics]:
-        turn = self._recorder.turn(last=last)
-        if turn is Turn.NOTHING:
+        scope = self._recorder.claim_export(last=last)
+        if scope is ExportScope.NOTHING:
             return []
-        return [resource_metrics(self._recorder, self._resource, own_only=turn is Turn.OWN)]
+        return [resource_metrics(self._recorder, self._resource, own_only=scope is ExportScope.OWN)]
 
     def _receive_metrics(
         self,

@@ -1,1 +1,1 @@
-"""The hot path: where a record goes, and the recorder that a service holds."""
+"""The recorder and the hot path: handles, data points and stores."""

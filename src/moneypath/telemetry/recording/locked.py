@@ -1,7 +1,7 @@
-"""The same handles under a lock, for builds of CPython without the GIL.
+"""The same handles with a lock, for builds of CPython without the GIL.
 
-There an increment in place is no longer one step. Counting stays exact at the price of a lock per
-handle; on a build with the GIL none of this is used.
+Without the GIL an increment in place is not atomic. Each handle has a lock there, and counts stay exact. On
+a build with the GIL none of this is used.
 """
 
 import sys
@@ -11,51 +11,57 @@ from contextlib import AbstractContextManager
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
-from moneypath.telemetry.recording.cells import Bound, BoundCounter, BoundGauge, BoundHistogram, Drops
-from moneypath.telemetry.recording.lanes import PaymentLane, PaymentRecord
-from moneypath.telemetry.recording.store import CellStore, LiveCells
+from moneypath.telemetry.recording.handles import (
+    BoundCounter,
+    BoundGauge,
+    BoundHandle,
+    BoundHistogram,
+    DropCounter,
+)
+from moneypath.telemetry.recording.payment_handles import PaymentHandle, PaymentRecord
+from moneypath.telemetry.recording.store import LivePoint, PointStore
 
 
 def is_gil_enabled() -> bool:
-    """Tell whether this process runs under the GIL; builds that cannot switch it off always do."""
+    """Return whether this process runs with the GIL; always True on builds that cannot disable it."""
     ask: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
     return ask()
 
 
-class LockedDrops(Drops):
-    """Drops under a lock."""
+class LockedDropCounter(DropCounter):
+    """A drop counter with a lock."""
 
     __slots__ = ("_lock",)
 
-    def __init__(self, store: CellStore) -> None:
+    def __init__(self, store: PointStore) -> None:
         super().__init__(store)
         self._lock = threading.Lock()
 
-    def rearm(self, store: CellStore) -> None:
-        """Count on from zero in cells of another store, under a lock that no lost thread holds."""
-        super().rearm(store)
+    def switch_store(self, store: PointStore) -> None:
+        """Continue from zero in another store, with a new lock that no lost thread holds."""
+        super().switch_store(store)
         self._lock = threading.Lock()
 
     def count(self, reason: DropReason) -> None:
-        """Count one refused record."""
+        """Count one drop."""
         with self._lock:
             super().count(reason)
 
 
-class _UnderLock(Bound):
-    """A handle with a lock of its own; a class of it says what is done under it."""
+class _UnderLock(BoundHandle):
+    """A handle with a lock. Its subclasses define which operations take it."""
 
-    # A slot here and more of them in a handle would not fit together: `_lock` stands in each class.
+    # `_lock` is a slot of each subclass, because two base classes with slots cannot be combined.
     __slots__ = ()
     _lock: AbstractContextManager[object]
 
-    def __init__(self, cells: LiveCells, edges: tuple[float, ...], drops: Drops) -> None:
-        super().__init__(cells, edges, drops)
+    def __init__(self, point: LivePoint, edges: tuple[float, ...], drops: DropCounter) -> None:
+        super().__init__(point, edges, drops)
         self._renew_lock()
 
-    def rebind(self, cells: LiveCells) -> None:
-        """Record in other cells from now on, under a lock that no lost thread holds."""
-        super().rebind(cells)
+    def rebind(self, point: LivePoint) -> None:
+        """Record into another data point, with a new lock that no lost thread holds."""
+        super().rebind(point)
         self._renew_lock()
 
     def _renew_lock(self) -> None:
@@ -63,7 +69,7 @@ class _UnderLock(Bound):
 
 
 class LockedCounter(_UnderLock, BoundCounter):
-    """A counter under a lock."""
+    """A counter with a lock."""
 
     __slots__ = ("_lock",)
 
@@ -74,7 +80,7 @@ class LockedCounter(_UnderLock, BoundCounter):
 
 
 class LockedGauge(_UnderLock, BoundGauge):
-    """A gauge under a lock."""
+    """A gauge with a lock."""
 
     __slots__ = ("_lock",)
 
@@ -84,40 +90,40 @@ class LockedGauge(_UnderLock, BoundGauge):
             super().set(value)
 
     def clear(self) -> None:
-        """Make the gauge absent."""
+        """Remove the gauge from the exposition."""
         with self._lock:
             super().clear()
 
 
 class LockedHistogram(_UnderLock, BoundHistogram):
-    """A histogram under a lock."""
+    """A histogram with a lock."""
 
     __slots__ = ("_lock",)
 
     def observe(self, seconds: float) -> None:
-        """Take one duration in seconds."""
+        """Observe a duration in seconds."""
         with self._lock:
             super().observe(seconds)
 
 
-class LockedLane(PaymentLane):
-    """A lane under a lock."""
+class LockedPaymentHandle(PaymentHandle):
+    """A payment handle with a lock."""
 
     __slots__ = ("_lock",)
 
     def rebind(
         self,
-        store: CellStore,
-        started: LiveCells,
-        lost: LiveCells,
+        store: PointStore,
+        started: LivePoint,
+        lost: LivePoint,
         lock: AbstractContextManager[object],
     ) -> None:
-        """Record in other cells from now on."""
+        """Record into other data points from now on."""
         self._lock = lock
         super().rebind(store, started, lost, lock)
 
     def start(self) -> None:
-        """Count a payment that begins."""
+        """Count a payment as started."""
         with self._lock:
             super().start()
 
@@ -129,13 +135,13 @@ class LockedLane(PaymentLane):
             super().finish(seconds, outcome, provider, fee_micro_units)
 
     def drop(self, reason: DropReason) -> None:
-        """Count a payment that began and cannot be recorded."""
+        """Count a payment that started and cannot be recorded."""
         with self._lock:
             super().drop(reason)
 
 
 class LockedPayment(PaymentRecord):
-    """A payment record on a locked lane, finished by one thread at a time."""
+    """A payment record on a locked handle. Only one thread can finish it."""
 
     __slots__ = ("_lock",)
 
@@ -143,9 +149,9 @@ class LockedPayment(PaymentRecord):
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self.lane.start()
-        clock = self.lane.clock
-        self.begun = clock() if self.since is None else self.since
+        self.handle.start()
+        clock = self.handle.clock
+        self.started_at = clock() if self.since is None else self.since
         return self
 
     def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:

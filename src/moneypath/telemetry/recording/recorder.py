@@ -1,4 +1,4 @@
-"""The recorder: what a service holds to record and to render. It keeps no global state."""
+"""The recorder, through which a service records and renders its metrics. It has no global state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
@@ -8,33 +8,39 @@ from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
-from moneypath.telemetry.exposition.families import FamilyText
+from moneypath.telemetry.exposition.families import MetricRenderer
 from moneypath.telemetry.exposition.samples import MetricSamples
-from moneypath.telemetry.recording import gauges, payments
-from moneypath.telemetry.recording.cells import ANY_ERROR, BoundCounter, BoundGauge, BoundHistogram, Drops
-from moneypath.telemetry.recording.collecting import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, Collection
+from moneypath.telemetry.recording import gauges, payment_instrument
 from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
-from moneypath.telemetry.recording.lanes import NoLane, PaymentLane, PaymentRecord
+from moneypath.telemetry.recording.handles import (
+    ANY_ERROR,
+    BoundCounter,
+    BoundGauge,
+    BoundHistogram,
+    DropCounter,
+)
 from moneypath.telemetry.recording.locked import (
     LockedCounter,
-    LockedDrops,
+    LockedDropCounter,
     LockedGauge,
     LockedHistogram,
-    LockedLane,
     LockedPayment,
+    LockedPaymentHandle,
 )
-from moneypath.telemetry.recording.payments import Lanes, PaymentBook, PaymentSpecs
-from moneypath.telemetry.recording.store import CellStore, Turn
-from moneypath.telemetry.tracing.tracer import SILENT, Tracer
+from moneypath.telemetry.recording.payment_handles import NoopPaymentHandle, PaymentHandle, PaymentRecord
+from moneypath.telemetry.recording.payment_instrument import PaymentHandles, PaymentInstrument, PaymentSpecs
+from moneypath.telemetry.recording.registry import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, MetricRegistry
+from moneypath.telemetry.recording.store import ExportScope, PointStore
+from moneypath.telemetry.tracing.tracer import NOOP_TRACER, Tracer
 
 __all__ = ["OWN_METRICS", "Recorder"]
 
-# How long a scrape keeps an event loop at a time; a request takes about as long.
+# How long one step of a scrape may block an event loop: about as long as a request.
 STEP_SECONDS = 0.0005
 
 
 class Recorder:
-    """Record a service's metrics and render them; made by `setup`."""
+    """Records a service's metrics and renders them. `setup` makes it."""
 
     def __init__(
         self,
@@ -44,208 +50,217 @@ class Recorder:
         metrics: Iterable[str],
         clock: Callable[[], float],
         locked: bool,
-        store: CellStore,
-        tracer: Tracer = SILENT,
+        store: PointStore,
+        tracer: Tracer = NOOP_TRACER,
     ) -> None:
         self.service = service
         self.tracer = tracer
         self._store = store
         self._clock = clock
         self._locked = locked
-        self._drops = LockedDrops(store) if locked else Drops(store)
-        self._collection = Collection(self._drops, store)
-        self._texts: dict[str, FamilyText] = {}
+        self._drops = LockedDropCounter(store) if locked else DropCounter(store)
+        self._registry = MetricRegistry(self._drops, store)
+        self._renderers: dict[str, MetricRenderer] = {}
         for name in sorted(metrics):
             self._add(catalogue[name])
-        self._book = self._collection.book = self._payment_book(catalogue)
-        self._no_lane = NoLane(self._drops, clock)
-        # Where an increment in place is not one step, no lane is found here, and the slower way has locks.
-        self._lanes: Lanes = {} if self._book is None or locked else self._book.lanes
+        self._payments = self._registry.payments = self._make_payment_instrument(catalogue)
+        self._noop_handle = NoopPaymentHandle(self._drops, clock)
+        # Without the GIL this is empty, so that every call takes the slower path with locks.
+        self._payment_handles: PaymentHandles = (
+            {} if self._payments is None or locked else self._payments.handles
+        )
 
-    def rearm(self, store: CellStore) -> None:
-        """Record on from zero in another store; a forked child calls it before it runs anything else.
+    def switch_store(self, store: PointStore) -> None:
+        """Continue from zero in another store. A forked child calls it before it runs anything else.
 
-        All that was given out stays valid. A lock that a thread of the parent held is replaced: that thread
-        does not exist here.
+        Families and handles that were returned earlier stay valid. Locks are replaced, because a thread of
+        the parent that held one does not exist in the child.
         """
         self._store.abandon()
         self._store = store
-        self._collection.rearm(store)
+        self._registry.switch_store(store)
 
     def _add(self, spec: MetricSpec) -> None:
-        self._texts[spec.name] = FamilyText(spec)
+        self._renderers[spec.name] = MetricRenderer(spec)
         locked, drops, store = self._locked, self._drops, self._store
         if spec.kind is MetricKind.COUNTER:
-            self._collection.add(
+            self._registry.add(
                 CounterFamily(spec, LockedCounter if locked else BoundCounter, [0.0, 0], drops, store)
             )
         elif spec.kind is MetricKind.GAUGE:
-            self._collection.add(
+            self._registry.add(
                 GaugeFamily(spec, LockedGauge if locked else BoundGauge, gauges.ZERO, drops, store)
             )
         else:
             zero: Sequence[float] = [0.0] + [0] * (len(spec.buckets) + 1)
-            self._collection.add(
+            self._registry.add(
                 HistogramFamily(spec, LockedHistogram if locked else BoundHistogram, zero, drops, store)
             )
 
-    def _payment_book(self, catalogue: Catalogue) -> PaymentBook | None:
-        together = (payments.COUNTER, payments.HISTOGRAM, payments.GAUGE)
-        present = [name for name in together if name in self._texts]
+    def _make_payment_instrument(self, catalogue: Catalogue) -> PaymentInstrument | None:
+        together = (payment_instrument.COUNTER, payment_instrument.HISTOGRAM, payment_instrument.GAUGE)
+        present = [name for name in together if name in self._renderers]
         if not present:
             return None
         if len(present) < len(together):
             raise CatalogueInvalid(
-                f"metrics of service {self.service}: only {', '.join(present)}",
-                hint=f"a payment is recorded in all of {', '.join(together)}: name all or none",
+                f"Service {self.service} records only {', '.join(present)}.",
+                hint=f"A payment is recorded in all of {', '.join(together)}; name all or none.",
             )
-        cost = catalogue[payments.COST] if payments.COST in self._texts else None
-        specs = PaymentSpecs(catalogue[payments.COUNTER], catalogue[payments.HISTOGRAM], cost)
-        lane = LockedLane if self._locked else PaymentLane
-        return PaymentBook(specs, self._drops, self._clock, self._store, lane)
+        cost = catalogue[payment_instrument.COST] if payment_instrument.COST in self._renderers else None
+        specs = PaymentSpecs(
+            catalogue[payment_instrument.COUNTER], catalogue[payment_instrument.HISTOGRAM], cost
+        )
+        handle = LockedPaymentHandle if self._locked else PaymentHandle
+        return PaymentInstrument(specs, self._drops, self._clock, self._store, handle)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the names of the metrics that this service records, sorted."""
-        return tuple(self._collection.specs)
+        return tuple(self._registry.specs)
 
     @property
     def specs(self) -> Mapping[str, MetricSpec]:
         """Return the declarations of the metrics that this service records, by name."""
-        return self._collection.specs
+        return self._registry.specs
 
     def counter(self, name: str) -> CounterFamily:
-        """Return a counter's family; raises MetricUnknown if the service records no such counter."""
-        known = self._collection.counters
-        return known.get(name) or self._refuse(name, MetricKind.COUNTER, known)
+        """Return the family of a counter. Raises MetricUnknown if the service does not record it."""
+        known = self._registry.counters
+        return known.get(name) or self._raise_unknown(name, MetricKind.COUNTER, known)
 
     def gauge(self, name: str) -> GaugeFamily:
-        """Return a gauge's family; raises MetricUnknown if the service records no such gauge."""
-        known = self._collection.gauges
-        return known.get(name) or self._refuse(name, MetricKind.GAUGE, known)
+        """Return the family of a gauge. Raises MetricUnknown if the service does not record it."""
+        known = self._registry.gauges
+        return known.get(name) or self._raise_unknown(name, MetricKind.GAUGE, known)
 
     def histogram(self, name: str) -> HistogramFamily:
-        """Return a histogram's family; raises MetricUnknown if the service records no such histogram."""
-        known = self._collection.histograms
-        return known.get(name) or self._refuse(name, MetricKind.HISTOGRAM, known)
+        """Return the family of a histogram. Raises MetricUnknown if the service does not record it."""
+        known = self._registry.histograms
+        return known.get(name) or self._raise_unknown(name, MetricKind.HISTOGRAM, known)
 
-    def _refuse(self, name: str, kind: MetricKind, families: Mapping[str, object]) -> NoReturn:
+    def _raise_unknown(self, name: str, kind: MetricKind, families: Mapping[str, object]) -> NoReturn:
         raise MetricUnknown(
-            f"{kind} {name}: not recorded by service {self.service}",
-            hint=f"name it in setup(metrics=...); recorded {kind}s: {', '.join(families) or 'none'}",
+            f"Service {self.service} does not record a {kind} {name}.",
+            hint=f"Name it in setup(metrics=...). Recorded {kind}s: {', '.join(families) or 'none'}.",
         )
 
     def now(self) -> float:
-        """Return the recorder's clock, in seconds; only differences and `since` mean anything."""
+        """Return the recorder's clock in seconds. Use it only for differences and for `since`."""
         return self._clock()
 
-    # `since` is no keyword-only parameter: CPython 3.11 specialises no call of a function that has one.
+    # `since` is not keyword-only, because CPython 3.11 does not specialise calls of functions with
+    # keyword-only parameters.
     def payment(
         self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
     ) -> PaymentRecord:
-        """Return a context manager that times one payment operation; call its `finish` once.
+        """Return a context manager that times one payment operation. Call its `finish` once.
 
-        `since` is a value of `now()`: a service that knows only later whether a request is a new payment
-        or a replay still times it from its arrival. An exception that leaves it unfinished is recorded
-        as failed, provider none, and passes on.
+        `since` is an earlier value of `now()`, for a service that learns late whether a request is a new
+        payment or a replay and still wants to time it from its arrival. If an exception ends the block
+        before `finish`, the payment is recorded as failed without a provider, and the exception passes on.
         """
         try:
-            lane = self._lanes[traffic][cohort][operation]
+            handle = self._payment_handles[traffic][cohort][operation]
             record = PaymentRecord()
         except ANY_ERROR:
-            lane = self._lane_otherwise(operation, traffic, cohort)
+            handle = self._find_handle(operation, traffic, cohort)
             record = LockedPayment() if self._locked else PaymentRecord()
-        record.lane = lane
+        record.handle = handle
         record.since = since
-        record.begun = None
+        record.started_at = None
         return record
 
-    def begin(self, operation: str, traffic: str = "live", cohort: str = "control") -> PaymentLane:
-        """Count a payment operation as begun, for a caller that holds its own clock.
+    def begin(self, operation: str, traffic: str = "live", cohort: str = "control") -> PaymentHandle:
+        """Count a payment operation as started, for a caller that measures time itself.
 
-        Call `finish(seconds, outcome, provider, fee_micro_units)` on what is returned, exactly once:
-        unlike `payment`, this keeps nothing for each payment and cannot tell whether that was done.
+        Call `finish(seconds, outcome, provider, fee_micro_units)` on the returned handle exactly once.
+        Unlike `payment` this keeps no state for each payment and cannot check that.
         """
         try:
-            lane = self._lanes[traffic][cohort][operation]
+            handle = self._payment_handles[traffic][cohort][operation]
         except ANY_ERROR:
-            lane = self._lane_otherwise(operation, traffic, cohort)
-            lane.start()
-            return lane
-        lane.started[0] += 1.0
-        return lane
+            handle = self._find_handle(operation, traffic, cohort)
+            handle.start()
+            return handle
+        handle.started[0] += 1.0
+        return handle
 
-    def _lane_otherwise(self, operation: str, traffic: str, cohort: str) -> PaymentLane:
-        if self._book is None:
+    def _find_handle(self, operation: str, traffic: str, cohort: str) -> PaymentHandle:
+        if self._payments is None:
             self._drops.count(DropReason.UNKNOWN_METRIC)
-            return self._no_lane
+            return self._noop_handle
         try:
-            return self._book.lanes[traffic][cohort][operation]
+            return self._payments.handles[traffic][cohort][operation]
         except ANY_ERROR:
             self._drops.count(DropReason.UNKNOWN_VALUE)
-            return self._no_lane
+            return self._noop_handle
 
     @property
-    def begun_unix_nanos(self) -> int:
-        """Return since when the counters count, for ways out that have to say so."""
-        return self._store.begun_unix_nanos
+    def start_time_unix_nano(self) -> int:
+        """Return the time at which the counters started, for exporters that must state it."""
+        return self._store.start_time_unix_nano
 
     @property
     def instance(self) -> str:
-        """Return what tells these numbers from those of others: of another process, or group of workers."""
+        """Return an id that distinguishes this process, or this worker group, from others of the service."""
         return self._store.instance
 
     def snapshot(self, *, own_only: bool = False) -> list[MetricSamples]:
-        """Read all metrics at once: the numbers that `render` would write, for another way out.
+        """Return all metrics at one moment, with the numbers that `render` would write.
 
         `own_only` leaves out what other workers recorded.
         """
-        return list(self._collection.collect(own_only=own_only))
+        return list(self._registry.collect(own_only=own_only))
 
-    def turn(self, *, last: bool = False) -> Turn:
-        """Tell what this process is to send, so that of several workers each number is sent once.
+    def claim_export(self, *, last: bool = False) -> ExportScope:
+        """Return what this process must export, so that each number of a worker group is exported once.
 
-        `last` says that it will not ask again, and relies on whoever sends next. Raises nothing.
+        Set `last` for the final call of a process; it then relies on the worker that exports next. Never
+        raises.
         """
-        return self._store.turn(last=last)
+        return self._store.claim_export(last=last)
 
-    def hand_over(self) -> bool:
-        """Let another worker send, and tell whether one relied on what was just sent: then send again."""
-        return self._store.hand_over()
+    def release_export(self) -> bool:
+        """Let another worker export.
+
+        Return whether to export again because another worker relied on this one.
+        """
+        return self._store.release_export()
 
     def count_drop(self, reason: DropReason) -> None:
-        """Count what was to be recorded and could not be, by a part that is not the recorder's own."""
+        """Count a record or export that failed in another part of the library."""
         self._drops.count(reason)
 
     def render(self, openmetrics: bool = False) -> bytes:
-        """Write all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
+        """Return all metrics as Prometheus text 0.0.4, or as OpenMetrics 1.0."""
         return b"".join(self.render_in_steps(openmetrics))
 
     def render_in_steps(self, openmetrics: bool = False) -> Iterator[bytes]:
         """Yield what `render` returns, in steps of at most about `STEP_SECONDS`.
 
-        The numbers are those of the first step. An event loop may serve others between the steps.
+        All numbers are those of the first step. An event loop can serve other requests between the steps.
         """
         spent, size = 0.0, 0
-        begun = perf_counter()
+        started_at = perf_counter()
         parts: list[str] = []
         for samples in self.snapshot():
-            for piece in self._texts[samples.spec.name].pieces(samples, openmetrics=openmetrics):
-                parts.append(piece)
+            for chunk in self._renderers[samples.spec.name].chunks(samples, openmetrics=openmetrics):
+                parts.append(chunk)
                 now = perf_counter()
-                if now - begun >= STEP_SECONDS:
+                if now - started_at >= STEP_SECONDS:
                     content = "".join(parts).encode()
                     parts.clear()
                     size += len(content)
-                    spent += perf_counter() - begun
+                    spent += perf_counter() - started_at
                     yield content
-                    begun = perf_counter()
+                    started_at = perf_counter()
         content = "".join([*parts, "# EOF\n" if openmetrics else ""]).encode()
-        self._count_own(RENDER_SECONDS, spent + perf_counter() - begun)
+        self._count_own(RENDER_SECONDS, spent + perf_counter() - started_at)
         self._count_own(RENDER_BYTES, size + len(content))
         yield content
 
     def _count_own(self, name: str, amount: float) -> None:
-        counter = self._collection.counters.get(name)
+        counter = self._registry.counters.get(name)
         if counter is not None:
             counter.inc(amount)

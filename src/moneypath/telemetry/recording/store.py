@@ -1,4 +1,4 @@
-"""Where cells live: a port, and the store that keeps them in this process alone."""
+"""The store of data points: its interface, and the one that keeps them in this process only."""
 
 import os
 import socket
@@ -8,20 +8,20 @@ from enum import StrEnum
 from time import time_ns
 from typing import Protocol, SupportsIndex
 
-from moneypath.telemetry.exposition.samples import Cells, Key
+from moneypath.telemetry.exposition.samples import DataPoint, LabelValues
 
-# A metric's slot is its name; these belong to none, and no metric can be called so.
+# The slot of a metric is its name. These slots belong to no metric; no metric name begins with a colon.
 DROPS = ":drops"
 PAYMENTS = ":payments"
 PAYMENTS_STARTED = ":payments_started"
 PAYMENTS_LOST = ":payments_lost"
 
-# Copies of cells, by slot and key.
-Slots = Mapping[str, Mapping[Key, Cells]]
+# Copies of data points, by slot and key.
+Slots = Mapping[str, Mapping[LabelValues, DataPoint]]
 
 
-class LiveCells(Protocol):
-    """Cells that records change in place: a list, or memory that workers share."""
+class LivePoint(Protocol):
+    """A data point that is changed in place: a list, or memory that workers share."""
 
     def __getitem__(self, index: SupportsIndex, /) -> float: ...
     def __setitem__(self, index: SupportsIndex, value: float, /) -> None: ...
@@ -29,75 +29,79 @@ class LiveCells(Protocol):
 
 
 class Source(Protocol):
-    """Where a scrape reads: what this process recorded, or what all workers did."""
+    """What a scrape reads: the data points of this process or of all workers."""
 
-    def copy_of(self, slot: str) -> dict[Key, Cells]:
-        """Return the cells of a slot, for the caller to keep."""
+    def copy_of(self, slot: str) -> dict[LabelValues, DataPoint]:
+        """Return a copy of the data points of a slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What all workers of a service recorded; `skipped` files are new since the last time."""
+    """The data points of all workers. `skipped` counts files that were unreadable for the first time."""
 
     slots: Slots
     skipped: int = 0
 
-    def copy_of(self, slot: str) -> dict[Key, Cells]:
-        """Return the cells of a slot, for the caller to keep."""
+    def copy_of(self, slot: str) -> dict[LabelValues, DataPoint]:
+        """Return a copy of the data points of a slot."""
         return dict(self.slots.get(slot, {}))
 
 
-class Turn(StrEnum):
-    """What a process is to send, so that each number arrives once."""
+class ExportScope(StrEnum):
+    """What a process must export, so that each number arrives once."""
 
     ALL = "all"
     OWN = "own"
     NOTHING = "nothing"
 
 
-class CellStore:
-    """Keep cells in this process alone; a store that shares them replaces what it does otherwise."""
+class PointStore:
+    """Stores data points in this process only. Stores that share them override its methods."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, dict[Key, LiveCells]] = {}
-        # Since when the counters count, for ways out that have to say so.
-        self.begun_unix_nanos = time_ns()
+        self._slots: dict[str, dict[LabelValues, LivePoint]] = {}
+        # The time at which the counters started, for exporters that must state it.
+        self.start_time_unix_nano = time_ns()
 
     @property
     def instance(self) -> str:
-        """Return what tells these numbers from those of any other process or group of workers."""
+        """Return an id that distinguishes this process from others."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
-    def cells_of(self, slot: str) -> dict[Key, LiveCells]:
-        """Return the live cells of a slot by key; it stays the same object and is only read by others."""
+    def points_of(self, slot: str) -> dict[LabelValues, LivePoint]:
+        """Return the live data points of a slot by key.
+
+        It is always the same dictionary; only the store changes it.
+        """
         return self._slots.setdefault(slot, {})
 
-    def allocate(self, slot: str, key: Key, zero: Sequence[float]) -> LiveCells | None:
-        """Return the cells of a key, at `zero` when it is new; None if there is no room for them."""
-        # setdefault: two threads that meet here get the same cells.
-        return self.cells_of(slot).setdefault(key, list(zero))
+    def allocate(self, slot: str, key: LabelValues, zero: Sequence[float]) -> LivePoint | None:
+        """Return the data point of a key. A new one starts at `zero`. None if there is no room."""
+        # setdefault: two threads at once get the same data point.
+        return self.points_of(slot).setdefault(key, list(zero))
 
-    def copy_of(self, slot: str) -> dict[Key, Cells]:
-        """Return the cells of a slot, for the caller to keep."""
-        return {key: list(cells) for key, cells in self.cells_of(slot).copy().items()}
+    def copy_of(self, slot: str) -> dict[LabelValues, DataPoint]:
+        """Return a copy of the data points of a slot."""
+        return {key: list(point) for key, point in self.points_of(slot).copy().items()}
 
-    def own(self) -> dict[str, dict[Key, Cells]]:
-        """Copy the cells of this process."""
-        # What ended is read before what started: in flight may be one too many, never below 0.
+    def own(self) -> dict[str, dict[LabelValues, DataPoint]]:
+        """Return a copy of the data points of this process."""
+        # Ended payments are read before started ones: the number in flight may be one too high, never below
+        # 0.
         names = sorted(self._slots.copy(), key=PAYMENTS_STARTED.__eq__)
         return {name: self.copy_of(name) for name in names}
 
     def merged(self) -> Merged | None:
-        """Return what all workers recorded, or None where this process is the only one."""
+        """Return the sums over all workers; None if this process is the only one."""
         return None
 
-    def turn(self, *, last: bool = False) -> Turn:  # noqa: ARG002 - a worker that ends has to say so to others
-        """Tell what is to be sent now; `last` if this process will not ask again."""
-        return Turn.ALL
+    def claim_export(self, *, last: bool = False) -> ExportScope:  # noqa: ARG002 - a worker that ends has to say so to others
+        """Return what to export now. Set `last` for the final call of a process."""
+        return ExportScope.ALL
 
-    def hand_over(self) -> bool:
-        """Let another worker send, and tell whether one that ended relied on what was just sent."""
+    def release_export(self) -> bool:
+        """Let another worker export. Return whether an exited worker relied on the last export."""
         return False
 
     def abandon(self) -> None:
-        """Let go of what a forked child inherited; the cells belong to its parent."""
+        """Release what a forked child inherited; the data points belong to its parent."""

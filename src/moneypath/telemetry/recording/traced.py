@@ -1,30 +1,30 @@
-"""A recorder whose payments are spans as well; without a tracer none of this is on the path."""
+"""A recorder that also makes a span for each payment. It is used only with a tracer."""
 
 from types import TracebackType
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
-from moneypath.telemetry.recording.cells import ANY_ERROR
-from moneypath.telemetry.recording.endings import outcome_of
-from moneypath.telemetry.recording.lanes import PaymentRecord
+from moneypath.telemetry.recording.error_outcomes import outcome_of
+from moneypath.telemetry.recording.handles import ANY_ERROR
+from moneypath.telemetry.recording.payment_handles import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder
-from moneypath.telemetry.tracing.finished import PROVIDER
 from moneypath.telemetry.tracing.span import Span
+from moneypath.telemetry.tracing.span_data import PROVIDER
 
 
 class TracedRecorder(Recorder):
-    """Record a service's metrics, and a span for each payment."""
+    """Records a service's metrics, and a span for each payment."""
 
     def payment(
         self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
     ) -> PaymentRecord:
-        """Return a context manager that times one payment operation; see Recorder.payment."""
+        """Return a context manager that times one payment operation; see `Recorder.payment`."""
         record = super().payment(operation, traffic, cohort, since)
         return TracedPayment(record, self.tracer.span(f"payment {operation}"))
 
 
 class TracedPayment(PaymentRecord):
-    """Records a payment as `record` does, and its span beside it."""
+    """Finishes a payment record and its span together."""
 
     __slots__ = ("_record", "_span")
 
@@ -46,7 +46,7 @@ class TracedPayment(PaymentRecord):
             if provider is not NO_PROVIDER:
                 span.set(PROVIDER, provider)
         except ANY_ERROR:
-            # The record has refused and counted it.
+            # The payment record has already counted the invalid value.
             return
 
     def __exit__(

@@ -1,10 +1,10 @@
-"""Keeping card numbers, account numbers and credentials out of everything that leaves a process."""
+"""Masks card numbers, account numbers and credentials in everything that leaves a process."""
 
 from moneypath.telemetry.redaction.cards import holds_card
 from moneypath.telemetry.redaction.issuers import is_card_number
+from moneypath.telemetry.redaction.masking import ACCOUNT_MASK, CARD_MASK, SECRET_MASK
 from moneypath.telemetry.redaction.redact import redact, redact_bytes
 from moneypath.telemetry.redaction.secrets import is_secret_name
-from moneypath.telemetry.redaction.spans import ACCOUNT_MASK, CARD_MASK, SECRET_MASK
 from moneypath.telemetry.redaction.values import mask_split_cards, redact_values
 
 __all__ = [

@@ -1,12 +1,12 @@
-"""Magnetic stripe data, and account numbers in the international form (ISO 13616)."""
+"""Finds magnetic stripe data, and international bank account numbers (IBAN, ISO 13616)."""
 
 import re
 from collections.abc import Iterator
 
 from moneypath.telemetry.redaction.issuers import is_card_number
-from moneypath.telemetry.redaction.spans import ACCOUNT_MASK, CARD_MASK, Span
+from moneypath.telemetry.redaction.masking import ACCOUNT_MASK, CARD_MASK, MaskedRange
 
-# How long a country's IBAN is, blanks left out: the SWIFT registry.
+# The length of each country's IBAN without blanks, from the SWIFT registry.
 IBAN_LENGTHS = {
     **dict.fromkeys(("NO",), 15),
     **dict.fromkeys(("BE",), 16),
@@ -28,8 +28,8 @@ IBAN_LENGTHS = {
     **dict.fromkeys(("RU",), 33),
 }
 
-# Found by its check digits, which are rarer than letters. Behind a letter or a digit and a dash it would be
-# the middle of a UUID.
+# Searched by the check digits, which are rarer than letters. After a letter or a digit with a dash it would
+# be the middle of a UUID.
 _IBAN_START = re.compile(
     r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![0-9A-Za-z][A-Za-z]{2}[0-9])(?<![0-9A-Za-z]-[A-Za-z]{2}[0-9])"
     r"[0-9](?=[ \u00a0-]?[0-9A-Za-z])"
@@ -37,24 +37,27 @@ _IBAN_START = re.compile(
 _IBAN_CHARACTER = re.compile(r"[ \u00a0-]?([0-9A-Za-z])")
 _IBAN_END = re.compile(r"(?!-?[0-9A-Za-z])")
 
-# ISO/IEC 7813. A track's number needs no check digit to be one: the sentinels say what it is.
+# ISO/IEC 7813. A number between sentinels counts without a valid check digit.
 _TRACK_1 = re.compile(
     r"%?[Bb][0-9](?:[ ]?[0-9]){11,18}\^[^\^?\r\n]{2,32}\^(?:[^?\r\n]{0,80}\?|[0-9A-Za-z]{0,80})"
 )
 _TRACK_2 = re.compile(r"[0-9](?<![0-9A-Za-z][0-9])[0-9]{11,18}[=D][0-9]{7,32}(?![0-9])[?F]?")
 
 
-def find_tracks(text: str) -> Iterator[Span]:
-    """Find the data of tracks 1 and 2, the latter without its sentinels if its number is a card's."""
-    spans: list[Span] = []
+def find_tracks(text: str) -> Iterator[MaskedRange]:
+    """Find the data of tracks 1 and 2.
+
+    Track 2 data without sentinels counts if its number is a card number.
+    """
+    spans: list[MaskedRange] = []
     if "^" in text:
-        spans = [Span(*match.span(), CARD_MASK) for match in _TRACK_1.finditer(text)]
+        spans = [MaskedRange(*match.span(), CARD_MASK) for match in _TRACK_1.finditer(text)]
     if "=" in text or "D" in text:
         for match in _TRACK_2.finditer(text):
             start, end = match.span()
             has_sentinels = text[start - 1 : start] == ";" and text[end - 1] == "?"
             if has_sentinels or is_card_number(re.split("[=D]", match.group(), maxsplit=1)[0]):
-                spans.append(Span(start - has_sentinels, end, CARD_MASK))
+                spans.append(MaskedRange(start - has_sentinels, end, CARD_MASK))
     done = 0
     for span in sorted(spans):
         if span.start >= done:
@@ -62,8 +65,8 @@ def find_tracks(text: str) -> Iterator[Span]:
             done = span.end
 
 
-def find_ibans(text: str) -> Iterator[Span]:
-    """Find account numbers of the length of their country whose check digits hold, blanks or not."""
+def find_ibans(text: str) -> Iterator[MaskedRange]:
+    """Find IBANs, with or without blanks: the length of their country and valid check digits."""
     done = 0
     for match in _IBAN_START.finditer(text):
         start = match.start() - 2
@@ -72,12 +75,12 @@ def find_ibans(text: str) -> Iterator[Span]:
             continue
         end = _iban_at(text, start, length)
         if end is not None:
-            yield Span(start, end, ACCOUNT_MASK)
+            yield MaskedRange(start, end, ACCOUNT_MASK)
             done = end
 
 
 def _iban_at(text: str, start: int, length: int) -> int | None:
-    """Return where the IBAN ends that begins at `start`, or None if there is none."""
+    """Return the end of the IBAN that begins at `start`, or None."""
     characters: list[str] = []
     end = start
     while len(characters) < length and (match := _IBAN_CHARACTER.match(text, end)):
@@ -89,9 +92,9 @@ def _iban_at(text: str, start: int, length: int) -> int | None:
 
 
 def is_iban(text: str) -> bool:
-    """Tell whether letters and digits are an account number of their country: its length, mod 97."""
+    """Return whether letters and digits are an IBAN: the length of its country, and mod 97 equal to 1."""
     text = text.upper()
     if len(text) != IBAN_LENGTHS.get(text[:2]) or not text[2:4].isdigit():
         return False
-    # ISO 7064: the front goes to the back and letters count from A = 10.
+    # ISO 7064: the first four characters move to the end, and letters count from A = 10.
     return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1

@@ -1,4 +1,4 @@
-"""Card numbers that stand together: plain, or in groups with blanks, dashes or dots between them."""
+"""Finds card numbers in one piece: plain, or in groups separated by blanks, dashes or dots."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from moneypath.telemetry.redaction.issuers import (
     issued_lengths,
     usual_lengths,
 )
-from moneypath.telemetry.redaction.spans import CARD_MASK, Span
+from moneypath.telemetry.redaction.masking import CARD_MASK, MaskedRange
 
-# Blanks and dashes as keyboards, typesetters and form encoding (+) write them.
+# Blanks and dashes of keyboards, typesetting and form encoding (+).
 _BLANKS = r"\t +\u00a0\u2002-\u200a\u202f\u2010-\u2015\u2212-"
 
-# Left alternatives win and are kept: a UUID, and hashes in hexadecimal at their usual lengths.
+# Earlier alternatives win and stay unmasked: UUIDs, and hexadecimal hashes of the usual lengths.
 _NUMBERS = re.compile(
     r"(?P<uuid>(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z]))"
     r"|(?P<hash>(?<![0-9A-Za-z])(?![0-9]+(?![0-9A-Za-z]))"
@@ -26,19 +26,19 @@ _NUMBERS = re.compile(
     rf"|(?P<run>[0-9]+(?:(?:[{_BLANKS}]{{1,3}}|\.)[0-9]+)*)"
 )
 _GROUP = re.compile(r"[0-9]+")
-# What no card number lacks: most texts with digits are done with after this one look.
+# Every card number matches this; most texts with digits do not and need no further check.
 _CANDIDATE = re.compile(rf"[0-9](?:(?:[{_BLANKS}]{{1,3}}|\.)?[0-9]){{11}}")
-# A time written without marks, down to micro- or nanoseconds, is longer than a card number, and no card.
+# A timestamp without separators, in micro- or nanoseconds: longer than a card number.
 _TIMESTAMP = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){2}"
     r"(?:[0-9]{6}|[0-9]{9})"
 )
-# Dotted groups shorter than this belong to addresses, versions and dates.
+# Shorter dotted groups occur in addresses, versions and dates.
 _SHORTEST_DOTTED_GROUP = 3
 
 
-def find_cards(text: str) -> Iterator[Span]:
-    """Find card numbers whose groups, if any, are at most three blanks or dashes, or one dot, apart."""
+def find_cards(text: str) -> Iterator[MaskedRange]:
+    """Find card numbers in one piece, or in groups up to three blanks or dashes, or one dot, apart."""
     if not _CANDIDATE.search(text):
         return
     for match in _NUMBERS.finditer(text):
@@ -47,12 +47,15 @@ def find_cards(text: str) -> Iterator[Span]:
 
 
 def holds_card(text: str) -> bool:
-    """Tell whether a text holds a card number that stands together; all that a text of digits can hide."""
+    """Return whether a text holds a card number in one piece.
+
+    For a text of digits no other check is needed.
+    """
     return next(find_cards(text), None) is not None
 
 
 class _Run:
-    """Groups of digits, each beginning at `offsets[i]` of all `digits` and at `starts[i]` of the text."""
+    """A run of digit groups. Group `i` begins at `offsets[i]` in `digits` and at `starts[i]` in the text."""
 
     __slots__ = ("digits", "dotted", "ends", "group_ending_at", "offsets", "starts", "text")
 
@@ -64,13 +67,13 @@ class _Run:
         self.digits = "".join(text[first:last] for first, last in groups)
         self.offsets = [0, *accumulate(last - first for first, last in groups)]
         self.group_ending_at = {offset: index for index, offset in enumerate(self.offsets[1:])}
-        # Of each group but the first, whether a dot stands before it.
+        # For each group but the first: whether a dot precedes it.
         self.dotted = [
             text[last:first] == "." for last, first in zip(self.ends, self.starts[1:], strict=False)
         ]
 
     def last_group(self, first: int) -> int | None:
-        """Return the group at which the longest card number ends that begins with the group `first`."""
+        """Return the last group of the longest card number that begins with group `first`, or None."""
         begin = self.offsets[first]
         for length in issued_lengths(self.digits[begin : begin + PREFIX_DIGITS]):
             last = self.group_ending_at.get(begin + length)
@@ -81,35 +84,35 @@ class _Run:
         return None
 
     def _is_dotted_number(self, first: int, last: int) -> bool:
-        """Tell it from a decimal (one dot), a list (blanks too), an address or a date (short groups)."""
+        """Return whether it is one number, not a decimal (one dot), list (blanks), address or date."""
         sizes = [self.ends[index] - self.starts[index] for index in range(first, last)]
         return len(sizes) > 1 and all(self.dotted[first:last]) and min(sizes) >= _SHORTEST_DOTTED_GROUP
 
     def is_fraction(self, index: int) -> bool:
-        """Tell whether a dot and other digits stand before the group, as in 0.4111111111111111."""
+        """Return whether a dot and other digits precede the group, as in 0.4111111111111111."""
         return index > 0 and self.dotted[index - 1]
 
 
-def _in_run(run: _Run) -> Iterator[Span]:
+def _in_run(run: _Run) -> Iterator[MaskedRange]:
     first = 0
     while first < len(run.starts):
         fraction = run.is_fraction(first)
         last = run.last_group(first)
         if last is not None and not (fraction and (last == first or not run.dotted[first])):
-            yield Span(run.starts[first], run.ends[last], CARD_MASK)
+            yield MaskedRange(run.starts[first], run.ends[last], CARD_MASK)
             first = last + 1
             continue
         if not fraction:
             for start, end in sorted(_at_borders(run.text, run.starts[first], run.ends[first])):
-                yield Span(start, end, CARD_MASK)
+                yield MaskedRange(start, end, CARD_MASK)
         first += 1
 
 
 def _at_borders(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Find card numbers where a run of digits longer than any of them begins or ends.
+    """Find card numbers at the beginning or end of a run of digits that is longer than any card number.
 
-    What is glued to a card number is an expiry date, a counter, padding. Only the lengths that nearly all
-    cards have count, and only at the ends: otherwise long digits pass every check by chance too often.
+    An expiry date, a counter or padding may follow a card number directly. Only the common lengths count,
+    and only at the ends, because long runs of digits pass every check by chance too often.
     """
     while end - start > LONGEST_CARD and not _TIMESTAMP.fullmatch(text, start, end):
         if length := _card_at(text, start, at_end=False):
@@ -125,7 +128,7 @@ def _at_borders(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _card_at(text: str, place: int, *, at_end: bool) -> int:
-    """Return the length of the longest usual card number that begins, or ends, at a place; 0 if none does."""
+    """Return the length of the longest common card number that begins, or ends, at a place; else 0."""
     for length in range(LONGEST_CARD, SHORTEST_CARD - 1, -1):
         start = place - length if at_end else place
         if length in usual_lengths(text[start : start + PREFIX_DIGITS]) and is_luhn_valid(

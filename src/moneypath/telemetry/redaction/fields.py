@@ -1,16 +1,16 @@
-"""Card numbers that were split over neighbouring fields or list items."""
+"""Finds card numbers that are split over neighbouring fields or list items."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from moneypath.telemetry.redaction.issuers import LONGEST_CARD, SHORTEST_CARD, is_card_number
-from moneypath.telemetry.redaction.spans import CARD_MASK, Span
+from moneypath.telemetry.redaction.masking import CARD_MASK, MaskedRange
 
-# A part of fewer digits is a count, a port, a status; only the last part of a number may be as short.
+# A shorter part is a count, a port or a status; only the last part of a number may be shorter.
 SHORTEST_PART = 4
-# In a longer list of bare numbers only its two ends are looked at: joined anywhere, amounts and ids
-# would pass every check by chance.
+# In a longer list of bare numbers only the two ends are checked: joined anywhere, amounts and ids would
+# pass every check by chance.
 LONGEST_LIST = 8
 
 _QUOTES = r"[\"'\\]{0,10}"
@@ -19,22 +19,22 @@ _OPENING = rf"[(\[{{ \t]{{0,8}}{_QUOTES}"
 _BETWEEN = r"(?:[,;|&]\s{0,80})?"
 _NAME = rf"(?P<name>{_QUOTES}[A-Za-z_][A-Za-z0-9_.-]{{0,48}}{_QUOTES}\s{{0,8}}(?:=>|[:=])\s{{0,8}})"
 _TAGS = r"</?[A-Za-z][^<>]{0,64}>(?:\s{0,80}</?[A-Za-z][^<>]{0,64}>){0,4}"
-# What may stand between the digits of two neighbouring fields: `", "pan_last": "`, `&last=`, `</a><b>`.
+# The text between the digits of two neighbouring fields, such as `", "pan_last": "`, `&last=`, `</a><b>`.
 _GLUE = re.compile(
     rf"{_CLOSING}{_BETWEEN}\s{{0,80}}{_OPENING}{_NAME}{_OPENING}|{_CLOSING}{_BETWEEN}{_OPENING}|{_TAGS}"
 )
 _LONGEST_GLUE = 240
-# Whole numbers only: no fractions, and no digits that a word goes on behind.
+# Whole numbers only: no fractions, and no digits that continue as a word.
 _VALUE = re.compile(
     rf"[0-9](?<![0-9][0-9])(?<![0-9]\.[0-9])[0-9]{{0,{LONGEST_CARD - 1}}}(?![0-9A-Za-z_]|\.[0-9])"
 )
 _WORD = re.compile(r"[A-Za-z_]")
-# One part of a split number has to be long, or two have to be.
+# A split number has one very long part, or two parts of at least this length.
 _LONG = re.compile(rf"[0-9]{{{SHORTEST_PART},}}")
 
 
 class Part(NamedTuple):
-    """The digits of one field. `named`: a name stands between it and the field before."""
+    """The digits of one field. `named`: a field name precedes it."""
 
     digits: str
     named: bool
@@ -42,13 +42,13 @@ class Part(NamedTuple):
     end: int = 0
 
 
-def find_split_cards(text: str) -> Iterator[Span]:
-    """Find card numbers whose digits stand in neighbouring fields of JSON, of pairs or of a list."""
+def find_split_cards(text: str) -> Iterator[MaskedRange]:
+    """Find card numbers whose digits are in neighbouring fields of JSON, of pairs or of a list."""
     long = _LONG.findall(text)
     if len(long) < 2 and (not long or len(long[0]) < SHORTEST_CARD - SHORTEST_PART + 1):
         return
     chain: list[Part] = []
-    # Digits that end a word are the beginning of a number, or of a name: what follows them decides.
+    # Digits at the end of a word may begin a number or belong to a name; what follows decides.
     ending: Part | None = None
     for match in _VALUE.finditer(text):
         part = Part(match.group(), False, *match.span())
@@ -69,14 +69,14 @@ def _glue(text: str, part: Part, following: Part) -> re.Match[str] | None:
     return _GLUE.fullmatch(text, part.end, following.start) if is_near else None
 
 
-def _spans(chain: list[Part]) -> Iterator[Span]:
+def _spans(chain: list[Part]) -> Iterator[MaskedRange]:
     for first, last in sorted(joined(chain)):
         for part in chain[first:last]:
-            yield Span(part.start, part.end, CARD_MASK)
+            yield MaskedRange(part.start, part.end, CARD_MASK)
 
 
 def joined(chain: list[Part]) -> Iterator[tuple[int, int]]:
-    """Find which neighbours make a card number: the first of them, and the one after the last."""
+    """Find neighbouring parts that form a card number: the first part, and the one after the last."""
     if len(chain) < 2 or sum(len(part.digits) for part in chain) < SHORTEST_CARD:
         return
     first, end = 0, len(chain)
@@ -98,7 +98,7 @@ def joined(chain: list[Part]) -> Iterator[tuple[int, int]]:
 
 
 def _last_part(chain: list[Part], first: int, end: int) -> int:
-    """Return the end of the longest card number that begins with the part `first`; 0 if none does."""
+    """Return the end of the longest card number that begins with part `first`; 0 if there is none."""
     digits, found = "", 0
     for index in range(first, end):
         digits += chain[index].digits
@@ -112,7 +112,7 @@ def _last_part(chain: list[Part], first: int, end: int) -> int:
 
 
 def _first_part(chain: list[Part], first: int, end: int) -> int | None:
-    """Return where the longest card number begins that ends with the part before `end`."""
+    """Return the first part of the longest card number that ends before part `end`, or None."""
     digits, found = "", None
     for index in range(end - 1, first - 1, -1):
         digits = chain[index].digits + digits

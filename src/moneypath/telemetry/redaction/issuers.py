@@ -1,4 +1,4 @@
-"""Which numbers are card numbers: the issuers' prefixes, the lengths they give out, the check digit."""
+"""Recognises card numbers by the issuer's prefix, the issued lengths and the check digit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from functools import lru_cache
 
 SHORTEST_CARD = 12
 LONGEST_CARD = 19
-# Every prefix of the table is decided by this many digits.
+# The number of digits that identify an issuer in the table.
 PREFIX_DIGITS = 4
 PREFIXES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A range of prefixes, first and last included and of one width, and the lengths of its numbers.
+    """A range of prefixes of the same width, both ends included, and the lengths of its card numbers.
 
-    `usual` are the lengths that nearly all cards in circulation have.
+    `usual` are the lengths of nearly all cards in circulation.
     """
 
     network: str
@@ -29,9 +29,9 @@ _ANY = tuple(range(16, 20))
 _DINERS = tuple(range(14, 20))
 _MAESTRO = tuple(range(12, 20))
 
-# ISO/IEC 7812 ranges as the networks publish them. Maestro's are named one by one: its whole range and its
-# lengths from 12 would take one number in a hundred. UATP (15 digits behind a 1) is left out: so do the
-# counts of milliseconds to nanoseconds begin.
+# ISO/IEC 7812 ranges as published by the networks. Maestro's prefixes are listed one by one, because its
+# whole range with lengths from 12 would match one number in a hundred. UATP (15 digits that begin with 1)
+# is left out, because timestamps in milliseconds to nanoseconds begin like that.
 ISSUERS = (
     Issuer("Visa", 4, 4, (13, 16, 19)),
     Issuer("Mastercard", 51, 55, (16,)),
@@ -74,19 +74,19 @@ _DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def is_card_number(digits: str) -> bool:
-    """Tell whether ASCII digits have the length, the issuer's prefix and the check digit of a card number."""
+    """Return whether ASCII digits have the length, prefix and check digit of a card number."""
     return len(digits) in issued_lengths(digits[:PREFIX_DIGITS]) and is_luhn_valid(digits)
 
 
 @lru_cache(maxsize=PREFIXES)
 def issued_lengths(prefix: str) -> tuple[int, ...]:
-    """Return the lengths of the card numbers that begin with these four digits, the longest first."""
+    """Return the lengths of card numbers with this four-digit prefix, longest first."""
     return tuple(sorted({length for issuer in _issuers(prefix) for length in issuer.lengths}, reverse=True))
 
 
 @lru_cache(maxsize=PREFIXES)
 def usual_lengths(prefix: str) -> tuple[int, ...]:
-    """Return those of the issued lengths that nearly all cards have, the longest first."""
+    """Return the lengths of nearly all cards with this four-digit prefix, longest first."""
     return tuple(sorted({length for issuer in _issuers(prefix) for length in issuer.usual}, reverse=True))
 
 
@@ -98,16 +98,17 @@ def _issuers(prefix: str) -> Iterator[Issuer]:
 
 
 def is_luhn_valid(digits: str) -> bool:
-    """Tell whether the last digit is the check digit of those before it (ISO/IEC 7812-1, annex B)."""
-    # Every second digit from the right is doubled and its digits are summed: 5 becomes 10, becomes 1.
+    """Return whether the last digit is the check digit of the others (Luhn, ISO/IEC 7812-1, annex B)."""
+    # Every second digit from the right is doubled and the digits of the result are summed: 5 becomes 10,
+    # then 1.
     plain, doubled = digits[::-2], digits[-2::-2].translate(_DOUBLED)
     return (sum(map(int, plain)) + sum(map(int, doubled))) % 10 == 0
 
 
 def chance_share(length: int) -> float:
-    """Return which share of all digit strings of a length are card numbers by every check, by chance.
+    """Return the share of random digit strings of a length that pass every check for a card number.
 
-    Exact: the share of prefixes that an issuer gives out at this length, times the one check digit in ten.
+    The result is exact: the share of prefixes with cards of this length, times one check digit in ten.
     """
     prefixes = (f"{number:0{PREFIX_DIGITS}}" for number in range(PREFIXES))
     return sum(length in issued_lengths(prefix) for prefix in prefixes) / PREFIXES / 10

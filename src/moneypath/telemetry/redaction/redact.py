@@ -1,16 +1,17 @@
-"""The one pass over a text that every door of the library sends it through.
+"""`redact`: the one function through which every text leaves the library.
 
-Masking errs on the side of taking too much: a lost word costs a minute, a leaked card number a
-disclosure. What it must leave alone, or logs become useless: order ids, timestamps, UUIDs, hashes.
+When in doubt it masks: a lost word costs a minute, a leaked card number is a breach. It must leave order
+ids, timestamps, UUIDs and hashes alone, because logs are useless without them.
 """
 
 import re
 
 from moneypath.telemetry.redaction.accounts import find_ibans, find_tracks
 from moneypath.telemetry.redaction.cards import find_cards
-from moneypath.telemetry.redaction.coded import Decoded, may_be_coded
+from moneypath.telemetry.redaction.encoded import Decoded, may_be_encoded
 from moneypath.telemetry.redaction.fields import find_split_cards
 from moneypath.telemetry.redaction.issuers import SHORTEST_CARD
+from moneypath.telemetry.redaction.masking import CARD_MASK, Finder, masked
 from moneypath.telemetry.redaction.secrets import (
     find_bearers,
     find_keys,
@@ -18,37 +19,37 @@ from moneypath.telemetry.redaction.secrets import (
     find_shapes,
     find_userinfo,
 )
-from moneypath.telemetry.redaction.spans import CARD_MASK, Finder, masked
 
-# The mask of a card number may leave the digits beside it with a new end. Each pass takes linear time.
+# Masking a card number may expose a new end of the digits next to it, so several passes are needed. Each is
+# linear.
 _PASSES = 4
 
 _DIGITS = re.compile(r"[0-9]+")
-# What every line of a log holds, and what can hold nothing else: UUIDs and times.
+# UUIDs and times, which every log line has and which can hold nothing sensitive.
 _HARMLESS = re.compile(
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
     r"|(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9](?::[0-6][0-9]){2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
-# Check digits: the rest may be letters.
+# The check digits; all other characters may be letters.
 _FEWEST_IBAN_DIGITS = 2
-# The whole before its parts: a card number within a track or an account number would take only itself away,
-# and behind `password=` a spaced one would lose its first group only.
+# Larger matches first: otherwise a card number within a track or an IBAN would be masked alone, and a
+# spaced card number after `password=` would lose only its first group.
 _NUMBERS: tuple[Finder, ...] = (find_tracks, find_ibans, find_cards, find_split_cards)
 _SECRETS: tuple[Finder, ...] = (find_keys, find_named, find_bearers, find_shapes, find_userinfo)
 
 
 def redact(text: str) -> str:
-    """Mask card numbers, account numbers and credentials in every disguise known; the rest is unchanged.
+    """Mask card numbers, account numbers and credentials, also encoded ones, and leave the rest unchanged.
 
-    Redacting twice changes nothing more. Takes time linear in the text's length.
+    Redacting twice gives the same result. The time is linear in the length of the text.
     """
     if (len(text) < SHORTEST_CARD and text.isalnum()) or (len(text) <= 36 and _HARMLESS.fullmatch(text)):
         return text
     for _ in range(_PASSES):
         cards = text.count(CARD_MASK)
         text = _plainly(text)
-        if may_be_coded(text):
+        if may_be_encoded(text):
             text = _decoded(text)
         if text.count(CARD_MASK) == cards:
             break
@@ -56,7 +57,7 @@ def redact(text: str) -> str:
 
 
 def redact_bytes(content: bytes) -> bytes:
-    """Redact UTF-8 content; bytes that are none are kept as they are."""
+    """Redact UTF-8 content. Bytes that are not UTF-8 stay as they are."""
     return redact(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
@@ -78,7 +79,7 @@ def _decoded(text: str) -> str:
 
 
 def _finders(text: str) -> tuple[Finder, ...]:
-    """Return who has to look: a text without digits enough holds no number."""
+    """Return the finders that can find anything: a text with few digits holds no number."""
     digits = sum(map(len, _DIGITS.findall(text)))
     if digits >= SHORTEST_CARD:
         return (*_NUMBERS, *_SECRETS)

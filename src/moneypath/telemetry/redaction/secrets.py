@@ -1,17 +1,17 @@
-"""Credentials: what stands behind a name that says so, and what is known by its own shape."""
+"""Finds credentials: the value after a name such as `password`, and tokens of a known form."""
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from moneypath.telemetry.redaction.spans import SECRET_MASK, Span
+from moneypath.telemetry.redaction.masking import SECRET_MASK, MaskedRange
 
-# All patterns of names are for text in lower case. Each begins with a letter of its own: only then does the
-# search jump from one such letter to the next, and everything else that a pattern asks follows behind it.
+# All name patterns are for lower-case text. Each begins with a fixed letter, so that the search can jump to
+# the next occurrence of such a letter.
 _SUFFIX = "[a-z0-9_.-]{0,40}"
 _WORDS = ("password", "passwd", "passphrase", "pwd", "secret", "token", "credential")
 _KEYS = ("api", "private", "access", "signing", "encryption", "master", "session")
-# Keys by which an operation is known, not opened.
+# Words before `key` that make it an identifier and not a credential.
 _HARMLESS_KEYS = "".join(
     f"(?<!{word}[_-])"
     for word in ("idempotency", "provider", "group", "primary", "foreign", "partition", "routing")
@@ -21,9 +21,17 @@ _NAMES = (
     *(f"{word}{_SUFFIX}" for word in _WORDS),
     *(f"{word}[ _-]?key" for word in _KEYS),
     *(f"{dash}{_HARMLESS_KEYS}key" for dash in "_-"),
-    *("session[ _-]?id", "authorization", "cookie", "cvv2?", "cvc2?", "cvn2?"),
-    *("card[ _-]?number", "security[ _-]?(?:code|value)", "verification[ _-]?(?:code|value)"),
-    *("track[ _-]?(?:[123]|data)(?:[ _-]?data)?", "magnetic[ _-]?stripe"),
+    "session[ _-]?id",
+    "authorization",
+    "cookie",
+    "cvv2?",
+    "cvc2?",
+    "cvn2?",
+    "card[ _-]?number",
+    "security[ _-]?(?:code|value)",
+    "verification[ _-]?(?:code|value)",
+    "track[ _-]?(?:[123]|data)(?:[ _-]?data)?",
+    "magnetic[ _-]?stripe",
     *(f"{first}(?<![a-z]{first}){rest}" for first, rest in _ALONE.items()),
 )
 _NAME = "|".join(_NAMES)
@@ -34,7 +42,7 @@ _VALUE = (
     r"(?P<escaped>\\{1,3}[\"'])(?:(?!\\{1,3}[\"']).)*(?P<escaped_end>\\{1,3}[\"'])?"
     r"|\"(?:\\.|[^\"\\])*\"?"
     r"|'(?:\\.|[^'\\])*'?"
-    # Where the credential is a list: the parameters of some schemes, and any cookie may be the key.
+    # Credentials that are lists: the parameters of some schemes, and cookies.
     rf"|(?:digest|hawk|oauth|signature|aws4-hmac-sha256)[ \t]{{1,8}}{_PARAMETER}"
     rf"(?:,[ \t]{{0,8}}{_PARAMETER})*"
     rf"|{_COOKIE}(?:;[ ]?{_COOKIE})+"
@@ -55,7 +63,7 @@ _PEM = re.compile(
 )
 _BEARER = re.compile(r"bearer(?<![0-9a-z_]bearer)[ \t]{1,8}(?!\[secret\])(?P<value>[a-z0-9._~+/=-]+)")
 _USERINFO = re.compile(r"://[^\s:/@\"']{0,128}:(?!\[secret\]@)(?P<value>[^\s/@]{1,256})@")
-# Every alternative begins with a letter, so that the search jumps from one of these letters to the next.
+# Every alternative begins with a fixed letter, so that the search can jump between these letters.
 _SHAPES = re.compile(
     r"eyJ(?<![0-9A-Za-z_]eyJ)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)+"  # JSON web token
     r"|[srp]k_(?:live|test)_[A-Za-z0-9_]{8,}|whsec_[A-Za-z0-9+/=_-]{8,}"  # Stripe
@@ -71,28 +79,52 @@ _SHAPES = re.compile(
 )
 
 
-# What no name and no token of the lists lacks. In a short text the search itself is done sooner.
+# Each name and token contains one of these. In a short text the search itself is faster.
 _NAME_HINTS = (
-    *("pass", "pwd", "secret", "token", "credential", "key", "session", "authorization", "cookie"),
-    *("cv", "card", "code", "value", "track", "stripe", "pan", "pin", "csc", "otp", "iban"),
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "key",
+    "session",
+    "authorization",
+    "cookie",
+    "cv",
+    "card",
+    "code",
+    "value",
+    "track",
+    "stripe",
+    "pan",
+    "pin",
+    "csc",
+    "otp",
+    "iban",
 )
 _SHAPE_HINTS = (
-    *(
-        "eyJ",
-        "k_live_",
-        "k_test_",
-        "whsec_",
-        "gh",
-        "github_pat_",
-        "glpat-",
-        "xox",
-        "xapp-",
-        "AKIA",
-        "ASIA",
-        "AIza",
-        "ya29.",
-    ),
-    *("sq0", "shp", "access_token$", "SG.", "sk-", "npm_", "pypi-", "dop_v1_", "hvs."),
+    "eyJ",
+    "k_live_",
+    "k_test_",
+    "whsec_",
+    "gh",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "xapp-",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ya29.",
+    "sq0",
+    "shp",
+    "access_token$",
+    "SG.",
+    "sk-",
+    "npm_",
+    "pypi-",
+    "dop_v1_",
+    "hvs.",
 )
 _LONG = 200
 
@@ -102,11 +134,11 @@ def _lacks(text: str, hints: tuple[str, ...]) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a field of this name holds a credential, whatever its value looks like."""
+    """Return whether a field of this name holds a credential, whatever its value looks like."""
     return _is_secret_name(name) if len(name) <= _REMEMBERED_LENGTH else _ends_as_secret(name)
 
 
-# The names of fields are few and come again with every event.
+# There are few field names, and they repeat in every event.
 _REMEMBERED_LENGTH = 64
 
 
@@ -120,19 +152,19 @@ def _ends_as_secret(name: str) -> bool:
 
 
 def _lowered(text: str) -> str:
-    """Return the text in lower case, character for character: one capital would become two letters."""
+    """Return the text in lower case with the same length; one capital would become two characters."""
     return text.lower() if text.isascii() else text.replace("\u0130", "i").lower()
 
 
-def find_keys(text: str) -> Iterator[Span]:
+def find_keys(text: str) -> Iterator[MaskedRange]:
     """Find blocks of private keys."""
     if "-----BEGIN" in text:
         for match in _PEM.finditer(text):
-            yield Span(*match.span(), SECRET_MASK)
+            yield MaskedRange(*match.span(), SECRET_MASK)
 
 
-def find_named(text: str) -> Iterator[Span]:
-    """Find the values of names that hold credentials: headers, pairs, JSON, also within a JSON string."""
+def find_named(text: str) -> Iterator[MaskedRange]:
+    """Find the values of names that hold credentials in headers, pairs and JSON, also in a JSON string."""
     if not (":" in text or "=" in text or "," in text or "%3" in text):
         return
     lowered = _lowered(text)
@@ -143,27 +175,27 @@ def find_named(text: str) -> Iterator[Span]:
         value = match["value"]
         opening = match["escaped"] or (value[0] if value[0] in "\"'" else "")
         closing = match["escaped_end"] or (opening if len(value) > 1 and value.endswith(opening) else "")
-        yield Span(start + len(opening), end - len(closing), SECRET_MASK)
+        yield MaskedRange(start + len(opening), end - len(closing), SECRET_MASK)
 
 
-def find_bearers(text: str) -> Iterator[Span]:
-    """Find what follows the word bearer."""
+def find_bearers(text: str) -> Iterator[MaskedRange]:
+    """Find the token after the word bearer."""
     lowered = _lowered(text)
     if "bearer" in lowered:
         for match in _BEARER.finditer(lowered):
-            yield Span(*match.span("value"), SECRET_MASK)
+            yield MaskedRange(*match.span("value"), SECRET_MASK)
 
 
-def find_shapes(text: str) -> Iterator[Span]:
-    """Find tokens that begin as their makers let them begin."""
+def find_shapes(text: str) -> Iterator[MaskedRange]:
+    """Find tokens by the prefix that their issuer gives them."""
     if _lacks(text, _SHAPE_HINTS):
         return
     for match in _SHAPES.finditer(text):
-        yield Span(*match.span(), SECRET_MASK)
+        yield MaskedRange(*match.span(), SECRET_MASK)
 
 
-def find_userinfo(text: str) -> Iterator[Span]:
+def find_userinfo(text: str) -> Iterator[MaskedRange]:
     """Find passwords in URLs."""
     if "://" in text:
         for match in _USERINFO.finditer(text):
-            yield Span(*match.span("value"), SECRET_MASK)
+            yield MaskedRange(*match.span("value"), SECRET_MASK)

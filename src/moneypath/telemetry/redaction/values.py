@@ -1,20 +1,20 @@
-"""Redacting what is not text yet: dicts and lists of values, as events and payloads are made of."""
+"""Redacts dicts and lists of values, such as events and payloads."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any, TypeAlias
 
 from moneypath.telemetry.redaction.fields import Part, joined
 from moneypath.telemetry.redaction.issuers import LONGEST_CARD
+from moneypath.telemetry.redaction.masking import CARD_MASK, SECRET_MASK
 from moneypath.telemetry.redaction.redact import redact
 from moneypath.telemetry.redaction.secrets import is_secret_name
-from moneypath.telemetry.redaction.spans import CARD_MASK, SECRET_MASK
 
 Container: TypeAlias = "MutableMapping[Any, Any] | MutableSequence[Any]"
 _SEPARATORS = str.maketrans("", "", " -")
 
 
 def redact_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of JSON-like values, at any depth, with every name and value redacted."""
+    """Return a copy of JSON-like values with every name and value redacted, at any depth."""
     copy = _redact_mapping(values)
     mask_split_cards(copy)
     return copy
@@ -43,7 +43,7 @@ def _redact_value(value: Any) -> Any:
 
 
 def mask_split_cards(container: Container) -> None:
-    """Mask, in place, card numbers whose digits stand in neighbouring values of nested dicts and lists."""
+    """Mask, in place, card numbers whose digits are in neighbouring values of nested dicts and lists."""
     chain: list[Part] = []
     places: list[tuple[Container, Any]] = []
     for place, digits, named in _leaves(container):
@@ -63,7 +63,7 @@ def _mask(chain: list[Part], places: list[tuple[Container, Any]]) -> None:
 
 
 def _leaves(container: Container) -> Iterator[tuple[tuple[Container, Any], str, bool]]:
-    """Yield every value that is no container, in the order of the text it would make, and its digits."""
+    """Yield every value that is not a container, in order, with its digits."""
     named = isinstance(container, MutableMapping)
     items = container.items() if isinstance(container, MutableMapping) else enumerate(container)
     for key, value in items:

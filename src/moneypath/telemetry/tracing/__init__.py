@@ -1,19 +1,19 @@
-"""Spans: sampled before they are made, built and exported off the path. Nothing here knows OpenTelemetry.
+"""Spans: sampled before they are made, redacted and exported off the hot path.
 
-What turns them into OpenTelemetry's stands in `tracing.otel` and is imported by name.
+Nothing here depends on OpenTelemetry. `tracing.otel` converts spans for its SDK; import it by name.
 """
 
-from moneypath.telemetry.tracing.finished import FaultDomain, Finished, Kept, SpanKind
 from moneypath.telemetry.tracing.span import Span
-from moneypath.telemetry.tracing.tracer import SILENT, SilentTracer, Tracer, current_span
+from moneypath.telemetry.tracing.span_data import FaultDomain, KeepReason, SpanData, SpanKind
+from moneypath.telemetry.tracing.tracer import NOOP_TRACER, NoopTracer, Tracer, current_span
 
 __all__ = [
-    "SILENT",
+    "NOOP_TRACER",
     "FaultDomain",
-    "Finished",
-    "Kept",
-    "SilentTracer",
+    "KeepReason",
+    "NoopTracer",
     "Span",
+    "SpanData",
     "SpanKind",
     "Tracer",
     "current_span",

@@ -1,6 +1,6 @@
-"""Spans for OpenTelemetry: any exporter of its SDK, and one context for both APIs.
+"""Exports spans through the OpenTelemetry SDK, and shares its context.
 
-The only module of this room that knows it. Needs the extra `moneypath[otel]`.
+No other module of `tracing` depends on OpenTelemetry. Needs the extra `moneypath[otel]`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 
 from moneypath.telemetry.correlation import Context, Trace
 from moneypath.telemetry.correlation.context import Active
-from moneypath.telemetry.tracing.finished import SpanKind
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 from moneypath.telemetry.tracing.span import Span
+from moneypath.telemetry.tracing.span_data import SpanKind
 
 _KINDS: Final = {
     SpanKind.INTERNAL: otel_trace.SpanKind.INTERNAL,
@@ -32,27 +32,27 @@ _SCOPE: Final = InstrumentationScope("moneypath.telemetry")
 
 
 class OtelSpans:
-    """Send spans through an exporter of the OpenTelemetry SDK.
+    """A sink that sends spans through an exporter of the OpenTelemetry SDK.
 
-    `make_exporter` is called once in each process (`OTLPSpanExporter` itself will do), so that a forked
+    `make_exporter` (`OTLPSpanExporter`, for example) is called once in each process, so that a forked
     worker does not share its parent's connection.
     """
 
     def __init__(self, make_exporter: Callable[[], SpanExporter], *, service: str) -> None:
         self._make_exporter = make_exporter
         self._exporter: SpanExporter | None = None
-        # Takes in OTEL_RESOURCE_ATTRIBUTES as well.
+        # Includes OTEL_RESOURCE_ATTRIBUTES.
         self._resource = Resource.create({SERVICE_NAME: service})
 
     def open(self) -> None:
         """Make the exporter."""
         self._exporter = self._make_exporter()
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:
-        """Send spans; False if the exporter could not."""
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:
+        """Send spans. Return False if the exporter failed."""
         if self._exporter is None:
             return False
-        # The exporter's own calls are no work of the service; instrumented, each would make new spans.
+        # The exporter's own calls must not be instrumented: each would make new spans.
         token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             made = [_make_span(span, self._resource) for span in spans]
@@ -61,20 +61,21 @@ class OtelSpans:
             otel_context.detach(token)
 
     def close(self) -> None:
-        """Shut the exporter down; what waits in it gives up."""
+        """Shut down the exporter; an export that waits gives up."""
         if self._exporter is not None:
             self._exporter.shutdown()
 
 
 class OtelContext:
-    """Make our spans and OpenTelemetry's each other's parents; pass it to `Tracer(bridge=...)`.
+    """Connects our spans with OpenTelemetry's: each can be the other's parent.
 
-    Libraries that use OpenTelemetry's API see our span as theirs, and ours begins under a span that is
-    active there: one that belongs to the trace at work, or any if there is none at work.
+    Pass it to `Tracer(bridge=...)`. Libraries that use OpenTelemetry's API see our span as the current one.
+    Our spans begin under a span that is active there if it belongs to our current trace, or if we have no
+    current trace.
     """
 
     def adopt(self, span: Span, parent: Active | None) -> Active | None:
-        """Return what the span begins under."""
+        """Return the parent of the span."""
         theirs = otel_trace.get_current_span().get_span_context()
         if not theirs.is_valid:
             return parent
@@ -83,7 +84,8 @@ class OtelContext:
         if ours is not None and (ours.trace_id != trace_id or ours.span_id == span_id):
             return parent
         if not theirs.is_remote and span.kind is SpanKind.SERVER:
-            # The server's side of the request has a span already; a second one would count it twice.
+            # Another library has already made the server span of this request; a second one would count it
+            # twice.
             span.kind = SpanKind.INTERNAL
         state = theirs.trace_state.to_header()
         trace = Trace(trace_id, span_id, theirs.trace_flags.sampled, state)
@@ -92,12 +94,12 @@ class OtelContext:
         return Context(parent.correlation_id, trace, parent.context.payment_id)
 
     def attach(self, span: Span) -> object:
-        """Make the span the parent of what libraries begin."""
+        """Make the span the parent of spans that libraries begin."""
         context = otel_trace.set_span_in_context(NonRecordingSpan(_span_context(span.trace, is_remote=False)))
         return otel_context.attach(context)
 
     def detach(self, token: object) -> None:
-        """Make active again what was before."""
+        """Restore what was active before."""
         otel_context.detach(token)  # type: ignore[arg-type]
 
 
@@ -111,12 +113,12 @@ def _span_context(trace: Trace, *, is_remote: bool) -> SpanContext:
     )
 
 
-def _make_span(span: SpanRecord, resource: Resource) -> ReadableSpan:
+def _make_span(span: RedactedSpan, resource: Resource) -> ReadableSpan:
     error = span.error
     events = []
     if error is not None:
         said = {"exception.type": error[0], "exception.message": error[1]}
-        events.append(Event("exception", said, span.ended_ns))
+        events.append(Event("exception", said, span.end_time_ns))
     return ReadableSpan(
         name=span.name,
         context=_span_context(span.trace, is_remote=False),
@@ -126,7 +128,7 @@ def _make_span(span: SpanRecord, resource: Resource) -> ReadableSpan:
         events=events,
         kind=_KINDS[span.kind],
         status=Status(StatusCode.ERROR, error[0] if error else None) if span.is_failed else Status(),
-        start_time=span.begun_ns,
-        end_time=span.ended_ns,
+        start_time=span.start_time_ns,
+        end_time=span.end_time_ns,
         instrumentation_scope=_SCOPE,
     )

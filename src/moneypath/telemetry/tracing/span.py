@@ -1,69 +1,118 @@
-"""A span while it is open. An unsampled one costs a few stores: its ids are numbers until asked for."""
+"""A span while it is open.
+
+An unsampled span costs a few stores: its ids are not made until they are needed.
+"""
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation.context import Active, Context, get_active, reset_active, set_active
 from moneypath.telemetry.correlation.ids import draw_bits
 from moneypath.telemetry.correlation.trace import Trace, parse, trace_with
-from moneypath.telemetry.tracing.finished import (
+from moneypath.telemetry.tracing.span_data import (
     FAULT_DOMAIN,
     STATUS_CODE,
-    Ending,
     FaultDomain,
-    Finished,
+    SpanData,
     SpanKind,
+    SpanPreset,
 )
 from moneypath.telemetry.tracing.texts import as_text, hexadecimal, text_of
 
-if TYPE_CHECKING:
-    from moneypath.telemetry.tracing.tracer import Tracer
-
-_ILL: Final = frozenset({Outcome.FAILED, Outcome.INDETERMINATE})
+_FAILED_OUTCOMES: Final = frozenset({Outcome.FAILED, Outcome.INDETERMINATE})
 _SERVER: Final = SpanKind.SERVER
 _CONSUMER: Final = SpanKind.CONSUMER
-# Where there is no GIL, what is one step under it needs a lock.
-_DRAWING: Final = None if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.Lock()
-# The part of a trace id that is random for certain, and that OpenTelemetry's consistent samplers look at.
+# Drawing an id needs a lock on builds without the GIL.
+_ID_LOCK: Final = None if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.Lock()
+# The part of a trace id that is certainly random, which OpenTelemetry's consistent samplers use.
 _RANDOM_MASK: Final = (1 << 56) - 1
 
 
-class Span:
-    """Time a piece of work and make it the active one: made by `Tracer.span`, entered once, left once.
+class Bridge(Protocol):
+    """Connects our spans with another tracing system in the process. Its methods must not raise."""
 
-    Nothing of it raises. Attributes are held as they are given and looked at when the span has ended.
+    def adopt(self, span: "Span", parent: Active | None) -> Active | None:
+        """Return the parent of the span, given what is active in our context."""
+        ...
+
+    def attach(self, span: "Span") -> object:
+        """Make the span the current one of the other system. Return the token for `detach`."""
+        ...
+
+    def detach(self, token: object) -> None:
+        """Undo `attach`."""
+        ...
+
+
+class SpanOwner(Protocol):
+    """What a span needs of the tracer that made it.
+
+    `threshold` is the least value of a trace id's random bits that is sampled.
     """
 
-    # `_below`: what spans below this one have to know, as soon as there is one.
-    # `_bits`: 64 of the span's own, 0 until asked for; above the 128 of the trace if the span began it.
-    # `_caller`: the trace that came in, or its header as long as nobody asks for ids; if it then turns out
-    # to be malformed, this span begins a trace.
-    # `_local`: what a span of this process above it hands down, None if there is none.
+    bridge: Bridge | None
+    clock: Callable[[], float]
+    slow_seconds: float
+    threshold: int
+
+    def on_span_end(self, span: "Span") -> None:
+        """Take an ended span that has to be exported."""
+        ...
+
+
+class Span:
+    """Times a piece of work and makes it active. `Tracer.span` makes it; enter it once and leave it once.
+
+    Its methods never raise. Attributes are stored as given and examined after the span has ended.
+    """
+
+    # `_child_ancestry`: the ancestry of spans below this one, set when the first one begins. `_id_bits`:
+    # the 64 bits of the span id, 0 until they are needed; if the span began the trace, the 128 bits of the
+    # trace id above them. `_remote_parent`: the caller's trace, or its unparsed header until somebody asks
+    # for ids; if the header is malformed, this span begins a trace. `_ancestry`: what a parent span in this
+    # process passes on, None without one.
     __slots__ = (
-        *("_begun", "_below", "_bits", "_caller", "_correlation_id", "_ended", "_ending", "_error"),
-        *("_foreign", "_given", "_local", "_payment_id", "_token", "_tracer"),
-        *("attributes", "details", "kind", "name", "outcome", "sampled"),
+        "_ancestry",
+        "_bridge_token",
+        "_child_ancestry",
+        "_correlation_id",
+        "_ended",
+        "_error",
+        "_explicit_parent",
+        "_id_bits",
+        "_payment_id",
+        "_preset",
+        "_remote_parent",
+        "_started_at",
+        "_token",
+        "_tracer",
+        "attributes",
+        "details",
+        "kind",
+        "name",
+        "outcome",
+        "sampled",
     )
 
-    _begun: float
-    _below: "Local | None"
-    _bits: int
-    _caller: Trace | str | bytes | None
+    _started_at: float
+    _child_ancestry: "Ancestry | None"
+    _id_bits: int
+    _remote_parent: Trace | str | bytes | None
     _correlation_id: str | None
     _ended: float
-    _ending: Ending | None
+    _preset: SpanPreset | None
     _error: tuple[type[BaseException], str] | None
-    _foreign: object
-    _given: Context | None
-    _local: "Local | None"
+    _bridge_token: object
+    _explicit_parent: Context | None
+    _ancestry: "Ancestry | None"
     _payment_id: str | None
     _token: Token[Active | None] | None
-    _tracer: "Tracer"
+    _tracer: SpanOwner
     attributes: Mapping[str, object] | None
     details: dict[str, object] | None
     kind: SpanKind
@@ -73,16 +122,16 @@ class Span:
 
     def __enter__(self) -> Self:
         tracer = self._tracer
-        parent: Active | None = self._given
+        parent: Active | None = self._explicit_parent
         if parent is None:
             parent = get_active()
         if tracer.bridge is not None:
             parent = tracer.bridge.adopt(self, parent)
         if type(parent) is Span:
-            self._bits = 0
-            # This reads the parent's caller, if nobody has yet.
-            self._local = parent._below or parent.hand_down()
-            self._caller = parent._caller
+            self._id_bits = 0
+            # This parses the parent's remote header if that has not happened yet.
+            self._ancestry = parent._child_ancestry or parent.make_child_ancestry()
+            self._remote_parent = parent._remote_parent
             self._correlation_id = parent._correlation_id
             self._payment_id = parent._payment_id
             self.sampled = parent.sampled
@@ -90,23 +139,23 @@ class Span:
             self._begin_under(None if parent is None else parent.context)
         self._token = set_active(self)
         if tracer.bridge is not None:
-            self._foreign = tracer.bridge.attach(self)
+            self._bridge_token = tracer.bridge.attach(self)
         clock = tracer.clock
-        self._begun = clock()
+        self._started_at = clock()
         return self
 
     def _begin_under(self, context: Context | None) -> None:
-        self._local = None
+        self._ancestry = None
         if context is None:
             caller = self._correlation_id = self._payment_id = None
         else:
             self._correlation_id, caller, self._payment_id = context
-        self._caller = caller
+        self._remote_parent = caller
         if caller is None:
-            bits = self._bits = draw_bits(192)
+            bits = self._id_bits = draw_bits(192)
             self.sampled = bits & _RANDOM_MASK >= self._tracer.threshold
         else:
-            self._bits = 0
+            self._id_bits = 0
             self.sampled = caller.sampled
 
     def __exit__(
@@ -115,111 +164,115 @@ class Span:
         self.end(error)
 
     def end(
-        self, error: BaseException | None = None, ended: float | None = None, ending: Ending | None = None
+        self, error: BaseException | None = None, ended: float | None = None, preset: SpanPreset | None = None
     ) -> None:
-        """End what `Tracer.begin` began, once; `error` is what the work ended with.
+        """End a span that `Tracer.begin` began, once. `error` is the exception that ended the work.
 
-        `ended` is the tracer's clock, if it was read already. `ending` names the span, if it could not be
-        named before.
+        `ended` is the tracer's clock if the caller has read it. `preset` gives the span a name and
+        attributes that were not known earlier.
         """
         token = self._token
         if token is None:
             return
-        # The token holds what was active before, and so would every span that has ended.
+        # The token references what was active before; an ended span must not keep that alive.
         self._token = None
         tracer = self._tracer
         if ended is None:
             clock = tracer.clock
             ended = clock()
         if tracer.bridge is not None:
-            tracer.bridge.detach(self._foreign)
+            tracer.bridge.detach(self._bridge_token)
         try:  # noqa: SIM105 - suppress() would cost as much as all the rest
             reset_active(token)
         except (ValueError, RuntimeError):
-            # It ends in another task than it began in, as an asynchronous generator may.
+            # The span ends in another task than it began in, as an asynchronous generator may.
             pass
-        if ending is not None and ending.outcome is not None:
-            self.end_with(ending.outcome)
+        if preset is not None and preset.outcome is not None:
+            self.end_with(preset.outcome)
         if (
             self.sampled
             or error is not None
-            or ended - self._begun >= tracer.slow_seconds
-            or (self.outcome is not None and self.outcome in _ILL)
+            or ended - self._started_at >= tracer.slow_seconds
+            or (self.outcome is not None and self.outcome in _FAILED_OUTCOMES)
         ):
             self._ended = ended
-            self._ending = ending
+            self._preset = preset
             self._error = None if error is None else (type(error), text_of(error))
-            tracer.hand_over(self)
+            tracer.on_span_end(self)
 
-    def hand_down(self) -> "Local":
-        """Return what a span below this one has to know."""
-        local, number = self._local, self._number()
-        root = (self if self._caller is None else None) if local is None else local.root
+    def make_child_ancestry(self) -> "Ancestry":
+        """Return the ancestry of spans below this one."""
+        ancestry, number = self._ancestry, self._draw_id_bits()
+        root = (self if self._remote_parent is None else None) if ancestry is None else ancestry.root
         if self.kind is _SERVER or self.kind is _CONSUMER:
             request: Span | None = self
         else:
-            request = None if local is None else local.request
-        self._below = Local(number, root, request)
-        return self._below
+            request = None if ancestry is None else ancestry.request
+        self._child_ancestry = Ancestry(number, root, request)
+        return self._child_ancestry
 
-    def _number(self) -> int:
-        """Return the bits of the ids, drawn when first asked for: most spans end without being asked."""
-        if not self._bits:
-            begins_trace = self._local is None and self._read_caller() is None
+    def _draw_id_bits(self) -> int:
+        """Return the bits of the ids.
+
+        They are drawn at the first call, because most spans end without one.
+        """
+        if not self._id_bits:
+            begins_trace = self._ancestry is None and self._read_remote_parent() is None
             drawn = draw_bits(192 if begins_trace else 64)
-            if _DRAWING is None:
-                # Under the GIL no thread comes in between these two (see recording.cells): all get one id.
-                if not self._bits:
-                    self._bits = drawn
+            if _ID_LOCK is None:
+                # With the GIL no thread switch happens between check and store (see recording.handles): all
+                # threads get the same id.
+                if not self._id_bits:
+                    self._id_bits = drawn
             else:
-                with _DRAWING:
-                    self._bits = self._bits or drawn
-        return self._bits
+                with _ID_LOCK:
+                    self._id_bits = self._id_bits or drawn
+        return self._id_bits
 
-    def finish(self) -> Finished:
-        """Write down what the span leaves behind; called off the path, once it has ended."""
+    def to_data(self) -> SpanData:
+        """Return the data of the ended span. Called off the hot path."""
         trace = self.trace
-        if self._local is None:
-            parent = self._read_caller()
+        if self._ancestry is None:
+            parent = self._read_remote_parent()
         else:
-            parent_id = hexadecimal(self._local.parent_bits)
+            parent_id = hexadecimal(self._ancestry.parent_bits)
             parent = Trace(trace.trace_id, parent_id, self.sampled, trace.state)
-        ending, details = self._ending, self.details
+        preset, details = self._preset, self.details
         name, attributes = self.name, self.attributes or {}
-        if ending is not None:
-            name, attributes = ending.name, ending.attributes
+        if preset is not None:
+            name, attributes = preset.name, preset.attributes
         if details:
-            ending, attributes = None, {**attributes, **details}
-        return Finished(
+            preset, attributes = None, {**attributes, **details}
+        return SpanData(
             name,
             self.kind,
             trace,
             parent,
-            self._begun,
+            self._started_at,
             self._ended,
             self.outcome,
             self.payment_id,
             attributes,
             self._error,
-            ending,
+            preset,
         )
 
-    def _read_caller(self) -> Trace | None:
-        caller = self._caller
+    def _read_remote_parent(self) -> Trace | None:
+        caller = self._remote_parent
         if isinstance(caller, str | bytes):
-            # Two threads that meet here read the same.
-            caller = self._caller = parse(as_text(caller))
+            # Two threads at once parse the same header and store the same result.
+            caller = self._remote_parent = parse(as_text(caller))
         return caller
 
     def set(self, name: str, value: object) -> None:
-        """Set an attribute; texts are redacted and bounded before they leave the process."""
+        """Set an attribute. Texts are redacted and bounded before they leave the process."""
         try:
             if self.details is None:
                 self.details = {name: value}
             else:
                 self.details[name] = value
         except TypeError:
-            # A name that cannot be one.
+            # The name is not hashable.
             return
 
     def end_with(
@@ -228,12 +281,12 @@ class Span:
         fault_domain: FaultDomain | None = None,
         status_code: int | None = None,
     ) -> None:
-        """Say how the work ended; what is not said is judged by `finished.judge_outcome` and `judge_fault`.
+        """Set how the work ended. What is not set is inferred from the error and the status.
 
-        `failed` and `indeterminate` are kept whatever was sampled.
+        Spans that are `failed` or `indeterminate` are exported even if their trace is not sampled.
         """
         if outcome is not None:
-            # As a plain text: one with ways of its own could raise where the span ends.
+            # As a plain string: a subclass with its own methods could raise when the span ends.
             self.outcome = str.__str__(outcome) if isinstance(outcome, str) else repr(outcome)
         if fault_domain is not None:
             self.set(FAULT_DOMAIN, fault_domain)
@@ -242,45 +295,45 @@ class Span:
 
     @property
     def trace(self) -> Trace:
-        """Return the span's own ids."""
-        caller = self._read_caller()
-        bits = self._bits or self._number()
+        """Return the ids of this span."""
+        caller = self._read_remote_parent()
+        bits = self._id_bits or self._draw_id_bits()
         if caller is not None:
-            # Quicker than formatting a number, and this is asked by every log line and call.
+            # Faster than formatting a number; every log line and outgoing call needs it.
             return trace_with(caller, bits.to_bytes(8, "big").hex())
-        root = self if self._local is None else self._local.root
-        return Trace(f"{(root or self)._number():048x}"[16:], hexadecimal(bits), self.sampled)
+        root = self if self._ancestry is None else self._ancestry.root
+        return Trace(f"{(root or self)._draw_id_bits():048x}"[16:], hexadecimal(bits), self.sampled)
 
     @property
     def correlation_id(self) -> str:
-        """Return the id of the request; work that no request began is known by its trace."""
+        """Return the id of the request; the trace id if no request began this work."""
         return self._correlation_id or self.trace.trace_id
 
     @property
     def payment_id(self) -> str | None:
-        """Return the payment that the span is about, if it is known."""
-        if self._payment_id is None and self._local is not None and self._local.request is not None:
-            return self._local.request.payment_id
+        """Return the payment that the span is about, or None."""
+        if self._payment_id is None and self._ancestry is not None and self._ancestry.request is not None:
+            return self._ancestry.request.payment_id
         return self._payment_id
 
     @property
     def context(self) -> Context:
-        """Write out what others may read."""
+        """Return the context of this span, for callers that pass it on."""
         return Context(self.correlation_id, self.trace, self.payment_id)
 
     def name_payment(self, payment_id: str) -> None:
-        """Say which payment this span and the rest of its request are about."""
+        """Set the payment of this span and of the rest of its request."""
         self._payment_id = payment_id
-        if self._local is not None and self._local.request is not None:
-            self._local.request._payment_id = payment_id
+        if self._ancestry is not None and self._ancestry.request is not None:
+            self._ancestry.request._payment_id = payment_id
 
 
-class Local(NamedTuple):
-    """What a span knows of those above it in its process.
+class Ancestry(NamedTuple):
+    """What a span passes on to spans below it in this process.
 
-    No link to the parent itself: a task that starts its own successor would hold all that went before.
-    `root` began the trace, unless a caller did. `request` is the nearest span of a request or message; it is
-    told which payment it turned out to be about.
+    It has no reference to the parent span, because a task that starts its successor would keep all earlier
+    spans alive. `root` is the span that began the trace, None if a caller did. `request` is the nearest
+    span of a request or message; it gets the payment id that a span below it names.
     """
 
     parent_bits: int

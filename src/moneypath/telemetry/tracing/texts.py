@@ -1,4 +1,4 @@
-"""Ids, headers and errors as text."""
+"""Renders ids, headers and errors as text."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ ERROR_TEXT_LIMIT: Final = 32768
 
 
 def hexadecimal(bits: int) -> str:
-    """Return a span id; a number of more than 64 bits has that of the trace below it."""
+    """Return a span id as text. Of a number with more than 64 bits the trace id's bits are ignored."""
     return f"{bits >> 128 if bits >> 64 else bits:016x}"
 
 
@@ -16,7 +16,7 @@ def as_text(header: str | bytes | None) -> str | None:
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an error says, bounded."""
+    """Return the text of an error, bounded."""
     try:
         return str(error)[:ERROR_TEXT_LIMIT]
     except Exception:  # noqa: BLE001 - an error that cannot be shown must not hide behind another one

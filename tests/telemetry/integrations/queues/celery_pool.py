@@ -1,4 +1,7 @@
-"""A worker with a pool of processes whose tasks kill it or hang; writes what its main process counted."""
+"""A worker with a process pool whose tasks kill the process or hang.
+
+It writes what the main process counted.
+"""
 
 import os
 import signal
@@ -27,17 +30,17 @@ failures: list[str] = []
 
 
 def die() -> None:
-    """Take the process of the pool with it."""
+    """Kill the pool process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hang() -> None:
-    """Run out of time."""
+    """Exceed the time limit."""
     time.sleep(60)
 
 
 def tell(sender: object, **_: object) -> None:
-    """Write down what has been counted so far, and end the worker when the last one has died."""
+    """Write the counts so far, and end the worker after the last failure."""
     lines = recorder.render().decode().splitlines()
     found = [line for line in lines if line.startswith("moneypath_dead_letters_total{")]
     (folder / "counted").write_text("\n".join(line for line in found if float(line.split()[-1])))
@@ -47,7 +50,7 @@ def tell(sender: object, **_: object) -> None:
 
 
 def main() -> None:
-    """Publish both and work them off."""
+    """Publish the tasks and run the worker."""
     app.task(name="die")(die)
     app.task(name="hang", time_limit=1)(hang)
     # After ours, so that what it writes has been counted.

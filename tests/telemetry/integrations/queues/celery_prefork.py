@@ -1,4 +1,4 @@
-"""A worker with a pool of processes that do their tasks; its main process and one of the pool are scraped."""
+"""A worker with a process pool that runs its tasks. The main process and one pool process are scraped."""
 
 import os
 import signal
@@ -28,30 +28,30 @@ HANDLED = 'moneypath_message_duration_seconds_count{queue="payments",outcome="ha
 
 
 def note() -> None:
-    """Do well, and long enough that the other process gets some."""
+    """Succeed, slowly enough that the other process gets tasks too."""
     (folder / f"did-{os.getpid()}").touch()
     time.sleep(0.02)
 
 
 def die() -> None:
-    """Take the process of the pool with it."""
+    """Kill the pool process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def scrape() -> None:
-    """Render in a process of the pool."""
+    """Render in a pool process."""
     (folder / "in-the-pool.draft").write_bytes(recorder.render())
     (folder / "in-the-pool.draft").rename(folder / "in-the-pool")
 
 
 def handled() -> float:
-    """Return how many tasks the main process says were handled."""
+    """Return the number of handled tasks in the main process."""
     lines = recorder.render().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(HANDLED))
 
 
 def watch() -> None:
-    """Kill a process that has done tasks, have more done by a new one, scrape, and end the worker."""
+    """Kill a process that ran tasks, run more in a new one, scrape, and end the worker."""
     counts: list[float] = []
     sent = TASKS
 
@@ -85,7 +85,7 @@ def watch() -> None:
 
 
 def main() -> None:
-    """Publish, work it off, and look on."""
+    """Publish the tasks, run the worker, and watch it."""
     app.task(name="note")(note)
     app.task(name="die")(die)
     app.task(name="scrape")(scrape)

@@ -1,4 +1,4 @@
-"""What a producer sends, and what was counted of its messages."""
+"""The context of a producer, and the counts of its messages."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def producer() -> Context:
 
 @pytest.fixture
 def counts(read: Read) -> Counts:
-    """Return how many deliveries of the notifications were handled, failed and became dead letters."""
+    """Return how many deliveries were handled, failed and dead-lettered."""
 
     def count(outcome: str) -> float | None:
         return read("moneypath_message_duration_seconds_count", queue="notifications", outcome=outcome)
@@ -52,11 +52,15 @@ def dead(read: Read) -> Dead:
 
 @pytest.fixture
 def run_example() -> RunExample:
-    """Return a function that runs an example as a reader does and returns what it prints."""
+    """Return a function that runs an example as a reader would, and returns its output."""
 
     async def run(name: str, *arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments),
+            sys.executable,
+            "-W",
+            "error",
+            str(ROOT / "examples" / name),
+            *arguments,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Celery with a real worker in this process: contexts through the broker, retries, failures, rejections."""
+"""Celery with a real worker in this process: contexts, retries, failures and rejections."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ RunExample = Callable[..., Awaitable[str]]
 
 
 class Bench:
-    """A team's app: one task a fate. What a task saw, and which ended, comes through queues."""
+    """A team's application with a task for each outcome. Queues report what a task saw and which ended."""
 
     def __init__(self) -> None:
         self.app = Celery("payments", broker="memory://", backend="cache+memory://")
@@ -41,28 +41,28 @@ class Bench:
         self.app.task(name="requeue_late", acks_late=True, **options)(self.requeue)
 
     def begin(self, producer: Context) -> None:
-        """Forget the test before."""
+        """Reset for the next test."""
         self.producer = producer
         self.seen: queue.Queue[Context | None] = queue.Queue()
         self.ended: queue.Queue[Any] = queue.Queue()
         self.tries = 0
 
     def note(self) -> None:
-        """Do well."""
+        """Succeed."""
         self.seen.put(correlation.active())
 
     def fail_once(self) -> None:
-        """Do well at the second attempt."""
+        """Succeed at the second attempt."""
         self.seen.put(correlation.active())
         if current_task.request.retries == 0:
             raise current_task.retry(countdown=0)
 
     def fail_always(self) -> None:
-        """Try again until no retry is left."""
+        """Retry until no retry is left."""
         raise current_task.retry(exc=KeyError("card 4111111111111111"), countdown=0)
 
     def fail(self) -> None:
-        """Fail without another try."""
+        """Fail without a retry."""
         raise KeyError("card 4111111111111111")
 
     def reject(self) -> None:
@@ -70,13 +70,13 @@ class Bench:
         raise Reject("no", requeue=False)
 
     def requeue(self) -> None:
-        """Give the message back once."""
+        """Requeue the message once."""
         self.tries += 1
         if self.tries == 1:
             raise Reject("later", requeue=True)
 
     def misname(self) -> None:
-        """Say why it fails."""
+        """Fail with a reason of the handler's own."""
         messages.set_aside("malformed")
         raise ValueError("what is this")
 
@@ -96,7 +96,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def team() -> Iterator[Bench]:
-    """Run a worker, which takes seconds to stop, once for all."""
+    """Run one worker for all tests, because it takes seconds to stop."""
     made = Bench()
     with start_worker(
         made.app, queues=["payments", "unnamed"], perform_ping_check=False, shutdown_timeout=WITHIN_SECONDS
@@ -129,7 +129,7 @@ def bench(team: Bench, recorder: Recorder, producer: Context) -> Iterator[Bench]
 
 
 def test_a_task_runs_in_the_context_of_its_producer(bench: Bench, counts: Counts, dead: Dead) -> None:
-    """Ids and trace through the broker, the payment id not; afterwards the worker has none of it."""
+    """Ids and trace arrive, the payment id does not; afterwards the worker has no context."""
     bench.send("note", headers={"Traceparent": "stale", "kind": "refund"})
     context = bench.seen.get(timeout=WITHIN_SECONDS)
     bench.await_end("note")
@@ -142,7 +142,7 @@ def test_a_task_runs_in_the_context_of_its_producer(bench: Bench, counts: Counts
 
 
 def test_a_task_that_a_task_publishes_carries_the_same_context(bench: Bench) -> None:
-    """From request to task to task: one correlation id."""
+    """The correlation id passes from the request to the first and the second task."""
     bench.send("pass_on")
     context = bench.seen.get(timeout=WITHIN_SECONDS)
     for name in ("pass_on", "note"):
@@ -152,7 +152,7 @@ def test_a_task_that_a_task_publishes_carries_the_same_context(bench: Bench) -> 
 
 
 def test_a_task_published_outside_of_a_request_gets_an_id(bench: Bench) -> None:
-    """As from a schedule: a new one, and not that of the task before."""
+    """A scheduled task gets a new id, not that of the previous task."""
     bench.send("note")
     bench.app.tasks["note"].apply_async()
     for _ in range(2):
@@ -163,7 +163,7 @@ def test_a_task_published_outside_of_a_request_gets_an_id(bench: Bench) -> None:
 
 
 def test_a_retry_is_a_failed_delivery_and_keeps_the_context(bench: Bench, counts: Counts, dead: Dead) -> None:
-    """Then the second is handled; nothing died."""
+    """The second delivery is handled, and there is no dead letter."""
     bench.send("fail_once")
     for _ in range(2):
         bench.await_end("fail_once")
@@ -194,7 +194,7 @@ def test_a_task_that_fails_for_good_is_one_dead_letter(
     counts: Counts,
     dead: Dead,
 ) -> None:
-    """After its last retry, at once, rejected, or for a reason of its own; never twice."""
+    """After the last retry, at once, rejected, or for the handler's reason; never counted twice."""
     bench.send(name)
     for _ in range(deliveries):
         bench.await_end(name)
@@ -207,7 +207,7 @@ def test_a_task_that_fails_for_good_is_one_dead_letter(
 
 
 def test_a_failure_that_cannot_be_stored_is_a_dead_letter_too(bench: Bench, dead: Dead, read: Read) -> None:
-    """With the result backend away Celery tells an error of its own, twice; an odd one raises nothing."""
+    """Without a result backend Celery reports its own error twice; an unexpected one raises nothing."""
     info = {"delivery_info": {"routing_key": "payments"}}
     for task_id, request in (("one", info), ("one", info), ("two", {"delivery_info": None}), ("three", None)):
         found = signals.task_internal_error.send(
@@ -219,7 +219,7 @@ def test_a_failure_that_cannot_be_stored_is_a_dead_letter_too(bench: Bench, dead
 
 
 def test_a_message_given_back_is_no_dead_letter(bench: Bench, counts: Counts, dead: Dead) -> None:
-    """It failed, and is handled when it comes again."""
+    """It failed, and is handled when it is delivered again."""
     bench.send("requeue_late")
     for _ in range(2):
         bench.await_end("requeue_late")
@@ -229,7 +229,7 @@ def test_a_message_given_back_is_no_dead_letter(bench: Bench, counts: Counts, de
 def test_a_message_that_is_no_task_or_of_an_unknown_one_is_a_dead_letter(
     bench: Bench, counts: Counts, dead: Dead
 ) -> None:
-    """The worker drops both without running anything."""
+    """The worker drops both without running a task."""
     bench.app.send_task("of_another_release")
     bench.await_end("refused")
     with bench.app.connection_for_write() as connection, connection.Producer() as producer:
@@ -258,7 +258,7 @@ def test_hostile_headers_of_a_task_are_harmless(
 def test_a_queue_that_was_not_named_is_a_counted_drop(
     bench: Bench, read: Read, counts: Counts, dead: Dead
 ) -> None:
-    """Its tasks run in their context; only nobody said which queue of the catalogue that is."""
+    """Its tasks run in their context, but no queue of the catalogue is known for them."""
     bench.send("fail", queue="unnamed")
     bench.await_end("fail")
     bench.send("note", queue="unnamed")
@@ -273,7 +273,7 @@ def test_a_queue_that_was_not_named_is_a_counted_drop(
 def test_an_eager_task_is_no_message(
     bench: Bench, read: Read, counts: Counts, dead: Dead, producer: Context
 ) -> None:
-    """It runs in the caller's own context, payment included, and nothing is counted."""
+    """It runs in the caller's context, payment included, and nothing is counted."""
     with correlation.entered(producer):
         bench.app.tasks["note"].apply()
     assert bench.seen.get(timeout=WITHIN_SECONDS) == producer
@@ -285,7 +285,7 @@ def test_an_eager_task_is_no_message(
 
 
 def test_an_unknown_queue_is_refused_before_a_worker_starts(recorder: Recorder) -> None:
-    """And no signal has been connected."""
+    """No signal has been connected."""
     before = len(signals.task_prerun.receivers)
     with pytest.raises(LabelsUnknown, match="refunds"):
         celery.observe(recorder, {"payments": "refunds"})
@@ -293,7 +293,7 @@ def test_an_unknown_queue_is_refused_before_a_worker_starts(recorder: Recorder) 
 
 
 async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
-    """One is told, the other fails twice and is set aside."""
+    """One task succeeds, the other fails twice and becomes a dead letter."""
     output = await run_example("celery_worker.py")
     assert output.count("told of") == 1
     for line in (
@@ -305,11 +305,13 @@ async def test_the_example_for_celery_runs(run_example: RunExample) -> None:
 
 
 async def run_pool(script: str, folder: Path) -> None:
-    """Run a worker with a pool of processes until it ends itself."""
+    """Run a worker with a process pool until it ends itself."""
     said = folder / "said"
     with said.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(Path(__file__).with_name(script)), str(folder)),
+            sys.executable,
+            str(Path(__file__).with_name(script)),
+            str(folder),
             env={**os.environ, "C_FORCE_ROOT": "1", "XDG_RUNTIME_DIR": str(folder)},
             stdout=file,
             stderr=file,
@@ -323,8 +325,10 @@ async def run_pool(script: str, folder: Path) -> None:
         sys.stdout.write(said.read_text())  # shown if the test fails
 
 
-async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_process(tmp_path: Path) -> None:
-    """Two were killed, one ran out of time: no message comes again, and each counts once."""
+async def test_a_process_of_the_pool_that_dies_or_hangs_is_reported_by_the_main_process(
+    tmp_path: Path,
+) -> None:
+    """Two were killed and one timed out: no message is delivered again, and each counts once."""
     await run_pool("celery_pool.py", tmp_path)
     assert (tmp_path / "counted").read_text().replace(".0", "") == (
         'moneypath_dead_letters_total{queue="notifications",reason="rejected"} 3'
@@ -332,7 +336,7 @@ async def test_a_process_of_the_pool_that_dies_or_hangs_is_told_by_the_main_proc
 
 
 async def test_a_pool_of_processes_gives_one_scrape(tmp_path: Path) -> None:
-    """In the main process as in one of the pool; what a killed one had done stays counted."""
+    """The main process and a pool process return the same; tasks of a killed process stay counted."""
     await run_pool("celery_prefork.py", tmp_path)
     in_main, in_the_pool = (
         (tmp_path / name).read_text().replace(".0\n", "\n") for name in ("in-main", "in-the-pool")

@@ -1,4 +1,4 @@
-"""aiokafka without a broker: records in the client's own encoding and types, and its own signatures."""
+"""aiokafka without a broker: records in the client's own encoding, types and signatures."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,7 +21,7 @@ Headers = list[tuple[str, bytes]]
 
 
 def over_the_wire(headers: list[tuple[str, Any]]) -> ConsumerRecord:
-    """Return the record that a consumer gets, its headers encoded and decoded as the client does it."""
+    """Return the record that a consumer gets, after the client's encoding and decoding."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -63,7 +63,7 @@ def consumer(recorder: Recorder) -> aiokafka.Consumer:
 async def test_a_record_is_handled_in_the_context_of_its_producer(
     consumer: aiokafka.Consumer, counts: Counts, producer: Context
 ) -> None:
-    """Ids and trace in the client's encoding; other headers stay, and the payment's id is not among them."""
+    """Ids and trace are in the client's encoding; other headers stay, and there is no payment id."""
     record = over_the_wire(produced(producer, [("kind", b"refund"), ("Traceparent", b"stale")]))
     assert [name for name, _ in record.headers] == ["kind", "x-correlation-id", "traceparent"]
     assert b"pay-1" not in b"".join(value for _, value in record.headers)
@@ -85,7 +85,7 @@ async def test_a_record_is_handled_in_the_context_of_its_producer(
 async def test_a_record_set_aside_is_a_dead_letter_and_a_failed_one_is_none(
     consumer: aiokafka.Consumer, read: Read, counts: Counts
 ) -> None:
-    """Kafka knows neither, so the handler says it; an exception passes on."""
+    """Kafka has neither, so the handler reports them; an exception passes on."""
 
     async def skip(_record: ConsumerRecord) -> None:
         messages.set_aside("malformed")
@@ -112,7 +112,7 @@ async def test_a_record_set_aside_is_a_dead_letter_and_a_failed_one_is_none(
 def test_hostile_headers_of_a_record_are_harmless(
     consumer: aiokafka.Consumer, headers: list[tuple[str, Any]]
 ) -> None:
-    """No text, none at all, too long, twice, a line break: a new id."""
+    """Not text, missing, too long, repeated, with a line break: a new id is used."""
     with consumer.handling(over_the_wire(headers)):
         current = correlation.current()
     assert current is not None
@@ -122,7 +122,7 @@ def test_hostile_headers_of_a_record_are_harmless(
 def make_client(
     ends: dict[int, int], committed: dict[int, int | None], begins: dict[int, int] | None = None
 ) -> Any:
-    """Return a consumer that answers as the real one does, by partition."""
+    """Return a fake consumer that answers as the real one does, by partition."""
     client = create_autospec(AIOKafkaConsumer, instance=True)
     client.partitions_for_topic.return_value = set(ends) or None
 
@@ -162,7 +162,7 @@ async def test_depth_is_how_far_the_group_is_behind(
 async def test_a_topic_that_nobody_knows_is_measured_as_unknown(
     recorder: Recorder, read: Read, partitions: set[int] | None
 ) -> None:
-    """Absent, not 0; what was known before is taken back, and nothing is raised."""
+    """The gauge is cleared, not 0, and nothing raises."""
     client = make_client({0: 10}, {0: 7})
     backlog = aiokafka.TopicBacklog(recorder, client, topic="payments", queue="notifications")
     assert await backlog.measure()
@@ -172,7 +172,7 @@ async def test_a_topic_that_nobody_knows_is_measured_as_unknown(
 
 
 def test_an_unknown_queue_is_refused_for_kafka(recorder: Recorder) -> None:
-    """Both entrances."""
+    """By the consumer and by the backlog."""
     with pytest.raises(LabelsUnknown):
         aiokafka.Consumer(recorder, "refunds")
     with pytest.raises(LabelsUnknown):

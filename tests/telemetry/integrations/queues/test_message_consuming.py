@@ -1,4 +1,4 @@
-"""What every consumer of messages does: the producer's context in, the outcome and the dead out."""
+"""Message consumers run in the producer's context, and their outcomes and dead letters are counted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ Dead = Callable[[], dict[str, float]]
 
 @pytest.fixture
 def consumer(recorder: Recorder) -> Consumer:
-    """Return what observes the notifications."""
+    """Return a consumer that observes the notifications."""
     return Consumer(recorder, "notifications")
 
 
@@ -34,7 +34,7 @@ def sent_by(producer: Context) -> dict[str, str]:
 
 
 def test_the_consumer_works_in_the_context_of_the_producer(consumer: Consumer, producer: Context) -> None:
-    """Ids of the producer inside the block, the own ones after it, also when the block fails."""
+    """The producer's ids are active inside the block, the previous ones after it, also after a failure."""
     own = Context("consumer-own-id")
     with correlation.entered(own):
         with consumer.handling(sent_by(producer)):
@@ -50,7 +50,7 @@ def test_the_consumer_works_in_the_context_of_the_producer(consumer: Consumer, p
 
 
 def test_a_payment_id_does_not_travel(consumer: Consumer, producer: Context) -> None:
-    """It belongs to the message's data or to nobody: no header holds it, and the consumer begins without."""
+    """No header holds it, and the consumer starts without one."""
     headers = sent_by(producer)
     assert "pay-1" not in str(headers)
     with consumer.handling(headers):
@@ -60,7 +60,7 @@ def test_a_payment_id_does_not_travel(consumer: Consumer, producer: Context) -> 
 
 
 def test_a_message_without_a_context_gets_an_id(consumer: Consumer) -> None:
-    """Each message one of its own, and not that of whoever happens to consume it."""
+    """Each message gets its own, not that of its consumer."""
     found = set()
     shapes: list[object] = [None, {}, [], (), "text", 7]
     with correlation.entered(Context("consumer-own-id")):
@@ -82,7 +82,7 @@ def test_a_message_without_a_context_gets_an_id(consumer: Consumer) -> None:
     ],
 )
 def test_every_shape_of_headers_is_read(headers: object) -> None:
-    """A mapping or pairs, texts or bytes, in any case: as the four libraries give them."""
+    """A mapping or pairs, strings or bytes, in any case, as the four libraries give them."""
     assert read_context(headers).correlation_id == "order-12345678"
 
 
@@ -111,7 +111,7 @@ HOSTILE: list[object] = [
 
 @pytest.mark.parametrize("headers", HOSTILE)
 def test_hostile_headers_harm_nobody(consumer: Consumer, headers: object) -> None:
-    """No text, too long, twice, of another type, a card number: a new id, and the message is handled."""
+    """Not text, too long, repeated, another type, a card number: a new id, and the message is handled."""
     with consumer.handling(headers):
         current = correlation.current()
     assert current is not None
@@ -120,7 +120,7 @@ def test_hostile_headers_harm_nobody(consumer: Consumer, headers: object) -> Non
 
 
 def test_a_line_break_in_the_tracestate_is_not_sent_on() -> None:
-    """It would begin a header of its own in the next message or request; the trace itself is kept."""
+    """It would begin another header in the next message or request; the trace itself is kept."""
     headers = {"traceparent": TRACEPARENT, "tracestate": "a=1\r\nauthorization: Bearer x"}
     onward = sent_by(read_context(headers))
     assert onward["traceparent"] == TRACEPARENT
@@ -129,7 +129,7 @@ def test_a_line_break_in_the_tracestate_is_not_sent_on() -> None:
 
 
 def test_a_value_of_a_megabyte_is_not_even_looked_at() -> None:
-    """A later version of the header may have fields behind its own, but no library; a few are read over."""
+    """A later version may append fields, but not that many; a few are ignored."""
     later = f"01{TRACEPARENT[2:]}-"
     assert read_context({"traceparent": later + "x" * 100}).trace is not None
     assert read_context({"traceparent": later + "x" * 1_000_000}).trace is None
@@ -142,14 +142,14 @@ HEADER_VALUES |= st.just(TRACEPARENT)
 
 @given(st.dictionaries(HEADER_NAMES, HEADER_VALUES) | st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES)))
 def test_whatever_the_headers_hold_there_is_a_context_to_send_on(headers: Any) -> None:
-    """Every value of it is short printable ASCII, so that no library refuses the next message."""
+    """Its values are short printable ASCII, so no library refuses the next message."""
     onward = sent_by(read_context(headers))
     assert {"x-correlation-id"} <= set(onward) <= {"x-correlation-id", "traceparent", "tracestate"}
     assert all(len(value) <= 512 and value.isascii() and value.isprintable() for value in onward.values())
 
 
 def test_headers_passed_on_carry_the_active_context_alone(producer: Context) -> None:
-    """A forwarder that copies the headers it got does not send two contexts, nor half of an old one."""
+    """A forwarder that copies its headers sends neither two contexts nor parts of an old one."""
     given = [("Traceparent", "old"), ("tracestate", "old"), ("X-Correlation-Id", "old"), ("kind", "refund")]
     with correlation.entered(producer):
         kept, context = messages.outgoing(given)
@@ -161,7 +161,7 @@ def test_headers_passed_on_carry_the_active_context_alone(producer: Context) -> 
 def test_each_delivery_is_counted_once_with_its_outcome(
     consumer: Consumer, counts: Counts, dead: Dead
 ) -> None:
-    """Handled, failed and set aside, by word or by exception; the duration is that of the block."""
+    """Handled, failed and dead-lettered, by call or exception; the duration is that of the block."""
     with consumer.handling({}):
         pass
     with consumer.handling({}) as handling:
@@ -179,24 +179,24 @@ def test_each_delivery_is_counted_once_with_its_outcome(
 
 
 def test_outside_of_a_handling_nothing_is_set_aside(consumer: Consumer, dead: Dead) -> None:
-    """Neither before nor after a message is at hand."""
+    """Neither before nor after a message is handled."""
     messages.set_aside("malformed")
     with consumer.handling({}):
         pass
     messages.set_aside("malformed")
     assert dead() == {}
-    assert messages.at_hand() is None
+    assert messages.current_handling() is None
 
 
 def test_every_outcome_is_there_before_the_first_message(recorder: Recorder, read: Read) -> None:
-    """Of the queue that is observed, so that the first failure counts; of no other."""
+    """Series of the observed queue exist, so that the first failure counts; no other queue's do."""
     Consumer(recorder, "notifications")
     assert read("moneypath_message_duration_seconds_count", queue="notifications", outcome="failed") == 0
     assert read("moneypath_message_duration_seconds_count", queue="outbox", outcome="failed") is None
 
 
 def test_an_unknown_reason_is_a_counted_drop(consumer: Consumer, read: Read, counts: Counts) -> None:
-    """A mistake at run time raises into no handler; the outcome is told all the same."""
+    """It raises in no handler, and the outcome is recorded."""
     with consumer.handling({}):
         messages.set_aside("because")
     with consumer.handling({}):
@@ -209,7 +209,7 @@ def test_an_unknown_reason_is_a_counted_drop(consumer: Consumer, read: Read, cou
 
 @pytest.mark.parametrize("wire", [Consumer, BacklogGauges])
 def test_an_unknown_queue_is_refused_at_wiring(recorder: Recorder, wire: Callable[..., object]) -> None:
-    """With the queues that there are."""
+    """The hint lists the queues."""
     with pytest.raises(LabelsUnknown) as refused:
         wire(recorder, "refunds")
     assert "refunds" in refused.value.what
@@ -217,13 +217,13 @@ def test_an_unknown_queue_is_refused_at_wiring(recorder: Recorder, wire: Callabl
 
 
 def test_a_recorder_without_the_metrics_is_refused_at_wiring(catalogue: Catalogue) -> None:
-    """And the hint says what to name."""
+    """The hint says which metric to name."""
     with pytest.raises(MetricUnknown, match="moneypath_message_duration_seconds"):
         Consumer(setup(catalogue, service="worker", metrics=()), "notifications")
 
 
 async def test_a_backlog_is_shown_or_absent_but_never_old(recorder: Recorder, read: Read) -> None:
-    """Depth and age while they are known; nothing at all when measuring fails, and no exception."""
+    """Depth and age are shown while known; both are cleared if measuring fails, and nothing raises."""
     gauges = BacklogGauges(recorder, "notifications")
 
     async def read_full() -> Backlog:

@@ -1,4 +1,4 @@
-"""What a consumer does is a span below its producer's, and says how it ended."""
+"""The handling of a message is a span below its producer's, with its outcome."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,27 +9,27 @@ from moneypath.telemetry.correlation import Context
 from moneypath.telemetry.integrations import messages
 from moneypath.telemetry.integrations.messages import Consumer
 from moneypath.telemetry.tracing import SpanKind, Tracer
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 
 Counts = Callable[[], tuple[float | None, float | None, float | None]]
 
 
 class Keeping:
-    """Keeps the spans that it is given."""
+    """A sink that keeps spans."""
 
     def __init__(self) -> None:
-        self.spans: list[SpanRecord] = []
+        self.spans: list[RedactedSpan] = []
 
     def open(self) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:
-        """Keep them."""
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:
+        """Keep the spans."""
         self.spans += spans
         return True
 
     def close(self) -> None:
-        """Keep what there is."""
+        """Do nothing."""
 
 
 class Bench:
@@ -40,7 +40,7 @@ class Bench:
         self.recorder = setup(catalogue, service="worker", tracer=Tracer(self.sink, ratio=0.0))
         self.consumer = Consumer(self.recorder, "notifications", system="nats")
 
-    def spans(self) -> list[SpanRecord]:
+    def spans(self) -> list[RedactedSpan]:
         """Return what was exported."""
         assert self.recorder.tracer.close()
         return self.sink.spans
@@ -61,7 +61,7 @@ def sent(producer: Context) -> dict[str, str]:
 
 
 def test_a_consumer_span_continues_the_producers_trace(bench: Bench, producer: Context) -> None:
-    """Below it, with its sampling and correlation id; what the handler calls is below the consumer's own."""
+    """It has the producer's sampling and correlation id; calls of the handler are below it."""
     assert producer.trace is not None
     with bench.consumer.handling(sent(producer)):
         inside = correlation.active()
@@ -80,7 +80,7 @@ def test_a_consumer_span_continues_the_producers_trace(bench: Bench, producer: C
 
 
 def test_an_ill_end_is_kept_though_nobody_sampled_it(bench: Bench) -> None:
-    """Failed by word or by exception, and dead with its reason; what was handled well leaves nothing."""
+    """Failed and dead-lettered deliveries are exported with their reason; handled ones are not."""
     with bench.consumer.handling({}):
         pass
     with bench.consumer.handling({}) as handling:
@@ -98,7 +98,7 @@ def test_an_ill_end_is_kept_though_nobody_sampled_it(bench: Bench) -> None:
 def test_messages_handled_together_have_a_span_each(
     bench: Bench, producer: Context, catalogue: Catalogue
 ) -> None:
-    """Below their own producers', over the time of the batch; a batch that fails has none, nor a count."""
+    """Each is below its producer's and lasts as long as the batch. A failed batch has no spans."""
     others = [producer._replace(correlation_id=f"order-{number}0000000") for number in range(2)]
     own = Context("worker-own-id")
     with correlation.entered(own):
@@ -111,13 +111,13 @@ def test_messages_handled_together_have_a_span_each(
     assert [span.name for span in spans] == ["process notifications"] * 2
     assert producer.trace is not None
     assert {span.parent for span in spans} == {producer.trace}
-    assert len({(span.begun_ns, span.ended_ns) for span in spans}) == 1
+    assert len({(span.start_time_ns, span.end_time_ns) for span in spans}) == 1
     handled = 'moneypath_message_duration_seconds_count{queue="notifications",outcome="handled"} 3'
     assert handled in bench.recorder.render().decode().replace(".0\n", "\n")
 
 
 def test_without_a_tracer_the_producers_trace_is_passed_on(recorder: Recorder, producer: Context) -> None:
-    """Whoever comes next still finds the producer."""
+    """The next service still sees the producer's trace."""
     with Consumer(recorder, "notifications").handling(sent(producer)):
         assert messages.context_headers() == sent(producer)
         correlation.name_payment("pay-7")

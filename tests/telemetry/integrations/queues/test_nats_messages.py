@@ -1,4 +1,4 @@
-"""nats-py against a real server: contexts through JetStream, verdicts, what the server gives up, backlogs."""
+"""nats-py with a real server: contexts through JetStream, acknowledgements, given-up messages, backlogs."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from moneypath.stack import nats as nats_server
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.telemetry import LabelsUnknown, Recorder, correlation
 from moneypath.telemetry.correlation import Context
@@ -30,14 +30,14 @@ RunExample = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
-def ports() -> Iterator[PortBook]:
+def ports() -> Iterator[PortPool]:
     """Reserve ports for the module."""
-    with PortBook({}) as book:
-        yield book
+    with PortPool({}) as ports:
+        yield ports
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def url(ports: PortBook, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def url(ports: PortPool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """Run a server of this module's own."""
     folder = tmp_path_factory.mktemp("nats")
     server = await nats_server.prepare(
@@ -93,7 +93,7 @@ class Bench:
             await subscription.unsubscribe()
 
     async def waiting(self) -> int:
-        """Return how many messages the consumer has not done with."""
+        """Return how many messages the consumer has not finished."""
         info = await self.stream.consumer_info(self.name, "worker")
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
@@ -116,7 +116,7 @@ def consumer(recorder: Recorder) -> nats.Consumer:
 async def test_a_pushed_message_is_handled_in_the_context_of_its_producer(
     bench: Bench, consumer: nats.Consumer, counts: Counts
 ) -> None:
-    """Over a real server, acknowledged by the library as without us; data and other headers are intact."""
+    """The library acknowledges it as usual; data and other headers are intact."""
     seen: asyncio.Future[tuple[Context | None, Msg]] = asyncio.get_running_loop().create_future()
 
     async def handle(message: Msg) -> None:
@@ -143,7 +143,7 @@ async def test_a_pushed_message_is_handled_in_the_context_of_its_producer(
 async def test_hostile_headers_over_the_wire_are_harmless(
     bench: Bench, consumer: nats.Consumer, counts: Counts
 ) -> None:
-    """Bytes that are no text, written past the library: the message is handled under a new id."""
+    """With bytes that are not text the message is handled under a new id."""
     await bench.consumer()
     raw = b"NATS/1.0\r\nx-correlation-id: order-\xff\xfe99\r\ntraceparent: " + b"0" * 4000 + b"\r\n\r\n"
     client = bench.stream._nc
@@ -162,7 +162,7 @@ async def test_hostile_headers_over_the_wire_are_harmless(
 async def test_a_terminated_message_is_a_dead_letter_with_its_reason(
     bench: Bench, consumer: nats.Consumer, counts: Counts, dead: Dead
 ) -> None:
-    """The handler's reason, or rejected; an acknowledged one is none, nor one that comes again."""
+    """With the handler's reason or `rejected`; acknowledged and redelivered messages are not."""
     await bench.consumer()
     for _ in range(4):
         await bench.publish()
@@ -189,7 +189,7 @@ async def test_a_terminated_message_is_a_dead_letter_with_its_reason(
 async def test_what_the_server_gives_up_is_counted_once_among_several_consumers(
     bench: Bench, client: Client, consumer: nats.Consumer, recorder: Recorder, counts: Counts, dead: Dead
 ) -> None:
-    """A handler that dies each time: two deliveries, both failed, one dead letter although two are told."""
+    """A handler that fails each time: two failed deliveries and one dead letter, with two subscribers."""
     await bench.consumer(max_deliver=2, ack_wait=0.2)
     named = {"stream": bench.name, "consumer": "worker", "queue": "notifications"}
     told = [await nats.count_given_up(recorder, client, **named) for _ in range(2)]
@@ -223,7 +223,7 @@ async def _fetch_nothing(bench: Bench) -> None:
 async def test_what_is_no_advisory_counts_nothing(
     client: Client, recorder: Recorder, caplog: pytest.LogCaptureFixture, data: bytes, dead: Dead
 ) -> None:
-    """Anybody of the account may publish on that subject."""
+    """Anybody with the account can publish on that subject."""
     told = await nats.count_given_up(recorder, client, stream="ANY", consumer="worker", queue="notifications")
     await client.publish("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ANY.worker", data)
     await client.publish(
@@ -242,7 +242,7 @@ async def test_what_is_no_advisory_counts_nothing(
 async def test_depth_and_age_are_those_of_what_is_not_acknowledged(
     bench: Bench, recorder: Recorder, read: Read
 ) -> None:
-    """Delivered included; the age is the time of the oldest; an empty queue has none."""
+    """Delivered messages count; the age is that of the oldest; an empty queue has none."""
     await bench.consumer()
     backlog = nats.StreamBacklog(
         recorder, bench.stream, name=bench.name, consumer="worker", queue="notifications"
@@ -278,7 +278,7 @@ def shown(read: Read) -> tuple[Any, Any]:
 async def test_a_consumer_that_is_not_there_is_measured_as_unknown(
     bench: Bench, recorder: Recorder, read: Read
 ) -> None:
-    """Absent, not 0, and no exception."""
+    """The gauges are cleared, not 0, and nothing raises."""
     backlog = nats.StreamBacklog(
         recorder, bench.stream, name=bench.name, consumer="worker", queue="notifications"
     )
@@ -287,7 +287,7 @@ async def test_a_consumer_that_is_not_there_is_measured_as_unknown(
 
 
 async def test_an_unknown_queue_is_refused_when_wired(client: Client, recorder: Recorder) -> None:
-    """All three entrances."""
+    """By the consumer, the count of given-up messages and the backlog."""
     with pytest.raises(LabelsUnknown):
         nats.Consumer(recorder, "refunds")
     with pytest.raises(LabelsUnknown):
@@ -297,7 +297,7 @@ async def test_an_unknown_queue_is_refused_when_wired(client: Client, recorder: 
 
 
 async def test_the_example_for_nats_runs(url: str, run_example: RunExample) -> None:
-    """Two are told, what nobody can read is set aside, nothing waits in the end."""
+    """Two are handled, the unreadable one is a dead letter, and none is left."""
     output = await run_example("nats_consumer.py", url)
     assert output.count("told of") == 2
     for line in (

@@ -1,6 +1,6 @@
-"""aio-pika against a real RabbitMQ: contexts, verdicts and where they send a message, what waits.
+"""aio-pika with a real RabbitMQ: contexts, acknowledgements and their effect, backlogs.
 
-The broker is that of MONEYPATH_TEST_AMQP_URL, or one out of Debian's packages.
+The broker is that of MONEYPATH_TEST_AMQP_URL, or one from Debian's packages.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from moneypath.stack import rabbitmq
 from moneypath.stack.errors import PackageUnavailable
-from moneypath.stack.ports import PortBook
+from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.telemetry import LabelsUnknown, Recorder, correlation
 from moneypath.telemetry.correlation import Context
@@ -34,15 +34,15 @@ RunExample = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(scope="module")
-def ports() -> Iterator[PortBook]:
+def ports() -> Iterator[PortPool]:
     """Reserve ports for the module."""
-    with PortBook({}) as book:
-        yield book
+    with PortPool({}) as ports:
+        yield ports
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def url(ports: PortBook, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Run a broker of this module's own, unless somebody named one."""
+async def url(ports: PortPool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Run a broker for this module, unless the environment names one."""
     if given := os.environ.get("MONEYPATH_TEST_AMQP_URL"):
         yield given
         return
@@ -74,7 +74,7 @@ async def connection(url: str) -> AsyncIterator[AbstractRobustConnection]:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One test's own queue, and the one where its dead letters go."""
+    """One test's queue and its dead-letter queue."""
 
     producer: Context
     channel: AbstractChannel
@@ -101,7 +101,7 @@ async def _get(queue: AbstractQueue) -> AbstractIncomingMessage:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bench(connection: AbstractRobustConnection, producer: Context) -> AsyncIterator[Bench]:
-    """Make both queues; a message goes back twice at most."""
+    """Make both queues; a message is requeued twice at most."""
     number = next(_SERIAL)
     channel = await connection.channel()
     graves = await channel.declare_queue(f"graves-{number}", auto_delete=False)
@@ -130,7 +130,7 @@ def consumer(recorder: Recorder) -> aio_pika.Consumer:
 async def test_a_message_is_handled_in_the_context_of_its_producer(
     bench: Bench, consumer: aio_pika.Consumer, counts: Counts
 ) -> None:
-    """In a callback, acknowledged by the handler as without us; other headers of any type are intact."""
+    """In a callback that acknowledges as usual; other headers of any type are intact."""
     seen: asyncio.Future[tuple[Context | None, Any]] = asyncio.get_running_loop().create_future()
 
     async def handle(message: AbstractIncomingMessage) -> None:
@@ -155,7 +155,7 @@ async def test_a_message_is_handled_in_the_context_of_its_producer(
 async def test_an_iterator_is_observed_as_a_callback_is(
     bench: Bench, consumer: aio_pika.Consumer, counts: Counts, dead: Dead
 ) -> None:
-    """The block is the team's own; what it raises passes on, and the library rejects as it always does."""
+    """An exception of the block passes on, and the library rejects the message as usual."""
     await bench.publish()
     with pytest.raises(KeyError):
         async with bench.queue.iterator() as iterator:
@@ -165,14 +165,14 @@ async def test_an_iterator_is_observed_as_a_callback_is(
                         raise KeyError
     assert dead() == {"rejected": 1}
     assert counts() == (0, 0, 1)
-    assert messages.at_hand() is None
+    assert messages.current_handling() is None
 
 
 @pytest.mark.parametrize("verdict", ["reject", "nack", "process"])
 async def test_what_does_not_go_back_is_a_dead_letter(
     bench: Bench, consumer: aio_pika.Consumer, dead: Dead, verdict: str
 ) -> None:
-    """Whatever the word for it, with the handler's reason or rejected; the broker's own count agrees."""
+    """However it is rejected, with the handler's reason or `rejected`; the broker's count agrees."""
     for reason in ("malformed", None):
         await bench.publish()
         message = await bench.get()
@@ -198,7 +198,7 @@ async def test_what_does_not_go_back_is_a_dead_letter(
 async def test_what_goes_back_is_a_failed_delivery_until_the_queue_takes_it_no_more(
     bench: Bench, consumer: aio_pika.Consumer, counts: Counts, dead: Dead
 ) -> None:
-    """Twice by the queue's limit; the third time it is dead, and the broker says for what."""
+    """The queue requeues it twice; the third time it is a dead letter, with the broker's reason."""
     await bench.publish()
     for failed in (1, 2):
         message = await bench.get()
@@ -227,7 +227,7 @@ async def test_what_goes_back_is_a_failed_delivery_until_the_queue_takes_it_no_m
 async def test_hostile_headers_of_a_message_are_harmless(
     bench: Bench, consumer: aio_pika.Consumer, counts: Counts, headers: Any
 ) -> None:
-    """Every type that AMQP knows: the message is handled under a new id."""
+    """With headers of every AMQP type the message is handled under a new id."""
     await bench.channel.default_exchange.publish(
         library.Message(b"{}", headers=headers), routing_key=bench.queue.name
     )
@@ -243,7 +243,7 @@ async def test_hostile_headers_of_a_message_are_harmless(
 async def test_depth_is_what_the_broker_says(
     bench: Bench, connection: AbstractRobustConnection, recorder: Recorder, read: Read
 ) -> None:
-    """Of what is ready; a queue that is not there is unknown, and no channel of a consumer closes for it."""
+    """It counts ready messages; a missing queue is unknown, and no consumer's channel is closed."""
     backlog = aio_pika.QueueBacklog(recorder, connection, name=bench.queue.name, queue="notifications")
     for _ in range(3):
         await bench.publish()
@@ -260,7 +260,7 @@ async def test_depth_is_what_the_broker_says(
 async def test_an_unknown_queue_is_refused_for_rabbitmq(
     connection: AbstractRobustConnection, recorder: Recorder
 ) -> None:
-    """Both entrances."""
+    """By the consumer and by the backlog."""
     with pytest.raises(LabelsUnknown):
         aio_pika.Consumer(recorder, "refunds")
     with pytest.raises(LabelsUnknown):
@@ -268,7 +268,7 @@ async def test_an_unknown_queue_is_refused_for_rabbitmq(
 
 
 async def test_the_example_for_rabbitmq_runs(url: str, run_example: RunExample) -> None:
-    """Two are told, what nobody can read is set aside, nothing waits in the end."""
+    """Two are handled, the unreadable one is a dead letter, and none is left."""
     output = await run_example("rabbitmq_consumer.py", url)
     assert output.count("told of") == 2
     for line in (

@@ -1,4 +1,4 @@
-"""Servers on real sockets: of the applications under test, and a provider that misbehaves on demand."""
+"""Servers on real sockets: the applications under test, and a provider that misbehaves on demand."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 Read = Callable[..., float | None]
-Counted = Callable[[str, str, str], float | None]
+CountRequests = Callable[[str, str, str], float | None]
 
 COUNT = "http_server_request_duration_seconds_count"
 
 
 @pytest.fixture
-def counted(read: Read) -> Counted:
-    """Return a function that tells how many requests were counted by method, route and status."""
+def counted(read: Read) -> CountRequests:
+    """Return a function that returns the number of requests by method, route and status."""
     return lambda method, route, status: read(
         COUNT, http_request_method=method, http_route=route, http_response_status_code=status
     )
@@ -30,7 +30,7 @@ def counted(read: Read) -> Counted:
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
 
 @contextmanager
 def serving_wsgi(app: WSGIApplication) -> Iterator[str]:
-    """Serve a WSGI application and give its address; behind the block every request is over."""
+    """Serve a WSGI application and yield its address; at the end of the block every request is over."""
     server: WSGIServer = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
     with _running(server):
         yield f"http://127.0.0.1:{server.server_port}"
@@ -55,7 +55,7 @@ def serving_wsgi(app: WSGIApplication) -> Iterator[str]:
 
 @asynccontextmanager
 async def serving(app: ASGIApp, root_path: str = "") -> AsyncIterator[str]:
-    """Serve an ASGI application with uvicorn, give its address, and let it shut down."""
+    """Serve an ASGI application with uvicorn, yield its address, and shut it down."""
     server = uvicorn.Server(uvicorn.Config(app, root_path=root_path, log_config=None, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # `Server.serve` would take the process' signals; what lies below it does not.
@@ -85,7 +85,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
 
 
 class Provider(socketserver.ThreadingTCPServer):
-    """A provider: what it answers, or does instead, is in the path."""
+    """A provider whose behaviour is in the path."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -106,7 +106,7 @@ class _Conversation(socketserver.StreamRequestHandler):
     server: Provider
 
     def handle(self) -> None:
-        """Read one request and do what its path says."""
+        """Read one request and behave as its path says."""
         path = self.rfile.readline().decode().split(" ")[1]
         headers: dict[str, str] = {}
         while line := self.rfile.readline().decode().strip():
@@ -130,7 +130,7 @@ class _Conversation(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    """Return a provider that listens."""
+    """Return a running provider."""
     server = Provider()
     with _running(server):
         yield server
@@ -139,7 +139,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def nobody() -> Iterator[str]:
-    """Return an address where nobody listens, as long as the test runs."""
+    """Return an address where nothing listens during the test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -109,7 +109,7 @@ print(json.dumps({
 
 
 def run(*parts: str) -> dict[str, object]:
-    """Run a project and return what it told."""
+    """Run a project and return what it reported."""
     script = "\n".join([PROJECT, *parts, TELL])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
@@ -133,7 +133,7 @@ def series(route: str, status: str = "200") -> str:
     ("kind", "streaming"), [(SYNC, "/exports/{name:path}"), (ASYNC, "/async-export/")], ids=["wsgi", "asgi"]
 )
 def test_project_is_observed(kind: str, streaming: str) -> None:
-    """Nested, regular and asynchronous routes, a failure, a stream that ends and one that is left."""
+    """Nested, regular and asynchronous routes, a failure, a complete stream and an abandoned one."""
     told = run(kind)
     assert told["bodies"] == [{"number": n, "correlation_id": "abcd-1234"} for n in (7, "8", 9)]
     assert told["ids"] == ["abcd-1234"] * 3
@@ -154,8 +154,8 @@ def test_project_is_observed(kind: str, streaming: str) -> None:
     }
 
 
-def test_settings_without_a_recorder_are_told() -> None:
-    """When the middleware is loaded, before the first request."""
+def test_settings_without_a_recorder_are_refused() -> None:
+    """The error comes when the middleware is loaded, before the first request."""
     done = subprocess.run(
         [
             sys.executable,
@@ -167,7 +167,7 @@ def test_settings_without_a_recorder_are_told() -> None:
         timeout=120,
         check=False,
     )
-    assert "MONEYPATH_RECORDER is no recorder" in done.stderr
+    assert "MONEYPATH_RECORDER is not a recorder" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -182,5 +182,5 @@ def test_settings_without_a_recorder_are_told() -> None:
     ],
 )
 def test_route_becomes_a_template(route: str, expected: str) -> None:
-    """Converters and expressions go, names stay."""
+    """Converters and expressions are removed, names stay."""
     assert template(route) == expected

@@ -1,4 +1,4 @@
-"""A FastAPI or Starlette application is observed by one call, under its own routes."""
+"""One call instruments a FastAPI or Starlette application under its own routes."""
 
 from collections.abc import AsyncIterator
 
@@ -13,11 +13,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from moneypath.telemetry import Catalogue, MetricUnknown, Recorder, TelemetryError, correlation, setup
 from moneypath.telemetry.integrations import fastapi, starlette
 
-from .conftest import Counted, serving
+from .conftest import CountRequests, serving
 
 
 def payments() -> FastAPI:
-    """Return an application with routers within routers, a mounted application and a WebSocket."""
+    """Return an application with nested routers, a mounted application and a WebSocket."""
     app = FastAPI()
     inner = APIRouter(prefix="/payments")
     outer = APIRouter()
@@ -54,8 +54,10 @@ def payments() -> FastAPI:
     return app
 
 
-async def test_fastapi_requests_are_counted_under_its_routes(recorder: Recorder, counted: Counted) -> None:
-    """One route under two prefixes and under none is told apart; a mounted application's routes count."""
+async def test_fastapi_requests_are_counted_under_its_routes(
+    recorder: Recorder, counted: CountRequests
+) -> None:
+    """A route under two prefixes gives two templates; a mounted application's routes count too."""
     app = payments()
     fastapi.instrument(app, recorder)
     async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -85,8 +87,8 @@ async def test_fastapi_requests_are_counted_under_its_routes(recorder: Recorder,
     assert counted("GET", "/metrics", "200") == 1
 
 
-async def test_route_added_after_the_start_is_other(recorder: Recorder, counted: Counted) -> None:
-    """One added before the start is known, also when instrument() was called first."""
+async def test_route_added_after_the_start_is_other(recorder: Recorder, counted: CountRequests) -> None:
+    """A route added before the start is known, even if instrument() was called earlier."""
     app = FastAPI()
     fastapi.instrument(app, recorder)
 
@@ -102,7 +104,7 @@ async def test_route_added_after_the_start_is_other(recorder: Recorder, counted:
 
 
 async def test_mounted_application_that_is_instrumented_too_counts_once(
-    recorder: Recorder, counted: Counted
+    recorder: Recorder, counted: CountRequests
 ) -> None:
     """The outer application counts it, under the whole template."""
     app, mounted = FastAPI(), FastAPI()
@@ -116,8 +118,10 @@ async def test_mounted_application_that_is_instrumented_too_counts_once(
     assert counted("GET", "/items", "200") is None
 
 
-async def test_root_path_of_a_proxy_is_not_part_of_the_route(recorder: Recorder, counted: Counted) -> None:
-    """A server that was told of it puts it before every path."""
+async def test_root_path_of_a_proxy_is_not_part_of_the_route(
+    recorder: Recorder, counted: CountRequests
+) -> None:
+    """A server with a root path puts it before every path."""
     app = FastAPI()
     app.add_api_route("/payments/{number}", lambda number: number)
     app.mount("/shop", Starlette(routes=[Route("/items/{number}", PlainTextResponse("item"))]))
@@ -132,8 +136,10 @@ async def test_root_path_of_a_proxy_is_not_part_of_the_route(recorder: Recorder,
     assert counted("GET", "/shop/items/{number}", "200") == 1
 
 
-async def test_starlette_requests_are_counted_under_its_routes(recorder: Recorder, counted: Counted) -> None:
-    """Starlette names no matched route; a mount without routes of its own is one template."""
+async def test_starlette_requests_are_counted_under_its_routes(
+    recorder: Recorder, counted: CountRequests
+) -> None:
+    """Starlette reports no matched route; a mount without routes is one template."""
 
     async def answer(request: Request) -> JSONResponse:
         return JSONResponse(request.path_params)
@@ -160,8 +166,8 @@ async def test_starlette_requests_are_counted_under_its_routes(recorder: Recorde
     assert counted("GET", "other", "404") == 1
 
 
-async def test_routes_beyond_the_limit_are_other(recorder: Recorder, counted: Counted) -> None:
-    """A service does not fail to start over the number of its routes."""
+async def test_routes_beyond_the_limit_are_other(recorder: Recorder, counted: CountRequests) -> None:
+    """A service does not fail to start because of its number of routes."""
     app = FastAPI(openapi_url=None)
     for number in range(250):
         app.add_api_route(f"/{number}", lambda: "ok")
@@ -172,8 +178,8 @@ async def test_routes_beyond_the_limit_are_other(recorder: Recorder, counted: Co
     assert counted("GET", "other", "200") == 1
 
 
-async def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> None:
-    """At the call: a path that is taken, an application that runs, a recorder that cannot time requests."""
+async def test_wiring_mistakes_are_refused(catalogue: Catalogue, recorder: Recorder) -> None:
+    """A path that is taken, a started application, and a recorder without the metric are refused."""
     taken = FastAPI()
     taken.add_api_route("/{anything:path}", lambda anything: anything)
     with pytest.raises(TelemetryError, match="already"):
@@ -185,7 +191,7 @@ async def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder
         fastapi.instrument(twice, recorder)
     running = FastAPI()
     async with serving(running):
-        with pytest.raises(TelemetryError, match="started already"):
+        with pytest.raises(TelemetryError, match="already started"):
             fastapi.instrument(running, recorder)
     bare = setup(catalogue, service="api", metrics=["moneypath_duplicate_charges"])
     with pytest.raises(MetricUnknown, match="http_server_request_duration_seconds"):

@@ -1,4 +1,4 @@
-"""A Flask application is observed by one call, under its own routes."""
+"""One call instruments a Flask application under its own routes."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from flask import Blueprint, Flask
 from moneypath.telemetry import Recorder, TelemetryError, correlation
 from moneypath.telemetry.integrations.flask import instrument, template
 
-from .conftest import Counted, serving_wsgi
+from .conftest import CountRequests, serving_wsgi
 
 
 def payments() -> Flask:
@@ -39,9 +39,9 @@ def payments() -> Flask:
 
 
 def test_requests_are_counted_under_the_routes_that_flask_matched(
-    recorder: Recorder, counted: Counted
+    recorder: Recorder, counted: CountRequests
 ) -> None:
-    """Two routes that fit the same path are told apart; paths and methods nobody knows are other and 405."""
+    """Two routes that match the same path are distinct; unknown paths and methods are `other` and 405."""
     app = payments()
     instrument(app, recorder)
     with serving_wsgi(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
@@ -63,7 +63,7 @@ def test_requests_are_counted_under_the_routes_that_flask_matched(
     assert counted("GET", "/metrics", "200") == 1
 
 
-def test_route_added_before_the_first_request_is_known(recorder: Recorder, counted: Counted) -> None:
+def test_route_added_before_the_first_request_is_known(recorder: Recorder, counted: CountRequests) -> None:
     """Routes are read at the first request, not when instrument() is called."""
     app = Flask("late")
     instrument(app, recorder)
@@ -74,7 +74,7 @@ def test_route_added_before_the_first_request_is_known(recorder: Recorder, count
 
 
 def test_metrics_answer_openmetrics_when_asked(recorder: Recorder) -> None:
-    """And only if the application wants them at all."""
+    """The metrics are served only if the application wants them."""
     app = Flask("asked")
     instrument(app, recorder)
     answer = app.test_client().get("/metrics", headers={"accept": "application/openmetrics-text"})
@@ -84,8 +84,8 @@ def test_metrics_answer_openmetrics_when_asked(recorder: Recorder) -> None:
     assert silent.test_client().get("/metrics").status_code == 404
 
 
-def test_path_that_is_taken_is_told(recorder: Recorder) -> None:
-    """Rather than answered by whichever route came first."""
+def test_path_that_is_taken_is_refused(recorder: Recorder) -> None:
+    """The error names the path; otherwise the first route would win silently."""
     app = Flask("taken")
     app.add_url_rule("/metrics", "own", lambda: "own")
     with pytest.raises(TelemetryError, match="already"):
@@ -104,12 +104,12 @@ def test_path_that_is_taken_is_told(recorder: Recorder) -> None:
     ],
 )
 def test_rule_becomes_a_template(rule: str, expected: str) -> None:
-    """Converters go, names stay."""
+    """Converters are removed, names stay."""
     assert template(rule) == expected
 
 
 def test_flask_is_not_changed(recorder: Recorder) -> None:
-    """Only this application's WSGI callable is wrapped; another one knows nothing of it."""
+    """Only this application's WSGI callable is wrapped."""
     observed, other = Flask("observed"), Flask("other")
     instrument(observed, recorder)
     assert type(other.wsgi_app) is not type(observed.wsgi_app)

@@ -1,4 +1,4 @@
-"""The guide's service becomes observable by at most ten lines; both of its listings run as they stand."""
+"""The guide makes a service observable with at most ten lines; both of its listings run as they are."""
 
 import difflib
 import re
@@ -20,7 +20,7 @@ LIMIT = 10
 
 
 def test_at_most_ten_lines_are_added() -> None:
-    """Blank lines, and those that only move to the right, count too; only the latter are taken away."""
+    """Blank lines count; lines that are only indented do not."""
     difference = list(difflib.unified_diff(PLAIN.splitlines(), OBSERVED.splitlines(), lineterm="", n=0))[2:]
     added = [line[1:] for line in difference if line.startswith("+")]
     removed = [line[1:] for line in difference if line.startswith("-")]
@@ -39,7 +39,7 @@ def service(code: str, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> F
 
 
 async def pay(url: str) -> list[int]:
-    """Pay three times: the provider approves, declines, and hangs up on the third."""
+    """Pay three times: the provider approves, declines, and closes the connection."""
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         return [
             (await client.post("/payments", params={"amount": amount})).status_code
@@ -50,7 +50,7 @@ async def pay(url: str) -> list[int]:
 async def test_plain_service_works_and_shows_nothing(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a service like any other."""
+    """The service without telemetry works as well."""
     async with serving(service(PLAIN, provider, monkeypatch)) as url:
         assert await pay(url) == [200, 200, 500]
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -60,7 +60,7 @@ async def test_plain_service_works_and_shows_nothing(
 async def test_observed_service_shows_what_became_of_each_payment(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Latency, outcomes, attempts and requests; the payment whose answer was lost is indeterminate."""
+    """Latency, outcomes, attempts and requests are there; the unanswered payment is indeterminate."""
     async with serving(service(OBSERVED, provider, monkeypatch)) as url:
         assert await pay(url) == [200, 200, 500]
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -88,5 +88,5 @@ async def test_observed_service_shows_what_became_of_each_payment(
 
 @pytest.mark.parametrize("target", LINKS)
 def test_link_of_the_guide_leads_somewhere(target: str) -> None:
-    """Each example that it names is there."""
+    """Every example that it names exists."""
     assert (GUIDE.parent / target).exists()

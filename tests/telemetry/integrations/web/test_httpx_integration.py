@@ -1,4 +1,4 @@
-"""A call through httpx has exactly one outcome, and it says whether the request may have arrived."""
+"""A call with httpx has exactly one outcome, which says whether the request may have arrived."""
 
 import asyncio
 import gzip
@@ -31,17 +31,17 @@ OUTCOMES = [
 
 
 def patience(path: str) -> httpx.Timeout:
-    """Return how long to wait: where an answer comes, a slow machine is no silent provider."""
+    """Return the time-out. It is short only where no answer comes, because the machine may be slow."""
     return httpx.Timeout(30, read=0.3 if path == "/silent" else 30)
 
 
 def classify(response: httpx.Response) -> str | None:
-    """Tell a decline."""
+    """Recognise a decline."""
     return "declined" if response.json().get("status") == "declined" else None
 
 
 def attempts(read: Read, operation: str = "authorize") -> dict[str, float]:
-    """Return the attempts that were counted, by outcome, having checked that each has its duration."""
+    """Return the counted attempts by outcome, after checking that each has a duration."""
     found: dict[str, float] = {}
     for outcome in ("succeeded", "declined", "rejected", "shed", "failed", "indeterminate", "blocked"):
         labels = {"provider": "north", "operation": operation, "outcome": outcome}
@@ -56,7 +56,7 @@ def attempts(read: Read, operation: str = "authorize") -> dict[str, float]:
 def test_outcome_of_a_synchronous_call(
     recorder: Recorder, read: Read, provider: Provider, path: str, outcome: str
 ) -> None:
-    """Each way for a call to end counts once, under its outcome, and the caller sees what it would have."""
+    """Each kind of end counts once, and the caller sees what it would see without us."""
     with httpx.Client(base_url=provider.url, timeout=patience(path), trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize", classify=classify)
         try:
@@ -72,7 +72,7 @@ def test_outcome_of_a_synchronous_call(
 async def test_outcome_of_an_asynchronous_call(
     recorder: Recorder, read: Read, provider: Provider, path: str, outcome: str
 ) -> None:
-    """The asynchronous client counts alike."""
+    """The asynchronous client counts the same."""
     async with httpx.AsyncClient(base_url=provider.url, timeout=patience(path), trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize", classify=classify)
         try:
@@ -83,7 +83,7 @@ async def test_outcome_of_an_asynchronous_call(
 
 
 def test_what_was_never_sent_is_failed(recorder: Recorder, read: Read, nobody: str) -> None:
-    """A refused connection leaves no doubt."""
+    """A refused connection is not indeterminate."""
     with httpx.Client(trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize")
         with pytest.raises(httpx.ConnectError):
@@ -94,7 +94,7 @@ def test_what_was_never_sent_is_failed(recorder: Recorder, read: Read, nobody: s
 async def test_what_was_never_sent_asynchronously_is_failed(
     recorder: Recorder, read: Read, nobody: str
 ) -> None:
-    """Nor with the other client."""
+    """The same with the asynchronous client."""
     async with httpx.AsyncClient(trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize")
         with pytest.raises(httpx.ConnectError):
@@ -105,7 +105,7 @@ async def test_what_was_never_sent_asynchronously_is_failed(
 async def test_cancelled_call_is_judged_by_whether_it_was_sent(
     recorder: Recorder, read: Read, provider: Provider
 ) -> None:
-    """Given up while the provider is silent: indeterminate. While waiting for a connection: failed."""
+    """Cancelled while waiting for an answer: indeterminate. While waiting for a connection: failed."""
     limits = httpx.Limits(max_connections=1)
     async with httpx.AsyncClient(base_url=provider.url, limits=limits, trust_env=False, timeout=30) as client:
         instrument(client, recorder, provider="north", operation="authorize")
@@ -126,7 +126,7 @@ async def test_cancelled_call_is_judged_by_whether_it_was_sent(
 def test_streamed_answer_counts_once_when_it_is_left(
     recorder: Recorder, read: Read, provider: Provider
 ) -> None:
-    """A caller that closes before the end is judged by the status; reading all does not count twice."""
+    """If the caller closes early, the status decides; reading everything does not count twice."""
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="query", classify=classify)
         with client.stream("GET", "/declined") as answer:
@@ -138,7 +138,7 @@ def test_streamed_answer_counts_once_when_it_is_left(
 
 
 def test_operation_is_named_from_the_request(recorder: Recorder, read: Read, provider: Provider) -> None:
-    """One client serves several operations; one that is not declared is a counted drop and no error."""
+    """One client serves several operations; an undeclared one is counted as a drop."""
 
     def operation(request: httpx.Request) -> str:
         return {"/approved": "capture", "/down": "transfer"}[request.url.path]
@@ -155,7 +155,7 @@ def test_operation_is_named_from_the_request(recorder: Recorder, read: Read, pro
 
 
 def test_classify_that_raises_leaves_the_status(recorder: Recorder, read: Read, provider: Provider) -> None:
-    """The payment goes on, the attempt counts, and the mistake is counted as a drop."""
+    """The payment continues, the attempt counts, and the mistake is counted as a drop."""
 
     def broken(response: httpx.Response) -> str:
         return str(response.json()["no such key"])
@@ -168,7 +168,7 @@ def test_classify_that_raises_leaves_the_status(recorder: Recorder, read: Read, 
 
 
 def test_context_goes_out(recorder: Recorder, provider: Provider) -> None:
-    """The provider gets correlation id and trace; outside of a request nothing is added."""
+    """The provider gets correlation id and trace; outside a request nothing is added."""
     trace = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=False)
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize")
@@ -185,7 +185,7 @@ def test_context_goes_out(recorder: Recorder, provider: Provider) -> None:
 def test_compressed_and_long_answers_reach_the_caller_whole(
     recorder: Recorder, read: Read, size: int
 ) -> None:
-    """What is kept to be classified is decoded, and bounded; the caller reads the same bytes as ever."""
+    """The body for `classify` is decoded and limited; the caller gets the same bytes as before."""
     content = json.dumps({"status": "declined", "padding": "x" * size}).encode()
     sent = gzip.compress(content, compresslevel=0)
 
@@ -211,7 +211,7 @@ def test_compressed_and_long_answers_reach_the_caller_whole(
 
 
 def test_transport_for_tests_counts_too(recorder: Recorder, read: Read) -> None:
-    """An answer that was never a stream has its outcome all the same."""
+    """A response that is not a stream has an outcome as well."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "declined"}))
     with httpx.Client(transport=transport) as client:
         instrument(client, recorder, provider="north", operation="authorize", classify=classify)
@@ -220,7 +220,7 @@ def test_transport_for_tests_counts_too(recorder: Recorder, read: Read) -> None:
 
 
 def test_callers_own_trace_extension_is_still_called(recorder: Recorder, provider: Provider) -> None:
-    """It is chained, not replaced."""
+    """It is called in addition, not replaced."""
     events: list[str] = []
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         instrument(client, recorder, provider="north", operation="authorize")
@@ -228,8 +228,8 @@ def test_callers_own_trace_extension_is_still_called(recorder: Recorder, provide
     assert "http11.send_request_headers.started" in events
 
 
-def test_wiring_mistakes_are_told(recorder: Recorder) -> None:
-    """A provider or operation that is not declared, and a client that is instrumented already."""
+def test_wiring_mistakes_are_refused(recorder: Recorder) -> None:
+    """An undeclared provider or operation, and a client that is already instrumented, are refused."""
     with httpx.Client() as client:
         with pytest.raises(LabelsUnknown, match="unknown_value"):
             instrument(client, recorder, provider="west", operation="authorize")

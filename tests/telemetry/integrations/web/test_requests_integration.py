@@ -1,4 +1,4 @@
-"""A call through requests has exactly one outcome, and it says whether the request may have arrived."""
+"""A call with requests has exactly one outcome, which says whether the request may have arrived."""
 
 from collections.abc import Callable
 
@@ -22,12 +22,12 @@ SHORT = (30, 0.3)
 
 
 def classify(response: requests.Response) -> str | None:
-    """Tell a decline."""
+    """Recognise a decline."""
     return "declined" if response.json().get("status") == "declined" else None
 
 
 def attempts(read: Read) -> dict[str, float]:
-    """Return the authorizations that were counted, by outcome, having checked that each has its duration."""
+    """Return the counted authorizations by outcome, after checking that each has a duration."""
     found: dict[str, float] = {}
     for outcome in ("succeeded", "declined", "rejected", "shed", "failed", "indeterminate", "blocked"):
         labels = {"provider": "north", "operation": "authorize", "outcome": outcome}
@@ -40,7 +40,7 @@ def attempts(read: Read) -> dict[str, float]:
 
 @pytest.fixture
 def session() -> requests.Session:
-    """Return a session that uses no proxy of the machine."""
+    """Return a session that ignores the machine's proxies."""
     made = requests.Session()
     made.trust_env = False
     return made
@@ -64,7 +64,7 @@ def session() -> requests.Session:
 def test_outcome_of_a_call(
     session: requests.Session, recorder: Recorder, read: Read, provider: Provider, path: str, outcome: str
 ) -> None:
-    """Each way for a call to end counts once, under its outcome."""
+    """Each kind of end counts once."""
     with session:
         instrument(session, recorder, provider="north", operation="authorize", classify=classify)
         try:
@@ -79,7 +79,7 @@ def test_outcome_of_a_call(
 def test_what_was_never_sent_is_failed(
     session: requests.Session, recorder: Recorder, read: Read, nobody: str
 ) -> None:
-    """A refused connection leaves no doubt."""
+    """A refused connection is not indeterminate."""
     with session:
         instrument(session, recorder, provider="north", operation="authorize")
         with pytest.raises(requests.ConnectionError):
@@ -100,7 +100,7 @@ def test_what_was_never_sent_is_failed(
 def test_adapter_that_may_have_sent_before_leaves_doubt(
     session: requests.Session, recorder: Recorder, read: Read, retries: Retry, method: str, outcome: str
 ) -> None:
-    """Its last try could not connect; an earlier one, unseen from outside, may have been acted on."""
+    """Its last retry could not connect, but an earlier one may have arrived."""
 
     class Refused(HTTPAdapter):
         def send(self, request, *arguments, **more):  # type: ignore[no-untyped-def]
@@ -118,7 +118,7 @@ def test_adapter_that_may_have_sent_before_leaves_doubt(
 def test_streamed_answer_counts_at_its_status(
     session: requests.Session, recorder: Recorder, read: Read, provider: Provider
 ) -> None:
-    """Its body is left to the caller."""
+    """The caller reads the body."""
     with session:
         instrument(session, recorder, provider="north", operation="authorize", classify=classify)
         answer = session.get(f"{provider.url}/declined", stream=True, timeout=TIMEOUT)
@@ -129,7 +129,7 @@ def test_streamed_answer_counts_at_its_status(
 def test_one_provider_of_a_shared_session(
     session: requests.Session, recorder: Recorder, read: Read, provider: Provider
 ) -> None:
-    """With a prefix, what goes elsewhere is not this provider's attempt, nor does it get our ids."""
+    """With a prefix, other requests are not attempts and do not get our headers."""
     with session, correlation.entered(Context("request-0001")):
         instrument(
             session, recorder, provider="north", operation="authorize", prefix=f"{provider.url}/approved"
@@ -140,8 +140,8 @@ def test_one_provider_of_a_shared_session(
     assert [headers.get("x-correlation-id") for headers in provider.received] == ["request-0001", None]
 
 
-def test_wiring_mistakes_are_told(session: requests.Session, recorder: Recorder) -> None:
-    """A provider that is not declared, and a session that is instrumented already."""
+def test_wiring_mistakes_are_refused(session: requests.Session, recorder: Recorder) -> None:
+    """An undeclared provider, and a session that is already instrumented, are refused."""
     with session:
         with pytest.raises(LabelsUnknown, match="unknown_value"):
             instrument(session, recorder, provider="west", operation="authorize")

@@ -1,6 +1,6 @@
-"""Beside OpenTelemetry each counts a request once, and no span of ours gets into theirs.
+"""Together with OpenTelemetry each counts a request once, and our spans do not get into theirs.
 
-Providers are global to a process, so each case is a service in a process of its own, with the real packages.
+Providers are global to a process, so each case is a service in its own process, with the real packages.
 """
 
 import json
@@ -79,7 +79,7 @@ CONTRIB = "opentelemetry.instrumentation.fastapi"
 
 
 def run(*parts: str, options: str = "{}", interpreter: tuple[str, ...] = (sys.executable,)) -> object:
-    """Run a service and return who counted what."""
+    """Run a service and return the counts of both."""
     script = "\n".join([COMMON, f"OPTIONS = {options}", *parts, ASK])
     done = subprocess.run(
         [*interpreter, "-c", script], capture_output=True, text=True, timeout=120, check=False
@@ -89,7 +89,7 @@ def run(*parts: str, options: str = "{}", interpreter: tuple[str, ...] = (sys.ex
 
 
 def test_without_any_provider_ours_is_alone() -> None:
-    """FastAPI's own telemetry sleeps."""
+    """FastAPI's own telemetry is off."""
     assert run(SERVICE, "add_route(); instrument(app, recorder)") == {
         "ours": OURS,
         "theirs": {},
@@ -99,7 +99,7 @@ def test_without_any_provider_ours_is_alone() -> None:
 
 
 def test_with_fastapis_own_telemetry_each_counts_once() -> None:
-    """A global provider wakes it; our middleware stands inside and neither counts for the other."""
+    """A global provider enables it; our middleware is inside, and neither counts for the other."""
     told = run(GLOBAL_PROVIDERS, SERVICE, "add_route(); instrument(app, recorder)")
     assert told == {"ours": OURS, "theirs": {"fastapi": 4}, "server": 4, "scopes": ["fastapi"]}
 
@@ -113,7 +113,7 @@ def test_fastapis_own_telemetry_can_be_switched_off() -> None:
 
 @pytest.mark.parametrize("order", ["ours first", "theirs first"])
 def test_with_opentelemetry_instrumentation_each_counts_once(order: str) -> None:
-    """In either order, and FastAPI's own steps back for it by itself."""
+    """In either order; FastAPI's own telemetry disables itself."""
     calls = [
         "instrument(app, recorder)",
         "FastAPIInstrumentor.instrument_app(app, exclude_spans=['send', 'receive'])",

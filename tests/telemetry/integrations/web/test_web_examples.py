@@ -1,4 +1,4 @@
-"""Every example of a web framework or an HTTP client runs as it stands, and prints what it promises."""
+"""Every example of a web framework or HTTP client runs as it is and prints the documented metrics."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ ATTEMPTS = [attempt(outcome) for outcome in ("succeeded", "declined", "failed", 
     ],
 )
 def test_example_runs(name: str, lines: list[str]) -> None:
-    """It ends by itself, without a warning of Python's."""
+    """It ends by itself, without a Python warning."""
     run = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A path becomes one of a closed set of templates, whatever it is."""
+"""Any path becomes one of a closed set of templates."""
 
 import pytest
 from hypothesis import given
@@ -23,13 +23,13 @@ ROUTES = Routes(TEMPLATES)
     st.text(max_size=40) | st.from_regex(r"/(v1|files|items)(/[a-z]{1,8}){0,4}/?", fullmatch=True), st.text()
 )
 def test_label_is_in_the_closed_set(path: str, matched: str) -> None:
-    """Nothing that a caller or a framework says gets out of it."""
+    """No path of a caller and no match of a framework gives another label."""
     assert ROUTES.find(path, matched) in (*TEMPLATES, "other")
 
 
 @given(st.sampled_from(TEMPLATES), st.text("abcXYZ019-._~", min_size=1, max_size=12))
 def test_path_made_from_a_template_is_found_under_one_that_fits(template: str, value: str) -> None:
-    """With the template as the framework's word it is that very one."""
+    """If the framework matched a template, it is that one."""
     path = template.replace("{payment_id}", value).replace("{kind}", value).replace("{item_id}", value)
     path = path.replace("{name:path}", f"{value}/{value}")
     assert ROUTES.find(path) != "other"
@@ -53,10 +53,10 @@ def test_path_made_from_a_template_is_found_under_one_that_fits(template: str, v
 def test_the_frameworks_match_decides_between_templates(
     path: str, matched: str | None, template: str
 ) -> None:
-    """And never adds one."""
+    """It never adds a template."""
     assert ROUTES.find(path, matched) == template
 
 
 def test_no_routes_is_a_closed_set_too() -> None:
-    """Everything is other."""
+    """Every path is `other`."""
     assert Routes(()).find("/") == "other"

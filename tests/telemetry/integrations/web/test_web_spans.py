@@ -1,4 +1,4 @@
-"""A request and the calls to providers that it makes are spans of one trace, and none is left active."""
+"""A request and its calls to providers are spans of one trace, and none stays active."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -15,7 +15,7 @@ from moneypath.telemetry.integrations import httpx as observed_httpx
 from moneypath.telemetry.integrations import requests as observed_requests
 from moneypath.telemetry.integrations.wsgi import TelemetryMiddleware
 from moneypath.telemetry.tracing import Tracer
-from moneypath.telemetry.tracing.record import SpanRecord
+from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 
 from .conftest import Provider, serving_wsgi
 
@@ -27,23 +27,23 @@ class Traced:
     """A recorder with a tracer that keeps every span."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._exported: list[SpanRecord] = []
+        self._exported: list[RedactedSpan] = []
         self._tracer = Tracer(self, ratio=1)
         self.recorder: Recorder = setup(catalogue, service="checkout", tracer=self._tracer)
 
     def open(self) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
-    def export(self, spans: Sequence[SpanRecord]) -> bool:
-        """Keep."""
+    def export(self, spans: Sequence[RedactedSpan]) -> bool:
+        """Keep the spans."""
         self._exported += spans
         return True
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
-    def spans(self) -> dict[str, SpanRecord]:
-        """Stop, and return what was exported by name; no name may stand twice."""
+    def spans(self) -> dict[str, RedactedSpan]:
+        """Close the tracer and return the exported spans by name, each name once."""
         assert self._tracer.close()
         found = {span.name: span for span in self._exported}
         assert len(found) == len(self._exported)
@@ -52,14 +52,14 @@ class Traced:
 
 @pytest.fixture
 def traced(catalogue: Catalogue) -> Iterator[Traced]:
-    """Return one, and stop it in any case."""
+    """Return a traced recorder, and close it at the end."""
     made = Traced(catalogue)
     yield made
     made.spans()
 
 
 def test_call_of_a_request_is_its_child(traced: Traced, provider: Provider) -> None:
-    """From the caller through Flask and httpx to the provider, one trace; retries are numbered."""
+    """One trace from the caller through Flask and httpx to the provider; retries are numbered."""
     app = Flask("checkout")
     north = httpx.Client(base_url=provider.url, trust_env=False)
 
@@ -107,7 +107,7 @@ def test_call_of_a_request_is_its_child(traced: Traced, provider: Provider) -> N
 def test_span_of_a_call_says_whose_fault_it_was(
     traced: Traced, provider: Provider, library: str, path: str, outcome: str, fault: str | None
 ) -> None:
-    """The same for both clients; what was active before the call is active after it, however it ends."""
+    """The same for both clients; what was active before the call is active after it."""
     outside = Context("order-0001")
     # Where an answer comes, a slow machine is no silent provider.
     seconds = 0.3 if path == "/silent" else 30
@@ -130,7 +130,7 @@ def test_span_of_a_call_says_whose_fault_it_was(
 
 
 def test_attempts_of_one_payment_are_numbered(traced: Traced, provider: Provider) -> None:
-    """A retry is the second attempt; the next payment begins anew."""
+    """A retry is the second attempt; the next payment starts at one."""
     numbers: list[object] = []
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         observed_httpx.instrument(client, traced.recorder, provider="north", operation="authorize")
@@ -146,7 +146,7 @@ def test_attempts_of_one_payment_are_numbered(traced: Traced, provider: Provider
 
 
 def test_request_is_active_only_in_its_steps(traced: Traced) -> None:
-    """Between the chunks of a response the thread is others'; each chunk is made inside the request."""
+    """Between chunks other requests use the thread; each chunk is made within its request."""
     seen: list[str | None] = []
 
     def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -174,7 +174,7 @@ def test_request_is_active_only_in_its_steps(traced: Traced) -> None:
 
 
 def test_exception_of_an_application_is_its_spans(traced: Traced) -> None:
-    """Kept as an error, with the type and the redacted text."""
+    """It is exported as an error, with its type and the redacted text."""
 
     def app(_environ: WSGIEnvironment, _start_response: StartResponse) -> Iterable[bytes]:
         raise ValueError("card 4111 1111 1111 1111")
@@ -190,7 +190,7 @@ def test_exception_of_an_application_is_its_spans(traced: Traced) -> None:
 
 
 def test_span_of_a_payment_whose_answer_was_lost_is_indeterminate(traced: Traced, provider: Provider) -> None:
-    """The call's exception says so, to the payment's record and to its span."""
+    """The call's exception states the outcome for the payment's record and its span."""
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         observed_httpx.instrument(client, traced.recorder, provider="north", operation="authorize")
         with pytest.raises(httpx.RemoteProtocolError), traced.recorder.payment("authorize"):
@@ -203,7 +203,7 @@ def test_span_of_a_payment_whose_answer_was_lost_is_indeterminate(traced: Traced
 def test_answer_that_is_read_elsewhere_leaves_what_is_active_there(
     traced: Traced, provider: Provider
 ) -> None:
-    """The call's span ends with the last byte, in whatever context that comes."""
+    """The call's span ends with the last byte, and changes no active context."""
     with httpx.Client(base_url=provider.url, trust_env=False) as client:
         observed_httpx.instrument(client, traced.recorder, provider="north", operation="query")
         with client.stream("GET", "/approved") as answer:

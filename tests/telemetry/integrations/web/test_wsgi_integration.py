@@ -1,4 +1,4 @@
-"""The WSGI middleware times a request to the end of its response, and breaks nothing."""
+"""The WSGI middleware times a request to the end of its response and breaks nothing."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.errors import TelemetryError
 from moneypath.telemetry.integrations.wsgi import TelemetryMiddleware, metrics_app
 
-from .conftest import Counted, serving_wsgi
+from .conftest import CountRequests, serving_wsgi
 
 Read = Callable[..., float | None]
 
@@ -21,7 +21,7 @@ ROUTES = ("/healthz", "/v1/payments/{payment_id}", "/v1/caf\u00e9")
 
 
 def answering(status: str = "200 OK", chunks: Iterable[bytes] | None = None) -> WSGIApplication:
-    """Return an application that answers this, with the current correlation id as its body."""
+    """Return an application that answers with this status and the current correlation id as its body."""
 
     def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(status, [("Content-Type", "text/plain"), ("X-Correlation-Id", "of-the-app")])
@@ -31,7 +31,7 @@ def answering(status: str = "200 OK", chunks: Iterable[bytes] | None = None) -> 
 
 
 class Chunks:
-    """A body that notes in which context it was made, and that it was closed."""
+    """A body that records the context of each chunk, and whether it was closed."""
 
     def __init__(self, *chunks: bytes | BaseException) -> None:
         self._chunks = iter(chunks)
@@ -49,13 +49,13 @@ class Chunks:
         return chunk
 
     def close(self) -> None:
-        """Be closed."""
+        """Record the call."""
         self.seen.append(correlation.current())
         self.closed += 1
 
 
 def call(app: WSGIApplication, path: str = "/healthz", **environ: str) -> tuple[list[str], Iterable[bytes]]:
-    """Run an application without a server; returns what it started with, and its body unread."""
+    """Run an application without a server. Return its status, its headers and its unread body."""
     started: list[str] = []
 
     def start_response(
@@ -67,8 +67,8 @@ def call(app: WSGIApplication, path: str = "/healthz", **environ: str) -> tuple[
     return started, app({"REQUEST_METHOD": "GET", "PATH_INFO": path, **environ}, start_response)
 
 
-def test_served_by_a_real_server(recorder: Recorder, counted: Counted) -> None:
-    """Method, route and status are counted; the caller's id is current inside and comes back once."""
+def test_served_by_a_real_server(recorder: Recorder, counted: CountRequests) -> None:
+    """Method, route and status are counted; the caller's id is active inside and returned once."""
     # The validator on both sides: to one it is a proper server, to the other a proper application.
     app = validator(TelemetryMiddleware(validator(answering("201 Created")), recorder, ROUTES))
     with serving_wsgi(app) as url:
@@ -80,22 +80,22 @@ def test_served_by_a_real_server(recorder: Recorder, counted: Counted) -> None:
 
 @pytest.mark.parametrize("given", ["short", "4111-1111-1111-1111", "abcd-1234,efgh-5678"])
 def test_an_id_that_is_none_is_replaced(recorder: Recorder, given: str) -> None:
-    """Two headers arrive here joined by a comma, which is no id either."""
+    """Two headers arrive joined by a comma, which is not an id either."""
     started, body = call(TelemetryMiddleware(answering(), recorder, ROUTES), HTTP_X_CORRELATION_ID=given)
     assert len(started[1]) == 36
     assert list(body) == [started[1].encode()]
     assert correlation.current() is None
 
 
-def test_path_outside_ascii_is_matched(recorder: Recorder, counted: Counted) -> None:
-    """WSGI hands its bytes over as Latin-1."""
+def test_path_outside_ascii_is_matched(recorder: Recorder, counted: CountRequests) -> None:
+    """WSGI passes its bytes as Latin-1."""
     with serving_wsgi(TelemetryMiddleware(answering(), recorder, ROUTES)) as url:
         httpx.get(f"{url}/v1/caf\u00e9", trust_env=False)
     assert counted("GET", "/v1/caf\u00e9", "200") == 1
 
 
-def test_record_is_taken_at_the_end_of_the_body(recorder: Recorder, counted: Counted) -> None:
-    """Not before; each chunk is made in the request's context; closing afterwards counts nothing again."""
+def test_record_is_taken_at_the_end_of_the_body(recorder: Recorder, counted: CountRequests) -> None:
+    """Not before; each chunk is made in the request's context; closing later counts nothing again."""
     chunks = Chunks(b"one", b"two")
     app = TelemetryMiddleware(answering(chunks=chunks), recorder, ROUTES)
     _, body = call(app, HTTP_X_CORRELATION_ID="abcd-1234")
@@ -110,8 +110,8 @@ def test_record_is_taken_at_the_end_of_the_body(recorder: Recorder, counted: Cou
     assert chunks.seen == ["abcd-1234"] * 4
 
 
-def test_body_that_is_given_up_counts_when_closed(recorder: Recorder, counted: Counted) -> None:
-    """A client that left: the server closes what it did not read."""
+def test_body_that_is_given_up_counts_when_closed(recorder: Recorder, counted: CountRequests) -> None:
+    """When a client leaves, the server closes the body without reading it."""
     chunks = Chunks(b"one", b"two")
     _, body = call(TelemetryMiddleware(answering(chunks=chunks), recorder, ROUTES))
     next(iter(body))
@@ -120,8 +120,8 @@ def test_body_that_is_given_up_counts_when_closed(recorder: Recorder, counted: C
     assert chunks.closed == 1
 
 
-def test_exceptions_count_as_500_and_pass_on(recorder: Recorder, counted: Counted) -> None:
-    """Before the answer, and in the middle of it."""
+def test_exceptions_count_as_500_and_pass_on(recorder: Recorder, counted: CountRequests) -> None:
+    """Before and during the response."""
 
     def broken(_environ: WSGIEnvironment, _start_response: StartResponse) -> Iterable[bytes]:
         raise ZeroDivisionError
@@ -136,8 +136,10 @@ def test_exceptions_count_as_500_and_pass_on(recorder: Recorder, counted: Counte
     assert correlation.current() is None
 
 
-def test_status_that_replaces_another_is_the_one_that_counts(recorder: Recorder, counted: Counted) -> None:
-    """An application may start again with what went wrong, as long as nothing was sent."""
+def test_status_that_replaces_another_is_the_one_that_counts(
+    recorder: Recorder, counted: CountRequests
+) -> None:
+    """An application may start a second response for an error as long as nothing was sent."""
 
     def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [])
@@ -158,15 +160,15 @@ def test_length_of_a_body_stays_known(recorder: Recorder) -> None:
     assert not hasattr(body, "__len__")
 
 
-def test_one_inside_another_counts_once(recorder: Recorder, counted: Counted) -> None:
-    """The outer one counts."""
+def test_one_inside_another_counts_once(recorder: Recorder, counted: CountRequests) -> None:
+    """Only the outer middleware counts."""
     inner = TelemetryMiddleware(answering(), recorder, ["/healthz"])
     list(call(TelemetryMiddleware(inner, recorder, ROUTES))[1])
     assert counted("GET", "/healthz", "200") == 1
 
 
-def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> None:
-    """Also where the routes are still to come."""
+def test_wiring_mistakes_are_refused(catalogue: Catalogue, recorder: Recorder) -> None:
+    """Also if the routes come later."""
     with pytest.raises(TelemetryError, match="begin with /"):
         TelemetryMiddleware(answering(), recorder, ["healthz"])
     bare = setup(catalogue, service="api", metrics=["moneypath_duplicate_charges"])
@@ -174,8 +176,8 @@ def test_wiring_mistakes_are_told(catalogue: Catalogue, recorder: Recorder) -> N
         TelemetryMiddleware(answering(), bare, lambda: ROUTES)
 
 
-def test_too_many_routes_of_an_application_are_other(recorder: Recorder, counted: Counted) -> None:
-    """A service does not fail to start over them, nor over one that can be no label."""
+def test_too_many_routes_of_an_application_are_other(recorder: Recorder, counted: CountRequests) -> None:
+    """A service starts in spite of too many routes, or one that cannot be a label."""
     found = ("no-path", "/" + "x" * 200, *(f"/{number}" for number in range(300)))
     app = TelemetryMiddleware(answering(), recorder, lambda: found)
     for path in ("/0", "/199", "/200", "/" + "x" * 200):
@@ -185,7 +187,7 @@ def test_too_many_routes_of_an_application_are_other(recorder: Recorder, counted
 
 
 def test_metrics_are_served(recorder: Recorder) -> None:
-    """In the format asked for; HEAD has no body, other methods are refused by name."""
+    """In the requested format; HEAD gets no body, other methods get 405."""
     app = validator(metrics_app(recorder))
     with serving_wsgi(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
         text = client.get("/metrics")

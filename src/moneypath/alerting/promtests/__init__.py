@@ -1,1 +1,0 @@
-"""The promtool tests that are generated along with the rules."""

@@ -1,0 +1,1 @@
+"""The promtool tests that are generated with the rules."""

@@ -1,0 +1,180 @@
+"""The test cases of checks, targets and the watchdog."""
+
+from collections.abc import Iterator
+
+from moneypath.alerting.check_alerts import TARGET_HOLD_SECONDS
+from moneypath.alerting.conventions import LAST_SUCCESS
+from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
+from moneypath.path.model import MoneyPath
+from moneypath.path.parts import Check, Target
+from moneypath.telemetry.catalogue import Catalogue
+
+WORKER = "refpay-worker"
+
+
+def violated_cases(check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a broken invariant."""
+    return tuple(_violated(check, catalogue))
+
+
+def stale_cases(path: MoneyPath, check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a check that does not run."""
+    return tuple(_stale(path, check, catalogue))
+
+
+def target_cases(path: MoneyPath, target: Target, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a target that is down."""
+    return tuple(_target(path, target, catalogue))
+
+
+def zeros(path: MoneyPath, catalogue: Catalogue, seconds: int) -> dict[str, str]:
+    """Return every gauge that must be 0, at 0 for so many seconds."""
+    found: dict[str, str] = {}
+    for name in (name for check in path.checks for name in check.series):
+        labels = {label: values[0] for label, values in catalogue[name].labels.items()}
+        found[series(name, **labels, job=WORKER, instance=WORKER)] = gauge((0, seconds))
+    return found
+
+
+def watchdog_cases() -> tuple[Case, ...]:
+    """Return the cases of the watchdog."""
+    return (
+        Case(
+            "fires from the first evaluation on, without any series",
+            {},
+            (AlertsAt(0, ({},)), AlertsAt(300, ({},))),
+        ),
+    )
+
+
+def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
+    labels = {label: values[0] for label, values in catalogue[check.series[0]].labels.items()}
+    firing = (labels,)
+
+    def gauges(*spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
+        return {series(name, **labels, job=WORKER, instance=instance): gauge(*spans) for name in check.series}
+
+    healthy = gauges((0, 600))
+    yield Case("stays quiet while the gauges are 0", healthy, (AlertsAt(0), AlertsAt(600)))
+    for name in check.series:
+        own = {series(name, **labels, job=WORKER, instance=WORKER): gauge((0, 300), (1, 300))}
+        yield Case(
+            f"fires at once when {name} is 1",
+            healthy | own,
+            (AlertsAt(300), AlertsAt(300 + 2 * STEP_SECONDS, firing)),
+        )
+    yield Case("is silent without the gauges: the stale guard speaks then", {}, (AlertsAt(600),))
+    yield Case(
+        "stays quiet when the worker restarts and the gauges are gone for a while",
+        gauges((0, 300), ("_", 300), (0, 300)),
+        (AlertsAt(590), AlertsAt(890)),
+    )
+    yield Case(
+        "does not end because the worker died with the ledger out of balance",
+        gauges((7, 300), ("_", 420)),
+        (AlertsAt(300, firing), AlertsAt(720, firing)),
+    )
+    yield Case(
+        "ends when the gauges are back at 0",
+        gauges((7, 300), ("_", 300), (0, 600)),
+        (AlertsAt(300, firing), AlertsAt(590, firing), AlertsAt(700)),
+    )
+    half = {series(check.series[0], **labels, job=WORKER, instance=WORKER): gauge((7, 300), (0, 300))}
+    if len(check.series) > 1:
+        last = {series(check.series[-1], **labels, job=WORKER, instance=WORKER): gauge((7, 300), ("_", 300))}
+        yield Case("does not end while one of the gauges is unknown", half | last, (AlertsAt(590, firing),))
+    yield Case(
+        "takes the worst of two exporters, not the sum and not the last",
+        healthy | gauges((1, 300), instance="second"),
+        (AlertsAt(300, firing),),
+    )
+
+
+def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case]:
+    name = series(LAST_SUCCESS, check=check.id, job=WORKER, instance=WORKER)
+    limit = check.stale_after_seconds
+    firing: tuple[dict[str, str], ...] = ({},)
+    fresh = 300 // STEP_SECONDS
+    end = 300 + limit
+    yield Case(
+        "stays quiet while the check succeeds",
+        {name: f"0+{STEP_SECONDS}x{2 * limit // STEP_SECONDS}"},
+        (AlertsAt(300), AlertsAt(2 * limit)),
+    )
+    stuck = f"0+{STEP_SECONDS}x{fresh} 300+0x{2 * limit // STEP_SECONDS}"
+    yield Case(
+        "fires when the last success is too long ago, not before",
+        {name: stuck},
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 2 * STEP_SECONDS, firing)),
+    )
+    yield Case(
+        "fires because the check is stuck, though every gauge that has to be 0 reads 0",
+        zeros(path, catalogue, end + 60) | {name: stuck},
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 2 * STEP_SECONDS, firing)),
+    )
+    yield Case(
+        "ends with the next success",
+        {name: f"0+0x{(end + 60) // STEP_SECONDS} {end + 60}+{STEP_SECONDS}x60"},
+        (AlertsAt(end + 30, firing), AlertsAt(end + 120)),
+    )
+    gone = f"0+{STEP_SECONDS}x{fresh} stale"
+    yield Case(
+        "fires when the check is gone for as long, not before",
+        {name: gone},
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 4 * STEP_SECONDS, firing)),
+    )
+    yield Case("fires when there has never been such a check", {}, (AlertsAt(60, firing),))
+    yield Case(
+        "fires when only another check succeeds",
+        {series(LAST_SUCCESS, check="another", job=WORKER, instance=WORKER): f"0+{STEP_SECONDS}x24"},
+        (AlertsAt(60, firing),),
+    )
+    yield Case(
+        "fires when the time is in milliseconds, far in the future",
+        {name: f"1700000000000+{STEP_SECONDS * 1000}x24"},
+        (AlertsAt(60, firing),),
+    )
+    yield Case(
+        "stays quiet when the worker restarts between two successes",
+        {name: f"0+{STEP_SECONDS}x{fresh} stale _x{limit // 2 // STEP_SECONDS} {end}+{STEP_SECONDS}x60"},
+        (AlertsAt(300 + limit // 2), AlertsAt(300 + limit // 2 + 60)),
+    )
+
+
+def _target(path: MoneyPath, target: Target, catalogue: Catalogue) -> Iterator[Case]:
+    alone = ({"job": target.job},)
+    others = {
+        series("up", job=other.job, instance=other.job): gauge((1, 420))
+        for other in path.targets
+        if other.job != target.job
+    }
+    name = series("up", job=target.job, instance=target.job)
+    hold = TARGET_HOLD_SECONDS
+    down = 300 + STEP_SECONDS
+    yield Case("stays quiet while every target answers", others | {name: gauge((1, 420))}, (AlertsAt(420),))
+    yield Case(
+        f"fires when {target.job} has not answered for the hold, not before",
+        others | {name: gauge((1, 300), (0, 300))},
+        (AlertsAt(down + hold - STEP_SECONDS), AlertsAt(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        f"fires when {target.job} is stuck, though every gauge that has to be 0 reads 0",
+        others | zeros(path, catalogue, 420) | {name: gauge((1, 300), (0, 300))},
+        (AlertsAt(300), AlertsAt(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        "stays quiet for missed scrapes shorter than the hold",
+        others | {name: gauge((1, 300), (0, hold - 2 * STEP_SECONDS), (1, 300))},
+        tuple(AlertsAt(300 + seconds) for seconds in range(0, hold + 30, STEP_SECONDS)),
+    )
+    yield Case(
+        f"fires when {target.job} is not even scraped",
+        others | {name: gauge((1, 300), ("_", 300))},
+        (AlertsAt(300), AlertsAt(down + hold + STEP_SECONDS, alone)),
+    )
+    yield Case(
+        "ends when the target answers again",
+        others | {name: gauge((0, 300), (1, 300))},
+        (AlertsAt(300, alone), AlertsAt(600)),
+    )
+    yield Case(f"fires when {target.job} has never been scraped", others, (AlertsAt(hold + 10, alone),))

@@ -1,0 +1,82 @@
+"""Monitoring itself: firing alerts, fresh checks, targets that answer."""
+
+from moneypath.alerting.conventions import LAST_SUCCESS, TARGET_DOWN, TARGET_EXPECTED, WATCHDOG
+from moneypath.dashboards.model import (
+    Colour,
+    FieldOverride,
+    Panel,
+    PanelKind,
+    Query,
+    Row,
+    ThresholdStep,
+    ValueMapping,
+)
+from moneypath.dashboards.thresholds import Thresholds, at_most
+
+FIRING = f'ALERTS{{alertstate="firing", alertname!="{WATCHDOG}"}}'
+
+
+def monitoring(thresholds: Thresholds) -> Row:
+    """Return the row on alerting itself."""
+    return Row("Alerts, checks, targets", (_firing(), _fresh(thresholds), _targets()))
+
+
+def _firing() -> Panel:
+    return Panel(
+        "Alerts firing",
+        PanelKind.TABLE,
+        "Every alert that fires now, where it fires and who is paged. Begin with integrity, then "
+        "availability: a double charge during an outage is not the outage.",
+        (
+            Query(
+                f"max by (alertname, severity, stage, provider, currency, job, roles) ({FIRING})",
+                instant=True,
+                empty_when="no alert fires",
+            ),
+        ),
+        width=12,
+        columns={
+            "alertname": "Alert",
+            "severity": "Severity",
+            "stage": "Stage",
+            "provider": "Provider",
+            "currency": "Currency",
+            "job": "Process",
+            "roles": "Paged",
+        },
+        no_value="No alert is firing.",
+    )
+
+
+def _fresh(thresholds: Thresholds) -> Panel:
+    ages = thresholds.stale_after()
+    return Panel(
+        "Age of the last good check",
+        PanelKind.STAT,
+        "How long ago each integrity check last ran to its end. A check past its limit proves nothing, "
+        "whatever its numbers say; its red begins where the page is sent.",
+        (Query(f"time() - max by (check) ({LAST_SUCCESS})", "{{check}}", instant=True),),
+        width=6,
+        unit="s",
+        decimals=0,
+        steps=at_most(min(ages.values())),
+        overrides={check: FieldOverride(steps=at_most(limit)) for check, limit in ages.items()},
+        alerts=tuple(check.alerts.stale for check in thresholds.path.checks),
+        no_value="no check has run",
+    )
+
+
+def _targets() -> Panel:
+    answering = f"max by (job) (up and on (job) {TARGET_EXPECTED})"
+    return Panel(
+        "Targets",
+        PanelKind.STAT,
+        "Whether each process answers the scrape, those that Prometheus has never heard of included. Down: "
+        "what it guards cannot be seen, so nothing on this board clears it.",
+        (Query(f"{answering} or max by (job) ({TARGET_EXPECTED}) * 0", "{{job}}", instant=True),),
+        width=6,
+        steps=(ThresholdStep(None, Colour.BAD), ThresholdStep(1, Colour.GOOD)),
+        value_mappings=(ValueMapping(1, "up", Colour.GOOD), ValueMapping(0, "down", Colour.BAD)),
+        alerts=(TARGET_DOWN,),
+        no_value="no rules are evaluated",
+    )

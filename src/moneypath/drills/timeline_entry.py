@@ -1,0 +1,130 @@
+"""One entry of a drill's timeline: which fault begins when, where, with which parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from moneypath.drills.parts import SLUG, ScenarioModel
+from moneypath.path.durations import Duration
+from moneypath.path.source import DeclarationIssue, DeclarationIssues
+
+
+class TargetKind(StrEnum):
+    """What a fault acts on: a provider, or the service through its traffic."""
+
+    PROVIDER = "provider"
+    TRAFFIC = "traffic"
+
+
+FaultName = Literal[
+    "provider.refuse",
+    "provider.drop",
+    "provider.hang",
+    "provider.delay",
+    "provider.decline",
+    "provider.forget",
+    "provider.misstate",
+    "provider.withhold",
+    "provider.truncate",
+    "provider.webhook_lost",
+    "traffic.card_testing",
+]
+_SCOPE: Final = frozenset({"card_ranges", "currencies", "operations"})
+
+
+@dataclass(frozen=True, slots=True)
+class _ParamRules:
+    """Which parameters a fault needs, and which it may have."""
+
+    needed: frozenset[str]
+    allowed: frozenset[str] = frozenset()
+
+
+_OPERATION: Final = _ParamRules(frozenset({"rate"}), _SCOPE)
+_KEYS: Final[Mapping[str, _ParamRules]] = {
+    "provider.refuse": _OPERATION,
+    "provider.drop": _OPERATION,
+    "provider.hang": _ParamRules(frozenset({"rate", "latency"}), _SCOPE),
+    "provider.delay": _ParamRules(frozenset({"rate", "latency"}), _SCOPE),
+    "provider.decline": _ParamRules(frozenset({"rate"}), _SCOPE | {"decline_code"}),
+    "provider.forget": _OPERATION,
+    "provider.misstate": _ParamRules(frozenset({"rate", "what"}), frozenset({"card_ranges", "currencies"})),
+    "provider.withhold": _ParamRules(frozenset()),
+    "provider.truncate": _ParamRules(frozenset()),
+    "provider.webhook_lost": _OPERATION,
+    "traffic.card_testing": _ParamRules(frozenset({"card_ranges", "per_second"})),
+}
+
+
+class FaultParams(ScenarioModel):
+    """The strength and the scope of a fault; an empty list of a scope means everything.
+
+    `rate` is the share of merchant references from 0 to 1, `latency` is real time, `per_second` counts
+    requests per real second. The timeline entry checks which of them its fault takes.
+    """
+
+    rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    latency: Annotated[Duration, Field(le=30)] = "0s"  # type: ignore[assignment] # validated from text like any other
+    card_ranges: tuple[Annotated[str, Field(pattern=r"^[45]\d{5}$")], ...] = ()
+    currencies: tuple[str, ...] = ()
+    operations: tuple[Literal["authorize", "capture", "refund", "query"], ...] = (
+        "authorize",
+        "capture",
+        "refund",
+    )
+    what: Literal["amount", "currency", "fee", "missing", "duplicate"] | None = None
+    decline_code: (
+        Literal["insufficient_funds", "do_not_honor", "suspected_fraud", "issuer_unavailable"] | None
+    ) = None
+    per_second: Annotated[int, Field(ge=1, le=100)] = 1
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class TimelineEntry(ScenarioModel):
+    """Begins a `fault`, or ends the faults named in `end`."""
+
+    at: Duration
+    id: Annotated[str, Field(pattern=SLUG)] | None = None
+    fault: FaultName | None = None
+    target: str | None = None
+    params: FaultParams | None = None
+    end: tuple[str, ...] = ()
+
+    @property
+    def target_kind(self) -> TargetKind | None:
+        """Return what the fault acts on, None for an entry that begins none."""
+        return TargetKind(self.fault.partition(".")[0]) if self.fault else None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        begins = self.fault is not None
+        if begins == bool(self.end):
+            raise ValueError("a timeline entry either begins a `fault` or names faults to `end`")
+        if begins and not (self.id and self.params):
+            raise ValueError("a fault needs `id` and `params`")
+        if begins and (self.target_kind is TargetKind.PROVIDER) != bool(self.target):
+            raise ValueError("a provider's fault needs a `target`, and no other fault has one")
+        if self.fault and self.params:
+            _refuse_wrong_keys(self.fault, self.params)
+        return self
+
+
+def _refuse_wrong_keys(fault: FaultName, params: FaultParams) -> None:
+    keys, given = _KEYS[fault], params.model_fields_set
+    allowed = ", ".join(sorted(keys.needed | keys.allowed)) or "none"
+    missing = sorted(keys.needed - given)
+    unknown = sorted(given - keys.needed - keys.allowed)
+    found = [DeclarationIssue(("params",), f"{fault} needs `{name}`", allowed) for name in missing]
+    found += [
+        DeclarationIssue(("params", name), f"{fault} has no such parameter", allowed) for name in unknown
+    ]
+    if fault == "traffic.card_testing" and "card_ranges" in given and len(params.card_ranges) != 1:
+        found.append(
+            DeclarationIssue(("params", "card_ranges"), f"{fault} attacks one card range", "a list of one")
+        )
+    if found:
+        raise DeclarationIssues(found)

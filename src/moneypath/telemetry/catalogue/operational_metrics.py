@@ -1,0 +1,103 @@
+"""The metrics of webhooks, certificates, clocks and drills."""
+
+from collections.abc import Iterator
+
+from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, values
+from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
+from moneypath.telemetry.catalogue.vocabulary import WebhookResult
+
+
+def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    """Yield the metrics with the label values of `vocabulary`. The service fills in those that are empty."""
+    yield from _webhook_metrics(vocabulary)
+    yield from _platform_metrics(vocabulary)
+    yield from _drill_metrics(vocabulary)
+
+
+def _webhook_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    provider = {"provider": vocabulary["providers"]}
+    yield counter(
+        name="moneypath_webhooks_total",
+        help="Notifications that providers sent us, by what became of them.",
+        labels={**provider, "result": values(WebhookResult)},
+        series_budget=80,
+    )
+    yield gauge(
+        name="moneypath_webhook_last_timestamp_seconds",
+        help="When the provider's last notification arrived, Unix time; the silence is now less this.",
+        unit=Unit.SECONDS,
+        labels=provider,
+        series_budget=20,
+        # Any worker may have received it.
+        merge=Merge.MAX,
+    )
+
+
+def _platform_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    yield gauge(
+        name="moneypath_certificate_expiry_timestamp_seconds",
+        help="When the certificate is no longer valid, Unix time.",
+        unit=Unit.SECONDS,
+        labels={"name": vocabulary["certificates"]},
+        series_budget=50,
+    )
+    yield gauge(
+        name="moneypath_clock_offset_seconds",
+        help="How far the peer's clock is ahead of ours; behind is negative.",
+        unit=Unit.SECONDS,
+        labels={"peer": vocabulary["peers"]},
+        series_budget=50,
+    )
+
+
+def _drill_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    drill = {"drill": vocabulary["drills"]}
+    yield gauge(
+        name="moneypath_drill_score_ratio",
+        help="How much of its promises the drill's last run kept, 0 to 1.",
+        unit=Unit.RATIO,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_last_passed_timestamp_seconds",
+        help="When the drill last passed, Unix time; absent if it never did.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_time_to_detect_seconds",
+        help="From the fault until the first alert on it, in the drill's last run.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_time_to_page_seconds",
+        help="From the fault until the first page about it, in the drill's last run.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_time_to_acknowledge_seconds",
+        help="From the fault until somebody took it, in the drill's last run.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_time_to_mitigate_seconds",
+        help="From the fault until the damage stopped growing, in the drill's last run.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )
+    yield gauge(
+        name="moneypath_drill_time_to_restore_seconds",
+        help="From the fault until all was as before, in the drill's last run.",
+        unit=Unit.SECONDS,
+        labels=drill,
+        series_budget=100,
+    )

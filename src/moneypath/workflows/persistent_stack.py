@@ -1,0 +1,92 @@
+"""Keep a stack running, and let other processes run drills on it or end its faults."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from moneypath import runbooks
+from moneypath.drills.faults import FaultControl
+from moneypath.errors import MoneypathError
+from moneypath.incidents.events import Event
+from moneypath.runbooks.context import new_idempotency_key
+from moneypath.stack.endpoints import Endpoints
+from moneypath.workflows import stack_lock
+from moneypath.workflows.declaration import load_declaration
+from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score
+from moneypath.workflows.drill_stack import BUNDLE, DrillObserver, DrillResult
+from moneypath.workflows.folders import new_run_folder
+from moneypath.workflows.live_stack import LiveStackSettings, running_stack
+from moneypath.workflows.peak_memory import PeakMemory
+from moneypath.workflows.server_deaths import unless_server_dies
+from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
+
+ACTION_SECONDS = 10.0
+
+
+async def keep_stack_running(project: Path, run_folder: Path, scale: int, observer: DrillObserver) -> None:
+    """Start a stack, keep checkouts going on it, and wait until cancelled.
+
+    Raises ServerDied when a part of it ends by itself.
+    """
+    path = load_declaration(project)
+    rate = checkouts_per_second(path, scale)
+    settings = LiveStackSettings(path, run_folder, scale, rate)
+    async with running_stack(settings, observer.announce) as live:
+        observer.ready(live)
+        observer.announce(f"run folder: {run_folder}")
+        observer.announce(f"checkouts go on at {rate} a second, so that the board has data")
+        async with flowing(Trickle(live.supervisor, project, live.endpoints, rate)):
+            await unless_server_dies(live.supervisor, asyncio.Event().wait())
+
+
+async def run_drill_on_stack(
+    project: Path, drill_file: Path, run_folder: Path, listener: Callable[[Event], None]
+) -> DrillResult:
+    """Run a drill on the stack of `run_folder`, which another process keeps up."""
+    endpoints = Endpoints.load(run_folder)
+    path = load_declaration(project)
+    drill = load_drill(project, drill_file, path)
+    if drill.scenario.clock.scale != endpoints.scale:
+        raise DrillMismatch(
+            f"{drill_file}: clock.scale is {drill.scenario.clock.scale}, the stack runs at {endpoints.scale}",
+            hint=f"Start a stack for it: moneypath stack up --scale {drill.scenario.clock.scale}",
+        )
+    bundle = new_run_folder(drill_file.stem) / BUNDLE
+    memory = PeakMemory()
+    with stack_lock.hold(run_folder):
+        async with memory.sampling():
+            card = await run_and_score(drill, project, endpoints, bundle, listener)
+    return DrillResult(card, bundle, memory.peak_bytes)
+
+
+async def panic(run_folder: Path, tell: Callable[[str], None]) -> None:
+    """End every fault of every provider, then route to every provider; call `tell` with each thing done.
+
+    Everything is tried before the failures are raised, as a group of MoneypathErrors.
+    """
+    endpoints = Endpoints.load(run_folder)
+    failures: list[MoneypathError] = []
+    for name, url in endpoints.acquirers.items():
+        try:
+            tell(f"{name}: {await _end_faults(name, url, endpoints)} faults ended")
+        except MoneypathError as error:
+            failures.append(error)
+    actions = runbooks.http_operator_actions(endpoints.refpay, endpoints.secrets_folder / "operations_client")
+    for name in endpoints.acquirers:
+        call = runbooks.ActionCall(
+            "provider.restore", (name,), new_idempotency_key(), "panic", ACTION_SECONDS
+        )
+        try:
+            answer = await actions["provider.restore"](call)
+            tell(f"{name}: routed{'' if answer.get('changed') else ' already'}")
+        except MoneypathError as error:
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("not everything was undone", failures)
+
+
+async def _end_faults(name: str, url: str, endpoints: Endpoints) -> int:
+    async with FaultControl(name, url, endpoints.secrets_folder / f"{name}_control_token") as control:
+        active = await control.active()
+        await control.end_all()
+    return len(active)

@@ -1,4 +1,0 @@
--- A blocked card range is a subject of its own.
-ALTER TABLE audit.event DROP CONSTRAINT event_subject_kind_check;
-ALTER TABLE audit.event ADD CONSTRAINT event_subject_kind_check
-    CHECK (subject_kind IN ('payment', 'operation', 'provider', 'queue', 'card_range'));
