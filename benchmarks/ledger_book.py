@@ -200,7 +200,7 @@ async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
     await superuser.execute(_BOOK_ROWS)
     database = await Database.connect(server.settings("book", "refpay_app"), most_connections=2)
     clock = SystemClock()
-    checks = Checks(database, clock=clock, settle_deadline=timedelta(seconds=12))
+    checks = Checks(database, clock=clock, outcome_deadline=timedelta(seconds=12))
     first = await _timed(checks.run_once)
     later = [await _timed(checks.run_once) for _ in range(9)]
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,9 +34,11 @@ async def run_seeds(
     bug: str | None = None,
     trace: bool = False,
     jittered: bool = False,
-) -> AsyncIterator[HistoryResult]:
+    database: str = "simulation",
+) -> AsyncGenerator[HistoryResult, None]:
     """Yield the results of seeds in the order in which they end; a violation ends only its own job.
 
+    Runs at the same time on one server need different names of `database`.
     If `jittered`, the server's answers come late and in another order, which must make no difference.
     """
     order = {"bug": bug, "trace": trace, "jittered": jittered}
@@ -46,7 +48,7 @@ async def run_seeds(
     async def work(number: int) -> None:
         try:
             for chunk in chunks:
-                await _run_chunk(server, f"simulation_{number}", chunk, ended, order)
+                await _run_chunk(server, f"{database}_{number}", chunk, ended, order)
         except BaseException as problem:  # noqa: BLE001 - raised again by the reader
             ended.put_nowait(problem)
         ended.put_nowait(None)

@@ -21,6 +21,11 @@ _NATS_MONITORING_PORT: Final = 8222
 _SECRET_MAXIMUM_BYTES: Final = 64 * 1024
 _APP_PASSWORD: Final = "refpay_app_password"  # noqa: S105 a file's name
 _HTTP: Final = ("http", "https")
+# How the names of variables ended before, and how they end now.
+_RENAMED: Final = {
+    "_SETTLE_DEADLINE_SECONDS": "_OUTCOME_DEADLINE_SECONDS",
+    "_SETTLE_INTERVAL_SECONDS": "_RECOVERY_INTERVAL_SECONDS",
+}
 
 T = TypeVar("T")
 
@@ -144,7 +149,7 @@ class ProviderSettings:
     timeout_seconds: float = 2.0
     attempts: int = 3
     # After this, an operation that the provider does not know will never happen.
-    settle_seconds: float = 15.0
+    outcome_deadline_seconds: float = 15.0
 
     @property
     def call_budget_seconds(self) -> float:
@@ -216,7 +221,7 @@ class Settings:
     catalogue_file: Path = _file("REFPAY_CATALOGUE_FILE", "catalogue.json")
     costs_file: Path = _file("REFPAY_COSTS_FILE", "costs.json")
     acknowledgements_folder: Path = _read(lambda read: read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"))
-    settle_interval_seconds: float = _seconds("REFPAY_SETTLE_INTERVAL_SECONDS", 0.5, 0.01, 60)
+    recovery_interval_seconds: float = _seconds("REFPAY_RECOVERY_INTERVAL_SECONDS", 0.5, 0.01, 60)
     check_interval_seconds: float = _seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60)
     authorization_lifetime_seconds: float = _seconds(
         "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
@@ -243,17 +248,17 @@ class Settings:
         return max(provider.timeout_seconds for provider in self.providers)
 
     @property
-    def settle_deadline_seconds(self) -> float:
-        """Return the longest settle deadline of any provider."""
-        return max(provider.settle_seconds for provider in self.providers)
+    def outcome_deadline_seconds(self) -> float:
+        """Return the longest outcome deadline of any provider."""
+        return max(provider.outcome_deadline_seconds for provider in self.providers)
 
     @property
     def resolve_slack_seconds(self) -> float:
-        """Return how long after its settle deadline an operation may be open while all is well.
+        """Return how long after its outcome deadline an operation may be open while all is well.
 
         It is queried only after the deadline: two rounds of queries, and the time that an answer may take.
         """
-        return 2 * self.settle_interval_seconds + self.provider_timeout_seconds
+        return 2 * self.recovery_interval_seconds + self.provider_timeout_seconds
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -261,6 +266,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     Raises StartRefused with one sentence that names the variable or file and what is allowed.
     """
+    for name in environment:
+        for old, new in _RENAMED.items():
+            if name.startswith("REFPAY_") and name.endswith(old):
+                raise StartRefused(f"{name} is called {name.removesuffix(old)}{new} now; set that.")
     return _Reader(environment).all_of(Settings)
 
 
@@ -269,21 +278,21 @@ def _read_provider(read: _Reader, name: str) -> ProviderSettings:
     prefix = f"REFPAY_{name.upper()}"
     seconds = read.seconds("REFPAY_PROVIDER_TIMEOUT_SECONDS", 2, 0.01, 30)
     attempts = read.integer("REFPAY_PROVIDER_ATTEMPTS", 3, 1, 10)
-    settle = read.seconds("REFPAY_SETTLE_DEADLINE_SECONDS", 15, 0.1, 3600)
+    deadline = read.seconds("REFPAY_OUTCOME_DEADLINE_SECONDS", 15, 0.1, 3600)
     provider = ProviderSettings(
         name=name,
         url=read.url(f"{prefix}_URL", _HTTP),
         api_key=read.secret(f"{name}_api_key"),
         timeout_seconds=read.seconds(f"{prefix}_TIMEOUT_SECONDS", seconds, 0.01, 30),
         attempts=read.integer(f"{prefix}_ATTEMPTS", attempts, 1, 10),
-        settle_seconds=read.seconds(f"{prefix}_SETTLE_DEADLINE_SECONDS", settle, 0.1, 3600),
+        outcome_deadline_seconds=read.seconds(f"{prefix}_OUTCOME_DEADLINE_SECONDS", deadline, 0.1, 3600),
     )
     budget = provider.call_budget_seconds + DEADLINE_SLACK_SECONDS
-    if budget >= provider.settle_seconds:
+    if budget >= provider.outcome_deadline_seconds:
         raise StartRefused(
-            f"REFPAY_SETTLE_DEADLINE_SECONDS is {provider.settle_seconds:g}, but a call to {name} may take "
-            f"{budget:g} s (timeout x attempts, pauses, slack), so an operation could be failed while it is "
-            "still being sent: raise the deadline, or lower the timeout or the attempts."
+            f"REFPAY_OUTCOME_DEADLINE_SECONDS is {provider.outcome_deadline_seconds:g}, but a call to {name} "
+            f"may take {budget:g} s (timeout x attempts, pauses, slack), so an operation could be failed "
+            "while it is still being sent: raise the deadline, or lower the timeout or the attempts."
         )
     return provider
 

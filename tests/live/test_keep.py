@@ -1,8 +1,13 @@
-"""`moneypath demo --keep` stays up after its scorecard, and Ctrl-C ends it as a drill that passed."""
+"""`make demo KEEP=1` passes and stays up after its scorecard, and Ctrl-C ends it as a drill that passed.
+
+No other test runs the demo: without KEEP it does the same and ends after the scorecard.
+"""
 
 import asyncio
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +25,7 @@ PATIENCE_SECONDS = 150.0
 async def test_keep_stays_up_and_ctrl_c_ends_it_in_order(project: Path, tmp_path: Path) -> None:
     """The exit code is the drill's, the evidence verifies, and neither process nor secret is left."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "moneypath", "demo", "--keep",
+        sys.executable, *_command_of_make(project),
         cwd=project,
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE,
@@ -52,6 +57,15 @@ async def test_keep_stays_up_and_ctrl_c_ends_it_in_order(project: Path, tmp_path
     assert drill.verify(run_folder / "drill").passed
     assert not (run_folder / "secrets").exists()
     assert not (run_folder / "endpoints.json").exists()
+
+
+def _command_of_make(project: Path) -> list[str]:
+    recipe = subprocess.run(
+        ["make", "-n", "demo", "KEEP=1"], cwd=project, capture_output=True, text=True, timeout=30, check=True
+    )
+    python, *words = shlex.split(recipe.stdout.splitlines()[-1])
+    assert python == ".venv/bin/python"
+    return words
 
 
 async def _read_until(stream: asyncio.StreamReader, words: str) -> str:

@@ -29,6 +29,5 @@ async def test_an_idle_stack_pages_nobody_and_fills_its_board(project: Path, tmp
                 fired |= {sample.labels["alertname"] for sample in await prometheus.query(FIRING)}
                 await asyncio.sleep(1)
             board = await check_board(project, live.endpoints.prometheus)
-    # A machine that is busy with other work may let checks grow stale; traffic has to flow all the same.
-    assert "MoneyPathTrafficMissing" not in fired
+    assert not fired
     assert board.passed, board.findings

@@ -21,8 +21,8 @@ from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.stack.tokens import TokenSource
 from moneypath.workflows.live_stack import (
+    OUTCOME_DEADLINE_SECONDS,
     PROVIDER_TIMEOUT_SECONDS,
-    SETTLE_DEADLINE_SECONDS,
     LiveStack,
     LiveStackSettings,
     running_stack,
@@ -249,7 +249,7 @@ async def test_without_webhooks_the_query_settles_and_a_forged_one_nothing(
         operation = await shop.settled(operation["payment_id"])
     await shop.is_once(operation, "worker")
     assert operation["query_attempts"] > 0
-    assert (operation["settled_at"] - operation["created_at"]).total_seconds() >= SETTLE_DEADLINE_SECONDS
+    assert (operation["settled_at"] - operation["created_at"]).total_seconds() >= OUTCOME_DEADLINE_SECONDS
 
 
 async def test_what_is_told_while_the_service_is_away_arrives(shop: Shop) -> None:

@@ -21,6 +21,7 @@ def declaration() -> str:
         ("    controls: []\n", "    gates: []\n", "stages[3]"),
         ("    histogram:\n", "    timed:\n", "slos[1]"),
         ("    counter:\n", "    counted:\n", "guards[2]"),
+        ("    outcome_deadline_seconds: 15\n", "    settle_deadline_seconds: 15\n", "providers[0]"),
     ],
 )
 def test_an_old_key_is_refused_with_the_new_one(declaration: str, new: str, old: str, place: str) -> None:

@@ -432,9 +432,9 @@ def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[s
         # Far more than an answer takes on a shared machine in a bad moment, and quick where none comes.
         "REFPAY_PROVIDER_TIMEOUT_SECONDS": "1",
         "REFPAY_PROVIDER_ATTEMPTS": "2",
-        "REFPAY_SETTLE_INTERVAL_SECONDS": "0.05",
+        "REFPAY_RECOVERY_INTERVAL_SECONDS": "0.05",
         "REFPAY_CHECK_INTERVAL_SECONDS": "0.05",
-        "REFPAY_SETTLE_DEADLINE_SECONDS": "3.55",
+        "REFPAY_OUTCOME_DEADLINE_SECONDS": "3.55",
         # The session's server runs with fsync off.
         "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
         **changed,
@@ -656,7 +656,7 @@ async def patient_api(
 ) -> AsyncIterator[Client]:
     """Run the same for many requests at once: on one loop with them, an answer of a provider may wait."""
     environment = _live_environment(db, secrets_folder, acquirers)
-    patience = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_SETTLE_DEADLINE_SECONDS": "90"}
+    patience = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_OUTCOME_DEADLINE_SECONDS": "90"}
     async with _run_api(read_settings({**environment, **patience})) as client:
         yield client
         await client.expect_audited(db)

@@ -51,7 +51,7 @@ def make_checks(database: Database, rows: int = 2, clock: Any = None) -> Checks:
     return Checks(
         database,
         clock=clock or Clock(),
-        settle_deadline=timedelta(seconds=2),
+        outcome_deadline=timedelta(seconds=2),
         id_range_rows=rows,
         sweep_seconds=0.0,
     )

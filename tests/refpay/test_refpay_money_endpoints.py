@@ -183,7 +183,7 @@ async def test_payouts_and_chargebacks_are_explained_by_themselves(
     assert kinds == ["hold", "posting", "payout", "chargeback", "chargeback_reversal"]
     database = await Database.connect(live_settings.database, most_connections=2)
     try:
-        checks = Checks(database, clock=AnHourOn(), settle_deadline=timedelta(seconds=2))
+        checks = Checks(database, clock=AnHourOn(), outcome_deadline=timedelta(seconds=2))
         assert not (await checks.run_once()).at_risk
     finally:
         await database.close()

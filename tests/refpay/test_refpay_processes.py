@@ -84,8 +84,8 @@ async def test_wrong_surroundings_are_one_sentence(
     closed = "postgresql://refpay_app@127.0.0.1:1/refpay"
     said = await refuse_start(module, {**environment, "REFPAY_DATABASE_URL": closed})
     assert "database is not reachable" in said
-    said = await refuse_start(module, {**environment, "REFPAY_SETTLE_DEADLINE_SECONDS": "1"})
-    assert "REFPAY_SETTLE_DEADLINE_SECONDS" in said
+    said = await refuse_start(module, {**environment, "REFPAY_OUTCOME_DEADLINE_SECONDS": "1"})
+    assert "REFPAY_OUTCOME_DEADLINE_SECONDS" in said
 
 
 async def test_a_taken_port_is_one_sentence(environment: dict[str, str]) -> None:

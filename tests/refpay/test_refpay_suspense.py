@@ -473,7 +473,7 @@ async def test_over_http_by_two_persons(
             await asyncio.sleep(0.05)
     database = await Database.connect(settings.database, most_connections=2)
     try:
-        checks = Checks(database, clock=AnHourOn(), settle_deadline=timedelta(seconds=5))
+        checks = Checks(database, clock=AnHourOn(), outcome_deadline=timedelta(seconds=5))
         assert (await checks.run_once()).at_risk == []
     finally:
         await database.close()

@@ -132,8 +132,8 @@ def test_settings_have_the_contracted_defaults(environment: dict[str, str]) -> N
     """And show no secret."""
     settings = read_settings(environment)
     assert {(one.timeout_seconds, one.attempts) for one in settings.providers} == {(2, 3)}
-    assert (settings.settle_interval_seconds, settings.check_interval_seconds) == (0.5, 1)
-    assert settings.settle_deadline_seconds == 15
+    assert (settings.recovery_interval_seconds, settings.check_interval_seconds) == (0.5, 1)
+    assert settings.outcome_deadline_seconds == 15
     assert {one.call_budget_seconds for one in settings.providers} == {7}
     own = Path(refpay.__file__).parent
     assert (settings.catalogue_file, settings.costs_file) == (own / "catalogue.json", own / "costs.json")
@@ -177,7 +177,10 @@ def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
         ("REFPAY_PROVIDER_TIMEOUT_SECONDS", "soon", "0.01 to 30"),
         ("REFPAY_NORTH_TIMEOUT_SECONDS", "31", "REFPAY_NORTH_TIMEOUT_SECONDS is '31', allowed: seconds"),
         ("REFPAY_SOUTH_ATTEMPTS", "0", "REFPAY_SOUTH_ATTEMPTS is '0', allowed: a whole number from 1 to 10"),
-        ("REFPAY_SETTLE_DEADLINE_SECONDS", "8", "raise the deadline"),
+        ("REFPAY_OUTCOME_DEADLINE_SECONDS", "8", "raise the deadline"),
+        ("REFPAY_SETTLE_DEADLINE_SECONDS", "30", "is called REFPAY_OUTCOME_DEADLINE_SECONDS now"),
+        ("REFPAY_NORTH_SETTLE_DEADLINE_SECONDS", "30", "is called REFPAY_NORTH_OUTCOME_DEADLINE_SECONDS now"),
+        ("REFPAY_SETTLE_INTERVAL_SECONDS", "1", "is called REFPAY_RECOVERY_INTERVAL_SECONDS now"),
         ("REFPAY_SOUTH_TIMEOUT_SECONDS", "5", "a call to south may take 17 s"),
         ("REFPAY_SECRETS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),
         ("REFPAY_ACKNOWLEDGEMENTS_FOLDER", "/nowhere/at/all", "/nowhere/at/all"),

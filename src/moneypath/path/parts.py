@@ -125,15 +125,17 @@ class Stage(Declared):
 
 
 class Provider(Declared):
-    """An acquirer. Money younger than `settle_deadline_seconds` is in flight, not missing.
+    """An acquirer. Money younger than `outcome_deadline_seconds` is in flight, not missing.
 
     `licence` says on what grounds it may move money, `data_residency` where it keeps payment data.
     """
 
+    RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"settle_deadline_seconds": "outcome_deadline_seconds"}
+
     id: SnakeId
     title: Title
     schemes: tuple[SnakeId, ...] = Field(min_length=1, description="ids from `schemes`")
-    settle_deadline_seconds: Seconds
+    outcome_deadline_seconds: Seconds
     licence: Title
     data_residency: Title
 

@@ -23,7 +23,7 @@ from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
 
 # Short, so that an unanswered authorization is resolved while people still watch.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
-SETTLE_DEADLINE_SECONDS: Final = 8.0
+OUTCOME_DEADLINE_SECONDS: Final = 8.0
 # How much time a settlement report of an acquirer covers; in production it is a day.
 SETTLEMENT_PERIOD_SECONDS: Final = 2
 # Several times in a period.
@@ -201,7 +201,7 @@ class _StackBuilder:
             "REFPAY_SECRETS_FOLDER": str(self._credentials.refpay),
             "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(acknowledgements),
             "REFPAY_PROVIDER_TIMEOUT_SECONDS": f"{PROVIDER_TIMEOUT_SECONDS:g}",
-            "REFPAY_SETTLE_DEADLINE_SECONDS": f"{SETTLE_DEADLINE_SECONDS:g}",
+            "REFPAY_OUTCOME_DEADLINE_SECONDS": f"{OUTCOME_DEADLINE_SECONDS:g}",
             "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }

@@ -37,7 +37,7 @@ SWEEP_SECONDS: Final = 0.1
 CATCH_UP_SECONDS: Final = 1.0
 # A sweep takes no more rounds than this, however many rows there are.
 SWEEP_ROUNDS: Final = 300
-# An id range is closed when it is older than the settle deadline by this much. What changes there afterwards
+# An id range is closed when it is older than the outcome deadline by this much. What changes there afterwards
 # is late, or somebody changed it by hand.
 _MARGIN: Final = timedelta(seconds=5)
 
@@ -70,13 +70,13 @@ class Checks:
         database: Database,
         *,
         clock: Clock,
-        settle_deadline: timedelta,
+        outcome_deadline: timedelta,
         id_range_rows: int = ID_RANGE_ROWS,
         sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._settle_deadline = settle_deadline
+        self._outcome_deadline = outcome_deadline
         self._id_range_rows = id_range_rows
         self._sweep_seconds = sweep_seconds
         # The first id of each range; the last range is open.
@@ -87,17 +87,17 @@ class Checks:
         self._complete = False
         self._next = 0
         self._touched: str | None = None
-        self._settled_since: datetime | None = None
+        self._resolved_since: datetime | None = None
 
     async def run_once(self) -> IntegrityReport:
         """Run one round; raises DatabaseUnavailable."""
         now = self._clock.now()
-        posted_before = now - self._settle_deadline
+        posted_before = now - self._outcome_deadline
         async with self._database.transaction() as connection:
             touched = await read_touched(connection)
             late = await read_late(
                 connection,
-                since=(self._settled_since or now) - self._settle_deadline - _MARGIN,
+                since=(self._resolved_since or now) - self._outcome_deadline - _MARGIN,
                 posted_before=posted_before,
             )
         await self._close_id_ranges(posted_before - _MARGIN)
@@ -108,7 +108,7 @@ class Checks:
         await self._catch_up(posted_before)
         await self._sweep(posted_before)
         # Set at the end, so that a failed round is repeated.
-        self._touched, self._settled_since = touched, now
+        self._touched, self._resolved_since = touched, now
         async with self._database.transaction() as connection:
             opened = await read_open(connection, now=now, posted_before=posted_before)
             routes = await read_routes(connection)

@@ -16,7 +16,7 @@ from refpay.providers.port import Call
 
 WORKER: Final = "worker"
 # Internal operations are sent at once, and again until the provider gives a definitive answer.
-_OWN_SETTLES: Final = timedelta(minutes=1)
+_OWN_OUTCOME_DEADLINE: Final = timedelta(minutes=1)
 
 
 async def initiate(connection: Connection, operation: Operation, subject: Subject) -> None:
@@ -54,7 +54,7 @@ def internal_operation(
         correlation_id=parent.correlation_id,
         created_at=now,
         call_deadline=now,
-        settle_after=now + _OWN_SETTLES,
+        settle_after=now + _OWN_OUTCOME_DEADLINE,
         next_query_at=now,
         query_attempts=0,
         lease_until=now,

@@ -27,7 +27,7 @@ class Initiator(StrEnum):
 
 # How long an operation is worked on, by its initiator.
 DEADLINES: Final[Mapping[Initiator, str]] = {
-    Initiator.MERCHANT: "the provider's settle deadline, then asked with growing pauses",
+    Initiator.MERCHANT: "the provider's outcome deadline, then asked with growing pauses",
     Initiator.WORKER: "until it is definitive",
     Initiator.PROVIDER: "none",
     Initiator.OPERATOR: "none",

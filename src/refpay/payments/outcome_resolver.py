@@ -199,7 +199,7 @@ class OutcomeResolver:
         def log(state: RetryCallState) -> None:
             problem = None if state.outcome is None else state.outcome.exception()
             if isinstance(problem, RefpayError):
-                _LOG.warning("operation_not_settled", operation_id=str(operation.id), problem=problem.detail)
+                _LOG.warning("operation_not_resolved", operation_id=str(operation.id), problem=problem.detail)
 
         retrying = AsyncRetrying(
             sleep=asyncio.sleep,

@@ -83,7 +83,7 @@ class OperationRecovery:
         if LIFE_CYCLE[operation.kind].initiated_by is Initiator.WORKER:
             call = provider_call(subject, operation, deadline=operation.lease_until)
         elif now < operation.settle_after:
-            raise InvariantViolation(f"operation is queried before its settle deadline: {operation.id}")
+            raise InvariantViolation(f"operation is queried before its outcome deadline: {operation.id}")
         else:
             call = Call(kind=CallKind.QUERY, key=operation.provider_key, deadline=operation.lease_until)
         try:

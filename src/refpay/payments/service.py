@@ -65,7 +65,7 @@ def make_deadlines(settings: Settings) -> Mapping[str, Deadlines]:
         provider.name: Deadlines(
             last_send=timedelta(seconds=provider.call_budget_seconds - provider.timeout_seconds),
             call=timedelta(seconds=provider.call_budget_seconds),
-            settle_after=timedelta(seconds=provider.settle_seconds),
+            settle_after=timedelta(seconds=provider.outcome_deadline_seconds),
         )
         for provider in settings.providers
     }

@@ -42,7 +42,7 @@ _CHARGEBACKS = """
     WHERE capture.provider_key = ANY($2::uuid[]) AND payment.provider = $1
       AND operation.kind IN ('chargeback', 'chargeback_reversal')
 """
-_UNSETTLED = """
+_NOT_SUCCEEDED = """
     SELECT operation.provider_key::text AS key
     FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
     WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
@@ -95,7 +95,7 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
 
 async def read_unresolved(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
     """Return the keys of our operations that are not known to have succeeded."""
-    rows = await connection.fetch(_UNSETTLED, provider, list(_identifiers(keys)))
+    rows = await connection.fetch(_NOT_SUCCEEDED, provider, list(_identifiers(keys)))
     return {row["key"] for row in rows}
 
 

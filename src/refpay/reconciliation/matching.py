@@ -52,7 +52,7 @@ class Matcher:
     """Matches for one provider at one instant.
 
     Operations resolved before `horizon` have to be in a report; None means that none has to be yet. An
-    operation without an outcome is awaited until `unresolved_grace` after its settle deadline.
+    operation without an outcome is awaited until `unresolved_grace` after its outcome deadline.
     """
 
     provider: str

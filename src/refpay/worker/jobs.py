@@ -65,7 +65,7 @@ async def open_jobs(
     async def charge() -> None:
         meter.charge()
 
-    interval, attempt = settings.settle_interval_seconds, settings.provider_timeout_seconds
+    interval, attempt = settings.recovery_interval_seconds, settings.provider_timeout_seconds
     recovery = OperationRecovery(
         database, providers, resolver=resolver, clock=clock, pause_seconds=interval, attempt_seconds=attempt
     )
@@ -75,8 +75,8 @@ async def open_jobs(
         authorization_lifetime=timedelta(seconds=settings.authorization_lifetime_seconds),
         key_retention=timedelta(seconds=settings.key_retention_seconds),
     )
-    deadline = timedelta(seconds=settings.settle_deadline_seconds)
-    checks = Checks(database, clock=clock, settle_deadline=deadline)
+    deadline = timedelta(seconds=settings.outcome_deadline_seconds)
+    checks = Checks(database, clock=clock, outcome_deadline=deadline)
     kept = settings.acknowledgements_folder / "ledger-chain.seal"
     chain = ChainWatch(database, clock=clock, kept=kept)
     acknowledged = ReceiptReader(settings.acknowledgements_folder)

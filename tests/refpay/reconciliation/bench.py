@@ -52,7 +52,7 @@ SUMS = {
 }
 FLAGS = {"capture": "S", "refund": "R", "chargeback": "B", "chargeback_reversal": "W"}
 RULES_GRACE = timedelta(seconds=2)
-SETTLE_DEADLINE = timedelta(seconds=8)
+OUTCOME_DEADLINE = timedelta(seconds=8)
 
 
 @dataclass(frozen=True)

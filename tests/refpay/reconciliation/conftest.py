@@ -34,7 +34,7 @@ def fake_environment(
     quick = {
         "REFPAY_RECONCILE_INTERVAL_SECONDS": "0.05",
         "REFPAY_PROVIDER_TIMEOUT_SECONDS": "3",
-        "REFPAY_SETTLE_DEADLINE_SECONDS": "8",
+        "REFPAY_OUTCOME_DEADLINE_SECONDS": "8",
     }
     return dict(make_environment(db, secrets_folder, **urls, **quick))
 

@@ -241,7 +241,7 @@ async def test_no_integrity_check_flags_an_exchange(bench: "Bench", provider: st
     await bench.round(25)
     assert await entries(bench) == 2
     clock = ManualClock(START + timedelta(days=1))
-    checks = Checks(bench.database, clock=clock, settle_deadline=timedelta(seconds=8))
+    checks = Checks(bench.database, clock=clock, outcome_deadline=timedelta(seconds=8))
     assert (await checks.run_once()).at_risk == []
 
 

@@ -143,13 +143,13 @@ def _ledger_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     )
     yield gauge(
         name="moneypath_captures_without_posting",
-        help="Moved money older than the settle deadline that no ledger entry accounts for; has to be 0.",
+        help="Moved money older than the outcome deadline that no ledger entry accounts for; has to be 0.",
         labels=provider,
         series_budget=20,
     )
     yield gauge(
         name="moneypath_postings_without_capture",
-        help="Ledger entries older than the settle deadline that no capture explains; has to be 0.",
+        help="Ledger entries older than the outcome deadline that no capture explains; has to be 0.",
         labels=provider,
         series_budget=20,
     )
