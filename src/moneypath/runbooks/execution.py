@@ -227,7 +227,7 @@ def _refuse_unfilled_placeholders(runbook: Runbook, labels: Mapping[str, str]) -
     for step in runbook.steps:
         _filled(step, known)
         if step.bind:
-            known.setdefault(step.bind, "learned")
+            known.setdefault(step.bind, "bound")
 
 
 def _failure_reason(event: StepEvent) -> str:
