@@ -57,9 +57,8 @@ def test_a_command_of_the_readme_works(command: str) -> None:
 
 def _dry_run(*targets: str) -> str:
     """Return what make would run, without doing it."""
-    done = subprocess.run(
-        ["make", "-n", *targets], cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False
-    )
+    command = ["make", "--no-print-directory", "-n", *targets]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,8 +87,8 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
     else:
         text = (PROJECT / ELSEWHERE[command]).read_text(encoding="utf-8")
         assert {
-            "make demo": '"make", "-n", "demo"',
-            "make demo KEEP=1": '"make", "-n", "demo", "KEEP=1"',
+            "make demo": '"-n", "demo"',
+            "make demo KEEP=1": '"-n", "demo", "KEEP=1"',
             "moneypath drill verify <folder>": "drill.verify(",
             "make gate": "run_gate(",
             "make crash-test": "run_crash_test(plan",

@@ -61,7 +61,12 @@ async def test_keep_stays_up_and_ctrl_c_ends_it_in_order(project: Path, tmp_path
 
 def _command_of_make(project: Path) -> list[str]:
     recipe = subprocess.run(
-        ["make", "-n", "demo", "KEEP=1"], cwd=project, capture_output=True, text=True, timeout=30, check=True
+        ["make", "--no-print-directory", "-n", "demo", "KEEP=1"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     python, *words = shlex.split(recipe.stdout.splitlines()[-1])
     assert python == ".venv/bin/python"
