@@ -151,7 +151,7 @@ def test_changing_the_type_of_any_value_is_refused_by_name(declaration: str, oth
         ("kind: kyc, owner_role: compliance", "kind: kyc, owner_role: complience", r'stages\[0\]\.controls\[0\]\.owner_role: there is no role "complience", did you mean "compliance"\?'),
         ("kind: sanctions", "kind: sanction", r'stages\[0\]\.controls\[1\]\.kind: "sanction": is not an allowed value, did you mean "sanctions"\?; allowed: kyc, sanctions, licence, data_residency'),
         ("id: acquiring-licence", "id: merchant-identity", r'stages\[1\]\.controls\[0\]\.id: "merchant-identity" stands twice'),
-        ("schemes: [visa, mastercard]\n    settle", "schemes: [viza]\n    settle", r'providers\[0\]\.schemes\[0\]: there is no scheme "viza"'),
+        ("schemes: [visa, mastercard]\n    outcome", "schemes: [viza]\n    outcome", r'providers\[0\]\.schemes\[0\]: there is no scheme "viza"'),
         ("  - id: south", "  - id: north", r'providers\[1\]\.id: "north" stands twice'),
         ("  - id: south", "  - id: none", r'providers\[1\]\.id: "none" stands for payments that no provider answered'),
         ("  - job: refpay-worker", "  - job: refpay-api", r'targets\[1\]\.job: "refpay-api" stands twice'),
