@@ -35,7 +35,7 @@ async def read_request(
 ) -> AuthenticatedRequest[PayloadT]:
     """Read a request as its endpoint declares it.
 
-    The sender is authenticated first, so that a stranger learns nothing from validation errors.
+    The sender is authenticated first, so that validation errors reveal nothing to anybody else.
     """
     principal = authenticate(endpoint, services, request)
     traffic = _read_traffic(request, principal) if endpoint.keyed else "live"

@@ -35,7 +35,7 @@ async def read_raw(
     auth=Auth.CLIENT_CREDENTIALS,
     scopes=Waived("scopes are granted here"),
     idempotency=Waived("nothing is stored, and another token is as good"),
-    audit=Waived("every use of a token is audited; refusals of strangers could fill the disk"),
+    audit=Waived("every use of a token is audited; records of refusals could fill the disk"),
     problems=(
         errors.TokenRequestInvalid,
         errors.ClientRefused,

@@ -23,7 +23,7 @@ _TOTAL_LIMIT: Final = (50.0, 200.0)
 class TokenIssuer:
     """Issue tokens. Refused requests and granted ones have separate rate limits.
 
-    So a stranger who knows a client's name cannot keep that client from getting tokens.
+    An unauthenticated sender who knows a client's name cannot keep that client from getting tokens.
     """
 
     def __init__(self, principals: Principals, clock: Clock) -> None:

@@ -90,14 +90,14 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.AUTHORIZE: Step(
         Initiator.MERCHANT,
         CallKind.AUTHORIZE,
-        "undo_authorize, if done after we said no",
+        "undo_authorize, if it succeeded after we answered no",
         transitions={_P.AUTHORIZING: _to(_P.AUTHORIZED), _P.INDETERMINATE: _to(_P.AUTHORIZED)},
         compensated_by=_K.UNDO_AUTHORIZE,
     ),
     _K.CAPTURE: Step(
         Initiator.MERCHANT,
         CallKind.CAPTURE,
-        "undo_capture, if done after we said no",
+        "undo_capture, if it succeeded after we answered no",
         definitive=_REPORTED,
         transitions={
             **dict.fromkeys((_P.AUTHORIZED, _P.CAPTURED, _P.REFUNDED), _to(_P.CAPTURED)),
@@ -113,7 +113,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.REFUND: Step(
         Initiator.MERCHANT,
         CallKind.REFUND,
-        "in suspense, if done after we said no, until people decide on suspense_release",
+        "in suspense, if it succeeded after we answered no, until people decide on suspense_release",
         definitive=_REPORTED,
         transitions=_REFUNDS,
         reserves="refund_reserved_minor",
@@ -122,7 +122,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.PAYOUT: Step(
         Initiator.MERCHANT,
         CallKind.PAYOUT,
-        "none by machine; booked, if done after we said no, and on record for people",
+        "none by machine; booked, if it succeeded after we answered no, and on record for people",
     ),
     _K.CHARGEBACK: Step(
         Initiator.PROVIDER,
@@ -155,7 +155,7 @@ LIFE_CYCLE: Final[Mapping[OperationKind, Step]] = {
     _K.SUSPENSE_RELEASE: Step(
         Initiator.OPERATOR,
         None,
-        "none: two persons said so",
+        "none: two people approved it",
         definitive="as it is written",
         transitions=_REFUNDS,
         blocked_by=frozenset({_K.REFUND}),

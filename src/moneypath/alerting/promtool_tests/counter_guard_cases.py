@@ -214,7 +214,7 @@ def _ratio_input(tested: _Ratio) -> Iterator[Case]:
         "takes a missing numerator for 0", dict(series[1:]), (AlertsAt(seconds, firing if fires else ()),)
     )
     yield Case("is silent without the denominator", dict(_others(tested, series)), (AlertsAt(seconds),))
-    for label, value in _strangers(tested):
+    for label, value in _other_labels(tested):
         more = {guard.by: tested.members[0]} if guard.by else {}
         name = _name(guard.denominator, tested.catalogue, **{label: value}, **more)
         strange = {name: counter(Segment(_BUSY * STEP_SECONDS * 100, seconds))}
@@ -227,7 +227,7 @@ def _others(tested: _Ratio, series: list[tuple[str, str]]) -> list[tuple[str, st
     return [] if tested.is_share else series[:1]
 
 
-def _strangers(tested: _Ratio) -> Iterator[tuple[str, str]]:
+def _other_labels(tested: _Ratio) -> Iterator[tuple[str, str]]:
     """Yield a value of each selected label that is not in the denominator."""
     labels = tested.catalogue[tested.guard.denominator.series].labels
     for match in tested.guard.denominator.select:
