@@ -30,14 +30,14 @@ from refpay.clock import SystemClock
 from refpay.db.pool import Connection, Database
 from refpay.db.upgrade import upgrade_schema
 from refpay.identity.principals import Principal
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.payments.claims import Command, fingerprint
 from refpay.payments.intents import Deadlines
 from refpay.payments.model import Order
 from refpay.payments.service import Payments
 from refpay.providers.port import Answer, Call, DeclineCode, ProviderResult
-from refpay.risk.model import Assessment, Attempt
+from refpay.risk.model import Assessment, AuthorizationAttempt
 from refpay.risk.screening import HARMLESS, Screening
 from refpay.settings import DatabaseSettings, RiskSettings
 
@@ -52,7 +52,11 @@ Authorize = Callable[[], Awaitable[None]]
 class NotAsked(Screening):
     """Says nothing, and costs nothing."""
 
-    async def screen(self, connection: Connection, attempts: Sequence[Attempt]) -> Sequence[Assessment]:  # noqa: ARG002
+    async def screen(
+        self,
+        connection: Connection,  # noqa: ARG002
+        attempts: Sequence[AuthorizationAttempt],
+    ) -> Sequence[Assessment]:
         """Allow all."""
         return [HARMLESS] * len(attempts)
 
@@ -118,7 +122,7 @@ async def open_payments(
         database,
         {provider: Issuer(provider) for provider in ("north", "south")},
         deadlines=dict.fromkeys(("north", "south"), Deadlines(DAY, DAY, DAY * 2)),
-        measures=Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)),
+        measures=ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS)),
         clock=SystemClock(),
         screening=screening,
     )

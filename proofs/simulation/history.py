@@ -26,7 +26,7 @@ import refpay.ids
 from moneypath.telemetry import Catalogue, setup
 from refpay.costs import CostModel
 from refpay.db.pool import Database
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.operations.approval_decisions import ApprovalDecisions
 from refpay.payments.approvals import require_approval
 from refpay.payments.intents import Deadlines
@@ -81,7 +81,7 @@ class Simulator:
         self._folder = TemporaryDirectory(prefix="simulation-")
         self._keys = Path(self._folder.name) / "webhooks.json"
         self._keys.write_text(json.dumps({"keys": {KEY_ID: SECRET.hex()}}))
-        self._measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS), costs)
+        self._measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS), costs)
 
     def run(self, seed: int) -> HistoryOutcome:
         """Run the history of a seed and return its outcome."""

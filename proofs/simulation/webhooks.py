@@ -19,7 +19,7 @@ from refpay.db.pool import Database
 from refpay.errors import RefpayError
 from refpay.identity import signing
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.payments.outcome_resolver import OutcomeResolver
 from refpay.payments.webhooks import Webhooks, read_event
 from refpay.providers.port import Call, ProviderResult
@@ -70,7 +70,13 @@ class WebhookEndpoint:
     """The webhook endpoint of one incarnation of the API."""
 
     def __init__(
-        self, database: Database, resolver: OutcomeResolver, *, measures: Measures, clock: Clock, keys: Path
+        self,
+        database: Database,
+        resolver: OutcomeResolver,
+        *,
+        measures: ServiceMetrics,
+        clock: Clock,
+        keys: Path,
     ) -> None:
         self._verifier = signing.SignatureVerifier("webhooks", keys, database, clock)
         self._webhooks = Webhooks(resolver, measures=measures, clock=clock)

@@ -131,15 +131,15 @@ class Book:
         """
         self._write(
             lambda _: self._writer.execute(
-                "UPDATE book SET told_seq = coalesce(told_seq, (SELECT max(seq) FROM operation), 0)"
+                "UPDATE book SET sent_seq = coalesce(sent_seq, (SELECT max(seq) FROM operation), 0)"
             )
         )
-        (told,) = self._reader.execute("SELECT told_seq FROM book").fetchone()
+        (told,) = self._reader.execute("SELECT sent_seq FROM book").fetchone()
         return int(told)
 
     def record_delivered(self, seq: int) -> None:
         """Store that the events of all entries up to `seq` are delivered."""
-        self._write(lambda _: self._writer.execute("UPDATE book SET told_seq = max(told_seq, ?)", (seq,)))
+        self._write(lambda _: self._writer.execute("UPDATE book SET sent_seq = max(sent_seq, ?)", (seq,)))
 
     def find(self, key: str) -> Entry | None:
         """Return the newest committed entry of a provider key."""

@@ -28,11 +28,11 @@ def _list(choices: type[StrEnum]) -> str:
 
 _SCHEMA: Final = (
     # Reports from first_report up to next_report are closed: nothing more is booked into them.
-    # Events are delivered up to told_seq; NULL until webhooks are switched on.
+    # Events are delivered up to sent_seq; NULL until webhooks are switched on.
     """CREATE TABLE book (
         name TEXT NOT NULL, dialect TEXT NOT NULL, period_seconds INTEGER NOT NULL,
         first_report INTEGER NOT NULL, next_report INTEGER NOT NULL, probed_at REAL,
-        told_seq INTEGER
+        sent_seq INTEGER
     )""",
     f"""CREATE TABLE operation (
         seq INTEGER PRIMARY KEY,

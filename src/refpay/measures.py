@@ -109,7 +109,7 @@ def _make_tracer(settings: Settings, *, service: str) -> Tracer:
     return Tracer(OtelSpans(lambda: OTLPSpanExporter(endpoint=endpoint), service=service))
 
 
-class Measures:
+class ServiceMetrics:
     """Counts for one process; what its recorder does not hold is not counted, and never an error.
 
     Without `costs` no fee is counted.

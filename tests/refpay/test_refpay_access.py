@@ -17,7 +17,7 @@ from refpay.app.services import Services
 from refpay.clock import SystemClock
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principals, Scope
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Client, RefpayDb
@@ -355,7 +355,7 @@ async def test_a_bug_is_a_problem_without_a_trace(serve: Any, secrets_folder: Pa
             raise InvariantViolation("books differ")
 
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     broken: Any = Broken()
     principals = Principals.load(secrets_folder, SystemClock())
     services = dict.fromkeys((field.name for field in fields(Services)), broken)

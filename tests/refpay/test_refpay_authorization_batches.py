@@ -21,7 +21,7 @@ from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.payments import batch_repository, claims_repository, repository
 from refpay.payments.claims import Command, Reply, fingerprint
@@ -113,7 +113,7 @@ class Bench:
     """The service on a real database."""
 
     database: Losing
-    measures: Measures
+    measures: ServiceMetrics
     payments: Payments
     providers: dict[str, Scripted]
     settings: "Settings"
@@ -158,7 +158,7 @@ async def keep_silent(_call: Call) -> Answer:
 async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     """Wire the service without HTTP, with plans by key as in the API."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     database = await Losing.connect(settings.database, most_connections=8, by_key=True)
     database.transactions = 0
     providers = {name: Scripted(name, approve) for name in ("north", "south")}

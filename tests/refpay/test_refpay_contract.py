@@ -25,7 +25,7 @@ from refpay.app.services import Services
 from refpay.app.serving import serve_endpoints
 from refpay.errors import RefpayError, StartRefused
 from refpay.identity.errors import CredentialRefused
-from refpay.ledger.errors import ColdFileDamaged, MonthKept
+from refpay.ledger.errors import ColdFileDamaged, MonthNotMoved
 from refpay.payments.claims import Command
 from refpay.providers.errors import ProviderOutcomeUnknown
 from refpay.providers.reports import ReportInvalid, ReportReplayed
@@ -43,7 +43,7 @@ NEVER_ANSWERED = {
     ProviderOutcomeUnknown: "becomes an outcome that is not known yet, 202",
     RiskTimedOut: "the authorization goes on without an assessment",
     ColdFileDamaged: "met by the ledger's command alone",
-    MonthKept: "met by the ledger's command alone",
+    MonthNotMoved: "met by the ledger's command alone",
     ReportInvalid: "met by the worker alone",
     ReportReplayed: "met by the worker alone",
 }
@@ -186,7 +186,7 @@ async def test_an_endpoint_of_another_auth_model_brings_its_reader(serve: "Calla
 
 
 class _StubMeasures:
-    """Measures for routes that are made and not called, or whose counts do not matter."""
+    """Return metrics for routes that are made and not called, or whose counts do not matter."""
 
     recorder: Any = None
 

@@ -19,7 +19,7 @@ from moneypath.telemetry import Catalogue, setup
 from refpay.clock import SystemClock
 from refpay.costs import CostModel, Provisioned
 from refpay.errors import InvariantViolation, StartRefused
-from refpay.measures import WORKER_METRICS, Measures
+from refpay.measures import WORKER_METRICS, ServiceMetrics
 from refpay.money import EXPONENTS, MAXIMUM_MINOR, Currency
 from refpay.worker.jobs import CapacityMeter
 from refpay.worker.main import open_worker
@@ -221,7 +221,7 @@ def meter(clock: FakeClock, *prices: int) -> tuple[CapacityMeter, Callable[[], f
         Provisioned(component="compute", title=f"machine {index}", micro_units_per_hour=price)
         for index, price in enumerate(prices)
     ]
-    made = CapacityMeter(provisioned, measures=Measures(recorder), clock=clock)
+    made = CapacityMeter(provisioned, measures=ServiceMetrics(recorder), clock=clock)
 
     def charged() -> float:
         text = recorder.render().decode()

@@ -12,7 +12,7 @@ import pytest
 
 import refpay
 from moneypath.telemetry import Catalogue, setup
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.providers.breaker import CircuitBreakerProvider
 from refpay.providers.errors import CircuitOpened, ProviderOutcomeUnknown, ProviderRefused
@@ -62,10 +62,10 @@ class Scripted:
         return step
 
 
-def make_measures() -> Measures:
+def make_measures() -> ServiceMetrics:
     """Return measures on the service's own catalogue."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    return Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    return ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
 
 
 def make_call(seconds: float = 10, kind: CallKind = CallKind.AUTHORIZE) -> Call:

@@ -11,7 +11,7 @@ from refpay.clock import SystemClock
 from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.identity.principals import Principal
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.payments.claims import Command
 from refpay.payments.intents import Deadlines
@@ -50,7 +50,7 @@ async def test_the_wait_for_a_database_that_is_gone_counts_as_latency() -> None:
         cast("Database", gone),
         {},
         deadlines={"north": Deadlines(last_send=day, call=day, settle_after=day)},
-        measures=Measures(recorder),
+        measures=ServiceMetrics(recorder),
         clock=SystemClock(),
     )
     order = Order("late", Money(100, Currency.EUR), "tok_411111_beef")

@@ -20,7 +20,7 @@ from refpay.db.pool import Connection, Database
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import MAXIMUM_MINOR, Currency, Money
 from refpay.payments import intents, outcome_resolver, repository
 from refpay.payments.approvals import require_approval
@@ -62,7 +62,7 @@ class Bench:
     recovery: OperationRecovery
     webhooks: Webhooks
     retention: Retention
-    measures: Measures
+    measures: ServiceMetrics
 
     def command(self, key: str | None = None) -> Command:
         """Return a command of the shop, under a key of its own unless one is given."""
@@ -147,7 +147,7 @@ class Bench:
 async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     """Wire the service without HTTP."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     database = await DyingDatabase.connect(settings.database, most_connections=10)
     clock = VirtualClock()
     providers = {name: FaultyProvider(name) for name in ("north", "south")}
@@ -439,7 +439,7 @@ async def test_a_refund_that_ends_while_a_payout_is_planned_is_not_paid_out(
         monkeypatch.setattr(module, name, and_settle)
 
     look(intents, "read_balances")
-    look(repository, "read_promised")
+    look(repository, "read_in_flight_debits")
     order = PayoutOrder("all", Money(1000, Currency.EUR))
     assert (await bench.payments.payout(bench.command(), order)).answer.status == 409
     assert len(looked) == 2
@@ -474,7 +474,7 @@ async def test_a_long_history_of_payouts_costs_the_next_one_nothing(bench: Bench
             read += (plan["Actual Rows"] + gone) * plan["Actual Loops"]
     assert read < 20
     async with bench.database.transaction() as connection:
-        assert await repository.read_promised(connection, "shop", "EUR") == 5
+        assert await repository.read_in_flight_debits(connection, "shop", "EUR") == 5
 
 
 async def test_payouts_that_have_to_be_approved_need_no_second_connection(

@@ -22,7 +22,7 @@ from refpay.errors import InvariantViolation
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
 from refpay.ledger.receipt_log import ReceiptLog, ReceiptReader
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency
 from refpay.payments import claims_repository, repository
 from refpay.payments.claims import Command
@@ -111,7 +111,7 @@ class Bench:
     behind: OutcomeResolver
     direct: OutcomeResolver
     database: Database
-    measures: Measures
+    measures: ServiceMetrics
     receipt_log: ReceiptLog
     folder: Path
     capture: Operation
@@ -159,7 +159,7 @@ async def proxied(settings: "Settings") -> AsyncIterator[tuple[Proxy, Database]]
 async def bench(settings: "Settings", tmp_path: Path) -> AsyncIterator[Bench]:
     """Wire both resolvers to one recorder and one receipt log."""
     recorder = setup(Catalogue.load(settings.catalogue_file), service="refpay-api", metrics=API_METRICS)
-    measures = Measures(recorder, CostModel.load(settings.costs_file))
+    measures = ServiceMetrics(recorder, CostModel.load(settings.costs_file))
     clock = SystemClock()
     receipt_log = ReceiptLog(tmp_path, service="refpay-api", clock=clock)
     direct = await Database.connect(settings.database, most_connections=2)

@@ -19,7 +19,7 @@ from refpay.db.errors import CommitOutcomeUnknown
 from refpay.db.pool import Connection, Database
 from refpay.identity.principals import Principal
 from refpay.ledger.entries import EntryKind
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.payments import claims_repository, repository
 from refpay.payments.claims import Command, fingerprint
@@ -69,7 +69,7 @@ class Bench:
     """The service on a real database with scripted providers."""
 
     database: Database
-    measures: Measures
+    measures: ServiceMetrics
     providers: dict[str, Scripted]
     payments: Payments
     resolver: OutcomeResolver
@@ -106,7 +106,7 @@ async def approve(call: Call) -> Answer:
 async def bench(settings: "Settings") -> AsyncIterator[Bench]:
     """Wire the service without HTTP."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
     database = await Database.connect(settings.database, most_connections=10)
     clock = SystemClock()
     providers = {name: Scripted(name) for name in ("north", "south")}

@@ -18,7 +18,7 @@ from loadtests.orders import Orders
 from acquirers.issuer import issuer_decline
 from refpay.db.pool import Connection, Database
 from refpay.risk import card_ranges
-from refpay.risk.model import Assessment, Attempt, CardRange, RecentAuthorizations, Rule
+from refpay.risk.model import Assessment, AuthorizationAttempt, CardRange, RecentAuthorizations, Rule
 from refpay.risk.screening import Screening, assess
 from refpay.settings import DatabaseSettings, RiskSettings, read_secret
 
@@ -150,7 +150,7 @@ def test_the_rule_is_the_model(
                 if step.action or await card_ranges.lock_range(connection, card_range):
                     changed = CardRange(card_range, step.action, "model", instant(at_ms), "a drill")
                     await card_ranges.write_range(connection, changed)
-            attempt = Attempt(uuid4(), instant(at_ms), card_range, step.amount_minor)
+            attempt = AuthorizationAttempt(uuid4(), instant(at_ms), card_range, step.amount_minor)
             [said] = await screening.screen(connection, [attempt])
             assert (said.blocked, said.rule is not None) == model.assess(at_ms, step.amount_minor)
             if not said.blocked:
@@ -182,7 +182,7 @@ async def test_only_the_newest_are_looked_at(database_settings: DatabaseSettings
     """However many declines there were, as many newer approvals as are looked at hide them."""
     database = await Database.connect(database_settings, most_connections=1)
     card_range = "499998"
-    attempt = Attempt(uuid4(), instant(10_000), card_range, 100)
+    attempt = AuthorizationAttempt(uuid4(), instant(10_000), card_range, 100)
     try:
         async with database.transaction() as connection:
             for number in range(300):

@@ -21,7 +21,7 @@ from refpay.errors import RefpayError
 from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.ids import mint_id
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.money import Currency, Money
 from refpay.payments.claims import Command, Reply, fingerprint
 from refpay.payments.errors import OperationInFlight
@@ -69,7 +69,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.clock = VirtualClock()
         self.providers = {name: FaultyProvider(name) for name in ("north", "south")}
         catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-        measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS))
+        measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS))
         self.database = self.run(DyingDatabase.connect(self.database_settings, most_connections=4))
         self.service = Payments(
             self.database, self.providers, deadlines=DEADLINES, measures=measures, clock=self.clock

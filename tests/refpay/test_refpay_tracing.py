@@ -21,7 +21,7 @@ from moneypath.telemetry.tracing import NOOP_TRACER, Tracer
 from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 from refpay.clock import SystemClock
 from refpay.errors import StartRefused
-from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.measures import API_METRICS, ServiceMetrics, make_recorder
 from refpay.money import Currency, Money
 from refpay.providers.errors import ProviderError
 from refpay.providers.north import NorthAdapter
@@ -88,7 +88,7 @@ async def attempt(url: str, *, ratio: float = 0, seconds: float = 30) -> list[Re
     sink = KeepingSink()
     tracer = Tracer(sink, ratio=ratio)
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS, tracer=tracer))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS, tracer=tracer))
     async with aiohttp.ClientSession() as session:
         adapter = NorthAdapter(session, ProviderSettings("north", url, "hunter2"))
         recorded = RecordedProvider(

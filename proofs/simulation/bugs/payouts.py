@@ -41,7 +41,7 @@ def payout_on_its_way_is_owed() -> list[Patch]:
     async def none_promised(*_arguments: Any) -> int:
         return 0
 
-    return [(repository, "read_promised", none_promised)]
+    return [(repository, "read_in_flight_debits", none_promised)]
 
 
 @bug

@@ -12,7 +12,7 @@ from refpay.app.commands import BODY_MAXIMUM_BYTES
 from refpay.app.errors import CardDataRefused, RequestTimedOut, RequestTooLarge
 from refpay.app.responses import problem_response, unexpected_failure
 from refpay.errors import RefpayError
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 
 _LOG: Final = structlog.get_logger()
 _BODY_SECONDS: Final = 10.0
@@ -25,7 +25,7 @@ class Guard:
     query or headers is refused here; one in the body is found when the body is parsed.
     """
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: ServiceMetrics) -> None:
         self._app, self._measures = app, measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from moneypath.telemetry import correlation
 from refpay.app.errors import CardDataRefused, MethodRefused, RequestRefused, RouteUnknown
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.errors import ClientRefused, CredentialRefused
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.payments.claims import Reply
 from refpay.problems import PROBLEM_MEDIA_TYPE, describe_error
 
@@ -49,7 +49,7 @@ def unexpected_failure() -> Response:
     return problem_response(RefpayError("An unexpected error; it is logged under the correlation id."))
 
 
-def install_error_handlers(app: Starlette, measures: Measures) -> None:
+def install_error_handlers(app: Starlette, measures: ServiceMetrics) -> None:
     """Make an app answer expected errors, and those of its router, as problem+json."""
 
     async def answer_expected(_request: Request, problem: Exception) -> Response:

@@ -14,7 +14,7 @@ from refpay.identity.principals import Principals
 from refpay.identity.signing import SignatureVerifier
 from refpay.identity.token_issuer import TokenIssuer
 from refpay.ledger.receipt_log import open_receipt_log
-from refpay.measures import API_METRICS, Measures, make_recorder
+from refpay.measures import API_METRICS, ServiceMetrics, make_recorder
 from refpay.operations.approval_decisions import ApprovalDecisions
 from refpay.operations.card_ranges import CardRanges
 from refpay.operations.dead_letters import DeadLetters
@@ -44,7 +44,7 @@ class Services:
 
     description: bytes
     database: Database
-    measures: Measures
+    measures: ServiceMetrics
     principals: Principals
     tokens: TokenIssuer
     rates: RateLimiter
@@ -69,7 +69,7 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
     """
     principals = Principals.load(settings.secrets_folder, clock)
     recorder = make_recorder(settings, service="refpay-api", metrics=API_METRICS)
-    measures = Measures(recorder, CostModel.load(settings.costs_file))
+    measures = ServiceMetrics(recorder, CostModel.load(settings.costs_file))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, recorder.tracer.close)
 

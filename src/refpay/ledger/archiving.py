@@ -24,7 +24,7 @@ from refpay.ledger.cold_storage import (
     stream_seals,
     write_month,
 )
-from refpay.ledger.errors import MonthKept
+from refpay.ledger.errors import MonthNotMoved
 
 KEPT_MONTHS: Final = 24
 # The name of a partition gives its bounds. The default partition is not a month.
@@ -55,8 +55,8 @@ async def archive_months(
 ) -> list[Archive]:
     """Move every month older than `kept_months` whole months, and return those that were moved.
 
-    Raises MonthKept for a month that must stay, ColdFileDamaged or OSError for its file. The months before
-    it have been moved then; it and those after it have not.
+    Raises MonthNotMoved for a month that must stay, ColdFileDamaged or OSError for its file. The months
+    before it have been moved then; it and those after it have not.
     """
     async with _alone(connection):
         cut = await connection.fetchval(_CUT, now, kept_months)
@@ -65,7 +65,7 @@ async def archive_months(
 
 
 async def restore_month(connection: Any, folder: Path, name: str, *, now: datetime) -> Archive:
-    """Put a month back; its file stays. Raises MonthKept or ColdFileDamaged."""
+    """Put a month back; its file stays. Raises MonthNotMoved or ColdFileDamaged."""
     async with _alone(connection):
         archive = await find_archive(connection, name)
         async with _changing_months(connection):
@@ -86,11 +86,11 @@ async def restore_month(connection: Any, folder: Path, name: str, *, now: dateti
 
 
 async def find_archive(connection: Any, name: str) -> Archive:
-    """Return a month in cold storage. Raises MonthKept if it is not there."""
+    """Return a month in cold storage. Raises MonthNotMoved if it is not there."""
     for archive in await read_archives(connection):
         if archive.name == name:
             return archive
-    raise MonthKept(f"not in cold storage: {name}")
+    raise MonthNotMoved(f"not in cold storage: {name}")
 
 
 async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Archive:
@@ -99,7 +99,7 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
         f"SELECT count(*) FROM ledger.{name} WHERE (written_in, id) > {SEALED_END}"  # noqa: S608 - a name of ours
     )
     if unsealed:
-        raise MonthKept(f"not every entry is sealed: {name}, {unsealed} are not")
+        raise MonthNotMoved(f"not every entry is sealed: {name}, {unsealed} are not")
     file = folder / f"{name}{SUFFIX}"
     async with (
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -111,14 +111,14 @@ async def _archive(connection: Any, folder: Path, row: Any, now: datetime) -> Ar
     async with _changing_months(connection):
         await connection.execute(f"ALTER TABLE ledger.entry DETACH PARTITION ledger.{name}")
         if await connection.fetchval(f"SELECT count(*) FROM ledger.{name}") != count:  # noqa: S608 - a name of ours
-            raise MonthKept(f"entries were added while it was written: {name}")
+            raise MonthNotMoved(f"entries were added while it was written: {name}")
         await connection.execute(f"DROP TABLE ledger.{name}")
         await connection.execute(_RECORD, *astuple(archive), now)
     return archive
 
 
 async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
-    """Compare the file with the seals, leaf by leaf. Raises MonthKept at the first difference."""
+    """Compare the file with the seals, leaf by leaf. Raises MonthNotMoved at the first difference."""
     written = (entry.leaf() for entry in read_month(file, expected=archive.digest))
     first, end = archive.first_id.bytes, archive.end_id.bytes
     async with connection.transaction():
@@ -126,16 +126,16 @@ async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
         async for seal in stream_seals(connection):
             for leaf in seal.leaf_list():
                 if first <= leaf[:16] < end and leaf != next(written, None):
-                    raise MonthKept(f"differs from what was sealed: {archive.name}; run verify")
+                    raise MonthNotMoved(f"differs from what was sealed: {archive.name}; run verify")
     if next(written, None) is not None:
-        raise MonthKept(f"holds more than what was sealed: {archive.name}; run verify")
+        raise MonthNotMoved(f"holds more than what was sealed: {archive.name}; run verify")
 
 
 @asynccontextmanager
 async def _alone(connection: Any) -> AsyncIterator[None]:
-    """Keep other commands from moving months meanwhile. Raises MonthKept if another one is doing so."""
+    """Keep other commands from moving months meanwhile. Raises MonthNotMoved if another one is doing so."""
     if not await connection.fetchval("SELECT pg_try_advisory_lock('ledger.archive'::regclass::bigint)"):
-        raise MonthKept("another command is moving months: ask again when it has ended")
+        raise MonthNotMoved("another command is moving months: ask again when it has ended")
     try:
         yield
     finally:

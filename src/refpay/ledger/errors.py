@@ -9,7 +9,7 @@ class HistoryArchived(RefpayError, code="history_archived", status=410):
     # The live ledger no longer reaches back so far; `python -m refpay.ledger read` does.
 
 
-class MonthKept(RefpayError, code="month_kept", status=409):
+class MonthNotMoved(RefpayError, code="month_kept", status=409):
     """The month stays where it is."""
 
 

@@ -44,7 +44,7 @@ class ProbeRound:
 class DurabilityProbe:
     """Reads back new acknowledgements, a random sample of old ones, and those that were missing.
 
-    Every acknowledgement is read back once, at most `NEW_MOST` in a round. Then it may enter a uniform
+    Every acknowledgement is read back once, at most `NEW_MAXIMUM` in a round. Then it may enter a uniform
     sample of `REMEMBERED_MOST`, which later rounds draw from. What is missing is looked up again in every
     round until it is there, so that the alert does not resolve by itself.
     """

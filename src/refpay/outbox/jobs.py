@@ -19,7 +19,7 @@ from refpay.background_jobs import BackgroundJob
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.errors import StartRefused
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.outbox import dead_letters, replay_requests, repository
 from refpay.outbox.consuming import EFFECTS, Consumer
 from refpay.outbox.dead_letters import carry_out_replays
@@ -88,7 +88,7 @@ class QueueGauges:
 
 @asynccontextmanager
 async def open_outbox_jobs(
-    settings: Settings, database: Database, measures: Measures, clock: Clock
+    settings: Settings, database: Database, measures: ServiceMetrics, clock: Clock
 ) -> AsyncIterator[Sequence[BackgroundJob]]:
     """Yield the background jobs; raises StartRefused if the URL of NATS is not set."""
     messaging = settings.messaging

@@ -37,7 +37,7 @@ from refpay.payments.model import (
 from refpay.providers.port import Call
 from refpay.providers.registry import GuardedProvider
 from refpay.providers.routing import Route, choose_provider, read_routes
-from refpay.risk.model import Assessment, Attempt
+from refpay.risk.model import Assessment, AuthorizationAttempt
 
 _WITHOUT_EFFECT: Final = (OperationStatus.DECLINED, OperationStatus.FAILED)
 
@@ -90,9 +90,9 @@ class PlannedOperation:
     deadlines: Mapping[str, Deadlines]
     providers: Mapping[str, GuardedProvider]
 
-    def attempt(self, order: Order) -> Attempt:
+    def attempt(self, order: Order) -> AuthorizationAttempt:
         """Return the input of the risk assessment of an order."""
-        return Attempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
+        return AuthorizationAttempt(self.operation_id, self.now, order.card_range, order.money.amount_minor)
 
     def authorization(self, order: Order, routes: Sequence[Route], assessment: Assessment) -> Intent:
         """Return a new payment at the provider that routing chooses. Raises what refuses it for now."""
@@ -208,7 +208,7 @@ class Planner(PlannedOperation):
         if await repository.is_paid_out(self.connection, merchant, order.merchant_reference):
             raise ReferenceInUse(f"merchant_reference has a payout: {order.merchant_reference}")
         # Read in this order: a refund that ends in between counts twice, otherwise it would not count at all.
-        promised = await repository.read_promised(self.connection, merchant, currency)
+        promised = await repository.read_in_flight_debits(self.connection, merchant, currency)
         account = f"merchant_payable:{merchant}"
         owed = -(await read_balances(self.connection, [account])).get((account, currency), 0)
         _require_left(order.money.amount_minor, owed - promised, "to pay out")

@@ -24,7 +24,7 @@ from refpay.errors import InvariantViolation, RefpayError
 from refpay.ledger.entries import EntryKind
 from refpay.ledger.receipt_log import ReceiptLog
 from refpay.ledger.repository import read_entries_of
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.payments import repository
 from refpay.payments.authorization_batches import OutcomeBatches
 from refpay.payments.errors import OperationInFlight
@@ -76,7 +76,12 @@ class OutcomeResolver:
     """
 
     def __init__(
-        self, database: Database, *, measures: Measures, clock: Clock, receipt_log: ReceiptLog | None = None
+        self,
+        database: Database,
+        *,
+        measures: ServiceMetrics,
+        clock: Clock,
+        receipt_log: ReceiptLog | None = None,
     ) -> None:
         self._database = database
         self._batches = OutcomeBatches(database)

@@ -36,7 +36,7 @@ class SuspenseEmpty(RefpayError, code="suspense_empty", status=409):
     """The operation has nothing in suspense."""
 
 
-class SuspenseKept(RefpayError, code="suspense_kept", status=409):
+class SuspenseNotReleasable(RefpayError, code="suspense_kept", status=409):
     """What a late capture has in suspense is given back, not released."""
 
 
@@ -44,7 +44,7 @@ class SuspenseReleased(RefpayError, code="suspense_released", status=409):
     """What the operation had in suspense is released already."""
 
 
-DEFINITIVE: Final = (AmountExceeded, SuspenseEmpty, SuspenseKept, SuspenseReleased)
+DEFINITIVE: Final = (AmountExceeded, SuspenseEmpty, SuspenseNotReleasable, SuspenseReleased)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def _find(connection: Connection, payment: Payment, operation_id: UUID) ->
     late = next(one for one in operations if one.id == operation_id)
     booked = late.status is not OperationStatus.SUCCEEDED and await read_entries_of(connection, [late.id])
     if booked and late.kind is OperationKind.CAPTURE:
-        raise SuspenseKept(f"the worker has a late capture given back: {late.id}")
+        raise SuspenseNotReleasable(f"the worker has a late capture given back: {late.id}")
     if not booked or late.kind is not OperationKind.REFUND:
         raise SuspenseEmpty(f"nothing is in suspense, the {late.kind} is {late.status}: {late.id}")
     if any((one.kind, one.parent_id) == (_RELEASE, late.id) for one in operations):

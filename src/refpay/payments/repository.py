@@ -240,7 +240,7 @@ async def is_paid_out(connection: Connection, merchant: str, reference: str) -> 
     return bool(await connection.fetchval(_PAID_OUT, merchant, reference, OPERATIONS_MAXIMUM))
 
 
-async def read_promised(connection: Connection, merchant: str, currency: str) -> int:
+async def read_in_flight_debits(connection: Connection, merchant: str, currency: str) -> int:
     """Return the unresolved refunds and payouts of a merchant's balance, in minor units."""
     return int(await connection.fetchval(_PROMISED, merchant, currency))
 

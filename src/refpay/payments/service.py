@@ -17,7 +17,7 @@ from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.principals import Principal, Scope
 from refpay.ids import mint_id
 from refpay.ledger.receipt_log import ReceiptLog
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, refusal_answer, subject_body
 from refpay.payments.approvals import PAYOUT_ALONE_MINOR, require_approval
@@ -80,7 +80,7 @@ class Payments:
         providers: Mapping[str, GuardedProvider],
         *,
         deadlines: Mapping[str, Deadlines],
-        measures: Measures,
+        measures: ServiceMetrics,
         clock: Clock,
         receipt_log: ReceiptLog | None = None,
         screening: Screening = _SCREENING,

@@ -16,7 +16,7 @@ from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.money import AmountMinor, Currency, Money
 from refpay.payments import repository
 from refpay.payments.errors import EventInvalid, OperationInFlight
@@ -115,7 +115,7 @@ def _require(key: str, value: str | None) -> str:
 class Webhooks:
     """Applies what providers report unasked, in any order."""
 
-    def __init__(self, resolver: OutcomeResolver, *, measures: Measures, clock: Clock) -> None:
+    def __init__(self, resolver: OutcomeResolver, *, measures: ServiceMetrics, clock: Clock) -> None:
         self._resolver, self._measures, self._clock = resolver, measures, clock
 
     async def apply(self, provider: str, event: ProviderEvent) -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from refpay.clock import Clock
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.providers.errors import CircuitOpened, ProviderError
 from refpay.providers.port import Answer, Call, Provider
 
@@ -21,7 +21,9 @@ class CircuitBreakerProvider:
     Counts whole calls, retries included. While it is open, one call at a time goes through as a probe.
     """
 
-    def __init__(self, provider: Provider, *, clock: Clock, measures: Measures, calls: int = 20) -> None:
+    def __init__(
+        self, provider: Provider, *, clock: Clock, measures: ServiceMetrics, calls: int = 20
+    ) -> None:
         self._provider = provider
         self._clock = clock
         self._measures = measures

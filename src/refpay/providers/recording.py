@@ -4,7 +4,7 @@ from typing import Final
 
 from moneypath.telemetry.tracing import FaultDomain, SpanKind
 from refpay.clock import Clock
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.providers.errors import ProviderRefused
 from refpay.providers.port import Answer, Call, CallKind, Provider, ProviderResult
 
@@ -22,7 +22,7 @@ _SPANS: Final = {kind: f"provider {kind}" for kind in CallKind}
 class RecordedProvider:
     """Records the outcome and the duration of each attempt, as metrics and as a span."""
 
-    def __init__(self, provider: Provider, *, measures: Measures, clock: Clock) -> None:
+    def __init__(self, provider: Provider, *, measures: ServiceMetrics, clock: Clock) -> None:
         self._provider = provider
         self._measures = measures
         self._clock = clock

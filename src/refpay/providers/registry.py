@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from refpay.clock import Clock
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.providers.breaker import CircuitBreakerProvider
 from refpay.providers.http import open_session
 from refpay.providers.north import NorthAdapter, NorthReports
@@ -30,7 +30,7 @@ class GuardedProvider(Provider, Protocol):
 
 @asynccontextmanager
 async def open_attempts(
-    settings: Settings, *, measures: Measures, clock: Clock
+    settings: Settings, *, measures: ServiceMetrics, clock: Clock
 ) -> AsyncIterator[Mapping[str, Provider]]:
     """Yield each provider with a time limit and a record of its attempts, without retries."""
     async with open_session() as session:
@@ -54,7 +54,7 @@ async def open_reports(settings: Settings) -> AsyncIterator[Sequence[ReportSourc
 
 
 def make_resilient(
-    attempts: Mapping[str, Provider], settings: Settings, *, measures: Measures, clock: Clock
+    attempts: Mapping[str, Provider], settings: Settings, *, measures: ServiceMetrics, clock: Clock
 ) -> Mapping[str, GuardedProvider]:
     """Add retries and, around them, the circuit breaker."""
     # Jitter needs no secrecy.

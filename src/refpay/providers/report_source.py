@@ -18,9 +18,9 @@ from refpay.providers.http import Credential, credential_header
 from refpay.providers.reports import (
     Count,
     MovementKind,
+    ReportAnnouncement,
     ReportInvalid,
     ReportLine,
-    ReportNotice,
     SettlementReport,
 )
 from refpay.settings import ProviderSettings
@@ -69,7 +69,7 @@ class _Stated(SettlementReport):
 @dataclass(frozen=True, slots=True)
 class _Listing:
     # Stop at the first wrong notice, for the same reason.
-    notices: Annotated[list[ReportNotice], FailFast(), _NOTICES]
+    notices: Annotated[list[ReportAnnouncement], FailFast(), _NOTICES]
 
 
 _STATED: Final = TypeAdapter(_Stated)
@@ -129,7 +129,7 @@ class ReportSource(ABC):
     def read(body: bytes) -> SettlementReport:
         """Return the report in a served body. Raises ReportInvalid if it is wrong in itself."""
 
-    async def notices(self, *, after: int, limit: int) -> Sequence[ReportNotice]:
+    async def notices(self, *, after: int, limit: int) -> Sequence[ReportAnnouncement]:
         """Return the announced reports with a sequence over `after`, ascending, at most `limit`.
 
         Raises ProviderError if the provider does not answer as agreed.

@@ -47,7 +47,7 @@ CHARGEBACKS: Final = (MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportNotice:
+class ReportAnnouncement:
     """The announcement of a report. The period is [start, end), the digest SHA-256 in hexadecimal."""
 
     sequence: Annotated[Count, Field(validation_alias=AliasChoices("sequence", "number"))]

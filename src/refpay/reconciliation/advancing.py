@@ -7,7 +7,7 @@ from typing import Final
 from refpay.db.pool import Connection
 from refpay.reconciliation import breaks_repository, evidence_repository
 from refpay.reconciliation import reports_repository as stored
-from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.comparing import Comparison, MatchingRules, RowCount
 from refpay.reconciliation.model import Progress
 from refpay.reconciliation.reports_repository import KnownReport
 
@@ -19,7 +19,7 @@ _CLOCK_SKEW: Final = timedelta(seconds=1)
 _LATE_COMMITS: Final = timedelta(seconds=30)
 
 
-async def advance(connection: Connection, provider: str, *, rules: Rules, now: datetime) -> RowCount:
+async def advance(connection: Connection, provider: str, *, rules: MatchingRules, now: datetime) -> RowCount:
     """Advance by what has been accepted, in the caller's transaction; return the rows found missing.
 
     An operation that was resolved at t was booked by t, give or take a second of clock skew. So it is in a

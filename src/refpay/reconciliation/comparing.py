@@ -10,7 +10,7 @@ from refpay.db.pool import Connection
 from refpay.reconciliation import breaks_repository as stored
 from refpay.reconciliation.breaks_repository import Place
 from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
-from refpay.reconciliation.matching import Evidence, Matcher
+from refpay.reconciliation.matching import Matcher, MatchingInput
 from refpay.reconciliation.model import Break, BreakClass, MatchResult
 
 # Limits the arrays of a statement and how long it takes.
@@ -18,7 +18,7 @@ _CHUNK: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class MatchingRules:
     """What is agreed on: fees and rates, and how long an operation may be open after its deadline."""
 
     costs: CostModel
@@ -44,7 +44,7 @@ class Comparison:
 
     connection: Connection
     provider: str
-    rules: Rules
+    rules: MatchingRules
     now: datetime
     horizon: datetime | None
 
@@ -89,7 +89,7 @@ class Comparison:
         return opened
 
     async def _keep_awaited(
-        self, keys: Sequence[str], results: Iterable[tuple[Evidence, MatchResult]]
+        self, keys: Sequence[str], results: Iterable[tuple[MatchingInput, MatchResult]]
     ) -> set[Place]:
         """Store which lines are awaited; return those that no longer are."""
         known = dict(await stored.read_awaited(self.connection, self.provider, keys))
@@ -111,7 +111,7 @@ def _chunks(keys: Collection[str]) -> Iterator[Sequence[str]]:
 
 
 def _count(
-    results: Iterable[tuple[Evidence, MatchResult]],
+    results: Iterable[tuple[MatchingInput, MatchResult]],
     opened: Iterable[Break],
     compared: Collection[Place],
     fresh: int | None,

@@ -8,8 +8,8 @@ from uuid import UUID
 from refpay.db.pool import Connection
 from refpay.money import Currency
 from refpay.providers.reports import MovementKind
-from refpay.reconciliation.matching import Evidence, KnownChargeback
-from refpay.reconciliation.model import Ours, Repair, Theirs
+from refpay.reconciliation.matching import KnownChargeback, MatchingInput
+from refpay.reconciliation.model import LedgerOperation, Repair, ReportedLine
 from refpay.reconciliation.reports_repository import LINE_FIELDS, read_line
 
 _THEIRS = f"""
@@ -64,16 +64,20 @@ _UNREPORTED = """
 """
 
 
-async def read_evidence(connection: Connection, provider: str, keys: Sequence[str]) -> Sequence[Evidence]:
+async def read_evidence(
+    connection: Connection, provider: str, keys: Sequence[str]
+) -> Sequence[MatchingInput]:
     """Return what is known of each key, in the order of the keys."""
     repairs = [Repair(**row) for row in await connection.fetch(_REPAIRS, provider, list(keys))]
     wanted = {*keys, *(repair.repair_key for repair in repairs)}
-    theirs: dict[str, list[Theirs]] = defaultdict(list)
+    theirs: dict[str, list[ReportedLine]] = defaultdict(list)
     for row in await connection.fetch(_THEIRS, provider, list(wanted)):
         sequence, position, *line = row
-        theirs[row["key"]].append(Theirs(sequence, position, read_line(line)))
+        theirs[row["key"]].append(ReportedLine(sequence, position, read_line(line)))
     identifiers = list(_identifiers(keys))
-    ours = {key: Ours(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)}
+    ours = {
+        key: LedgerOperation(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)
+    }
     chargebacks: dict[str, set[KnownChargeback]] = defaultdict(set)
     for row in await connection.fetch(_CHARGEBACKS, provider, identifiers):
         kind, currency = MovementKind(row["kind"]), Currency(row["currency"])
@@ -81,7 +85,7 @@ async def read_evidence(connection: Connection, provider: str, keys: Sequence[st
     repaired = _repaired(repairs, theirs)
     by_repair_key = {repair.repair_key: repair for repair in repairs}
     return [
-        Evidence(
+        MatchingInput(
             key,
             theirs.get(key, ()),
             ours.get(key),
@@ -113,7 +117,9 @@ async def read_unreported(
     return [row["key"] for row in rows]
 
 
-def _repaired(repairs: Iterable[Repair], theirs: Mapping[str, Sequence[Theirs]]) -> dict[str, frozenset[str]]:
+def _repaired(
+    repairs: Iterable[Repair], theirs: Mapping[str, Sequence[ReportedLine]]
+) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for repair in repairs:
         if any(repair.is_done_by(one.line) for one in theirs.get(repair.repair_key, ())):

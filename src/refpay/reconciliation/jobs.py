@@ -10,10 +10,10 @@ from refpay.background_jobs import BackgroundJob
 from refpay.clock import Clock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
-from refpay.measures import Measures, show_check
+from refpay.measures import ServiceMetrics, show_check
 from refpay.money import Currency
 from refpay.providers.registry import open_reports
-from refpay.reconciliation.comparing import Rules
+from refpay.reconciliation.comparing import MatchingRules
 from refpay.reconciliation.ingestion import MovementHandler
 from refpay.reconciliation.model import BreakClass
 from refpay.reconciliation.rounds import Reconciler, ReconciliationStatus
@@ -26,14 +26,14 @@ _CHECK: Final = "settlement_matched"
 async def open_reconciliation_jobs(
     settings: Settings,
     database: Database,
-    measures: Measures,
+    measures: ServiceMetrics,
     clock: Clock,
     costs: CostModel,
     *,
     on_movement: MovementHandler,
 ) -> AsyncIterator[Sequence[BackgroundJob]]:
     """Yield one job for each provider, so that a provider that hangs does not delay the others."""
-    rules = Rules(costs, timedelta(seconds=settings.resolve_slack_seconds))
+    rules = MatchingRules(costs, timedelta(seconds=settings.resolve_slack_seconds))
     names = [provider.name for provider in settings.providers]
     gauges = ReconciliationGauges(measures.recorder, providers=names)
     async with open_reports(settings) as sources:

@@ -18,10 +18,10 @@ from refpay.reconciliation.model import (
     Break,
     BreakClass,
     BreakId,
+    LedgerOperation,
     MatchResult,
-    Ours,
     Repair,
-    Theirs,
+    ReportedLine,
 )
 
 # A rate may differ from the declared one by a twentieth, for the provider's margin and the market.
@@ -32,7 +32,7 @@ KnownChargeback = tuple[str, MovementKind, int, Currency]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MatchingInput:
     """Everything known of one key: its lines in force, our operation, and refunds of duplicates.
 
     `repaired` are the movements of this key that a reported refund has taken back. `repairs` is what this
@@ -40,8 +40,8 @@ class Evidence:
     """
 
     key: str
-    theirs: Sequence[Theirs] = ()
-    ours: Ours | None = None
+    theirs: Sequence[ReportedLine] = ()
+    ours: LedgerOperation | None = None
     repaired: frozenset[str] = frozenset()
     repairs: Repair | None = None
     chargebacks: frozenset[KnownChargeback] = frozenset()
@@ -61,7 +61,7 @@ class Matcher:
     unresolved_grace: timedelta
     costs: CostModel
 
-    def match(self, evidence: Evidence) -> MatchResult:
+    def match(self, evidence: MatchingInput) -> MatchResult:
         """Return the differences: at most one break for each line, or one for a missing line."""
         ours = evidence.ours
         moved = [one for one in evidence.theirs if one.line.kind not in CHARGEBACKS]
@@ -73,7 +73,7 @@ class Matcher:
         first, *extra = _order(moved, ours)
         return MatchResult((*self._compare(first, evidence), *self._doubled(evidence, first, extra), *found))
 
-    def _missing(self, key: str, ours: Ours | None) -> Sequence[Break]:
+    def _missing(self, key: str, ours: LedgerOperation | None) -> Sequence[Break]:
         if ours is None or not ours.posted or self.horizon is None or ours.settled_at is None:
             return ()
         if ours.settled_at >= self.horizon:
@@ -82,12 +82,12 @@ class Matcher:
         missing = BreakId(key, BreakClass.MISSING_THEIRS)
         return (Break(missing, ours.currency, value, ours.operation_id, None),)
 
-    def _is_in_flight(self, ours: Ours) -> bool:
+    def _is_in_flight(self, ours: LedgerOperation) -> bool:
         final = ("succeeded", *FINAL_WITHOUT_EFFECT)
         unresolved = ours.status not in final or (ours.undone or "succeeded") not in final
         return unresolved and self.now < ours.settle_after + self.unresolved_grace
 
-    def _compare(self, theirs: Theirs, evidence: Evidence) -> Sequence[Break]:
+    def _compare(self, theirs: ReportedLine, evidence: MatchingInput) -> Sequence[Break]:
         line, ours = theirs.line, evidence.ours
         if ours is None:
             if evidence.repairs is not None and evidence.repairs.is_done_by(line):
@@ -113,7 +113,7 @@ class Matcher:
             return (_break(theirs, BreakClass.FEE, abs(line.fee_minor - expected), ours),)
         return self._match_rate(theirs, ours)
 
-    def _match_chargebacks(self, evidence: Evidence) -> Iterator[Break]:
+    def _match_chargebacks(self, evidence: MatchingInput) -> Iterator[Break]:
         # A provider may give a chargeback the same name as its capture.
         seen = Counter(one.line.movement for one in evidence.theirs if one.line.kind not in CHARGEBACKS)
         for theirs in evidence.theirs:
@@ -128,7 +128,9 @@ class Matcher:
             seen[line.movement] += len(found)
             yield from found
 
-    def _doubled(self, evidence: Evidence, first: Theirs, extra: Sequence[Theirs]) -> Iterator[Break]:
+    def _doubled(
+        self, evidence: MatchingInput, first: ReportedLine, extra: Sequence[ReportedLine]
+    ) -> Iterator[Break]:
         seen = Counter([first.line.movement])
         for theirs in extra:
             line, occurrence = theirs.line, seen[theirs.line.movement]
@@ -140,7 +142,9 @@ class Matcher:
                 duplicate = BreakClass.DUPLICATE
                 yield _break(theirs, duplicate, line.amount_minor, evidence.ours, occurrence=occurrence)
 
-    def _match_rate(self, theirs: Theirs, ours: Ours | None = None, occurrence: int = 0) -> tuple[Break, ...]:
+    def _match_rate(
+        self, theirs: ReportedLine, ours: LedgerOperation | None = None, occurrence: int = 0
+    ) -> tuple[Break, ...]:
         """Return a break if a line is settled in another currency for far more or less than it is worth."""
         line, settled = theirs.line, theirs.line.settled
         if settled is None:
@@ -154,17 +158,17 @@ class Matcher:
         return (_break(theirs, amount, value, ours, currency=currency, occurrence=occurrence),)
 
 
-def _order(theirs: Sequence[Theirs], ours: Ours | None) -> Sequence[Theirs]:
+def _order(theirs: Sequence[ReportedLine], ours: LedgerOperation | None) -> Sequence[ReportedLine]:
     """Return the lines in reported order, but the one that we know first."""
     known = None if ours is None else ours.provider_reference
     return sorted(theirs, key=lambda one: (one.line.movement != known, one.place))
 
 
 def _break(
-    theirs: Theirs,
+    theirs: ReportedLine,
     break_class: BreakClass,
     value_minor: int,
-    ours: Ours | None = None,
+    ours: LedgerOperation | None = None,
     *,
     currency: str | None = None,
     occurrence: int = 0,

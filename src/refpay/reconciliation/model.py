@@ -34,7 +34,7 @@ class ReportState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
+class LedgerOperation:
     """One of our captures or refunds. `posted_minor` is what the provider owes us for it, by the ledger.
 
     It is negative for a refund, and None without a ledger entry. `undone` is the status of the operation
@@ -57,7 +57,7 @@ class Ours:
 
 
 @dataclass(frozen=True, slots=True)
-class Theirs:
+class ReportedLine:
     """A line of the revision in force of a report."""
 
     sequence: int

@@ -16,9 +16,9 @@ from refpay.db.pool import Database
 from refpay.ledger.entries import EntryKind
 from refpay.ledger.repository import post
 from refpay.providers.report_source import ReportSource
-from refpay.providers.reports import ReportInvalid, ReportNotice, ReportReplayed, SettlementReport
+from refpay.providers.reports import ReportAnnouncement, ReportInvalid, ReportReplayed, SettlementReport
 from refpay.reconciliation import reports_repository as stored
-from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.comparing import Comparison, MatchingRules, RowCount
 from refpay.reconciliation.counters import ReconciliationCounters
 from refpay.reconciliation.ingestion import Ingestion
 from refpay.reconciliation.model import ReportState
@@ -49,7 +49,7 @@ class ReportImporter:
         database: Database,
         source: ReportSource,
         *,
-        rules: Rules,
+        rules: MatchingRules,
         clock: Clock,
         ingestion: Ingestion,
         counters: ReconciliationCounters,
@@ -62,7 +62,7 @@ class ReportImporter:
         self._counters = counters
 
     async def import_report(
-        self, notice: ReportNotice, known: KnownReport | None, *, overdue: bool
+        self, notice: ReportAnnouncement, known: KnownReport | None, *, overdue: bool
     ) -> ImportResult:
         """Import an announced report, unless the revision in force was announced with the same digest.
 
@@ -82,7 +82,7 @@ class ReportImporter:
         except ReportInvalid as problem:
             return await self._refuse(notice, problem)
 
-    async def _fetch(self, notice: ReportNotice) -> tuple[SettlementReport, str]:
+    async def _fetch(self, notice: ReportAnnouncement) -> tuple[SettlementReport, str]:
         body = await self._source.fetch(notice.sequence)
         digest = hashlib.sha256(body).hexdigest()
         if digest != notice.digest and digest != await self._digest_now(notice.sequence):
@@ -104,7 +104,7 @@ class ReportImporter:
         return notices[0].digest if notices and notices[0].sequence == sequence else None
 
     async def _apply(
-        self, notice: ReportNotice, report: SettlementReport, digest: str, *, overdue: bool
+        self, notice: ReportAnnouncement, report: SettlementReport, digest: str, *, overdue: bool
     ) -> ImportResult:
         with (
             self._counters.ledger_write(None, LEDGER_OUTCOMES) as fees,
@@ -116,7 +116,7 @@ class ReportImporter:
 
     async def _apply_counted(
         self,
-        notice: ReportNotice,
+        notice: ReportAnnouncement,
         report: SettlementReport,
         digest: str,
         writes: Mapping[EntryKind, LedgerWrite],
@@ -165,7 +165,7 @@ class ReportImporter:
         )
         return ImportResult(state, rows)
 
-    async def _refuse(self, notice: ReportNotice, problem: ReportInvalid) -> ImportResult:
+    async def _refuse(self, notice: ReportAnnouncement, problem: ReportInvalid) -> ImportResult:
         """Record that a report cannot be used."""
         now = self._clock.now()
         provider = self._source.name
@@ -188,7 +188,7 @@ class ReportImporter:
         )
         return ImportResult(state, RowCount())
 
-    async def _restore(self, notice: ReportNotice, known: KnownReport) -> None:
+    async def _restore(self, notice: ReportAnnouncement, known: KnownReport) -> None:
         """Record that the revision in force is served again."""
         async with self._database.transaction() as connection:
             provider = self._source.name
@@ -197,14 +197,14 @@ class ReportImporter:
             await stored.write_report(connection, provider, again, now=self._clock.now())
 
 
-def _require_period(notice: ReportNotice, report: SettlementReport) -> None:
+def _require_period(notice: ReportAnnouncement, report: SettlementReport) -> None:
     first, last = notice.start - _BORDER, notice.end + _BORDER
     if not all(first <= line.at <= last for line in report.lines):
         raise ReportInvalid("A line lies outside the report's period.")
 
 
 def _lateness(
-    notice: ReportNotice, known: KnownReport | None, *, overdue: bool, now: datetime
+    notice: ReportAnnouncement, known: KnownReport | None, *, overdue: bool, now: datetime
 ) -> ReportState:
     """Return LATE if we asked in time and could first use the report after it was due, else ACCEPTED."""
     if known is not None and known.revision:

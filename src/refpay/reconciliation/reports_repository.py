@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from refpay.db.pool import Connection, Row, columns
 from refpay.money import Currency
-from refpay.providers.reports import MovementKind, ReportLine, ReportNotice, SettlementReport
+from refpay.providers.reports import MovementKind, ReportAnnouncement, ReportLine, SettlementReport
 from refpay.reconciliation.model import Progress, ReportState
 
 # Limits the arrays of one statement.
@@ -84,7 +84,9 @@ class KnownReport:
     refused_digest: str | None = None
 
     @classmethod
-    def announced(cls, notice: ReportNotice, state: ReportState, revision: int, digest: str | None) -> Self:
+    def announced(
+        cls, notice: ReportAnnouncement, state: ReportState, revision: int, digest: str | None
+    ) -> Self:
         """Return a report with the announced period."""
         return cls(notice.sequence, notice.start, notice.end, notice.due, state, revision, digest)
 

@@ -10,11 +10,11 @@ from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.providers.errors import ProviderError
 from refpay.providers.report_source import ReportSource
-from refpay.providers.reports import NOTICES_MAXIMUM, ReportNotice
+from refpay.providers.reports import NOTICES_MAXIMUM, ReportAnnouncement
 from refpay.reconciliation import reports_repository as stored
 from refpay.reconciliation.advancing import advance
 from refpay.reconciliation.breaks_repository import BreakSum, read_open_keys, read_sums
-from refpay.reconciliation.comparing import Comparison, RowCount, Rules
+from refpay.reconciliation.comparing import Comparison, MatchingRules, RowCount
 from refpay.reconciliation.counters import ReconciliationCounters
 from refpay.reconciliation.evidence_repository import read_evidence
 from refpay.reconciliation.ingestion import Ingestion, MovementHandler, ignore_movement
@@ -54,7 +54,7 @@ class Reconciler:
         database: Database,
         source: ReportSource,
         *,
-        rules: Rules,
+        rules: MatchingRules,
         counters: ReconciliationCounters,
         clock: Clock,
         on_movement: MovementHandler = ignore_movement,
@@ -138,7 +138,7 @@ class Reconciler:
                 await self._import_one(this, notice, known.get(notice.sequence))
         return notices[-1].sequence if len(notices) == limit else None
 
-    async def _import_one(self, this: _Round, notice: ReportNotice, known: KnownReport | None) -> None:
+    async def _import_one(self, this: _Round, notice: ReportAnnouncement, known: KnownReport | None) -> None:
         this.tried.add((notice.sequence, notice.digest))
         overdue = known is None and self._asked_at is not None and self._asked_at > notice.due
         try:

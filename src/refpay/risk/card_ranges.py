@@ -8,7 +8,13 @@ from typing import Final
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.db.pool import Connection
-from refpay.risk.model import Assessment, Attempt, CardRange, CardRangeActivity, RecentAuthorizations
+from refpay.risk.model import (
+    Assessment,
+    AuthorizationAttempt,
+    CardRange,
+    CardRangeActivity,
+    RecentAuthorizations,
+)
 
 # The actor of a block that no person made.
 ACTOR: Final = "risk"
@@ -79,7 +85,9 @@ async def read_recent(
     return [(row["blocked"], RecentAuthorizations(row["answered"], row["declined"])) for row in rows]
 
 
-async def record_assessment(connection: Connection, attempt: Attempt, assessment: Assessment) -> None:
+async def record_assessment(
+    connection: Connection, attempt: AuthorizationAttempt, assessment: Assessment
+) -> None:
     """Write the assessment of an authorization."""
     await connection.execute(
         _RECORD, attempt.operation_id, attempt.at, attempt.card_range, assessment.rule, assessment.blocked
@@ -113,7 +121,7 @@ async def read_busiest(
 
 
 async def record_blocked(
-    connection: Connection, attempt: Attempt, assessment: Assessment, *, correlation_id: str
+    connection: Connection, attempt: AuthorizationAttempt, assessment: Assessment, *, correlation_id: str
 ) -> None:
     """Record an authorization that is blocked, and block its card range if this one made risk decide so."""
     await record_assessment(connection, attempt, assessment)
@@ -124,7 +132,9 @@ async def record_blocked(
             await record(connection, _audit(changed, correlation_id))
 
 
-async def record_suspicious(connection: Connection, attempt: Attempt, assessment: Assessment) -> None:
+async def record_suspicious(
+    connection: Connection, attempt: AuthorizationAttempt, assessment: Assessment
+) -> None:
     """Record an authorization that a rule found suspicious."""
     if assessment.rule is not None:
         await record_assessment(connection, attempt, assessment)

@@ -13,7 +13,7 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AuthorizationAttempt:
     """An authorization before its provider is called. The amount is in minor units of any currency."""
 
     operation_id: UUID

@@ -9,7 +9,7 @@ import asyncpg
 from refpay.db.pool import Connection
 from refpay.risk import card_ranges
 from refpay.risk.errors import RiskUnavailable
-from refpay.risk.model import Assessment, Attempt, RecentAuthorizations, Rule
+from refpay.risk.model import Assessment, AuthorizationAttempt, RecentAuthorizations, Rule
 from refpay.settings import RiskSettings
 
 # Much longer than reading a few rows takes, much shorter than a shopper waits.
@@ -49,7 +49,9 @@ class Screening:
         self._settings = settings
         self._window = timedelta(seconds=settings.window_seconds)
 
-    async def screen(self, connection: Connection, attempts: Sequence[Attempt]) -> Sequence[Assessment]:
+    async def screen(
+        self, connection: Connection, attempts: Sequence[AuthorizationAttempt]
+    ) -> Sequence[Assessment]:
         """Return for each attempt of one instant whether it is suspicious or blocked; reads only.
 
         Raises one of TIMEOUTS when the database does not answer in time; the transaction is lost then.
@@ -68,7 +70,7 @@ class Screening:
             for (_, small), (blocked, recent) in zip(asked, seen, strict=True)
         ]
 
-    def fail_open(self, attempt: Attempt) -> Assessment:
+    def fail_open(self, attempt: AuthorizationAttempt) -> Assessment:
         """Return the assessment of an attempt when risk did not answer.
 
         Raises RiskUnavailable for an amount that is too large to go without one.

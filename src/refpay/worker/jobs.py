@@ -16,7 +16,7 @@ from refpay.db.pool import Database
 from refpay.identity.signing import delete_expired_nonces
 from refpay.ledger.receipt_log import ReceiptReader
 from refpay.ledger.sealing import ChainWatch, Sealer
-from refpay.measures import Measures
+from refpay.measures import ServiceMetrics
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, make_database_opener
 from refpay.operations.durable_settings import check_settings
@@ -44,7 +44,7 @@ async def open_jobs(
     settings: Settings,
     database: Database,
     providers: Mapping[str, Provider],
-    measures: Measures,
+    measures: ServiceMetrics,
     clock: Clock,
     costs: CostModel,
     resolver: OutcomeResolver,
@@ -116,7 +116,7 @@ class CapacityMeter:
     start of the next is not charged.
     """
 
-    def __init__(self, provisioned: Sequence[Provisioned], *, measures: Measures, clock: Clock) -> None:
+    def __init__(self, provisioned: Sequence[Provisioned], *, measures: ServiceMetrics, clock: Clock) -> None:
         self._measures, self._clock = measures, clock
         self._begun = Fraction(clock.monotonic())
         self._prices: dict[str, int] = {}

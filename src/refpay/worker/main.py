@@ -19,7 +19,7 @@ from refpay.clock import Clock, SystemClock
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.ledger.receipt_log import open_receipt_log
-from refpay.measures import WORKER_METRICS, Measures, make_recorder
+from refpay.measures import WORKER_METRICS, ServiceMetrics, make_recorder
 from refpay.operations.durable_settings import require_durable
 from refpay.payments.outcome_resolver import OutcomeResolver
 from refpay.providers.registry import open_attempts
@@ -54,7 +54,7 @@ async def open_worker(settings: Settings, *, clock: Clock | None = None) -> Asyn
     clock = clock or SystemClock()
     costs = CostModel.load(settings.costs_file)
     recorder = make_recorder(settings, service="refpay-worker", metrics=WORKER_METRICS)
-    measures = Measures(recorder, costs)
+    measures = ServiceMetrics(recorder, costs)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, recorder.tracer.close)
         database = await Database.connect(settings.database, most_connections=_CONNECTIONS)

@@ -31,7 +31,7 @@ from refpay.identity.signing import (
     read_signing_keys,
     sign,
 )
-from refpay.measures import API_METRICS, Measures
+from refpay.measures import API_METRICS, ServiceMetrics
 from refpay.worker.main import open_worker
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ async def test_over_http_the_path_counts_as_it_was_sent(
 
     app = Starlette(routes=[Route("/v1/hooks/{provider}", hook, methods=["POST"])])
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    install_error_handlers(app, Measures(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
+    install_error_handlers(app, ServiceMetrics(setup(catalogue, service="refpay-api", metrics=API_METRICS)))
 
     sent = endpoint.request(target="/v1/hooks/no%20rth?b=%41&a").signed()
     names = ("X-Signature-Key", "X-Signature-Timestamp", "X-Signature-Nonce", "X-Signature")

@@ -15,7 +15,7 @@ import pytest
 
 from refpay.ledger import command
 from refpay.ledger.cold_storage import read_month
-from refpay.ledger.errors import ColdFileDamaged, MonthKept
+from refpay.ledger.errors import ColdFileDamaged, MonthNotMoved
 from refpay.ledger.receipt_log import Receipt
 from refpay.ledger.repository import read_missing
 
@@ -84,7 +84,7 @@ async def test_a_month_that_is_away_is_not_made_anew_and_takes_nothing(
 async def test_what_is_not_sealed_stays(ledger: Ledger, tmp_path: Path) -> None:
     """A month with unsealed entries stays: nothing could prove them afterwards."""
     await two_months(ledger, seal=False)
-    with pytest.raises(MonthKept, match="3 are not"):
+    with pytest.raises(MonthNotMoved, match="3 are not"):
         await ledger.archive(tmp_path, LATER)
     assert len(await ledger.db.rows("SELECT 1 FROM ledger.entry")) == 5
 
@@ -104,7 +104,7 @@ async def test_what_differs_from_its_seal_stays(ledger: Ledger, tmp_path: Path, 
     one = f"'{(await two_months(ledger))[1]}'"
     last = "0" if one.endswith("f'") else "f"
     await ledger.db.tamper(statement.replace("{one}", one).replace("'z'", f"'{last}'"))
-    with pytest.raises(MonthKept, match="run verify"):
+    with pytest.raises(MonthNotMoved, match="run verify"):
         await ledger.archive(tmp_path, LATER)
     assert "entry_2024_03" in await ledger.partitions()
     assert (await ledger.found()) != []
@@ -218,7 +218,7 @@ async def test_two_at_once_move_a_month_once(ledger: Ledger, tmp_path: Path) -> 
 
 def _moved(results: Sequence[object]) -> int:
     """Return how many commands moved something; the others say why not."""
-    idle = [one for one in results if isinstance(one, MonthKept) or one == []]
+    idle = [one for one in results if isinstance(one, MonthNotMoved) or one == []]
     problems = [one for one in results if isinstance(one, BaseException) and one not in idle]
     assert problems == []
     return len(results) - len(idle)

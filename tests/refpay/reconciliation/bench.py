@@ -25,7 +25,7 @@ from refpay.ids import mint_id
 from refpay.measures import WORKER_METRICS
 from refpay.providers.registry import open_reports
 from refpay.providers.report_source import ReportSource
-from refpay.reconciliation.comparing import Rules
+from refpay.reconciliation.comparing import MatchingRules
 from refpay.reconciliation.rounds import Reconciler
 from refpay.settings import Settings, read_settings
 
@@ -363,7 +363,7 @@ class Bench:
     clock: ManualClock
     settings: Settings
     sources: Mapping[str, ReportSource]
-    rules: Rules
+    rules: MatchingRules
 
     @property
     def north(self) -> FakeAcquirer:
@@ -446,7 +446,7 @@ async def open_bench(
     database = await Database.connect(settings.database, most_connections=4)
     costs = CostModel.load(Path(refpay.__file__).with_name("costs.json"))
     clock, counters = ManualClock(), CountedRows()
-    rules = Rules(costs, RULES_GRACE)
+    rules = MatchingRules(costs, RULES_GRACE)
     try:
         async with open_reports(settings) as sources:
             reconcilers = {

@@ -21,8 +21,8 @@ from refpay.money import MAXIMUM_MINOR, Currency
 from refpay.operations.checks import Checks
 from refpay.providers.reports import MovementKind, ReportInvalid, ReportLine, SettlementReport
 from refpay.providers.south_reports import SouthReports
-from refpay.reconciliation.matching import Evidence, Matcher
-from refpay.reconciliation.model import Ours, Repair, Theirs
+from refpay.reconciliation.matching import Matcher, MatchingInput
+from refpay.reconciliation.model import LedgerOperation, Repair, ReportedLine
 from refpay.reconciliation.report_entries import report_entries
 
 from .bench import START, FakeAcquirer, ManualClock, Op, Row, Served, capture
@@ -284,7 +284,7 @@ async def test_the_smallest_amounts_may_be_rounded(bench: "Bench") -> None:
 
 MATCHER = Matcher("north", START, None, timedelta(0), COSTS)
 DEAR = replace(LINE, settled_currency=Currency.JPY, settled_minor=1000)
-OURS = Ours(UUID(int=1), "succeeded", "m", START, START, 1000, "EUR", None)
+OURS = LedgerOperation(UUID(int=1), "succeeded", "m", START, START, 1000, "EUR", None)
 
 
 def test_a_chargeback_is_judged_by_its_rate_too() -> None:
@@ -294,15 +294,15 @@ def test_a_chargeback_is_judged_by_its_rate_too() -> None:
         replace(DEAR, movement="cb", kind=MovementKind.CHARGEBACK_REVERSAL),
     ]
     known = frozenset(("cb", line.kind, 1000, Currency.EUR) for line in lines)
-    theirs = [Theirs(1, place, line) for place, line in enumerate(lines)]
-    found = MATCHER.match(Evidence("k", theirs, OURS, chargebacks=known)).breaks
+    theirs = [ReportedLine(1, place, line) for place, line in enumerate(lines)]
+    found = MATCHER.match(MatchingInput("k", theirs, OURS, chargebacks=known)).breaks
     assert [(one.id.break_class, one.currency, one.value_minor, one.id.occurrence) for one in found] == [
         ("amount", "JPY", 639, 0),
         ("amount", "JPY", 639, 1),
     ]
-    fair = [Theirs(1, place, replace(line, settled_minor=1639)) for place, line in enumerate(lines)]
-    assert MATCHER.match(Evidence("k", fair, OURS, chargebacks=known)).breaks == ()
-    unknown = MATCHER.match(Evidence("k", theirs, OURS)).breaks
+    fair = [ReportedLine(1, place, replace(line, settled_minor=1639)) for place, line in enumerate(lines)]
+    assert MATCHER.match(MatchingInput("k", fair, OURS, chargebacks=known)).breaks == ()
+    unknown = MATCHER.match(MatchingInput("k", theirs, OURS)).breaks
     assert [(one.id.break_class, one.value_minor, one.id.occurrence) for one in unknown] == [
         ("missing_ours", 1000, 0),
         ("missing_ours", 1000, 1),
@@ -314,35 +314,35 @@ def test_what_a_rate_is_off_by_fits_into_63_bits() -> None:
     fee = COSTS.fee_minor("north", "card", "EUR", MAXIMUM_MINOR)
     line = replace(DEAR, amount_minor=MAXIMUM_MINOR, fee_minor=fee)
     (found,) = MATCHER.match(
-        Evidence("k", [Theirs(1, 0, line)], replace(OURS, posted_minor=MAXIMUM_MINOR))
+        MatchingInput("k", [ReportedLine(1, 0, line)], replace(OURS, posted_minor=MAXIMUM_MINOR))
     ).breaks
     assert (found.id.break_class, found.currency, found.value_minor) == ("amount", "JPY", MAXIMUM_MINOR)
 
 
 @pytest.mark.parametrize("ours", [OURS, None])
-def test_no_two_breaks_are_the_same_one(ours: Ours | None) -> None:
+def test_no_two_breaks_are_the_same_one(ours: LedgerOperation | None) -> None:
     """The database holds each once, and a round must not fail for what a provider calls its movements."""
     kinds = (MovementKind.CAPTURE, MovementKind.CHARGEBACK, MovementKind.CHARGEBACK_REVERSAL)
-    theirs = [Theirs(1, place, replace(DEAR, kind=kind)) for place, kind in enumerate(kinds)]
+    theirs = [ReportedLine(1, place, replace(DEAR, kind=kind)) for place, kind in enumerate(kinds)]
     known = frozenset(("m", kind, 1000, Currency.EUR) for kind in kinds)
-    found = MATCHER.match(Evidence("k", theirs, ours, chargebacks=known if ours else frozenset())).breaks
+    found = MATCHER.match(MatchingInput("k", theirs, ours, chargebacks=known if ours else frozenset())).breaks
     assert len({one.id for one in found}) == len(found) == 3
 
 
 def test_a_double_charge_that_was_given_back_is_judged_by_its_rate_too() -> None:
     """Charged at one rate and given back at another leaves somebody with the difference."""
-    theirs = [Theirs(1, 0, replace(LINE)), Theirs(1, 1, replace(DEAR, movement="extra"))]
-    given_back = Evidence("k", theirs, OURS, repaired=frozenset({"extra"}))
+    theirs = [ReportedLine(1, 0, replace(LINE)), ReportedLine(1, 1, replace(DEAR, movement="extra"))]
+    given_back = MatchingInput("k", theirs, OURS, repaired=frozenset({"extra"}))
     (found,) = MATCHER.match(given_back).breaks
     assert (found.id.break_class, found.id.movement, found.currency) == ("amount", "extra", "JPY")
     (doubled,) = MATCHER.match(replace(given_back, repaired=frozenset())).breaks
     assert (doubled.id.break_class, doubled.currency) == ("duplicate", "EUR")
     refund = replace(DEAR, key="back", kind=MovementKind.REFUND)
     repair = Repair("extra", "k", "back", 1000, "EUR")
-    (found,) = MATCHER.match(Evidence("back", [Theirs(1, 2, refund)], repairs=repair)).breaks
+    (found,) = MATCHER.match(MatchingInput("back", [ReportedLine(1, 2, refund)], repairs=repair)).breaks
     assert (found.id.break_class, found.value_minor) == ("amount", 639)
     fair = replace(refund, settled_minor=1639)
-    assert MATCHER.match(Evidence("back", [Theirs(1, 2, fair)], repairs=repair)).breaks == ()
+    assert MATCHER.match(MatchingInput("back", [ReportedLine(1, 2, fair)], repairs=repair)).breaks == ()
 
 
 BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {

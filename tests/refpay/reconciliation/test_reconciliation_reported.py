@@ -12,7 +12,7 @@ import refpay
 from moneypath.telemetry import Catalogue, setup
 from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
-from refpay.measures import WORKER_METRICS, Measures
+from refpay.measures import WORKER_METRICS, ServiceMetrics
 from refpay.operations.checks_repository import read_open
 from refpay.payments.claims import Command
 from refpay.payments.outcome_resolver import OutcomeResolver
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def listen(bench: "Bench") -> None:
     """Hand what reports say to the payments, as the worker does."""
     catalogue = Catalogue.load(Path(refpay.__file__).with_name("catalogue.json"))
-    measures = Measures(setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS))
+    measures = ServiceMetrics(setup(catalogue, service="refpay-worker", metrics=WORKER_METRICS))
     resolver = OutcomeResolver(bench.database, measures=measures, clock=bench.clock)
     for name, source in bench.sources.items():
         bench.reconcilers[name] = Reconciler(
