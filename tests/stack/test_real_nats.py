@@ -132,3 +132,23 @@ async def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path, port_pool
     (tmp_path / "nats").write_text("")
     with pytest.raises(FolderUnwritable, match="nats"):
         await _prepared(tmp_path, port_pool)
+
+
+async def test_a_start_that_was_killed_leaves_nothing_that_keeps_the_next_one_from_being_healthy(
+    tmp_path: Path, port_pool: PortPool
+) -> None:
+    """A server that finds its predecessor's write test reports for ever that an account is missing."""
+    async with Supervisor(tmp_path) as supervisor:
+        server = await _prepared(tmp_path, port_pool)
+        await supervisor.start(server.spec)
+        (store,) = (tmp_path / "nats" / "jetstream").iterdir()
+        left = store / "_test_3939746363"
+        left.touch()
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{server.monitoring_url}/healthz") as answer:
+                assert answer.status == 503, "the sabotage works: what is left is taken for an account"
+            await supervisor.kill("nats")
+            await supervisor.restart("nats")
+            async with session.get(f"{server.monitoring_url}/healthz") as answer:
+                assert answer.status == 200
+        assert not left.exists()

@@ -88,6 +88,14 @@ async def prepare(
             f"folder not writable: {folder} ({error.strerror})", hint="Choose a run folder that you own."
         ) from error
     monitoring_url = f"http://127.0.0.1:{monitoring_port}"
+
+    def remove_write_tests() -> None:
+        # At its start NATS writes an empty file to see whether it can. Killed before it removes the file, it
+        # takes it for the folder of an account that it does not know, and is never healthy again.
+        for left in (folder / "jetstream").rglob("_test_*"):
+            if left.is_file():
+                left.unlink(missing_ok=True)
+
     spec = ServerSpec(
         name=name,
         command=(str(found.path), "--config", str(file)),
@@ -96,6 +104,7 @@ async def prepare(
         cwd=folder,
         port=port,
         ready_within_seconds=60.0,
+        before_start=remove_write_tests,
         hint=f"Check its configuration: '{found.path}' -t --config '{file}'.",
     )
     return Nats(spec, f"nats://127.0.0.1:{port}", monitoring_url, user, password)
