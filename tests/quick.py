@@ -5,6 +5,7 @@ new test is sorted by what it does, and `make test` runs it either way. Tests th
 mark `heavy`; the summary names those that lack it.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Generator
@@ -18,6 +19,8 @@ STARTS: Final = frozenset(
 )
 REASON: Final = "starts a process"
 HEAVY_SECONDS: Final = 3.0
+# A test whose background task was refused would wait for what that task was to do.
+END_AFTER_SECONDS: Final = 1.0
 CPU: Final = "cpu_seconds"
 
 
@@ -35,6 +38,12 @@ class _State:
 def _refuse(event: str, _: Any) -> None:
     if _State.refuses and event in STARTS:
         _State.refused = True
+        signal.setitimer(signal.ITIMER_REAL, END_AFTER_SECONDS, END_AFTER_SECONDS)
+        raise ProcessRefused(REASON)
+
+
+def _end(*_: object) -> None:
+    if _State.refuses and _State.refused:
         raise ProcessRefused(REASON)
 
 
@@ -43,6 +52,7 @@ sys.addaudithook(_refuse)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Ignore what the collector finds later of a test that was left in the middle."""
+    signal.signal(signal.SIGALRM, _end)
     config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -53,6 +63,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _State.refuses = False
 
 
