@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ class Reports:
         async with self._rendering:
             leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
             rendered = await asyncio.to_thread(self._fetch, number, leases, render)
-        self._served.append((number, time.time()))
+        self._served.append((number, self._bookkeeper.now()))
         for lease in rendered.hit_by:
             lease.hits += 1
         return rendered.body
