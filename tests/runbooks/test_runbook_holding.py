@@ -10,13 +10,13 @@ from moneypath.path.source import DeclarationInvalid, DeclarationIssues
 from moneypath.prometheus import QueryFailed, Sample
 from moneypath.runbooks import Outcome, Status, render
 from moneypath.runbooks.expectations import query_expectation
-from moneypath.runbooks.holding import Held, Hold, HoldTracker, counted
+from moneypath.runbooks.holding import Held, Hold, HoldTracker, Scalar, counted
 
 if TYPE_CHECKING:
     from tests.runbooks.conftest import Book, Service
 
 HOLD = 'expect: {value: "< 0.0144", for: 30s, evidence: {min: 20, query: sum(payments_total)}}'
-EVIDENCE = {"min": 20, "query": "sum(payments_total)"}
+EVIDENCE: dict[str, Scalar] = {"min": 20, "query": "sum(payments_total)"}
 
 
 def test_the_grammar_takes_a_time_and_evidence() -> None:
