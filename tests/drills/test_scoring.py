@@ -209,7 +209,7 @@ def test_the_end_of_harm_is_measured_from_the_effect() -> None:
     assert card.times.mitigate == pytest.approx(HARM_ENDED - EFFECT)
     (part,) = (part for part in card.parts if part.name == "mitigate")
     assert part.measured_seconds == pytest.approx(720.0)
-    assert part.objective_seconds == 19 * 60.0
+    assert part.objective_seconds == 22 * 60.0
 
 
 def _delayed(kinds: set[Kind], by: float) -> list[Event]:

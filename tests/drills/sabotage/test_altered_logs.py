@@ -119,7 +119,7 @@ def _ledger_write_success_90_percent(story: Story) -> list[Event]:
 @sabotage(
     OUTAGE,
     "customer harm ended only when the fault was over by itself",
-    "customer harm ended after 31 min, allowed 19 min",
+    "customer harm ended after 35 min, allowed 22 min",
 )
 def _repair_after_the_fault_ended_by_itself(story: Story) -> list[Event]:
     late = story.fault_over + 1
@@ -281,10 +281,10 @@ def _log_that_lists_no_hold(story: Story) -> list[Event]:
     return story.changed(_is(Kind.DRILL_STARTED), lambda p: {k: v for k, v in p.items() if k != HOLDS_AS})
 
 
-@sabotage(OUTAGE, "customer harm ended after 20 min, allowed 19 min")
+@sabotage(OUTAGE, "customer harm ended after 23 min, allowed 22 min")
 def _harm_that_ends_late(story: Story) -> list[Event]:
-    story.events = _moved(story, Kind.HARM_ENDED, EFFECT + 20)
-    return _moved(story, Kind.HARM_STAYED_ENDED, EFFECT + 25)
+    story.events = _moved(story, Kind.HARM_ENDED, EFFECT + 23)
+    return _moved(story, Kind.HARM_STAYED_ENDED, EFFECT + 28)
 
 
 def _step(name: str) -> Callable[[Event], bool]:
