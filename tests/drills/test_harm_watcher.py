@@ -92,7 +92,8 @@ def test_what_is_not_known_breaks_the_end(watch: Watch, bad: float | None, count
 
 
 def test_what_never_was_harm_never_ends(watch: Watch) -> None:
-    """A healthy path writes nothing."""
+    """A healthy path writes nothing, nor does one of which nothing is known yet."""
+    watch.look(0, None, None)
     for at in range(20):
         watch.look(at, 0.0, 100.0 * at)
     assert watch.told == []

@@ -27,6 +27,7 @@ class Shift:
         story = Story("drill-006-double-charge")
         self.log, self.followed = log, cast("list[str]", [])
         self.acknowledged: list[int] = []
+        self.waits: asyncio.Barrier | None = None
         self.context = cast(
             Any,
             SimpleNamespace(
@@ -41,6 +42,9 @@ class Shift:
 
     async def acknowledge(self, page: Page, token: Path) -> str:
         """Note the page, as the pager does."""
+        if self.waits:
+            async with asyncio.timeout(5):
+                await self.waits.wait()
         self.acknowledged.append(page.seq)
         return token.name
 
@@ -79,6 +83,13 @@ async def test_every_expected_page_of_a_role_is_acknowledged(shift: Shift) -> No
     await shift.respond("eng", "MoneyPathTargetDown", MISMATCH, DOUBLE)
     assert shift.told == [(MISMATCH, "eng"), (DOUBLE, "eng")]
     assert shift.acknowledged == [2, 3]
+
+
+async def test_one_page_does_not_wait_for_the_acknowledgement_of_another(shift: Shift) -> None:
+    """Both are acknowledged a minute after they came, and not one after the other."""
+    shift.waits = asyncio.Barrier(2)
+    await shift.respond("compliance", MISMATCH, DOUBLE)
+    assert sorted(shift.acknowledged) == [1, 2]
 
 
 async def test_the_runbook_is_followed_for_the_alert_that_leads_to_it(shift: Shift) -> None:

@@ -42,7 +42,8 @@ class HarmWatcher:
         self._state = _State.FINE
         self._count: float | None = None
         self._tracker = HoldTracker()
-        self._over = True  # nothing to show before harm has begun
+        self._begun = False
+        self._over = False
 
     async def run(self, query: Query) -> None:
         """Watch until cancelled."""
@@ -56,6 +57,9 @@ class HarmWatcher:
         state = self._judge(samples, count)
         self._count = count
         changed, self._state = state is not self._state, state
+        self._begun = self._begun or state is _State.HARMED
+        if not self._begun:
+            return  # before harm there is nothing that could end
         if changed:
             # The very instants of the log, so that the log alone says how long it lasted.
             self._over = False

@@ -1,7 +1,7 @@
 """Scripted responders: each reads the pages to its own role and acknowledges; one follows the runbook."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from moneypath.drills.approver import approve
@@ -45,23 +45,39 @@ async def _acknowledge_all(
     """Acknowledge the expected pages of a role; tell `follow` the first that its script is about, or none."""
     expected = {page.alert: page.within for page in context.scenario.expect.pages if page.role == role}
     leading = set(context.runbook.front.triggers) if script.follows else set(expected)
+
+    async def acknowledge(page: Page, alerts: Sequence[PagedAlert]) -> None:
+        actor = await _acknowledge(context, role, script, page, alerts)
+        for alert in alerts:
+            if alert.name in leading and not follow.done():
+                follow.set_result((actor, alert))
+
     try:
-        async with asyncio.timeout(context.real(max(expected.values())) * PAGE_WAIT_FACTOR):
-            while expected:
-                page = await pages.get()
-                awaited = [alert for alert in page.alerts if alert.name in expected]
-                if not awaited:
-                    continue
-                actor = await _acknowledge(context, role, script, page, awaited)
-                for alert in awaited:
-                    expected.pop(alert.name, None)
-                    if alert.name in leading and not follow.done():
-                        follow.set_result((actor, alert))
-    except TimeoutError:
-        pass  # the score names the page that is missing
+        # One page does not wait for the acknowledgement of another.
+        async with asyncio.TaskGroup() as group:
+            async for page, alerts in _awaited(context, expected, pages):
+                group.create_task(acknowledge(page, alerts), name=f"acknowledgement by {role}")
     finally:
         if not follow.done():
             follow.set_result(None)
+
+
+async def _awaited(
+    context: DrillContext, expected: Mapping[str, float], pages: asyncio.Queue[Page]
+) -> AsyncIterator[tuple[Page, list[PagedAlert]]]:
+    """Yield each page with the expected alerts that it is the first to bring, until none is awaited."""
+    left = set(expected)
+    until = asyncio.get_running_loop().time() + context.real(max(expected.values())) * PAGE_WAIT_FACTOR
+    while left:
+        try:
+            async with asyncio.timeout_at(until):
+                page = await pages.get()
+        except TimeoutError:
+            return  # the score names the page that is missing
+        alerts = [alert for alert in page.alerts if alert.name in left]
+        left -= {alert.name for alert in alerts}
+        if alerts:
+            yield page, alerts
 
 
 async def _acknowledge(
