@@ -76,6 +76,10 @@ class Bookkeeper:
         """Return a page of the book without waiting for the writer."""
         return await asyncio.to_thread(self._book.page, after, limit)
 
+    def now(self) -> float:
+        """Return the time of the book's clock, in Unix seconds."""
+        return self._now()
+
     def reports(self) -> ReportNumbers:
         """Return which reports are closed and which could be closed (a point read)."""
         return self._book.reports(self._now())

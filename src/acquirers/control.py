@@ -36,6 +36,7 @@ class Control:
             web.delete("/control/faults/{id}", self._clear),
             web.put("/control/faults/{id}/lease", self._renew),
             web.get("/truth/operations", self._truth),
+            web.get("/truth/reports", self._served),
             web.get("/healthz", self._health),
             web.get("/readyz", self._ready),
         ]
@@ -74,6 +75,11 @@ class Control:
         rows = [_describe_entry(entry) for entry in entries[:limit]]
         more = entries[limit - 1].seq if len(entries) > limit else None
         return web.json_response({"provider": self._name, "rows": rows, "next": more})
+
+    async def _served(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        served = [{"sequence": number, "at": at} for number, at in self._reports.served]
+        return web.json_response({"provider": self._name, "served": served})
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

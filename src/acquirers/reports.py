@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +15,8 @@ from acquirers.settlement import Exchange, Fees, Line, Period, Report, misstate,
 
 LISTED_MAX: Final = 200
 _DIGESTS_MAX: Final = 4096
+# Enough for a run; an older request is forgotten.
+_SERVED_MAX: Final = 4096
 
 Render = Callable[[Report], bytes]
 
@@ -61,6 +63,12 @@ class Reports:
         # Keyed by report and active faults; least recently used first.
         self._digests: OrderedDict[tuple[int, tuple[str, ...]], str] = OrderedDict()
         self._rendering = asyncio.Lock()
+        self._served: deque[tuple[int, float]] = deque(maxlen=_SERVED_MAX)
+
+    @property
+    def served(self) -> tuple[tuple[int, float], ...]:
+        """Return the number of each report that was served lately, and when in Unix seconds, oldest first."""
+        return tuple(self._served)
 
     async def published(self) -> range:
         """Close the due reports, unless they are withheld, and return the numbers of all closed reports."""
@@ -97,6 +105,7 @@ class Reports:
         async with self._rendering:
             leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
             rendered = await asyncio.to_thread(self._fetch, number, leases, render)
+        self._served.append((number, self._bookkeeper.now()))
         for lease in rendered.hit_by:
             lease.hits += 1
         return rendered.body

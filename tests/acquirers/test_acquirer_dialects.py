@@ -310,7 +310,7 @@ async def test_the_control_token_is_needed(start: "Start", dialect: str, token: 
         ("POST", "/control/faults"), ("GET", "/control/faults"), ("DELETE", "/control/faults"),
         ("DELETE", "/control/faults/x"), ("PUT", "/control/faults/x/lease"), ("GET", "/truth/operations"),
         ("POST", "/control/chargebacks"), ("POST", "/control/chargebacks/x/won"),
-        ("GET", "/control/webhooks"),
+        ("GET", "/control/webhooks"), ("GET", "/truth/reports"),
     ):  # fmt: skip
         answer = await client.send(method, path, headers=headers)
         assert (answer.status, answer.body["error"]) == (401, "unauthorized")

@@ -54,6 +54,8 @@ async def test_a_report_is_published_once_its_grace_is_over(start: "Start", dial
             "due": "2026-01-01T00:00:20Z", "digest": hashlib.sha256(body).hexdigest(),
         }
     ]  # fmt: skip
+    served = (await client.control("GET", "/truth/reports")).body["served"]
+    assert served == [{"sequence": FIRST, "at": acquirer.wall.seconds}]
     acquirer.wall.seconds -= 5  # the machine's clock is set back: nothing is unpublished
     assert await client.reports() == listed
 

@@ -169,6 +169,27 @@ def test_the_unmutated_alert_passes_in_the_same_harness(tmp_path: Path, promtool
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("name", ["MoneyPathAuthorizationHardDown", "MoneyPathAuthorizationBudgetBurn"])
+def test_a_whole_path_that_counts_payments_twice_fails_its_test(
+    name: str, tmp_path: Path, promtool: RunTool
+) -> None:
+    """The series without a provider holds every payment: added to the providers' it halves the bad share."""
+    alert = next(alert for alert in ALERTS if alert.name == name)
+    document = mutated(alert, (alert,))
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            if str(rule.get("record")).startswith("path:authorization_bad:"):
+                assert '{provider="none"} > 0)' in rule["expr"]
+                rule["expr"] = rule["expr"].replace('{provider="none"}', "")
+    test_file = write(tmp_path, alert, document, FILES[file_name(alert, ALERTS)])
+    result = promtool("test", "rules", test_file.name, cwd=test_file.parent)
+    assert result.returncode != 0
+    said = result.stdout + result.stderr
+    assert "path:authorization_bad:ratio_rate" in said
+    assert "exp: {} 1E-01" in said, "a tenth of the traffic was down"
+    assert "alertname" not in said, "no alert reads it"
+
+
 def test_every_test_asserts_a_series_that_only_the_rules_make(money_path: MoneyPath) -> None:
     """No test passes vacuously, as promtool lets one do when no rule file matches."""
     for name, text in FILES.items():

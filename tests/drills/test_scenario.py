@@ -105,16 +105,67 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     (
         "an effect that nobody can tell",
         lambda t: re.sub(
-            r"timeline:\n.*?  - at: 26m",
+            r"timeline:\n.*?  - at: 34m",
             "effective_when: target_hit\ntimeline:\n  - at: 0s\n    id: north-refuses\n"
             "    fault: traffic.card_testing\n    params: {card_ranges: ['411111'], per_second: 5}\n"
             "  - at: 0s\n    id: north-does-not-answer\n"
             "    fault: traffic.card_testing\n    params: {card_ranges: ['411111'], per_second: 5}\n"
-            "  - at: 26m",
+            "  - at: 34m",
             t,
             flags=re.S,
         ),
         "effective_when",
+    ),
+    (
+        "harm that the fault ends by itself",
+        lambda t: t.replace("within: 22m", "within: 23m"),
+        "expect.harm.within",
+    ),
+    (
+        "fault that ends before the repair can show",
+        lambda t: t.replace("at: 34m", "at: 12m"),
+        "too little of the fault's 12 min",
+    ),
+    ("harm that one sample ends", lambda t: t.replace("      for: 5m\n", ""), "has `evidence` without `for`"),
+    (
+        "harm whose end need not last",
+        lambda t: re.sub(
+            r"    expect:\n      value: (.*)\n      for: .*\n      evidence: .*\n",
+            r"    expect: {value: \1}\n",
+            t,
+        ),
+        "says nothing of how long harm stays over",
+    ),
+    (
+        "steady state that holds twice",
+        lambda t: t.replace(
+            'expect: {value: "<= 0.001"}',
+            'expect: {value: "<= 0.001", for: 5m, evidence: {min: 1, query: a_total}}',
+        ),
+        "has no `for` and `evidence` here",
+    ),
+    (
+        "page that no alert sends",
+        lambda t: re.sub(r"\{alert: MoneyPathAuthorizationBudgetBurn, role: eng, ", "{role: eng, ", t),
+        "expect.pages[0].alert",
+    ),
+    (
+        "page of an alert that nobody expects",
+        lambda t: t.replace(
+            "{alert: MoneyPathAuthorizationBudgetBurn, role: eng", "{alert: MoneyPathFraudSpike, role: eng"
+        ),
+        "MoneyPathFraudSpike is not expected to fire",
+    ),
+    ("page twice", lambda t: t.replace("role: ops, within: 10m", "role: eng, within: 10m"), "stands twice"),
+    (
+        "alert that must not fire and may",
+        lambda t: t.replace("    - MoneyPathFraudSpike\n", "    - MoneyPathIndeterminateUnresolved\n"),
+        "is expected or allowed to fire",
+    ),
+    (
+        "no word about objectives",
+        lambda t: re.sub(r"  harmed_objectives: .*\n", "", t),
+        "expect.harmed_objectives",
     ),
     ("harm without words", lambda t: t.replace("    title: share of new payments that fail\n", ""), "title"),
     ("weight of an unknown part", lambda t: t.replace("quiet: 1", "luck: 1"), "luck"),

@@ -1,85 +1,27 @@
 """The score is a pure, bounded, monotone function of the event log, and every gate can fail a drill."""
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.alerting.business_metrics import business_metrics
-from moneypath.drills.business import LISTED_AS, listed
-from moneypath.drills.scoring import LogWithoutScenario, score
-from moneypath.incidents.events import SYSTEM, Actor, Event
+from moneypath.drills.scoring import LogWithoutScenario, Scorecard, score
+from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
-from moneypath.path.loader import FILE_NAME, load
 
-PROJECT = Path(__file__).parents[2]
-DRILL = PROJECT / "drills" / "drill-002-partial-provider-outage.yaml"
-METRICS = business_metrics(load(PROJECT / FILE_NAME))
+from .story import DRILLS, EFFECT, HARM_ENDED, Story
+
 ALERT = "MoneyPathAuthorizationBudgetBurn"
 NORTH = {"provider": "north", "severity": "critical"}
-EFFECT = 100.0
-
-
-class Story:
-    """The events of a drill that went well; tests take away, delay or spoil one."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.add(
-            0.0,
-            Kind.DRILL_STARTED,
-            "drill",
-            {"scenario": DRILL.read_text(encoding="utf-8"), "scale": 60, LISTED_AS: listed(METRICS)},
-        )
-        self.add(90.0, Kind.STEADY_STATE, "before", {"phase": "before"})
-        self.measured(91.0, "before")
-        self.add(EFFECT, Kind.FAULT_EFFECTIVE, "canary")
-        self.add(101.0, Kind.HARM_STARTED, "customers")
-        self.add(105.0, Kind.ALERT_FIRING, ALERT, {"alert": ALERT, "severity": "critical", "labels": NORTH})
-        for role, delay in (("eng", 2.0), ("ops", 1.0)):
-            self.add(105.1, Kind.PAGE_DELIVERED, ALERT, {"alert": ALERT, "role": role})
-            actor = Actor(role, role)
-            self.add(105.1 + delay, Kind.PAGE_ACKNOWLEDGED, ALERT, {"role": role}, actor)
-        self.add(106.2, Kind.RUNBOOK_STARTED, "partial-provider-outage", {"steps": 2})
-        for step in ("confirm", "drain"):
-            self.add(107.0, Kind.RUNBOOK_STEP, step, {"outcome": "satisfied"})
-        self.add(115.0, Kind.HARM_ENDED, "customers")
-        self.add(140.0, Kind.ALERT_RESOLVED, ALERT, {"alert": ALERT, "labels": NORTH})
-        self.add(141.0, Kind.RUNBOOK_ENDED, "runbook", {"status": "completed", "reason": ""})
-        self.add(142.0, Kind.UNDO, "faults", {"ok": True})
-        self.measured(143.0, "during")
-        self.add(145.0, Kind.STEADY_STATE, "after", {"phase": "after"})
-        self.measured(146.0, "after")
-        self.add(150.0, Kind.LEDGER_TRUTH, "ledger", {"whole": True})
-
-    def measured(self, at: float, phase: str, **changed: float | None) -> None:
-        """Append a reading of the business metrics."""
-        values = {metric.id: 1.0 for metric in METRICS} | changed
-        self.add(at, Kind.MEASURED, "business metrics", {"phase": phase, "values": values})
-
-    def add(
-        self,
-        at: float,
-        kind: Kind,
-        subject: str,
-        payload: dict[str, object] | None = None,
-        actor: Actor = SYSTEM,
-    ) -> None:
-        """Append one event at an instant of the monotonic clock."""
-        self.events.append(Event(len(self.events) + 1, at, at, kind, actor, subject, payload or {}))
-
-    def without(self, spoiled: Callable[[Event], bool]) -> list[Event]:
-        """Return the story without the events that `spoiled` picks."""
-        return [event for event in self.events if not spoiled(event)]
 
 
 def test_a_drill_that_went_well_passes_with_full_marks() -> None:
     """The good story scores 1 and names no failure."""
     card = score(Story().events)
     assert (card.passed, card.score, card.failures) == (True, 1.0, ())
-    assert card.times.fault_to_page == pytest.approx(5.1)
+    assert card.times.fault_to_page == pytest.approx(3.1)
 
 
 GATES: list[tuple[str, Callable[[Event], bool], str]] = [
@@ -92,11 +34,11 @@ GATES: list[tuple[str, Callable[[Event], bool], str]] = [
     ("no effect", lambda e: e.kind == Kind.FAULT_EFFECTIVE, "never took effect"),
     ("alert deleted", lambda e: e.kind == Kind.ALERT_FIRING, f"{ALERT} did not fire"),
     ("alert stuck", lambda e: e.kind == Kind.ALERT_RESOLVED, f"{ALERT} did not resolve"),
-    ("no page to ops", lambda e: e.payload.get("role") == "ops", "role ops was not paged"),
+    ("no page to ops", lambda e: e.payload.get("role") == "ops", f"role ops was not paged by {ALERT}"),
     (
         "no ack by eng",
         lambda e: e.kind == Kind.PAGE_ACKNOWLEDGED and e.actor.role == "eng",
-        "role eng did not acknowledge",
+        f"role eng did not acknowledge {ALERT}",
     ),
     ("runbook never ended", lambda e: e.kind == Kind.RUNBOOK_ENDED, "not followed"),
     ("harm never ended", lambda e: e.kind == Kind.HARM_ENDED, "harm was not seen to end"),
@@ -125,7 +67,7 @@ def test_a_ledger_that_is_not_whole_makes_the_score_zero() -> None:
     """One discrepancy outweighs everything else, and is named."""
     story = Story()
     story.add(
-        151.0, Kind.LEDGER_TRUTH, "ledger", {"whole": False, "discrepancies": ["capture without posting: r1"]}
+        180.0, Kind.LEDGER_TRUTH, "ledger", {"whole": False, "discrepancies": ["capture without posting: r1"]}
     )
     card = score(story.events)
     assert card.score == 0.0
@@ -145,7 +87,7 @@ def test_a_ledger_that_is_not_whole_makes_the_score_zero() -> None:
 def test_each_unwanted_event_fails_the_drill(kind: Kind, payload: dict[str, object], words: str) -> None:
     """What must not happen fails the drill by its own sentence."""
     story = Story()
-    story.add(146.0, kind, str(payload.get("alert", "subject")), payload)
+    story.add(190.0, kind, str(payload.get("alert", "subject")), payload)
     card = score(story.events)
     assert not card.passed
     assert any(words in failure for failure in card.failures), card.failures
@@ -154,11 +96,11 @@ def test_each_unwanted_event_fails_the_drill(kind: Kind, payload: dict[str, obje
 def test_a_business_metric_that_is_not_known_is_no_zero() -> None:
     """Unknown after the fault fails the drill; unknown during it is shown as unknown."""
     story = Story()
-    story.measured(147.0, "during", cost_per_transaction=None)
+    story.measured(191.0, "during", cost_per_transaction=None)
     assert score(story.events).passed
     cost = next(row for row in score(story.events).business if row.id == "cost_per_transaction")
     assert (cost.before, cost.during, cost.after) == (1.0, None, 1.0)
-    story.measured(148.0, "after", cost_per_transaction=None)
+    story.measured(192.0, "after", cost_per_transaction=None)
     card = score(story.events)
     assert not card.passed
     assert card.failures == ("Cost per transaction was not known after the fault",)
@@ -190,25 +132,88 @@ def test_a_log_without_a_scenario_is_refused() -> None:
         score(Story().events[1:])
 
 
-@given(st.floats(min_value=0, max_value=60), st.floats(min_value=0, max_value=60))
-def test_the_score_is_bounded_and_never_rises_with_a_later_page(first: float, second: float) -> None:
-    """Delaying alert and pages never helps, and no delay leaves 0 to 1."""
+MOVABLE = {
+    "page": {Kind.ALERT_FIRING, Kind.PAGE_DELIVERED, Kind.PAGE_ACKNOWLEDGED},
+    "acknowledgement": {Kind.PAGE_ACKNOWLEDGED},
+    "end of harm": {Kind.HARM_ENDED, Kind.HARM_STAYED_ENDED},
+    "proof that it lasts": {Kind.HARM_STAYED_ENDED},
+}
+
+
+@pytest.mark.parametrize("what", MOVABLE)
+@given(first=st.floats(min_value=0, max_value=60), second=st.floats(min_value=0, max_value=60))
+def test_the_score_is_bounded_and_never_rises_with_a_delay(what: str, first: float, second: float) -> None:
+    """Delaying never helps, and no delay leaves 0 to 1."""
     early, late = sorted((first, second))
-    scores = [score(_delayed(by)).score for by in (early, late)]
-    assert 0.0 <= scores[1] <= scores[0] <= 1.0
+    cards = [score(_delayed(MOVABLE[what], by)) for by in (early, late)]
+    assert 0.0 <= cards[1].score <= cards[0].score <= 1.0
+    assert cards[0].passed or not cards[1].passed or what == "proof that it lasts"
 
 
-def _delayed(by: float) -> list[Event]:
-    moved = {Kind.ALERT_FIRING, Kind.PAGE_DELIVERED, Kind.PAGE_ACKNOWLEDGED}
+@given(
+    found=st.none() | st.floats(min_value=0, max_value=1e6),
+    evidence=st.none() | st.floats(min_value=0, max_value=1e6),
+)
+def test_a_promise_is_kept_by_its_numbers_alone(found: float | None, evidence: float | None) -> None:
+    """Nothing at the drained provider and enough at the others, or the drill fails."""
+    story = Story()
+    events = story.changed(
+        lambda e: e.kind == Kind.PROMISE_CHECKED and e.subject == "provider.drain",
+        lambda payload: payload | {"found": found, "evidence": evidence},
+    )
+    assert score(events).passed == (found == 0 and evidence is not None and evidence >= 20)
+
+
+@given(valid=st.floats(min_value=1, max_value=1e6), share=st.floats(min_value=0, max_value=1))
+def test_an_objective_holds_by_its_counts_alone(valid: float, share: float) -> None:
+    """More bad events never turn a missed objective into a kept one."""
+    passed = [_with_bad(valid, share * part).passed for part in (0.5, 1.0)]
+    assert passed[0] or not passed[1]
+    assert passed[1] == (share * valid <= 0.001 * valid or share == 0)
+
+
+def _with_bad(valid: float, share: float) -> Scorecard:
+    events = Story().changed(
+        lambda e: e.kind == Kind.OBJECTIVES_MEASURED,
+        lambda p: (
+            p | {"counts": p["counts"] | {"ledger-write-success": {"valid": valid, "bad": share * valid}}}
+        ),
+    )
+    return score(events)
+
+
+@given(st.data())
+def test_no_single_loss_raises_the_score(data: st.DataObject) -> None:
+    """An event that is lost can only cost: nothing in a log is better unsaid, but what must not happen."""
+    story = Story(data.draw(st.sampled_from(DRILLS)))
+    lost = data.draw(st.sampled_from(story.events[1:]))
+    card = score([event for event in story.events if event is not lost])
+    assert 0.0 <= card.score <= 1.0 == score(story.events).score
+
+
+@pytest.mark.parametrize("drill", DRILLS)
+def test_the_order_of_the_log_does_not_matter(drill: str) -> None:
+    """Watchers write when they see, not when it happened; only the first event has its place."""
+    first, *rest = Story(drill).events
+    assert score([first, *reversed(rest)]) == score([first, *rest])
+
+
+def test_the_same_log_gives_the_same_card() -> None:
+    """Anyone can compute it again."""
+    assert score(Story().events) == score(Story().events)
+
+
+def test_the_end_of_harm_is_measured_from_the_effect() -> None:
+    """In real seconds of the log, and in production time beside its objective."""
+    card = score(Story().events)
+    assert card.times.mitigate == pytest.approx(HARM_ENDED - EFFECT)
+    (part,) = (part for part in card.parts if part.name == "mitigate")
+    assert part.measured_seconds == pytest.approx(720.0)
+    assert part.objective_seconds == 22 * 60.0
+
+
+def _delayed(kinds: set[Kind], by: float) -> list[Event]:
     return [
-        Event(
-            e.seq,
-            e.ts_wall,
-            e.ts_mono + (by if e.kind in moved else 0.0),
-            e.kind,
-            e.actor,
-            e.subject,
-            e.payload,
-        )
-        for e in Story().events
+        replace(event, ts_mono=event.ts_mono + (by if event.kind in kinds else 0.0))
+        for event in Story().events
     ]

@@ -33,41 +33,36 @@ MakeViewer = Callable[..., DrillObserver]
 class Spoilt:
     """What is taken from one drill, and the words by which its scorecard misses it.
 
-    `role` is paged by `alert` and by no other alert of the drill. `idle` holds what each action that does
-    nothing answers, beside its argument under the name `argument`. `missed` begins the failure then, and
-    `unrepaired` says whether money is left wrong, which makes the score 0.
+    `role` is paged by `alert`. `idle` holds what each action that does nothing answers, beside its argument
+    under the name `argument`. `unrepaired` names the action without which money is left wrong: without it
+    the score is 0.
     """
 
     drill: str
     alert: str
     role: str
     idle: Mapping[str, Mapping[str, object]]
-    argument: str
-    missed: str
-    unrepaired: bool = False
+    argument: str = "provider"
+    unrepaired: str = ""
 
 
+ROUTED: Final = {
+    "provider.drain": {"routing_active": False, "changed": True},
+    "provider.restore": {"routing_active": True, "changed": True},
+}
 DRILLS: Final = (
     Spoilt(
         drill="drill-002-partial-provider-outage",
         alert="MoneyPathAuthorizationBudgetBurn",
         role="ops",
-        idle={
-            "provider.drain": {"routing_active": False, "changed": True},
-            "provider.restore": {"routing_active": True, "changed": True},
-        },
-        argument="provider",
-        missed="the runbook stopped",
+        idle=ROUTED,
     ),
     Spoilt(
         drill="drill-006-double-charge",
         alert="MoneyPathDoubleCharge",
         role="support",
-        # Provider and route are real: only the money does not go back.
-        idle={"duplicates.refund": {"refunded": 1, "changed": True}},
-        argument="provider",
-        missed="the ledger is not whole: key_charged_twice",
-        unrepaired=True,
+        idle={**ROUTED, "duplicates.refund": {"refunded": 1, "changed": True}},
+        unrepaired="duplicates.refund",
     ),
     Spoilt(
         drill="drill-017-card-testing",
@@ -78,21 +73,15 @@ DRILLS: Final = (
             "risk.unblock": {"blocked": False, "changed": True},
         },
         argument="card_range",
-        missed="the runbook stopped: step 4 block-holds",
     ),
     Spoilt(
         drill="drill-012-settlement-mismatch",
         alert="MoneyPathSettlementMismatch",
         role="compliance",
-        idle={
-            "provider.drain": {"routing_active": False, "changed": True},
-            "provider.restore": {"routing_active": True, "changed": True},
-            "settlement.refetch": {"reports": 1, "changed": True},
-        },
-        argument="provider",
-        missed="the runbook stopped: step 5 exposure-stopped",
+        idle={**ROUTED, "settlement.refetch": {"reports": 1, "changed": True}},
     ),
 )
+DEAD: Final = tuple((spoilt, action) for spoilt in DRILLS for action in spoilt.idle)
 
 
 def _each(*, quick: bool = False) -> pytest.MarkDecorator:
@@ -132,7 +121,7 @@ async def test_without_its_alert_the_drill_fails(
     card = await _run(project, spoilt, tmp_path, make_observer(ready=delete_the_alert))
     assert not card.passed
     assert f"alert {spoilt.alert} did not fire" in card.failures
-    assert f"role {spoilt.role} was not paged" in card.failures
+    assert f"role {spoilt.role} was not paged by {spoilt.alert}" in card.failures
 
 
 @_each()
@@ -153,7 +142,7 @@ async def test_without_its_route_the_drill_fails(
 
     card = await _run(project, spoilt, tmp_path, make_observer(ready=delete_the_route))
     assert not card.passed
-    assert f"role {spoilt.role} was not paged" in card.failures
+    assert f"role {spoilt.role} was not paged by {spoilt.alert}" in card.failures
     assert f"alert {spoilt.alert} did not fire" not in card.failures
 
 
@@ -168,16 +157,17 @@ class _NoOp:
         return {self.argument: call.arguments[0], **self.answer}
 
 
-@_each()
-async def test_with_actions_that_do_nothing_the_drill_fails(
-    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt
+@pytest.mark.proof
+@pytest.mark.parametrize(("spoilt", "dead"), DEAD, ids=[f"{one.drill}-{action}" for one, action in DEAD])
+async def test_with_any_one_action_dead_the_drill_fails(
+    project: Path, tmp_path: Path, make_observer: MakeViewer, spoilt: Spoilt, dead: str
 ) -> None:
-    """The steps after an action look at customers and their money, not at the action's answer."""
-    idle = {name: _NoOp(spoilt.argument, answer) for name, answer in spoilt.idle.items()}
+    """Its answer is as it should be: what it promised is looked at where nobody who acts can write."""
+    idle = {dead: _NoOp(spoilt.argument, spoilt.idle[dead])}
     card = await _run(project, spoilt, tmp_path, make_observer(), actions=idle)
     assert not card.passed
-    assert any(failure.startswith(spoilt.missed) for failure in card.failures), card.failures
-    assert (card.score == 0.0) is spoilt.unrepaired
+    assert any(failure.startswith(f"promise of {dead} broken: ") for failure in card.failures), card.failures
+    assert card.score == 0.0 or dead != spoilt.unrepaired
 
 
 @_each()

@@ -88,7 +88,7 @@ type: check
 role: ops
 title: Harm has stopped
 query: [harm_ratio]
-expect: {value: "< 0.0144"}
+expect: {value: "< 0.0144", for: 30s, evidence: {min: 20, query: sum(payments_total)}}
 within: 5m
 ```
 
@@ -156,7 +156,7 @@ class Book:
             "known_alerts": {"SmallAlert"},
             "known_roles": {"ops", "eng"},
             "known_actions": set(ACTION_NAMES),
-            "known_series": {"bad_ratio", "harm_ratio", "unbalanced"},
+            "known_series": {"bad_ratio", "harm_ratio", "payments_total", "unbalanced"},
             "drills": {"drill-001-small"},
             "today": date(2026, 12, 1),
             "last_passed": {"drill-001-small": date(2026, 11, 30)},
@@ -207,13 +207,14 @@ class Service:
         """Answer by the name that the query begins with."""
         self.asked.append(promql)
         await asyncio.sleep(0)
-        name = promql.split("{")[0]
+        name = promql.removeprefix("sum(").rstrip(")").split("{")[0]
         if name in self.hang:
             self.clock.now += 1000
             await asyncio.Event().wait()
         defaults = {
             "bad_ratio": 0.2,
             "harm_ratio": 0.1 if self.routed else 0.0,
+            "payments_total": 1000 + self.clock.now,
             "unbalanced": 0.0,
         }
         answer = self.answers.get(name, defaults.get(name, math.nan))

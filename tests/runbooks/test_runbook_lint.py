@@ -117,8 +117,8 @@ MISTAKES = {
     ),
     "no undo": ('undo: [provider.restore, "{provider}"]\n', "", LintRule.UNDO_MISSING, "step: 2", "drain"),
     "learned too late": (
-        'query: [harm_ratio]\nexpect: {value: "< 0.0144"}',
-        """query: ['harm_ratio{a="{source}"}']\nexpect: {value: "< 0.0144"}\nbind: source""",
+        "query: [harm_ratio]\n",
+        """query: ['harm_ratio{a="{source}"}']\nbind: source\n""",
         LintRule.PLACEHOLDER_UNKNOWN,
         "step: 3",
         "no alert carries source",
@@ -136,6 +136,27 @@ MISTAKES = {
         LintRule.SERIES_UNKNOWN,
         "step: 3",
         "nothing",
+    ),
+    "one answer proves the drain": (
+        ", for: 30s, evidence: {min: 20, query: sum(payments_total)}",
+        "",
+        LintRule.HOLD_MISSING,
+        "step: 3",
+        "stopped proves drain by one answer",
+    ),
+    "evidence of a series that nobody writes": (
+        "sum(payments_total)",
+        "sum(paiments_total)",
+        LintRule.SERIES_UNKNOWN,
+        "step: 3",
+        "stopped: no series paiments_total",
+    ),
+    "evidence about a label that no alert has": (
+        "sum(payments_total)",
+        """'payments_total{a="{provder}"}'""",
+        LintRule.PLACEHOLDER_UNKNOWN,
+        "step: 3",
+        "provder",
     ),
     "broken PromQL": (QUERY, "query: ['sum(harm_ratio']", LintRule.QUERY_INVALID, "step: 3", "stopped:"),
     "type error in PromQL": (

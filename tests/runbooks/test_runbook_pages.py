@@ -32,6 +32,7 @@ from moneypath.runbooks import (
     render,
     undo,
 )
+from moneypath.runbooks.expectations import QueryExpectation
 from moneypath.runbooks.printing import PRINT_CHARACTERS, PRINT_LINES
 from moneypath.workflows.runbook_files import alert_roles
 
@@ -114,7 +115,9 @@ def test_the_thresholds_of_the_main_page_are_those_of_the_declaration() -> None:
     assert str(steps["confirm-bad-share"].expect) == f">= {threshold}"
     assert f"ratio_rate5m < {threshold})" in steps["another-provider-is-healthy"].instruction[0]
     for name in ("harm-stopped", "alert-resolved-with-traffic"):
-        assert str(steps[name].expect) == f"< {threshold}"
+        expectation = steps[name].expect
+        assert isinstance(expectation, QueryExpectation)
+        assert (expectation.symbol, expectation.number) == ("<", float(threshold))
     assert slo.traffic is not None
     assert f"increase5m >= {slo.traffic.min_events} " in " ".join(
         steps["alert-resolved-with-traffic"].instruction[0].split()
@@ -205,6 +208,8 @@ class Outage:
             "path:authorization_bad:ratio_rate1m": 0.09 if sick else 0.0,
             'max(moneypath_indeterminate_payments{provider="north"})': float(self.indeterminate),
         }
+        if promql.startswith("sum(moneypath_payments_total"):
+            return [Sample({}, 24 * self.now)]
         if promql.startswith("sum by (currency)"):
             return [Sample({"currency": "EUR"}, 12345.0), Sample({"currency": "JPY"}, 900.0)]
         if promql.startswith("sum(max by (currency)"):
@@ -280,6 +285,12 @@ async def test_a_provider_that_is_not_healed_is_drained_again_and_left_to_people
         execution, context=context, actions=outage.actions, record=outage.events.append, clock=outage
     )
     assert outage.routed
+
+
+def test_what_stops_the_bleeding_is_shown_to_stay_so_in_every_drilled_page(page: Runbook) -> None:
+    """No page that a drill executes proves its mitigation by one answer."""
+    if page.front.drills:
+        assert any(step.hold for step in page.steps)
 
 
 def test_every_page_with_a_drill_says_who_is_paged_who_tells_and_who_decides_within_the_hour(

@@ -27,6 +27,45 @@ def test_a_provider_that_nobody_declares_is_refused(tmp_path: Path, spoil: tuple
         load_drill(PROJECT, file, load(PROJECT / "moneypath.yaml"))
 
 
+SPOILED = {
+    "an objective that nobody declares": (
+        "harmed_objectives: [authorization-availability, ",
+        "harmed_objectives: [authorization-succes, ",
+        "unknown objective: authorization-succes",
+    ),
+    "a page that the alert does not send": (
+        "    - {alert: MoneyPathAuthorizationBudgetBurn, role: eng, within: 10m, ack: 5m}\n",
+        "    - {alert: MoneyPathAuthorizationBudgetBurn, role: eng, within: 10m, ack: 5m}\n"
+        "    - {alert: MoneyPathAuthorizationBudgetBurn, role: compliance, within: 10m, ack: 5m}\n",
+        "MoneyPathAuthorizationBudgetBurn to compliance, eng, ops; it pages eng, ops",
+    ),
+    "an allowed alert that nobody raises": (
+        "{name: MoneyPathIndeterminateUnresolved, labels",
+        "{name: MoneyPathIndeterminate, labels",
+        "unknown alert: MoneyPathIndeterminate",
+    ),
+    "an allowed page to nobody": ("pages: [ops, eng]}", "pages: [ops, boss]}", "unknown role: boss"),
+    "evidence that nobody counts": (
+        "query: 'sum(moneypath_payments_total{",
+        "query: 'sum(moneypath_paiments_total{",
+        "unknown series in customers-are-served: moneypath_paiments_total",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_drill_that_expects_what_cannot_come_is_refused(tmp_path: Path, name: str) -> None:
+    """One sentence names the file, what is wrong and what there is."""
+    old, new, words = SPOILED[name]
+    text = DRILL.read_text(encoding="utf-8")
+    assert old in text
+    file = tmp_path / "drill-900-broken.yaml"
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(DrillMismatch, match=re.escape(words)) as caught:
+        load_drill(PROJECT, file, load(PROJECT / "moneypath.yaml"))
+    assert str(file) in str(caught.value)
+
+
 @pytest.mark.parametrize("file", sorted((PROJECT / "drills").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_drill_of_the_house_fits_it(file: Path) -> None:
     """Its alerts, roles and providers are declared, and its runbook names it as its proof."""

@@ -36,8 +36,12 @@ def event_recordings(slo: AvailabilitySlo, names: RecordedWindow) -> Iterator[Re
 
 
 def whole_path_ratio(names: RecordedWindow) -> RecordingRule:
-    """Return the rule of the bad share over all providers."""
-    return RecordingRule(names.whole_ratio, expr(f"sum({names.bad}) / (sum({names.valid}) > ", _ZERO, ")"))
+    """Return the rule of the bad share over all providers.
+
+    What is valid without a provider holds all payments already, so it is no further summand.
+    """
+    everything = f"{names.valid}{{{_WITHOUT_PROVIDER}}}"
+    return RecordingRule(names.whole_ratio, expr(f"sum({names.bad}) / sum({everything} > ", _ZERO, ")"))
 
 
 def _valid(slo: AvailabilitySlo, span: RuleLiteral) -> Expr:

@@ -11,6 +11,7 @@ from moneypath.drills.conditions import FILL_ID
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
+from moneypath.runbooks import DECLARED_ACTIONS
 from moneypath.runbooks.record import EventKind, Outcome
 
 TITLES: Final[Mapping[str, tuple[str, str]]] = {
@@ -32,6 +33,9 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     Kind.APPROVED: ("approved", "cyan"),
     Kind.HARM_STARTED: ("harm", "yellow"),
     Kind.HARM_ENDED: ("harm ended", "green"),
+    Kind.HARM_STAYED_ENDED: ("harm stayed ended", "green"),
+    Kind.HARM_UNKNOWN: ("harm not known", "yellow"),
+    Kind.PROMISE_CHECKED: ("promise", "cyan"),
     Kind.GUARDRAIL_HIT: ("guardrail hit", "bold red"),
     Kind.UNDO: ("undo", "green"),
     Kind.LEDGER_TRUTH: ("ledger truth", "bold green"),
@@ -146,6 +150,13 @@ def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     return f"{payload['title']}: {', '.join(format(value, form) for value in payload['values'])}", True
 
 
+def _promise(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    declared = DECLARED_ACTIONS[payload["action"]].promise
+    found = "not known" if payload["found"] is None else f"{payload['found']:g} found"
+    title = f"{payload['action']}: {declared.describe(payload['argument'])}: {found}, {declared.bounds}"
+    return title, declared.kept(payload["found"], payload["evidence"])
+
+
 def _fault_effect(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     if "hits" in payload:
         return f"its target says that it hit {payload['hits']}", True
@@ -175,5 +186,8 @@ _DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, 
     Kind.UNDO: _reason,
     Kind.HARM_STARTED: _harm,
     Kind.HARM_ENDED: _harm,
+    Kind.HARM_STAYED_ENDED: _harm,
+    Kind.HARM_UNKNOWN: _harm,
+    Kind.PROMISE_CHECKED: _promise,
     Kind.LEDGER_TRUTH: _truth,
 }

@@ -59,22 +59,29 @@ class Canary:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self) -> CanaryProbeResult:
-        """Authorize once and return the result; a failing service does not raise."""
+    async def send(
+        self, *, card_range: str | None = None, amount_minor: int = AMOUNT_MINOR
+    ) -> CanaryProbeResult:
+        """Authorize once, with the canary's own card range unless told otherwise, and return the result.
+
+        A failing service does not raise.
+        """
         if self._session is None:
             raise RuntimeError("Canary is used outside its `async with` block")
         try:
-            status = await self._post(self._session)
+            status = await self._post(self._session, card_range or self._range, amount_minor)
             if status == UNAUTHORIZED:
-                status = await self._post(self._session)
+                status = await self._post(self._session, card_range or self._range, amount_minor)
         except (aiohttp.ClientError, TimeoutError, TokenUnavailable):
             status = 0
         return CanaryProbeResult(status, time.monotonic())
 
-    async def _post(self, session: aiohttp.ClientSession) -> int:
+    async def _post(self, session: aiohttp.ClientSession, card_range: str, amount_minor: int) -> int:
         header = await self._tokens.header_async()
         headers = {"Authorization": header, "Idempotency-Key": secrets.token_hex(16)}
-        async with session.post("/v1/payments", json=self._body(), headers=headers) as answer:
+        async with session.post(
+            "/v1/payments", json=_body(card_range, amount_minor), headers=headers
+        ) as answer:
             await answer.read()
         if answer.status == UNAUTHORIZED:
             self._tokens.forget(header)
@@ -94,10 +101,11 @@ class Canary:
             within_seconds=within_seconds,
         )
 
-    def _body(self) -> Mapping[str, object]:
-        return {
-            "merchant_reference": f"canary-{secrets.token_hex(8)}",
-            "amount_minor": AMOUNT_MINOR,
-            "currency": CURRENCY,
-            "card_token": f"tok_{self._range}_{secrets.token_hex(8)}",
-        }
+
+def _body(card_range: str, amount_minor: int) -> Mapping[str, object]:
+    return {
+        "merchant_reference": f"canary-{secrets.token_hex(8)}",
+        "amount_minor": amount_minor,
+        "currency": CURRENCY,
+        "card_token": f"tok_{card_range}_{secrets.token_hex(8)}",
+    }

@@ -1,7 +1,7 @@
 """Scripted responders: each reads the pages to its own role and acknowledges; one follows the runbook."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from moneypath.drills.approver import approve
@@ -17,24 +17,79 @@ PAGE_WAIT_FACTOR: Final = 2.0
 
 
 async def respond(context: DrillContext, role: str, script: Responder, pages: asyncio.Queue[Page]) -> None:
-    """Wait for a relevant page, acknowledge it after `ack_after`, and follow the runbook if so scripted.
+    """Acknowledge each page that the role has to get, and follow the runbook if so scripted.
 
-    A responder that approves does so until cancelled. A page that never comes raises nothing here: the score
-    finds that it is missing from the log.
+    The runbook is followed for the first alert that leads to it. A responder that approves does so until
+    cancelled. A page that never comes raises nothing here: the score finds that it is missing from the log.
     """
-    alert_in_page = await _first_relevant(context, role, pages)
-    if alert_in_page is None:
-        return
-    page, alert = alert_in_page
+    follow: asyncio.Future[tuple[Actor, PagedAlert] | None] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_acknowledge_all(context, role, script, pages, follow), name=f"pager of {role}")
+        taken = await follow
+        if taken is None:
+            return
+        actor, alert = taken
+        if script.follows:
+            await _follow_runbook(context, actor, alert.labels)
+        if script.approves:
+            await approve(context, actor)
+
+
+async def _acknowledge_all(
+    context: DrillContext,
+    role: str,
+    script: Responder,
+    pages: asyncio.Queue[Page],
+    follow: "asyncio.Future[tuple[Actor, PagedAlert] | None]",
+) -> None:
+    """Acknowledge the expected pages of a role; tell `follow` the first that its script is about, or none."""
+    expected = {page.alert: page.within for page in context.scenario.expect.pages if page.role == role}
+    leading = set(context.runbook.front.triggers) if script.follows else set(expected)
+
+    async def acknowledge(page: Page, alerts: Sequence[PagedAlert]) -> None:
+        actor = await _acknowledge(context, role, script, page, alerts)
+        for alert in alerts:
+            if alert.name in leading and not follow.done():
+                follow.set_result((actor, alert))
+
+    try:
+        # One page does not wait for the acknowledgement of another.
+        async with asyncio.TaskGroup() as group:
+            async for page, alerts in _awaited(context, expected, pages):
+                group.create_task(acknowledge(page, alerts), name=f"acknowledgement by {role}")
+    finally:
+        if not follow.done():
+            follow.set_result(None)
+
+
+async def _awaited(
+    context: DrillContext, expected: Mapping[str, float], pages: asyncio.Queue[Page]
+) -> AsyncIterator[tuple[Page, list[PagedAlert]]]:
+    """Yield each page with the expected alerts that it is the first to bring, until none is awaited."""
+    left = set(expected)
+    until = asyncio.get_running_loop().time() + context.real(max(expected.values())) * PAGE_WAIT_FACTOR
+    while left:
+        try:
+            async with asyncio.timeout_at(until):
+                page = await pages.get()
+        except TimeoutError:
+            return  # the score names the page that is missing
+        alerts = [alert for alert in page.alerts if alert.name in left]
+        left -= {alert.name for alert in alerts}
+        if alerts:
+            yield page, alerts
+
+
+async def _acknowledge(
+    context: DrillContext, role: str, script: Responder, page: Page, alerts: Sequence[PagedAlert]
+) -> Actor:
     await asyncio.sleep(context.real(script.ack_after))
     principal = await context.pager.acknowledge(page, context.role_token(role))
     actor = Actor(role=role, principal=principal, simulated=True)
-    payload = {"page": page.seq, "role": role}
-    context.log.append(Kind.PAGE_ACKNOWLEDGED, alert.name, payload, actor=actor, source="responder")
-    if script.follows:
-        await _follow_runbook(context, actor, alert.labels)
-    if script.approves:
-        await approve(context, actor)
+    for alert in alerts:
+        payload = {"page": page.seq, "role": role, "alert": alert.name}
+        context.log.append(Kind.PAGE_ACKNOWLEDGED, alert.name, payload, actor=actor, source="responder")
+    return actor
 
 
 async def undo_mitigations(context: DrillContext) -> bool:
@@ -50,22 +105,6 @@ async def undo_mitigations(context: DrillContext) -> bool:
         record=record,
         clock=SystemClock(),
     )
-
-
-async def _first_relevant(
-    context: DrillContext, role: str, pages: asyncio.Queue[Page]
-) -> tuple[Page, PagedAlert] | None:
-    relevant = {alert.name for alert in context.scenario.expect.alerts}
-    expected = next(page for page in context.scenario.expect.pages if page.role == role)
-    try:
-        async with asyncio.timeout(context.real(expected.within) * PAGE_WAIT_FACTOR):
-            while True:
-                page = await pages.get()
-                for alert in page.alerts:
-                    if alert.name in relevant:
-                        return page, alert
-    except TimeoutError:
-        return None
 
 
 async def _follow_runbook(context: DrillContext, actor: Actor, labels: Mapping[str, str]) -> None:

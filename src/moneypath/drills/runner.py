@@ -10,20 +10,26 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.alerting.business_metrics import BusinessMetric
+from moneypath.alerting.objective_counts import ObjectiveCounts
 from moneypath.drills import ledger_audit
+from moneypath.drills.actions_taken import ActionsTaken
 from moneypath.drills.attacks import Attacks
 from moneypath.drills.business import LISTED_AS, BusinessWatcher, Phase, listed
 from moneypath.drills.canary import Canary
 from moneypath.drills.conditions import FILL_ID, evaluate, wait_until_steady
 from moneypath.drills.context import DrillContext
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
+from moneypath.drills.harm_watcher import HarmWatcher
 from moneypath.drills.heartbeat import await_heartbeat
 from moneypath.drills.load import LoadPlan
+from moneypath.drills.objectives import OBJECTIVES_AS, listed_objectives, record_objectives
 from moneypath.drills.parts import Condition
+from moneypath.drills.promises import probe, record_promises
 from moneypath.drills.responders import respond, undo_mitigations
+from moneypath.drills.runbook_criteria import HOLDS_AS, listed_holds
 from moneypath.drills.scenario import Scenario
 from moneypath.drills.timetable import play
-from moneypath.drills.watchers import AlertWatcher, PageWatcher, watch_harm
+from moneypath.drills.watchers import AlertWatcher, PageWatcher
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
@@ -59,6 +65,7 @@ class DrillEnvironment:
     folder: Path
     reporting_currency: str
     business_metrics: tuple[BusinessMetric, ...]
+    objectives: tuple[ObjectiveCounts, ...]
 
 
 async def run_drill(
@@ -74,6 +81,8 @@ async def run_drill(
         "scenario": scenario_text,
         "scale": scenario.clock.scale,
         LISTED_AS: listed(environment.business_metrics),
+        OBJECTIVES_AS: listed_objectives(environment.objectives),
+        HOLDS_AS: listed_holds(environment.runbook),
     }
     log.append(Kind.DRILL_STARTED, scenario.title, started)
     plan = LoadPlan(
@@ -88,12 +97,13 @@ async def run_drill(
         context = await _build_context(stack, scenario, environment, log, supervisor)
         await supervisor.start(plan.spec())
         async with _watched(context, supervisor) as pages:
-            await _incident(context, pages, environment.window_fill)
+            await _incident(context, pages, environment)
         await supervisor.stop(plan.spec().name)
         acknowledgement_logs = (plan.acknowledgement_log_file, *context.attacks.acknowledgement_logs)
         await ledger_audit.record(
             environment.endpoints, acknowledgement_logs, log, drain_seconds=DRAIN_SECONDS
         )
+        await record_promises(context)
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
@@ -129,12 +139,13 @@ async def _build_context(
         scenario.clock.seed,
         on_ended=lambda name, target: _log_fault_ended(log, name, target),
     )
+    actions_taken = ActionsTaken()
     return DrillContext(
         scenario,
         log,
         endpoints,
         environment.runbook,
-        environment.actions,
+        actions_taken.watch(environment.actions),
         environment.query,
         pager,
         canary,
@@ -146,6 +157,7 @@ async def _build_context(
             log,
             currency=environment.reporting_currency,
         ),
+        actions_taken,
     )
 
 
@@ -159,13 +171,13 @@ async def _watched(context: DrillContext, supervisor: Supervisor) -> AsyncIterat
     earlier = await context.pager.pages_after(0, wait_seconds=0)
     alerts = AlertWatcher(Prometheus(context.endpoints.prometheus), context.log)
     pages = PageWatcher(context.pager, alerts, context.log)
+    scenario = context.scenario
+    harm = HarmWatcher(scenario.expect.harm, context.log, scale=scenario.clock.scale)
     async with asyncio.TaskGroup() as group:
         watchers = [
             group.create_task(alerts.run(), name="alerts"),
             group.create_task(pages.run(after=max((page.seq for page in earlier), default=0)), name="pages"),
-            group.create_task(
-                watch_harm(context.scenario.expect.harm, context.query, context.log), name="harm"
-            ),
+            group.create_task(harm.run(context.query), name="harm"),
             group.create_task(context.business.run(), name="business metrics"),
             group.create_task(supervisor.watch(), name="load"),
         ]
@@ -174,11 +186,12 @@ async def _watched(context: DrillContext, supervisor: Supervisor) -> AsyncIterat
             watcher.cancel()
 
 
-async def _incident(context: DrillContext, pages: PageWatcher, window_fill: str) -> None:
+async def _incident(context: DrillContext, pages: PageWatcher, environment: DrillEnvironment) -> None:
     """Run the drill from steady state to steady state; return early when it deviates."""
-    fill = Condition(id=FILL_ID, query=window_fill, expect={"value": LEAST_FILL})
+    fill = Condition(id=FILL_ID, query=environment.window_fill, expect={"value": LEAST_FILL})
     if not await _steady(context, "before", BEFORE_SECONDS, (fill, *context.scenario.steady_state)):
         return
+    steady_since = context.log.now()
     await context.business.record(Phase.BEFORE)
     try:
         await _within_guardrails(context, _fault_and_responders(context, pages))
@@ -188,6 +201,14 @@ async def _incident(context: DrillContext, pages: PageWatcher, window_fill: str)
     await context.business.record(Phase.DURING)
     await _steady(context, "after", AFTER_SECONDS, context.scenario.steady_state)
     await context.business.record(Phase.AFTER)
+    await record_objectives(
+        environment.objectives,
+        context.query,
+        context.log,
+        since_mono=steady_since,
+        scale=context.scenario.clock.scale,
+    )
+    await probe(context)
 
 
 async def _steady(

@@ -10,12 +10,15 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from moneypath.drills.expected import Expect
 from moneypath.drills.parts import SLUG, Condition, ScenarioModel
 from moneypath.drills.timeline_entry import FaultParams, TargetKind, TimelineEntry
-from moneypath.path.durations import Duration
+from moneypath.path.durations import Duration, format_duration
 from moneypath.path.source import DeclarationIssue, DeclarationIssues, load_yaml
 
 FILE_STEM: Final = r"drill-\d{3}-[a-z0-9-]+"
+HARM_SHARE_OF_LIFE: Final = 0.8
+"""Harm has to be over, and shown to stay over, within this share of the fault's life."""
 
 
 class Clock(ScenarioModel):
@@ -47,34 +50,6 @@ class Guardrails(ScenarioModel):
     abort_if: tuple[Condition, ...] = ()
 
 
-class ExpectedAlert(ScenarioModel):
-    """An alert that has to fire `within` this time of the fault's effect, with these labels."""
-
-    name: str
-    within: Duration
-    severity: Literal["critical", "warning"]
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
-class ExpectedPage(ScenarioModel):
-    """A role that has to be paged `within` this time of the effect, and to acknowledge `ack` after that."""
-
-    role: str
-    within: Duration
-    ack: Duration
-
-
-class Harm(Condition):
-    """The harm to customers: `expect` holds while there is none, and again `within` this time of the effect.
-
-    `title` says what the query counts, `unit` how the number is shown.
-    """
-
-    title: Annotated[str, Field(min_length=3, max_length=80)]
-    unit: Literal["ratio", "count"]
-    within: Duration
-
-
 class EffectiveWhen(StrEnum):
     """What proves that the fault works: a canary was harmed, or the target says that it hit a request.
 
@@ -83,18 +58,6 @@ class EffectiveWhen(StrEnum):
 
     CANARY_HARMED = "canary_harmed"
     TARGET_HIT = "target_hit"
-
-
-class Expect(ScenarioModel):
-    """What has to happen in a drill, and what must not."""
-
-    alerts: Annotated[tuple[ExpectedAlert, ...], Field(min_length=1)]
-    no_alerts: tuple[str, ...] = ()
-    alert_budget: Annotated[int, Field(ge=1, le=50)]
-    pages: Annotated[tuple[ExpectedPage, ...], Field(min_length=1)]
-    harm: Harm
-    restored_within: Duration
-    ledger_truth: Literal["whole"]
 
 
 class Responder(ScenarioModel):
@@ -138,7 +101,7 @@ class Scenario(ScenarioModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        issues = [*self._timeline_issues(), *self._people_issues()]
+        issues = [*self._timeline_issues(), *self._harm_issues(), *self._people_issues()]
         if issues:
             raise DeclarationIssues(issues)
         return self
@@ -160,6 +123,27 @@ class Scenario(ScenarioModel):
             return next((each for each in usual if each not in hit), usual[0])
         first = next((step.params for step in self.timeline if step.params), FaultParams())
         return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
+
+    @property
+    def fault_life(self) -> float:
+        """Return how many production seconds pass before a fault ends by itself, at most the whole drill."""
+        ends = (step.at for step in self.timeline if step.end)
+        return min((*ends, self.guardrails.max_minutes * 60.0)) - self.timeline[0].at
+
+    def _harm_issues(self) -> list[DeclarationIssue]:
+        harm, hold = self.expect.harm, self.expect.harm.hold
+        held = hold.real_seconds(self.clock.scale) * self.clock.scale
+        most = self.fault_life * HARM_SHARE_OF_LIFE - held
+        if harm.within <= most:
+            return []
+        what = (
+            f"{format_duration(harm.within)} and the {format_duration(held)} for which it has to stay over "
+            f"leave too little of the fault's {format_duration(self.fault_life)}: it could end by itself"
+        )
+        allowed = (
+            f"at most {int(most // 60)}m, or a later `end`" if most >= 60 else "a later `end` of the fault"
+        )
+        return [DeclarationIssue(("expect", "harm", "within"), what, allowed)]
 
     def _timeline_issues(self) -> list[DeclarationIssue]:
         found: list[DeclarationIssue] = []

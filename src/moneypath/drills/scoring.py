@@ -7,11 +7,14 @@ is missing. An unmet pass criterion caps the score just below passing; a ledger 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from moneypath.drills.business import BusinessRow, rows
-from moneypath.drills.pass_criteria import ledger_failures, steps_satisfied, unmet_criteria
+from moneypath.drills.harm_criteria import mitigated_after
+from moneypath.drills.pass_criteria import ledger_failures, unmet_criteria
+from moneypath.drills.runbook_criteria import steps_satisfied
 from moneypath.drills.scenario import Scenario
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event
@@ -56,7 +59,8 @@ def score(events: Sequence[Event]) -> Scorecard:
     """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one."""
     scenario, scale = _scenario(events)
     names = tuple(alert.name for alert in scenario.expect.alerts)
-    times = measure(events, relevant_alerts=names)
+    # Harm counts as ended only when it stayed so, which the scenario says how to tell.
+    times = replace(measure(events, relevant_alerts=names), mitigate=mitigated_after(scenario, events))
     parts = _parts(scenario, events, times, scale)
     weights = sum(part.weight for part in parts)
     total = sum(part.score * part.weight for part in parts) / weights
@@ -74,8 +78,14 @@ def score(events: Sequence[Event]) -> Scorecard:
 def _scenario(events: Sequence[Event]) -> tuple[Scenario, int]:
     if not events or events[0].kind != Kind.DRILL_STARTED or "scenario" not in events[0].payload:
         raise LogWithoutScenario("event log does not begin with a scenario", hint="Score the log of a drill.")
-    scenario = parse_yaml(str(events[0].payload["scenario"]), Scenario, file="the log's scenario")
+    scenario = _parse(str(events[0].payload["scenario"]))
     return scenario, scenario.clock.scale
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> Scenario:
+    """Return a scenario, which is frozen, so that a log that is scored often is read once."""
+    return parse_yaml(text, Scenario, file="the log's scenario")
 
 
 def _parts(

@@ -1,15 +1,13 @@
-"""Watch alerts, pages and harm while a drill runs, and record each change."""
+"""Watch alerts and pages while a drill runs, and record each change."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from moneypath.drills.scenario import Harm
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.paging import Page, Pager
 from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
-from moneypath.runbooks.ports import Query
 
 EVERY_SECONDS: Final = 0.2
 UNPAGED_SEVERITY: Final = "none"
@@ -91,23 +89,3 @@ class PageWatcher:
                 self._alerts.note_page(alert.labels, self._log.mono_at(alert.starts_at))
             payload = {"alert": alert.name, "role": page.role, "page": page.seq, "labels": dict(alert.labels)}
             self._log.append(kind, alert.name, payload, source="pager", at_mono=self._log.mono_at(page.at))
-
-
-async def watch_harm(harm: Harm, query: Query, log: EventLog) -> None:
-    """Record when harm to customers begins and ends, until cancelled.
-
-    A query without samples changes nothing: without traffic there is no evidence of harm or of recovery.
-    """
-    harmed = False
-    expectation = harm.expectation
-    while True:
-        samples = await query(harm.query)
-        if samples:
-            fine = expectation.evaluate(samples).satisfied
-            if fine == harmed:
-                harmed = not fine
-                kind = Kind.HARM_STARTED if harmed else Kind.HARM_ENDED
-                values = [round(sample.value, 6) for sample in samples][:10]
-                payload = {"query": harm.query, "title": harm.title, "unit": harm.unit, "values": values}
-                log.append(kind, "customers", payload, source="prometheus")
-        await asyncio.sleep(EVERY_SECONDS)

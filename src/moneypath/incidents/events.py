@@ -142,6 +142,10 @@ class EventLog:
             listener(event)
         return event
 
+    def now(self) -> float:
+        """Return the present instant of the log's monotonic clock."""
+        return self._mono()
+
     def mono_at(self, wall: float) -> float:
         """Return the monotonic time of `wall`, a Unix time that another process of this machine noted."""
         return self._mono() - max(0.0, self._wall() - wall)

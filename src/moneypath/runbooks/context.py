@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.model import Step
 from moneypath.runbooks.ports import ActionCall
 
@@ -40,6 +41,10 @@ class ExecutionContext:
     def limit(self, within_seconds: float) -> float:
         """Return how many real seconds a step with `within_seconds` may take."""
         return max(within_seconds / self.scale, min(within_seconds, self.floor_seconds))
+
+    def hold_seconds(self, hold: Hold) -> float:
+        """Return for how many real seconds an answer has to stay right."""
+        return hold.real_seconds(self.scale)
 
     def call(self, action: tuple[str, ...], step: Step, seconds: float, purpose: str) -> ActionCall:
         """Return a call of `action` with an idempotency key of its own.

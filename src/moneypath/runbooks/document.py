@@ -17,7 +17,8 @@ from moneypath.path.source import (
     parse_yaml,
     read_text,
 )
-from moneypath.runbooks.expectations import Scalar, action_expectation, query_expectation
+from moneypath.runbooks.expectations import QueryExpectation, action_expectation, query_expectation
+from moneypath.runbooks.holding import Declared
 from moneypath.runbooks.model import (
     Approval,
     Fence,
@@ -58,7 +59,7 @@ class StepDeclaration(BaseModel):
     action: ActionList | None = Field(
         default=None, description="a list: the operator action's name, then its arguments"
     )
-    expect: dict[str, Scalar]
+    expect: dict[str, Declared]
     within: Duration
     undo: ActionList | None = Field(
         default=None, description="a list: the operator action's name, then its arguments"
@@ -78,7 +79,7 @@ class StepDeclaration(BaseModel):
             issues.append(DeclarationIssue(("within",), "is out of range", "more than 0s, at most 1h"))
         if not issues:
             try:
-                self.expectation()
+                issues.extend(self._hold_issues(self.expectation()))
             except DeclarationIssues as odd:
                 issues.extend(odd.issues)
         if issues:
@@ -110,6 +111,12 @@ class StepDeclaration(BaseModel):
                 "stands without an operator action, or beside undo",
                 "either undo or irreversible",
             )
+
+    def _hold_issues(self, expectation: Any) -> Iterable[DeclarationIssue]:
+        hold = expectation.hold if isinstance(expectation, QueryExpectation) else None
+        if hold and hold.for_seconds > self.within / 2:
+            what = f"takes {hold.for_seconds:g} s of the {self.within:g} s of `within`"
+            yield DeclarationIssue(("expect", "for"), what, f"at most half of it, {self.within / 2:g}s")
 
     def expectation(self) -> Any:
         """Return `expect`, parsed by the grammar for a query or for an operator action."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from moneypath.runbooks.context import ExecutionContext
-from moneypath.runbooks.expectations import ActionExpectation
 from moneypath.runbooks.model import END, ESCALATE, Runbook, Step
 from moneypath.runbooks.pending_undos import PendingUndo, PendingUndos
 from moneypath.runbooks.placeholders import PlaceholderUnfilled, fill
@@ -168,6 +167,7 @@ class _Run:
             elapsed_seconds=ended - began,
             idempotency_key=result.idempotency_key,
             approved_by=result.approved_by,
+            held=result.held,
             next=target,
         )
         self.events.append(event)
@@ -184,7 +184,7 @@ class _Run:
                 actions=self.actions,
                 pending_undos=self.pending_undos,
             )
-        result = await poll(step, limit, query=self.query, clock=self.clock)
+        result = await poll(step, limit, context=self.context, query=self.query, clock=self.clock)
         if step.bind in {"", *self.labels} or result.outcome is not Outcome.SATISFIED:
             return result
         values = {sample.labels.get(step.bind, "") for sample in result.samples}
@@ -217,7 +217,7 @@ def _filled(step: Step, labels: Mapping[str, str]) -> Step:
         title=fill(step.title, labels),
         instruction=tuple(fill(text, labels) for text in step.instruction),
         undo=tuple(fill(text, labels) for text in step.undo),
-        expect=step.expect.filled(labels) if isinstance(step.expect, ActionExpectation) else step.expect,
+        expect=step.expect.filled(labels),
     )
 
 

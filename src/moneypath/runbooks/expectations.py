@@ -1,22 +1,22 @@
 """The grammar of `expect`: what the samples of a query, or the answer of an operator action, have to be.
 
 A query has exactly one of `value`, `all`, `any` (a comparison such as ">= 0.0144"), `empty: true` and
-`recorded: true`. An operator action has one or more `field: value`, compared by equality and type.
+`recorded: true`. With `for` and `evidence` the answer has to stay so: see `holding`. An operator action has
+one or more `field: value`, compared by equality and type.
 """
 
 import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 from moneypath.path.source import DeclarationIssue, DeclarationIssues
 from moneypath.prometheus import Sample
+from moneypath.runbooks.holding import HOLD_KEYS, Declared, Hold, Scalar, parse_hold
 from moneypath.runbooks.placeholders import fill, names
-
-Scalar: TypeAlias = "bool | int | float | str"
 
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
@@ -53,13 +53,29 @@ class ExpectationResult:
 
 @dataclass(frozen=True, slots=True)
 class QueryExpectation:
-    """What a query has to return; `symbol` and `number` belong to the three comparisons."""
+    """What a query has to return; `symbol` and `number` belong to the three comparisons.
+
+    With a `hold` one answer is not enough: it has to stay so, on enough events.
+    """
 
     quantifier: Quantifier
     symbol: str = ""
     number: float = 0.0
+    hold: Hold | None = None
 
     def __str__(self) -> str:
+        return f"{self._once} {self.hold}" if self.hold else self._once
+
+    def filled(self, labels: Mapping[str, str]) -> "QueryExpectation":
+        """Return the expectation with the placeholders of its evidence replaced."""
+        return replace(self, hold=self.hold.filled(labels)) if self.hold else self
+
+    def placeholders(self) -> frozenset[str]:
+        """Return the placeholders that the evidence holds."""
+        return self.hold.placeholders() if self.hold else frozenset()
+
+    @property
+    def _once(self) -> str:
         comparison = f"{self.symbol} {self.number:g}"
         match self.quantifier:
             case Quantifier.VALUE:
@@ -130,8 +146,18 @@ class ActionExpectation:
 Expectation: TypeAlias = "QueryExpectation | ActionExpectation"
 
 
-def query_expectation(declared: Mapping[str, Scalar]) -> QueryExpectation:
+def query_expectation(declared: Mapping[str, Declared]) -> QueryExpectation:
     """Return the parsed `expect` of a query; raise DeclarationIssues for anything outside the grammar."""
+    once = {name: value for name, value in declared.items() if name not in HOLD_KEYS}
+    expectation = _one_answer(once)
+    hold = parse_hold({name: value for name, value in declared.items() if name in HOLD_KEYS})
+    if hold and expectation.quantifier is Quantifier.RECORDED:
+        what = "stands with what is only recorded, which any answer satisfies"
+        raise DeclarationIssues([DeclarationIssue(("expect", "for"), what, "a comparison, or empty: true")])
+    return replace(expectation, hold=hold)
+
+
+def _one_answer(declared: Mapping[str, Declared]) -> QueryExpectation:
     if len(declared) != 1 or next(iter(declared)) not in set(Quantifier):
         what = f"a query expects exactly one of these, not {_keys(declared)}"
         raise DeclarationIssues([DeclarationIssue(("expect",), what, ", ".join(Quantifier))])
@@ -149,10 +175,10 @@ def query_expectation(declared: Mapping[str, Scalar]) -> QueryExpectation:
     return QueryExpectation(quantifier, match[1], float(match[2]))
 
 
-def action_expectation(declared: Mapping[str, Scalar]) -> ActionExpectation:
+def action_expectation(declared: Mapping[str, Declared]) -> ActionExpectation:
     """Return the parsed `expect` of an operator action.
 
-    Raises DeclarationIssues for no field, or an invalid field name.
+    Raises DeclarationIssues for no field, an invalid field name, or a value that is no scalar.
     """
     if not declared:
         raise DeclarationIssues(
@@ -168,7 +194,13 @@ def action_expectation(declared: Mapping[str, Scalar]) -> ActionExpectation:
         raise DeclarationIssues(
             [DeclarationIssue(("expect", name), "is not a field name", allowed) for name in odd]
         )
-    return ActionExpectation(tuple(declared.items()))
+    fields = {name: value for name, value in declared.items() if isinstance(value, Scalar)}
+    if nested := [name for name in declared if name not in fields]:
+        what = "an operator action's answer has no such value"
+        raise DeclarationIssues(
+            [DeclarationIssue(("expect", name), what, "true, false, a number or text") for name in nested]
+        )
+    return ActionExpectation(tuple(fields.items()))
 
 
 def show_samples(samples: Sequence[Sample]) -> str:
@@ -197,5 +229,5 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
-def _keys(declared: Mapping[str, Scalar]) -> str:
+def _keys(declared: Mapping[str, Declared]) -> str:
     return ", ".join(declared) or "nothing"

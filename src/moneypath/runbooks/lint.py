@@ -7,8 +7,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
+from moneypath.runbooks.expectations import Quantifier, QueryExpectation
 from moneypath.runbooks.lint_issues import LintIssue, LintLevel, LintRule
-from moneypath.runbooks.model import SECTIONS, Review, Runbook, Step
+from moneypath.runbooks.model import SECTIONS, STOP_THE_BLEEDING, Review, Runbook, Step
 from moneypath.runbooks.printing import overflow, render
 from moneypath.runbooks.queries import PROMETHEUS_SERIES, read
 from moneypath.runbooks.structure import structural_issues
@@ -76,6 +77,7 @@ def lint(
         *_head(runbook, known_alerts, known_roles),
         *_drills(runbook, drills, today, last_passed),
         *_sections(runbook),
+        *_holds(runbook),
         *structural_issues(runbook, known_actions),
     ]
     fillable = set(ALERT_LABELS)
@@ -217,6 +219,33 @@ def _sections(runbook: Runbook) -> Iterator[LintIssue]:
                 yield LintIssue(LintRule.SHELL_FOUND, file, number, what)
 
 
+def _holds(runbook: Runbook) -> Iterator[LintIssue]:
+    """Yield an issue for each mitigation that stops the bleeding and that one lucky answer may prove."""
+    stopping = {
+        step.id
+        for section in runbook.sections
+        if section.title == STOP_THE_BLEEDING
+        for step in section.steps
+        if step.is_action
+    }
+    mitigation: Step | None = None
+    for step in runbook.steps:
+        if step.is_action:
+            mitigation = step if step.id in stopping else None
+        elif mitigation and isinstance(step.expect, QueryExpectation) and _compares(step.expect):
+            if step.hold is None:
+                what = (
+                    f"{step.id} proves {mitigation.id} by one answer; "
+                    "say in `expect` how long it holds (`for`) and on how many events (`evidence`)"
+                )
+                yield LintIssue(LintRule.HOLD_MISSING, runbook.file, step.line, what)
+            mitigation = None
+
+
+def _compares(expectation: QueryExpectation) -> bool:
+    return expectation.quantifier is not Quantifier.RECORDED
+
+
 def _step(
     file: Path, step: Step, roles: Collection[str], series: Collection[str], fillable: Collection[str]
 ) -> Iterator[LintIssue]:
@@ -232,8 +261,9 @@ def _step(
                 what = f"{step.id}: an operator action's argument looks like shell: {argument}"
                 yield LintIssue(LintRule.SHELL_FOUND, file, step.line, what)
         return
-    reading = read(step.instruction[0])
-    if reading.error:
-        yield LintIssue(LintRule.QUERY_INVALID, file, step.line, f"{step.id}: {reading.error}")
-    for name in sorted(reading.series - set(series) - PROMETHEUS_SERIES):
-        yield LintIssue(LintRule.SERIES_UNKNOWN, file, step.line, f"{step.id}: no series {name}")
+    for query in (step.instruction[0], *((step.hold.counter,) if step.hold else ())):
+        reading = read(query)
+        if reading.error:
+            yield LintIssue(LintRule.QUERY_INVALID, file, step.line, f"{step.id}: {reading.error}")
+        for name in sorted(reading.series - set(series) - PROMETHEUS_SERIES):
+            yield LintIssue(LintRule.SERIES_UNKNOWN, file, step.line, f"{step.id}: no series {name}")

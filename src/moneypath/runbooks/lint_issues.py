@@ -15,6 +15,7 @@ class LintRule(StrEnum):
     DRILL_STALE = "drill-stale"
     DRILL_UNKNOWN = "drill-unknown"
     FIRST_HOUR_INCOMPLETE = "first-hour-incomplete"
+    HOLD_MISSING = "hold-missing"
     ID_MISPLACED = "id-misplaced"
     ACTION_UNKNOWN = "action-unknown"
     RUNBOOK_TOO_LONG = "runbook-too-long"

@@ -10,14 +10,16 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from moneypath.path.durations import Duration
-from moneypath.runbooks.expectations import ActionExpectation, Expectation
+from moneypath.runbooks.expectations import Expectation, QueryExpectation
+from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.placeholders import names
 
+STOP_THE_BLEEDING: Final = "Stop the bleeding"
 SECTIONS: Final = (
     "What it is",
     "What it costs",
     "Confirm",
-    "Stop the bleeding",
+    STOP_THE_BLEEDING,
     "Quantify",
     "Decide",
     "Repair",
@@ -151,7 +153,12 @@ class Step:
     def placeholders(self) -> frozenset[str]:
         """Return every placeholder that needs a value before the step can run."""
         found = frozenset().union(*(names(text) for text in (*self.instruction, *self.undo, self.title)))
-        return found | self.expect.placeholders() if isinstance(self.expect, ActionExpectation) else found
+        return found | self.expect.placeholders()
+
+    @property
+    def hold(self) -> Hold | None:
+        """How long the answer has to stay right, None when one answer is enough."""
+        return self.expect.hold if isinstance(self.expect, QueryExpectation) else None
 
 
 @dataclass(frozen=True, slots=True)

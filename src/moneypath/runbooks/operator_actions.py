@@ -20,28 +20,9 @@ from tenacity import (
 )
 
 from moneypath.bounded_http import AnswerTooLarge, read_bounded
+from moneypath.runbooks.declared_actions import DECLARED_ACTIONS
 from moneypath.runbooks.ports import ActionCall, ActionRefused, ActionUnanswered, OperatorAction
 from moneypath.stack.tokens import TokenSource, TokenUnavailable
-
-PROVIDER_DRAIN: Final = "provider.drain"
-PROVIDER_RESTORE: Final = "provider.restore"
-DEAD_LETTERS_REPLAY: Final = "dead-letters.replay"
-# The argument is a card range, or `busiest`: no metric may name the range, so a runbook cannot.
-RISK_BLOCK: Final = "risk.block"
-RISK_UNBLOCK: Final = "risk.unblock"
-DUPLICATES_REFUND: Final = "duplicates.refund"
-SETTLEMENT_REFETCH: Final = "settlement.refetch"
-# Where an operator action is run, and the one scope that it needs.
-_PATHS: Final[dict[str, tuple[str, str]]] = {
-    PROVIDER_DRAIN: ("providers/{}/drain", "operations:route"),
-    PROVIDER_RESTORE: ("providers/{}/restore", "operations:route"),
-    DEAD_LETTERS_REPLAY: ("dead-letters/{}/replay", "operations:replay"),
-    RISK_BLOCK: ("risk/ranges/{}/block", "operations:risk"),
-    RISK_UNBLOCK: ("risk/ranges/{}/unblock", "operations:risk"),
-    DUPLICATES_REFUND: ("duplicates/{}/refund", "operations:repair"),
-    SETTLEMENT_REFETCH: ("settlements/{}/refetch", "operations:route"),
-}
-OPERATOR_ACTIONS: Final = frozenset(_PATHS)
 
 MAX_ATTEMPTS: Final = 5
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -58,11 +39,11 @@ def http_operator_actions(url: str, client_file: Path) -> dict[str, OperatorActi
     `stack.tokens`) needs the scopes of all actions that are run.
     """
     base = url.rstrip("/")
-    scopes = {scope for _, scope in _PATHS.values()}
+    scopes = {action.scope for action in DECLARED_ACTIONS.values()}
     tokens = {scope: TokenSource(base, client_file, scope) for scope in scopes}
     return {
-        name: http_operator_action(f"{base}/v1/operations/{path}", tokens[scope])
-        for name, (path, scope) in _PATHS.items()
+        name: http_operator_action(f"{base}/v1/operations/{action.path}", tokens[action.scope])
+        for name, action in DECLARED_ACTIONS.items()
     }
 
 

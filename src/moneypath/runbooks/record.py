@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from moneypath.prometheus import Sample
+from moneypath.runbooks.holding import Held
 from moneypath.runbooks.model import StepType
 from moneypath.runbooks.pending_undos import PendingUndos
 
@@ -43,8 +44,9 @@ class Status(StrEnum):
 class StepEvent:
     """One line of evidence; `at` and `elapsed_seconds` are of the execution's clock.
 
-    `expected` and `seen` are texts of limited length; `samples` are the last answer's, at most 100. `next` is
-    where the execution goes from here: a step's id, `end` or `escalate`.
+    `expected` and `seen` are texts of limited length; `samples` are the last answer's, at most 100. `held` is
+    how long the answer had been right at the end, for a step that says how long it has to. `next` is where
+    the execution goes from here: a step's id, `end` or `escalate`.
     """
 
     kind: EventKind
@@ -66,6 +68,7 @@ class StepEvent:
     limit_seconds: float = 0.0
     idempotency_key: str = ""
     approved_by: str = ""
+    held: Held | None = None
     next: str = ""
 
     def payload(self) -> dict[str, Any]:
@@ -85,6 +88,7 @@ class StepEvent:
             "limit_seconds": round(self.limit_seconds, 3),
             "idempotency_key": self.idempotency_key,
             "approved_by": self.approved_by,
+            "held": None if self.held is None else _held(self.held),
         }
 
 
@@ -104,6 +108,10 @@ class Execution:
     def outcomes(self) -> Sequence[tuple[str, Outcome | None]]:
         """Return each executed step's id and outcome."""
         return [(event.step, event.outcome) for event in self.steps]
+
+
+def _held(held: Held) -> dict[str, float]:
+    return {"seconds": round(held.seconds, 3), "events": round(held.events, 3)}
 
 
 def _number(value: float) -> float | str:

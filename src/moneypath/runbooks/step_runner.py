@@ -12,6 +12,7 @@ from moneypath.polling import last_answer
 from moneypath.prometheus import Sample
 from moneypath.runbooks.context import ExecutionContext
 from moneypath.runbooks.expectations import ActionExpectation, ExpectationResult, QueryExpectation
+from moneypath.runbooks.holding import Held, Hold, HoldTracker, counted
 from moneypath.runbooks.model import Approval, Step
 from moneypath.runbooks.pending_undos import PendingUndo, PendingUndos
 from moneypath.runbooks.ports import ActionCall, ActionRefused, Clock, OperatorAction, Query
@@ -35,25 +36,33 @@ class StepResult:
     attempts: int = 1
     idempotency_key: str = ""
     approved_by: str = ""
+    held: Held | None = None
     unchanged: bool = False  # an operator action said that all was so before
 
 
-async def poll(step: Step, limit: float, *, query: Query, clock: Clock) -> StepResult:
+async def poll(
+    step: Step, limit: float, *, context: ExecutionContext, query: Query, clock: Clock
+) -> StepResult:
     """Repeat the query until its answer fits or `limit` seconds are over; the last answer counts.
 
-    Takes at most `limit` plus the shortest query time, and asks at most MAX_ATTEMPTS times even when the
-    clock stands still.
+    An answer that has to hold fits once it has stayed right for its time and on its events. Takes at most
+    `limit` plus the shortest query time, and asks at most MAX_ATTEMPTS times even when the clock stands
+    still.
     """
     deadline = clock.monotonic() + limit
-    pause = min(max(limit / 20, _FASTEST_POLL_SECONDS), _SLOWEST_POLL_SECONDS)
-    attempts = 0
+    shortest = min(limit, context.hold_seconds(step.hold)) if step.hold else limit
+    pause = min(max(shortest / 20, _FASTEST_POLL_SECONDS), _SLOWEST_POLL_SECONDS)
+    attempts, tracker = 0, HoldTracker()
 
     async def ask() -> StepResult:
         nonlocal attempts
         attempts += 1
         remaining = deadline - clock.monotonic()
         seconds = max(min(_LONGEST_QUERY_SECONDS, remaining), _SHORTEST_QUERY_SECONDS)
-        return await _ask_once(step, seconds, query)
+        result = await _ask_once(step, seconds, query)
+        if step.hold is None:
+            return result
+        return await _ask_evidence(step.hold, result, tracker, context, query, seconds, clock)
 
     retrying = AsyncRetrying(
         retry=retry_if_not_result(lambda result: result.outcome is Outcome.SATISFIED),
@@ -74,6 +83,34 @@ async def _ask_once(step: Step, seconds: float, query: Query) -> StepResult:
         return StepResult(Outcome.ERRORED, "no answer", describe_error(error))
     result = step.expect.evaluate(samples)
     return StepResult(_outcome(result), result.seen, samples=samples)
+
+
+async def _ask_evidence(
+    hold: Hold,
+    result: StepResult,
+    tracker: HoldTracker,
+    context: ExecutionContext,
+    query: Query,
+    seconds: float,
+    clock: Clock,
+) -> StepResult:
+    """Return `result`, unmet until it has held for long enough and on enough events."""
+    right, count = result.outcome is Outcome.SATISFIED, None
+    try:
+        async with asyncio.timeout(seconds):
+            count = counted(await query(hold.counter)) if right else None
+    except Exception as error:  # noqa: BLE001  # a query's every failure is the same: nothing is known
+        result = replace(result, outcome=Outcome.ERRORED, reason=f"no evidence: {describe_error(error)}")
+    held = tracker.look(right=right, count=count, at=clock.monotonic())
+    if not right or result.outcome is Outcome.ERRORED:
+        return replace(result, held=held)
+    needed = context.hold_seconds(hold)
+    if held.satisfies(needed, hold.min_events):
+        return replace(result, held=held)
+    reason = (
+        f"so for {held.seconds:.1f} s of {needed:.1f} s, on {held.events:.0f} of {hold.min_events} events"
+    )
+    return replace(result, outcome=Outcome.UNMET, reason=reason, held=held)
 
 
 async def run_action(

@@ -10,8 +10,10 @@ from typing import Any, Final
 from moneypath import runbooks
 from moneypath.alerting.business_metrics import BusinessMetric, business_metrics
 from moneypath.alerting.history import window_fill_query
-from moneypath.alerting.names import alert_names
+from moneypath.alerting.names import alert_names, paged_roles
+from moneypath.alerting.objective_counts import ObjectiveCounts, objective_counts
 from moneypath.alerting.timing import Scale
+from moneypath.drills.expected import Expect
 from moneypath.drills.runner import DrillEnvironment, run_drill
 from moneypath.drills.scenario import Scenario, load_scenario
 from moneypath.drills.scoring import Scorecard, score
@@ -45,6 +47,7 @@ class Drill:
     window_fill: str
     reporting_currency: str
     business_metrics: tuple[BusinessMetric, ...]
+    objectives: tuple[ObjectiveCounts, ...]
 
 
 def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
@@ -56,8 +59,13 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
     scenario = load_scenario(file)
     expect, alerts = scenario.expect, alert_names(path)
     named = {
-        "alert": ({alert.name for alert in expect.alerts} | set(expect.no_alerts), alerts),
-        "role": ({page.role for page in expect.pages}, frozenset(path.paged_roles())),
+        "alert": ({one.name for one in expect.known_alerts} | set(expect.no_alerts), alerts),
+        "role": (
+            {page.role for page in expect.pages}
+            | {role for one in expect.allowed_alerts for role in one.pages},
+            frozenset(path.paged_roles()),
+        ),
+        "objective": (set(expect.harmed_objectives), frozenset(slo.id for slo in path.slos)),
         "provider": (
             {step.target for step in scenario.timeline if step.target}
             | {alert.labels["provider"] for alert in expect.alerts if "provider" in alert.labels},
@@ -69,15 +77,32 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
             raise DrillMismatch(
                 f"{file}: unknown {what}: {name}", hint=f"Name one of these: {', '.join(sorted(known))}."
             )
-    for condition in scenario.conditions:
-        for name in sorted(read(condition.query).series - known_series(path)):
+    _refuse_other_pages(file, expect, path)
+    queries = [(condition.id, condition.query) for condition in scenario.conditions]
+    for what, query in (*queries, (expect.harm.id, expect.harm.hold.counter)):
+        for name in sorted(read(query).series - known_series(path)):
             raise DrillMismatch(
-                f"{file}: unknown series in {condition.id}: {name}",
+                f"{file}: unknown series in {what}: {name}",
                 hint="Name a series of the catalogue, or one that a recording rule of moneypath.yaml writes.",
             )
     page = runbooks.load(project / "runbooks" / f"{scenario.runbook}.md")
     fill = window_fill_query(path, Scale(scenario.clock.scale))
-    return Drill(file, scenario, page, fill, path.reporting_currency, business_metrics(path))
+    return Drill(
+        file, scenario, page, fill, path.reporting_currency, business_metrics(path), objective_counts(path)
+    )
+
+
+def _refuse_other_pages(file: Path, expect: Expect, path: MoneyPath) -> None:
+    """Raise DrillMismatch when a drill expects other pages of an alert than the alert sends."""
+    sent = paged_roles(path)
+    for alert in dict.fromkeys(one.name for one in expect.alerts):
+        expected = frozenset(page.role for page in expect.pages if page.alert == alert)
+        if expected != sent.get(alert, frozenset()):
+            raise DrillMismatch(
+                f"{file}: expect.pages: {alert} to {', '.join(sorted(expected)) or 'nobody'}; "
+                f"it pages {', '.join(sorted(sent.get(alert, ()))) or 'nobody'}",
+                hint="Name every role that the alert pages, and no other.",
+            )
 
 
 async def run_and_score(
@@ -108,6 +133,7 @@ async def run_and_score(
         folder=folder,
         reporting_currency=drill.reporting_currency,
         business_metrics=drill.business_metrics,
+        objectives=drill.objectives,
     )
     text = drill.file.read_text(encoding="utf-8")
     try:

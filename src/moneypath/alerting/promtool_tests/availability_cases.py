@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from moneypath.alerting.conventions import MONEY_AT_RISK
-from moneypath.alerting.promtool_tests.case import AlertsAt, Case, gauge, series
+from moneypath.alerting.promtool_tests.case import AlertsAt, Case, ValueAt, gauge, series
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
 from moneypath.alerting.promtool_tests.traffic import BUSY, Phase, payments, technical
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS
@@ -45,6 +45,44 @@ def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
         payments(slo, provider, Phase(seconds)) | few,
         quiet,
     )
+    if len(tested.providers) > 1:
+        yield from _whole_path_cases(tested, slo)
+
+
+def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
+    """Yield what the whole path reads when its providers are unequal: each payment counts once."""
+    small, large, seconds = tested.providers[0], tested.providers[1], FILLING_SECONDS
+    tenth, rest, all_bad = BUSY / 10, BUSY * 9 / 10, Fraction(1)
+    down = payments(slo, small, Phase(seconds, rate=tenth, bad=all_bad))
+    well = payments(slo, large, Phase(seconds, rate=rest))
+    unrouted = payments(slo, NO_PROVIDER, Phase(seconds, rate=tenth, bad=all_bad))
+    small_fires, large_fires = {"provider": small}, {"provider": large}
+    none_fires = {"provider": NO_PROVIDER}
+    above = Fraction(1, 11) > tested.limit
+    for title, events, firing, share in (
+        (
+            "a tenth of it fails when a provider with a tenth of it is down",
+            down | well,
+            (small_fires,),
+            Fraction(1, 10),
+        ),
+        (
+            "all of it fails when every provider is down",
+            down | payments(slo, large, Phase(seconds, rate=rest, bad=all_bad)),
+            (small_fires, large_fires),
+            all_bad,
+        ),
+        (
+            "what fails without a provider is a part of it, once",
+            well | payments(slo, small, Phase(seconds, rate=tenth)) | unrouted,
+            (none_fires,) if above else (),
+            Fraction(1, 11),
+        ),
+    ):
+        read = ValueAt(
+            seconds, f"round({tested.short.whole_ratio}, 0.0001)", round(share * 10_000) / Fraction(10_000)
+        )
+        yield Case(f"the whole path: {title}", events, (AlertsAt(seconds, firing),), (read,))
 
 
 def drained_cases(tested: RatioAlert) -> Iterator[Case]:
