@@ -27,7 +27,7 @@ async def respond(context: DrillContext, role: str, script: Responder, pages: as
         return
     page, alert = alert_in_page
     await asyncio.sleep(context.real(script.ack_after))
-    principal = await context.pager.acknowledge(page, context.role_token(role))
+    principal = await context.pager.acknowledge(page, context.role_token(role), context.log.head)
     actor = Actor(role=role, principal=principal, simulated=True)
     payload = {"page": page.seq, "role": role}
     context.log.append(Kind.PAGE_ACKNOWLEDGED, alert.name, payload, actor=actor, source="responder")
