@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moneypath.drills import business
+from moneypath.drills import business, second_person
 from moneypath.drills.scenario import ExpectedAlert, ExpectedPage, Scenario
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind, measure
@@ -42,6 +42,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ..
     for page in scenario.expect.pages:
         found += since.page_failures(page, names)
     found += _runbook_failures(events)
+    found += second_person.failures(scenario, events)
     if measure(events, relevant_alerts=()).mitigate is None:
         found.append("customer harm was not seen to end")
     if not _steady_state_held(events, "after"):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from moneypath.prometheus import Sample
-from moneypath.runbooks.model import StepType
+from moneypath.runbooks.model import Approval, StepType
 from moneypath.runbooks.pending_undos import PendingUndos
 
 MAX_SAMPLES_KEPT: Final = 100
@@ -65,6 +65,7 @@ class StepEvent:
     elapsed_seconds: float = 0.0
     limit_seconds: float = 0.0
     idempotency_key: str = ""
+    approval: Approval = Approval.NONE
     approved_by: str = ""
     next: str = ""
 
@@ -84,6 +85,7 @@ class StepEvent:
             "elapsed_seconds": round(self.elapsed_seconds, 3),
             "limit_seconds": round(self.limit_seconds, 3),
             "idempotency_key": self.idempotency_key,
+            "approval": self.approval.value,
             "approved_by": self.approved_by,
         }
 
