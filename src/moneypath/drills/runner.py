@@ -25,6 +25,7 @@ from moneypath.drills.scenario import Scenario
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher, watch_harm
 from moneypath.incidents.events import EventLog
+from moneypath.incidents.manifest import origin
 from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
@@ -74,6 +75,7 @@ async def run_drill(
         "scenario": scenario_text,
         "scale": scenario.clock.scale,
         LISTED_AS: listed(environment.business_metrics),
+        **origin(environment.folder),
     }
     log.append(Kind.DRILL_STARTED, scenario.title, started)
     plan = LoadPlan(
