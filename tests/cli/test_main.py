@@ -51,7 +51,7 @@ def _moneypath(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProc
         (("path", "--project", "/"), "no moneypath.yaml here or above"),
         (("runbook", "show", "no-such-page"), "no runbook: no-such-page"),
         (("drill", "run", "no-such-file.yaml"), "does not exist"),
-        (("drill", "verify", "tests"), "event log cannot be read"),
+        (("drill", "verify", "tests"), "no evidence of a drill"),
         (("drill", "panic", "--stack", "tests"), "no running stack"),
         (("map", "--output", "no/such/folder/map.svg"), "cannot be written to no/such/folder/map.svg"),
         (("map", "--output", "tests"), "cannot be written to tests"),

@@ -89,7 +89,7 @@ def test_a_slow_command_of_the_readme_is_run_elsewhere(command: str) -> None:
         assert {
             "make demo": '"-n", "demo"',
             "make demo KEEP=1": '"-n", "demo", "KEEP=1"',
-            "moneypath drill verify <folder>": "drill.verify(",
+            "moneypath drill verify <folder>": "verify(run_folder",
             "make gate": "run_gate(",
             "make crash-test": "run_crash_test(plan",
         }[command] in text

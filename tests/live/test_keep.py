@@ -16,8 +16,9 @@ import aiohttp
 import psutil
 
 from moneypath.cli.live_view import addresses
+from moneypath.incidents.verification import EvidenceVerdict, References
 from moneypath.stack.endpoints import Endpoints
-from moneypath.workflows import drill
+from moneypath.workflows.evidence_verification import verify
 
 PATIENCE_SECONDS = 150.0
 
@@ -54,7 +55,10 @@ async def test_keep_stays_up_and_ctrl_c_ends_it_in_order(project: Path, tmp_path
     while any(server.is_running() for server in servers):
         assert time.monotonic() < deadline, servers
         await asyncio.sleep(0.05)
-    assert drill.verify(run_folder / "drill").passed
+    found = verify(run_folder / "drill", References())
+    assert (found.verdict, found.scored_again) == (EvidenceVerdict.CONSISTENT, True)
+    assert found.scorecard is not None
+    assert found.scorecard["passed"] is True
     assert not (run_folder / "secrets").exists()
     assert not (run_folder / "endpoints.json").exists()
 

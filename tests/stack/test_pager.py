@@ -262,3 +262,49 @@ async def test_missing_tokens_are_one_sentence(tmp_path: Path) -> None:
     _, stderr = await process.communicate()
     assert process.returncode == 1
     assert stderr.decode().startswith(f"secret unreadable: {tmp_path / 'pager_token'}")
+
+
+async def test_acknowledgement_carries_the_head_of_the_log(
+    client: Client, tokens: dict[str, str], tmp_path: Path
+) -> None:
+    """It is kept with the first acknowledgement, also after a restart; a later one changes nothing."""
+    path = f"/pages/{await _page(client, tokens)}/acknowledgements"
+    eng = _bearer(tokens["role_eng_token"])
+    for seq, status in ((7, 201), (9, 200)):
+        body = {"log_head": {"seq": seq, "hash": "a" * 64}}
+        answer = await client.post(path, json=body, headers=eng)
+        assert answer.status == status
+        made = await answer.json()
+        assert (made["log_seq"], made["log_hash"]) == (7, "a" * 64)
+    store = PageStore(tmp_path / "pages.jsonl")
+    store.close()
+    assert store.acknowledgements[1].log_seq == 7
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        '{"log_head": {"seq": "1", "hash": "' + "a" * 64 + '"}}',
+        '{"log_head": {"seq": 1, "hash": "short"}}',
+        '{"log_head": {"seq": 1}}',
+        '{"note": "free text"}',
+    ],
+)
+async def test_acknowledgement_with_anything_else_is_refused(
+    client: Client, tokens: dict[str, str], body: str
+) -> None:
+    """What the pager keeps for ever is of one form."""
+    path = f"/pages/{await _page(client, tokens)}/acknowledgements"
+    headers = {**_bearer(tokens["role_eng_token"]), "Content-Type": "application/json"}
+    assert (await client.post(path, data=body, headers=headers)).status == 400
+    assert (await client.post(path, headers=headers)).status == 201
+
+
+def test_acknowledgement_from_before_log_heads_is_read(tmp_path: Path) -> None:
+    """A pager restarts over what an earlier version wrote."""
+    earlier = {"acknowledgement": {"seq": 1, "role": "eng", "principal": "role_eng", "at": 1.5}}
+    (tmp_path / "pages.jsonl").write_text(json.dumps(earlier) + "\n")
+    store = PageStore(tmp_path / "pages.jsonl")
+    store.close()
+    assert store.acknowledgements[1].log_hash is None

@@ -8,14 +8,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from moneypath.cli.evidence_options import reference_options, seal_options
+from moneypath.cli.evidence_view import show_verification, verification_json
 from moneypath.cli.live_view import LiveView
 from moneypath.cli.options import json_option, project_option
-from moneypath.cli.scorecard_view import scorecard_json, show_scorecard
-from moneypath.workflows import drill as drilling
-from moneypath.workflows import persistent_stack
+from moneypath.cli.scorecard_view import scorecard_json
+from moneypath.incidents import trusted_signers
+from moneypath.incidents.verification import EvidenceVerdict, References
+from moneypath.workflows import evidence_sealing, evidence_verification, persistent_stack
 from moneypath.workflows.board import BoardResult
 from moneypath.workflows.demo import DemoResult, run_demo
 from moneypath.workflows.drill_stack import DrillResult, drill_on_own_stack
+from moneypath.workflows.evidence_sealing import SealPlan
 from moneypath.workflows.folders import new_run_folder
 
 stack_option = click.option(
@@ -31,9 +35,10 @@ stack_option = click.option(
 @click.option(
     "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Save what was shown as a picture."
 )
+@seal_options
 @json_option
 @project_option
-def demo(keep: bool, svg: Path | None, as_json: bool, project: Path) -> None:
+def demo(keep: bool, svg: Path | None, plan: SealPlan, as_json: bool, project: Path) -> None:
     """Start everything, break a provider, and watch alert, page, runbook, recovery and score.
 
     Everything is real: PostgreSQL, NATS, two simulated acquirers with books of their own, the payment
@@ -49,7 +54,13 @@ def demo(keep: bool, svg: Path | None, as_json: bool, project: Path) -> None:
         view.show_kept()
         await asyncio.Event().wait()
 
-    work = run_demo(project, new_run_folder("demo"), view.observer, afterwards=keep_running if keep else None)
+    work = run_demo(
+        project,
+        new_run_folder("demo"),
+        view.observer,
+        afterwards=keep_running if keep else None,
+        plan=plan,
+    )
     try:
         with view:
             result = asyncio.run(work)
@@ -71,15 +82,20 @@ def drill() -> None:
 @drill.command("run", epilog="Example: moneypath drill run drills/drill-002-partial-provider-outage.yaml")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @stack_option
+@seal_options
 @json_option
 @project_option
-def run_drill(file: Path, run_folder: Path | None, as_json: bool, project: Path) -> None:
+def run_drill(file: Path, run_folder: Path | None, plan: SealPlan, as_json: bool, project: Path) -> None:
     """Run one drill and print its scorecard; the exit code is 0 only if it passed."""
     view = LiveView(quiet=as_json)
     if run_folder is None:
-        work = drill_on_own_stack(project, file.resolve(), new_run_folder(file.stem), view.observer)
+        work = drill_on_own_stack(
+            project, file.resolve(), new_run_folder(file.stem), view.observer, plan=plan
+        )
     else:
-        work = persistent_stack.run_drill_on_stack(project, file.resolve(), run_folder, view.observer.event)
+        work = persistent_stack.run_drill_on_stack(
+            project, file.resolve(), run_folder, view.observer.event, plan=plan
+        )
     with view:
         result = asyncio.run(work)
     view.show_result(result)
@@ -88,16 +104,51 @@ def run_drill(file: Path, run_folder: Path | None, as_json: bool, project: Path)
 
 @drill.command(epilog="Example: moneypath drill verify ~/.local/state/moneypath/runs/<run>/drill")
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@reference_options
 @json_option
-def verify(bundle: Path, as_json: bool) -> None:
-    """Check every hash of a drill's evidence and compute its score again; name the first difference."""
-    card = drilling.verify(bundle)
+def verify(bundle: Path, references: References, as_json: bool) -> None:
+    """Say what a drill's evidence proves: which link is broken, who signed, what nobody vouches for.
+
+    Checks every file, the event log, the score, the signature, the time-stamp, the anchor and the pager's
+    record, as far as they are there or named. The exit code is 0 only if nothing is broken. A bundle without
+    a signature can be consistent, never authenticated: whoever can write it can make it at home.
+    """
+    found = evidence_verification.verify(bundle, references)
+    broken = found.verdict is EvidenceVerdict.BROKEN
     if as_json:
-        click.echo(json.dumps(scorecard_json(card), indent=2))
-        return
-    console = Console(highlight=False)
-    show_scorecard(console, card)
-    console.print("The evidence is intact: seals and hashes hold, and the score comes out the same.")
+        click.echo(json.dumps(verification_json(found), indent=2))
+    else:
+        show_verification(Console(highlight=False), found)
+    raise click.exceptions.Exit(1 if broken else 0)
+
+
+@drill.command("seal", epilog="Example: moneypath drill seal <run>/drill --signing-key auditor.pem")
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@seal_options
+def seal_bundle(bundle: Path, plan: SealPlan) -> None:
+    """Sign, time-stamp or anchor the evidence of a drill that is over.
+
+    For those who keep the key and did not take part. What is broken or of an older format is not sealed.
+    """
+    if plan.is_empty:
+        raise click.UsageError("nothing to do; name --signing-key, --signer, --timestamp-url or --anchor")
+    asyncio.run(evidence_sealing.seal_checked(bundle, plan))
+    show_verification(Console(highlight=False), evidence_verification.verify(bundle, References()))
+
+
+@drill.command(epilog="Example: moneypath drill keygen auditor.pem --id audit-2027 --owner 'Internal audit'")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--id", "name", required=True, help="Id of the key among the trusted signers.")
+@click.option("--owner", required=True, help="Who holds it.")
+@click.option(
+    "--days", type=click.IntRange(1, 3660), default=365, show_default=True, help="How long it is valid."
+)
+def keygen(file: Path, name: str, owner: str, days: int) -> None:
+    """Make a key that signs evidence: the private key in FILE, its entry of trusted signers on the screen.
+
+    Give it to nobody who takes part in drills: those who are scored must not sign their score.
+    """
+    click.echo(trusted_signers.new_signer(file, name, owner, days), nl=False)
 
 
 @drill.command(epilog="Example: moneypath drill panic --stack ~/.local/state/moneypath/runs/<run>")

@@ -1,5 +1,6 @@
 """The scorecard, for people and for machines."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from moneypath.alerting.business_metrics import BusinessUnit
-from moneypath.drills.scoring import Scorecard
+from moneypath.drills.business import BusinessRow
+from moneypath.drills.scoring import Scorecard, ScorePart
+from moneypath.incidents.timeline import IncidentTimes
 from moneypath.path.durations import format_duration
 
 
@@ -26,6 +29,23 @@ def show_scorecard(console: Console, card: Scorecard) -> None:
 def scorecard_json(card: Scorecard) -> dict[str, Any]:
     """Return the scorecard as plain values; times in `times` are real seconds, in `parts` production ones."""
     return asdict(card)
+
+
+def scorecard_from(document: Mapping[str, Any]) -> Scorecard | None:
+    """Return the scorecard that was written as plain values; None for one of other keys than today's."""
+    try:
+        return Scorecard(
+            title=document["title"],
+            passed=document["passed"],
+            score=document["score"],
+            parts=tuple(ScorePart(**part) for part in document["parts"]),
+            failures=tuple(document["failures"]),
+            times=IncidentTimes(**document["times"]),
+            scale=document["scale"],
+            business=tuple(BusinessRow(**row) for row in document["business"]),
+        )
+    except (KeyError, TypeError):
+        return None
 
 
 def _table(card: Scorecard) -> Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moneypath.drills import business, objectives
+from moneypath.drills import business, objectives, second_person
 from moneypath.drills.harm_criteria import harm_failures
 from moneypath.drills.paging_criteria import paging_failures
 from moneypath.drills.runbook_criteria import promise_failures, runbook_failures
@@ -36,6 +36,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ..
     found += paging_failures(scenario, events, effective.ts_mono)
     found += runbook_failures(scenario, events)
     found += promise_failures(events)
+    found += second_person.failures(scenario, events)
     found += harm_failures(scenario, events)
     if not _steady_state_held(events, "after"):
         found.append("steady state did not return after the undo")

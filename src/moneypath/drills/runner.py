@@ -31,6 +31,7 @@ from moneypath.drills.scenario import Scenario
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher
 from moneypath.incidents.events import EventLog
+from moneypath.incidents.manifest import origin
 from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
@@ -83,6 +84,7 @@ async def run_drill(
         LISTED_AS: listed(environment.business_metrics),
         OBJECTIVES_AS: listed_objectives(environment.objectives),
         HOLDS_AS: listed_holds(environment.runbook),
+        **origin(environment.folder),
     }
     log.append(Kind.DRILL_STARTED, scenario.title, started)
     plan = LoadPlan(

@@ -21,6 +21,9 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import IncidentTimes, Kind, measure
 from moneypath.path.source import parse_yaml
 
+RULES: Final = 2
+"""The version of the rules. Raise it with every change after which a log may score otherwise, and keep
+what it takes to score by the earlier one, or say in `workflows.scoring_again` that it is gone."""
 CAP_BELOW_PASS: Final = 0.01
 
 

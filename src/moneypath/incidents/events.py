@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -62,6 +63,14 @@ class Event:
         return type(self)(**fields)
 
 
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The last event of a log at some time. Its hash covers every event up to it."""
+
+    seq: int
+    hash: str
+
+
 def _digest(fields: Mapping[str, Any]) -> str:
     body = {name: value for name, value in fields.items() if name != "hash"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -100,6 +109,11 @@ class EventLog:
     def events(self) -> tuple[Event, ...]:
         """All events so far, oldest first."""
         return tuple(self._events)
+
+    @property
+    def head(self) -> LogHead:
+        """The log's head now; number 0 of an empty log."""
+        return LogHead(len(self._events), self._events[-1].hash if self._events else GENESIS)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every later event, after it has been written."""
@@ -174,12 +188,35 @@ def read_events(file: Path) -> tuple[Event, ...]:
 def _parse(name: str, number: int, line: bytes) -> Event:
     try:
         fields = json.loads(line[:MAX_LINE_BYTES])
-        return Event(**{**fields, "actor": Actor(**fields["actor"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return _typed(Event(**{**fields, "actor": Actor(**fields["actor"])}))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise EventLogBroken(
             f"{name}:{number}: not an event: {error}",
             hint="Run the drill again: the log was cut or edited after it.",
         ) from None
+
+
+def _is_sealed(event: Event) -> bool:
+    """Tell whether an event has the hash of its content; a number that JSON has not cannot have one."""
+    try:
+        return event.sealed().hash == event.hash
+    except ValueError:
+        return False
+
+
+def _typed(event: Event) -> Event:
+    """Return an event whose values are of the types that it declares; raise TypeError otherwise."""
+    actor = (event.actor.role, event.actor.principal)
+    texts = (event.kind, event.subject, event.source, event.prev_hash, event.hash, *actor)
+    times = (event.ts_wall, event.ts_mono)
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and all(type(time) in (int, float) and math.isfinite(time) for time in times)
+        and type(event.seq) is int
+        and isinstance(event.payload, dict)
+    ):
+        raise TypeError("a value is of another type")
+    return event
 
 
 def verify(events: Iterable[Event]) -> tuple[Event, ...]:
@@ -192,7 +229,7 @@ def verify(events: Iterable[Event]) -> tuple[Event, ...]:
             problem = f"number is {event.seq}, expected {len(sealed) + 1}"
         elif event.prev_hash != expected_prev:
             problem = "does not follow the event before it"
-        elif event.sealed().hash != event.hash:
+        elif not _is_sealed(event):
             problem = "was changed after it was sealed"
         if problem:
             raise EventLogBroken(

@@ -1,7 +1,7 @@
 """Read the pages that were delivered, and acknowledge them as a role."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from moneypath.errors import MoneypathError
+from moneypath.incidents.events import LogHead
 
 POLL_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
@@ -78,13 +79,16 @@ class Pager:
         last: float | None = body["last_at"]
         return last
 
-    async def acknowledge(self, page: Page, token_file: Path) -> str:
+    async def acknowledge(self, page: Page, token_file: Path, head: LogHead) -> str:
         """Acknowledge `page` with a role's token; return the principal that the pager saw.
 
+        The pager keeps `head`, the head of the event log: what stands before it cannot be changed unseen.
         Raises AcknowledgementRefused when that role was not paged.
         """
         headers = {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
-        async with self._open().post(f"/pages/{page.seq}/acknowledgements", headers=headers) as answer:
+        body = {"log_head": asdict(head)}
+        address = f"/pages/{page.seq}/acknowledgements"
+        async with self._open().post(address, json=body, headers=headers) as answer:
             if answer.status in (401, 403, 404):
                 raise AcknowledgementRefused(
                     f"acknowledgement refused: page {page.seq} to {page.role}",

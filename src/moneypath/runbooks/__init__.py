@@ -7,7 +7,7 @@ from moneypath.runbooks.document import load
 from moneypath.runbooks.execution import execute, undo
 from moneypath.runbooks.lint import AlertRoles, lint, lint_all
 from moneypath.runbooks.lint_issues import LintIssue, LintLevel, LintRule
-from moneypath.runbooks.model import Runbook, Step
+from moneypath.runbooks.model import Approval, Runbook, Step
 from moneypath.runbooks.operator_actions import http_operator_action, http_operator_actions
 from moneypath.runbooks.pending_undos import PendingUndos
 from moneypath.runbooks.ports import (
@@ -29,6 +29,7 @@ __all__ = [
     "ActionRefused",
     "ActionUnanswered",
     "AlertRoles",
+    "Approval",
     "Clock",
     "EventKind",
     "Execution",

@@ -207,6 +207,7 @@ def _event(runbook: str, step: Step, limit: float, at: float) -> StepEvent:
         instruction=step.instruction,
         expected=str(step.expect),
         limit_seconds=limit,
+        approval=step.approval,
     )
 
 

@@ -50,10 +50,11 @@ class StepType(StrEnum):
 
 
 class Approval(StrEnum):
-    """Whether a second person has to agree before an operator action is run."""
+    """Whether a second person has to agree before an operator action is run, and who asks for it."""
 
     NONE = "none"
-    SECOND_PERSON = "second_person"
+    SECOND_PERSON = "second_person"  # whoever follows the runbook asks first
+    IN_SERVICE = "in_service"  # the service holds the action until somebody else has approved it
 
 
 class _Declared(BaseModel):

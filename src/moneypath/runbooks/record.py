@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from moneypath.prometheus import Sample
 from moneypath.runbooks.holding import Held
-from moneypath.runbooks.model import StepType
+from moneypath.runbooks.model import Approval, StepType
 from moneypath.runbooks.pending_undos import PendingUndos
 
 MAX_SAMPLES_KEPT: Final = 100
@@ -67,6 +67,7 @@ class StepEvent:
     elapsed_seconds: float = 0.0
     limit_seconds: float = 0.0
     idempotency_key: str = ""
+    approval: Approval = Approval.NONE
     approved_by: str = ""
     held: Held | None = None
     next: str = ""
@@ -87,6 +88,7 @@ class StepEvent:
             "elapsed_seconds": round(self.elapsed_seconds, 3),
             "limit_seconds": round(self.limit_seconds, 3),
             "idempotency_key": self.idempotency_key,
+            "approval": self.approval.value,
             "approved_by": self.approved_by,
             "held": None if self.held is None else _held(self.held),
         }

@@ -161,7 +161,7 @@ async def _answer(
 
 async def _approval(step: Step, limit: float, context: ExecutionContext) -> tuple[str, str]:
     """Return the principal that approved, or the reason why nobody did."""
-    if step.approval is Approval.NONE:
+    if step.approval is not Approval.SECOND_PERSON:
         return "", ""
     if context.approve is None:
         return "", "nobody was there to agree as the second person"

@@ -10,6 +10,7 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.workflows.board import BoardResult, check_board
 from moneypath.workflows.drill_stack import DrillObserver, DrillResult, drill_on_own_stack
+from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.live_stack import LiveStack
 
 DRILL_FILE: Final = "drills/drill-002-partial-provider-outage.yaml"
@@ -61,6 +62,7 @@ async def run_demo(
     observer: DrillObserver,
     *,
     afterwards: Callable[[DemoResult], Awaitable[None]] | None = None,
+    plan: SealPlan = UNSEALED,
 ) -> DemoResult:
     """Run the demo's drill on a stack of its own; the stack stays up until `afterwards` returns."""
     board = BoardCheck(project, observer)
@@ -75,5 +77,6 @@ async def run_demo(
         run_folder,
         board.observer,
         afterwards=None if afterwards is None else keep,
+        plan=plan,
     )
     return DemoResult(drill, await board.result())

@@ -1,11 +1,8 @@
 """Run one drill on a live money path, from file to scorecard."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 from moneypath import runbooks
 from moneypath.alerting.business_metrics import BusinessMetric, business_metrics
@@ -18,17 +15,16 @@ from moneypath.drills.runner import DrillEnvironment, run_drill
 from moneypath.drills.scenario import Scenario, load_scenario
 from moneypath.drills.scoring import Scorecard, score
 from moneypath.errors import MoneypathError
-from moneypath.incidents.events import Event, EventLog, EventLogBroken, read_events
+from moneypath.incidents.events import Event, EventLog
+from moneypath.incidents.evidence_files import EVENTS
 from moneypath.path.model import MoneyPath
 from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction
 from moneypath.runbooks.queries import read
 from moneypath.stack.endpoints import Endpoints
+from moneypath.workflows.evidence_bundle import write_bundle
+from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
 from moneypath.workflows.known_series import known_series
-
-EVENTS: Final = "events.jsonl"
-SCORECARD: Final = "scorecard.json"
-MANIFEST: Final = "manifest.json"
 
 
 class DrillMismatch(MoneypathError):
@@ -77,6 +73,13 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
             raise DrillMismatch(
                 f"{file}: unknown {what}: {name}", hint=f"Name one of these: {', '.join(sorted(known))}."
             )
+    page = runbooks.load(project / "runbooks" / f"{scenario.runbook}.md")
+    held = [step for step in page.steps if step.approval is not runbooks.Approval.NONE]
+    if held and not any(responder.approves for responder in scenario.responders.values()):
+        raise DrillMismatch(
+            f"{file}: nobody approves step {held[0].id} of {page.id}",
+            hint="Let a responder who does not follow the runbook approve: `approves: true`.",
+        )
     _refuse_other_pages(file, expect, path)
     queries = [(condition.id, condition.query) for condition in scenario.conditions]
     for what, query in (*queries, (expect.harm.id, expect.harm.hold.counter)):
@@ -85,7 +88,6 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
                 f"{file}: unknown series in {what}: {name}",
                 hint="Name a series of the catalogue, or one that a recording rule of moneypath.yaml writes.",
             )
-    page = runbooks.load(project / "runbooks" / f"{scenario.runbook}.md")
     fill = window_fill_query(path, Scale(scenario.clock.scale))
     return Drill(
         file, scenario, page, fill, path.reporting_currency, business_metrics(path), objective_counts(path)
@@ -113,8 +115,9 @@ async def run_and_score(
     listener: Callable[[Event], None],
     *,
     actions: Mapping[str, OperatorAction] | None = None,
+    plan: SealPlan = UNSEALED,
 ) -> Scorecard:
-    """Run the drill, score its log, and write the evidence bundle into `folder`.
+    """Run the drill, score its log, write the evidence bundle into `folder`, and seal it by `plan`.
 
     `actions` replace the operator actions of the same names.
     """
@@ -123,6 +126,7 @@ async def run_and_score(
     )
     log = EventLog(folder / EVENTS)
     log.listen(listener)
+    log.listen(plan.anchor_start())
     environment = DrillEnvironment(
         project=project,
         endpoints=endpoints,
@@ -141,70 +145,7 @@ async def run_and_score(
     finally:
         log.close()
     card = score(log.events)
-    _bundle(folder, drill, card)
+    sources = {"scenario": drill.file, "runbook": drill.runbook.file}
+    write_bundle(folder, project, sources, log.events, card)
+    await seal(folder, plan)
     return card
-
-
-def verify(folder: Path) -> Scorecard:
-    """Check every hash of a bundle and score it again; the first difference raises EventLogBroken."""
-    card = _score_again(folder / EVENTS)
-    manifest = _read_json(folder / MANIFEST)
-    digests = manifest.get("files")
-    for name in (EVENTS, SCORECARD):
-        if not isinstance(digests, dict) or digests.get(name) != _digest(folder / name):
-            raise EventLogBroken(
-                f"{name} is not the file that the manifest names", hint="Run the drill again."
-            )
-    recorded = _read_json(folder / SCORECARD)
-    again = json.loads(json.dumps(asdict(card)))
-    for key, value in again.items():
-        if recorded.get(key) != value:
-            raise EventLogBroken(
-                f"{SCORECARD}: {key} is {recorded.get(key)!r}, the events give {value!r}",
-                hint="Run the drill again.",
-            )
-    return card
-
-
-def _score_again(file: Path) -> Scorecard:
-    try:
-        return score(read_events(file))
-    except MoneypathError:
-        raise
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        # Whoever edits a log can also seal it again, so what is in it may be of any shape.
-        raise EventLogBroken(
-            f"{file.name} holds what no drill writes: {type(error).__name__}: {error}",
-            hint="Run the drill again: this log proves nothing.",
-        ) from None
-
-
-def _bundle(folder: Path, drill: Drill, card: Scorecard) -> None:
-    (folder / SCORECARD).write_text(json.dumps(asdict(card), indent=2), encoding="utf-8")
-    files = {name: _digest(folder / name) for name in (EVENTS, SCORECARD)}
-    sources = {"scenario": _digest(drill.file), "runbook": _digest(drill.runbook.file)}
-    manifest = {"drill": drill.file.stem, "files": files, "sources": sources}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-
-
-def _digest(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EventLogBroken(
-            f"bundle is incomplete: {file.name} ({error.strerror})",
-            hint="Name the folder of a finished drill.",
-        ) from None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    why_not = "no object"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        content, why_not = None, type(error).__name__
-    if not isinstance(content, dict):
-        raise EventLogBroken(
-            f"bundle is incomplete: {file.name} ({why_not})", hint="Name the folder of a finished drill."
-        )
-    return content

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from moneypath.workflows.drill import MANIFEST, SCORECARD
+from moneypath.incidents.evidence_files import MANIFEST, SCORECARD
 from moneypath.workflows.drill_stack import BUNDLE
 
 

@@ -10,6 +10,7 @@ from moneypath.incidents.events import Event
 from moneypath.runbooks import OperatorAction
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import load_drill, run_and_score
+from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.live_stack import Announce, LiveStack, LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
@@ -44,11 +45,12 @@ async def drill_on_own_stack(
     *,
     afterwards: Callable[[DrillResult], Awaitable[None]] | None = None,
     actions: Mapping[str, OperatorAction] | None = None,
+    plan: SealPlan = UNSEALED,
 ) -> DrillResult:
     """Start a stack at the drill's scale, run the drill, await `afterwards`, stop the stack.
 
     A trickle of checkouts goes on while `afterwards` runs. `actions` replace the operator actions of the
-    same names.
+    same names. `plan` seals the evidence.
     """
     path = load_declaration(project)
     drill = load_drill(project, drill_file, path)
@@ -59,7 +61,9 @@ async def drill_on_own_stack(
         memory = PeakMemory()
         bundle = run_folder / BUNDLE
         async with memory.sampling():
-            drilling = run_and_score(drill, project, live.endpoints, bundle, observer.event, actions=actions)
+            drilling = run_and_score(
+                drill, project, live.endpoints, bundle, observer.event, actions=actions, plan=plan
+            )
             card = await unless_server_dies(live.supervisor, drilling)
         result = DrillResult(card, bundle, memory.peak_bytes)
         if afterwards is not None:

@@ -14,6 +14,7 @@ from moneypath.workflows import stack_lock
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score
 from moneypath.workflows.drill_stack import BUNDLE, DrillObserver, DrillResult
+from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.folders import new_run_folder
 from moneypath.workflows.live_stack import LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
@@ -40,9 +41,14 @@ async def keep_stack_running(project: Path, run_folder: Path, scale: int, observ
 
 
 async def run_drill_on_stack(
-    project: Path, drill_file: Path, run_folder: Path, listener: Callable[[Event], None]
+    project: Path,
+    drill_file: Path,
+    run_folder: Path,
+    listener: Callable[[Event], None],
+    *,
+    plan: SealPlan = UNSEALED,
 ) -> DrillResult:
-    """Run a drill on the stack of `run_folder`, which another process keeps up."""
+    """Run a drill on the stack of `run_folder`, which another process keeps up; `plan` seals its evidence."""
     endpoints = Endpoints.load(run_folder)
     path = load_declaration(project)
     drill = load_drill(project, drill_file, path)
@@ -55,7 +61,7 @@ async def run_drill_on_stack(
     memory = PeakMemory()
     with stack_lock.hold(run_folder):
         async with memory.sampling():
-            card = await run_and_score(drill, project, endpoints, bundle, listener)
+            card = await run_and_score(drill, project, endpoints, bundle, listener, plan=plan)
     return DrillResult(card, bundle, memory.peak_bytes)
 
 

@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from moneypath.stack import secrets
 from moneypath.stack.errors import StackError
-from moneypath.stack.pager.payload import Webhook
+from moneypath.stack.pager.payload import AcknowledgementBody, Webhook
 from moneypath.stack.pager.store import PageStore
 
 LONGEST_BODY_BYTES = 1 << 20
 LONGEST_WAIT_SECONDS = 30.0
 MOST_PAGES_AN_ANSWER = 500
+
+B = TypeVar("B", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,11 @@ class Pager:
         page = self._store.pages[int(seq) - 1]
         if page.role != role:
             return _problem(403, "not_paged", f"this page went to {page.role}, not to {role}")
-        made, is_new = self._store.acknowledge(page.seq, role, time.time())
+        body = await self._body(request, AcknowledgementBody)
+        if isinstance(body, web.Response):
+            return body
+        head = None if body is None else body.log_head
+        made, is_new = self._store.acknowledge(page.seq, role, time.time(), head)
         return web.json_response(asdict(made), status=201 if is_new else 200)
 
     async def show_heartbeats(self, _request: web.Request) -> web.Response:
@@ -157,12 +164,19 @@ class Pager:
     async def _webhook(self, request: web.Request) -> Webhook | web.Response:
         if not _is_bearer(request, self._tokens.deliver):
             return self._refuse(401, "unauthorized", "needs the pager's bearer token")
+        webhook = await self._body(request, Webhook)
+        return self._refuse(400, "invalid", "body: is empty") if webhook is None else webhook
+
+    async def _body(self, request: web.Request, model: type[B]) -> B | web.Response | None:
+        """Return the request's body as a `model`, None if it is empty, or the answer that refuses it."""
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(413, "too_large", f"allowed: {LONGEST_BODY_BYTES} bytes")
+        if not body:
+            return None
         try:
-            return Webhook.model_validate_json(body)
+            return model.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "body"

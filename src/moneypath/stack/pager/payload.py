@@ -1,4 +1,4 @@
-"""Alertmanager's published webhook format, version 4."""
+"""What the pager receives: Alertmanager's published webhook format, version 4, and acknowledgements."""
 
 from datetime import datetime
 from typing import Literal
@@ -38,6 +38,23 @@ class Webhook(_Published):
     common_annotations: _Labels = Field(alias="commonAnnotations")
     external_url: str = Field(alias="externalURL")
     alerts: list[WebhookAlert] = Field(min_length=1, max_length=10_000)
+
+
+class LogHead(BaseModel):
+    """The head of an event log: the number and the hash of its last event."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    seq: int = Field(ge=0)
+    hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class AcknowledgementBody(BaseModel):
+    """What may come with an acknowledgement; the pager keeps it as it came."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    log_head: LogHead | None = None
 
 
 def unix_seconds(moment: datetime) -> float | None:

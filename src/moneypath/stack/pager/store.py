@@ -1,12 +1,12 @@
 """Store pages and acknowledgements in memory and as JSON lines in a file."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from moneypath.stack.errors import StackError
-from moneypath.stack.pager.payload import Webhook, unix_seconds
+from moneypath.stack.pager.payload import LogHead, Webhook, unix_seconds
 from moneypath.telemetry.redaction import redact, redact_values
 
 MOST_PAGES = 10_000
@@ -38,12 +38,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The first acknowledgement of a page by its role."""
+    """The first acknowledgement of a page by its role.
+
+    `log_seq` and `log_hash` are the head that the acknowledging side's event log had then, if it was sent.
+    """
 
     seq: int
     role: str
     principal: str
     at: float
+    log_seq: int | None = None
+    log_hash: str | None = None
 
 
 class PageStore:
@@ -89,11 +94,15 @@ class PageStore:
         self.pages.append(page)
         return page
 
-    def acknowledge(self, seq: int, role: str, at: float) -> tuple[Acknowledgement, bool]:
+    def acknowledge(
+        self, seq: int, role: str, at: float, head: LogHead | None = None
+    ) -> tuple[Acknowledgement, bool]:
         """Store an acknowledgement; return the first one of this page, and whether it is new."""
         if (earlier := self.acknowledgements.get(seq)) is not None:
             return earlier, False
         made = Acknowledgement(seq, role, f"role_{role}", at)
+        if head is not None:
+            made = replace(made, log_seq=head.seq, log_hash=head.hash)
         self._write({"acknowledgement": asdict(made)})
         self.acknowledgements[seq] = made
         return made, True

@@ -1,0 +1,223 @@
+"""A drill's evidence made without a drill, and the hands of somebody who forges it and seals it again."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from moneypath.drills.business import LISTED_AS
+from moneypath.drills.scoring import score
+from moneypath.incidents.events import GENESIS, SYSTEM, Actor, Event, EventLog, LogHead, read_events
+from moneypath.incidents.evidence_files import EVENTS, MANIFEST, SCORECARD, hash_files
+from moneypath.incidents.manifest import ManifestHead, origin, parse_manifest
+from moneypath.incidents.timeline import Kind
+from moneypath.incidents.verification import References, Verification
+from moneypath.stack.pager.payload import LogHead as SentHead
+from moneypath.stack.pager.payload import Webhook
+from moneypath.stack.pager.store import PageStore
+from moneypath.workflows.evidence_bundle import write_bundle
+from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
+from moneypath.workflows.evidence_verification import verify
+
+ALERT: Final = "MoneyPathDoubleCharge"
+ACKNOWLEDGEMENTS: Final = "acknowledgements.jsonl"
+WALL: Final = 1_795_345_200.0
+MONO: Final = 5_000.0
+OPS: Final = Actor("ops", "role_ops", simulated=True)
+ENG: Final = Actor("eng", "role_eng", simulated=True)
+METRICS: Final = [{"id": "cost", "title": "Cost per transaction", "unit": "micro_units"}]
+
+SCENARIO: Final = """
+title: A drill of the tests
+runbook: double-charge
+objectives: [The evidence is what it says]
+mode: ci
+clock: {scale: 60, seed: 1}
+load: {checkouts_per_second: 1, users: 1, card_ranges: {"411111": 1}}
+steady_state:
+  - {id: nothing-fires, query: up, expect: {value: "== 1"}}
+guardrails: {max_minutes: 90, fault_ttl: 10s}
+timeline:
+  - {at: 0s, id: north-forgets, fault: provider.forget, target: north, params: {rate: 0.1}}
+  - {at: 20m, end: [north-forgets]}
+effective_when: target_hit
+expect:
+  alerts: [{name: MoneyPathDoubleCharge, within: 9m, severity: critical}]
+  alert_budget: 2
+  pages: [{role: ops, within: 10m, ack: 5m}, {role: eng, within: 10m, ack: 5m}]
+  harm: {id: none-twice, title: double charges, unit: count, query: up, expect: {value: "== 0"}, within: 30m}
+  restored_within: 80m
+  ledger_truth: whole
+responders: {ops: {ack_after: 1m, follows: double-charge}, eng: {ack_after: 2m, approves: true}}
+scoring:
+  pass_at: 0.8
+  weights: {detect: 2, page: 2, acknowledge: 1, mitigate: 3, restore: 2, runbook: 2, quiet: 1}
+"""
+
+
+class Story:
+    """Writes the log of a drill that went well, on clocks of its own; the pager keeps its part."""
+
+    def __init__(self, folder: Path, pager_file: Path) -> None:
+        self._now = 0.0
+        self.log = EventLog(folder / EVENTS, wall=lambda: WALL + self._now, mono=lambda: MONO + self._now)
+        self._pager = PageStore(pager_file)
+
+    def add(
+        self, at: float, kind: Kind, subject: str, payload: Mapping[str, Any] = {}, actor: Actor = SYSTEM
+    ) -> None:
+        """Append one event, `at` seconds after the start."""
+        self._now = at
+        self.log.append(kind, subject, payload, actor=actor)
+
+    def page(self, at: float, role: str, *, logged: bool = True) -> int:
+        """Deliver a page to a role; return its number."""
+        kept = self._pager.add_page(role, webhook(), WALL + at)
+        if logged:
+            self.add(at, Kind.PAGE_DELIVERED, ALERT, {"alert": ALERT, "role": role, "page": kept.seq})
+        return kept.seq
+
+    def acknowledge(self, at: float, page: int, actor: Actor) -> None:
+        """Acknowledge a page; the pager keeps the log's head."""
+        head = self.log.head
+        self._pager.acknowledge(page, actor.role, WALL + at, SentHead(seq=head.seq, hash=head.hash))
+        self.add(at, Kind.PAGE_ACKNOWLEDGED, ALERT, {"page": page, "role": actor.role}, actor)
+
+    def measured(self, at: float, phase: str) -> None:
+        """Record the business metrics."""
+        self.add(at, Kind.MEASURED, "business metrics", {"phase": phase, "values": {"cost": 1.5}})
+
+    def close(self) -> tuple[Event, ...]:
+        """Close both files; return the events."""
+        self.log.close()
+        self._pager.close()
+        return self.log.events
+
+
+def webhook() -> Webhook:
+    """Return Alertmanager's notification of the drill's alert."""
+    alert = {
+        "status": "firing", "labels": {"alertname": ALERT}, "annotations": {},
+        "startsAt": "2026-11-22T12:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus", "fingerprint": "abc",
+    }  # fmt: skip
+    common = {"groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am"}
+    body = {
+        "version": "4", "groupKey": "{}", "truncatedAlerts": 0, "status": "firing", "receiver": "r",
+        "alerts": [alert], **common,
+    }  # fmt: skip
+    return Webhook.model_validate_json(json.dumps(body))
+
+
+def tell(
+    story: Story, folder: Path, *, harm_ends: bool = True, approved: bool = True, page_unlogged: bool = False
+) -> None:
+    """Tell the story of a drill that scores 1.00, or of one in which something is left out."""
+    started = {"scenario": SCENARIO, "scale": 60, LISTED_AS: METRICS, **origin(folder)}
+    story.add(0, Kind.DRILL_STARTED, "A drill of the tests", started)
+    story.add(8, Kind.STEADY_STATE, "before", {"phase": "before"})
+    story.measured(8.5, "before")
+    story.add(9, Kind.FAULT_COMMANDED, "north-forgets")
+    story.add(10, Kind.FAULT_EFFECTIVE, "north")
+    story.add(11, Kind.HARM_STARTED, "customers")
+    labels = {"severity": "critical"}
+    firing = {"alert": ALERT, "severity": "critical", "labels": labels}
+    story.add(16, Kind.ALERT_FIRING, ALERT, firing)
+    page_to_eng = story.page(16.4, "eng")
+    if page_unlogged:
+        story.page(16.4, "compliance", logged=False)
+    page_to_ops = story.page(16.4, "ops")
+    story.acknowledge(17.4, page_to_ops, OPS)
+    story.add(17.5, Kind.RUNBOOK_STARTED, "double-charge", {"steps": 2}, OPS)
+    story.acknowledge(18.4, page_to_eng, ENG)
+    if approved:
+        story.add(20, Kind.APPROVED, "duplicates.refund", {"action": "duplicates.refund"}, ENG)
+    refund = {
+        "kind": "finished", "action": ["duplicates.refund", "north"], "outcome": "satisfied",
+        "approval": "in_service",
+    }  # fmt: skip
+    story.add(20.4, Kind.RUNBOOK_STEP, "refund", refund, OPS)
+    if harm_ends:
+        story.add(22, Kind.HARM_ENDED, "customers")
+    story.add(30, Kind.FAULT_ENDED, "north-forgets")
+    story.add(40, Kind.ALERT_RESOLVED, ALERT, firing)
+    story.add(41, Kind.RUNBOOK_ENDED, "double-charge", {"status": "completed", "reason": ""}, OPS)
+    story.add(42, Kind.UNDO, "faults and mitigations", {"ok": True, "reason": ""})
+    story.measured(43, "during")
+    story.add(46, Kind.STEADY_STATE, "after", {"phase": "after"})
+    story.measured(47, "after")
+    story.add(52, Kind.LEDGER_TRUTH, "ledger", {"whole": True, "discrepancies": []})
+    story.add(53, Kind.DRILL_ENDED, "A drill of the tests")
+
+
+class Bundle:
+    """One bundle with everything that it may be held against, and its forger."""
+
+    def __init__(
+        self, root: Path, run: str, plan: SealPlan = UNSEALED, story: Mapping[str, bool] | None = None
+    ) -> None:
+        self.folder = root / run / "drill"
+        self.pager_file = root / run / "pages.jsonl"
+        self.folder.mkdir(parents=True)
+        self.pager_file.touch()
+        project = root / "project"
+        (project / "alerts").mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            ("drill-006-of-tests.yaml", SCENARIO), ("double-charge.md", "# A runbook"),
+            ("moneypath.yaml", "name: of tests"), ("alerts/rules.yml", "groups: []"),
+        ):  # fmt: skip
+            (project / name).write_text(text)
+        telling = Story(self.folder, self.pager_file)
+        if plan.anchor_file is not None:
+            telling.log.listen(plan.anchor_start())
+        tell(telling, self.folder, **(story or {}))
+        events = telling.close()
+        (self.folder / ACKNOWLEDGEMENTS).write_text('{"outcome": "succeeded"}\n')
+        sources = {
+            "scenario": project / "drill-006-of-tests.yaml", "runbook": project / "double-charge.md",
+        }  # fmt: skip
+        write_bundle(self.folder, project, sources, events, score(events))
+        asyncio.run(seal(self.folder, plan))
+
+    def verify(self, **references: Any) -> Verification:
+        """Verify the bundle against what a verifier holds."""
+        return verify(self.folder, References(**references))
+
+    def text(self, name: str, change: Callable[[str], str]) -> None:
+        """Change the text of a file."""
+        file = self.folder / name
+        before = file.read_text(encoding="utf-8")
+        after = change(before)
+        assert after != before, f"nothing of {name} was changed"
+        file.write_text(after, encoding="utf-8")
+
+    def events(self, change: Callable[[Event], Event | None]) -> None:
+        """Change or drop events, and seal the chain again."""
+        chain: list[Event] = []
+        for event in read_events(self.folder / EVENTS):
+            changed = change(event)
+            if changed is not None:
+                prev = chain[-1].hash if chain else GENESIS
+                chain.append(replace(changed, seq=len(chain) + 1, prev_hash=prev).sealed())
+        self.write_log(chain)
+
+    def write_log(self, chain: Sequence[Event]) -> None:
+        """Write a log in place of the one that is there."""
+        lines = "".join(json.dumps(asdict(event), sort_keys=True) + "\n" for event in chain)
+        (self.folder / EVENTS).write_text(lines, encoding="utf-8")
+
+    def seal_again(self) -> None:
+        """Make scorecard and manifest anew from what the files say now, as the runner does."""
+        events = read_events(self.folder / EVENTS)
+        (self.folder / SCORECARD).write_text(json.dumps(asdict(score(events)), indent=2))
+        self.list_again(LogHead(events[-1].seq, events[-1].hash))
+
+    def list_again(self, head: LogHead | None = None) -> None:
+        """Make the manifest anew, and leave the scorecard as it is."""
+        manifest = parse_manifest((self.folder / MANIFEST).read_bytes())
+        changes: dict[str, Any] = {"files": hash_files(self.folder)}
+        if head is not None:
+            changes["head"] = ManifestHead(seq=head.seq, hash=head.hash)
+        (self.folder / MANIFEST).write_bytes(manifest.model_copy(update=changes).to_bytes())

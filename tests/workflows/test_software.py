@@ -1,0 +1,40 @@
+"""A bundle says which software made it, and says "unknown" rather than guess."""
+
+import subprocess
+from pathlib import Path
+
+from moneypath.workflows.software import describe_software, list_packages
+
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder; return what it printed."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *IDENTITY, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
+    """An edited file is not what was committed."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-qm", "one")
+    found = describe_software(tmp_path)
+    assert (found.commit, found.modified) == (git(tmp_path, "rev-parse", "HEAD"), False)
+    (tmp_path / "file").write_text("2")
+    assert describe_software(tmp_path).modified is True
+
+
+def test_folder_outside_of_git_has_no_commit(tmp_path: Path) -> None:
+    """Unknown is None."""
+    found = describe_software(tmp_path)
+    assert (found.commit, found.modified) == (None, None)
+    assert found.python
+
+
+def test_packages_are_listed_with_their_versions() -> None:
+    """One a line."""
+    assert any(line.startswith("cryptography==") for line in list_packages().splitlines())
