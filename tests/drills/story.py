@@ -15,7 +15,7 @@ from moneypath.drills.scenario import Scenario, load_scenario
 from moneypath.incidents.events import SYSTEM, Actor, Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.loader import FILE_NAME, load
-from moneypath.runbooks import DECLARED_ACTIONS, Runbook, Step
+from moneypath.runbooks import DECLARED_ACTIONS, Approval, Runbook, Step
 from moneypath.runbooks import load as load_runbook
 from moneypath.runbooks.model import END
 
@@ -30,6 +30,7 @@ FIRED = EFFECT + 3.0
 HARM_ENDED = EFFECT + 12.0
 EVENTS = 500.0
 VALID = 5000.0
+FOLLOWER = Actor("ops", "ops")
 
 
 class Story:
@@ -137,8 +138,12 @@ class Story:
             payload = {
                 "kind": "finished", "type": step.type.value, "outcome": "satisfied",
                 "action": list(step.instruction), "held": held, "idempotency_key": key,
+                "approval": step.approval.value,
+                "approved_by": self._second if step.approval is Approval.SECOND_PERSON else "",
             }  # fmt: skip
-            self.add(107.0, Kind.RUNBOOK_STEP, step.id, payload)
+            if step.approval is Approval.IN_SERVICE:
+                self._approve(step)
+            self.add(107.0, Kind.RUNBOOK_STEP, step.id, payload, FOLLOWER)
             if step.is_action:
                 promise = DECLARED_ACTIONS[step.instruction[0]].promise
                 found, evidence = float(promise.least), float(promise.least_evidence) or None
@@ -147,6 +152,15 @@ class Story:
                     "found": found, "evidence": evidence, "reason": "",
                 }  # fmt: skip
                 self.add(170.0, Kind.PROMISE_CHECKED, step.instruction[0], checked)
+
+    def _approve(self, step: Step) -> None:
+        """Append that the second person approved a step."""
+        approved = {"action": step.instruction[0]}
+        self.add(106.5, Kind.APPROVED, step.instruction[0], approved, Actor(self._second, self._second))
+
+    @property
+    def _second(self) -> str:
+        return next(role for role, one in self.scenario.responders.items() if one.approves)
 
 
 @cache

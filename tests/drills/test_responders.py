@@ -11,7 +11,7 @@ import pytest
 from moneypath.drills import responders
 from moneypath.drills.responders import respond
 from moneypath.drills.scenario import Responder
-from moneypath.incidents.events import EventLog
+from moneypath.incidents.events import EventLog, LogHead
 from moneypath.incidents.paging import Page, PagedAlert
 from moneypath.incidents.timeline import Kind
 
@@ -40,8 +40,9 @@ class Shift:
             ),
         )
 
-    async def acknowledge(self, page: Page, token: Path) -> str:
-        """Note the page, as the pager does."""
+    async def acknowledge(self, page: Page, token: Path, head: LogHead) -> str:
+        """Note the page, as the pager does; the log has a head by then."""
+        assert head.seq >= 0
         if self.waits:
             async with asyncio.timeout(5):
                 await self.waits.wait()

@@ -55,7 +55,7 @@ SPOILED: list[tuple[str, Callable[[Bundle], object], str]] = [
     ("no events", _remove(EVENTS), "event log cannot be read: events.jsonl"),
     ("empty events", _edit(EVENTS, lambda _: ""), "events.jsonl is not the file"),
     ("edited event", _event('"page": 2', '"page": 3'), "event 9 "),
-    ("torn event", _edit(EVENTS, lambda text: text[:-40]), "events.jsonl:24: not an event"),
+    ("torn event", _edit(EVENTS, lambda text: text[:-40]), "events.jsonl:27: not an event"),
     ("not a number", _event('"scale": 60', '"scale": NaN'), "event 1 (drill.started) was changed"),
     ("time that is text", _event('"ts_mono": 5000.0', '"ts_mono": "5"'), "a value is of another type"),
     ("time without end", _event('"ts_mono": 5000.0', '"ts_mono": Infinity'), "a value is of another type"),
@@ -140,7 +140,7 @@ def test_a_manifest_with_the_head_of_another_log_is_refused(bundle: Bundle) -> N
     """A log that was cut at its end ends elsewhere."""
     bundle.events(lambda event: None if event.kind == Kind.DRILL_ENDED else event)
     bundle.list_again()
-    assert said(bundle.verify()) == ["the log ends with event 23, which is not the manifest's head"]
+    assert said(bundle.verify()) == ["the log ends with event 26, which is not the manifest's head"]
 
 
 def test_another_scenario_than_that_of_the_log_is_refused(bundle: Bundle) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from moneypath.drills.business import LISTED_AS
+from moneypath.drills.objectives import OBJECTIVES_AS
+from moneypath.drills.runbook_criteria import HOLDS_AS
 from moneypath.drills.scoring import score
 from moneypath.incidents.events import GENESIS, SYSTEM, Actor, Event, EventLog, LogHead, read_events
 from moneypath.incidents.evidence_files import EVENTS, MANIFEST, SCORECARD, hash_files
 from moneypath.incidents.manifest import ManifestHead, origin, parse_manifest
 from moneypath.incidents.timeline import Kind
 from moneypath.incidents.verification import References, Verification
+from moneypath.runbooks import DECLARED_ACTIONS
 from moneypath.stack.pager.payload import LogHead as SentHead
 from moneypath.stack.pager.payload import Webhook
 from moneypath.stack.pager.store import PageStore
@@ -27,6 +30,7 @@ WALL: Final = 1_795_345_200.0
 MONO: Final = 5_000.0
 OPS: Final = Actor("ops", "role_ops", simulated=True)
 ENG: Final = Actor("eng", "role_eng", simulated=True)
+OBJECTIVES: Final = [{"id": "availability", "title": "Authorization availability", "objective": "0.999"}]
 METRICS: Final = [{"id": "cost", "title": "Cost per transaction", "unit": "micro_units"}]
 
 SCENARIO: Final = """
@@ -41,13 +45,22 @@ steady_state:
 guardrails: {max_minutes: 90, fault_ttl: 10s}
 timeline:
   - {at: 0s, id: north-forgets, fault: provider.forget, target: north, params: {rate: 0.1}}
-  - {at: 20m, end: [north-forgets]}
+  - {at: 50m, end: [north-forgets]}
 effective_when: target_hit
 expect:
   alerts: [{name: MoneyPathDoubleCharge, within: 9m, severity: critical}]
   alert_budget: 2
-  pages: [{role: ops, within: 10m, ack: 5m}, {role: eng, within: 10m, ack: 5m}]
-  harm: {id: none-twice, title: double charges, unit: count, query: up, expect: {value: "== 0"}, within: 30m}
+  pages:
+    - {alert: MoneyPathDoubleCharge, role: ops, within: 10m, ack: 5m}
+    - {alert: MoneyPathDoubleCharge, role: eng, within: 10m, ack: 5m}
+  harmed_objectives: []
+  harm:
+    id: none-twice
+    title: double charges
+    unit: count
+    query: up
+    expect: {value: "== 0", for: 5m, evidence: {min: 20, query: rows_total}}
+    within: 30m
   restored_within: 80m
   ledger_truth: whole
 responders: {ops: {ack_after: 1m, follows: double-charge}, eng: {ack_after: 2m, approves: true}}
@@ -83,7 +96,7 @@ class Story:
         """Acknowledge a page; the pager keeps the log's head."""
         head = self.log.head
         self._pager.acknowledge(page, actor.role, WALL + at, SentHead(seq=head.seq, hash=head.hash))
-        self.add(at, Kind.PAGE_ACKNOWLEDGED, ALERT, {"page": page, "role": actor.role}, actor)
+        self.add(at, Kind.PAGE_ACKNOWLEDGED, ALERT, {"alert": ALERT, "page": page, "role": actor.role}, actor)
 
     def measured(self, at: float, phase: str) -> None:
         """Record the business metrics."""
@@ -116,6 +129,7 @@ def tell(
 ) -> None:
     """Tell the story of a drill that scores 1.00, or of one in which something is left out."""
     started = {"scenario": SCENARIO, "scale": 60, LISTED_AS: METRICS, **origin(folder)}
+    started |= {OBJECTIVES_AS: OBJECTIVES, HOLDS_AS: {}}
     story.add(0, Kind.DRILL_STARTED, "A drill of the tests", started)
     story.add(8, Kind.STEADY_STATE, "before", {"phase": "before"})
     story.measured(8.5, "before")
@@ -135,21 +149,30 @@ def tell(
     if approved:
         story.add(20, Kind.APPROVED, "duplicates.refund", {"action": "duplicates.refund"}, ENG)
     refund = {
-        "kind": "finished", "action": ["duplicates.refund", "north"], "outcome": "satisfied",
-        "approval": "in_service",
+        "kind": "finished", "type": "mitigate", "action": ["duplicates.refund", "north"],
+        "outcome": "satisfied", "approval": "in_service", "idempotency_key": "key of refund",
     }  # fmt: skip
     story.add(20.4, Kind.RUNBOOK_STEP, "refund", refund, OPS)
     if harm_ends:
-        story.add(22, Kind.HARM_ENDED, "customers")
-    story.add(30, Kind.FAULT_ENDED, "north-forgets")
-    story.add(40, Kind.ALERT_RESOLVED, ALERT, firing)
-    story.add(41, Kind.RUNBOOK_ENDED, "double-charge", {"status": "completed", "reason": ""}, OPS)
-    story.add(42, Kind.UNDO, "faults and mitigations", {"ok": True, "reason": ""})
-    story.measured(43, "during")
-    story.add(46, Kind.STEADY_STATE, "after", {"phase": "after"})
-    story.measured(47, "after")
-    story.add(52, Kind.LEDGER_TRUTH, "ledger", {"whole": True, "discrepancies": []})
-    story.add(53, Kind.DRILL_ENDED, "A drill of the tests")
+        story.add(22, Kind.HARM_ENDED, "customers", {"evidence": 100.0})
+        story.add(28, Kind.HARM_STAYED_ENDED, "customers", {"evidence": 400.0})
+    promise = DECLARED_ACTIONS["duplicates.refund"].promise
+    kept = {
+        "action": "duplicates.refund", "argument": "north", "key": "key of refund", "reason": "",
+        "found": float(promise.least), "evidence": float(promise.least_evidence) or None,
+    }  # fmt: skip
+    story.add(29, Kind.PROMISE_CHECKED, "duplicates.refund", kept)
+    story.add(60, Kind.FAULT_ENDED, "north-forgets")
+    story.add(64, Kind.ALERT_RESOLVED, ALERT, firing)
+    story.add(65, Kind.RUNBOOK_ENDED, "double-charge", {"status": "completed", "reason": ""}, OPS)
+    story.add(66, Kind.UNDO, "faults and mitigations", {"ok": True, "reason": ""})
+    story.measured(67, "during")
+    story.add(70, Kind.STEADY_STATE, "after", {"phase": "after"})
+    story.measured(71, "after")
+    counts = {"availability": {"valid": 5000.0, "bad": 0.0}}
+    story.add(72, Kind.OBJECTIVES_MEASURED, "objectives", {"counts": counts})
+    story.add(73, Kind.LEDGER_TRUTH, "ledger", {"whole": True, "discrepancies": []})
+    story.add(74, Kind.DRILL_ENDED, "A drill of the tests")
 
 
 class Bundle:
