@@ -14,7 +14,7 @@ ONE_BY_ONE := -m "live and not proof"
 unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: simulate crash-test torture help setup demo drill gate prove-gate test collector prove explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
+.PHONY: simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
 help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -27,14 +27,14 @@ setup:
 demo: setup  ## Start everything, break a provider, watch the page, the runbook and the score (KEEP=1 leaves it running)
 	@$(RUN) moneypath demo $(if $(KEEP),--keep)
 
-drill: setup  ## Run one drill on a stack of its own (DRILL=drills/...yaml)
-	@$(RUN) moneypath drill run "$(DRILL)"
+drill: setup  ## Run one drill on a stack of its own (DRILL=drills/...yaml; SCALE=1 runs it in production time)
+	@$(RUN) moneypath drill run "$(DRILL)" $(if $(SCALE),--scale "$(SCALE)")
 
-gate: setup  ## May this build be released? One verdict (BUILD=module that replaces refpay.app, JUNIT=file)
-	@$(RUN) moneypath gate --build "$(BUILD)" $(if $(JUNIT),--junit "$(JUNIT)")
+gate: setup  ## May this build be released? One verdict (BUILD=module that replaces refpay.app, BASELINE=revision, JUNIT=file)
+	@$(RUN) moneypath gate --build "$(BUILD)" $(if $(BASELINE),--baseline "$(BASELINE)") $(if $(JUNIT),--junit "$(JUNIT)")
 
-prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times
-	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
+prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times (ONLY=part of a name)
+	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)" $(if $(ONLY),--only "$(ONLY)")
 
 crash-test: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
 	@$(RUN) proofs.crash_test --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
@@ -69,8 +69,18 @@ collector: setup  ## Build the real OpenTelemetry Collector (needs Go; minutes, 
 	@.venv/bin/python tools/build_collector.py
 	@$(RUN) pytest tests/collector
 
-prove: setup  ## Run the slow proofs: every drill must fail without its alert, route or mitigation, or with a posting removed
-	@$(RUN) pytest -m proof
+prove: setup  ## Each sabotage of oracle, drills and evidence is caught: a table of what said so; live, within an hour
+	@$(RUN) pytest -p tests.proof_table $(WORKERS) $(wildcard tests/*/sabotage)
+	@$(RUN) pytest -p tests.proof_table -m proof
+
+prove-long: setup  ## What chance could hide, again and again: drills two at a time, dead actions, the gate (RUNS=20)
+	@.venv/bin/python tools/prove_drills.py --runs "$(RUNS)"
+	@for run in $$(seq "$(RUNS)"); do $(RUN) pytest -p tests.proof_table -m proof tests/live -k action_dead || exit 1; done
+	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
+	@.venv/bin/python tools/false_verdicts.py
+
+mutation: setup  ## Mutate oracle, fail conditions and verdict; list which mutations no test notices, and why they may (over an hour)
+	@.venv/bin/python tools/mutation.py
 
 explore: setup  ## Run the property tests with new random examples, five times as many
 	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q

@@ -1,16 +1,36 @@
-"""The client's own record of the answers that it got, independent of every server."""
+"""The client's own record of what it asked for and was answered, independent of every server."""
 
 import fcntl
 import json
 import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
+
+from loadtests.answers import Answer, Operation
 
 LINE_BYTES_MAX = 16 * 1024
 
 
 class AcknowledgementLogUnwritable(Exception):
     """The acknowledgement log cannot be written; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """What a client asks for: the line that is written before each attempt, and repeated with its answer.
+
+    `merchant` is as whom the client acts.
+    """
+
+    operation: Operation
+    idempotency_key: str
+    merchant_reference: str
+    merchant: str
+    amount_minor: int
+    currency: str
 
 
 class AcknowledgementLog:
@@ -41,8 +61,25 @@ class AcknowledgementLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, row: dict[str, object]) -> None:
-        """Append one row; the kernel has it when this returns."""
+    def append_request(self, request: RequestLine) -> None:
+        """Append what is about to be sent; the kernel has it when this returns."""
+        self.append({"at": _now(), **asdict(request)})
+
+    def append_answer(self, request: RequestLine, answer: Answer, payment_id: str | None) -> None:
+        """Append the answer to a request; the kernel has it when this returns."""
+        self.append(
+            {
+                "at": _now(),
+                **asdict(request),
+                "payment_id": payment_id,
+                "status_code": answer.status_code,
+                "outcome": answer.outcome,
+                "replayed": answer.replayed,
+            }
+        )
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Append one line; the kernel has it when this returns."""
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
         while line:
             line = line[os.write(self._descriptor, line) :]
@@ -58,3 +95,7 @@ class AcknowledgementLog:
         tail = os.pread(self._descriptor, LINE_BYTES_MAX, start)
         if tail and not tail.endswith(b"\n") and (b"\n" in tail or start == 0):
             os.ftruncate(self._descriptor, start + tail.rfind(b"\n") + 1)
+
+
+def _now() -> float:
+    return round(time.time(), 6)

@@ -1,9 +1,11 @@
-"""Interpret an answer of the payment service as its client does."""
+"""Interpret an answer of the payment service as its client does, by the table in `moneypath.outcomes`."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from moneypath.outcomes import DEFINITIVE, Outcome, read_meaning
 
 
 class Operation(StrEnum):
@@ -14,20 +16,6 @@ class Operation(StrEnum):
     REFUND = "refund"
 
 
-class Outcome(StrEnum):
-    """The outcome as the client knows it after an answer. Only the first three are definitive."""
-
-    SUCCEEDED = "succeeded"
-    DECLINED = "declined"
-    FAILED = "failed"
-    INDETERMINATE = "indeterminate"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
-
-
-DEFINITIVE = frozenset((Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED))
-RETRIED = frozenset((Outcome.UNKNOWN, Outcome.INDETERMINATE))
-_BUSY_CODES = frozenset(("idempotency_in_flight", "operation_in_flight"))
 _PAYMENT_OUTCOMES: Mapping[object, Outcome] = {
     "authorized": Outcome.SUCCEEDED,
     "captured": Outcome.SUCCEEDED,
@@ -40,7 +28,7 @@ _RETRY_AFTER_MAX_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; `status_code` is 0 if there was none."""
+    """One answer; `status_code` is 0 if there was none. The request is sent `again` with the same key."""
 
     status_code: int
     outcome: Outcome
@@ -49,9 +37,10 @@ class Answer:
     retry_after_seconds: float
     body: bytes
     code: str
+    again: bool
 
 
-NO_ANSWER = Answer(0, Outcome.UNKNOWN, None, False, 0.0, b"", "no_answer")
+NO_ANSWER = Answer(0, Outcome.UNKNOWN, None, False, 0.0, b"", "no_answer", True)
 
 
 def read_answer(
@@ -60,37 +49,32 @@ def read_answer(
     """Interpret an answer; one that cannot be understood has an unknown outcome."""
     if status_code == 0 or headers is None:
         return NO_ANSWER
-    content = _parse(body or b"")
+    parsed = _parse(body or b"")
+    content = parsed or {}
     payment_id = content.get("id")
     code = content.get("code")
     known = payment_id if isinstance(payment_id, str) and 1 <= len(payment_id) <= 128 else None
+    outcome, again = _classify(operation, status_code, parsed, known)
     return Answer(
         status_code=status_code,
-        outcome=_classify(operation, status_code, content, known),
+        outcome=outcome,
         payment_id=known,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
         retry_after_seconds=_read_retry_after(headers.get("Retry-After", "")),
         body=body or b"",
         code=code[:64] if isinstance(code, str) else f"http_{status_code}",
+        again=again,
     )
 
 
 def _classify(
-    operation: Operation, status_code: int, content: Mapping[str, object], payment_id: str | None
-) -> Outcome:
-    if status_code == 202:
-        return Outcome.INDETERMINATE
+    operation: Operation, status_code: int, content: Mapping[str, object] | None, payment_id: str | None
+) -> tuple[Outcome, bool]:
     if status_code in (200, 201):
-        return _classify_payment(operation, content) if payment_id else Outcome.UNKNOWN
-    code = content.get("code")
-    if status_code == 502 and code == "provider_failed":
-        return Outcome.FAILED
-    if status_code == 402 and code == "provider_declined":
-        return Outcome.DECLINED
-    # Rate limit, busy or server error: an earlier attempt with this key may have succeeded.
-    if status_code == 429 or code in _BUSY_CODES or not 400 <= status_code < 500:
-        return Outcome.UNKNOWN
-    return Outcome.REJECTED
+        outcome = _classify_payment(operation, content or {}) if payment_id else Outcome.UNKNOWN
+        return outcome, outcome not in DEFINITIVE
+    meaning = read_meaning(status_code, content)
+    return meaning.outcome, meaning.again
 
 
 def _classify_payment(operation: Operation, content: Mapping[str, object]) -> Outcome:
@@ -101,12 +85,12 @@ def _classify_payment(operation: Operation, content: Mapping[str, object]) -> Ou
     return Outcome.SUCCEEDED if status in ("captured", "refunded") else Outcome.UNKNOWN
 
 
-def _parse(body: bytes) -> Mapping[str, object]:
+def _parse(body: bytes) -> Mapping[str, object] | None:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _read_retry_after(text: str) -> float:

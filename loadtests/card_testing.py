@@ -7,7 +7,7 @@ Run it from the top folder of the repository, beside the checkout load test or a
 
     MONEYPATH_CHECKOUT_CLIENT_FILE      holds the client's name:secret; required
     MONEYPATH_CARD_RANGE                six digits that begin with 4 or 5; required
-    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  where answers are appended, as by the checkout test; default: nowhere
+    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  as of the checkout test; default: nowhere
     MONEYPATH_SEED                      decides amounts and cards; default 1
     MONEYPATH_CARDS_PER_SECOND          limit for all users together; 0.1 to 100, default 10
     MONEYPATH_USERS                     1 to 50, default 5; overrides --users
@@ -32,8 +32,8 @@ from typing import ClassVar
 
 import gevent
 from gevent.event import Event
-from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
-from loadtests.answers import NO_ANSWER, Answer, Operation, Outcome, read_answer
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable, RequestLine
+from loadtests.answers import NO_ANSWER, Answer, Operation, read_answer
 from loadtests.settings import (
     CardTestingSettings,
     SettingsInvalid,
@@ -44,7 +44,8 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.event import EventHook
 
-from moneypath.stack.tokens import TokenSource, TokenUnavailable
+from moneypath.outcomes import Outcome
+from moneypath.stack.tokens import TokenSource, TokenUnavailable, read_client_name
 
 UNAUTHORIZED = 401
 _RUN_SECONDS_MAX = 600
@@ -61,6 +62,7 @@ class Attack:
     tokens: TokenSource
     acknowledgement_log: AcknowledgementLog | None
     nonce: str
+    merchant: str
     stopping: Event = field(default_factory=Event)
     users: "count[int]" = field(default_factory=count)
     begun: int = 0
@@ -104,17 +106,27 @@ class CardTester(FastHttpUser):
         reference = f"try-{attack.nonce}-{self._user}-{self._tried}"
         amount_minor = self._random.randint(*_AMOUNTS_MINOR)
         card_token = f"tok_{attack.settings.card_range}_{self._random.getrandbits(64):016x}"
-        answer = NO_ANSWER
+        line = RequestLine(
+            Operation.AUTHORIZE, _key_of(reference), reference, attack.merchant, amount_minor, _CURRENCY
+        )
+        answer, log = NO_ANSWER, attack.acknowledgement_log
+        if log is not None:
+            log.append_request(line)
         try:
             answer = self._send(reference, amount_minor, card_token)
             if answer.status_code == UNAUTHORIZED:
+                if log is not None:
+                    log.append_answer(line, answer, None)
+                    log.append_request(line)
+                answer = NO_ANSWER
                 answer = self._send(reference, amount_minor, card_token)
         except TokenUnavailable:
             # Attackers report nothing.
             pass
         finally:
             # Also when this user is stopped during a request: the outcome is unknown then.
-            self._log_answer(reference, amount_minor, answer)
+            if log is not None:
+                log.append_answer(line, answer, answer.payment_id)
 
     def _send(self, reference: str, amount_minor: int, card_token: str) -> Answer:
         body = {
@@ -139,24 +151,6 @@ class CardTester(FastHttpUser):
             self.attack.tokens.forget(token)
         return answer
 
-    def _log_answer(self, reference: str, amount_minor: int, answer: Answer) -> None:
-        if self.attack.acknowledgement_log is None:
-            return
-        self.attack.acknowledgement_log.append(
-            {
-                "at": round(time.time(), 6),
-                "operation": Operation.AUTHORIZE,
-                "idempotency_key": _key_of(reference),
-                "merchant_reference": reference,
-                "payment_id": answer.payment_id,
-                "amount_minor": amount_minor,
-                "currency": _CURRENCY,
-                "status_code": answer.status_code,
-                "outcome": answer.outcome,
-                "replayed": answer.replayed,
-            }
-        )
-
 
 def _key_of(reference: str) -> str:
     return f"{reference}-{Operation.AUTHORIZE}"
@@ -175,7 +169,13 @@ def prepare(environment: Environment, **_: object) -> None:
     except (SettingsInvalid, AcknowledgementLogUnwritable) as error:
         sys.exit(f"card testing: {error}")
     tokens = TokenSource(environment.host, settings.client_file, "payments:authorize")
-    CardTester.attack = Attack(settings, tokens, acknowledgement_log, nonce=secrets.token_hex(4))
+    CardTester.attack = Attack(
+        settings,
+        tokens,
+        acknowledgement_log,
+        nonce=secrets.token_hex(4),
+        merchant=read_client_name(settings.client_file),
+    )
     CardTester.network_timeout = settings.answer_seconds
     # Requests in flight get their answer, or time out, before their user is stopped.
     environment.stop_timeout = max(environment.stop_timeout, settings.answer_seconds + 2)

@@ -1,4 +1,4 @@
-r"""A shop's checkout: authorize, capture, sometimes refund, and log every answer.
+r"""A shop's checkout: authorize, capture, sometimes refund, and log every request and answer.
 
 Run it from the top folder of the repository, so that its modules are found:
 
@@ -6,7 +6,8 @@ Run it from the top folder of the repository, so that its modules are found:
     MONEYPATH_CHECKOUT_CLIENT_FILE=run/secrets/checkout_client \
     python -m locust -f loadtests/checkout.py --headless --host http://127.0.0.1:8080 --run-time 60s
 
-    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  where answers are appended, one JSON object a line; required
+    MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE  one JSON object a line for each request before it is sent
+                                        and for each answer; required
     MONEYPATH_CHECKOUT_CLIENT_FILE      holds the client's name:secret; required; never printed
     MONEYPATH_SEED                      decides amounts, currencies, cards and refunds; default 1
     MONEYPATH_CARD_RANGE_WEIGHTS        default 411111=6,550000=4
@@ -18,11 +19,15 @@ Run it from the top folder of the repository, so that its modules are found:
     MONEYPATH_RETRY_INTERVAL_SECONDS    0.01 to 10, default 0.5
     MONEYPATH_RETRY_BUDGET_SECONDS      0 to 120, default 20; afterwards the outcome stays unknown
     MONEYPATH_ANSWER_SECONDS            time limit of one answer; 0.1 to 60, default 10
+    MONEYPATH_REQUEST_LOG_FILE          where due, sent and answered of each request are appended; optional
+    MONEYPATH_TURNS                     when checkouts are due, in Unix seconds: 1700000000-1700000010,...
 
 One process writes one acknowledgement log, so do not use --processes or --worker. Without --run-time it ends
 after an hour. A request without an answer, with an unknown outcome, or to a busy or unavailable service is
 retried with the SAME key, as every client of a payment service must do. A user waits for its answer before it
-begins another checkout, so there must be more users than rate x slowest expected checkout.
+begins another checkout, so there must be more users than rate x slowest expected checkout. With a log of
+requests the schedule is open: checkouts are due at instants that no answer moves, and the next free user
+takes the next one. Without it, each user's next checkout is due one pacing after its last.
 
 SIGTERM stops it in order: retries stop, and requests in flight get their answer. The exit code is 0 however
 many payments failed, because that is the service's result and is in the acknowledgement log; 3 if a repeated
@@ -35,24 +40,28 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, ClassVar
 
 import gevent
 from gevent.event import Event
-from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
-from loadtests.answers import DEFINITIVE, NO_ANSWER, RETRIED, Answer, Operation, Outcome, read_answer
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable, RequestLine
+from loadtests.answers import NO_ANSWER, Answer, Operation, read_answer
 from loadtests.orders import Order, Orders
+from loadtests.request_log import RequestLog
+from loadtests.schedule import Due, Schedule, make_clock
 from loadtests.settings import Settings, SettingsInvalid, read_settings, require_loopback
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.event import EventHook
 
-from moneypath.stack.tokens import TokenSource, TokenUnavailable
+from moneypath.outcomes import DEFINITIVE, Outcome
+from moneypath.stack.tokens import TokenSource, TokenUnavailable, read_client_name
 
 _SCOPES = ("payments:authorize", "payments:capture", "payments:refund", "payments:read")
 UNAUTHORIZED = 401
+REPLAY = "replay"
 _RUN_SECONDS_MAX = 3600
 _READS_MAX = 5
 _REPLAY_MISMATCH_EXIT_CODE = 3
@@ -68,10 +77,15 @@ class Run:
     tokens: TokenSource
     acknowledgement_log: AcknowledgementLog
     nonce: str
+    merchant: str
     stopping: Event = field(default_factory=Event)
     users: "count[int]" = field(default_factory=count)
     begun: int = 0
     replay_mismatches: int = 0
+    # With a log of requests the schedule is open.
+    now: Callable[[], float] = field(default_factory=make_clock)
+    requests: RequestLog | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +106,35 @@ class PaymentRequest:
         return f"{self.order.reference}-{self.operation}"
 
 
+def _felt(send: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Log when a request was due and sent, and its last answer, if requests are logged."""
+
+    def logged(user: "CheckoutUser", request: PaymentRequest, stored: Answer | None = None) -> Answer:
+        log = user.run_state.requests
+        user.status_codes = []
+        if log is None:
+            return send(user, request, stored)
+        first = stored is None and request.operation is Operation.AUTHORIZE
+        due = user.due_next if first else None
+        number = log.begin(
+            request.operation if stored is None else REPLAY,
+            None if due is None else due.at,
+            skipped=0 if due is None else due.skipped,
+        )
+        answer = send(user, request, stored)
+        log.end(number, answer.outcome, user.status_codes)
+        return answer
+
+    return logged
+
+
 class CheckoutUser(FastHttpUser):
     """One checkout after the other."""
 
     run_state: ClassVar[Run]
     connection_timeout = 2.0
+    due_next: Due | None = None
+    status_codes: list[int]
 
     def on_start(self) -> None:
         """Wait for a random part of the pacing, so that the users' orders spread evenly over time."""
@@ -110,6 +148,9 @@ class CheckoutUser(FastHttpUser):
             resend_ratio=settings.resend_ratio,
         )
         self._pacing_seconds = settings.users / settings.checkouts_per_second
+        if self.run_state.schedule is not None:
+            self.run_state.stopping.wait(self._wait_until_due(self.run_state.schedule))
+            return
         self.run_state.stopping.wait(self.orders.first_pause(self._pacing_seconds))
         self._due = time.perf_counter()
 
@@ -119,9 +160,16 @@ class CheckoutUser(FastHttpUser):
         A delay is not made up for. Locust's constant_throughput counts from the start of the user instead of
         its first checkout, and begins with a burst above the rate.
         """
+        if self.run_state.schedule is not None:
+            return self._wait_until_due(self.run_state.schedule)
         now = time.perf_counter()
         self._due = max(self._due + self._pacing_seconds, now)
         return self._due - now
+
+    def _wait_until_due(self, schedule: Schedule) -> float:
+        due = self.due_next = schedule.take()
+        # After the last turn nothing is due any more.
+        return _RUN_SECONDS_MAX if due is None else max(0.0, due.at - self.run_state.now())
 
     @task
     def checkout(self) -> None:
@@ -148,19 +196,21 @@ class CheckoutUser(FastHttpUser):
     def _request_final_answer(self, request: PaymentRequest) -> Answer:
         """Send a request until its answer is definitive, within a time limit; return the last answer."""
         answer = self._send_until_definitive(request)
-        if answer.outcome in RETRIED and request.operation is Operation.AUTHORIZE and answer.payment_id:
+        if answer.again and request.operation is Operation.AUTHORIZE and answer.payment_id:
             return self._read_until_definitive(request, answer)
         if answer.outcome in DEFINITIVE and request.order.resends:
             self._send_until_definitive(request, stored=answer)
         return answer
 
+    @_felt
     def _send_until_definitive(self, request: PaymentRequest, stored: Answer | None = None) -> Answer:
         settings, stopping = self.run_state.settings, self.run_state.stopping
         deadline = time.monotonic() + settings.retry_budget_seconds
         while True:
             answer = self._send(request, stored)
+            self.status_codes.append(answer.status_code)
             pause = max(settings.retry_interval_seconds, answer.retry_after_seconds)
-            if answer.outcome not in RETRIED or time.monotonic() + pause > deadline or stopping.wait(pause):
+            if not answer.again or time.monotonic() + pause > deadline or stopping.wait(pause):
                 return answer
 
     def _read_until_definitive(self, request: PaymentRequest, answer: Answer) -> Answer:
@@ -173,17 +223,20 @@ class CheckoutUser(FastHttpUser):
         return answer
 
     def _send(self, request: PaymentRequest, stored: Answer | None) -> Answer:
+        line = self._begin(request)
         answer = NO_ANSWER
         try:
             answer = self._post(request, stored)
             if answer.status_code == UNAUTHORIZED:
                 # The signing key may be retired: try once more with a new token.
+                self._log_answer(line, request, answer)
+                line, answer = self._begin(request), NO_ANSWER
                 answer = self._post(request, stored)
         except TokenUnavailable as error:
             logger.warning("%s", error.what)
         finally:
             # Also when this user is stopped during a request: the outcome is unknown then.
-            self._log_answer(request, answer)
+            self._log_answer(line, request, answer)
         return answer
 
     def _post(self, request: PaymentRequest, stored: Answer | None) -> Answer:
@@ -207,29 +260,39 @@ class CheckoutUser(FastHttpUser):
             headers = {"Authorization": self.run_state.tokens.header()}
         except TokenUnavailable:
             return NO_ANSWER
-        with self.client.get(
-            path, headers=headers, name="GET /v1/payments/{id}", catch_response=True
-        ) as response:
-            answer = read_answer(request.operation, response.status_code, response.headers, response.content)
-            _report(response, answer)
-        if answer.outcome is not Outcome.REJECTED:  # a refused read does not show what became of the payment
-            self._log_answer(request, answer)
+        line = self._begin(request)
+        answer = NO_ANSWER
+        try:
+            with self.client.get(
+                path, headers=headers, name="GET /v1/payments/{id}", catch_response=True
+            ) as response:
+                answer = read_answer(
+                    request.operation, response.status_code, response.headers, response.content
+                )
+                _report(response, answer)
+            if answer.outcome in (Outcome.REJECTED, Outcome.UNPROCESSED):
+                # A refused read does not show what became of the payment.
+                answer = replace(answer, outcome=Outcome.UNKNOWN)
+        finally:
+            self._log_answer(line, request, answer)
         return answer
 
-    def _log_answer(self, request: PaymentRequest, answer: Answer) -> None:
-        self.run_state.acknowledgement_log.append(
-            {
-                "at": round(time.time(), 6),
-                "operation": request.operation,
-                "idempotency_key": request.key,
-                "merchant_reference": request.order.reference,
-                "payment_id": answer.payment_id or request.payment_id,
-                "amount_minor": request.amount_minor,
-                "currency": request.order.currency,
-                "status_code": answer.status_code,
-                "outcome": answer.outcome,
-                "replayed": answer.replayed,
-            }
+    def _begin(self, request: PaymentRequest) -> RequestLine:
+        """Record a request before it is sent, or movements of a killed client would be nobody's."""
+        line = RequestLine(
+            request.operation,
+            request.key,
+            request.order.reference,
+            self.run_state.merchant,
+            request.amount_minor,
+            request.order.currency,
+        )
+        self.run_state.acknowledgement_log.append_request(line)
+        return line
+
+    def _log_answer(self, line: RequestLine, request: PaymentRequest, answer: Answer) -> None:
+        self.run_state.acknowledgement_log.append_answer(
+            line, answer, answer.payment_id or request.payment_id
         )
 
 
@@ -279,7 +342,13 @@ def prepare(environment: Environment, **_: object) -> None:
     except (SettingsInvalid, AcknowledgementLogUnwritable) as error:
         sys.exit(f"checkout load test: {error}")
     tokens = TokenSource(environment.host, settings.client_file, *_SCOPES)
-    CheckoutUser.run_state = Run(settings, tokens, acknowledgement_log, nonce=secrets.token_hex(4))
+    CheckoutUser.run_state = Run(
+        settings,
+        tokens,
+        acknowledgement_log,
+        nonce=secrets.token_hex(4),
+        merchant=read_client_name(settings.client_file),
+    )
     CheckoutUser.network_timeout = settings.answer_seconds
     # Requests in flight get their answer, or time out, before their user is stopped.
     environment.stop_timeout = max(environment.stop_timeout, settings.answer_seconds + 2)
@@ -290,6 +359,25 @@ def prepare(environment: Environment, **_: object) -> None:
     _listen(environment.events.test_stopping, stop_retrying)
     _listen(environment.events.quitting, decide_exit_code)
     _listen(environment.events.quit, close_acknowledgement_log)
+
+
+def open_schedule(**_: object) -> None:
+    """Make the schedule an open one if requests are to be logged, or exit with one sentence."""
+    run = CheckoutUser.run_state
+    settings = run.settings
+    if settings.request_log_file is None:
+        return
+    try:
+        run.requests = RequestLog(settings.request_log_file, run.now)
+    except AcknowledgementLogUnwritable as error:
+        sys.exit(f"checkout load test: {error}")
+    run.schedule = Schedule(
+        rate=settings.checkouts_per_second,
+        users=settings.users,
+        seed=settings.seed,
+        turns=settings.turns,
+        now=run.now,
+    )
 
 
 def stop_retrying(**_: object) -> None:
@@ -310,8 +398,11 @@ def decide_exit_code(environment: Environment, **_: object) -> None:
 
 
 def close_acknowledgement_log(**_: object) -> None:
-    """Sync the acknowledgement log to disk and close it."""
-    CheckoutUser.run_state.acknowledgement_log.close()
+    """Sync both logs to disk and close them."""
+    run = CheckoutUser.run_state
+    run.acknowledgement_log.close()
+    if run.requests is not None:
+        run.requests.close()
 
 
 def _listen(hook: EventHook, listener: Callable[..., None]) -> None:
@@ -319,3 +410,4 @@ def _listen(hook: EventHook, listener: Callable[..., None]) -> None:
 
 
 _listen(events.init, prepare)
+_listen(events.init, open_schedule)

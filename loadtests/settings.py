@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from loadtests.schedule import Interval
+
 from moneypath.stack.tokens import TokenUnavailable, read_client
 
 Value = TypeVar("Value")
 
 CARD_RANGE_WEIGHTS = "411111=6,550000=4"
+ALWAYS = "always"
 
 
 class SettingsInvalid(ValueError):
@@ -42,6 +45,9 @@ class Settings:
     retry_interval_seconds: float
     retry_budget_seconds: float
     answer_seconds: float
+    # With a log of requests, the schedule is open: a slow answer does not put off the next checkout.
+    request_log_file: Path | None
+    turns: tuple[Interval, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read all settings; raises SettingsInvalid."""
     _refuse_old_names(environment)
     get = _Reader(environment, "checkout.py").get
+    request_log = environment.get("MONEYPATH_REQUEST_LOG_FILE")
+    if "MONEYPATH_TURNS" in environment and not request_log:
+        raise SettingsInvalid("MONEYPATH_TURNS: needs MONEYPATH_REQUEST_LOG_FILE")
     return Settings(
         acknowledgement_log_file=get("MONEYPATH_ACKNOWLEDGEMENT_LOG_FILE", Path),
         client_file=get("MONEYPATH_CHECKOUT_CLIENT_FILE", _find_client),
@@ -113,6 +122,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         retry_interval_seconds=get("MONEYPATH_RETRY_INTERVAL_SECONDS", _number(0.01, 10), "0.5"),
         retry_budget_seconds=get("MONEYPATH_RETRY_BUDGET_SECONDS", _number(0, 120), "20"),
         answer_seconds=get("MONEYPATH_ANSWER_SECONDS", _number(0.1, 60), "10"),
+        request_log_file=Path(request_log) if request_log else None,
+        turns=get("MONEYPATH_TURNS", _parse_turns, ALWAYS),
     )
 
 
@@ -156,6 +167,22 @@ def _parse_weights(text: str) -> Mapping[str, int]:
     if not any(weights.values()):
         raise ValueError("at least one weight must be over 0")
     return weights
+
+
+def _parse_turns(text: str) -> tuple[Interval, ...]:
+    if text == ALWAYS:
+        return ()
+    turns: list[Interval] = []
+    for part in text.split(","):
+        begin, _, end = part.partition("-")
+        try:
+            turn = (float(begin), float(end))
+        except ValueError:
+            turn = (math.nan, math.nan)
+        if not (turns[-1][1] if turns else 0) <= turn[0] < turn[1] < math.inf:
+            raise ValueError("must be turns in Unix seconds, one after the other: 1700000000-1700000010.5")
+        turns.append(turn)
+    return tuple(turns)
 
 
 def _parse_range(text: str) -> str:

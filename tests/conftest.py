@@ -45,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.chmod(0o711)  # a server that gives up root has to come through
     config.stash[_memory_folder] = folder
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    config.add_cleanup(_forget_folder)
+
+
+def _forget_folder() -> None:
+    """Let another session in the same process make a folder of its own."""
+    del os.environ["TMPDIR"]
+    tempfile.tempdir = None
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

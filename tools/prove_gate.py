@@ -9,14 +9,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "prove-gate.json"
-RUN_SECONDS = 600.0
+RUN_SECONDS = 720.0
 
 Document = Mapping[str, Any]
 
@@ -29,6 +29,12 @@ class Case:
     outcome: str
     reason: str
     shows: Callable[[Document], bool]
+    baseline: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Return the build, and what it is compared with."""
+        return self.build if self.baseline is None else f"{self.build} v {self.baseline}"
 
 
 def discrepancies(document: Document) -> Mapping[str, int]:
@@ -46,9 +52,20 @@ def only_passed(document: Document) -> bool:
     return not broken(document) and not discrepancies(document)
 
 
-def too_slow(document: Document) -> bool:
-    """Tell whether latency failed, and no money is missing or doubled."""
-    return "authorization_latency" in broken(document) and not discrepancies(document)
+def keeps_back(measure: str) -> Callable[[Document], bool]:
+    """Return a test that this measure kept the build from passing, and that the audit found nothing."""
+    return lambda document: measure in broken(document) and not discrepancies(document)
+
+
+def denied(document: Document) -> bool:
+    """Tell whether clients were refused what the audit found to be made."""
+    return "refusals" in broken(document) and "refused_but_charged" in discrepancies(document)
+
+
+def worse_than_baseline(document: Document) -> bool:
+    """Tell whether the comparison alone found it, by a latency."""
+    found = (document["figures"]["comparison"] or {}).get("differences", [{}])
+    return broken(document) == {"baseline"} and str(found[0].get("measure", "")).startswith("latency")
 
 
 def posting_lost(document: Document) -> bool:
@@ -62,17 +79,40 @@ def charged_twice(document: Document) -> bool:
     return discrepancies(document).get("reference_charged_twice", 0) > 0
 
 
+def owed_to_another(document: Document) -> bool:
+    """Tell whether the audit found postings to another merchant than the one who sold."""
+    return bool(set(discrepancies(document)) & {"beneficiary_differs", "account_unexpected"})
+
+
+def failures_hidden(document: Document) -> bool:
+    """Tell whether clients saw failures that the metrics do not show."""
+    return broken(document) >= {"answers", "metrics"}
+
+
+BAD = "loadtests.badbuilds"
 CASES = (
     Case("refpay.app", "passed", "everything met", only_passed),
-    Case("loadtests.badbuilds.slower", "failed", "latency", too_slow),
-    Case("loadtests.badbuilds.loses_postings", "failed", "lost posting", posting_lost),
-    Case("loadtests.badbuilds.charges_twice_under_retry", "failed", "double charge", charged_twice),
+    Case("refpay.app", "passed", "no worse", only_passed, baseline="HEAD"),
+    Case(f"{BAD}.slower", "failed", "10 % slower", worse_than_baseline, baseline="HEAD"),
+    Case(f"{BAD}.hangs", "failed", "hangs", keeps_back("answers")),
+    Case(f"{BAD}.refuses_valid", "failed", "refusals", keeps_back("refusals")),
+    Case(f"{BAD}.leaks_memory", "failed", "memory", keeps_back("memory")),
+    Case(f"{BAD}.leaks_connections", "failed", "connections", keeps_back("connections")),
+    Case(f"{BAD}.never_drains", "failed", "drain", lambda document: "drain" in broken(document)),
+    Case(f"{BAD}.costs_more", "failed", "cost", keeps_back("cost_per_transaction")),
+    Case(f"{BAD}.loses_postings", "failed", "lost posting", posting_lost),
+    Case(f"{BAD}.charges_twice_under_retry", "failed", "double charge", charged_twice),
+    Case(f"{BAD}.says_no_after_charging", "failed", "denied charge", denied),
+    Case(f"{BAD}.pays_wrong_merchant", "failed", "wrong creditor", owed_to_another),
+    Case(f"{BAD}.counts_failures_as_declines", "failed", "hidden failures", failures_hidden),
 )
 
 
 def run_gate(case: Case, gate_file: Path | None) -> dict[str, Any]:
     """Run the gate once; return its result, and whether that is the expected one."""
     command = [sys.executable, "-m", "moneypath", "gate", "--json", "--build", case.build]
+    if case.baseline is not None:
+        command += ["--baseline", case.baseline]
     if gate_file is not None:
         command += ["--file", str(gate_file)]
     begun = time.monotonic()
@@ -84,10 +124,10 @@ def run_gate(case: Case, gate_file: Path | None) -> dict[str, Any]:
         document = json.loads(process.stdout)
     except ValueError:
         words = process.stderr.strip()[-500:] or f"exit code {process.returncode}"
-        return {"build": case.build, "right": False, "seconds": seconds, "summary": words, "document": None}
+        return {"build": case.title, "right": False, "seconds": seconds, "summary": words, "document": None}
     right = document["outcome"] == case.outcome and case.shows(document)
     return {
-        "build": case.build,
+        "build": case.title,
         "right": right,
         "seconds": round(seconds, 1),
         "summary": document["summary"],
@@ -95,15 +135,15 @@ def run_gate(case: Case, gate_file: Path | None) -> dict[str, Any]:
     }
 
 
-def show(rows: list[dict[str, Any]]) -> str:
+def show(cases: Sequence[Case], rows: list[dict[str, Any]]) -> str:
     """Return one line per build."""
-    lines = [f"{'build':46} {'has to':8} {'because of':16} {'right':>7} {'longest':>9}"]
-    for case in CASES:
-        mine = [row for row in rows if row["build"] == case.build]
+    lines = [f"{'build':50} {'has to':8} {'because of':16} {'right':>7} {'longest':>9}"]
+    for case in cases:
+        mine = [row for row in rows if row["build"] == case.title]
         if mine:
             count = f"{sum(row['right'] for row in mine)}/{len(mine)}"
             longest = max(row["seconds"] for row in mine)
-            lines.append(f"{case.build:46} {case.outcome:8} {case.reason:16} {count:>7} {longest:7.0f} s")
+            lines.append(f"{case.title:50} {case.outcome:8} {case.reason:16} {count:>7} {longest:7.0f} s")
     return "\n".join([*lines, ""])
 
 
@@ -112,19 +152,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Prove the release gate on good and bad builds.")
     parser.add_argument("--runs", type=int, default=1, help="runs of each build (default 1)")
     parser.add_argument("--file", type=Path, help="gate file (default the project's)")
+    parser.add_argument("--only", help="the builds whose name contains this")
     parser.add_argument("--output", type=Path, default=RESULTS, help="JSON file (default %(default)s)")
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error("--runs: has to be at least 1")
+    cases = [case for case in CASES if (arguments.only or "") in case.title]
+    if not cases:
+        parser.error(f"--only: no build has this in its name: {', '.join(case.title for case in CASES)}")
     rows: list[dict[str, Any]] = []
     for number in range(1, arguments.runs + 1):
-        for case in CASES:
+        for case in cases:
             row = run_gate(case, arguments.file)
             rows.append(row)
             sign = "right" if row["right"] else "WRONG"
             sys.stdout.write(f"run {number}: {sign} after {row['seconds']:.0f} s: {row['summary']}\n")
             sys.stdout.flush()
-    sys.stdout.write("\n" + show(rows))
+    sys.stdout.write("\n" + show(cases, rows))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"\nevery verdict: {arguments.output}\n")

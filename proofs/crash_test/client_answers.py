@@ -11,9 +11,10 @@ from typing import Final, NoReturn
 from proofs.crash_test.errors import CrashTestFailed
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_delay, wait_fixed
 
-from moneypath.oracle import Acknowledgement, Operation, Outcome
+from moneypath.oracle import Acknowledgement, Operation
+from moneypath.outcomes import DEFINITIVE, Outcome
 
-DEFINITIVE: Final = frozenset((Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED))
+_UNSURE: Final = frozenset((Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.UNPROCESSED))
 _READ_EVERY_SECONDS: Final = 0.05
 
 
@@ -39,7 +40,7 @@ class AcknowledgementTail:
 
     def _count(self, row: dict[str, object]) -> None:
         key = row["idempotency_key"]
-        told = row["operation"] == Operation.CAPTURE and row["outcome"] == Outcome.SUCCEEDED
+        told = row["operation"] == Operation.CAPTURE and row.get("outcome") == Outcome.SUCCEEDED
         if told and isinstance(key, str) and key not in self._keys:
             self._keys.add(key)
             self.captures += 1
@@ -93,7 +94,7 @@ def count_requests(answers: Sequence[Acknowledgement]) -> RequestCounts:
     for answer in answers:
         by_key[answer.operation, answer.idempotency_key].append(answer.outcome)
     unanswered = sum(answer.status_code == 0 for answer in answers)
-    unsure = sum(answer.outcome in (Outcome.UNKNOWN, Outcome.INDETERMINATE) for answer in answers)
+    unsure = sum(answer.outcome in _UNSURE for answer in answers)
     promised = [key for key, outcomes in by_key.items() if DEFINITIVE.intersection(outcomes)]
     told = [answer.at for answer in answers if answer.outcome is Outcome.SUCCEEDED]
     gaps = [later - sooner for sooner, later in pairwise(told)]

@@ -34,6 +34,8 @@ def classify(kind: DiscrepancyKind) -> str:
             | DiscrepancyKind.PAYOUT_WITHOUT_POSTING
             | DiscrepancyKind.POSTING_WITHOUT_PAYOUT
             | DiscrepancyKind.ACKNOWLEDGED_LOST
+            | DiscrepancyKind.FEE_DIFFERS
+            | DiscrepancyKind.EXCHANGE_DIFFERS
         ):
             return "lost"
         case (
@@ -41,15 +43,31 @@ def classify(kind: DiscrepancyKind) -> str:
             | DiscrepancyKind.KEY_CHARGED_TWICE
             | DiscrepancyKind.REFERENCE_CHARGED_TWICE
             | DiscrepancyKind.REFERENCE_AUTHORIZED_TWICE
+            | DiscrepancyKind.MOVED_UNASKED
+            | DiscrepancyKind.CAPTURE_EXCEEDS_AUTHORIZATION
+            | DiscrepancyKind.REFUND_EXCEEDS_CAPTURE
+            | DiscrepancyKind.CHARGEBACK_EXCEEDS_CAPTURE
+            | DiscrepancyKind.PAYOUT_EXCEEDS_PAYABLE
         ):
             return "doubled"
-        case DiscrepancyKind.ENTRY_UNBALANCED | DiscrepancyKind.CURRENCY_UNBALANCED:
+        case (
+            DiscrepancyKind.ENTRY_UNBALANCED
+            | DiscrepancyKind.CURRENCY_UNBALANCED
+            | DiscrepancyKind.ENTRY_INCONSISTENT
+            | DiscrepancyKind.ENTRY_KIND_UNKNOWN
+            | DiscrepancyKind.ACCOUNT_UNEXPECTED
+            | DiscrepancyKind.AMOUNT_INVALID
+        ):
             return "unbalanced"
         case (
             DiscrepancyKind.AMOUNT_DIFFERS
             | DiscrepancyKind.CURRENCY_DIFFERS
             | DiscrepancyKind.REFUSED_BUT_CHARGED
             | DiscrepancyKind.REPLAY_DIFFERS
+            | DiscrepancyKind.BENEFICIARY_DIFFERS
+            | DiscrepancyKind.PAYMENT_DIFFERS
+            | DiscrepancyKind.ANSWER_WITHOUT_REQUEST
+            | DiscrepancyKind.BOOK_INCONSISTENT
         ):
             return "different"
 

@@ -194,8 +194,7 @@ class CrashTestRun:
     async def _keep_postings(self) -> None:
         """Save the ledger to a file, because the database is removed with the stack."""
         lines = await oracle.read_postings(self.live.endpoints.oracle_dsn)
-        names = oracle.PostingLine.__slots__
-        text = "".join(json.dumps({name: getattr(line, name) for name in names}) + "\n" for line in lines)
+        text = "".join(json.dumps(line._asdict()) + "\n" for line in lines)
         file = self.live.endpoints.run_folder / POSTINGS
         file.touch(mode=0o600)
         file.write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """Endpoints for fault controls, the book and health. Faults never affect these endpoints."""
 
+import time
 from typing import Final
 
 from aiohttp import web
@@ -9,8 +10,9 @@ from acquirers.bookkeeper import Bookkeeper
 from acquirers.fault_requests import read_fault, read_lease
 from acquirers.faults import FaultKind, FaultRegistry, Lease
 from acquirers.http_requests import INTEGER_MAX, Secret, read_json, read_query_integer
+from acquirers.operation_service import OperationService
 from acquirers.operations import Entry
-from acquirers.reports import Reports
+from acquirers.reports import Reports, Served
 
 _PAGE_ROWS: Final = 1000
 
@@ -19,9 +21,19 @@ class Control:
     """The operator's endpoints. Fault controls and the book need the control token, health does not."""
 
     def __init__(
-        self, *, name: str, bookkeeper: Bookkeeper, faults: FaultRegistry, reports: Reports, token: Secret
+        self,
+        *,
+        name: str,
+        bookkeeper: Bookkeeper,
+        faults: FaultRegistry,
+        reports: Reports,
+        service: OperationService,
+        token: Secret,
     ) -> None:
         self._name = name
+        self._service = service
+        # The counts begin with this process; a reader who sees another instant knows that they began anew.
+        self._since = time.time()
         self._reports = reports
         self._bookkeeper = bookkeeper
         self._faults = faults
@@ -37,6 +49,7 @@ class Control:
             web.put("/control/faults/{id}/lease", self._renew),
             web.get("/truth/operations", self._truth),
             web.get("/truth/reports", self._served),
+            web.get("/truth/requests", self._received),
             web.get("/healthz", self._health),
             web.get("/readyz", self._ready),
         ]
@@ -78,8 +91,14 @@ class Control:
 
     async def _served(self, request: web.Request) -> web.Response:
         self._token.require_bearer(request)
-        served = [{"sequence": number, "at": at} for number, at in self._reports.served]
-        return web.json_response({"provider": self._name, "served": served})
+        served = [_describe_served(one) for one in self._reports.served]
+        forgotten = self._reports.forgotten
+        return web.json_response({"provider": self._name, "served": served, "forgotten": forgotten})
+
+    async def _received(self, request: web.Request) -> web.Response:
+        self._token.require_bearer(request)
+        counts = {"since": self._since, "received": dict(self._service.received)}
+        return web.json_response({"provider": self._name, **counts})
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -107,6 +126,16 @@ class Control:
             },
             "hits": lease.hits,
         }
+
+
+def _describe_served(served: Served) -> dict[str, object]:
+    taken = served.taken
+    return {
+        "sequence": served.sequence,
+        "at": served.at,
+        "fees_minor": None if taken is None else taken.fees_minor,
+        "exchanged_minor": None if taken is None else taken.exchanged_minor,
+    }
 
 
 def _describe_entry(entry: Entry) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Process an operation between its dialect and the book, including faults."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -45,11 +46,18 @@ class OperationService:
         self._latency_seconds = latency_seconds
         self._stopping = stopping
         self._free_slots = in_flight_max
+        self._received: Counter[str] = Counter()
+
+    @property
+    def received(self) -> Mapping[str, int]:
+        """Return how many requests of each operation came in, repeated and refused ones too."""
+        return dict(self._received)
 
     async def perform(
         self, request: web.Request, instruction: Instruction, render: Render
     ) -> web.StreamResponse:
         """Book the instruction and answer with its entry, unless a fault prevents that."""
+        self._received[instruction.kind.value] += 1
         with self.slot():
             lease = self._match(self._subject_of(instruction))
             kind = None if lease is None else lease.fault.kind
@@ -71,6 +79,7 @@ class OperationService:
 
     async def look_up(self, request: web.Request, key: str, render: Render) -> web.StreamResponse:
         """Answer with the committed entry of a provider key; raises KeyUnknown, which no fault affects."""
+        self._received[Operation.QUERY.value] += 1
         with self.slot():
             entry = self._bookkeeper.find(key)
             if entry is None:

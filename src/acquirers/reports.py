@@ -11,12 +11,12 @@ from acquirers.bookkeeper import Bookkeeper
 from acquirers.errors import ReportUnknown
 from acquirers.faults import FaultKind, FaultRegistry, Lease, Operation, Subject
 from acquirers.operations import Entry
-from acquirers.settlement import Exchange, Fees, Line, Period, Report, misstate, report_line, settle
+from acquirers.settlement import Exchange, Fees, Line, Period, Report, Taken, misstate, report_line, settle
 
 LISTED_MAX: Final = 200
 _DIGESTS_MAX: Final = 4096
-# Enough for a run; an older request is forgotten.
-_SERVED_MAX: Final = 4096
+# A day of reports that are served every two seconds; an older request is forgotten, and counted.
+_SERVED_MAX: Final = 50_000
 
 Render = Callable[[Report], bytes]
 
@@ -30,9 +30,19 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """One report that was served, when in Unix seconds, and what it takes; None if it was cut off."""
+
+    sequence: int
+    at: float
+    taken: Taken | None
+
+
+@dataclass(frozen=True, slots=True)
 class _RenderedReport:
     body: bytes
     hit_by: tuple[Lease, ...]
+    taken: Taken | None
 
     def digest(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
@@ -63,11 +73,12 @@ class Reports:
         # Keyed by report and active faults; least recently used first.
         self._digests: OrderedDict[tuple[int, tuple[str, ...]], str] = OrderedDict()
         self._rendering = asyncio.Lock()
-        self._served: deque[tuple[int, float]] = deque(maxlen=_SERVED_MAX)
+        self._served: deque[Served] = deque(maxlen=_SERVED_MAX)
+        self.forgotten = 0
 
     @property
-    def served(self) -> tuple[tuple[int, float], ...]:
-        """Return the number of each report that was served lately, and when in Unix seconds, oldest first."""
+    def served(self) -> tuple[Served, ...]:
+        """Return the reports that were served lately, oldest first."""
         return tuple(self._served)
 
     async def published(self) -> range:
@@ -105,7 +116,8 @@ class Reports:
         async with self._rendering:
             leases = self._active(FaultKind.MISSTATE, FaultKind.TRUNCATE)
             rendered = await asyncio.to_thread(self._fetch, number, leases, render)
-        self._served.append((number, self._bookkeeper.now()))
+        self.forgotten += len(self._served) == _SERVED_MAX
+        self._served.append(Served(number, self._bookkeeper.now(), rendered.taken))
         for lease in rendered.hit_by:
             lease.hits += 1
         return rendered.body
@@ -142,13 +154,15 @@ class Reports:
                 lines += misstate(line, lease.fault.what)
         # After the misstatements, so that the stated amount is exchanged.
         settled = tuple(settle(line, self._exchanges) for line in lines)
-        body = render(Report(Period(number, self._period_seconds), settled))
+        report = Report(Period(number, self._period_seconds), settled)
+        body = render(report)
+        taken: Taken | None = Taken.of(report)
         for lease in leases:
             if lease.fault.kind is FaultKind.TRUNCATE and lease.fault.draws(str(number)):
                 hit_by[lease.id] = lease
-                body = body[: len(body) // 2]
+                body, taken = body[: len(body) // 2], None
                 break
-        return _RenderedReport(body, tuple(hit_by.values()))
+        return _RenderedReport(body, tuple(hit_by.values()), taken)
 
 
 def _misstating(entry: Entry, leases: list[Lease]) -> Lease | None:

@@ -62,7 +62,12 @@ def create_app(
         period_seconds=settings.settlement_period_seconds,
     )
     control = Control(
-        name=settings.name, bookkeeper=bookkeeper, faults=faults, reports=reports, token=control_token
+        name=settings.name,
+        bookkeeper=bookkeeper,
+        faults=faults,
+        reports=reports,
+        service=service,
+        token=control_token,
     )
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
     app.add_routes(_DIALECTS[settings.dialect](service, reports, api_key).routes())

@@ -124,6 +124,30 @@ class Report:
                 yield currency, Totals(len(lines), sums[Kind.CAPTURE], sums[Kind.REFUND], fees, *cases)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a report takes, by currency: the fees, and what is owed more or less after its exchanges."""
+
+    fees_minor: Mapping[str, int]
+    exchanged_minor: Mapping[str, int]
+
+    @classmethod
+    def of(cls, report: Report) -> "Taken":
+        """Add up the lines of a report."""
+        fees, exchanged = Counter[str](), Counter[str]()
+        for line in report.lines:
+            fees[line.currency] += line.fee_minor
+            if line.settled is not None:
+                sign = 1 if line.kind in (Kind.CAPTURE, Kind.CHARGEBACK_REVERSAL) else -1
+                exchanged[line.currency] -= sign * line.amount_minor
+                exchanged[line.settled[0]] += sign * line.settled[1]
+        return cls(_without_zeros(fees), _without_zeros(exchanged))
+
+
+def _without_zeros(amounts: Mapping[str, int]) -> dict[str, int]:
+    return {currency: minor for currency, minor in amounts.items() if minor}
+
+
 def report_line(entry: Entry, fees: Fees) -> Line:
     """Return the correct line of an entry."""
     return Line(

@@ -19,6 +19,7 @@ _SHARED: Final = (
     "moneypath_ledger_writes_total",
     "moneypath_ledger_write_duration_seconds",
     "moneypath_cost_micro_units_total",
+    "moneypath_captured_minor_units_total",
 )
 API_METRICS: Final = (
     "http_server_request_duration_seconds",
@@ -190,6 +191,11 @@ class ServiceMetrics:
             return 0
         fee = self._costs.fee_minor(provider, METHOD, currency, amount_minor)
         return self._costs.to_micro_units(currency, fee)
+
+    def count_captured(self, *, provider: str, currency: str, amount_minor: int) -> None:
+        """Count the money of one posted capture; once, after its COMMIT."""
+        name = "moneypath_captured_minor_units_total"
+        self._count(name, amount_minor, provider=provider, currency=currency)
 
     def count_unrecorded_fee(self, *, provider: str, currency: str, amount_minor: int) -> None:
         """Count the fee of a capture that no payment record of this process takes; once, after its COMMIT."""

@@ -310,11 +310,28 @@ async def test_the_control_token_is_needed(start: "Start", dialect: str, token: 
         ("POST", "/control/faults"), ("GET", "/control/faults"), ("DELETE", "/control/faults"),
         ("DELETE", "/control/faults/x"), ("PUT", "/control/faults/x/lease"), ("GET", "/truth/operations"),
         ("POST", "/control/chargebacks"), ("POST", "/control/chargebacks/x/won"),
-        ("GET", "/control/webhooks"), ("GET", "/truth/reports"),
+        ("GET", "/control/webhooks"), ("GET", "/truth/reports"), ("GET", "/truth/requests"),
     ):  # fmt: skip
         answer = await client.send(method, path, headers=headers)
         assert (answer.status, answer.body["error"]) == (401, "unauthorized")
     assert len((await client.control("GET", "/control/faults")).body["faults"]) == 1
+
+
+@DIALECTS
+async def test_every_request_that_comes_in_is_counted(start: "Start", dialect: str) -> None:
+    """Repeated, refused and unknown ones too: whoever sends them has to count as many."""
+    client = (await start(dialect)).client
+    began = (await client.control("GET", "/truth/requests")).body
+    assert began["received"] == {}
+    authorized = await client.authorize("key-1")
+    await client.authorize("key-1")
+    await client.fault("refuse", scope={"operations": ["capture"]})
+    assert (await client.capture("key-2", authorized.id)).status == 503
+    for key in ("key-1", "key-9"):
+        await client.query(key)
+    counted = (await client.control("GET", "/truth/requests")).body
+    assert counted["received"] == {"authorize": 2, "capture": 1, "query": 2}
+    assert counted["since"] == began["since"]
 
 
 @DIALECTS

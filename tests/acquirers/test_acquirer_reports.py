@@ -55,7 +55,8 @@ async def test_a_report_is_published_once_its_grace_is_over(start: "Start", dial
         }
     ]  # fmt: skip
     served = (await client.control("GET", "/truth/reports")).body["served"]
-    assert served == [{"sequence": FIRST, "at": acquirer.wall.seconds}]
+    taken = {"fees_minor": {"EUR": 24}, "exchanged_minor": {}}
+    assert served == [{"sequence": FIRST, "at": acquirer.wall.seconds, **taken}]
     acquirer.wall.seconds -= 5  # the machine's clock is set back: nothing is unpublished
     assert await client.reports() == listed
 

@@ -84,7 +84,7 @@ def promtool_on_history(
     return promtool("test", "rules", "healthy.test.yml", cwd=folder)
 
 
-def history(money_path: MoneyPath, **options: int) -> str:
+def history(money_path: MoneyPath, **options: Fraction) -> str:
     """Return 90 seconds of history."""
     return backfill(money_path, until=UNTIL, seconds=90, step=1, **options)
 
@@ -146,7 +146,7 @@ def test_a_history_without_success_would_be_noticed(
 
 def test_the_history_ends_when_told_and_flows_at_the_given_rate(money_path: MoneyPath) -> None:
     """The last sample stands at `until`, and the traffic is the load's, since a busier past hides errors."""
-    lines = history(money_path, events_per_second=7).splitlines()
+    lines = history(money_path, events_per_second=Fraction(7)).splitlines()
     series = f"moneypath_payments_total{{{NORTH.format('succeeded')},{MEMBER}}}"
     values = [line.removeprefix(series).split() for line in lines if line.startswith(series)]
     assert len(values) == 91

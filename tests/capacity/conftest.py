@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from moneypath.capacity.client import ClientFigures
 from moneypath.capacity.counters import Window
 from moneypath.capacity.figures import Audit, Cost, Figures, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import Gate, Measure, load_gate
@@ -11,7 +12,7 @@ from moneypath.capacity.histogram import Histogram
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.path.model import MoneyPath
 
-from .changed_figures import GATE_FILE, PROJECT
+from .changed_figures import GATE_FILE, PROJECT, compared, one_request, one_sample
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +58,7 @@ def good(gate: Gate) -> Figures:
         cost=Cost(3e6 * checkouts, checkouts),
         postings=float(gate.limits.least_postings),
     )
+    start = 1000.0
     return Figures(
         window=Window(1000.0, 1000.0 + seconds, 1003.0 + seconds),
         counted=counted,
@@ -64,5 +66,16 @@ def good(gate: Gate) -> Figures:
         drain_seconds=0.5,
         reconciliation=Reconciliation(4.0, 0.0),
         audit=Audit(checkouts, {}, (), ()),
+        metric_lies=(),
         others_share=0.05,
+        client=ClientFigures(
+            (one_request(start + n * seconds / 3000, approved=n % 100 >= 3) for n in range(1, 3001)),
+            start=start,
+            until=start + seconds,
+            now=start + seconds,
+        ),
+        tariff_micro_units=3e6 * checkouts,
+        resources=tuple(one_sample(start + second) for second in range(round(seconds) + 1)),
+        connections=(80, 95),
+        comparison=compared(),
     )

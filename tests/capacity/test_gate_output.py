@@ -10,7 +10,7 @@ from moneypath.capacity.gate_file import Gate, Measure
 from moneypath.capacity.junit import to_junit
 from moneypath.capacity.verdict import decide
 
-from .changed_figures import PROMISES, with_counted
+from .changed_figures import PROMISES, compared, with_counted
 
 
 def _lost(good: Figures) -> Figures:
@@ -37,12 +37,13 @@ def test_junit_calls_the_unknown_and_the_inconclusive_errors_and_the_unmeasured_
     counts = []
     for figures, which in (
         (with_counted(good, probe=None), gate),
-        (replace(good, checkouts=1), gate),
+        (replace(good, checkouts=round((good.checkouts or 0) * 0.94)), gate),
         (with_counted(good, probe=None), lenient),
+        (replace(good, comparison=compared(unusable="another machine")), gate),
     ):
         suite = Xml.fromstring(to_junit(decide(figures, which, PROMISES, build="b"), 1.0))  # noqa: S314
         counts.append((suite.get("failures"), suite.get("errors"), suite.get("skipped")))
-    assert counts == [("0", "1", "0"), ("0", "1", "0"), ("0", "0", "1")]
+    assert counts == [("0", "1", "0"), ("0", "1", "0"), ("0", "0", "1"), ("0", "1", "0")]
 
 
 def test_the_document_says_window_rates_and_verdict(good: Figures, gate: Gate) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from moneypath.alerting.conventions import WATCHDOG
 from moneypath.capacity.counters import Window
 from moneypath.capacity.figures import Tally
 from moneypath.capacity.reading import (
@@ -156,7 +157,39 @@ async def test_what_cannot_be_read_is_unknown_and_takes_nothing_with_it() -> Non
     assert (await read_counted(Fake(series, broken=(RESULTS,)), PROMISES, WINDOW)).authorizations is None
     nothing = await read_counted(Fake({}), PROMISES, WINDOW)
     assert (nothing.authorizations, nothing.probe, nothing.cost, nothing.latency) == (None,) * 4
-    assert nothing.alerts == ()
+    assert nothing.alerts is None
+
+
+@pytest.mark.parametrize(
+    ("times", "beats"),
+    [
+        ((), False),
+        ((5.0, 9.5), False),
+        ((11.0, 20.0), True),
+        ((11.5,), True),
+        ((21.5, 22.5), False),
+        ((10.5, 11.0), True),
+    ],
+)
+async def test_without_the_watchdogs_beat_nothing_is_known_of_alerts(
+    times: tuple[float, ...], beats: bool
+) -> None:
+    """No series at all, or one that stopped, is not "no alert"."""
+    watchdog = Series({"alertname": WATCHDOG, "severity": "none"}, [(at, 1.0) for at in times])
+    other = Series({"alertname": "Ticket", "severity": "warning"}, [(at, 1.0) for at in (11.0, 20.0)])
+    fake = Fake({"ALERTS": (watchdog, other) if times else (other,)})
+    alerts = (await read_counted(fake, PROMISES, WINDOW)).alerts
+    assert (alerts is not None) is beats
+    assert not beats or [each.name for each in alerts or ()] == ["Ticket"]
+
+
+async def test_a_watchdog_that_pauses_in_the_middle_is_unknown() -> None:
+    """What fired in the pause was not seen."""
+    window = Window(0.0, 60.0, 60.0)
+    for times, known in ((range(1, 61), True), ([*range(1, 20), *range(40, 61)], False)):
+        watchdog = Series({"alertname": WATCHDOG, "severity": "none"}, [(float(at), 1.0) for at in times])
+        counted = await read_counted(Fake({"ALERTS": (watchdog,)}), PROMISES, window)
+        assert (counted.alerts is not None) is known
 
 
 class Reconciling:

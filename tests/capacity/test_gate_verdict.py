@@ -2,86 +2,27 @@
 
 import math
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moneypath.capacity.criteria import CriterionStatus
-from moneypath.capacity.figures import Audit, Cost, Figures, FiredAlert, Reconciliation, Tally, WindowCounts
+from moneypath.capacity.figures import Audit, Cost, Figures, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import GATE_PRECONDITIONS, Gate, Measure
 from moneypath.capacity.histogram import Histogram
+from moneypath.capacity.observation import CriterionStatus
 from moneypath.capacity.verdict import LOAD_SENSITIVE, GateOutcome, ReleaseVerdict, certain_failure, decide
 
-from .changed_figures import PROMISES, with_counted
+from .changed_figures import PROMISES, with_counted, with_requests
+from .spoiled_figures import BURN, TICKET, UNPOSTED, broken, refuse, slower, take, unread
 
-BURN = FiredAlert("MoneyPathAuthorizationBudgetBurn", "critical", "north", 12.0)
-UNPOSTED = FiredAlert("MoneyPathCaptureUnposted", "critical", "north", 12.0, integrity=True)
-TICKET = FiredAlert("MoneyPathCostPerTransactionHigh", "warning", "", 12.0)
 # More is worse.
 ORDER = {GateOutcome.PASSED: 0, GateOutcome.INCONCLUSIVE: 1, GateOutcome.FAILED: 2}
 
 
 def _judge(figures: Figures, gate: Gate) -> ReleaseVerdict:
     return decide(figures, gate, PROMISES, build="refpay.app")
-
-
-def _slow(figures: Figures, share: float) -> Histogram:
-    count = 10_000.0
-    return Histogram({0.1: 0.0, 1.0: count * (1 - share), 10.0: count, math.inf: count})
-
-
-def _broken(figures: Figures) -> dict[Measure, Figures]:
-    """Return, for each measure, figures that are good but for it."""
-    kinds = {"capture_without_posting": 1}
-    return {
-        Measure.MACHINE: replace(figures, others_share=0.26, checkouts=1),
-        Measure.RATE: replace(figures, checkouts=round((figures.checkouts or 0) * 0.94)),
-        Measure.EVIDENCE: with_counted(figures, postings=9_999.0),
-        Measure.AVAILABILITY: with_counted(figures, authorizations=Tally(10_000, 11)),
-        Measure.AUTHORIZATION_LATENCY: with_counted(figures, latency=_slow(figures, 0.0101)),
-        Measure.LEDGER_WRITE_SUCCESS: with_counted(figures, ledger_writes=Tally(10_000, 11)),
-        Measure.LEDGER_DURABILITY: with_counted(figures, probe=Tally(500, 1)),
-        Measure.ALERTS: with_counted(figures, alerts=(TICKET, BURN)),
-        Measure.DRAIN: replace(figures, drain_seconds=None, undrained="1 operation unresolved"),
-        Measure.ORACLE: replace(figures, audit=Audit(10_000, kinds, ("capture_without_posting: x",), ())),
-        Measure.RECONCILIATION_LAG: replace(figures, reconciliation=Reconciliation(20.1, 0.0)),
-        Measure.RECONCILIATION_BREAKS: replace(figures, reconciliation=Reconciliation(4.0, 1.0)),
-        Measure.COST_PER_TRANSACTION: with_counted(figures, cost=Cost(4_000_001.0, 1.0)),
-    }
-
-
-def _unread(figures: Figures) -> dict[Measure, list[Figures]]:
-    """Return, for each measure, every way in which it is not known."""
-    audit = figures.audit
-    assert audit is not None
-    return {
-        Measure.MACHINE: [replace(figures, others_share=None)],
-        Measure.RATE: [replace(figures, checkouts=None)],
-        Measure.EVIDENCE: [with_counted(figures, postings=None)],
-        Measure.AVAILABILITY: [with_counted(figures, authorizations=each) for each in (None, Tally(0, 0))],
-        Measure.AUTHORIZATION_LATENCY: [
-            with_counted(figures, latency=each)
-            for each in (None, Histogram({1.0: 0.0, math.inf: 0.0}), Histogram({0.5: 9.0, math.inf: 9.0}))
-        ],
-        Measure.LEDGER_WRITE_SUCCESS: [
-            with_counted(figures, ledger_writes=each) for each in (None, Tally(0, 0))
-        ],
-        Measure.LEDGER_DURABILITY: [with_counted(figures, probe=each) for each in (None, Tally(0, 0))],
-        Measure.ALERTS: [with_counted(figures, alerts=None)],
-        Measure.DRAIN: [replace(figures, drain_seconds=None)],
-        Measure.ORACLE: [
-            replace(figures, audit=None),
-            replace(figures, audit=replace(audit, missing_evidence=("the ledger: 0 captures seen",))),
-        ],
-        Measure.RECONCILIATION_LAG: [replace(figures, reconciliation=None)],
-        Measure.RECONCILIATION_BREAKS: [
-            replace(figures, reconciliation=each) for each in (None, Reconciliation(1.0, None))
-        ],
-        Measure.COST_PER_TRANSACTION: [
-            with_counted(figures, cost=each) for each in (None, Cost(0.0, 9.0), Cost(9.0, 0.0))
-        ],
-    }
 
 
 def test_a_good_run_passes(good: Figures, gate: Gate) -> None:
@@ -98,7 +39,7 @@ def test_each_broken_measure_keeps_the_build_from_passing(
     good: Figures, gate: Gate, measure: Measure
 ) -> None:
     """Just over its limit, and it alone is named; what is of the gate itself is inconclusive."""
-    verdict = _judge(_broken(good)[measure], gate)
+    verdict = _judge(broken(good)[measure], gate)
     expected = [measure, Measure.RATE] if measure is Measure.MACHINE else [measure]
     assert [result.measure for result in verdict.broken] == expected
     of_the_gate = measure in GATE_PRECONDITIONS
@@ -110,7 +51,7 @@ def test_each_broken_measure_keeps_the_build_from_passing(
 @pytest.mark.parametrize("measure", list(Measure))
 def test_the_unknown_never_passes(good: Figures, gate: Gate, measure: Measure) -> None:
     """What could not be read, or was never counted, fails by its name."""
-    for figures in _unread(good)[measure]:
+    for figures in unread(good)[measure]:
         verdict = _judge(figures, gate)
         assert verdict.outcome is GateOutcome.FAILED, figures
         assert measure in [result.measure for result in verdict.broken]
@@ -121,9 +62,9 @@ def test_an_optional_measure_is_reported_when_unknown_and_fails_when_broken(
     good: Figures, lenient: Gate, measure: Measure
 ) -> None:
     """Optional says that it may be missing, not that it may be bad."""
-    status = {f.measure: f.status for f in _judge(_unread(good)[measure][0], lenient).results}[measure]
+    status = {f.measure: f.status for f in _judge(unread(good)[measure][0], lenient).results}[measure]
     assert status is (CriterionStatus.UNMEASURED if measure in lenient.optional else CriterionStatus.UNKNOWN)
-    assert _judge(_broken(good)[measure], lenient).outcome is not GateOutcome.PASSED
+    assert _judge(broken(good)[measure], lenient).outcome is not GateOutcome.PASSED
 
 
 def test_a_drain_that_took_too_long_is_broken(good: Figures, gate: Gate) -> None:
@@ -134,7 +75,7 @@ def test_a_drain_that_took_too_long_is_broken(good: Figures, gate: Gate) -> None
 
 def test_a_broken_promise_outranks_a_rate_that_was_not_reached(good: Figures, gate: Gate) -> None:
     """A lost posting is lost at any rate."""
-    figures = replace(_broken(good)[Measure.ORACLE], checkouts=1)
+    figures = replace(broken(good)[Measure.ORACLE], checkouts=1)
     assert _judge(figures, gate).outcome is GateOutcome.FAILED
 
 
@@ -150,6 +91,7 @@ def test_a_run_that_ended_early_failed_and_is_not_held_against_the_rate(good: Fi
     verdict = decide(replace(good, checkouts=1), gate, PROMISES, build="b", ended_early="alert")
     assert verdict.outcome is GateOutcome.FAILED
     assert Measure.RATE not in [result.measure for result in verdict.results]
+    assert (verdict.title, verdict.build, verdict.ended_early) == (gate.title, "b", "alert")
 
 
 @pytest.mark.parametrize("measure", sorted({*Measure} - GATE_PRECONDITIONS))
@@ -157,7 +99,7 @@ def test_other_work_on_the_machine_excuses_speed_and_never_integrity(
     good: Figures, gate: Gate, measure: Measure
 ) -> None:
     """Never a pass; but slow is inconclusive then, and lost is lost."""
-    verdict = _judge(replace(_broken(good)[measure], others_share=0.5), gate)
+    verdict = _judge(replace(broken(good)[measure], others_share=0.5), gate)
     excused = measure in LOAD_SENSITIVE or measure is Measure.ALERTS
     assert verdict.outcome is (GateOutcome.INCONCLUSIVE if excused else GateOutcome.FAILED)
 
@@ -166,7 +108,9 @@ def test_promises_kept_on_a_busy_machine_are_kept(good: Figures, gate: Gate) -> 
     """It would have been easier on a quiet one."""
     verdict = _judge(replace(good, others_share=0.9), gate)
     assert verdict.outcome is GateOutcome.PASSED
-    assert "90%" in verdict.results[0].seen
+    assert verdict.results[0].seen == "90% used by others, and every objective was kept"
+    assert {result.status for result in verdict.results} == {CriterionStatus.MET}
+    assert verdict.results[1:] == _judge(good, gate).results[1:]
 
 
 def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Gate) -> None:
@@ -174,7 +118,7 @@ def test_an_alert_of_a_check_fails_on_a_busy_machine_too(good: Figures, gate: Ga
     figures = replace(with_counted(good, alerts=(BURN, UNPOSTED)), others_share=0.5)
     assert _judge(figures, gate).outcome is GateOutcome.FAILED
     assert UNPOSTED.name in certain_failure(figures.counted, gate, PROMISES, disturbed=True)
-    for changes in ({"alerts": (BURN,)}, {"latency": _slow(good, 0.5)}):
+    for changes in ({"alerts": (BURN,)}, {"latency": slower(good, 0.5)}):
         only_slow = with_counted(good, **changes).counted
         assert certain_failure(only_slow, gate, PROMISES, disturbed=True) == ""
         assert certain_failure(only_slow, gate, PROMISES) != ""
@@ -201,7 +145,7 @@ def test_slower_never_turns_a_failure_into_a_pass(
 ) -> None:
     """A larger share beyond the limit is worse or the same."""
     verdicts = [
-        _judge(with_counted(good, latency=_slow(good, min(1.0, each))), gate) for each in (slow, slow + more)
+        _judge(with_counted(good, latency=slower(good, min(1.0, each))), gate) for each in (slow, slow + more)
     ]
     assert ORDER[verdicts[0].outcome] <= ORDER[verdicts[1].outcome]
 
@@ -260,6 +204,32 @@ def test_a_good_run_is_never_ended_early(good: Figures, gate: Gate) -> None:
     assert certain_failure(WindowCounts(), gate, PROMISES) == ""
 
 
+def test_nothing_counted_spends_no_budget_however_small(good: Figures, gate: Gate) -> None:
+    """What is not known yet ends no run, and a budget that is spent exactly is kept."""
+    limits = gate.limits.model_copy(
+        update={"refused_at_most_ratio": Decimal(0), "unanswered_at_most_ratio": Decimal(0)}
+    )
+    strict = gate.model_copy(update={"limits": limits})
+    faultless = replace(
+        PROMISES,
+        **{
+            name: getattr(PROMISES, name).model_copy(update={"objective": Decimal(1)})
+            for name in ("availability", "latency", "ledger_writes")
+        },
+    )
+    for counted, client in ((WindowCounts(), None), (good.counted, good.client)):
+        assert certain_failure(counted, strict, faultless, client=client) == ""
+
+
+def test_a_budget_is_that_of_the_whole_window(good: Figures, gate: Gate) -> None:
+    """Two ledger writes a checkout, and one request without an answer is no reason to end a run."""
+    for bad, ends in ((22, False), (23, True)):
+        counted = with_counted(good, ledger_writes=Tally(10_000, bad)).counted
+        assert bool(certain_failure(counted, gate, PROMISES)) is ends
+    one = with_requests(good, take(3.5), every=2000).client
+    assert certain_failure(good.counted, gate, PROMISES, client=one) == ""
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -277,6 +247,21 @@ def test_a_certain_failure_ends_the_run_and_is_one(
     counted = with_counted(good, **changes).counted
     assert words in certain_failure(counted, gate, PROMISES)
     assert _judge(replace(good, counted=counted), gate).outcome is GateOutcome.FAILED
+
+
+def test_clients_end_a_run_when_the_build_can_no_longer_pass(good: Figures, gate: Gate) -> None:
+    """Refused customers at any time, hangs and failures only while nothing else disturbs the machine."""
+    for change, words, excused in (
+        (refuse, "refused requests", False),
+        (take(3.5), "requests without a good answer", True),
+        (lambda each: replace(each, outcome="failed"), "requests without a good answer", True),
+    ):
+        client = with_requests(good, change, every=20).client
+        assert words in certain_failure(good.counted, gate, PROMISES, client=client)
+        disturbed = certain_failure(good.counted, gate, PROMISES, client=client, disturbed=True)
+        assert bool(disturbed) is not excused
+    few = with_requests(good, refuse, every=60).client
+    assert certain_failure(good.counted, gate, PROMISES, client=few) == ""
 
 
 @given(bad=st.floats(0, 50), rest=st.floats(0, 20_000))

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "make check": ".ci/run",
     "make demo KEEP=1": "tests/live/test_keep.py",
     "moneypath drill verify <folder>": "tests/live/test_keep.py",
+    "make drill DRILL=drills/drill-031-hard-down.yaml": ".ci/run",
     "make drill DRILL=drills/drill-006-double-charge.yaml": ".ci/run",
     "make drill DRILL=drills/drill-012-settlement-mismatch.yaml": ".ci/run",
     "make drill DRILL=drills/drill-017-card-testing.yaml": ".ci/run",

@@ -19,6 +19,8 @@ from moneypath.runbooks import DECLARED_ACTIONS, Approval, Runbook, Step
 from moneypath.runbooks import load as load_runbook
 from moneypath.runbooks.model import END
 
+from .compared import compared
+
 PROJECT = Path(__file__).parents[2]
 PATH = load(PROJECT / FILE_NAME)
 METRICS = business_metrics(PATH)
@@ -49,7 +51,7 @@ class Story:
         self.add(0.0, Kind.DRILL_STARTED, "drill", started)
         self.add(90.0, Kind.STEADY_STATE, "before", {"phase": "before"})
         self.measured(91.0, "before")
-        self.add(EFFECT, Kind.FAULT_EFFECTIVE, "canary")
+        self.add(EFFECT, Kind.FAULT_EFFECTIVE, "canary", {"status": 502})
         self.harm(EFFECT + 1, Kind.HARM_STARTED, 1000.0)
         for alert in self.scenario.expect.alerts:
             self.alert(FIRED, alert.name, alert.labels, alert.severity)
@@ -72,6 +74,7 @@ class Story:
         counts = {one.id: {"valid": VALID, "bad": 0.0} for one in OBJECTIVES}
         self.add(end + 7, Kind.OBJECTIVES_MEASURED, "objectives", {"counts": counts})
         self.add(end + 8, Kind.LEDGER_TRUTH, "ledger", {"whole": True})
+        self.add(end + 9, Kind.METRICS_COMPARED, "metrics", compared())
 
     def add(
         self,
@@ -123,6 +126,11 @@ class Story:
             for event in self.events
         ]
 
+    def moved(self, picked: Callable[[Event], bool], at: float) -> list[Event]:
+        """Return the story with each picked event at another instant; one has to be picked."""
+        assert any(picked(event) for event in self.events)
+        return [replace(event, ts_mono=at) if picked(event) else event for event in self.events]
+
     def _pages(self) -> None:
         for expected in self.scenario.expect.pages:
             self.page(FIRED + 0.1, expected.alert, expected.role)
@@ -133,7 +141,8 @@ class Story:
     def _steps(self) -> None:
         """Append the end of each step on the way that leads through, and what its action promised."""
         for step in _way(self.runbook):
-            held = {"seconds": 6.0, "events": EVENTS} if step.hold else None
+            scale = self.scenario.clock.scale
+            held = {"seconds": step.hold.real_seconds(scale) + 1, "events": EVENTS} if step.hold else None
             key = f"key of {step.id}" if step.is_action else ""
             payload = {
                 "kind": "finished", "type": step.type.value, "outcome": "satisfied",

@@ -1,7 +1,12 @@
 """Steady means without a break, and what did not hold is said."""
 
 from collections.abc import Sequence
+from itertools import count
+from types import SimpleNamespace
 
+import pytest
+
+from moneypath.drills import conditions
 from moneypath.drills.conditions import evaluate, wait_until_steady
 from moneypath.drills.parts import Condition
 from moneypath.prometheus import Sample
@@ -17,9 +22,17 @@ class Answers:
         self.asked = 0
 
     async def __call__(self, promql: str, /) -> Sequence[Sample]:
+        assert promql == ZERO.query
         self.asked += 1
         value = self._values.pop(0) if len(self._values) > 1 else self._values[0]
         return [] if value is None else [Sample({}, value)]
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which each look takes one second."""
+    clock = count(100.0)
+    monkeypatch.setattr(conditions, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
 
 async def test_a_condition_that_holds_is_not_reported() -> None:
@@ -34,14 +47,25 @@ async def test_what_was_seen_and_expected_is_said() -> None:
     assert "absent is not zero" in (await evaluate((ZERO,), Answers(None))).unmet["nothing-lost"]
 
 
-async def test_a_break_starts_the_steadiness_anew() -> None:
-    """Holding, breaking and holding again is steady only after the last break."""
-    answers = Answers(0.0, 1.0, 0.0)
+@pytest.mark.usefixtures("seconds")
+@pytest.mark.parametrize(
+    ("values", "asked"), [((0.0,), 4), ((0.0, 0.0, 1.0, 0.0), 7), ((1.0, 0.0), 5), ((0.0, None, 0.0), 6)]
+)
+async def test_a_break_starts_the_steadiness_anew(values: Sequence[float | None], asked: int) -> None:
+    """Three seconds of holding, four looks, and only after the last break; then nothing is asked again."""
+    answers = Answers(*values)
+    left = await wait_until_steady((ZERO,), answers, within_seconds=5, steady_for_seconds=3, every_seconds=0)
+    assert (left.unmet, left.seen) == ({}, {"nothing-lost": "0"})
+    assert answers.asked == asked
+
+
+async def test_holding_too_briefly_is_not_steady() -> None:
+    """When time runs out, what was seen is kept beside the reason."""
     left = await wait_until_steady(
-        (ZERO,), answers, within_seconds=5, steady_for_seconds=0.05, every_seconds=0.02
+        (ZERO,), Answers(0.0), within_seconds=0, steady_for_seconds=60, every_seconds=0
     )
-    assert left.unmet == {}
-    assert answers.asked >= 4
+    assert left.seen == {"nothing-lost": "0"}
+    assert left.unmet == {"steady": "all hold, but not yet for 60 s"}
 
 
 async def test_time_runs_out_with_the_reason() -> None:

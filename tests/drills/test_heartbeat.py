@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moneypath.drills.heartbeat import await_heartbeat
+from moneypath.drills.heartbeat import await_heartbeat, heartbeat_seconds
 
 
 class _Pager:
@@ -30,3 +30,9 @@ async def test_no_heartbeat_at_all_is_told() -> None:
     """A pager that never heard one is told apart."""
     found = await await_heartbeat(_Pager(None), since=100.0, within_seconds=0, now=lambda: 103.0)
     assert "none at all" in found
+
+
+def test_it_is_awaited_by_the_scale_of_the_stack() -> None:
+    """In production it beats once a minute: 20 s would call every stack dead."""
+    assert heartbeat_seconds(60) == heartbeat_seconds(6) == 20.0
+    assert 120 < heartbeat_seconds(1) <= 180

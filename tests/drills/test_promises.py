@@ -10,8 +10,8 @@ import pytest
 from moneypath.drills import promises
 from moneypath.drills.actions_taken import ActionsTaken, ActionTaken
 from moneypath.drills.promises import UNDER_WAY_SECONDS, Found, _count, _Witnesses
-from moneypath.drills.served_reports import ServedReport
-from moneypath.oracle.records import Charge, ChargeStatus, Operation, PostingLine
+from moneypath.errors import MoneypathError
+from moneypath.oracle.records import Charge, ChargeStatus, Operation, PostingLine, ReportTaken
 from moneypath.prometheus import Sample
 from moneypath.runbooks import DECLARED_ACTIONS, OPERATOR_ACTIONS, ActionCall
 from moneypath.runbooks import declared_actions as declared
@@ -39,8 +39,9 @@ class World:
 
     books: Mapping[str, Sequence[Charge]]
     postings: Sequence[PostingLine] = ()
-    served: Sequence[ServedReport] = ()
+    served: Sequence[ReportTaken] = ()
     depth: float | None = 0.0
+    broken: MoneypathError | None = None
 
     def __post_init__(self) -> None:
         self.actions = ActionsTaken()
@@ -58,6 +59,8 @@ class World:
 
         async def query(promql: str, /) -> Sequence[Sample]:
             assert "moneypath_dead_letter_depth" in promql
+            if self.broken is not None:
+                raise self.broken
             return [] if self.depth is None else [Sample({}, self.depth)]
 
         context = cast(Any, SimpleNamespace(query=query))
@@ -87,9 +90,11 @@ def test_every_declared_action_has_a_promise_that_can_be_counted() -> None:
         (DRAINED_AT + UNDER_WAY_SECONDS - 0.1, True),
         (DRAINED_AT + UNDER_WAY_SECONDS, False),
         (DRAINED_AT + 50, False),
+        (1099.9, False),
+        (1100.0, True),
         (1101.0, True),
     ],
-    ids=["before", "under way", "new", "much later", "after the restore"],
+    ids=["before", "under way", "new", "much later", "before the restore", "at it", "after it"],
 )
 async def test_no_new_payment_reaches_a_drained_provider(at: float, kept: bool) -> None:
     """What was under way may arrive; a single new payment breaks the promise, until the restore."""
@@ -111,6 +116,38 @@ async def test_a_drain_is_not_shown_to_work_without_traffic() -> None:
     drain = world.took(declared.PROVIDER_DRAIN)
     assert (await world.count(drain)).evidence == 19
     assert not await world.kept(drain)
+
+
+async def test_a_promise_to_serve_ends_with_the_opposite_action() -> None:
+    """What comes after a second drain, or a second block, is not what the first one's undo brought about."""
+    late = [_charge(1100.0 + n, card_range="421234") for n in range(9)]
+    world = World({"north": late, "south": []})
+    restored = world.took(declared.PROVIDER_RESTORE)
+    world.took(declared.RISK_BLOCK, "busiest", card_range="421234", at=990.0)
+    unblocked = world.took(declared.RISK_UNBLOCK, "busiest")
+    assert [(await world.count(one)).number for one in (restored, unblocked)] == [9, 9]
+    world.took(declared.PROVIDER_DRAIN, at=1051.0)
+    world.took(declared.RISK_BLOCK, "busiest", at=1051.0)
+    assert [(await world.count(one)).number for one in (restored, unblocked)] == [0, 0]
+
+
+async def test_an_action_without_an_answer_counts_from_when_it_was_asked_for() -> None:
+    """It may have worked all the same."""
+    world = World({"north": [_charge(1000.0), _charge(998.0)], "south": []})
+    unanswered = ActionTaken(declared.PROVIDER_RESTORE, "north", "key", 999.0, None, {})
+    world.actions.taken.append(unanswered)
+    assert await world.count(unanswered) == Found(1)
+
+
+async def test_an_action_that_nobody_can_count_is_not_known() -> None:
+    """Neither one without a way to count it nor one whose witness does not answer."""
+    world = World({"north": [], "south": []})
+    found = await world.count(ActionTaken("provider.repaint", "north", "key", 1.0, 2.0, {}))
+    assert found.number is None
+    assert "how to count it" in found.reason
+    world.broken = MoneypathError("Prometheus does not answer", hint="wait")
+    found = await world.count(world.took(declared.DEAD_LETTERS_REPLAY, "notifications"))
+    assert found == Found(None, reason="Prometheus does not answer")
 
 
 async def test_a_restored_provider_gets_payments_again() -> None:
@@ -174,13 +211,16 @@ async def test_a_refund_leaves_nothing_charged_twice() -> None:
         ([(7, 900.0), (8, 1000.5)], False),
         ([(7, 900.0), (7, 1030.0)], False),
         ([(7, 900.0), (7, 950.0)], False),
+        ([(7, 900.0), (7, 999.0)], True),
+        ([(7, 999.0)], False),
+        ([(7, 900.0), (7, 1004.0)], False),
         ([], False),
     ],
-    ids=["again at once", "only a new one", "when it was corrected", "before", "never"],
+    ids=["again", "only new", "when corrected", "before", "as asked", "once", "too late", "never"],
 )
 async def test_reports_in_doubt_are_served_again_at_once(served: list[tuple[int, float]], kept: bool) -> None:
     """A report that is served again because its provider corrected it is nobody's merit."""
-    world = World({"north": [], "south": []}, served=[ServedReport(*one) for one in served])
+    world = World({"north": [], "south": []}, served=[ReportTaken("north", *one) for one in served])
     assert await world.kept(world.took(declared.SETTLEMENT_REFETCH)) is kept
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from moneypath.drills.scenario import load_scenario
-from moneypath.path.source import DeclarationInvalid
+from moneypath.path.source import DeclarationInvalid, DeclarationIssues
 
 DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
+HARD_DOWN = DRILL.with_name("drill-031-hard-down.yaml")
 
 
 def test_the_drill_of_the_house_loads() -> None:
@@ -42,7 +43,7 @@ def test_a_silent_provider_tells_nothing_by_itself_either(file: Path) -> None:
             and steps.index(each) < steps.index(step)
             for each in lost
         ), step.id
-    assert bool(silent) == (file == DRILL)
+    assert bool(silent) == (file in (DRILL, HARD_DOWN))
 
 
 BROKEN: list[tuple[str, Callable[[str], str], str]] = [
@@ -186,3 +187,28 @@ def test_each_mistake_names_file_line_and_key(
     first = str(caught.value).splitlines()[0]
     assert first.startswith(f"{file}:"), first
     assert key in str(caught.value), str(caught.value)
+
+
+def test_a_drill_runs_at_another_scale() -> None:
+    """Only the clock changes; what is written in production time stays."""
+    scenario = load_scenario(HARD_DOWN)
+    in_production = scenario.at_scale(1)
+    assert in_production.clock.model_dump() == {"scale": 1, "seed": scenario.clock.seed}
+    assert in_production.expect == scenario.expect
+    assert in_production.at_scale(scenario.clock.scale) == scenario
+
+
+def test_a_scale_at_which_the_times_do_not_fit_is_refused() -> None:
+    """At scale 60 harm cannot stay over for less than five real seconds, which are five minutes there."""
+    with pytest.raises(DeclarationIssues) as caught:
+        load_scenario(HARD_DOWN).at_scale(60)
+    assert [issue.location for issue in caught.value.issues] == [("expect", "harm", "within")]
+
+
+def test_a_fault_that_no_payment_shows_needs_the_word_of_its_target(tmp_path: Path) -> None:
+    """A wrong line in a report harms nobody who pays: a canary would wait for ever."""
+    text = DRILL.with_name("drill-012-settlement-mismatch.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "drill-012-of-tests.yaml"
+    file.write_text(text.replace("effective_when: target_hit\n", ""), encoding="utf-8")
+    with pytest.raises(DeclarationInvalid, match="needs a fault that a payment meets"):
+        load_scenario(file)

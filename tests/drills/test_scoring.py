@@ -11,7 +11,7 @@ from moneypath.drills.scoring import LogWithoutScenario, Scorecard, score
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 
-from .story import DRILLS, EFFECT, HARM_ENDED, Story
+from .story import DRILLS, EFFECT, FIRED, HARM_ENDED, Story
 
 ALERT = "MoneyPathAuthorizationBudgetBurn"
 NORTH = {"provider": "north", "severity": "critical"}
@@ -217,3 +217,26 @@ def _delayed(kinds: set[Kind], by: float) -> list[Event]:
         replace(event, ts_mono=event.ts_mono + (by if event.kind in kinds else 0.0))
         for event in Story().events
     ]
+
+
+def test_times_are_scored_at_the_scale_that_the_drill_ran_at() -> None:
+    """The file says 60; run in production time, the same seconds are a sixtieth of what they were."""
+    story = Story()
+    ran = story.changed(
+        lambda event: event.kind == Kind.DRILL_STARTED, lambda payload: payload | {"scale": 1}
+    )
+    card = score(ran)
+    assert card.scale == 1
+    detect = next(part for part in card.parts if part.name == "detect")
+    assert detect.measured_seconds == FIRED - EFFECT
+    assert any("5.0 s of 300.0 s (real)" in failure for failure in card.failures)
+
+
+def test_a_log_that_says_no_scale_ran_at_that_of_its_file() -> None:
+    """As every log did before the scale was an argument."""
+    story = Story()
+    older = story.changed(
+        lambda event: event.kind == Kind.DRILL_STARTED,
+        lambda payload: {key: value for key, value in payload.items() if key != "scale"},
+    )
+    assert score(older) == score(story.events)

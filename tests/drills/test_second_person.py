@@ -8,6 +8,7 @@ import pytest
 from tests.incidents.sabotage.bundles import MONO, OPS, Bundle
 
 from moneypath.drills.scoring import Scorecard, score
+from moneypath.drills.second_person import ORDER_SECONDS
 from moneypath.incidents.events import Event, read_events
 from moneypath.incidents.evidence_files import EVENTS
 from moneypath.incidents.timeline import Kind
@@ -72,6 +73,34 @@ def test_approval_that_came_afterwards_is_none(events: tuple[Event, ...]) -> Non
     """Nobody can agree to what is done."""
     card = scored(events, lambda event: approval(event, ts_mono=MONO + 39))
     assert card.failures == (UNAPPROVED,)
+
+
+def test_approval_may_be_logged_just_after_what_it_approved(events: tuple[Event, ...]) -> None:
+    """Both logs wait for an answer of the service; the last instant that is allowed counts."""
+    (done,) = (event.ts_mono for event in events if event.kind == Kind.RUNBOOK_STEP)
+    assert scored(events, lambda event: approval(event, ts_mono=done + ORDER_SECONDS)).passed
+    late = scored(events, lambda event: approval(event, ts_mono=done + ORDER_SECONDS + 0.1))
+    assert late.failures == (UNAPPROVED,)
+
+
+def test_approval_of_nothing_approves_nothing(events: tuple[Event, ...]) -> None:
+    """A step that does not name its action has none that could have been approved."""
+    bare = [
+        replace(event, payload={k: v for k, v in event.payload.items() if k != "action"})
+        if event.kind in (Kind.RUNBOOK_STEP, Kind.APPROVED)
+        else event
+        for event in events
+    ]
+    assert UNAPPROVED in score(bare).failures
+
+
+def test_step_that_says_nothing_of_approval_needs_none(events: tuple[Event, ...]) -> None:
+    """Only a runbook asks for a second person."""
+    bare = [
+        replace(event, payload={k: v for k, v in event.payload.items() if k != "approval"})
+        for event in events
+    ]
+    assert score(bare).passed
 
 
 def test_approval_that_whoever_follows_the_runbook_asked_for(events: tuple[Event, ...]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 import yaml
+from tests.proof_table import caught_by
 
 from moneypath.drills.scoring import Scorecard
 from moneypath.incidents.events import Event
@@ -94,7 +95,9 @@ async def _run(
     project: Path, spoilt: Spoilt, folder: Path, observer: DrillObserver, **options: Any
 ) -> Scorecard:
     file = project / "drills" / f"{spoilt.drill}.yaml"
-    return (await drill_on_own_stack(project, file, folder, observer, **options)).card
+    card = (await drill_on_own_stack(project, file, folder, observer, **options)).card
+    caught_by(card.failures)
+    return card
 
 
 def _reload(live: LiveStack, server: str) -> None:

@@ -60,7 +60,7 @@ async def _command(project: Path, state: Path, *arguments: str) -> AsyncIterator
 async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path, tmp_path: Path) -> None:
     """The fault ends within its lease by itself; the stack stays up for others and stops in order."""
     runs = tmp_path / "moneypath" / "runs"
-    async with _command(project, tmp_path, "stack", "up", "--scale", "60") as stack:
+    async with _command(project, tmp_path, "stack", "up", "--scale", "60", "--checkouts", "24") as stack:
         await _until(lambda: any(runs.glob("*-stack-*/endpoints.json")), "the stack")
         (run_folder,) = runs.glob("*-stack-*")
         servers = _tree(stack.pid)

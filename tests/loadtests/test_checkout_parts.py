@@ -1,11 +1,12 @@
 """The parts of the checkout load test: settings, orders, answers, acknowledgement log."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable
-from loadtests.answers import Operation, Outcome, read_answer
+from loadtests.acknowledgement_log import AcknowledgementLog, AcknowledgementLogUnwritable, RequestLine
+from loadtests.answers import Operation, read_answer
 from loadtests.orders import Orders
 from loadtests.settings import (
     SettingsInvalid,
@@ -13,6 +14,8 @@ from loadtests.settings import (
     read_settings,
     require_loopback,
 )
+
+from moneypath.outcomes import MEANINGS, Outcome
 
 AUTHORIZE, CAPTURE = Operation.AUTHORIZE, Operation.CAPTURE
 
@@ -140,9 +143,20 @@ def test_orders_are_plausible() -> None:
         (CAPTURE, 402, b'{"code": "provider_declined"}', Outcome.DECLINED),
         (CAPTURE, 409, b'{"code": "operation_in_flight"}', Outcome.UNKNOWN),
         (AUTHORIZE, 409, b'{"code": "idempotency_in_flight"}', Outcome.UNKNOWN),
-        (AUTHORIZE, 409, b'{"code": "idempotency_key_reused"}', Outcome.REJECTED),
-        (AUTHORIZE, 403, b'{"code": "scope_missing"}', Outcome.REJECTED),
-        (AUTHORIZE, 429, b'{"code": "overloaded"}', Outcome.UNKNOWN),
+        (AUTHORIZE, 409, b'{"code": "idempotency_key_reused"}', Outcome.UNKNOWN),
+        (AUTHORIZE, 410, b'{"code": "idempotency_key_expired"}', Outcome.UNKNOWN),
+        (AUTHORIZE, 409, b'{"code": "merchant_reference_in_use"}', Outcome.UNKNOWN),
+        (CAPTURE, 409, b'{"code": "payment_state_refused"}', Outcome.REJECTED),
+        (CAPTURE, 409, b'{"code": "amount_exceeded"}', Outcome.REJECTED),
+        (CAPTURE, 404, b'{"code": "payment_unknown"}', Outcome.REJECTED),
+        (CAPTURE, 404, b"<html>", Outcome.UNKNOWN),
+        (AUTHORIZE, 422, b'{"code": "body_invalid"}', Outcome.REJECTED),
+        (AUTHORIZE, 403, b'{"code": "risk_blocked"}', Outcome.REJECTED),
+        (AUTHORIZE, 403, b'{"code": "scope_missing"}', Outcome.UNPROCESSED),
+        (AUTHORIZE, 401, b'{"code": "credential_refused"}', Outcome.UNPROCESSED),
+        (AUTHORIZE, 429, b'{"code": "overloaded"}', Outcome.UNPROCESSED),
+        (AUTHORIZE, 429, b"slow down", Outcome.UNKNOWN),
+        (AUTHORIZE, 302, b"", Outcome.UNKNOWN),
         (AUTHORIZE, 502, b'{"code": "provider_failed"}', Outcome.FAILED),
         (AUTHORIZE, 502, b'{"code": "provider_silent"}', Outcome.UNKNOWN),
         (AUTHORIZE, 502, b"<html>", Outcome.UNKNOWN),
@@ -156,6 +170,23 @@ def test_only_a_clear_answer_is_a_promise(
 ) -> None:
     """What does not say clearly that money moved or did not move promises nothing."""
     assert read_answer(operation, status_code, {}, body).outcome is outcome
+
+
+def test_only_what_may_still_come_is_asked_again() -> None:
+    """A busy service and one that says nothing clear are; a no, and a reference of another are not."""
+    again = {(code, status) for status, code in (
+        (409, "operation_in_flight"), (429, "overloaded"), (409, "merchant_reference_in_use"),
+        (409, "amount_exceeded"), (401, "credential_refused"), (503, "database_unavailable"),
+    ) if read_answer(CAPTURE, status, {}, f'{{"code": "{code}"}}'.encode()).again}  # fmt: skip
+    assert again == {("operation_in_flight", 409), ("overloaded", 429), ("database_unavailable", 503)}
+
+
+def test_no_line_of_the_table_is_hidden_by_one_before_it() -> None:
+    """A line that never applies would be a promise that nobody keeps."""
+    for place, line in enumerate(MEANINGS):
+        examples = [(status, code) for status in line.statuses for code in (line.codes or {"any_other"})]
+        before = MEANINGS[:place]
+        assert any(not any(one.covers(*example) for one in before) for example in examples)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +203,10 @@ def test_a_log_goes_on_where_it_was_torn(tmp_path: Path) -> None:
     for before, kept in (("", ""), ('{"a":1}\n', '{"a":1}\n'), ('{"a":1}\n{"b"', '{"a":1}\n'), ('{"b"', "")):
         file.write_text(before)
         with AcknowledgementLog(file) as acknowledgement_log:
-            acknowledgement_log.append({"n": 2})
-        assert file.read_text() == f'{kept}{{"n":2}}\n'
+            acknowledgement_log.append_request(RequestLine(AUTHORIZE, "k", "r", "shop", 1, "EUR"))
+        whole, added = file.read_text()[: len(kept)], file.read_text()[len(kept) :]
+        assert whole == kept
+        assert json.loads(added)["merchant"] == "shop"
 
 
 def test_a_log_has_one_writer(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from moneypath.capacity.client_log import ClientLog
 from moneypath.oracle import Acknowledgement, Operation, Outcome, read_acknowledgement_log
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +79,8 @@ class Service:
             case "in_flight":
                 headers = {"Retry-After": "0"}
                 return web.json_response({"code": "idempotency_in_flight"}, status=409, headers=headers)
-            case "in_use":
-                return web.json_response({"code": "merchant_reference_in_use"}, status=409)
+            case "merchant_reference_in_use" | "amount_exceeded":
+                return web.json_response({"code": trouble}, status=409)
             case "failed":
                 return web.json_response({"code": "provider_failed"}, status=502)
             case "bad gateway":
@@ -170,6 +171,10 @@ def read_answers(folder: Path) -> dict[str, list[Acknowledgement]]:
     acknowledgement_log = read_acknowledgement_log(folder / "acknowledgements.jsonl")
     assert acknowledgement_log.torn_line is None
     by_key = defaultdict(list)
+    sent = Counter((one.operation, one.idempotency_key) for one in acknowledgement_log.requests)
+    answered = Counter((one.operation, one.idempotency_key) for one in acknowledgement_log.acknowledgements)
+    assert sent == answered, "every request is on record before its answer"
+    assert {one.merchant for one in acknowledgement_log.requests} <= {"checkout"}
     for answer in acknowledgement_log.acknowledgements:
         by_key[answer.idempotency_key].append(answer)
     return by_key
@@ -189,7 +194,8 @@ async def test_every_trouble_is_asked_again_with_the_same_key(tmp_path: Path) ->
         (["garbage", "bad gateway"], [UNKNOWN, UNKNOWN, SUCCEEDED]),
         (["failed"], [FAILED]),
         (["declined"], [DECLINED]),
-        (["in_use"], [REJECTED]),
+        (["merchant_reference_in_use"], [UNKNOWN]),
+        (["amount_exceeded"], [REJECTED]),
     ]
     service = Service(scripts=[list(script) for script, _ in expected])
     async with serving(service) as host, locust(tmp_path, host, checkouts_max=str(len(expected))) as process:
@@ -237,8 +243,11 @@ async def test_a_refused_token_is_renewed_once_and_nothing_is_lost(tmp_path: Pat
     assert process.returncode == 0, output
     assert service.granted == 2
     given = read_answers(tmp_path).values()
-    assert len(given) == 10
-    assert {outcome for answers in given for outcome in outcomes(answers)} == {SUCCEEDED}
+    # The last checkouts may end before their capture.
+    assert sum(answers[0].operation is Operation.AUTHORIZE for answers in given) == 5
+    assert {outcomes(answers)[-1] for answers in given} == {SUCCEEDED}
+    refused = [answer.status_code for answers in given for answer in answers[:-1]]
+    assert set(refused) == {401}, "the service counts a refused request, so it is logged"
 
 
 async def test_repeated_requests_get_the_stored_answer(tmp_path: Path) -> None:
@@ -360,3 +369,30 @@ async def test_a_missing_setting_is_named_in_one_sentence(tmp_path: Path) -> Non
     assert process.returncode == 1
     assert "MONEYPATH_CHECKOUTS_PER_SECOND: must be a number from 0.01 to 200" in output
     assert "Traceback" not in output
+
+
+async def test_requests_are_logged_from_when_they_were_due(tmp_path: Path) -> None:
+    """Each with its own due instant and all its answers; a repetition has a name of its own."""
+    service = Service(scripts=[["503", "in_flight"], ["merchant_reference_in_use"]])
+    settings = {
+        "request_log_file": str(tmp_path / "requests.jsonl"),
+        "checkouts_max": "3",
+        "resend_ratio": "1",
+    }
+    async with serving(service) as host, locust(tmp_path, host, **settings) as process:
+        output = await finish(process)
+    assert process.returncode == 0, output
+    requests = ClientLog(tmp_path / "requests.jsonl").read()
+    found = sorted((each.operation, each.outcome, each.status_codes) for each in requests)
+    assert found == [
+        ("authorize", "succeeded", (201,)),
+        ("authorize", "succeeded", (503, 409, 201)),
+        ("authorize", "unknown", (409,)),
+        *[("capture", "succeeded", (200,))] * 2,
+        *[("replay", "succeeded", (200,))] * 2,
+        *[("replay", "succeeded", (201,))] * 2,
+    ]
+    assert all(each.due <= each.sent <= (each.answered or 0) for each in requests)
+    due = [each.due for each in requests if each.operation == "authorize"]
+    assert len(set(due)) == 3
+    assert max(due) - min(due) < 1.0

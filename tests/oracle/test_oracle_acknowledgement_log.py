@@ -18,7 +18,9 @@ ROW: dict[str, object] = {
     "status_code": 0,
     "outcome": "unknown",
     "replayed": False,
+    "merchant": "shop",
 }
+REQUEST = {key: ROW[key] for key in ROW if key not in ("payment_id", "status_code", "outcome", "replayed")}
 LINE = json.dumps(ROW)
 
 
@@ -43,6 +45,26 @@ def test_an_empty_log_is_read_and_a_missing_one_is_not(tmp_path: Path) -> None:
         read_acknowledgement_log(file)
     file.touch()
     assert read_acknowledgement_log(file).acknowledgements == ()
+
+
+def test_a_request_is_read_beside_its_answer(tmp_path: Path) -> None:
+    """It was written before the request was sent, and counts even if no answer ever came."""
+    file = tmp_path / "acknowledgements.jsonl"
+    lost = {**REQUEST, "idempotency_key": "k2"}
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (REQUEST, REQUEST, ROW, lost)))
+    log = read_acknowledgement_log(file)
+    assert [one.idempotency_key for one in log.requests] == ["k1", "k1", "k2"]
+    assert [one.merchant for one in log.requests] == ["shop"] * 3
+    assert len(log.acknowledgements) == 1
+    assert log.count_checkouts() == 2
+
+
+def test_the_log_of_an_older_client_is_refused(tmp_path: Path) -> None:
+    """It does not say as whom the client acted, nor what it sent; the sentence says what to do."""
+    file = tmp_path / "acknowledgements.jsonl"
+    file.write_text(json.dumps({key: ROW[key] for key in ROW if key != "merchant"}))
+    with pytest.raises(AcknowledgementLogInvalid, match=r"an older client wrote this.*run the load again"):
+        read_acknowledgement_log(file)
 
 
 @pytest.mark.parametrize("kept", range(1, len(LINE)))

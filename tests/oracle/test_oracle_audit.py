@@ -1,7 +1,6 @@
 """The audit finds every planted lie, and nothing else."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -13,117 +12,35 @@ from moneypath.oracle import (
     Acknowledgement,
     Charge,
     ChargeStatus,
-    Discrepancy,
     DiscrepancyKind,
     MinimumEvidence,
     Operation,
     Outcome,
     PostingLine,
     audit,
-    find_discrepancies,
 )
 
-AUTHORIZE, CAPTURE, REFUND = Operation.AUTHORIZE, Operation.CAPTURE, Operation.REFUND
-VOIDING, PAYOUT = Operation.VOID, Operation.PAYOUT
-CHARGEBACK, REVERSAL = Operation.CHARGEBACK, Operation.CHARGEBACK_REVERSAL
-KIND = DiscrepancyKind
-EFFECT = {
-    AUTHORIZE: ChargeStatus.APPROVED, CAPTURE: ChargeStatus.CAPTURED, REFUND: ChargeStatus.REFUNDED,
-    VOIDING: ChargeStatus.VOIDED, PAYOUT: ChargeStatus.PAID, CHARGEBACK: ChargeStatus.CHARGED_BACK,
-    REVERSAL: ChargeStatus.REVERSED,
-}  # fmt: skip
-ENTRY_KIND = {
-    CAPTURE: "posting", REFUND: "reversal", PAYOUT: "payout", CHARGEBACK: "chargeback",
-    REVERSAL: "chargeback_reversal",
-}  # fmt: skip
-GIVEN_AWAY = (REFUND, PAYOUT, CHARGEBACK)
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What all three witnesses saw."""
-
-    postings: tuple[PostingLine, ...] = ()
-    book: tuple[Charge, ...] = ()
-    answers: tuple[Acknowledgement, ...] = ()
-
-    def __add__(self, other: "Rows") -> "Rows":
-        return Rows(self.postings + other.postings, self.book + other.book, self.answers + other.answers)
-
-    def audit(self, without: str = "") -> tuple[Discrepancy, ...]:
-        checks = [check for check in CHECKS if check.__name__ != without]
-        return find_discrepancies(self.postings, self.book, self.answers, checks=checks)
-
-    def found(self, without: str = "") -> set[tuple[DiscrepancyKind, str]]:
-        return {(found.kind, found.subject) for found in self.audit(without)}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operation of one payment, from which the rows of every witness are made."""
-
-    reference: str
-    operation: Operation
-    provider: str = "north"
-    minor: int = 1000
-    currency: str = "EUR"
-    key: str = ""
-
-    @property
-    def client_key(self) -> str:
-        return self.key or f"{self.operation}-{self.reference}"
-
-    @property
-    def provider_key(self) -> str:
-        return f"pk-{self.client_key}"
-
-    @property
-    def case(self) -> str:
-        """What the provider calls a chargeback and its reversal."""
-        return f"chb-{self.reference}{self.key}"
-
-    def charge(self, status: ChargeStatus | None = None) -> Charge:
-        status = status or EFFECT[self.operation]
-        key = f"pk-{CAPTURE}-{self.reference}" if self.operation.is_case else self.provider_key
-        own = self.case if self.operation.is_case else f"{self.operation}-{self.reference}"
-        return Charge(
-            self.provider, 1, key, self.operation, self.reference, self.minor, self.currency, "411111",
-            status, own, 0.0,
-            f"{AUTHORIZE}-{self.reference}" if self.operation in (CAPTURE, VOIDING) else "",
-        )  # fmt: skip
-
-    def lines(self, entry_id: str = "") -> tuple[PostingLine, ...]:
-        sign = -1 if self.operation in GIVEN_AWAY else 1
-        theirs = "payout_clearing" if self.operation is PAYOUT else "provider_receivable"
-        legs = ((f"{theirs}:{self.provider}", sign), ("merchant_payable:shop", -sign))
-        name = self.case if self.operation.is_case else self.client_key
-        return tuple(
-            PostingLine(
-                entry_id or f"entry-{self.client_key}", ENTRY_KIND[self.operation], f"op-{self.client_key}",
-                self.provider, self.provider_key, f"pay-{self.reference}", self.reference, name,
-                account, self.currency, side * self.minor, 0.0,
-            )
-            for account, side in legs
-        )  # fmt: skip
-
-    def answer(self, outcome: Outcome = Outcome.SUCCEEDED, *, replayed: bool = False) -> Acknowledgement:
-        silent = outcome is Outcome.UNKNOWN
-        return Acknowledgement(
-            0.0, self.operation, self.client_key, self.reference, None if silent else f"pay-{self.reference}",
-            self.minor, self.currency, 0 if silent else 200, outcome, replayed,
-        )  # fmt: skip
-
-    def done(self, *answers: Acknowledgement) -> Rows:
-        """The operation worked, and every witness says so; of a case no client is told."""
-        lines = self.lines() if self.operation in ENTRY_KIND else ()
-        told = () if self.operation.is_case else (self.answer(),)
-        return Rows(lines, (self.charge(),), answers or told)
-
-
-def paid(reference: str, *, provider: str = "north", minor: int = 1000, currency: str = "EUR") -> Rows:
-    """An authorized and captured payment."""
-    steps = (Step(reference, operation, provider, minor, currency) for operation in (AUTHORIZE, CAPTURE))
-    return sum((step.done() for step in steps), Rows())
+from .sabotage import entry_lies, moved_lies, owed_lies, report_lies, told_lies  # noqa: F401 - each registers its own
+from .sabotage.registry import SABOTAGES
+from .world import (
+    AUTHORIZE,
+    CAPTURE,
+    CHARGEBACK,
+    KIND,
+    MERCHANT,
+    PAYOUT,
+    REFUND,
+    REVERSAL,
+    VOIDING,
+    Rows,
+    Step,
+    altered,
+    paid,
+    replace,
+    report,
+    scaled,
+    whole_world,
+)
 
 
 @st.composite
@@ -135,8 +52,9 @@ def payments(draw: st.DrawFn, reference: str) -> Rows:
     )
     minor = draw(st.integers(2, 10**12))
 
-    def step(operation: Operation, minor: int = minor, key: str = "") -> Step:
-        return Step(reference, operation, provider, minor, currency, key)
+    def step(operation: Operation, minor: int = minor, key: str = "", of: str = "") -> Step:
+        # After the whole world, whose payouts would not be covered otherwise.
+        return Step(reference, operation, provider, minor, currency, key, of, at=1000.0)
 
     noise = st.lists(st.sampled_from([Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.REJECTED]), max_size=2)
     rows = Rows()
@@ -157,12 +75,15 @@ def payments(draw: st.DrawFn, reference: str) -> Rows:
         if captured < minor and draw(st.booleans()):
             wanted.append(step(VOIDING, minor - captured))
     if depth == 3 and draw(st.booleans()):
-        wanted += [step(REFUND, part, f"refund-{number}-{reference}") for number, part in enumerate(parts)]
+        wanted += [
+            step(REFUND, part, f"refund-{number}-{reference}", _capture_of(number, captures, reference))
+            for number, part in enumerate(parts)
+        ]
     elif depth == 3:
-        cases = [step(kind, parts[0]) for kind in (CHARGEBACK, REVERSAL)]
+        cases = [step(kind, parts[0], of=f"capture-0-{reference}") for kind in (CHARGEBACK, REVERSAL)]
         rows += sum((case.done() for case in cases[: draw(st.integers(1, 2))]), Rows())
-    if draw(st.booleans()):
-        wanted.append(replace(step(PAYOUT), reference=f"payout-{reference}"))
+    if depth > 1 and draw(st.booleans()):
+        wanted.append(replace(step(PAYOUT, captured), reference=f"payout-{reference}"))
     for doing in wanted:
         before = [doing.answer(outcome) for outcome in draw(noise)]
         after = [doing.answer(replayed=True)] if draw(st.booleans()) else []
@@ -171,6 +92,11 @@ def payments(draw: st.DrawFn, reference: str) -> Rows:
         seen = [*before, doing.answer(), *after] if told else [*before, doing.answer(Outcome.UNKNOWN)]
         rows += replace(doing.done(), answers=tuple(seen))
     return rows
+
+
+def _capture_of(part: int, captures: list[int], reference: str) -> str:
+    """The key of the capture that has this part of the amount."""
+    return f"capture-{part if len(captures) > 1 else 0}-{reference}"
 
 
 @st.composite
@@ -182,15 +108,14 @@ def healthy_rows(draw: st.DrawFn) -> Rows:
     return Rows(tuple(shuffled[0]), tuple(shuffled[1]), rows.answers)
 
 
-def altered(
-    lines: Iterable[PostingLine], change: Callable[[PostingLine], PostingLine]
-) -> tuple[PostingLine, ...]:
-    return tuple(change(line) for line in lines)
-
-
-def scaled(minor: int) -> Callable[[PostingLine], PostingLine]:
-    """Make both legs balance at another amount."""
-    return lambda line: replace(line, amount_minor=minor if line.amount_minor > 0 else -minor)
+def _of_another_merchant(rows: Rows) -> Rows:
+    """Return the rows as another merchant's, whose payouts no lie leaves uncovered."""
+    lines = altered(
+        rows.postings,
+        lambda line: replace(line, account=line.account.replace(MERCHANT, "stall"), merchant="stall"),
+    )
+    book = tuple(replace(one, beneficiary=one.beneficiary.replace(MERCHANT, "stall")) for one in rows.book)
+    return Rows(lines, book, tuple(replace(one, merchant="stall") for one in rows.answers))
 
 
 A, B = Step("a", CAPTURE), Step("b", CAPTURE)
@@ -250,6 +175,11 @@ KEPT_APART, GIVEN_BACK = _suspense(LATE[1]), _suspense(Step("a", REFUND, key="un
 LATE_BACK = Rows(_suspense(BACK), (BACK.charge(),), (BACK.answer(Outcome.FAILED),))
 
 
+def _held(account: str) -> str:
+    """Return the account of holds beside an account of money."""
+    return account.replace("provider_", "hold_").replace("merchant_", "hold_")
+
+
 UNBACKED = (KIND.POSTING_WITHOUT_CAPTURE, "a")
 
 
@@ -284,11 +214,13 @@ LIES = [
         "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a")),
     lie("posted to the other provider's account", _capture(
         (replace(LEFT, account="provider_receivable:south"), RIGHT), (A.charge(),), SAID),
-        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a")),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "a"),
+        (KIND.ACCOUNT_UNEXPECTED, "a")),
     lie("currency of the posting swapped", _capture(DOLLARS.lines(), (A.charge(),), SAID),
         "check_posted_amounts", (KIND.CURRENCY_DIFFERS, "a")),
     lie("currency of the charge swapped", _capture(A.lines(), (DOLLARS.charge(),), SAID),
-        "check_posted_amounts", (KIND.CURRENCY_DIFFERS, "a")),
+        "check_posted_amounts", (KIND.CURRENCY_DIFFERS, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("credit leg lost", _capture((LEFT,), (A.charge(),), SAID), "check_entries_balance",
         (KIND.ENTRY_UNBALANCED, "a"), (KIND.CURRENCY_UNBALANCED, "EUR")),
     lie("debit leg lost", _capture((RIGHT,), (A.charge(),), SAID), "check_currencies_balance",
@@ -304,16 +236,19 @@ LIES = [
         "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "a")),
     lie("entry of nobody's operation", GOOD + Rows(altered(Step("", CAPTURE).lines("stray"),
         lambda x: replace(x, provider="", provider_key="", idempotency_key=""))),
-        "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "stray")),
+        "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "stray"),
+        (KIND.ACCOUNT_UNEXPECTED, "stray")),
     lie("charge posted at the wrong provider", _capture(A.lines(), (SOUTH.charge(),), SAID),
         "check_postings_are_charged",
-        (KIND.POSTING_WITHOUT_CAPTURE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+        (KIND.POSTING_WITHOUT_CAPTURE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("acknowledged capture lost by both", _capture((), (), SAID), "check_successes_are_kept",
         (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("acknowledged authorization lost", Rows((), (), (AUTH.answer(),)) + paid("b"),
         "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("acknowledged capture posted under another key", _capture(TWIN.lines(), (TWIN.charge(),), SAID),
-        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
+        "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a"),
+        (KIND.MOVED_UNASKED, "a")),
     lie("two keys were promised one authorization", GOOD + Rows((), (), (replace(AUTH, key="k2").answer(),)),
         "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("another amount was promised", GOOD + Rows((), (replace(AUTH, reference="c").charge(),),
@@ -341,18 +276,22 @@ LIES = [
         "check_replays_agree", (KIND.REPLAY_DIFFERS, "a")),
     lie("one provider key charged twice", _capture(
         A.lines(), (A.charge(), replace(A.charge(), reference="x")), SAID), "check_provider_keys_charge_once",
-        (KIND.KEY_CHARGED_TWICE, "x"), (KIND.CAPTURE_WITHOUT_POSTING, "x")),
+        (KIND.KEY_CHARGED_TWICE, "x"), (KIND.CAPTURE_WITHOUT_POSTING, "x"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "x")),
     lie("one key made two captures", _capture(A.lines() + altered(replace(B, reference="c").lines(),
         lambda x: replace(x, idempotency_key=A.client_key)), (A.charge(), replace(B, reference="c").charge()),
-        SAID), "check_posted_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "c")),
+        SAID), "check_posted_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "c"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "c"), (KIND.MOVED_UNASKED, "c")),
     lie("one key acknowledged for two payments", GOOD + Rows((), (), (replace(SAID, payment_id="other"),)),
         "check_acknowledged_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "a"), (KIND.REPLAY_DIFFERS, "a")),
     lie("reference captured twice in one book", _capture(
         A.lines() + TWIN.lines(), (A.charge(), TWIN.charge()), SAID),
-        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
+        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a"),
+        (KIND.MOVED_UNASKED, "a")),
     lie("reference captured in two books", _capture(A.lines(), (A.charge(), replace(TWIN, provider="south")
         .charge()), SAID), "check_references_charge_once",
-        (KIND.REFERENCE_CHARGED_TWICE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a")),
+        (KIND.REFERENCE_CHARGED_TWICE, "a"), (KIND.CAPTURE_WITHOUT_POSTING, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("captured in parts beyond the authorization", AUTH.done() + PARTS[0].done()
         + replace(PARTS[1], minor=401).done(), "check_references_charge_once",
         (KIND.REFERENCE_CHARGED_TWICE, "a")),
@@ -361,9 +300,11 @@ LIES = [
         "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
     lie("parts under two authorizations", AUTH.done() + PARTS[0].done() + replace(PARTS[1].done(), book=(
         replace(PARTS[1].charge(), parent="another"),)), "check_references_charge_once",
-        (KIND.REFERENCE_CHARGED_TWICE, "a")),
+        (KIND.REFERENCE_CHARGED_TWICE, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("parts of an authorization that no book has", PARTS[0].done() + PARTS[1].done(),
-        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a")),
+        "check_references_charge_once", (KIND.REFERENCE_CHARGED_TWICE, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("chargeback not posted", GOOD + Rows((), (TAKEN.charge(),)), "check_charges_are_posted",
         (KIND.CHARGEBACK_WITHOUT_POSTING, "a")),
     lie("won chargeback not posted", GOOD + TAKEN.done() + Rows((), (WON.charge(),)),
@@ -381,7 +322,8 @@ LIES = [
     lie("chargeback posted twice", GOOD + TAKEN.done() + Rows(TAKEN.lines("again")),
         "check_postings_are_single", (KIND.POSTED_TWICE, "a")),
     lie("one case booked twice", GOOD + TAKEN.done() + Rows((), (TAKEN.charge(),)),
-        "check_provider_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "a")),
+        "check_provider_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "a"),
+        (KIND.CHARGEBACK_EXCEEDS_CAPTURE, "a")),
     lie("payout not posted", GOOD + Rows((), (PAID.charge(),)), "check_charges_are_posted",
         (KIND.PAYOUT_WITHOUT_POSTING, "p")),
     lie("payout posted that no book has", GOOD + Rows(PAID.lines()), "check_postings_are_charged",
@@ -390,13 +332,15 @@ LIES = [
         "check_provider_keys_charge_once", (KIND.KEY_CHARGED_TWICE, "p")),
     lie("payout posted to what the provider owes", GOOD + replace(PAID.done(), postings=altered(PAID.lines(),
         lambda x: replace(x, account=x.account.replace("payout_clearing", "provider_receivable")))),
-        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "p")),
+        "check_posted_amounts", (KIND.AMOUNT_DIFFERS, "p"),
+        (KIND.ACCOUNT_UNEXPECTED, "p")),
     lie("acknowledged payout lost by both", GOOD + Rows((), (), (PAID.answer(),)),
         "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "p")),
     lie("acknowledged void lost", GOOD + Rows((), (), (GONE.answer(),)), "check_successes_are_kept",
         (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("failed, yet voided", GOOD + Rows((), (GONE.charge(),), (GONE.answer(Outcome.FAILED),)),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"),
+        (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a")),
     lie("late authorization voided in part", Rows((), (LATE_AUTH, replace(LATE_VOID, amount_minor=999)),
         TOLD[:1]) + paid("b"), "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late authorization, and a void that the client asked for", Rows((), (LATE_AUTH, LATE_VOID),
@@ -425,11 +369,13 @@ LIES = [
         "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
     lie("late capture given back by the merchant's own refund", AUTH.done() + Rows(KEPT_APART
         + Step("a", REFUND, key="undo").lines(), (LATE_CAPTURE, LATE_REFUND), TOLD[1:]),
-        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a")),
+        "check_refusals_are_kept", (KIND.REFUSED_BUT_CHARGED, "a"),
+        (KIND.MOVED_UNASKED, "a")),
     lie("acknowledged capture left in suspense", AUTH.done() + Rows(_suspense(A), (A.charge(),), (SAID,)),
         "check_successes_are_kept", (KIND.ACKNOWLEDGED_LOST, "a")),
     lie("refund out of suspense that no book has", AUTH.done() + Rows(KEPT_APART + GIVEN_BACK,
-        (LATE_CAPTURE,)), "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "a")),
+        (LATE_CAPTURE,)), "check_postings_are_charged", (KIND.POSTING_WITHOUT_CAPTURE, "a"),
+        (KIND.MOVED_UNASKED, "a")),
     lie("late authorization, voided, and two others", GOOD + Rows((), (LATE_AUTH, LATE_VOID,
         replace(AUTH, key="k2").charge()), TOLD[:1]), "check_references_authorize_once",
         (KIND.REFERENCE_AUTHORIZED_TWICE, "a"), (KIND.REFUSED_BUT_CHARGED, "a")),
@@ -446,14 +392,17 @@ TRUTHS = {
     + paid("a"),
     "failed, then left open and authorized": Rows((), (AUTH.charge(),),
         (replace(AUTH, key="k1").answer(Outcome.FAILED), AUTH.answer(Outcome.UNKNOWN))),
-    "failed, then charged by another client": A.done()
+    "failed, then charged under another key": AUTH.done() + A.done()
     + Rows((), (), (replace(A, key="k1").answer(Outcome.FAILED),)),
     "declined in the book": Rows(
         (), (AUTH.charge(ChargeStatus.DECLINED),), (AUTH.answer(Outcome.DECLINED),)),
     "open and nothing in any book": Rows((), (), (AUTH.answer(Outcome.INDETERMINATE),)),
     "rejected": Rows((), (), (AUTH.answer(Outcome.REJECTED),)),
-    "open, then known": A.done(A.answer(Outcome.UNKNOWN), A.answer(Outcome.INDETERMINATE), A.answer()),
-    "known, then a busy answer": A.done(A.answer(), A.answer(Outcome.UNKNOWN), A.answer(Outcome.REJECTED)),
+    "a whole world": whole_world(),
+    "open, then known": AUTH.done() + A.done(A.answer(Outcome.UNKNOWN),
+        A.answer(Outcome.INDETERMINATE), A.answer()),
+    "known, then a busy answer": AUTH.done() + A.done(A.answer(),
+        A.answer(Outcome.UNKNOWN), A.answer(Outcome.REJECTED)),
     "authorized and declined for a client whose acknowledgement log nobody has": GOOD + Rows((), (
         Step("x", AUTHORIZE).charge(), Step("y", AUTHORIZE, "south").charge(ChargeStatus.DECLINED))),
     "captured in two parts": AUTH.done() + PARTS[0].done() + PARTS[1].done(),
@@ -462,7 +411,7 @@ TRUTHS = {
     "charged back": GOOD + TAKEN.done(),
     "charged back in part, and won": GOOD + replace(TAKEN, minor=1).done() + replace(WON, minor=1).done(),
     "two parts, each charged back": AUTH.done() + PARTS[0].done() + PARTS[1].done()
-    + replace(TAKEN, minor=600).done() + replace(TAKEN, minor=400, key="case-rest").done(),
+    + replace(TAKEN, minor=600).done() + replace(TAKEN, minor=400, key="case-rest", of="rest").done(),
     "paid out": GOOD + PAID.done(),
     "failed, authorized late and voided": Rows((), (LATE_AUTH, LATE_VOID), TOLD[:1]),
     "failed, authorized late and voided, then paid": Rows((), (LATE_AUTH, LATE_VOID), TOLD[:1]) + GOOD,
@@ -473,12 +422,13 @@ TRUTHS = {
     "failed, refunded late and borne, then refunded": Step("a", AUTHORIZE, minor=2000).done()
     + replace(A, minor=2000).done() + LATE_BACK + _release() + Step("a", REFUND, key="anew").done(),
     "a hold that balances": GOOD + Rows(tuple(replace(line, entry_id="hold", entry_kind="hold",
-        account=line.account.replace("provider_receivable", "hold_receivable")) for line in A.lines())),
-    "a capture that ends its hold": GOOD + replace(Step("c", CAPTURE).done(), postings=(
+        account=_held(line.account)) for line in A.lines())),
+    "a capture that ends its hold": GOOD + Step("c", AUTHORIZE).done() + replace(
+        Step("c", CAPTURE).done(), postings=(
         *Step("c", CAPTURE).lines(), *altered(Step("c", CAPTURE).lines(), lambda x: replace(x,
-        account=f"hold_{x.account}", amount_minor=-x.amount_minor)))),
-    "a fee that balances": GOOD
-    + Rows(altered(A.lines("fee"), lambda line: replace(line, entry_kind="fee", provider_key=""))),
+        account=_held(x.account), amount_minor=-x.amount_minor)))),
+    "a fee that its report takes": GOOD + report(7, {"EUR": 17}),
+    "a report that takes nothing": GOOD + report(7),
 }  # fmt: skip
 
 
@@ -502,6 +452,9 @@ def test_a_check_that_is_switched_off_is_missed(check: str) -> None:
         for planted in LIES
         if planted.check == check and planted.found - planted.rows.found(check)
     ]
+    missed += [
+        name for name, (alter, found) in SABOTAGES.items() if found - alter(whole_world()).found(check)
+    ]
     assert missed
 
 
@@ -514,7 +467,9 @@ def test_healthy_rows_are_whole(rows: Rows) -> None:
 @given(healthy_rows(), st.sampled_from(LIES), st.randoms(use_true_random=False))
 def test_a_lie_is_found_among_healthy_payments(rows: Rows, planted: Lie, random: Random) -> None:
     """Healthy payments neither hide a lie nor are blamed for it."""
-    both = rows + planted.rows
+    # A lie may take money from its merchant, and then it is right that a payout is no longer covered.
+    paid_out = any(charge.operation is PAYOUT for charge in rows.book)
+    both = (_of_another_merchant(rows) if paid_out else rows) + planted.rows
     lines, book = list(both.postings), list(both.book)
     # Entries keep the order of their lines' heads; payments interleave at random.
     random.shuffle(lines)
@@ -585,7 +540,8 @@ def test_a_report_sums_up_what_was_charged_back_and_paid_out() -> None:
 
 def test_a_summary_is_bounded() -> None:
     """A broken run of thousands does not flood the terminal."""
-    book = tuple(Step(f"r{number}", CAPTURE).charge() for number in range(50))
+    book = tuple(Step(f"r{number}", AUTHORIZE).charge() for number in range(50))
+    book += tuple(Step(f"r{number}", CAPTURE).charge() for number in range(50))
     summary = audit((), book, ()).summary()
     assert "and 30 more" in summary
     assert len(summary.splitlines()) < 30
@@ -597,10 +553,16 @@ def test_the_audit_is_linear() -> None:
     count = 10_000
     rows = Rows(
         tuple(line for number in range(count) for line in Step(f"r{number}", CAPTURE).lines()),
-        tuple(Step(f"r{number}", CAPTURE).charge() for number in range(count)),
+        tuple(
+            Step(f"r{number}", operation).charge()
+            for number in range(count)
+            for operation in (AUTHORIZE, CAPTURE)
+        ),
         tuple(Step(f"r{number}", CAPTURE).answer() for number in range(count)),
     )
     assert rows.audit() == ()
     one = tuple(Step("one", REFUND, key=f"k{number}") for number in range(count))
-    crowded = Rows((), tuple(step.charge() for step in one), tuple(step.answer() for step in one))
+    whole = Step("one", AUTHORIZE, minor=10**9), Step("one", CAPTURE, minor=10**9)
+    crowded = sum((step.done() for step in whole), Rows())
+    crowded += Rows((), tuple(step.charge() for step in one), tuple(step.answer() for step in one))
     assert len(crowded.audit()) == 2 * count

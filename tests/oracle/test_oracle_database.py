@@ -21,8 +21,8 @@ DROP SCHEMA IF EXISTS inner_tables CASCADE;
 CREATE SCHEMA inner_tables;
 CREATE TABLE inner_tables.line (
     entry_id uuid, entry_kind text, operation_id uuid, provider text, provider_key uuid, payment_id uuid,
-    merchant_reference text, idempotency_key text, account text, currency text, amount_minor bigint,
-    posted_at timestamptz);
+    merchant_reference text, idempotency_key text, account text, currency text, amount_minor numeric,
+    posted_at timestamptz, merchant text, report bigint);
 CREATE TABLE inner_tables.operation (operation_id uuid, kind text, status text, created_at timestamptz);
 CREATE SCHEMA oracle;
 CREATE VIEW oracle.ledger_lines AS SELECT * FROM inner_tables.line;
@@ -34,7 +34,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO refpay_oracle;
 INSERT = """
 INSERT INTO inner_tables.line
 SELECT gen_random_uuid(), 'posting', gen_random_uuid(), 'north', gen_random_uuid(), gen_random_uuid(), 'ref',
-    'key', 'provider_receivable:north', 'KWD', number, to_timestamp(12.5)
+    'key', 'provider_receivable:north', 'KWD', number, to_timestamp(12.5), 'shop', 7
 FROM generate_series(1, $1) AS number
 """
 
@@ -76,6 +76,27 @@ async def test_an_entry_without_lines_or_operation_still_shows(owner: Connection
     await owner.execute("INSERT INTO inner_tables.line (entry_id) VALUES (gen_random_uuid())")
     (line,) = await read_postings(dsn)
     assert (line.account, line.provider_key, line.amount_minor, line.posted_at) == ("", "", 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("stated", "amount_minor", "misstated"),
+    [
+        ("0.4", 0, "0.4"),
+        ("NULL", 0, "null"),
+        ("12.00", 12, ""),
+        ("-1180591620717411303424", -(2**70), ""),
+        ("'NaN'", 0, "NaN"),
+    ],
+)
+async def test_an_amount_is_never_rounded(
+    owner: Connection, dsn: str, stated: str, amount_minor: int, misstated: str
+) -> None:
+    """A fraction and a null are kept as they are, and no amount is too large."""
+    await owner.execute(INSERT, 1)
+    await owner.execute(f"UPDATE inner_tables.line SET amount_minor = {stated}")  # noqa: S608 - of this test
+    (line,) = await read_postings(dsn)
+    assert (line.amount_minor, line.misstated) == (amount_minor, misstated)
+    assert (line.merchant, line.report) == ("shop", "7")
 
 
 async def test_all_lines_are_of_one_instant(owner: Connection, dsn: str) -> None:

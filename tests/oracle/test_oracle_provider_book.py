@@ -9,7 +9,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from moneypath.oracle import ChargeStatus, Operation, ProviderBookUnreadable, read_provider_book
+from moneypath.oracle import (
+    ChargeStatus,
+    Operation,
+    ProviderBookUnreadable,
+    ReportsUnreadable,
+    ReportTaken,
+    read_provider_book,
+    read_reports_taken,
+)
 
 TOKEN = "control-token-of-this-test"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,9 +32,9 @@ def row(seq: int, **changes: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def serving(handler: Handler, path: str = "/truth/operations") -> AsyncIterator[str]:
     app = web.Application()
-    app.router.add_get("/truth/operations", handler)
+    app.router.add_get(path, handler)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
 
@@ -70,6 +78,55 @@ async def test_a_declined_row_is_read_and_has_no_effect() -> None:
     async with serving(answering({"provider": "north", "rows": [declined], "next": None})) as url:
         (charge,) = await read_provider_book(url, TOKEN)
     assert not charge.effective
+
+
+@pytest.mark.parametrize(
+    ("stated", "amount_minor", "misstated"), [(None, 0, "null"), (0.4, 0, "0.4"), (2**70, 2**70, "")]
+)
+async def test_an_amount_that_no_ledger_holds_is_kept_as_it_is(
+    stated: object, amount_minor: int, misstated: str
+) -> None:
+    """It is the audit's to report, and not rounded."""
+    page = {"provider": "north", "rows": [row(1, amount_minor=stated)], "next": None}
+    async with serving(answering(page)) as url:
+        (charge,) = await read_provider_book(url, TOKEN)
+    assert (charge.amount_minor, charge.misstated) == (amount_minor, misstated)
+
+
+async def test_what_reports_take_is_read() -> None:
+    """A report that was cut off was served, and takes nothing."""
+    served = [
+        {"sequence": 7, "at": 1.5, "fees_minor": {"EUR": 3}, "exchanged_minor": {"USD": -5, "EUR": 4}},
+        {"sequence": 8, "at": 2.5, "fees_minor": None, "exchanged_minor": None},
+    ]
+    page = {"provider": "north", "served": served, "forgotten": 0}
+    async with serving(answering(page), "/truth/reports") as url:
+        assert await read_reports_taken(url, TOKEN) == (
+            ReportTaken("north", 7, 1.5, (("EUR", 3),), (("USD", -5), ("EUR", 4))),
+            ReportTaken("north", 8, 2.5, whole=False),
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"provider": "north", "served": [], "forgotten": 3}, "has forgotten 3 reports"),
+        ({"provider": "north", "served": {}, "forgotten": 0}, "served: must be a list"),
+        (
+            {
+                "provider": "north",
+                "served": [{"sequence": 1, "at": 0, "fees_minor": {"EUR": 0.5}, "exchanged_minor": {}}],
+                "forgotten": 0,
+            },
+            "fees_minor: must have an integer",
+        ),
+    ],
+)
+async def test_reports_that_are_not_all_known_are_refused(content: object, complaint: str) -> None:
+    """A fee could not be held to a report that nobody remembers."""
+    async with serving(answering(content), "/truth/reports") as url:
+        with pytest.raises(ReportsUnreadable, match=complaint):
+            await read_reports_taken(url, TOKEN)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,19 @@
 """A capture made twice and given back whole is repaired; anything less is still a double charge."""
 
-from dataclasses import replace
-
 import pytest
 
-from moneypath.oracle import Charge, ChargeStatus, DiscrepancyKind, Operation, PostingLine, find_discrepancies
+from moneypath.oracle import (
+    Acknowledgement,
+    Charge,
+    ChargeStatus,
+    DiscrepancyKind,
+    Operation,
+    Outcome,
+    PostingLine,
+    find_discrepancies,
+)
+
+from .world import replace
 
 
 def _charge(seq: int, operation: Operation, key: str, ours: str, parent: str, minor: int = 1000) -> Charge:
@@ -18,12 +27,32 @@ def _lines(entry: str, kind: str, key: str, minor: int) -> tuple[PostingLine, ..
     accounts = (("provider_receivable:north", minor), ("merchant_payable:shop", -minor))
     return tuple(
         PostingLine(
-            entry, kind, f"op-{key}", "north", key, "pay-1", "order-1", key, account, "EUR", amount, 1.0
+            entry,
+            kind,
+            f"op-{key}",
+            "north",
+            key,
+            "pay-1",
+            "order-1",
+            key,
+            account,
+            "EUR",
+            amount,
+            1.0,
+            "shop",
         )
         for account, amount in accounts
     )
 
 
+def _asked(operation: Operation, key: str) -> Acknowledgement:
+    return Acknowledgement(
+        1.0, operation, key, "order-1", None, 1000, "EUR", 0, Outcome.UNKNOWN, False, "shop"
+    )
+
+
+HOLD = replace(_charge(5, Operation.AUTHORIZE, "hold-key", "auth_1", ""), status=ChargeStatus.APPROVED)
+ASKED = (_asked(Operation.CAPTURE, "capture-key"), _asked(Operation.REFUND, "repair-key"))
 FIRST = _charge(1, Operation.CAPTURE, "capture-key", "cap_1", "auth_1")
 SECOND = _charge(2, Operation.CAPTURE, "capture-key", "cap_2", "auth_1")
 REPAIR = _charge(3, Operation.REFUND, "repair-key", "ref_1", "cap_1")
@@ -31,7 +60,7 @@ POSTED = _lines("e1", "posting", "capture-key", 1000)
 
 
 def _kinds(*charges: Charge, postings: tuple[PostingLine, ...] = POSTED) -> set[DiscrepancyKind]:
-    return {found.kind for found in find_discrepancies(postings, charges, ())}
+    return {found.kind for found in find_discrepancies(postings, (HOLD, *charges), ASKED)}
 
 
 def test_a_double_charge_that_stands_is_found() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from moneypath.capacity.counters import Window, increase, total
-from moneypath.capacity.scrapes import await_scrapes
 from moneypath.prometheus import Prometheus, PrometheusUnreachable, QueryFailed
 from moneypath.stack import binaries, prometheus
 from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
+from moneypath.workflows.last_scrapes import await_last_scrapes
 
 # A process that counts 3 a second, restarts after 20 s and goes on: promtool takes one sample a second.
 RESTART, SECONDS = 20, 40
@@ -71,7 +71,7 @@ async def test_one_value_or_none(server: Prometheus, end: float) -> None:
 async def test_a_process_that_is_not_scraped_is_named(server: Prometheus) -> None:
     """It may hang, so nothing of its counters is known."""
     with pytest.raises(QueryFailed, match="refpay-api"):
-        await await_scrapes(server, ("refpay-api",), time.time(), 0.3)
+        await await_last_scrapes(server, ("refpay-api",), time.time(), 0.3)
 
 
 async def test_no_prometheus_is_an_error_and_no_number() -> None:

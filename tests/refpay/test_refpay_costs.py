@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refpay
+from moneypath.path.costs import fee_micro_units
+from moneypath.path.loader import FILE_NAME, load
 from moneypath.telemetry import Catalogue, setup
 from refpay.clock import SystemClock
 from refpay.costs import CostModel, Provisioned
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 CATALOGUE = Path(refpay.__file__).with_name("catalogue.json")
 COMMITTED = Path(refpay.__file__).with_name("costs.json")
 COSTS = CostModel.load(COMMITTED)
+DECLARED = load(Path(__file__).parents[2] / FILE_NAME)
+FEE_OF = fee_micro_units(DECLARED.costs, DECLARED.currencies)
 RATES = {"EUR": Decimal(1), "USD": Decimal("0.92"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")}
 
 
@@ -70,6 +74,19 @@ def test_micro_units_are_exact_and_halves_go_up(amount: int, currency: Currency)
     assert COSTS.to_micro_units(currency, amount) == int(
         (exact + Decimal("0.5")).to_integral_value(ROUND_FLOOR)
     )
+
+
+@given(
+    amount=st.integers(0, MAXIMUM_MINOR),
+    currency=st.sampled_from(Currency),
+    provider=st.sampled_from(["north", "south"]),
+)
+def test_who_compares_the_metrics_expects_the_same_fee(
+    amount: int, currency: Currency, provider: str
+) -> None:
+    """The comparison works the fee out from the declaration, in code of its own."""
+    fee = COSTS.to_micro_units(currency, COSTS.fee_minor(provider, "card", currency, amount))
+    assert FEE_OF(provider, currency, amount) == fee
 
 
 @pytest.mark.parametrize(
@@ -292,6 +309,8 @@ async def test_each_captured_payment_costs_its_fee_once(api: "Client") -> None:
     assert await micro_units(api, "provider_fee", provider) == fee
     other = "south" if provider == "north" else "north"
     assert await micro_units(api, "provider_fee", other) == 0
+    captured = "moneypath_captured_minor_units_total"
+    assert await api.metric(captured, provider=provider, currency="EUR") == 1000
 
 
 async def test_a_part_costs_the_fee_of_the_part(api: "Client") -> None:

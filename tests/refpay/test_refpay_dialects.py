@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from refpay.money import Currency, Money
@@ -364,3 +365,24 @@ async def test_a_wrong_listing_is_wrong_at_once(odd: "tuple[Odd, str, aiohttp.Cl
     cause = silent.value.__cause__
     assert isinstance(cause, ValidationError)
     assert cause.error_count() == 1
+
+
+@DIALECTS
+async def test_a_query_whose_connection_breaks_is_sent_once(dialect: str) -> None:
+    """The HTTP client sends a query again by itself when the connection breaks: nobody would count that."""
+    received = 0
+
+    async def hang_up(request: web.Request) -> web.Response:
+        nonlocal received
+        received += 1
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.route("*", "/{tail:.*}", hang_up)])
+    async with TestServer(app) as server, open_session() as session:
+        provider = make(dialect, session, str(server.make_url("")).rstrip("/"))
+        with pytest.raises(ProviderOutcomeUnknown, match="connection to the provider broke"):
+            await provider.perform(query(uuid4()))
+    assert received == 1

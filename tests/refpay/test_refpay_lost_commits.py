@@ -131,6 +131,13 @@ class Bench:
         """Return the fees of north."""
         return self.value('moneypath_cost_micro_units_total{component="provider_fee",provider="north"}')
 
+    def captured(self) -> float:
+        """Return the money captured at north."""
+        return sum(
+            self.value(f'moneypath_captured_minor_units_total{{provider="north",currency="{currency}"}}')
+            for currency in ("EUR", "USD", "JPY", "KWD")
+        )
+
     def noted(self) -> int:
         """Return how many receipts are on disk."""
         self.receipt_log.flush()
@@ -229,6 +236,7 @@ async def test_a_commit_that_is_answered_is_counted_once(bench: Bench) -> None:
         await resolver.resolve(bench.capture, CAPTURED, actor="shop")
     assert (bench.writes("committed"), bench.writes("unknown")) == (1, 0)
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
+    assert bench.captured() == bench.capture.amount_minor
 
 
 @pytest.mark.parametrize(("cut", "committed"), [(Cut.BEFORE, 1), (Cut.AFTER, 0)])
@@ -241,6 +249,7 @@ async def test_a_connection_lost_in_commit_is_unknown_and_its_fee_counted_once(
     assert resolved is not None
     assert (bench.writes("unknown"), bench.writes("committed")) == (1, committed)
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
+    assert bench.captured() == bench.capture.amount_minor
     assert len(await db.rows("SELECT 1 FROM ledger.entry WHERE kind <> 'hold'")) == 1
 
 
@@ -249,13 +258,14 @@ async def test_nobody_has_to_try_again_for_the_fee_to_count(bench: Bench) -> Non
     bench.proxy.cut = Cut.AFTER
     with pytest.raises(CommitOutcomeUnknown):
         await bench.behind.resolve(bench.capture, CAPTURED, actor="worker")
-    assert (bench.fees(), bench.noted()) == (0, 0)
+    assert (bench.fees(), bench.captured(), bench.noted()) == (0, 0, 0)
     recovery = OperationRecovery(
         bench.database, {}, resolver=bench.behind, clock=SystemClock(), pause_seconds=1
     )
     for _ in range(2):
         assert await recovery.run_once() == 0
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
+    assert bench.captured() == bench.capture.amount_minor
 
 
 async def test_what_somebody_else_posted_is_theirs_to_count(bench: Bench) -> None:
@@ -267,6 +277,7 @@ async def test_what_somebody_else_posted_is_theirs_to_count(bench: Bench) -> Non
     assert bench.fees() == FEE_MICRO_UNITS
     await bench.behind.look_up_unanswered()
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
+    assert bench.captured() == bench.capture.amount_minor
 
 
 _WAIT_IN_COMMIT = """
@@ -321,6 +332,7 @@ async def test_the_look_up_waits_for_a_commit_that_goes_on_without_its_client(
     finally:
         await holder.close()
     assert (bench.fees(), bench.noted()) == (FEE_MICRO_UNITS, 1)
+    assert bench.captured() == bench.capture.amount_minor
 
 
 async def test_other_ends_of_a_ledger_write_are_counted_apart(bench: Bench, db: "RefpayDb") -> None:

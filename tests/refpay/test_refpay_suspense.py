@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -282,20 +282,24 @@ async def test_the_three_way_oracle_sees_what_people_decided(bench: "Bench", db:
         for seq, (key, one) in enumerate(provider.book.items())
     ]  # fmt: skip
     head = (0.0, Operation.REFUND, refund["idempotency_key"], reference, None, 400, "EUR", 502)
-    told = Acknowledgement(*head, Outcome.FAILED, replayed=False)
+    told = [Acknowledgement(*head, Outcome.FAILED, replayed=False)]
+    [capture] = await bench.operations("capture")
+    key, name = capture["idempotency_key"], str(payment_id)
+    asked = (0.0, Operation.CAPTURE, key, reference, name, 1000, "EUR", 200)
+    told.append(Acknowledgement(*asked, Outcome.SUCCEEDED, replayed=False))
 
     async def found() -> list[str]:
         columns = ", ".join(
-            f"coalesce({one.name}::text, '') AS {one.name}"
-            for one in fields(PostingLine)
-            if one.name not in ("amount_minor", "posted_at")
+            f"coalesce({name}::text, '') AS {name}"
+            for name in PostingLine._fields
+            if name not in ("amount_minor", "posted_at", "misstated")
         )
         rows = await db.rows(
             f"SELECT {columns}, coalesce(amount_minor, 0) AS amount_minor, 0.0::float8 AS posted_at"  # noqa: S608 - names of ours
             " FROM oracle.ledger_lines",
             role="refpay_oracle",
         )
-        return [one.kind for one in find_discrepancies([PostingLine(**row) for row in rows], charges, [told])]
+        return [one.kind for one in find_discrepancies([PostingLine(**row) for row in rows], charges, told)]
 
     assert await found() == [DiscrepancyKind.REFUSED_BUT_CHARGED]
     await execute(bench, late)

@@ -23,7 +23,7 @@ _END = (
 )
 _REVISION = "SELECT version_num FROM public.alembic_version"
 # Of each revision's SQL without comments and white space. A merged revision is never edited: add a new one.
-_DIGESTS = {"0100": "1802a122c33b440d"}
+_DIGESTS = {"0100": "1802a122c33b440d", "0101": "adccf7359eae64f8"}
 
 
 def _owner(db: "RefpayDb", secrets_folder: Path) -> DatabaseSettings:
@@ -40,10 +40,10 @@ def _digest(revision: str) -> str:
 @pytest.fixture
 def revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the upgrade know two more revisions, of a folder that the test fills."""
-    for number in ("0101", "0102"):
+    for number in ("9901", "9902"):
         (tmp_path / number).mkdir()
     monkeypatch.setattr(upgrade, "MIGRATIONS", tmp_path)
-    monkeypatch.setattr(upgrade, "REVISIONS", (*REVISIONS, "0101", "0102"))
+    monkeypatch.setattr(upgrade, "REVISIONS", (*REVISIONS, "9901", "9902"))
     return tmp_path
 
 
@@ -67,11 +67,11 @@ async def test_missing_revisions_run_up_to_the_wanted_one(
     db: "RefpayDb", secrets_folder: Path, revisions: Path
 ) -> None:
     """Those that the database has are not run again, and their scripts run in the order of their names."""
-    (revisions / "0101" / "02_row.sql").write_text("INSERT INTO public.added VALUES (1);")
-    (revisions / "0101" / "01_table.sql").write_text("CREATE TABLE public.added (number integer);")
-    (revisions / "0102" / "01_row.sql").write_text("INSERT INTO public.added VALUES (2);")
+    (revisions / "9901" / "02_row.sql").write_text("INSERT INTO public.added VALUES (1);")
+    (revisions / "9901" / "01_table.sql").write_text("CREATE TABLE public.added (number integer);")
+    (revisions / "9902" / "01_row.sql").write_text("INSERT INTO public.added VALUES (2);")
     owner = _owner(db, secrets_folder)
-    for wanted, numbers in (("0101", [1]), ("0101", [1]), ("0102", [1, 2])):
+    for wanted, numbers in (("9901", [1]), ("9901", [1]), ("9902", [1, 2])):
         await upgrade_schema(owner, wanted)
         rows = await db.rows("SELECT number FROM public.added ORDER BY number", role="refpay_owner")
         assert [row["number"] for row in rows] == numbers
@@ -82,12 +82,12 @@ async def test_a_script_that_fails_leaves_everything_as_it_was(
     db: "RefpayDb", secrets_folder: Path, revisions: Path
 ) -> None:
     """The revisions before it are undone too, and its own sentence is shown."""
-    (revisions / "0101" / "01_table.sql").write_text("CREATE TABLE public.added (number integer);")
-    (revisions / "0102" / "01_wrong.sql").write_text(
+    (revisions / "9901" / "01_table.sql").write_text("CREATE TABLE public.added (number integer);")
+    (revisions / "9902" / "01_wrong.sql").write_text(
         "DO $$ BEGIN RAISE EXCEPTION 'payment 7 is wrong'; END $$;"
     )
     with pytest.raises(StartRefused, match="payment 7 is wrong"):
-        await upgrade_schema(_owner(db, secrets_folder), "0102")
+        await upgrade_schema(_owner(db, secrets_folder), "9902")
     assert [row["version_num"] for row in await db.rows(_REVISION)] == [SCHEMA_REVISION]
     assert await db.rows("SELECT to_regclass('public.added') AS added") == [{"added": None}]
 

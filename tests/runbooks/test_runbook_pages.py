@@ -208,7 +208,7 @@ class Outage:
             "path:authorization_bad:ratio_rate1m": 0.09 if sick else 0.0,
             'max(moneypath_indeterminate_payments{provider="north"})': float(self.indeterminate),
         }
-        if promql.startswith("sum(moneypath_payments_total"):
+        if promql.startswith(("sum(moneypath_payments_total", "sum(moneypath_provider_attempts_total")):
             return [Sample({}, 24 * self.now)]
         if promql.startswith("sum by (currency)"):
             return [Sample({"currency": "EUR"}, 12345.0), Sample({"currency": "JPY"}, 900.0)]

@@ -53,6 +53,7 @@ EXPECTED_LABELS = {
     "moneypath_risk_decisions_total": ["decision"],
     "moneypath_risk_signals_total": ["rule"],
     "moneypath_card_data_refusals_total": ["place"],
+    "moneypath_captured_minor_units_total": ["provider", "currency"],
     "moneypath_cost_micro_units_total": ["component", "provider"],
     "moneypath_webhooks_total": ["provider", "result"],
     "moneypath_webhook_last_timestamp_seconds": ["provider"],

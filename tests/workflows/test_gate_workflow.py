@@ -10,7 +10,8 @@ from moneypath.capacity.errors import BuildEnded, GateRefused, GateUnmeasured
 from moneypath.errors import MoneypathError
 from moneypath.oracle import Acknowledgement, Operation, Outcome
 from moneypath.stack.errors import BinaryMissing, ServerDied, ServerNotReady
-from moneypath.workflows.gate import GATE_FILE, _reason_without_verdict, count_checkouts, prepare
+from moneypath.workflows.gate import GATE_FILE, _reason_without_verdict, prepare
+from moneypath.workflows.gate_run import count_checkouts
 from moneypath.workflows.live_stack import Build
 
 PROJECT = Path(__file__).parents[2]

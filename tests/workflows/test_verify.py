@@ -55,7 +55,7 @@ SPOILED: list[tuple[str, Callable[[Bundle], object], str]] = [
     ("no events", _remove(EVENTS), "event log cannot be read: events.jsonl"),
     ("empty events", _edit(EVENTS, lambda _: ""), "events.jsonl is not the file"),
     ("edited event", _event('"page": 2', '"page": 3'), "event 9 "),
-    ("torn event", _edit(EVENTS, lambda text: text[:-40]), "events.jsonl:27: not an event"),
+    ("torn event", _edit(EVENTS, lambda text: text[:-40]), "events.jsonl:28: not an event"),
     ("not a number", _event('"scale": 60', '"scale": NaN'), "event 1 (drill.started) was changed"),
     ("time that is text", _event('"ts_mono": 5000.0', '"ts_mono": "5"'), "a value is of another type"),
     ("time without end", _event('"ts_mono": 5000.0', '"ts_mono": Infinity'), "a value is of another type"),
@@ -140,7 +140,7 @@ def test_a_manifest_with_the_head_of_another_log_is_refused(bundle: Bundle) -> N
     """A log that was cut at its end ends elsewhere."""
     bundle.events(lambda event: None if event.kind == Kind.DRILL_ENDED else event)
     bundle.list_again()
-    assert said(bundle.verify()) == ["the log ends with event 26, which is not the manifest's head"]
+    assert said(bundle.verify()) == ["the log ends with event 27, which is not the manifest's head"]
 
 
 def test_another_scenario_than_that_of_the_log_is_refused(bundle: Bundle) -> None:
@@ -242,6 +242,9 @@ def test_downgrade_by_claiming_no_format_is_never_authenticated(bundle: Bundle) 
         return replace(event, payload=payload)
 
     bundle.events(older)
+    card = bundle.scorecard
+    del card["waits_for_reports"]  # scorecards did not say it then
+    (bundle.folder / SCORECARD).write_text(json.dumps(card))
     list_by_first_format(bundle.folder)
     found = bundle.verify()
     assert found.verdict is EvidenceVerdict.CONSISTENT
@@ -251,11 +254,25 @@ def test_downgrade_by_claiming_no_format_is_never_authenticated(bundle: Bundle) 
 def test_downgrade_by_claiming_earlier_rules(tmp_path: Path) -> None:
     """Earlier rules knew no second person; no bundle with a format was scored by them."""
     bundle = Bundle(tmp_path, "run-1", story={"approved": False})
-    bundle.text(MANIFEST, lambda text: text.replace('"rules": 2', '"rules": 1'))
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 3', '"rules": 1'))
     assert said(bundle.verify())[0] == "manifest.json claims rules 1, which no such bundle had"
+
+
+def test_downgrade_by_claiming_rules_without_metrics(bundle: Bundle) -> None:
+    """Rules 2 do not compare the metrics; the log says by which rules it was written."""
+
+    def lying(event: Event) -> Event | None:
+        return None if event.kind == Kind.METRICS_COMPARED else event
+
+    bundle.events(lying)
+    bundle.seal_again()
+    assert said(bundle.verify()) == []
+    assert "metrics were never compared with clients and books" in bundle.scorecard["failures"]
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 3', '"rules": 2'))
+    assert "manifest.json claims rules 2, the log was written for rules 3" in said(bundle.verify())
 
 
 def test_rules_that_are_not_known_yet(bundle: Bundle) -> None:
     """A score by later rules cannot be computed here."""
-    bundle.text(MANIFEST, lambda text: text.replace('"rules": 2', '"rules": 9'))
-    assert said(bundle.verify()) == ["manifest.json claims rules 9, and this version knows 2"]
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 3', '"rules": 9'))
+    assert said(bundle.verify()) == ["manifest.json claims rules 9, and this version knows 3"]

@@ -30,7 +30,7 @@ from moneypath.telemetry.catalogue.vocabulary import Cohort, Outcome, Traffic
 # Between the edges 0.05 and 0.1 of our histograms: a healthy provider's answer.
 _HEALTHY_SECONDS = Decimal("0.08")
 
-EVENTS_PER_SECOND = 10
+EVENTS_PER_SECOND = Fraction(10)
 
 # Values of a series at a number of seconds since the history began, and at a Unix time.
 _Values = Callable[[int, Decimal], str]
@@ -45,7 +45,7 @@ def backfill(
     until: float,
     seconds: int,
     step: int,
-    events_per_second: int = EVENTS_PER_SECOND,
+    events_per_second: Fraction = EVENTS_PER_SECOND,
 ) -> str:
     """Return OpenMetrics text of a healthy history that ends at `until` (Unix seconds).
 
@@ -127,7 +127,7 @@ def _ahead(seconds: int) -> _Values:
 
 
 def _counter_points(
-    path: MoneyPath, catalogue: Catalogue, counter: CounterBaseline, rate: int
+    path: MoneyPath, catalogue: Catalogue, counter: CounterBaseline, rate: Fraction
 ) -> Iterator[_Point]:
     spec, looked_at = catalogue[counter.name], operations(path)
     # Without the label one series counts for all providers.

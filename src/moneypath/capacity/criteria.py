@@ -1,51 +1,20 @@
 """The criteria of the gate: pure functions from figures to results."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import Final
 
 from moneypath.alerting.conventions import Severity
-from moneypath.capacity.figures import Figures, Tally
+from moneypath.capacity import baseline_criterion, client_criteria, resource_criteria
+from moneypath.capacity.figures import MAX_EXAMPLES, Figures, Tally
 from moneypath.capacity.gate_file import DeclaredObjectives, Gate, Measure
-
-
-class CriterionStatus(StrEnum):
-    """The status of a measure.
-
-    An unknown measure fails the gate. An unmeasured one is unknown too, but the gate file makes it optional.
-    """
-
-    MET = "met"
-    BROKEN = "broken"
-    UNKNOWN = "unknown"
-    UNMEASURED = "unmeasured"
-
-
-@dataclass(frozen=True, slots=True)
-class CriterionResult:
-    """The result of one measure: what was seen, what is allowed, and details of one line each."""
-
-    measure: Measure
-    status: CriterionStatus
-    seen: str
-    allowed: str
-    details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What a criterion saw, whether or not its measure is required; `holds` is None when it is unknown."""
-
-    holds: bool | None
-    seen: str
-    allowed: str
-    details: tuple[str, ...] = ()
-
-
-Criterion = Callable[[Figures, Gate, DeclaredObjectives], Observation]
-NOT_READ: Final = "could not be read"
-NOTHING: Final = "nothing was counted"
+from moneypath.capacity.observation import (
+    NOT_READ,
+    NOTHING,
+    Criterion,
+    CriterionResult,
+    CriterionStatus,
+    Observation,
+)
 
 
 def evaluate_criteria(
@@ -58,7 +27,9 @@ def evaluate_criteria(
 
 
 def _criterion_result(measure: Measure, gate: Gate, seen: Observation) -> CriterionResult:
-    if seen.holds is None:
+    if seen.inconclusive:
+        status = CriterionStatus.INCONCLUSIVE
+    elif seen.holds is None:
         status = CriterionStatus.UNKNOWN if gate.requires(measure) else CriterionStatus.UNMEASURED
     else:
         status = CriterionStatus.MET if seen.holds else CriterionStatus.BROKEN
@@ -127,9 +98,9 @@ def _durability(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observatio
 
 
 def _alerts(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
-    fired, allowed = figures.counted.alerts, "no critical alert"
+    fired, allowed = figures.counted.alerts, "no critical alert, and the watchdog's beat throughout"
     if fired is None:
-        return Observation(None, NOT_READ, allowed)
+        return Observation(None, "the watchdog's beat could not be read", allowed)
     critical = sorted({alert.name for alert in fired if alert.severity == Severity.CRITICAL})
     others = sum(alert.severity != Severity.CRITICAL for alert in fired)
     seen = f"critical: {', '.join(critical) or 'none'}; {others} others"
@@ -162,6 +133,13 @@ def _oracle(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
     return Observation(False, kinds, allowed, audit.examples)
 
 
+def _metrics(figures: Figures, _: Gate, __: DeclaredObjectives) -> Observation:
+    lies, allowed = figures.metric_lies, "equal to clients, ledger and providers"
+    if lies is None:
+        return Observation(None, "the metrics were not compared", allowed)
+    return Observation(not lies, f"{len(lies)} differences", allowed, lies[:MAX_EXAMPLES])
+
+
 def _lag(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     allowed = f"at most {gate.limits.reconciliation_lag:g} s"
     if figures.reconciliation is None:
@@ -184,7 +162,15 @@ def _cost(figures: Figures, gate: Gate, _: DeclaredObjectives) -> Observation:
     each = None if cost is None else cost.per_transaction
     if each is None:
         return Observation(None, NOT_READ if cost is None else NOTHING, allowed)
-    return Observation(each <= limit, f"{each / 1e6:.4f} of the reporting currency", allowed)
+    seen, tariff = f"{each / 1e6:.4f} of the reporting currency", figures.tariff_micro_units
+    if cost is None or tariff is None or tariff <= 0:
+        return Observation(None, "the fees of what clients captured are not known", allowed)
+    above, most = cost.micro_units / tariff - 1, float(gate.limits.cost_above_tariff_at_most_ratio)
+    return Observation(
+        each <= limit and above <= most,
+        f"{seen}, {above:+.1%} on the dearest declared fees",
+        f"{allowed} and {most:+.1%}",
+    )
 
 
 CRITERIA: Final[Mapping[Measure, Criterion]] = {
@@ -193,14 +179,24 @@ CRITERIA: Final[Mapping[Measure, Criterion]] = {
     Measure.EVIDENCE: _evidence,
     Measure.AVAILABILITY: _availability,
     Measure.AUTHORIZATION_LATENCY: _latency,
+    Measure.CLIENT_LATENCY: client_criteria.latency,
+    Measure.ANSWERS: client_criteria.answers,
+    Measure.REFUSALS: client_criteria.refusals,
+    Measure.APPROVALS: client_criteria.approvals,
     Measure.LEDGER_WRITE_SUCCESS: _ledger_writes,
     Measure.LEDGER_DURABILITY: _durability,
     Measure.ALERTS: _alerts,
     Measure.DRAIN: _drain,
     Measure.ORACLE: _oracle,
+    Measure.METRICS: _metrics,
     Measure.RECONCILIATION_LAG: _lag,
     Measure.RECONCILIATION_BREAKS: _breaks,
     Measure.COST_PER_TRANSACTION: _cost,
+    Measure.MEMORY: resource_criteria.memory,
+    Measure.CONNECTIONS: resource_criteria.connections,
+    Measure.PROCESSOR_TIME: resource_criteria.processor_time,
+    Measure.BYTES_WRITTEN: resource_criteria.bytes_written,
+    Measure.BASELINE: baseline_criterion.baseline,
 }
 
 

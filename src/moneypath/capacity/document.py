@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from moneypath.capacity.figures import Figures, Tally
+from moneypath.capacity.client import ClientFigures, quantile
+from moneypath.capacity.figures import Comparison, Figures, Tally
 from moneypath.capacity.histogram import Histogram
+from moneypath.capacity.resources import inside
 from moneypath.capacity.verdict import ReleaseVerdict
 
 
@@ -71,6 +74,45 @@ def _figures(figures: Figures) -> dict[str, Any]:
         if audit is None
         else {"captures_posted": audit.postings, "discrepancies": dict(audit.discrepancies)},
         "cost_per_transaction_micro_units": counted.cost and counted.cost.per_transaction,
+        "tariff_micro_units": figures.tariff_micro_units,
+        "client": _client(figures.client),
+        "resources": _resources(figures),
+        "connections": figures.connections,
+        "metric_lies": figures.metric_lies,
+        "comparison": None if figures.comparison is None else _comparison(figures.comparison),
+    }
+
+
+def _client(client: ClientFigures | None) -> dict[str, float | None] | None:
+    if client is None:
+        return None
+    latencies, (decided, approved) = client.from_due, client.authorizations
+    return {
+        "requests": len(client.requests),
+        "p95_from_due": quantile(latencies, 0.95) if latencies else None,
+        "p99_from_due": quantile(latencies, 0.99) if latencies else None,
+        "slowest": latencies[-1] if latencies else None,
+        "unanswered": client.unanswered,
+        "failed": client.failed,
+        "refused": client.refused,
+        "authorizations_decided": decided,
+        "authorizations_approved": approved,
+    }
+
+
+def _resources(figures: Figures) -> dict[str, Any] | None:
+    samples = inside(figures.resources or (), figures.window)
+    return {"first": asdict(samples[0]), "last": asdict(samples[-1])} if samples else None
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "baseline": comparison.baseline,
+        "unusable": comparison.unusable,
+        "sighted": comparison.sighted,
+        "differences": [asdict(each) for each in comparison.differences],
+        "build_windows": [dict(each) for each in comparison.build_windows],
+        "baseline_windows": [dict(each) for each in comparison.baseline_windows],
     }
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from moneypath import oracle
+from moneypath.capacity.client import ClientFigures
 from moneypath.capacity.counters import Window
 from moneypath.capacity.histogram import Histogram
+from moneypath.capacity.permutation import Difference, WindowMeasures
+from moneypath.capacity.resources import ResourceSample
 
 MAX_EXAMPLES = 5
 
@@ -60,6 +63,21 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the build compares with a baseline; `unusable` says why that baseline cannot be compared, or "".
+
+    Unless `sighted`, the windows differed so much that they would not have shown a slower build either.
+    """
+
+    baseline: str
+    build_windows: tuple[WindowMeasures, ...] = ()
+    baseline_windows: tuple[WindowMeasures, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    unusable: str = ""
+    sighted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """The audit report in the gate's terms: how many discrepancies of each kind, with examples."""
 
@@ -108,7 +126,16 @@ class Figures:
     undrained: str = ""
     reconciliation: Reconciliation | None = None
     audit: Audit | None = None
+    # Where the metrics differ from clients, ledger and providers over the whole run; None if not compared.
+    metric_lies: tuple[str, ...] | None = None
     others_share: float | None = None
+    client: ClientFigures | None = None
+    # What the captures of the clients cost at most by the declared fees, in micro-units.
+    tariff_micro_units: float | None = None
+    resources: tuple[ResourceSample, ...] | None = None
+    # Open connections and files of the build, before the load began and after it was resolved.
+    connections: tuple[int, int] | None = None
+    comparison: Comparison | None = None
 
 
 def _one_of_each_kind(found: Iterable[oracle.Discrepancy]) -> tuple[str, ...]:

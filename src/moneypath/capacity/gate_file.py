@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from moneypath.path import yaml_document
 from moneypath.path.durations import Duration
@@ -28,19 +29,33 @@ class Measure(StrEnum):
     EVIDENCE = "evidence"
     AVAILABILITY = "availability"
     AUTHORIZATION_LATENCY = "authorization_latency"
+    CLIENT_LATENCY = "client_latency"
+    ANSWERS = "answers"
+    REFUSALS = "refusals"
+    APPROVALS = "approvals"
     LEDGER_WRITE_SUCCESS = "ledger_write_success"
     LEDGER_DURABILITY = "ledger_durability"
     ALERTS = "alerts"
     DRAIN = "drain"
     ORACLE = "oracle"
+    METRICS = "metrics"
     RECONCILIATION_LAG = "reconciliation_lag"
     RECONCILIATION_BREAKS = "reconciliation_breaks"
     COST_PER_TRANSACTION = "cost_per_transaction"
+    MEMORY = "memory"
+    CONNECTIONS = "connections"
+    PROCESSOR_TIME = "processor_time"
+    BYTES_WRITTEN = "bytes_written"
+    BASELINE = "baseline"
 
 
 # Of the gate itself, and what no gate may do without: these are always required, so they are not listed.
 GATE_PRECONDITIONS = frozenset({Measure.MACHINE, Measure.RATE, Measure.EVIDENCE})
-ALWAYS_REQUIRED = GATE_PRECONDITIONS | {Measure.ALERTS, Measure.DRAIN, Measure.ORACLE}
+ALWAYS_REQUIRED = GATE_PRECONDITIONS | {Measure.ALERTS, Measure.DRAIN, Measure.ORACLE, Measure.METRICS}
+
+LEVEL_MAX: Final = Decimal("0.01")
+# An authorization, a capture and a refund, each with its repetition.
+REQUESTS_A_CHECKOUT: Final = 6
 
 Whole = Annotated[int, Field(ge=1, le=10**12, description="a whole number from 1")]
 Measures = Annotated[tuple[Measure, ...], Field(description="names of measures")]
@@ -56,6 +71,8 @@ class Load(Declared):
         Field(min_length=1, description="six-digit card ranges, each with a weight from 1 to 100"),
     ]
     resend_ratio: Ratio
+    # What the issuers of these cards approve; none is refused or blocked.
+    approved_ratio: Ratio
     seed: Annotated[int, Field(ge=0, le=2**31, description="a whole number from 0")]
 
 
@@ -68,13 +85,52 @@ class Objectives(Declared):
 
 
 class Limits(Declared):
-    """The limits that a build has to keep besides its objectives, and what the gate needs to measure."""
+    """The limits that a build has to keep besides its objectives, and what the gate needs to measure.
+
+    Growth is over the whole window.
+    """
 
     others_at_most_ratio: Ratio
     least_rate_ratio: Ratio
     least_postings: Whole
+    late_after: Duration = Field(gt=0, le=10, description="a duration such as 250ms")
+    late_at_most_ratio: Ratio
+    hung_after: Duration = Field(gt=0, le=60, description="a duration such as 3s")
+    unanswered_at_most_ratio: Ratio
+    refused_at_most_ratio: Ratio
     reconciliation_lag: Duration = Field(gt=0, le=3600, description="a duration such as 20s")
     cost_per_transaction_micro_units: Whole
+    cost_above_tariff_at_most_ratio: Ratio
+    memory_growth_mebibytes: Whole
+    connections_left_open: Whole
+    processor_microseconds_per_checkout: Whole
+    bytes_written_per_checkout: Whole
+
+
+class BaselineWindows(Declared):
+    """How a build is compared with its baseline: in short windows of both in turn."""
+
+    warm_up: Duration = Field(ge=1, le=60, description="a duration from 1s to 1m")
+    windows: Annotated[int, Field(ge=5, le=40, description="windows of each build, from 5 to 40")]
+    window: Duration = Field(ge=3, le=60, description="a duration from 3s to 1m")
+    # The chance of a false alarm of all measures together.
+    level: Ratio
+    # A difference that does not matter: code that does the same differs by as much from process to process.
+    worse_at_most_ratio: Ratio
+    # A latency that is worse by so much has to be found, or the comparison is inconclusive.
+    found_ratio: Ratio
+
+    @field_validator("level")
+    @classmethod
+    def _at_most_one_percent(cls, level: Decimal) -> Decimal:
+        if level > LEVEL_MAX:
+            raise ValueError(f'should be at most "{LEVEL_MAX}"')
+        return level
+
+    @property
+    def seconds(self) -> float:
+        """Return how long all windows of both builds take."""
+        return 2 * self.windows * self.window
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +162,7 @@ class Gate(Declared):
     drain: Duration = Field(ge=1, le=300, description="a duration from 1s to 5m")
     objectives: Objectives
     limits: Limits
+    baseline: BaselineWindows
     required: Measures
     optional: Measures
 
@@ -143,6 +200,11 @@ class Gate(Declared):
         Lost time is not made up for. Each user may begin one checkout more than its pacing gives.
         """
         return self.load.checkouts_per_second * self.duration + self.load.users
+
+    @property
+    def planned_requests(self) -> float:
+        """Return the most requests of clients that the window can hold."""
+        return self.planned_checkouts * REQUESTS_A_CHECKOUT
 
 
 def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, DeclaredObjectives]:

@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as Xml
 
-from moneypath.capacity.criteria import CriterionResult, CriterionStatus
 from moneypath.capacity.gate_file import GATE_PRECONDITIONS
+from moneypath.capacity.observation import CriterionResult, CriterionStatus
 from moneypath.capacity.verdict import ReleaseVerdict
 
 SUITE = "moneypath.gate"
@@ -40,7 +40,7 @@ def _tag(result: CriterionResult) -> str:
             return ""
         case CriterionStatus.UNMEASURED:
             return "skipped"
-        case CriterionStatus.UNKNOWN:
+        case CriterionStatus.UNKNOWN | CriterionStatus.INCONCLUSIVE:
             return "error"
         case CriterionStatus.BROKEN:
             return "error" if result.measure in GATE_PRECONDITIONS else "failure"

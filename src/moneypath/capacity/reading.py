@@ -6,8 +6,10 @@ Each measure is read by itself: one that cannot be read is unknown, and does not
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Final, Protocol, TypeVar
 
+from moneypath.alerting.conventions import WATCHDOG
 from moneypath.capacity.counters import Window, by_label, total
 from moneypath.capacity.figures import Cost, FiredAlert, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import DeclaredObjectives
@@ -34,6 +36,8 @@ BREAKS: Final = "moneypath_reconciliation_breaks"
 
 RECONCILED_EVERY_SECONDS: Final = 0.5
 UNPAGED: Final = "none"
+# Rules are evaluated at least every 5 s; one evaluation may be missed.
+LONGEST_PAUSE_SECONDS: Final = 11.0
 
 T = TypeVar("T")
 
@@ -66,8 +70,9 @@ async def read_counted(source: SampleSource, objectives: DeclaredObjectives, win
         spent, payments = total(await read(COST), window), total(await read(captured), window)
         return None if spent is None or payments is None else Cost(spent, payments)
 
-    async def alerts() -> tuple[FiredAlert, ...]:
-        return fired(await read('ALERTS{alertstate="firing"}'), window, objectives.violations)
+    async def alerts() -> tuple[FiredAlert, ...] | None:
+        series = await read('ALERTS{alertstate="firing"}')
+        return fired(series, window, objectives.violations) if beats(series, window) else None
 
     async def ledger_writes() -> Tally | None:
         return count_events(objectives.ledger_writes, await read(objectives.ledger_writes.series), window)
@@ -176,6 +181,23 @@ def fired(series: Iterable[Series], window: Window, violations: frozenset[str]) 
             name, severity = labels.get("alertname", ""), labels.get("severity", "")
             found.append(FiredAlert(name, severity, about, after, integrity=name in violations))
     return tuple(sorted(found, key=lambda alert: (alert.after_seconds, alert.name, alert.about)))
+
+
+def beats(series: Iterable[Series], window: Window) -> bool:
+    """Return whether the watchdog fired throughout the window.
+
+    It does as long as alerts are evaluated at all.
+    """
+    times = sorted(
+        at
+        for each in series
+        if each.labels.get("alertname") == WATCHDOG
+        for at, _ in each.samples
+        if window.start < at <= window.end
+    )
+    edges = (window.start, *times, window.end)
+    gaps = (later - earlier for earlier, later in pairwise(edges))
+    return bool(times) and all(gap <= LONGEST_PAUSE_SECONDS for gap in gaps)
 
 
 def _totals_by(series: Iterable[Series], window: Window, label: str) -> Mapping[str, float]:

@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Final
 
 from moneypath.alerting.conventions import Severity
-from moneypath.capacity.criteria import CriterionResult, CriterionStatus, evaluate_criteria
+from moneypath.capacity.client import ClientFigures, over
+from moneypath.capacity.criteria import evaluate_criteria
 from moneypath.capacity.figures import Figures, Tally, WindowCounts
 from moneypath.capacity.gate_file import GATE_PRECONDITIONS, DeclaredObjectives, Gate, Measure
+from moneypath.capacity.observation import CriterionResult, CriterionStatus
 
 # Each checkout writes the ledger twice at the most: its capture, and its refund.
 WRITES_A_CHECKOUT: Final = 2
@@ -16,7 +18,7 @@ WRITES_A_CHECKOUT: Final = 2
 class GateOutcome(StrEnum):
     """The outcome for a pipeline.
 
-    Inconclusive does not pass: the load or the machine was not as it has to be.
+    Inconclusive does not pass: the load, the machine or the baseline was not as it has to be.
     """
 
     PASSED = "passed"
@@ -25,18 +27,35 @@ class GateOutcome(StrEnum):
 
 
 EXIT_CODES: Final = {GateOutcome.PASSED: 0, GateOutcome.FAILED: 1, GateOutcome.INCONCLUSIVE: 3}
-# What only a window that was not cut short can show.
-NEEDS_FULL_WINDOW: Final = frozenset({Measure.RATE, Measure.EVIDENCE})
+# What only a window that was not cut short can show. The cost is counted from a scrape up to a second before
+# the window, which a few seconds of captures do not outweigh.
+NEEDS_FULL_WINDOW: Final = frozenset(
+    {
+        Measure.RATE,
+        Measure.EVIDENCE,
+        Measure.MEMORY,
+        Measure.CONNECTIONS,
+        Measure.PROCESSOR_TIME,
+        Measure.BYTES_WRITTEN,
+        Measure.COST_PER_TRANSACTION,
+    }
+)
 # What a machine that is busy with other work spoils; money that is lost or doubled is not among it.
 LOAD_SENSITIVE: Final = frozenset(
     {
         Measure.AVAILABILITY,
         Measure.AUTHORIZATION_LATENCY,
+        Measure.CLIENT_LATENCY,
+        Measure.ANSWERS,
         Measure.LEDGER_WRITE_SUCCESS,
+        Measure.PROCESSOR_TIME,
         Measure.DRAIN,
         Measure.RECONCILIATION_LAG,
     }
 )
+
+
+KEEPS_BACK: Final = (CriterionStatus.BROKEN, CriterionStatus.UNKNOWN, CriterionStatus.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +77,7 @@ class ReleaseVerdict:
     @property
     def broken(self) -> tuple[CriterionResult, ...]:
         """Return the results that keep the build from passing."""
-        return tuple(f for f in self.results if f.status in (CriterionStatus.BROKEN, CriterionStatus.UNKNOWN))
+        return tuple(f for f in self.results if f.status in KEEPS_BACK)
 
     @property
     def summary(self) -> str:
@@ -92,14 +111,20 @@ def decide(
     failing = [f for f in results if f.status is CriterionStatus.UNKNOWN]
     of_the_build = [f for f in broken if f.measure not in GATE_PRECONDITIONS]
     failing += [f for f in of_the_build if not (disturbed and _is_load_sensitive(f, figures))]
-    outcome = GateOutcome.INCONCLUSIVE if broken else GateOutcome.PASSED
+    doubtful = broken or any(f.status is CriterionStatus.INCONCLUSIVE for f in results)
+    outcome = GateOutcome.INCONCLUSIVE if doubtful else GateOutcome.PASSED
     if failing or ended_early:
         outcome = GateOutcome.FAILED
     return ReleaseVerdict(gate.title, build, outcome, results, figures, ended_early)
 
 
 def certain_failure(
-    counted: WindowCounts, gate: Gate, objectives: DeclaredObjectives, *, disturbed: bool = False
+    counted: WindowCounts,
+    gate: Gate,
+    objectives: DeclaredObjectives,
+    *,
+    client: ClientFigures | None = None,
+    disturbed: bool = False,
 ) -> str:
     """Return why the build can no longer pass, "" while it can.
 
@@ -111,9 +136,13 @@ def certain_failure(
             return f"critical alert {alert.name} fired"
     if counted.probe is not None and counted.probe.bad > 0:
         return "an acknowledged ledger write is missing"
-    if disturbed:
-        return ""
-    for what, spent, budget in _budgets(counted, gate, objectives):
+    refused = 0 if client is None else client.refused
+    allowed = float(gate.limits.refused_at_most_ratio) * gate.planned_requests
+    budgets: list[tuple[str, float, float]] = [("refused requests", refused, allowed)]
+    if not disturbed:
+        budgets += _budgets(counted, gate, objectives)
+        budgets += [] if client is None else [_unanswered(client, gate)]
+    for what, spent, budget in budgets:
         if spent > budget:
             return f"the budget of the whole window is spent: {spent:.0f} {what}, allowed {budget:.1f}"
     return ""
@@ -132,6 +161,15 @@ def _budgets(
         (f"authorizations over {within:g} s", slow, objectives.latency, planned),
     ]
     return [(what, bad, (1 - float(slo.objective)) * events) for what, bad, slo, events in spent]
+
+
+def _unanswered(client: ClientFigures, gate: Gate) -> tuple[str, float, float]:
+    spent = over(client.from_sent, gate.limits.hung_after) + client.failed
+    return (
+        "requests without a good answer",
+        spent,
+        float(gate.limits.unanswered_at_most_ratio) * gate.planned_requests,
+    )
 
 
 def _harmless(result: CriterionResult) -> CriterionResult:

@@ -82,19 +82,26 @@ def drill() -> None:
 @drill.command("run", epilog="Example: moneypath drill run drills/drill-002-partial-provider-outage.yaml")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @stack_option
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 60),
+    help="Production time per real time, instead of the file's; 1 is production itself.",
+)
 @seal_options
 @json_option
 @project_option
-def run_drill(file: Path, run_folder: Path | None, plan: SealPlan, as_json: bool, project: Path) -> None:
+def run_drill(
+    file: Path, run_folder: Path | None, scale: int | None, plan: SealPlan, as_json: bool, project: Path
+) -> None:
     """Run one drill and print its scorecard; the exit code is 0 only if it passed."""
     view = LiveView(quiet=as_json)
     if run_folder is None:
         work = drill_on_own_stack(
-            project, file.resolve(), new_run_folder(file.stem), view.observer, plan=plan
+            project, file.resolve(), new_run_folder(file.stem), view.observer, plan=plan, scale=scale
         )
     else:
         work = persistent_stack.run_drill_on_stack(
-            project, file.resolve(), run_folder, view.observer.event, plan=plan
+            project, file.resolve(), run_folder, view.observer.event, plan=plan, scale=scale
         )
     with view:
         result = asyncio.run(work)
@@ -173,14 +180,23 @@ def stack() -> None:
 @click.option(
     "--scale", type=click.IntRange(1, 60), default=1, show_default=True, help="Production time per real time."
 )
+@click.option(
+    "--checkouts",
+    type=click.IntRange(1, 200),
+    help="Checkouts a second, in the past that is filled in too; a drill needs as many as it drives.",
+)
 @project_option
-def up(scale: int, project: Path) -> None:
+def up(scale: int, checkouts: int | None, project: Path) -> None:
     """Start the whole money path, print where everything is, and run until Ctrl-C.
 
-    Checkouts go on at a low rate, so that the board has data and no alert fires; they pause during a drill.
+    Checkouts go on, at a low rate unless told otherwise, so that the board has data and no alert fires; they
+    pause during a drill.
     """
     view = LiveView()
-    asyncio.run(persistent_stack.keep_stack_running(project, new_run_folder("stack"), scale, view.observer))
+    work = persistent_stack.keep_stack_running(
+        project, new_run_folder("stack"), scale, view.observer, checkouts=checkouts
+    )
+    asyncio.run(work)
 
 
 def _end(result: DrillResult, *, board: BoardResult | None = None, passed: bool, as_json: bool) -> None:

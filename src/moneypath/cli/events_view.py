@@ -7,10 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from moneypath.cli.production_time import AFTER_REPORT, in_production
 from moneypath.drills.conditions import FILL_ID
+from moneypath.drills.metric_comparison import MetricComparison
+from moneypath.drills.scenario import Scenario
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
+from moneypath.path.source import parse_yaml
 from moneypath.runbooks import DECLARED_ACTIONS
 from moneypath.runbooks.record import EventKind, Outcome
 
@@ -39,9 +43,14 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     Kind.GUARDRAIL_HIT: ("guardrail hit", "bold red"),
     Kind.UNDO: ("undo", "green"),
     Kind.LEDGER_TRUTH: ("ledger truth", "bold green"),
+    Kind.METRICS_COMPARED: ("metrics", "bold green"),
     Kind.DRILL_ENDED: ("drill ended", "bold"),
 }
 BAD: Final = "bold red"
+PRODUCTION_WIDTH: Final = 22
+WHEN_WIDTH: Final = 33
+# What is seen of a fault that only a settlement report shows; all that follows waited for that report too.
+FIRST_SEEN: Final = frozenset({Kind.HARM_STARTED, Kind.ALERT_FIRING, Kind.PAGE_DELIVERED})
 
 
 class EventsView:
@@ -51,12 +60,17 @@ class EventsView:
         self._console = console
         self._t0: float | None = None
         self._scale = 1
+        self._waits = self._reported = False
 
     def show(self, event: Event) -> None:
         """Print one line; some kinds of event are only in the log."""
         if event.kind == Kind.DRILL_STARTED:
             self._scale = int(event.payload["scale"])
-            self._console.print(f"\n{'real time':>9}  {'in production':>13}", style="dim")
+            self._waits = waits_for_reports(event)
+            self._console.print(
+                f"\n{'real time':>9}  {in_production(self._scale):>{PRODUCTION_WIDTH}}", style="dim"
+            )
+        self._reported = self._reported or (self._waits and event.kind in FIRST_SEEN)
         if event.kind == Kind.FAULT_EFFECTIVE:
             self._t0 = event.ts_mono
         title, style = TITLES.get(event.kind, ("", ""))
@@ -64,10 +78,10 @@ class EventsView:
             return
         words, good = describe(event)
         line = Table.grid(padding=(0, 2, 0, 0))
-        for width in (24, 18, None):
+        for width in (WHEN_WIDTH, 18, None):
             line.add_column(width=width, overflow="fold")
         line.add_row(
-            f"{self._when(event):>24}",
+            f"{self._when(event):>{WHEN_WIDTH}}",
             Text(title, style=style if good else BAD),
             Text(words, style="" if good else BAD),
         )
@@ -79,7 +93,14 @@ class EventsView:
         since = event.ts_mono - self._t0
         if since < 0:
             return ""
-        return f"+{since:.1f} s  {format_duration(since * self._scale):>13}"
+        production = AFTER_REPORT if self._reported else format_duration(since * self._scale)
+        return f"+{since:.1f} s  {production:>{PRODUCTION_WIDTH}}"
+
+
+def waits_for_reports(started: Event) -> bool:
+    """Tell from a drill's first event whether its fault is seen only after the next settlement report."""
+    scenario = parse_yaml(str(started.payload["scenario"]), Scenario, file="the log's scenario")
+    return scenario.waits_for_reports
 
 
 def describe(event: Event) -> tuple[str, bool]:
@@ -145,6 +166,13 @@ def _truth(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     return f"NOT WHOLE: {'; '.join(map(str, payload['discrepancies'][:3]))}", False
 
 
+def _metrics(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+    compared = MetricComparison.read(payload)
+    series = len({row.series for row in compared.rows})
+    equal = f"{series} series agree with clients, ledger and providers"
+    return "; ".join(compared.lies[:3]) or equal, not compared.lies
+
+
 def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     form = ".1%" if payload["unit"] == "ratio" else "g"
     return f"{payload['title']}: {', '.join(format(value, form) for value in payload['values'])}", True
@@ -157,10 +185,10 @@ def _promise(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
     return title, declared.kept(payload["found"], payload["evidence"])
 
 
-def _fault_effect(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
+def _fault_effect(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
     if "hits" in payload:
         return f"its target says that it hit {payload['hits']}", True
-    return f"a canary got {payload['status'] or 'no answer'}", True
+    return f"a {event.subject} got {payload['status'] or 'no answer'}", True
 
 
 def _approved(payload: Mapping[str, Any], event: Event) -> tuple[str, bool]:
@@ -190,4 +218,5 @@ _DESCRIBERS: Final[Mapping[str, Callable[[Mapping[str, Any], Event], tuple[str, 
     Kind.HARM_UNKNOWN: _harm,
     Kind.PROMISE_CHECKED: _promise,
     Kind.LEDGER_TRUTH: _truth,
+    Kind.METRICS_COMPARED: _metrics,
 }

@@ -41,22 +41,46 @@ DEFAULT = Build()
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML too."
 )
+@click.option(
+    "--baseline",
+    metavar="REVISION|FILE",
+    help="The previous build: compare short windows of both in turn; or windows that were recorded.",
+)
+@click.option(
+    "--record-baseline",
+    "record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record the windows of this build for later comparisons on an equal machine.",
+)
 @json_option
 @project_option
-def gate(file: Path | None, api: str, worker: str, junit: Path | None, as_json: bool, project: Path) -> None:
+def gate(
+    file: Path | None,
+    api: str,
+    worker: str,
+    junit: Path | None,
+    baseline: str | None,
+    record: Path | None,
+    as_json: bool,
+    project: Path,
+) -> None:
     """Drive a build at a stated rate and decide whether it may be released.
 
-    Starts a stack of its own. Measures objectives, ledger audit, reconciliation, alerts and cost over exactly
-    the window of the load. Ends early when the build can no longer pass.
+    Starts a stack of its own. Measures what clients felt, objectives, ledger audit, reconciliation, alerts,
+    cost and resources over exactly the window of the load. Ends early when the build can no longer pass. With
+    a baseline, both builds are first driven in turn and their windows compared.
 
-    The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: the load could not be driven.
+    The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: load, machine or baseline prove nothing.
     """
     own = DEFAULT if (api, worker) == (DEFAULT.api, DEFAULT.worker) else Build(api, worker, folder=project)
-    prepared = gating.prepare(project, file or project / gating.GATE_FILE, own)
-    if junit is not None and not junit.absolute().parent.is_dir():
-        raise GateRefused(
-            f"the JUnit file cannot be written: no folder {junit.parent}", hint="Name a folder that exists."
-        )
+    prepared = gating.prepare(
+        project, file or project / gating.GATE_FILE, own, baseline=baseline, record=record
+    )
+    for what, output in (("JUnit file", junit), ("baseline", record)):
+        if output is not None and not output.absolute().parent.is_dir():
+            raise GateRefused(
+                f"the {what} cannot be written: no folder {output.parent}", hint="Name a folder that exists."
+            )
     view = GateView(prepared.gate, quiet=as_json)
     with view:
         work = gating.run_gate(project, prepared, new_run_folder("gate"), view.observer)

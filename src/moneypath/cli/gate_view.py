@@ -10,14 +10,15 @@ from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
-from moneypath.capacity.criteria import CriterionStatus
 from moneypath.capacity.figures import WindowCounts
 from moneypath.capacity.gate_file import Gate
+from moneypath.capacity.observation import CriterionStatus
 from moneypath.capacity.verdict import GateOutcome, ReleaseVerdict
 from moneypath.cli.live_view import PIPE_WIDTH, home_relative
 from moneypath.cli.pipe_safe_console import PipeSafeConsole
 from moneypath.path.durations import format_duration
-from moneypath.workflows.gate import GateObserver, GateResult
+from moneypath.workflows.gate import GateResult
+from moneypath.workflows.gate_run import GateObserver
 
 STYLES: Final = {
     GateOutcome.PASSED: "green",
@@ -29,6 +30,7 @@ MARKS: Final = {
     CriterionStatus.BROKEN: ("BROKEN", "bold red"),
     CriterionStatus.UNKNOWN: ("UNKNOWN", "bold red"),
     CriterionStatus.UNMEASURED: ("not measured", "dim"),
+    CriterionStatus.INCONCLUSIVE: ("INCONCLUSIVE", "bold yellow"),
 }
 # Where there is no spinner, a line of progress now and then is enough.
 PROGRESS_EVERY_SECONDS: Final = 20.0

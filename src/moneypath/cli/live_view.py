@@ -13,6 +13,7 @@ from rich.text import Text
 
 from moneypath.cli.events_view import EventsView
 from moneypath.cli.pipe_safe_console import PipeSafeConsole
+from moneypath.cli.production_time import AFTER_REPORT, in_production
 from moneypath.cli.scorecard_view import show_scorecard
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
@@ -20,7 +21,7 @@ from moneypath.path.durations import format_duration
 from moneypath.stack.endpoints import Endpoints
 from moneypath.workflows.board import BoardResult
 from moneypath.workflows.drill_stack import DrillObserver, DrillResult
-from moneypath.workflows.live_stack import LiveStack
+from moneypath.workflows.live_stack import NOT_DILATED, LiveStack
 
 PICTURE_WIDTH = 132
 PIPE_WIDTH = 160
@@ -29,7 +30,7 @@ PIPE_WIDTH = 160
 # What is awaited once an event has happened; shown beside a spinner while nothing else moves.
 WAITING_FOR: Final[Mapping[str, str]] = {
     Kind.DRILL_STARTED: "waiting until traffic flows and the state is steady",
-    Kind.FAULT_COMMANDED: "waiting until a canary feels the fault",
+    Kind.FAULT_COMMANDED: "waiting until a payment feels the fault",
     Kind.FAULT_EFFECTIVE: "waiting for the alert",
     Kind.ALERT_FIRING: "waiting for the page",
     Kind.PAGE_DELIVERED: "waiting for somebody to acknowledge",
@@ -98,10 +99,9 @@ class LiveView:
         facts = Table.grid(padding=(0, 2))
         if card.times.fault_to_page is not None:
             real = card.times.fault_to_page
-            facts.add_row(
-                "fault effective to page delivered",
-                f"{real:.1f} s at scale {card.scale} = {format_duration(real * card.scale)} in production",
-            )
+            production = f"{format_duration(real * card.scale)} {in_production(card.scale)}"
+            said = AFTER_REPORT if card.waits_for_reports else production
+            facts.add_row("fault effective to page delivered", f"{real:.1f} s at scale {card.scale} = {said}")
         facts.add_row("memory of all processes (PSS), peak", f"{result.peak_memory_bytes / 1e6:.0f} MB")
         facts.add_row("wall time", f"{time.monotonic() - self._start:.0f} s")
         if board is not None:
@@ -133,6 +133,7 @@ class LiveView:
             table.add_row(name, url)
         self._announce("everything is up")
         self._console.print(table)
+        self._console.print(f"Not dilated, whatever the scale: {'; '.join(NOT_DILATED)}", style="dim")
         if live.clamped:
             self._console.print(
                 f"Windows held at four scrapes, which the scale would shorten: {', '.join(live.clamped)}",

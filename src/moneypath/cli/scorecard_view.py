@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -10,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from moneypath.alerting.business_metrics import BusinessUnit
+from moneypath.cli.production_time import AFTER_REPORT, in_production
 from moneypath.drills.business import BusinessRow
 from moneypath.drills.scoring import Scorecard, ScorePart
 from moneypath.incidents.timeline import IncidentTimes
 from moneypath.path.durations import format_duration
+
+SINCE_EFFECT: Final = frozenset({"detect", "page", "mitigate", "restore"})
+"""The parts that are measured from the fault's effect."""
 
 
 def show_scorecard(console: Console, card: Scorecard) -> None:
@@ -22,7 +26,7 @@ def show_scorecard(console: Console, card: Scorecard) -> None:
     verdict.append(f"   score {card.score:.2f}", style="bold")
     reasons = [Text(f"- {failure}", style="red") for failure in card.failures]
     border = "green" if card.passed else "red"
-    tables = (_table(card), Text(), _business_table(card))
+    tables = (_table(card), Text(), _business_table(card), Text(real_times(card), style="dim"))
     console.print(Panel(Group(verdict, *reasons, *tables), title=card.title, border_style=border))
 
 
@@ -43,9 +47,19 @@ def scorecard_from(document: Mapping[str, Any]) -> Scorecard | None:
             times=IncidentTimes(**document["times"]),
             scale=document["scale"],
             business=tuple(BusinessRow(**row) for row in document["business"]),
+            waits_for_reports=document.get("waits_for_reports", False),
         )
     except (KeyError, TypeError):
         return None
+
+
+def real_times(card: Scorecard) -> str:
+    """Return which of the scorecard's times are those of production, and which are not."""
+    said = "Business metrics are real time."
+    if card.waits_for_reports:
+        reports = "settlement reports come every few seconds here and once a day in production"
+        return f"{said} Times of parts are dilated by {card.scale}, but {reports}."
+    return f"{said} Times of parts are {in_production(card.scale)}."
 
 
 def _table(card: Scorecard) -> Table:
@@ -55,12 +69,20 @@ def _table(card: Scorecard) -> Table:
     table.add_column("score", justify="right")
     for part in card.parts:
         objective = "" if part.objective_seconds is None else format_duration(part.objective_seconds)
-        measured = "" if part.measured_seconds is None else format_duration(part.measured_seconds)
+        measured = _measured(card, part)
         if part.objective_seconds is not None and part.measured_seconds is None:
             measured = "never"
         style = "" if part.score >= 1 else "yellow" if part.score > 0 else "red"
         table.add_row(part.name, measured, objective, f"{part.weight:g}", f"{part.score:.2f}", style=style)
     return table
+
+
+def _measured(card: Scorecard, part: ScorePart) -> str:
+    if part.measured_seconds is None:
+        return ""
+    if card.waits_for_reports and part.name in SINCE_EFFECT:
+        return f"{part.measured_seconds / card.scale:.1f} s here, {AFTER_REPORT}"
+    return format_duration(part.measured_seconds)
 
 
 def _business_table(card: Scorecard) -> Table:

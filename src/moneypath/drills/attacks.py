@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from moneypath.drills.load import has_answer
 from moneypath.drills.timeline_entry import FaultParams, TimelineEntry
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.server import Probe, ServerSpec
@@ -98,7 +99,7 @@ def _answered(acknowledgement_log: Path) -> Probe:
     """Return a probe that waits for the first answer: only then is the service under attack."""
 
     async def probe() -> bool:
-        return acknowledgement_log.exists() and acknowledgement_log.stat().st_size > 0
+        return has_answer(acknowledgement_log)
 
     return probe
 

@@ -38,6 +38,7 @@ class DrillContext:
     attacks: Attacks
     business: BusinessWatcher
     actions_taken: ActionsTaken
+    customers_log_file: Path
     pending_undos: PendingUndos = field(default_factory=PendingUndos)
     faults_over: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: set[str] = field(default_factory=set)

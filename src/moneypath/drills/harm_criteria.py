@@ -92,7 +92,7 @@ def _why_not_ended(events: Sequence[Event]) -> str:
     story = _harm_events(events)
     if story and story[-1].kind == Kind.HARM_UNKNOWN:
         return "customer harm was not seen to end: in the end nothing was known of it"
-    if any(event.kind == Kind.HARM_ENDED for event in story):
+    if story and story[-1].kind == Kind.HARM_STARTED and any(e.kind == Kind.HARM_ENDED for e in story):
         return "customer harm was not seen to end: it came back"
     return "customer harm was not seen to end"
 

@@ -4,9 +4,19 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from moneypath.alerting.timing import Scale
 from moneypath.polling import poll_until
 
 EVERY_SECONDS: Final = 0.2
+AT_LEAST_SECONDS: Final = 20.0
+# One may have come just before, and one may be late.
+BEATS: Final = 2
+
+
+def heartbeat_seconds(scale: int) -> float:
+    """Return for how many real seconds a heartbeat is awaited: it beats by the scale of the stack."""
+    timing = Scale(scale).timing
+    return max(AT_LEAST_SECONDS, float(BEATS * (timing.heartbeat_seconds + timing.delay_seconds)))
 
 
 class HeartbeatSource(Protocol):

@@ -43,7 +43,7 @@ async def record_objectives(
 
 def failures(scenario: Scenario, events: Sequence[Event]) -> Iterator[str]:
     """Yield each objective outside of the fault's own that was missed, or of which nothing is known."""
-    declared = events[0].payload.get(OBJECTIVES_AS, ()) if events else ()
+    declared = events[0].payload.get(OBJECTIVES_AS, ())
     if not declared:
         yield "the log lists no objective"
     measured = [event.payload for event in events if event.kind == Kind.OBJECTIVES_MEASURED]

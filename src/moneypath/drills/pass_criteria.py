@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from moneypath.drills import business, objectives, second_person
 from moneypath.drills.harm_criteria import harm_failures
+from moneypath.drills.metric_comparison import metric_failures
 from moneypath.drills.paging_criteria import paging_failures
 from moneypath.drills.runbook_criteria import promise_failures, runbook_failures
 from moneypath.drills.scenario import Scenario
@@ -11,6 +12,8 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 
 MAX_SHOWN = 5
+METRICS_SINCE = 3
+"""The first version of the rules that compares the metrics with clients and books."""
 
 
 def ledger_failures(events: Sequence[Event]) -> tuple[str, ...]:
@@ -25,8 +28,10 @@ def ledger_failures(events: Sequence[Event]) -> tuple[str, ...]:
     return (f"the ledger is not whole: {'; '.join(found[:MAX_SHOWN])}",)
 
 
-def unmet_criteria(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ...]:
-    """Return every other reason to fail: deviations, alerts, pages, runbook, promises, harm, objectives."""
+def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> tuple[str, ...]:
+    """Return every other reason to fail: deviations, alerts, pages, runbook, promises, harm, objectives, and
+    metrics that lie, which the rules ask for from METRICS_SINCE on.
+    """
     found = _deviations(events)
     if not _steady_state_held(events, "before"):
         found.append("steady state was not established before the fault")
@@ -45,6 +50,8 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ..
         found.append("the undo did not run to its end")
     found += business.failures(events)
     found += objectives.failures(scenario, events)
+    if rules >= METRICS_SINCE:
+        found += metric_failures(events)
     return tuple(found)
 
 

@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 from moneypath import oracle
 from moneypath.drills.actions_taken import ActionsTaken, ActionTaken
 from moneypath.drills.context import DrillContext
-from moneypath.drills.served_reports import ServedReport, read_served_reports
 from moneypath.errors import MoneypathError
 from moneypath.incidents.timeline import Kind
 from moneypath.oracle.duplicate_checks import check_provider_keys_charge_once
@@ -45,7 +44,7 @@ class _Witnesses:
     actions: ActionsTaken
     books: Mapping[str, Sequence[Charge]]
     postings: Sequence[PostingLine]
-    served: Mapping[str, Sequence[ServedReport]]
+    served: Mapping[str, Sequence[oracle.ReportTaken]]
     context: DrillContext
     ended_at: float
 
@@ -112,7 +111,8 @@ async def _read(context: DrillContext, ended_at: float) -> _Witnesses:
         },
         postings=await oracle.read_postings(endpoints.oracle_dsn),
         served={
-            name: await read_served_reports(url, tokens[name]) for name, url in endpoints.acquirers.items()
+            name: await oracle.read_reports_taken(url, tokens[name])
+            for name, url in endpoints.acquirers.items()
         },
         context=context,
         ended_at=ended_at,

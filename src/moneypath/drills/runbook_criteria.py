@@ -35,7 +35,7 @@ def runbook_failures(scenario: Scenario, events: Sequence[Event]) -> Iterator[st
         yield "the runbook was not followed to any end"
     elif ended[-1].payload.get("status") != Status.COMPLETED:
         yield f"the runbook {ended[-1].payload.get('status')}: {ended[-1].payload.get('reason')}"
-    holds = events[0].payload.get(HOLDS_AS) if events else None
+    holds = events[0].payload.get(HOLDS_AS)
     if not isinstance(holds, Mapping):
         yield "the log does not list which checks have to hold"
         return

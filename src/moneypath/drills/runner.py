@@ -15,35 +15,43 @@ from moneypath.drills import ledger_audit
 from moneypath.drills.actions_taken import ActionsTaken
 from moneypath.drills.attacks import Attacks
 from moneypath.drills.business import LISTED_AS, BusinessWatcher, Phase, listed
+from moneypath.drills.canary import TRAFFIC as CANARY
 from moneypath.drills.canary import Canary
 from moneypath.drills.conditions import FILL_ID, evaluate, wait_until_steady
 from moneypath.drills.context import DrillContext
 from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
 from moneypath.drills.harm_watcher import HarmWatcher
-from moneypath.drills.heartbeat import await_heartbeat
+from moneypath.drills.heartbeat import await_heartbeat, heartbeat_seconds
 from moneypath.drills.load import LoadPlan
+from moneypath.drills.metric_comparison import MetricWitness, compare_metrics
 from moneypath.drills.objectives import OBJECTIVES_AS, listed_objectives, record_objectives
 from moneypath.drills.parts import Condition
 from moneypath.drills.promises import probe, record_promises
 from moneypath.drills.responders import respond, undo_mitigations
 from moneypath.drills.runbook_criteria import HOLDS_AS, listed_holds
 from moneypath.drills.scenario import Scenario
+from moneypath.drills.scoring import RULES, RULES_KEY
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.manifest import origin
 from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
+from moneypath.oracle.metric_expectations import LIVE
 from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction, Query, Runbook
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.supervisor import Supervisor
 
-BEFORE_SECONDS: Final = 60.0
-AFTER_SECONDS: Final = 45.0
+# Production time, which the scale shortens, and real seconds that it never falls below.
+BEFORE_SECONDS: Final = 600.0
+BEFORE_AT_LEAST: Final = 60.0
+AFTER_SECONDS: Final = 1200.0
+AFTER_AT_LEAST: Final = 45.0
 DRAIN_SECONDS: Final = 45.0
 GUARDRAIL_EVERY_SECONDS: Final = 1.0
-HEARTBEAT_SECONDS: Final = 20.0
+CUSTOMERS_LOG: Final = "acknowledgements.jsonl"
+CANARY_LOG: Final = "canary.jsonl"
 # A cold start is not a measurement: an empty window makes every error ratio appear larger and earlier.
 LEAST_FILL: Final = ">= 0.8"
 
@@ -67,6 +75,7 @@ class DrillEnvironment:
     reporting_currency: str
     business_metrics: tuple[BusinessMetric, ...]
     objectives: tuple[ObjectiveCounts, ...]
+    metrics: MetricWitness
 
 
 async def run_drill(
@@ -84,28 +93,38 @@ async def run_drill(
         LISTED_AS: listed(environment.business_metrics),
         OBJECTIVES_AS: listed_objectives(environment.objectives),
         HOLDS_AS: listed_holds(environment.runbook),
+        RULES_KEY: RULES,
         **origin(environment.folder),
     }
     log.append(Kind.DRILL_STARTED, scenario.title, started)
     plan = LoadPlan(
         environment.project,
         environment.endpoints,
-        environment.folder / "acknowledgements.jsonl",
+        environment.folder / CUSTOMERS_LOG,
         scenario.load,
         scenario.clock.seed,
     )
+    await environment.metrics.begin()
     async with AsyncExitStack() as stack:
         supervisor = await stack.enter_async_context(Supervisor(environment.folder))
         context = await _build_context(stack, scenario, environment, log, supervisor)
+        begun_at = time.time()
         await supervisor.start(plan.spec())
         async with _watched(context, supervisor) as pages:
             await _incident(context, pages, environment)
+        planned = round((time.time() - begun_at) * scenario.load.checkouts_per_second)
         await supervisor.stop(plan.spec().name)
         acknowledgement_logs = (plan.acknowledgement_log_file, *context.attacks.acknowledgement_logs)
         await ledger_audit.record(
-            environment.endpoints, acknowledgement_logs, log, drain_seconds=DRAIN_SECONDS
+            environment.endpoints,
+            acknowledgement_logs,
+            log,
+            drain_seconds=DRAIN_SECONDS,
+            driven=ledger_audit.Driven(begun_at, planned),
         )
         await record_promises(context)
+        senders = {**dict.fromkeys(acknowledgement_logs, LIVE), environment.folder / CANARY_LOG: CANARY}
+        (await compare_metrics(environment.metrics, senders)).record(log)
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
@@ -119,7 +138,9 @@ async def _build_context(
     endpoints, secrets = environment.endpoints, environment.endpoints.secrets_folder
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
-        Canary(endpoints.refpay, secrets / "canary_client", scenario.card_range)
+        Canary(
+            endpoints.refpay, secrets / "canary_client", scenario.card_range, environment.folder / CANARY_LOG
+        )
     )
     controls = {
         name: await stack.enter_async_context(FaultControl(name, url, secrets / f"{name}_control_token"))
@@ -160,6 +181,7 @@ async def _build_context(
             currency=environment.reporting_currency,
         ),
         actions_taken,
+        environment.folder / CUSTOMERS_LOG,
     )
 
 
@@ -190,8 +212,10 @@ async def _watched(context: DrillContext, supervisor: Supervisor) -> AsyncIterat
 
 async def _incident(context: DrillContext, pages: PageWatcher, environment: DrillEnvironment) -> None:
     """Run the drill from steady state to steady state; return early when it deviates."""
+    before = max(BEFORE_AT_LEAST, context.real(BEFORE_SECONDS))
+    after = max(AFTER_AT_LEAST, context.real(AFTER_SECONDS))
     fill = Condition(id=FILL_ID, query=environment.window_fill, expect={"value": LEAST_FILL})
-    if not await _steady(context, "before", BEFORE_SECONDS, (fill, *context.scenario.steady_state)):
+    if not await _steady(context, "before", before, (fill, *context.scenario.steady_state)):
         return
     steady_since = context.log.now()
     await context.business.record(Phase.BEFORE)
@@ -201,7 +225,7 @@ async def _incident(context: DrillContext, pages: PageWatcher, environment: Dril
         # Shielded: a Ctrl-C must not leave the service broken. Behind this stands the fault's lease.
         await asyncio.shield(_undo(context))
     await context.business.record(Phase.DURING)
-    await _steady(context, "after", AFTER_SECONDS, context.scenario.steady_state)
+    await _steady(context, "after", after, context.scenario.steady_state)
     await context.business.record(Phase.AFTER)
     await record_objectives(
         environment.objectives,
@@ -216,7 +240,8 @@ async def _incident(context: DrillContext, pages: PageWatcher, environment: Dril
 async def _steady(
     context: DrillContext, phase: str, within_seconds: float, conditions: Sequence[Condition]
 ) -> bool:
-    dead = await await_heartbeat(context.pager, since=time.time(), within_seconds=HEARTBEAT_SECONDS)
+    beats = heartbeat_seconds(context.scenario.clock.scale)
+    dead = await await_heartbeat(context.pager, since=time.time(), within_seconds=beats)
     held = await wait_until_steady(conditions, context.query, within_seconds=within_seconds)
     payload: dict[str, object] = {"phase": phase, "seen": dict(held.seen)}
     problems = [dead] if dead else []

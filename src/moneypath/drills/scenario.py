@@ -51,7 +51,9 @@ class Guardrails(ScenarioModel):
 
 
 class EffectiveWhen(StrEnum):
-    """What proves that the fault works: a canary was harmed, or the target says that it hit a request.
+    """What proves that the fault works: a payment was harmed, or the target says that it hit a request.
+
+    A payment is a customer's or a canary's, whichever was harmed first.
 
     A fault that no single payment meets, such as a wrong line in a settlement report, needs the second.
     """
@@ -101,10 +103,20 @@ class Scenario(ScenarioModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        self._refuse_contradictions()
+        return self
+
+    def _refuse_contradictions(self) -> None:
         issues = [*self._timeline_issues(), *self._harm_issues(), *self._people_issues()]
         if issues:
             raise DeclarationIssues(issues)
-        return self
+
+    def at_scale(self, scale: int) -> Self:
+        """Return the same drill at another scale; raises DeclarationIssues when it does not fit."""
+        clock = Clock.model_validate({"scale": scale, "seed": self.clock.seed})
+        changed = self.model_copy(update={"clock": clock})
+        changed._refuse_contradictions()
+        return changed
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -123,6 +135,21 @@ class Scenario(ScenarioModel):
             return next((each for each in usual if each not in hit), usual[0])
         first = next((step.params for step in self.timeline if step.params), FaultParams())
         return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
+
+    @property
+    def opening(self) -> tuple[TimelineEntry, ...]:
+        """Return the entries that begin at once."""
+        return tuple(step for step in self.timeline if step.at == self.timeline[0].at)
+
+    @property
+    def effects(self) -> frozenset[int]:
+        """Return the HTTP statuses by which a payment shows that a fault of the opening works."""
+        return frozenset[int]().union(*(step.effects for step in self.opening))
+
+    @property
+    def waits_for_reports(self) -> bool:
+        """Whether a fault of this drill is seen only after the provider's next settlement report."""
+        return any(step.waits_for_reports for step in self.timeline)
 
     @property
     def fault_life(self) -> float:
@@ -148,9 +175,11 @@ class Scenario(ScenarioModel):
     def _timeline_issues(self) -> list[DeclarationIssue]:
         found: list[DeclarationIssue] = []
         begun: list[str] = []
-        opening = [step for step in self.timeline if step.at == self.timeline[0].at]
+        if self.effective_when is EffectiveWhen.CANARY_HARMED and not self.effects:
+            what = f"{EffectiveWhen.CANARY_HARMED} needs a fault that a payment meets among the first entries"
+            found.append(DeclarationIssue(("effective_when",), what, EffectiveWhen.TARGET_HIT))
         if self.effective_when is EffectiveWhen.TARGET_HIT and not any(
-            step.target_kind is TargetKind.PROVIDER for step in opening
+            step.target_kind is TargetKind.PROVIDER for step in self.opening
         ):
             what = f"{EffectiveWhen.TARGET_HIT} needs a provider's fault among the first entries"
             found.append(DeclarationIssue(("effective_when",), what, EffectiveWhen.CANARY_HARMED))

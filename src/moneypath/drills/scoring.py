@@ -21,9 +21,11 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import IncidentTimes, Kind, measure
 from moneypath.path.source import parse_yaml
 
-RULES: Final = 2
+RULES: Final = 3
 """The version of the rules. Raise it with every change after which a log may score otherwise, and keep
 what it takes to score by the earlier one, or say in `workflows.scoring_again` that it is gone."""
+RULES_KEY: Final = "rules"
+"""The key under which a log's first event says for which rules it was written; without it, for 2."""
 CAP_BELOW_PASS: Final = 0.01
 
 
@@ -46,7 +48,11 @@ class ScorePart:
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """The result of one drill: passed or not, the score and its parts, and every reason to fail."""
+    """The result of one drill: passed or not, the score and its parts, and every reason to fail.
+
+    `waits_for_reports` says that its times begin to count with the provider's next settlement report, which
+    the scale does not bring nearer.
+    """
 
     title: str
     passed: bool
@@ -56,10 +62,14 @@ class Scorecard:
     times: IncidentTimes
     scale: int
     business: tuple[BusinessRow, ...] = ()
+    waits_for_reports: bool = False
 
 
-def score(events: Sequence[Event]) -> Scorecard:
-    """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one."""
+def score(events: Sequence[Event], *, rules: int = RULES) -> Scorecard:
+    """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one.
+
+    Rules 2 are those of today without the comparison of the metrics, which their logs do not have.
+    """
     scenario, scale = _scenario(events)
     names = tuple(alert.name for alert in scenario.expect.alerts)
     # Harm counts as ended only when it stayed so, which the scenario says how to tell.
@@ -68,21 +78,32 @@ def score(events: Sequence[Event]) -> Scorecard:
     weights = sum(part.weight for part in parts)
     total = sum(part.score * part.weight for part in parts) / weights
     broken_ledger = ledger_failures(events)
-    failures = (*broken_ledger, *unmet_criteria(scenario, events))
+    failures = (*broken_ledger, *unmet_criteria(scenario, events, rules))
     if failures:
         total = min(total, max(0.0, scenario.scoring.pass_at - CAP_BELOW_PASS))
     if broken_ledger:
         total = 0.0
     if not failures and total < scenario.scoring.pass_at:
         failures = (f"score {total:.2f} is below {scenario.scoring.pass_at:.2f}",)
-    return Scorecard(scenario.title, not failures, total, parts, failures, times, scale, rows(events))
+    return Scorecard(
+        title=scenario.title,
+        passed=not failures,
+        score=total,
+        parts=parts,
+        failures=failures,
+        times=times,
+        scale=scale,
+        business=rows(events),
+        waits_for_reports=scenario.waits_for_reports,
+    )
 
 
 def _scenario(events: Sequence[Event]) -> tuple[Scenario, int]:
     if not events or events[0].kind != Kind.DRILL_STARTED or "scenario" not in events[0].payload:
         raise LogWithoutScenario("event log does not begin with a scenario", hint="Score the log of a drill.")
     scenario = _parse(str(events[0].payload["scenario"]))
-    return scenario, scenario.clock.scale
+    scale = int(events[0].payload.get("scale", scenario.clock.scale))
+    return (scenario if scale == scenario.clock.scale else scenario.at_scale(scale)), scale
 
 
 @lru_cache(maxsize=8)

@@ -59,6 +59,23 @@ _KEYS: Final[Mapping[str, _ParamRules]] = {
 }
 
 
+# What a payment meets at a provider that does not do its work: no outcome, a failure, a circuit that is open.
+_NOT_DONE: Final = frozenset({202, 502, 503, 504})
+NO_ANSWER: Final = 0
+_EFFECTS: Final[Mapping[str, frozenset[int]]] = {
+    "provider.refuse": _NOT_DONE,
+    "provider.drop": _NOT_DONE,
+    "provider.hang": _NOT_DONE | {NO_ANSWER},
+    "provider.delay": _NOT_DONE | {NO_ANSWER},
+}
+
+
+# Only a settlement report shows them: one a day in production, one in seconds here, whatever the scale.
+_SHOWN_BY_REPORTS: Final = frozenset(
+    {"provider.forget", "provider.misstate", "provider.withhold", "provider.truncate"}
+)
+
+
 class FaultParams(ScenarioModel):
     """The strength and the scope of a fault; an empty list of a scope means everything.
 
@@ -98,6 +115,21 @@ class TimelineEntry(ScenarioModel):
     def target_kind(self) -> TargetKind | None:
         """Return what the fault acts on, None for an entry that begins none."""
         return TargetKind(self.fault.partition(".")[0]) if self.fault else None
+
+    @property
+    def effects(self) -> frozenset[int]:
+        """Return the HTTP statuses by which a payment shows this fault, 0 for no answer to what was sent.
+
+        A token that is refused, a limit and an error of the service itself are no provider's doing. Empty for
+        a fault that no single payment can be told by, such as a wrong line in a report, or a decline, since
+        issuers decline anyway.
+        """
+        return _EFFECTS.get(self.fault or "", frozenset())
+
+    @property
+    def waits_for_reports(self) -> bool:
+        """Whether only the provider's next settlement report shows this fault."""
+        return self.fault in _SHOWN_BY_REPORTS
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:

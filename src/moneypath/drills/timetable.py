@@ -4,13 +4,14 @@ import asyncio
 from typing import Final
 
 from moneypath.drills.context import DrillContext
+from moneypath.drills.effect import CustomersLog, EffectWatcher
 from moneypath.drills.scenario import EffectiveWhen
 from moneypath.drills.timeline_entry import TargetKind, TimelineEntry
 from moneypath.incidents.timeline import Kind
 from moneypath.polling import poll_until
 
 EFFECT_SECONDS: Final = 20.0
-CANARY_EVERY_SECONDS: Final = 0.1
+ASK_EVERY_SECONDS: Final = 0.1
 
 
 async def play(context: DrillContext) -> bool:
@@ -18,11 +19,13 @@ async def play(context: DrillContext) -> bool:
 
     Entries at the time of the first begin at once. Later entries count from t0, when the fault took effect.
     """
-    steps = context.scenario.timeline
-    opening = [step for step in steps if step.at == steps[0].at]
+    steps, opening = context.scenario.timeline, context.scenario.opening
+    watcher = EffectWatcher(
+        CustomersLog(context.customers_log_file), context.canary, context.log, context.scenario.effects
+    )
     for step in opening:
         await _perform(context, step)
-    t0 = await _effect(context)
+    t0 = await _effect(context, watcher)
     if t0 is None:
         return False
     loop = asyncio.get_running_loop()
@@ -45,23 +48,25 @@ async def _perform(context: DrillContext, step: TimelineEntry) -> None:
     context.log.append(Kind.FAULT_COMMANDED, str(step.id), payload)
 
 
-async def _effect(context: DrillContext) -> float | None:
+async def _effect(context: DrillContext, watcher: EffectWatcher) -> float | None:
     """Return when the fault took effect, on the event loop's clock; None when it did not."""
     if context.scenario.effective_when is EffectiveWhen.TARGET_HIT:
         return await _first_hit(context)
-    harmed = await context.canary.until_bad(within_seconds=EFFECT_SECONDS, every_seconds=CANARY_EVERY_SECONDS)
+    harmed = await watcher.first(within_seconds=EFFECT_SECONDS)
     if harmed is None:
-        context.log.append(Kind.FAULT_INEFFECTIVE, "canary", {"reason": "no canary was harmed"})
+        own = ", ".join(f"{count} with {status or 'no answer'}" for status, count in watcher.own.items())
+        reason = "nobody was harmed" + (f"; canaries failed for reasons of their own: {own}" if own else "")
+        context.log.append(Kind.FAULT_INEFFECTIVE, "payments", {"reason": reason})
         return None
     payload = {"status": harmed.status}
-    context.log.append(Kind.FAULT_EFFECTIVE, "canary", payload, source="canary", at_mono=harmed.at_mono)
+    context.log.append(Kind.FAULT_EFFECTIVE, harmed.who, payload, source=harmed.who, at_mono=harmed.at_mono)
     return harmed.at_mono
 
 
 async def _first_hit(context: DrillContext) -> float | None:
     """Wait until a target reports that its fault hit a request."""
     hits = await poll_until(
-        context.leases.hits, bool, every_seconds=CANARY_EVERY_SECONDS, within_seconds=EFFECT_SECONDS
+        context.leases.hits, bool, every_seconds=ASK_EVERY_SECONDS, within_seconds=EFFECT_SECONDS
     )
     if hits:
         at_mono = asyncio.get_running_loop().time()

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     UNDO = "undo"
     LOAD_DRAINED = "load.drained"
     LEDGER_TRUTH = "ledger.truth"
+    METRICS_COMPARED = "metrics.compared"
     DRILL_ENDED = "drill.ended"
 
 

@@ -1,13 +1,15 @@
 """Checks that the answers the client got agree with the providers' books and the ledger."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from moneypath.oracle.claims import Attribution, ClaimStatus
-from moneypath.oracle.evidence import Evidence
-from moneypath.oracle.ledger_checks import describe_charge
-from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Outcome
+from moneypath.oracle.evidence import Entry, Evidence
+from moneypath.oracle.ledger_checks import describe_charge, of_entry
+from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Operation
+from moneypath.outcomes import DEFINITIVE
 
-_DEFINITIVE = (Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED)
+_ASKED_FOR = (Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT)
 
 
 def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -28,11 +30,79 @@ def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
                 )
 
 
-def check_successes_agree(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Find acknowledged successes that a provider's book has with another amount or currency."""
+def check_movements_agree(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find requests, successful or still open, that were carried out over another amount or currency."""
     for attribution in evidence.attributions:
-        if attribution.claim.status is ClaimStatus.SUCCEEDED and attribution.charge is not None:
+        if attribution.claim.status is not ClaimStatus.REFUSED and attribution.charge is not None:
             yield from _compare(attribution.claim.answer, attribution.charge)
+
+
+def check_payments_agree(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find entries of another payment than the client was told of, and successes of none that was posted."""
+    posted: dict[str, set[str]] = defaultdict(set)
+    told: dict[str, set[str]] = defaultdict(set)
+    for answers in evidence.requests.answers.values():
+        for answer in answers:
+            if answer.payment_id:
+                told[answer.merchant_reference].add(answer.payment_id)
+    for entry in evidence.entries:
+        head = entry.head
+        if not head.payment_id or not head.merchant_reference:
+            continue
+        posted[head.merchant_reference].add(head.payment_id)
+        known = told.get(head.merchant_reference)
+        if known and head.payment_id not in known:
+            detail = f"is of payment {head.payment_id}, the client was told of {', '.join(sorted(known))}"
+            yield of_entry(DiscrepancyKind.PAYMENT_DIFFERS, entry, detail)
+    for claim in evidence.claims:
+        answer = claim.answer
+        known = posted.get(answer.merchant_reference)
+        if claim.status is ClaimStatus.SUCCEEDED and known and answer.payment_id not in (None, *known):
+            yield Discrepancy(
+                DiscrepancyKind.PAYMENT_DIFFERS,
+                answer.merchant_reference,
+                f"{_describe(answer)} for payment {answer.payment_id}, the ledger has "
+                f"{', '.join(sorted(known))}",
+                answer.amount_minor,
+                answer.currency,
+            )
+
+
+def check_movements_are_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find captures, refunds and payouts that no client asked for and that the service does not take back.
+
+    A refund that gives a late capture back is the service's own. Movements from before the clients' first
+    request are left to the audit of that time.
+    """
+    asked = evidence.requests.references
+    for movement, charges in evidence.charges_of.items():
+        if movement.operation not in _ASKED_FOR:
+            continue
+        for entry in evidence.entries_of.get(movement, ()):
+            charge, key = charges[0], entry.head.idempotency_key
+            known = asked.get((movement.operation, key)) == movement.reference
+            if known or charge.at < evidence.scope.asked_since or _is_own_refund(evidence, entry, charge):
+                continue
+            yield Discrepancy(
+                DiscrepancyKind.MOVED_UNASKED,
+                movement.reference,
+                f"{describe_charge(charge)}, posted under idempotency key {key or '(none)'}: no client asked "
+                "for it",
+                charge.amount_minor,
+                charge.currency,
+            )
+
+
+def check_answers_were_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find answers to requests that the client has not recorded before it sent them."""
+    for answer in evidence.requests.unasked:
+        yield Discrepancy(
+            DiscrepancyKind.ANSWER_WITHOUT_REQUEST,
+            answer.merchant_reference,
+            f"{_describe(answer)}, and the client has no such request on record",
+            answer.amount_minor,
+            answer.currency,
+        )
 
 
 def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -60,10 +130,10 @@ def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
 
 def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find idempotency keys whose later definitive answer differs from the first."""
-    for answers in evidence.acknowledgements.values():
+    for answers in evidence.requests.answers.values():
         first: Acknowledgement | None = None
         for answer in answers:
-            if answer.outcome not in _DEFINITIVE:
+            if answer.outcome not in DEFINITIVE:
                 continue
             if first is None:
                 first = answer
@@ -77,6 +147,15 @@ def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
                     first.currency,
                 )
                 break
+
+
+def _is_own_refund(evidence: Evidence, entry: Entry, charge: Charge) -> bool:
+    """Tell whether a refund gives back a capture that is in suspense."""
+    return (
+        charge.operation is Operation.REFUND
+        and entry.is_suspense
+        and (charge.provider, charge.parent) in evidence.late_captures
+    )
 
 
 def _missing(evidence: Evidence, attribution: Attribution) -> list[str]:

@@ -1,5 +1,8 @@
-"""Read the client's acknowledgement log: one JSON object a line, appended and flushed for each answer."""
+"""Read the client's acknowledgement log: one JSON object a line, appended and flushed for each request before
+it is sent, and for each answer.
+"""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,29 +18,27 @@ from moneypath.oracle.fields import (
     read_text_or_none,
     require_keys,
 )
-from moneypath.oracle.records import Acknowledgement, Operation, Outcome
+from moneypath.oracle.records import Acknowledgement, Operation, Outcome, Request
 
 LINE_BYTES_MAX = 16 * 1024
 LINES_MAX = 5_000_000
-_KEYS = frozenset(
+_REQUEST_KEYS = frozenset(
     (
         "at",
         "operation",
         "idempotency_key",
         "merchant_reference",
-        "payment_id",
+        "merchant",
         "amount_minor",
         "currency",
-        "status_code",
-        "outcome",
-        "replayed",
     )
 )
+_ANSWER_KEYS = _REQUEST_KEYS | {"payment_id", "status_code", "outcome", "replayed"}
 
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgementLog:
-    """The answers in the order in which they came.
+    """The answers in the order in which they came, and the requests in the order in which they were sent.
 
     `torn_line` is the number of an unfinished last line, or None. The client was killed while it wrote that
     line, so that one answer is unknown.
@@ -45,6 +46,11 @@ class AcknowledgementLog:
 
     acknowledgements: tuple[Acknowledgement, ...]
     torn_line: int | None
+    requests: tuple[Request, ...] = ()
+
+    def count_checkouts(self) -> int:
+        """Return how many authorizations were asked for, each once however often it was sent."""
+        return len({one.idempotency_key for one in self.requests if one.operation is Operation.AUTHORIZE})
 
 
 def read_acknowledgement_log(file: Path) -> AcknowledgementLog:
@@ -53,14 +59,19 @@ def read_acknowledgement_log(file: Path) -> AcknowledgementLog:
     Only the last line may be cut off, as a kill leaves it. Anything else was not written by the client and is
     not evidence.
     """
-    acknowledgements: list[Acknowledgement] = []
+    answers: list[Acknowledgement] = []
+    requests: list[Request] = []
     number = 0
     try:
         with file.open("rb") as stream:
             for number, line in enumerate(iter(lambda: stream.readline(LINE_BYTES_MAX + 1), b""), start=1):
                 if _is_torn(line):
-                    return AcknowledgementLog(tuple(acknowledgements), torn_line=number)
-                acknowledgements.append(_parse(line, number))
+                    return AcknowledgementLog(tuple(answers), number, tuple(requests))
+                row = read_line(line, number)
+                if isinstance(row, Request):
+                    requests.append(row)
+                else:
+                    answers.append(row)
     except OSError as error:
         raise AcknowledgementLogInvalid(
             f"{file}: cannot be read: {error.strerror}",
@@ -71,7 +82,12 @@ def read_acknowledgement_log(file: Path) -> AcknowledgementLog:
             f"{file}:{number}: {error}",
             hint="Use the file as the load test wrote it: only its last line may be unfinished.",
         ) from None
-    return AcknowledgementLog(tuple(acknowledgements), torn_line=None)
+    return AcknowledgementLog(tuple(answers), None, tuple(requests))
+
+
+def write_line(row: Request | Acknowledgement) -> str:
+    """Return a request or an answer as a line of an acknowledgement log."""
+    return json.dumps(row._asdict(), separators=(",", ":")) + "\n"
 
 
 def _is_torn(line: bytes) -> bool:
@@ -85,22 +101,41 @@ def _is_torn(line: bytes) -> bool:
     return False
 
 
-def _parse(line: bytes, number: int) -> Acknowledgement:
+def read_line(line: bytes, number: int = 1) -> Request | Acknowledgement:
+    """Return the request or the answer of one line; raises FieldInvalid."""
     if len(line) > LINE_BYTES_MAX:
         raise FieldInvalid(f"longer than {LINE_BYTES_MAX} bytes")
     if number > LINES_MAX:
         raise FieldInvalid(f"more than {LINES_MAX} lines")
     row = parse_object(line)
-    require_keys(row, _KEYS)
+    if "outcome" in row and "merchant" not in row:
+        raise FieldInvalid(
+            "merchant is missing: an older client wrote this, which did not record as whom it acted nor what "
+            "it sent; run the load again"
+        )
+    require_keys(row, _ANSWER_KEYS if "outcome" in row else _REQUEST_KEYS)
+    operation = read_member(row, "operation", Operation)
+    amount_minor = read_integer(row, "amount_minor")
+    if "outcome" not in row:
+        return Request(
+            at=read_instant(row, "at"),
+            operation=operation,
+            idempotency_key=read_text(row, "idempotency_key"),
+            merchant_reference=read_text(row, "merchant_reference"),
+            merchant=read_text(row, "merchant"),
+            amount_minor=amount_minor,
+            currency=read_currency(row, "currency"),
+        )
     return Acknowledgement(
         at=read_instant(row, "at"),
-        operation=read_member(row, "operation", Operation),
+        operation=operation,
         idempotency_key=read_text(row, "idempotency_key"),
         merchant_reference=read_text(row, "merchant_reference"),
         payment_id=read_text_or_none(row, "payment_id"),
-        amount_minor=read_integer(row, "amount_minor"),
+        amount_minor=amount_minor,
         currency=read_currency(row, "currency"),
         status_code=read_integer(row, "status_code", 0, 599),
         outcome=read_member(row, "outcome", Outcome),
         replayed=read_flag(row, "replayed"),
+        merchant=read_text(row, "merchant"),
     )

@@ -7,54 +7,17 @@ Merchant references and idempotency keys are compared as they are, so one audit 
 merchants that share neither references nor keys.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
-from moneypath.oracle.acknowledgement_checks import (
-    check_refusals_are_kept,
-    check_replays_agree,
-    check_successes_agree,
-    check_successes_are_kept,
-)
-from moneypath.oracle.audit_report import AuditReport, MinimumEvidence, count_rows, total
-from moneypath.oracle.duplicate_checks import (
-    check_acknowledged_keys_charge_once,
-    check_posted_keys_charge_once,
-    check_provider_keys_charge_once,
-    check_references_authorize_once,
-    check_references_charge_once,
-)
-from moneypath.oracle.evidence import Evidence, collect
-from moneypath.oracle.ledger_checks import (
-    check_charges_are_posted,
-    check_currencies_balance,
-    check_entries_balance,
-    check_posted_amounts,
-    check_postings_are_charged,
-    check_postings_are_single,
-    check_releases_are_backed,
-)
-from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, PostingLine
-
-Check = Callable[[Evidence], Iterator[Discrepancy]]
-
-CHECKS: tuple[Check, ...] = (
-    check_entries_balance,
-    check_currencies_balance,
-    check_charges_are_posted,
-    check_postings_are_charged,
-    check_postings_are_single,
-    check_releases_are_backed,
-    check_posted_amounts,
-    check_successes_are_kept,
-    check_successes_agree,
-    check_refusals_are_kept,
-    check_replays_agree,
-    check_provider_keys_charge_once,
-    check_posted_keys_charge_once,
-    check_acknowledged_keys_charge_once,
-    check_references_charge_once,
-    check_references_authorize_once,
-)
+from moneypath.oracle.audit_report import AuditReport, LoadDriven, MinimumEvidence
+from moneypath.oracle.checks import CHECKS, Check, run
+from moneypath.oracle.evidence import Scope, collect
+from moneypath.oracle.large_audit import audit_in_parts
+from moneypath.oracle.partial_audit import Inputs, audit_rows
+from moneypath.oracle.payable import balances
+from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, PostingLine, ReportTaken, Request
+from moneypath.oracle.spool import ROWS_IN_MEMORY, Spool, Witness
 
 
 def find_discrepancies(
@@ -62,14 +25,20 @@ def find_discrepancies(
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
     *,
+    requests: Iterable[Request] | None = None,
+    reports: Iterable[ReportTaken] = (),
+    scope: Scope | None = None,
     checks: Iterable[Check] = CHECKS,
 ) -> tuple[Discrepancy, ...]:
     """Return every contradiction between ledger, providers' books and the client's acknowledgement log.
 
-    `provider_book` holds the rows of every provider. The acknowledgements are in the order in which they
-    came.
+    `provider_book` holds the rows of every provider, `reports` what their settlement reports take. The
+    acknowledgements are in the order in which they came. Without `requests` every answer counts as asked for.
     """
-    return _run(collect(postings, provider_book, acknowledgements), checks)
+    evidence = collect(
+        postings, provider_book, acknowledgements, requests=requests, reports=reports, scope=scope
+    )
+    return run(evidence, checks)
 
 
 def audit(
@@ -77,19 +46,33 @@ def audit(
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
     *,
+    requests: Iterable[Request] | None = None,
+    reports: Iterable[ReportTaken] = (),
+    scope: Scope | None = None,
     minimum: MinimumEvidence | None = None,
-    checks: Iterable[Check] = CHECKS,
+    load: LoadDriven | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> AuditReport:
-    """Find all discrepancies and report on how much evidence; at least one capture per witness by default."""
-    lines, book, answers = tuple(postings), tuple(provider_book), tuple(acknowledgements)
-    evidence = collect(lines, book, answers)
+    """Find all discrepancies and report on how much evidence; at least one capture per witness by default.
+
+    `load` says how many checkouts the clients were to ask for. Beyond `rows_in_memory` the rows are spilled
+    to temporary files and audited in parts, by two processes; what is found is the same. Raises
+    AuditInterrupted if one of these processes ends.
+    """
+    with Spool(rows_in_memory) as spool:
+        spool.take(Witness.POSTINGS, postings)
+        spool.take(Witness.BOOK, provider_book)
+        spool.take(Witness.ANSWERS, acknowledgements)
+        if requests is not None:
+            spool.take(Witness.REQUESTS, requests)
+        rows = spool.rows if requests is not None else replace(spool.rows, requests=None)
+        inputs = Inputs(tuple(reports), scope or Scope(), recorded=requests is not None)
+        whole = audit_in_parts(spool, inputs) if spool.spilled else audit_rows(rows, inputs)
     return AuditReport(
-        discrepancies=_run(evidence, checks),
-        rows=count_rows(evidence, lines=len(lines), charges=len(book), answers=len(answers)),
-        totals=total(evidence),
+        discrepancies=whole.discrepancies,
+        rows=whole.rows,
+        totals=whole.totals(),
         minimum=minimum or MinimumEvidence(),
+        balances=balances(whole.accounts),
+        load=load,
     )
-
-
-def _run(evidence: Evidence, checks: Iterable[Check]) -> tuple[Discrepancy, ...]:
-    return tuple(discrepancy for check in checks for discrepancy in check(evidence))

@@ -1,10 +1,10 @@
 """The result of an audit: discrepancies, the amount of evidence, and totals per currency."""
 
-from collections import defaultdict
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moneypath.oracle.claims import ClaimStatus
-from moneypath.oracle.evidence import Evidence
+from moneypath.oracle.payable import Balance
 from moneypath.oracle.records import Discrepancy, Operation
 
 _SHOWN_MAX = 20
@@ -12,20 +12,49 @@ _SHOWN_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class MinimumEvidence:
-    """How many captures each witness must have seen for an audit to pass.
+    """How much each witness must have seen for an audit to pass.
 
     An audit of three empty witnesses finds no contradiction and still fails. Zeros are allowed, but only on
-    request.
+    request. At most `unanswered` requests may lack an answer on record: those that were on their way when a
+    client was killed.
     """
 
     posted_captures: int = 1
     booked_captures: int = 1
     acknowledged_captures: int = 1
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadDriven:
+    """How many checkouts a load was to ask for, its rate times its seconds, and for how many it asked.
+
+    A slow service holds its clients up, so that they ask for less; nothing makes them ask for more.
+    """
+
+    planned: int
+    asked: int
+    least_ratio: float = 0.5
+    most_ratio: float = 1.1
+
+    @property
+    def problem(self) -> str:
+        """Return a sentence if the load was not the planned one."""
+        least, most = math.floor(self.planned * self.least_ratio), math.ceil(self.planned * self.most_ratio)
+        if least <= self.asked <= most:
+            return ""
+        return (
+            f"the load: {self.asked} checkouts were asked for, {self.planned} were planned, "
+            f"needed: {least} to {most}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """The number of rows of each witness, and of captures among them."""
+    """The number of rows of each witness, and of captures among them.
+
+    `requests` were sent, `unanswered` of them have no answer on record.
+    """
 
     posting_lines: int
     charges: int
@@ -33,6 +62,8 @@ class RowCounts:
     posted_captures: int
     booked_captures: int
     acknowledged_captures: int
+    requests: int = 0
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +85,12 @@ class AuditReport:
     rows: RowCounts
     totals: tuple[MoneyTotal, ...]
     minimum: MinimumEvidence
+    balances: tuple[Balance, ...] = ()
+    load: LoadDriven | None = None
 
     @property
     def missing_evidence(self) -> tuple[str, ...]:
-        """Return one sentence for each witness that saw too few captures."""
+        """Return one sentence for each witness that saw too few captures, or not what was planned."""
         needs = (
             ("the ledger", self.rows.posted_captures, self.minimum.posted_captures),
             ("the providers' books", self.rows.booked_captures, self.minimum.booked_captures),
@@ -67,11 +100,25 @@ class AuditReport:
                 self.minimum.acknowledged_captures,
             ),
         )
-        return tuple(
+        few = [
             f"{witness}: {seen} captures seen, needed: at least {needed}"
             for witness, seen, needed in needs
             if seen < needed
-        )
+        ]
+        load = self.load.problem if self.load is not None else ""
+        return (*few, *([load] if load else []), *self._unanswered())
+
+    def _unanswered(self) -> Iterator[str]:
+        if self.rows.unanswered > self.minimum.unanswered:
+            yield (
+                f"the clients' requests: {self.rows.unanswered} of {self.rows.requests} have no answer on "
+                f"record, allowed: {self.minimum.unanswered}"
+            )
+
+    @property
+    def debts(self) -> tuple[Balance, ...]:
+        """Return what merchants owe: a refund or a chargeback came after their payout."""
+        return tuple(one for one in self.balances if one.owed_minor < 0)
 
     @property
     def whole(self) -> bool:
@@ -84,12 +131,16 @@ class AuditReport:
         lines = [
             "whole: every unit of money is accounted for" if self.whole else "NOT whole",
             f"evidence: {rows.posting_lines} posting lines, {rows.charges} provider operations, "
-            f"{rows.acknowledgements} answers",
+            f"{rows.acknowledgements} answers to {rows.requests} requests",
         ]
         lines += [
             f"{money.operation} {money.currency}: posted {money.posted_minor}, "
             f"in the books {money.booked_minor}, acknowledged {money.acknowledged_minor} (minor units)"
             for money in self.totals
+        ]
+        lines += [
+            f"owed to {one.merchant}: {one.owed_minor} {one.currency} (minor units)"
+            for one in self.balances[:_SHOWN_MAX]
         ]
         lines += [f"too little evidence: {text}" for text in self.missing_evidence]
         lines += [
@@ -99,35 +150,3 @@ class AuditReport:
         if hidden > 0:
             lines.append(f"and {hidden} more")
         return "\n".join(lines)
-
-
-def count_rows(evidence: Evidence, *, lines: int, charges: int, answers: int) -> RowCounts:
-    """Count the rows of each witness."""
-    return RowCounts(
-        posting_lines=lines,
-        charges=charges,
-        acknowledgements=answers,
-        posted_captures=sum(entry.operation is Operation.CAPTURE for entry in evidence.entries),
-        booked_captures=sum(charge.operation is Operation.CAPTURE for charge in evidence.charges),
-        acknowledged_captures=sum(
-            claim.status is ClaimStatus.SUCCEEDED and claim.answer.operation is Operation.CAPTURE
-            for claim in evidence.claims
-        ),
-    )
-
-
-def total(evidence: Evidence) -> tuple[MoneyTotal, ...]:
-    """Sum up each operation and currency per witness. Authorizations and voids are not posted, so the ledger
-    has 0.
-    """
-    sums: dict[tuple[Operation, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for entry in evidence.entries:
-        if entry.operation is not None:
-            for currency, minor in entry.receivable.items():
-                sums[entry.operation, currency][0] += entry.operation.sign * minor
-    for charge in evidence.charges:
-        sums[charge.operation, charge.currency][1] += charge.amount_minor
-    for claim in evidence.claims:
-        if claim.status is ClaimStatus.SUCCEEDED:
-            sums[claim.answer.operation, claim.answer.currency][2] += claim.answer.amount_minor
-    return tuple(MoneyTotal(*group, *amounts) for group, amounts in sorted(sums.items()))

@@ -6,10 +6,10 @@ matched by merchant reference, then by amount and currency. The order of matchin
 charge that an acknowledged success or a still open request can explain is not counted against a refusal.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final, TypeVar
 
 from moneypath.oracle.records import Acknowledgement, Charge, Operation, Outcome
 
@@ -38,15 +38,12 @@ class Attribution:
     charge: Charge | None
 
 
-_STATUSES: Mapping[Outcome, ClaimStatus] = {
+_KEPT: Mapping[Outcome, ClaimStatus] = {
     Outcome.SUCCEEDED: ClaimStatus.SUCCEEDED,
     Outcome.DECLINED: ClaimStatus.REFUSED,
     Outcome.FAILED: ClaimStatus.REFUSED,
-    Outcome.INDETERMINATE: ClaimStatus.OPEN,
-    Outcome.UNKNOWN: ClaimStatus.OPEN,
 }
-# A success must always be backed by a charge. A refusal overrides an open answer.
-_PRECEDENCE = (ClaimStatus.SUCCEEDED, ClaimStatus.REFUSED, ClaimStatus.OPEN)
+_OPEN: Final = frozenset((Outcome.INDETERMINATE, Outcome.UNKNOWN))
 # The order in which claims take charges that the ledger does not assign: equal amounts first.
 _ROUNDS = (
     (ClaimStatus.SUCCEEDED, True),
@@ -59,23 +56,45 @@ _ROUNDS = (
 
 _Group = tuple[Operation, str]
 _Money = tuple[int, str]
+Member = TypeVar("Member")
 
 
 def read_claims(answers: Mapping[tuple[Operation, str], Sequence[Acknowledgement]]) -> tuple[Claim, ...]:
-    """Reduce the answers to each key, in order, to one claim. A key whose answers are all `rejected` has
-    none.
+    """Reduce the answers to each key, in order, to one claim."""
+    return tuple(_read_claim(given) for given in answers.values())
+
+
+def _read_claim(given: Sequence[Acknowledgement]) -> Claim:
+    """Return the claim of a key.
+
+    A success must always be backed by a charge, and what was declined or has failed stays so. A rejection
+    says that nothing happened so far: an open answer after it opens the key again. That a request was not
+    processed says nothing of others that are open.
     """
-    claims = []
-    for given in answers.values():
-        first: dict[ClaimStatus, Acknowledgement] = {}
-        for answer in given:
-            status = _STATUSES.get(answer.outcome)
-            if status is not None:
-                first.setdefault(status, answer)
-        found = next((status for status in _PRECEDENCE if status in first), None)
-        if found is not None:
-            claims.append(Claim(found, first[found]))
-    return tuple(claims)
+    if len(given) == 1 and given[0].outcome is Outcome.SUCCEEDED:
+        return Claim(ClaimStatus.SUCCEEDED, given[0])
+    kept: dict[ClaimStatus, Acknowledgement] = {}
+    refused: Acknowledgement | None = None
+    opened: Acknowledgement | None = None
+    unprocessed: Acknowledgement | None = None
+    for answer in given:
+        status = _KEPT.get(answer.outcome)
+        if status is not None:
+            kept.setdefault(status, answer)
+        elif answer.outcome in _OPEN:
+            opened, refused = opened or answer, None
+        elif answer.outcome is Outcome.REJECTED:
+            refused = refused or answer
+        else:
+            unprocessed = unprocessed or answer
+    for status in (ClaimStatus.SUCCEEDED, ClaimStatus.REFUSED):
+        if status in kept:
+            return Claim(status, kept[status])
+    if refused is None and opened is None:
+        refused = unprocessed
+    if refused is not None:
+        return Claim(ClaimStatus.REFUSED, refused)
+    return Claim(ClaimStatus.OPEN, opened or given[0])
 
 
 def attribute(claims: Iterable[Claim], charges: Iterable[tuple[Charge, str | None]]) -> Iterator[Attribution]:
@@ -84,17 +103,31 @@ def attribute(claims: Iterable[Claim], charges: Iterable[tuple[Charge, str | Non
     Each charge comes with the idempotency key under which the ledger posted it, or None. A charge that is
     posted under a key without a claim belongs to another client and matches nothing here.
     """
-    claims_in: dict[_Group, dict[str, Claim]] = defaultdict(dict)
-    charges_in: dict[_Group, list[tuple[Charge, str | None]]] = defaultdict(list)
+    claims_in: dict[_Group, list[Claim]] = {}
+    charges_in: dict[_Group, list[tuple[Charge, str | None]]] = {}
     for claim in claims:
         answer = claim.answer
-        claims_in[answer.operation, answer.merchant_reference][answer.idempotency_key] = claim
+        _put(claims_in, (answer.operation, answer.merchant_reference), claim)
     for charge, owner in charges:
-        charges_in[charge.operation, charge.reference].append((charge, owner))
+        _put(charges_in, (charge.operation, charge.reference), (charge, owner))
     for group, of_group in claims_in.items():
-        taken = _match(of_group, charges_in.get(group, ()))
-        for key, claim in of_group.items():
-            yield Attribution(claim, taken.get(key))
+        found = charges_in.get(group, ())
+        if len(of_group) == 1 and len(found) == 1:
+            # One of each, as nearly always: a charge of another key is no match, any other is.
+            (claim,), ((charge, owner),) = of_group, found
+            yield Attribution(claim, charge if owner in (None, claim.answer.idempotency_key) else None)
+            continue
+        taken = _match({claim.answer.idempotency_key: claim for claim in of_group}, found)
+        for claim in of_group:
+            yield Attribution(claim, taken.get(claim.answer.idempotency_key))
+
+
+def _put(groups: dict[_Group, list[Member]], group: _Group, member: Member) -> None:
+    known = groups.get(group)
+    if known is None:
+        groups[group] = [member]
+    else:
+        known.append(member)
 
 
 def _match(claims: Mapping[str, Claim], charges: Iterable[tuple[Charge, str | None]]) -> dict[str, Charge]:

@@ -40,7 +40,7 @@ def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
 
 def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find idempotency keys that were acknowledged as successful for two payments."""
-    for answers in evidence.acknowledgements.values():
+    for answers in evidence.requests.answers.values():
         succeeded = [answer for answer in answers if answer.outcome is Outcome.SUCCEEDED]
         payments = {answer.payment_id for answer in succeeded}
         if len(payments) > 1:

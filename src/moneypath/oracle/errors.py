@@ -17,10 +17,22 @@ class ProviderBookUnreadable(MoneypathError):
     code: ClassVar[str] = "provider_book_unreadable"
 
 
+class ReportsUnreadable(MoneypathError):
+    """A provider did not say which settlement reports it has served."""
+
+    code: ClassVar[str] = "served_reports_unreadable"
+
+
 class AcknowledgementLogInvalid(MoneypathError):
     """The acknowledgement log cannot be read, or holds a line that the client cannot have written."""
 
     code: ClassVar[str] = "acknowledgement_log_invalid"
+
+
+class AuditInterrupted(MoneypathError):
+    """A process that audits a part of the rows ended before it was done."""
+
+    code: ClassVar[str] = "audit_interrupted"
 
 
 class DrainTimedOut(MoneypathError):

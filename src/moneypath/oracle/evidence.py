@@ -1,27 +1,18 @@
 """Index the rows of the three witnesses once, so that each check is one pass or one lookup."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from moneypath.oracle.claims import Attribution, Claim, ClaimStatus, attribute, read_claims
-from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine
+from moneypath.oracle.entry_kinds import ENTRY_RULES, EntryRule
+from moneypath.oracle.records import Acknowledgement, Charge, Operation, PostingLine, ReportTaken, Request
 from moneypath.oracle.repairs import find_undone, without_repaired
+from moneypath.oracle.requests import Requests, read_requests
 
-# The operation that each kind of ledger entry posts.
-_OPERATION_OF_ENTRY = {
-    "posting": Operation.CAPTURE,
-    "capture": Operation.CAPTURE,
-    "reversal": Operation.REFUND,
-    "refund": Operation.REFUND,
-    "payout": Operation.PAYOUT,
-    "chargeback": Operation.CHARGEBACK,
-    "chargeback_reversal": Operation.CHARGEBACK_REVERSAL,
-}
 _SUSPENSE, _RELEASE = "suspense", "suspense_release"
-# Entries that use another account than the provider's receivable.
-_ACCOUNTS = {"payout": "payout_clearing", _RELEASE: _SUSPENSE}
 
 
 class Movement(NamedTuple):
@@ -38,15 +29,18 @@ class Movement(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One ledger entry: net debit per currency of the provider's receivable account, and of all other
-    accounts.
+    """One ledger entry: net debit per currency of the account that its rule states the amount on, and of all
+    other accounts.
 
-    Of a payout it is the clearing account instead, because a payout is a transfer and not a debt of the
-    provider; of a release from suspense it is the suspense account.
+    The stated account is the provider's receivable. Of a payout it is the clearing account instead, because a
+    payout is a transfer and not a debt of the provider; of a release from suspense it is the suspense
+    account.
     """
 
     head: PostingLine
+    rule: EntryRule | None
     operation: Operation | None
+    lines: list[PostingLine] = field(default_factory=list)
     receivable: dict[str, int] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
 
@@ -67,11 +61,12 @@ class Entry:
 
     def add(self, line: PostingLine) -> None:
         """Add a line to the side to which its account belongs."""
-        if not line.amount_minor:
-            return
-        account = _ACCOUNTS.get(self.head.entry_kind, "provider_receivable")
-        side = self.receivable if line.account == f"{account}:{self.head.provider}" else self.others
-        side[line.currency] = side.get(line.currency, 0) + line.amount_minor
+        if line.account or line.amount_minor or line.misstated:
+            self.lines.append(line)
+        if line.amount_minor:
+            stated = self.rule is not None and self.rule.stated.is_of(line)
+            side = self.receivable if stated else self.others
+            side[line.currency] = side.get(line.currency, 0) + line.amount_minor
 
     def net(self) -> dict[str, int]:
         """Return debits minus credits per currency: all 0 if balanced, empty without lines."""
@@ -82,12 +77,25 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What of the books an audit can judge; times are Unix seconds.
+
+    Nobody has the requests of movements before `asked_since`. A report that was served after
+    `reports_until` need not be booked yet.
+    """
+
+    asked_since: float = -math.inf
+    reports_until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the checks read. `charges` are the effective ones, without extra captures that were refunded
     in full.
 
     `undone` are late charges that the service reversed in full by itself, and late refunds that their
-    merchants bear.
+    merchants bear. `reports` are what settlement reports take, `misstated` the charges without a whole
+    amount. `late_captures` names the captures in suspense as their providers do.
     """
 
     entries: tuple[Entry, ...]
@@ -98,37 +106,56 @@ class Evidence:
     charges_of: dict[Movement, list[Charge]]
     posted_keys: frozenset[tuple[Operation, str, str]]
     attributions: tuple[Attribution, ...]
-    acknowledgements: dict[tuple[Operation, str], list[Acknowledgement]]
+    requests: Requests
+    reports: tuple[ReportTaken, ...]
+    misstated: tuple[Charge, ...]
+    late_captures: frozenset[tuple[str, str]]
+    scope: Scope
 
 
 def collect(
     postings: Iterable[PostingLine],
     provider_book: Iterable[Charge],
     acknowledgements: Iterable[Acknowledgement],
+    *,
+    requests: Iterable[Request] | None = None,
+    reports: Iterable[ReportTaken] = (),
+    scope: Scope | None = None,
 ) -> Evidence:
     """Index the rows of all witnesses. Time and memory grow linearly with the rows."""
     entries = _group_lines(postings)
     entries_of: dict[Movement, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.operation is not None:
-            entries_of[_movement_of_entry(entry, entry.operation)].append(entry)
-    effective = [charge for charge in provider_book if charge.effective]
-    posted = {charge for charge in effective if movement_of(charge) in entries_of}
+            entries_of[movement_of_entry(entry, entry.operation)].append(entry)
+    book = tuple(provider_book)
+    effective = [charge for charge in book if charge.effective]
+    posted = {
+        charge
+        for charge in effective
+        if charge.operation is Operation.REFUND and movement_of(charge) in entries_of
+    }
     charges = without_repaired(effective, posted)
+    movements = [movement_of(charge) for charge in charges]
     charges_of: dict[Movement, list[Charge]] = defaultdict(list)
-    for charge in charges:
-        charges_of[movement_of(charge)].append(charge)
-    by_key: dict[tuple[Operation, str], list[Acknowledgement]] = defaultdict(list)
-    for acknowledgement in acknowledgements:
-        by_key[acknowledgement.operation, acknowledgement.idempotency_key].append(acknowledgement)
-    claims = read_claims(by_key)
-    undone = find_undone(charges, _own_orders(charges, entries_of, claims))
-    undone |= frozenset(_released(charges, entries, entries_of))
-    # Undone charges come first and are taken last: they explain an acknowledgement only if nothing else does.
-    owned = [
-        (charge, _owner(entries_of.get(movement_of(charge))))
-        for charge in sorted(charges, key=lambda charge: charge not in undone)
+    for movement, charge in zip(movements, charges, strict=True):
+        charges_of[movement].append(charge)
+    asked = read_requests(acknowledgements, requests)
+    claims = read_claims(asked.answers)
+    in_suspense = [
+        (charge, movement)
+        for charge, movement in zip(charges, movements, strict=True)
+        if any(entry.is_suspense for entry in entries_of.get(movement, ()))
     ]
+    undone = find_undone(charges, _own_orders(charges, in_suspense, claims))
+    undone |= frozenset(_released(in_suspense, entries))
+    owned = [
+        (charge, _owner(entries_of.get(movement)))
+        for charge, movement in zip(charges, movements, strict=True)
+    ]
+    if undone:
+        # They come first and are taken last: they explain an acknowledgement only if nothing else does.
+        owned.sort(key=lambda one: one[0] not in undone)
     return Evidence(
         entries=entries,
         charges=charges,
@@ -143,7 +170,15 @@ def collect(
             if not entry.is_suspense
         ),
         attributions=tuple(attribute(claims, owned)),
-        acknowledgements=dict(by_key),
+        requests=asked,
+        reports=tuple(reports),
+        late_captures=frozenset(
+            (charge.provider, charge.provider_reference)
+            for charge, _ in in_suspense
+            if charge.operation is Operation.CAPTURE
+        ),
+        misstated=tuple(charge for charge in book if charge.misstated),
+        scope=scope or Scope(),
     )
 
 
@@ -161,7 +196,8 @@ def movement_of(charge: Charge) -> Movement:
     return Movement(charge.operation, charge.provider, charge.name, charge.reference)
 
 
-def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
+def movement_of_entry(entry: Entry, operation: Operation) -> Movement:
+    """Return the movement that an entry posts."""
     head = entry.head
     # A chargeback has no idempotency key; the ledger stores the provider's case id in that field.
     name = head.idempotency_key if operation.is_case else head.provider_key
@@ -169,7 +205,7 @@ def _movement_of_entry(entry: Entry, operation: Operation) -> Movement:
 
 
 def _own_orders(
-    charges: Iterable[Charge], entries_of: dict[Movement, list[Entry]], claims: Iterable[Claim]
+    charges: Iterable[Charge], in_suspense: Iterable[tuple[Charge, Movement]], claims: Iterable[Claim]
 ) -> Iterator[Charge]:
     """Yield what the service ordered by itself: refunds from suspense, and voids that no client asked for."""
     wanted = {
@@ -177,24 +213,22 @@ def _own_orders(
         for claim in claims
         if claim.answer.operation is Operation.VOID and claim.status is not ClaimStatus.REFUSED
     }
+    for charge, _ in in_suspense:
+        if charge.operation is Operation.REFUND:
+            yield charge
     for charge in charges:
-        posted = entries_of.get(movement_of(charge), ())
-        refund = charge.operation is Operation.REFUND and any(entry.is_suspense for entry in posted)
-        if refund or (charge.operation is Operation.VOID and charge.reference not in wanted):
+        if charge.operation is Operation.VOID and charge.reference not in wanted:
             yield charge
 
 
-def _released(
-    charges: Iterable[Charge], entries: Iterable[Entry], entries_of: dict[Movement, list[Entry]]
-) -> Iterator[Charge]:
+def _released(in_suspense: Iterable[tuple[Charge, Movement]], entries: Iterable[Entry]) -> Iterator[Charge]:
     """Yield the refunds that were in suspense and are released in full; a release carries the refund's
     key.
     """
     released = releases(entries)
-    for charge in charges:
+    for charge, _ in in_suspense:
         taken = released.get((charge.provider, charge.key))
-        kept = any(entry.is_suspense for entry in entries_of.get(movement_of(charge), ()))
-        if kept and taken == {charge.currency: charge.operation.sign * charge.amount_minor}:
+        if taken == {charge.currency: charge.operation.sign * charge.amount_minor}:
             yield charge
 
 
@@ -207,7 +241,8 @@ def _group_lines(postings: Iterable[PostingLine]) -> tuple[Entry, ...]:
     for line in postings:
         entry = entries.get(line.entry_id)
         if entry is None:
-            entry = entries[line.entry_id] = Entry(line, _OPERATION_OF_ENTRY.get(line.entry_kind))
+            rule = ENTRY_RULES.get(line.entry_kind)
+            entry = entries[line.entry_id] = Entry(line, rule, rule.operation if rule else None)
         entry.add(line)
     for entry in entries.values():
         if entry.is_suspense:

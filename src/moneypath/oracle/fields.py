@@ -56,6 +56,19 @@ def read_integer(row: Row, key: str, lowest: int = 0, highest: int = _MINOR_MAX)
     return value
 
 
+def read_amount(row: Row, key: str) -> tuple[int, str]:
+    """Return an amount and an empty text, or 0 and the amount as it is written if it is no integer.
+
+    An amount may be larger than what a database holds. One that is left out, negative or a text is refused.
+    """
+    value = row.get(key)
+    if type(value) is int and value >= 0:
+        return value, ""
+    if key in row and (value is None or isinstance(value, float)):
+        return 0, "null" if value is None else repr(value)
+    raise FieldInvalid(f"{key}: must be an integer from 0")
+
+
 def read_flag(row: Row, key: str) -> bool:
     """Return a boolean."""
     value = row.get(key)

@@ -1,6 +1,7 @@
 """Checks of the ledger, by itself and against the providers' books."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from moneypath.oracle.evidence import Entry, Evidence, Movement, releases
 from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation
@@ -11,19 +12,30 @@ def check_entries_balance(evidence: Evidence) -> Iterator[Discrepancy]:
     for entry in evidence.entries:
         net = entry.net()
         if not net:
-            yield _of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, "has no lines")
+            yield of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, "has no lines")
         for currency, minor in net.items():
             if minor:
                 detail = f"is off by {minor} {currency}"
-                yield _of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, detail, abs(minor), currency)
+                yield of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, detail, abs(minor), currency)
 
 
 def check_currencies_balance(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find currencies in which the whole ledger does not sum to zero."""
-    totals: dict[str, int] = {}
+    yield from find_unbalanced_currencies(sum_currencies(evidence))
+
+
+def sum_currencies(evidence: Evidence) -> Counter[str]:
+    """Return debits minus credits of the whole ledger by currency."""
+    totals: Counter[str] = Counter()
     for entry in evidence.entries:
         for currency, minor in entry.net().items():
-            totals[currency] = totals.get(currency, 0) + minor
+            if minor:
+                totals[currency] += minor
+    return totals
+
+
+def find_unbalanced_currencies(totals: Mapping[str, int]) -> Iterator[Discrepancy]:
+    """Find the currencies that do not sum to zero."""
     for currency, minor in sorted(totals.items()):
         if minor:
             detail = f"all lines in {currency} sum to {minor}, not to 0"
@@ -56,7 +68,7 @@ def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"({movement.operation}) has no counterpart in the book of {movement.provider or 'anyone'}"
             )
             amount, currency = (abs(money[1]), money[0]) if money else (None, None)
-            yield _of_entry(_kinds(movement.operation)[1], entry, detail, amount, currency)
+            yield of_entry(_kinds(movement.operation)[1], entry, detail, amount, currency)
 
 
 def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -67,7 +79,7 @@ def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
             currency = next(iter(money), None)
             detail = f"posts the {movement.operation} that entry {entries[0].head.entry_id} posted"
             amount = abs(money[currency]) if currency else None
-            yield _of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, amount, currency)
+            yield of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, amount, currency)
 
 
 def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -87,7 +99,7 @@ def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
             currency, minor = next(iter(taken.items()), (None, 0))
             detail = f"and those beside it release {minor} {currency}: not what is in suspense of {key[1]}"
             kind = DiscrepancyKind.POSTING_WITHOUT_CAPTURE
-            yield _of_entry(kind, last[key], detail, abs(minor), currency)
+            yield of_entry(kind, last[key], detail, abs(minor), currency)
 
 
 def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -116,12 +128,14 @@ def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discr
     if money and charge.currency not in money:
         posted = ", ".join(f"{minor} {currency}" for currency, minor in sorted(money.items()))
         detail = f"posts {posted}, {describe_charge(charge)}"
-        yield _of_entry(DiscrepancyKind.CURRENCY_DIFFERS, entry, detail, charge.amount_minor, charge.currency)
+        yield of_entry(DiscrepancyKind.CURRENCY_DIFFERS, entry, detail, charge.amount_minor, charge.currency)
         return
     posted_minor = money.get(charge.currency, 0)
     detail = f"posts {posted_minor} {charge.currency} to the provider, {describe_charge(charge)}"
     difference = abs(posted_minor - charge.amount_minor)
-    yield _of_entry(DiscrepancyKind.AMOUNT_DIFFERS, entry, detail, difference, charge.currency)
+    if not difference:
+        detail = f"posts other currencies beside {posted_minor} {charge.currency}, {describe_charge(charge)}"
+    yield of_entry(DiscrepancyKind.AMOUNT_DIFFERS, entry, detail, difference, charge.currency)
 
 
 def _posted(entry: Entry, movement: Movement) -> dict[str, int]:
@@ -135,13 +149,14 @@ def _mirror(entry: Entry, movement: Movement) -> dict[str, int]:
     return {currency: sign * minor for currency, minor in entry.others.items() if minor}
 
 
-def _of_entry(
+def of_entry(
     kind: DiscrepancyKind,
     entry: Entry,
     detail: str,
     amount_minor: int | None = None,
     currency: str | None = None,
 ) -> Discrepancy:
+    """Return a discrepancy of an entry, named so that it can be looked up."""
     text = f"ledger entry {entry.head.entry_id} ({entry.head.entry_kind}) {detail}"
     return Discrepancy(kind, entry.subject, text, amount_minor, currency)
 

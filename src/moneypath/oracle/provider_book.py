@@ -8,6 +8,7 @@ from moneypath.oracle.errors import FieldInvalid, ProviderBookUnreadable
 from moneypath.oracle.fields import (
     Row,
     parse_object,
+    read_amount,
     read_currency,
     read_instant,
     read_integer,
@@ -103,19 +104,22 @@ def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
 
 
 def _read_charge(provider: str, row: Row) -> Charge:
+    amount_minor, misstated = read_amount(row, "amount_minor")
     return Charge(
         provider=provider,
         seq=read_integer(row, "seq", 1, _CURSOR_MAX),
         key=read_text(row, "key"),
         operation=read_member(row, "kind", Operation),
         reference=read_text(row, "reference"),
-        amount_minor=read_integer(row, "amount_minor"),
+        amount_minor=amount_minor,
         currency=read_currency(row, "currency"),
         card_range=_read_optional(row, "card_range"),
         status=read_member(row, "status", ChargeStatus),
         provider_reference=_read_optional(row, "provider_reference"),
         at=read_instant(row, "at"),
         parent=_read_optional(row, "parent"),
+        beneficiary=_read_optional(row, "beneficiary"),
+        misstated=misstated,
     )
 
 

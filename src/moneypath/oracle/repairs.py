@@ -22,11 +22,15 @@ def without_repaired(charges: Sequence[Charge], posted: Collection[Charge]) -> t
     gone: set[tuple[str, int]] = set()
     for group in captures.values():
         kept = len(group)
+        if kept == 1:
+            continue
         for capture in group:
             repairs = refunds.get((capture.provider, capture.provider_reference), [])
             if kept > 1 and _give_back(repairs, capture):
                 kept -= 1
                 gone.update((charge.provider, charge.seq) for charge in (capture, *repairs))
+    if not gone:
+        return tuple(charges)
     return tuple(charge for charge in charges if (charge.provider, charge.seq) not in gone)
 
 
@@ -36,6 +40,8 @@ def find_undone(charges: Iterable[Charge], orders: Iterable[Charge]) -> frozense
     for order in orders:
         if order.parent:
             back[order.provider, order.parent, order.currency] += order.amount_minor
+    if not back:
+        return frozenset()
     return frozenset(
         charge
         for charge in charges

@@ -5,9 +5,10 @@ Services read the generated file, not the declaration.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
@@ -23,6 +24,7 @@ FORMAT_VERSION: Final = 1
 METHODS: Final = OPTIONAL_LABEL_SETS["methods"]
 PROVISIONED: Final = tuple(one for one in CostComponent if one is not CostComponent.PROVIDER_FEE)
 
+CARD: Final = "card"
 _MICRO_UNITS: Final = 1_000_000
 
 
@@ -112,6 +114,24 @@ def cost_issues(
     if own is not None and own != 1:
         what = f"{own} is not what the reporting currency is worth in itself"
         yield DeclarationIssue((*rates, reporting_currency), what, '"1"')
+
+
+def fee_micro_units(costs: Costs, exponents: Mapping[str, int]) -> Callable[[str, str, int], int]:
+    """Return what a provider takes for one capture, by provider, currency and minor units of the capture.
+
+    The fee is in micro-units of the reporting currency: fixed, plus basis points rounded half up to whole
+    minor units, then exchanged at the declared rate and rounded again. `exponents` are the currencies'.
+    """
+    fees = {fee.provider: fee for fee in costs.provider_fees if fee.method == CARD}
+
+    def fee_of(provider: str, currency: str, captured_minor: int) -> int:
+        fee = fees[provider]
+        minor = fee.fixed[currency] + (captured_minor * fee.basis_points + 5_000) // 10_000
+        rate = Fraction(costs.rates.to_reporting[currency])
+        exact = minor * rate * _MICRO_UNITS / Fraction(10) ** exponents[currency]
+        return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+    return fee_of
 
 
 def write_costs(costs: Costs, *, reporting_currency: str) -> str:

@@ -29,6 +29,10 @@ class Endpoints:
     run_folder: Path
     scale: int
 
+    def control_token(self, provider: str) -> str:
+        """Return the token for the fault controls and the book of one provider."""
+        return (self.secrets_folder / f"{provider}_control_token").read_text(encoding="utf-8").strip()
+
     def to_json(self) -> str:
         """Return the addresses as JSON, including the password."""
         plain = asdict(self) | {

@@ -33,13 +33,14 @@ def read_trees(
     A descendant that is a root itself counts only there. A process of another user that may not be read
     counts as unreadable.
     """
-    offspring = _children_by_parent()
+    offspring = children_by_parent()
     return {
         name: _read_tree(pid, offspring, set(roots.values()) - {pid}, read) for name, pid in roots.items()
     }
 
 
-def _children_by_parent() -> dict[int, list[int]]:
+def children_by_parent() -> dict[int, list[int]]:
+    """Return the ids of the children of every process that has some."""
     offspring: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

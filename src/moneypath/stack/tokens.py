@@ -132,6 +132,16 @@ def read_client(file: Path) -> str:
     """Return the HTTP Basic credentials of a client's file; raises TokenUnavailable, which quotes nothing of
     it.
     """
+    pair = ":".join(quote(part.decode(), safe="") for part in _read_pair(file))
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def read_client_name(file: Path) -> str:
+    """Return the name of a client's file, which is the merchant as whom it acts; raises TokenUnavailable."""
+    return _read_pair(file)[0].decode()
+
+
+def _read_pair(file: Path) -> tuple[bytes, bytes]:
     try:
         with file.open("rb") as stream:
             found = _CLIENT.fullmatch(stream.read(_CLIENT_BYTES_MAX).strip())
@@ -145,5 +155,5 @@ def read_client(file: Path) -> str:
             f"The client's file does not hold a client: {file.name}.",
             hint="Write nothing but the client's name and secret into it, as in name:secret.",
         )
-    pair = ":".join(quote(part.decode(), safe="") for part in found.groups())
-    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    name, secret = found.groups()
+    return name, secret

@@ -1,5 +1,6 @@
 """Run one drill on a live money path, from file to scorecard."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event, EventLog
 from moneypath.incidents.evidence_files import EVENTS
 from moneypath.path.model import MoneyPath
+from moneypath.path.source import DeclarationIssues
 from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction
 from moneypath.runbooks.queries import read
@@ -25,6 +27,8 @@ from moneypath.stack.endpoints import Endpoints
 from moneypath.workflows.evidence_bundle import write_bundle
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
 from moneypath.workflows.known_series import known_series
+from moneypath.workflows.metric_witness import MAX_ANSWER_BYTES, MetricWitness
+from moneypath.workflows.past_traffic import require_matching_past
 
 
 class DrillMismatch(MoneypathError):
@@ -44,15 +48,18 @@ class Drill:
     reporting_currency: str
     business_metrics: tuple[BusinessMetric, ...]
     objectives: tuple[ObjectiveCounts, ...]
+    path: MoneyPath
 
 
-def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
+def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None = None) -> Drill:
     """Load a drill and its runbook; raises DeclarationInvalid or DrillMismatch.
+
+    `scale` replaces the scale of the file.
 
     A drill that expects an unknown alert could never pass, and one that forbids it could never fail. A query
     on an unknown series would never find anything.
     """
-    scenario = load_scenario(file)
+    scenario = _at_scale(file, load_scenario(file), scale)
     expect, alerts = scenario.expect, alert_names(path)
     named = {
         "alert": ({one.name for one in expect.known_alerts} | set(expect.no_alerts), alerts),
@@ -90,8 +97,25 @@ def load_drill(project: Path, file: Path, path: MoneyPath) -> Drill:
             )
     fill = window_fill_query(path, Scale(scenario.clock.scale))
     return Drill(
-        file, scenario, page, fill, path.reporting_currency, business_metrics(path), objective_counts(path)
+        file,
+        scenario,
+        page,
+        fill,
+        path.reporting_currency,
+        business_metrics(path),
+        objective_counts(path),
+        path,
     )
+
+
+def _at_scale(file: Path, scenario: Scenario, scale: int | None) -> Scenario:
+    try:
+        return scenario if scale is None else scenario.at_scale(scale)
+    except DeclarationIssues as error:
+        raise DrillMismatch(
+            f"{file}: does not run at scale {scale}: {'; '.join(issue.what for issue in error.issues)}",
+            hint=f"Run it at the scale of the file, {scenario.clock.scale}, or one nearer to it.",
+        ) from None
 
 
 def _refuse_other_pages(file: Path, expect: Expect, path: MoneyPath) -> None:
@@ -116,13 +140,22 @@ async def run_and_score(
     *,
     actions: Mapping[str, OperatorAction] | None = None,
     plan: SealPlan = UNSEALED,
+    fresh: bool = False,
 ) -> Scorecard:
     """Run the drill, score its log, write the evidence bundle into `folder`, and seal it by `plan`.
 
-    `actions` replace the operator actions of the same names.
+    `actions` replace the operator actions of the same names. On a `fresh` stack nobody has sent payments yet.
     """
     own_actions = runbooks.http_operator_actions(
         endpoints.refpay, endpoints.secrets_folder / "operations_client"
+    )
+    scenario = drill.scenario
+    await require_matching_past(
+        Prometheus(endpoints.prometheus, max_answer_bytes=MAX_ANSWER_BYTES),
+        drill.path,
+        scale=scenario.clock.scale,
+        checkouts_per_second=scenario.load.checkouts_per_second,
+        now=time.time(),
     )
     log = EventLog(folder / EVENTS)
     log.listen(listener)
@@ -138,6 +171,7 @@ async def run_and_score(
         reporting_currency=drill.reporting_currency,
         business_metrics=drill.business_metrics,
         objectives=drill.objectives,
+        metrics=MetricWitness(drill.path, endpoints, fresh=fresh),
     )
     text = drill.file.read_text(encoding="utf-8")
     try:

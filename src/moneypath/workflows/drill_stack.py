@@ -11,12 +11,13 @@ from moneypath.runbooks import OperatorAction
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import load_drill, run_and_score
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
-from moneypath.workflows.live_stack import Announce, LiveStack, LiveStackSettings, running_stack
+from moneypath.workflows.live_stack import Announce, Build, LiveStack, LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
 from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 
 BUNDLE: Final = "drill"
+GOOD_BUILD: Final = Build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,28 @@ async def drill_on_own_stack(
     afterwards: Callable[[DrillResult], Awaitable[None]] | None = None,
     actions: Mapping[str, OperatorAction] | None = None,
     plan: SealPlan = UNSEALED,
+    build: Build = GOOD_BUILD,
+    scale: int | None = None,
 ) -> DrillResult:
     """Start a stack at the drill's scale, run the drill, await `afterwards`, stop the stack.
 
     A trickle of checkouts goes on while `afterwards` runs. `actions` replace the operator actions of the
-    same names. `plan` seals the evidence.
+    same names. `plan` seals the evidence. `build` is the payment service to run. `scale`
+    replaces that of the drill's file.
     """
     path = load_declaration(project)
-    drill = load_drill(project, drill_file, path)
+    drill = load_drill(project, drill_file, path, scale=scale)
     scenario = drill.scenario
-    settings = LiveStackSettings(path, run_folder, scenario.clock.scale, scenario.load.checkouts_per_second)
+    settings = LiveStackSettings(
+        path, run_folder, scenario.clock.scale, scenario.load.checkouts_per_second, build=build
+    )
     async with running_stack(settings, observer.announce) as live:
         observer.ready(live)
         memory = PeakMemory()
         bundle = run_folder / BUNDLE
         async with memory.sampling():
             drilling = run_and_score(
-                drill, project, live.endpoints, bundle, observer.event, actions=actions, plan=plan
+                drill, project, live.endpoints, bundle, observer.event, actions=actions, plan=plan, fresh=True
             )
             card = await unless_server_dies(live.supervisor, drilling)
         result = DrillResult(card, bundle, memory.peak_bytes)

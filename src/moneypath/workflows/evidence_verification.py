@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from moneypath.drills.scoring import RULES
+from moneypath.drills.scoring import RULES, RULES_KEY
 from moneypath.errors import MoneypathError
 from moneypath.incidents import anchors
 from moneypath.incidents.events import Event, read_events
@@ -36,7 +36,13 @@ from moneypath.incidents.seals import check_seals
 from moneypath.incidents.timeline import Kind
 from moneypath.incidents.verification import Link, Notes, References, SealResult, Verification
 from moneypath.telemetry.redaction import redact_values
-from moneypath.workflows.scoring_again import FIRST_RULES, ScoredOtherwise, differences, score_again
+from moneypath.workflows.scoring_again import (
+    FIRST_RULES,
+    RULES_WITHOUT_METRICS,
+    ScoredOtherwise,
+    differences,
+    score_again,
+)
 
 FIRST_RULES_OF_FORMAT_1: Final = 2
 """No bundle of format 1 was scored by earlier rules than these."""
@@ -94,6 +100,10 @@ def _check_bundle(folder: Path, manifest: Manifest, events: Sequence[Event], not
         notes.diverges(Link.MANIFEST, f"the log ends with event {last.seq}, which is not the manifest's head")
     if (first.get(FORMAT_KEY), first.get(RUN_KEY)) != (manifest.format, manifest.run):
         notes.diverges(Link.MANIFEST, "the log's first event names another format or run than the manifest")
+    written = first.get(RULES_KEY, RULES_WITHOUT_METRICS)
+    if FIRST_RULES_OF_FORMAT_1 <= manifest.rules <= RULES and manifest.rules != written:
+        what = f"{MANIFEST} claims rules {manifest.rules}, the log was written for rules {written!r:.20}"
+        notes.diverges(Link.MANIFEST, what)
     if not _scenario_matches(folder, manifest, first):
         notes.diverges(Link.FILES, "the copy of the scenario is not the scenario of the log")
 

@@ -28,6 +28,13 @@ OUTCOME_DEADLINE_SECONDS: Final = 8.0
 SETTLEMENT_PERIOD_SECONDS: Final = 2
 # Several times in a period.
 RECONCILE_INTERVAL_SECONDS: Final = 0.5
+# What the scale does not change, with what it is in production.
+NOT_DILATED: Final = (
+    f"a settlement report every {SETTLEMENT_PERIOD_SECONDS} s (production: a day)",
+    f"reconciliation every {RECONCILE_INTERVAL_SECONDS:g} s",
+    f"a provider's time-out of {PROVIDER_TIMEOUT_SECONDS:g} s",
+    f"{OUTCOME_DEADLINE_SECONDS:g} s until an outcome is asked for",
+)
 # What a stopped stack must not leave: secrets, the database, messages, addresses. Evidence stays.
 REMOVED_AT_END: Final = ("secrets", "postgres", "nats", ENDPOINTS_FILE)
 
@@ -205,9 +212,9 @@ class _StackBuilder:
             "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
-        await migrate(environment)
         build = self._settings.build
         environment |= build.environment
+        await migrate(environment)
         # The API only writes the outbox, so it does not get the address of NATS.
         worker_environment = {
             **environment,

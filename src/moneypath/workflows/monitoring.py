@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,17 @@ def find_programs(announce: Callable[[str], None]) -> Programs:
     return Programs(**found)
 
 
+def write_past(path: MoneyPath, scale: Scale, events_per_second: int, until: float) -> str:
+    """Return the history of a stack up to an instant (Unix seconds), at the rate of the load to come.
+
+    The rate is of all providers together; each has an equal part of it, which may be no whole number.
+    """
+    step = math.ceil(scale.timing.scrape_seconds)
+    seconds = math.ceil(longest_window_seconds(path, scale) * HISTORY_WINDOWS / step) * step
+    per_provider = Fraction(events_per_second, len(path.providers))
+    return backfill(path, until=until, seconds=seconds, step=step, events_per_second=per_provider)
+
+
 class MonitoringBuilder:
     """Sets both servers up for one money path at one scale."""
 
@@ -78,7 +90,7 @@ class MonitoringBuilder:
         alertmanager_url = await self._start_alertmanager(programs, files)
         port = self._ports.reserve("prometheus")
         server = self._prometheus(programs, files, port, targets, alertmanager_url)
-        past = await asyncio.to_thread(self._history, events_per_second)
+        past = await asyncio.to_thread(write_past, self._path, self._scale, events_per_second, time.time())
         await prometheus.backfill(programs.promtool, self._folder / "prometheus" / "data", past)
         await self._supervisor.start(server)
         return MonitoringEndpoints(f"http://127.0.0.1:{port}", alertmanager_url, files.clamped)
@@ -111,12 +123,4 @@ class MonitoringBuilder:
             resend_delay_seconds=float(times.resend_delay_seconds),
             lookback_seconds=float(times.lookback_seconds),
             for_grace_period_seconds=float(times.for_grace_seconds),
-        )
-
-    def _history(self, events_per_second: int) -> str:
-        step = math.ceil(self._scale.timing.scrape_seconds)
-        seconds = math.ceil(longest_window_seconds(self._path, self._scale) * HISTORY_WINDOWS / step) * step
-        per_provider = max(1, events_per_second // len(self._path.providers))
-        return backfill(
-            self._path, until=time.time(), seconds=seconds, step=step, events_per_second=per_provider
         )

@@ -24,13 +24,16 @@ from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 ACTION_SECONDS = 10.0
 
 
-async def keep_stack_running(project: Path, run_folder: Path, scale: int, observer: DrillObserver) -> None:
+async def keep_stack_running(
+    project: Path, run_folder: Path, scale: int, observer: DrillObserver, *, checkouts: int | None = None
+) -> None:
     """Start a stack, keep checkouts going on it, and wait until cancelled.
 
-    Raises ServerDied when a part of it ends by itself.
+    `checkouts` go on a second, and the past that is filled in has as many; without a number, as few as keep
+    alerts silent. Raises ServerDied when a part of it ends by itself.
     """
     path = load_declaration(project)
-    rate = checkouts_per_second(path, scale)
+    rate = checkouts or checkouts_per_second(path, scale)
     settings = LiveStackSettings(path, run_folder, scale, rate)
     async with running_stack(settings, observer.announce) as live:
         observer.ready(live)
@@ -47,15 +50,20 @@ async def run_drill_on_stack(
     listener: Callable[[Event], None],
     *,
     plan: SealPlan = UNSEALED,
+    scale: int | None = None,
 ) -> DrillResult:
-    """Run a drill on the stack of `run_folder`, which another process keeps up; `plan` seals its evidence."""
+    """Run a drill on the stack of `run_folder`, which another process keeps up.
+
+    `plan` seals its evidence. `scale` replaces that of the drill's file; it has to be the stack's.
+    """
     endpoints = Endpoints.load(run_folder)
     path = load_declaration(project)
-    drill = load_drill(project, drill_file, path)
+    drill = load_drill(project, drill_file, path, scale=scale)
     if drill.scenario.clock.scale != endpoints.scale:
         raise DrillMismatch(
             f"{drill_file}: clock.scale is {drill.scenario.clock.scale}, the stack runs at {endpoints.scale}",
-            hint=f"Start a stack for it: moneypath stack up --scale {drill.scenario.clock.scale}",
+            hint=f"Start a stack for it: moneypath stack up --scale {drill.scenario.clock.scale} "
+            f"--checkouts {drill.scenario.load.checkouts_per_second}",
         )
     bundle = new_run_folder(drill_file.stem) / BUNDLE
     memory = PeakMemory()

@@ -12,18 +12,27 @@ from moneypath.incidents.evidence_files import EVENTS, EvidenceInvalid
 
 FIRST_RULES: Final = 1
 """The rules of the bundles whose manifest does not say by which rules they were scored."""
+REPORTS_KEY: Final = "waits_for_reports"
+RULES_WITHOUT_METRICS: Final = 2
+"""The rules before the metrics were compared with clients and books."""
 
 Document = Mapping[str, Any]
 
 
-def _by_todays_rules(events: Sequence[Event]) -> Document:
-    scored: Document = json.loads(json.dumps(asdict(scoring.score(events))))
+def _by_rules(rules: int) -> Callable[[Sequence[Event]], Document]:
+    def scored(events: Sequence[Event]) -> Document:
+        document: dict[str, Any] = json.loads(json.dumps(asdict(scoring.score(events, rules=rules))))
+        if rules < scoring.RULES:
+            del document[REPORTS_KEY]  # scorecards of these rules did not say it
+        return document
+
     return scored
 
 
 SCORERS: Final[Mapping[int, Callable[[Sequence[Event]], Document]]] = {
     FIRST_RULES: scoring_rules_1.score,
-    scoring.RULES: _by_todays_rules,
+    RULES_WITHOUT_METRICS: _by_rules(RULES_WITHOUT_METRICS),
+    scoring.RULES: _by_rules(scoring.RULES),
 }
 
 

@@ -267,6 +267,12 @@ class OutcomeResolver:
         """
         if resolved.entry is None or resolved.entry.id != only:
             return
+        if resolved.takes_fee:
+            self._measures.count_captured(
+                provider=resolved.subject.provider,
+                currency=resolved.subject.currency,
+                amount_minor=resolved.operation.amount_minor,
+            )
         if not fee_recorded:
             self._count_fee(resolved)
         # Only entries that move money have a receipt: a hold that is lost loses no money.

@@ -40,7 +40,27 @@ def open_session() -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
+        middlewares=(_never_resend,),
     )
+
+
+async def _never_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Tell the client that a broken connection is no reason to send a query again by itself.
+
+    Otherwise it does so once, and a request reaches the provider that nobody counts.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as problem:
+        raise _broken(problem) from problem
+
+
+def _broken(problem: Exception) -> ProviderOutcomeUnknown:
+    return ProviderOutcomeUnknown(f"connection to the provider broke: {type(problem).__name__}")
 
 
 async def send_request(
@@ -65,9 +85,7 @@ async def send_request(
     except aiohttp.ClientConnectorError as problem:
         raise ProviderRefused("provider cannot be connected to; nothing was sent") from problem
     except (aiohttp.ClientError, OSError) as problem:
-        raise ProviderOutcomeUnknown(
-            f"connection to the provider broke: {type(problem).__name__}"
-        ) from problem
+        raise _broken(problem) from problem
     if len(content) > _ANSWER_MAXIMUM_BYTES:
         raise ProviderOutcomeUnknown(f"provider's answer is larger than {_ANSWER_MAXIMUM_BYTES} bytes")
     try:

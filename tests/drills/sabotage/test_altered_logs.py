@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
+from tests.proof_table import caught_by
 
 from moneypath.drills.objectives import OBJECTIVES_AS
 from moneypath.drills.runbook_criteria import HOLDS_AS
@@ -302,6 +303,7 @@ def test_a_sabotage_fails_the_drill_for_its_own_reason(name: str) -> None:
     """No failure but those that the sabotage has to cause, and each of them named."""
     drill, alter, reasons = SABOTAGES[name]
     card = score(alter(Story(drill)))
+    caught_by(card.failures)
     assert not card.passed
     assert card.score < Story(drill).scenario.scoring.pass_at
     found = sorted(card.failures)
@@ -333,5 +335,6 @@ def test_each_action_dead_or_unseen_fails_every_drill(drill: str, what: str) -> 
             {**event.payload, "found": found},
         )  # fmt: skip
         card = score(altered)
+        caught_by(card.failures)
         assert not card.passed
         assert [f.startswith(f"promise of {event.subject} broken") for f in card.failures] == [True]

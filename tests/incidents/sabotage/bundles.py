@@ -7,10 +7,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.drills.compared import compared
+from tests.proof_table import caught_by
+
 from moneypath.drills.business import LISTED_AS
 from moneypath.drills.objectives import OBJECTIVES_AS
 from moneypath.drills.runbook_criteria import HOLDS_AS
-from moneypath.drills.scoring import score
+from moneypath.drills.scoring import RULES, RULES_KEY, score
 from moneypath.incidents.events import GENESIS, SYSTEM, Actor, Event, EventLog, LogHead, read_events
 from moneypath.incidents.evidence_files import EVENTS, MANIFEST, SCORECARD, hash_files
 from moneypath.incidents.manifest import ManifestHead, origin, parse_manifest
@@ -129,7 +132,7 @@ def tell(
 ) -> None:
     """Tell the story of a drill that scores 1.00, or of one in which something is left out."""
     started = {"scenario": SCENARIO, "scale": 60, LISTED_AS: METRICS, **origin(folder)}
-    started |= {OBJECTIVES_AS: OBJECTIVES, HOLDS_AS: {}}
+    started |= {RULES_KEY: RULES, OBJECTIVES_AS: OBJECTIVES, HOLDS_AS: {}}
     story.add(0, Kind.DRILL_STARTED, "A drill of the tests", started)
     story.add(8, Kind.STEADY_STATE, "before", {"phase": "before"})
     story.measured(8.5, "before")
@@ -172,6 +175,7 @@ def tell(
     counts = {"availability": {"valid": 5000.0, "bad": 0.0}}
     story.add(72, Kind.OBJECTIVES_MEASURED, "objectives", {"counts": counts})
     story.add(73, Kind.LEDGER_TRUTH, "ledger", {"whole": True, "discrepancies": []})
+    story.add(73.5, Kind.METRICS_COMPARED, "metrics", compared())
     story.add(74, Kind.DRILL_ENDED, "A drill of the tests")
 
 
@@ -206,7 +210,9 @@ class Bundle:
 
     def verify(self, **references: Any) -> Verification:
         """Verify the bundle against what a verifier holds."""
-        return verify(self.folder, References(**references))
+        found = verify(self.folder, References(**references))
+        caught_by(divergence.what for divergence in found.divergences)
+        return found
 
     def text(self, name: str, change: Callable[[str], str]) -> None:
         """Change the text of a file."""
@@ -236,6 +242,12 @@ class Bundle:
         events = read_events(self.folder / EVENTS)
         (self.folder / SCORECARD).write_text(json.dumps(asdict(score(events)), indent=2))
         self.list_again(LogHead(events[-1].seq, events[-1].hash))
+
+    @property
+    def scorecard(self) -> dict[str, Any]:
+        """Return the scorecard as it is written."""
+        document: dict[str, Any] = json.loads((self.folder / SCORECARD).read_text(encoding="utf-8"))
+        return document
 
     def list_again(self, head: LogHead | None = None) -> None:
         """Make the manifest anew, and leave the scorecard as it is."""

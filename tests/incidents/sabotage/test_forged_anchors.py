@@ -45,7 +45,7 @@ def test_start_and_end_of_a_run_are_anchored(anchored: Bundle, anchor: Path) -> 
     """The twin of all that follows: two lines, the second with the manifest."""
     first, last = (json.loads(line) for line in anchor.read_text().splitlines())
     assert (first["run"], first["seq"], first["manifest"]) == ("run-1", 1, None)
-    assert (last["run"], last["seq"], last["manifest"] is not None) == ("run-1", 27, True)
+    assert (last["run"], last["seq"], last["manifest"] is not None) == ("run-1", 28, True)
     assert said(anchored, anchor) == []
 
 
@@ -65,8 +65,8 @@ def test_anchor_file_of_other_runs(tmp_path: Path, anchored: Bundle) -> None:
 def test_second_bundle_of_the_same_run(tmp_path: Path, anchored: Bundle, anchor: Path) -> None:
     """The drill is repeated until it passes, under one name: both heads are there."""
     again = Bundle(tmp_path / "again", "run-1", SealPlan(anchor_file=anchor), story={"harm_ends": False})
-    assert "line 4 of the anchor file names another event 25 of run run-1" in said(anchored, anchor)
-    assert "line 2 of the anchor file names another event 27 of run run-1" in said(again, anchor)
+    assert "line 4 of the anchor file names another event 26 of run run-1" in said(anchored, anchor)
+    assert "line 2 of the anchor file names another event 28 of run run-1" in said(again, anchor)
 
 
 def test_run_that_is_given_another_name(anchored: Bundle, anchor: Path) -> None:

@@ -156,6 +156,13 @@ def _risk_metrics() -> Iterator[MetricSpec]:
 
 def _cost_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     yield counter(
+        name="moneypath_captured_minor_units_total",
+        help="Money captured, in minor units of its currency, counted once its posting is committed.",
+        unit=Unit.MINOR_UNITS,
+        labels={"provider": vocabulary["providers"], "currency": vocabulary["currencies"]},
+        series_budget=1000,
+    )
+    yield counter(
         name="moneypath_cost_micro_units_total",
         help="What processing costs, in millionths of the reporting currency, idle capacity included.",
         unit=Unit.MICRO_UNITS,

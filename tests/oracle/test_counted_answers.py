@@ -1,0 +1,106 @@
+"""What the service has to have counted, worked out of what it answered."""
+
+from collections import Counter
+
+import pytest
+
+from moneypath.oracle import Acknowledgement, Operation, Outcome
+from moneypath.oracle.counted_answers import Result, count_answers
+
+S, D, F = Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED
+U, P, R = Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.REJECTED
+Told = tuple[int, Outcome, bool]
+
+
+def told(status: int, outcome: Outcome, *, replayed: bool = False) -> Told:
+    """Return one answer."""
+    return status, outcome, replayed
+
+
+def ranges(*answers: Told, operation: Operation = Operation.AUTHORIZE) -> dict[Result, tuple[int, int]]:
+    """Return least and most for each result of one key."""
+    log = [
+        Acknowledgement(float(at), operation, "key", "reference", None, 100, "EUR", status, outcome, replayed)
+        for at, (status, outcome, replayed) in enumerate(answers)
+    ]
+    least: Counter[Result] = Counter()
+    most: Counter[Result] = Counter()
+    for one in count_answers(log):
+        least[one.result] += one.least
+        most[one.result] += 1
+    return {result: (least[result], most[result]) for result in most}
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (told(201, S), Result.SUCCEEDED),
+        (told(402, D), Result.DECLINED),
+        (told(502, F), Result.FAILED),
+        (told(503, U), Result.FAILED),
+        (told(202, P), Result.INDETERMINATE),
+        (told(422, R), Result.TURNED_AWAY),
+        (told(403, R), Result.TURNED_AWAY),
+    ],
+)
+def test_an_answer_counts_once(answer: Told, result: Result) -> None:
+    """One answer, one payment, by the outcome that the client was told."""
+    assert ranges(answer) == {result: (1, 1)}
+
+
+def test_a_stored_answer_is_not_counted_again() -> None:
+    """A repeated request with the stored answer moved nothing."""
+    assert ranges(told(201, S), told(201, S, replayed=True)) == {Result.SUCCEEDED: (1, 1)}
+    assert ranges(told(502, F), told(502, F, replayed=True)) == {Result.FAILED: (1, 1)}
+
+
+def test_an_unknown_outcome_stays_counted_as_such_when_it_is_resolved() -> None:
+    """The service counts the first outcome; the worker that resolves it counts nothing."""
+    answers = (told(202, P), told(202, P), told(201, S, replayed=True))
+    assert ranges(*answers) == {Result.INDETERMINATE: (1, 1)}
+
+
+def test_a_read_is_no_payment() -> None:
+    """Reading a payment answers 200, authorizing one 201; a capture answers 200."""
+    assert ranges(told(202, P), told(200, S)) == {Result.INDETERMINATE: (1, 1)}
+    assert ranges(told(200, S), operation=Operation.CAPTURE) == {Result.SUCCEEDED: (1, 1)}
+
+
+def test_every_refused_request_of_a_free_key_counts() -> None:
+    """503 leaves the key free, so each retry is counted."""
+    assert ranges(told(503, U), told(503, U), told(201, S)) == {
+        Result.FAILED: (2, 2), Result.SUCCEEDED: (1, 1),
+    }  # fmt: skip
+
+
+def test_a_request_without_an_answer_is_a_range() -> None:
+    """It may have been counted as anything, or never have arrived; the next answer narrows it."""
+    nothing = told(0, U)
+    assert ranges(nothing) == dict.fromkeys(Result, (0, 1))
+    assert ranges(nothing, told(201, S)) == {
+        Result.FAILED: (0, 1), Result.TURNED_AWAY: (0, 1), Result.SUCCEEDED: (1, 1),
+    }  # fmt: skip
+    assert ranges(nothing, told(201, S, replayed=True)) == {
+        Result.FAILED: (0, 1), Result.TURNED_AWAY: (0, 1),
+        Result.SUCCEEDED: (0, 1), Result.INDETERMINATE: (0, 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "perhaps"),
+    [
+        (told(409, U), {Result.TURNED_AWAY}),
+        (told(409, R), {Result.TURNED_AWAY}),
+        (told(429, U), {Result.TURNED_AWAY, Result.FAILED}),
+        (told(500, U), {Result.FAILED, Result.INDETERMINATE, Result.SUCCEEDED}),
+    ],
+)
+def test_what_the_answer_does_not_tell_is_a_range(answer: Told, perhaps: set[Result]) -> None:
+    """An earlier request in flight, one limit or another, an error page: counted or not."""
+    assert ranges(answer) == dict.fromkeys(perhaps, (0, 1))
+
+
+def test_an_error_after_an_operation_is_known_proves_nothing_more() -> None:
+    """Once an operation of the key is known, an error of a later request counts at most."""
+    assert ranges(told(202, P), told(503, U)) == {Result.INDETERMINATE: (1, 1), Result.FAILED: (0, 1)}
+    assert ranges(told(202, P), told(500, U)) == {Result.INDETERMINATE: (1, 1)}

@@ -1,0 +1,94 @@
+"""An audit in parts finds what an audit of all rows at once finds, and leaves no files."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from moneypath.oracle import AuditInterrupted, AuditReport, audit
+from moneypath.oracle.spool import PARTS, Spool, Witness, read_part
+
+from .sabotage.registry import SABOTAGES
+from .test_oracle_audit import LIES
+from .world import Rows, replace, whole_world
+
+
+def report_of(rows: Rows, rows_in_memory: int = 1_000_000) -> AuditReport:
+    return audit(
+        rows.postings,
+        rows.book,
+        rows.answers,
+        requests=rows.requests,
+        reports=rows.reports,
+        rows_in_memory=rows_in_memory,
+    )
+
+
+@pytest.fixture
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have every temporary file made in a folder of the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_whole_world_is_whole_in_parts(temporary_folder: Path) -> None:
+    """Counts, totals and balances are those of all rows, and nothing stays behind."""
+    at_once, in_parts = report_of(whole_world()), report_of(whole_world(), 10)
+    assert in_parts == at_once
+    assert in_parts.whole
+    assert list(temporary_folder.iterdir()) == []
+
+
+ACROSS = (
+    "one provider key charged twice",
+    "one key made two captures",
+    "debit leg lost",
+    "reference captured in two books",
+)
+
+
+@pytest.mark.parametrize("name", [*ACROSS, "pays_out_more_than_is_owed", "keeps_a_part_of_an_exchange"])
+def test_a_lie_is_found_across_parts(name: str) -> None:
+    """Two references that share a key, a ledger that is off as a whole, a payout that others do not cover.
+
+    Of two that share a key, the later one is named; rows of one instant have no order.
+    """
+    lies = {planted.name: planted.rows for planted in LIES}
+    rows = lies[name] if name in lies else SABOTAGES[name][0](whole_world())
+    rows = replace(rows, book=tuple(replace(one, seq=seq) for seq, one in enumerate(rows.book)))
+    at_once, in_parts = report_of(rows), report_of(rows, 1)
+    found = [
+        sorted((one.kind, one.amount_minor or 0) for one in each.discrepancies)
+        for each in (at_once, in_parts)
+    ]
+    assert found[0] == found[1]
+    assert (in_parts.rows, in_parts.totals) == (at_once.rows, at_once.totals)
+    assert in_parts.discrepancies
+
+
+def test_the_rows_of_a_reference_stay_together_and_in_order() -> None:
+    """What is read back is what was taken, as rows of the same type."""
+    world = whole_world()
+    with Spool(rows_in_memory=7) as spool:
+        spool.take(Witness.POSTINGS, world.postings)
+        spool.take(Witness.BOOK, world.book)
+        assert spool.spilled
+        folder = spool.close_files()
+        parts = [read_part(folder, part, recorded=False) for part in range(PARTS)]
+    read = [line for part in parts for line in part.postings]
+    assert sorted(read) == sorted(world.postings)
+    assert all(type(line) is type(world.postings[0]) for line in read)
+    for part in parts:
+        assert part.requests is None
+        for reference in {line.merchant_reference for line in part.postings}:
+            mine = [line for line in part.postings if line.merchant_reference == reference]
+            assert mine == [line for line in world.postings if line.merchant_reference == reference]
+
+
+def test_a_process_that_ends_early_is_said(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part of an audit is none."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(AuditInterrupted, match="ended with 1"):
+        report_of(whole_world(), 10)
+    assert list(temporary_folder.iterdir()) == []

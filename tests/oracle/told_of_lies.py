@@ -1,0 +1,34 @@
+"""Write what the audit tells of each planted lie: `python -m tests.oracle.told_of_lies`.
+
+Read the difference before it is committed: amounts, names and words are what people act on.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from moneypath.oracle import Discrepancy
+
+from .sabotage.registry import SABOTAGES
+from .test_oracle_audit import LIES
+from .world import whole_world
+
+FILE = Path(__file__).parent / "told_of_lies.txt"
+
+
+def told() -> Iterator[str]:
+    """Yield each lie and, below it, what is found: kind, subject, amount at stake, words."""
+    for lie in LIES:
+        yield lie.name
+        yield from map(_line, lie.rows.audit())
+    for name, (alter, _) in SABOTAGES.items():
+        yield name.replace("_", " ")
+        yield from map(_line, alter(whole_world()).audit())
+
+
+def _line(found: Discrepancy) -> str:
+    at_stake = "-" if found.amount_minor is None else f"{found.amount_minor} {found.currency}"
+    return f"  {found.kind} | {found.subject} | {at_stake} | {found.detail}"
+
+
+if __name__ == "__main__":
+    FILE.write_text("\n".join(told()) + "\n", encoding="utf-8")
