@@ -176,7 +176,7 @@ class Simulator:
         await self._oracle.check(scheduler, merchant, books, payouts, ended=True)
 
     def _database(self, process: Process) -> Database:
-        return Database(SimulatedPool(process, self._connections))  # type: ignore[arg-type]
+        return Database(SimulatedPool(process, self._connections), _CONNECTIONS)  # type: ignore[arg-type]
 
     def _resilient(self, book: Book, process: Process, clock: _Clock) -> Any:
         attempt = _attempts(book, process)

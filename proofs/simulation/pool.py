@@ -105,13 +105,13 @@ class SimulatedPool:
         self._process = process
         self._connections = connections
 
-    async def acquire(self, *, timeout: float) -> "SimulatedConnection":  # noqa: ARG002, ASYNC109 - asyncpg's signature
+    async def acquire(self) -> "SimulatedConnection":
         """Return a connection."""
         number = self._process.scheduler.number()
         real = await self._connections.take()
         return SimulatedConnection(self._process, self._connections, real, number)
 
-    async def release(self, connection: "SimulatedConnection") -> None:
+    async def release(self, connection: "SimulatedConnection", *, timeout: float) -> None:  # noqa: ARG002, ASYNC109 - asyncpg's signature
         """Return a connection to the pool."""
         connection.give_back()
 

@@ -60,8 +60,11 @@ _CONFLICTED: Final = (
 class Database:
     """The pool. It hands out connections only inside a transaction."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", most_connections: int) -> None:
         self._pool = pool
+        # In the order of asking. The pool itself gives a free connection to whoever asks at that moment and
+        # sends a waiter that it woke in vain to the end of its queue: under load some never got one.
+        self._turns = asyncio.Semaphore(most_connections)
 
     @classmethod
     async def connect(
@@ -83,7 +86,7 @@ class Database:
             server_settings=_SERVER_SETTINGS | (_BY_KEY if by_key else {}),
             reset=_keep_session,
         )
-        database = cls(pool)
+        database = cls(pool, most_connections)
         try:
             await database._check_schema(settings.url)
         except BaseException:
@@ -146,7 +149,7 @@ class Database:
     async def _begin_once(self) -> tuple[Any, Any]:
         connection = None
         try:
-            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+            connection = await self._take()
             transaction = connection.transaction()
             await transaction.start()
         except BaseException as problem:
@@ -159,13 +162,25 @@ class Database:
             ) from problem
         return connection, transaction
 
+    async def _take(self) -> Any:
+        async with asyncio.timeout(_ACQUIRE_SECONDS):
+            await self._turns.acquire()
+            try:
+                return await self._pool.acquire()
+            except BaseException:
+                self._turns.release()
+                raise
+
     async def _give_back(self, connection: Any, *, reusable: bool) -> None:
         # A lost connection has left the pool already, and even `terminate` fails.
-        with contextlib.suppress(*_LOST):
-            if not reusable:
-                connection.terminate()
-        with contextlib.suppress(*_LOST):
-            await self._pool.release(connection)
+        try:
+            with contextlib.suppress(*_LOST):
+                if not reusable:
+                    connection.terminate()
+            with contextlib.suppress(*_LOST):
+                await self._pool.release(connection, timeout=_ACQUIRE_SECONDS)
+        finally:
+            self._turns.release()
 
     async def _check_schema(self, url: str) -> None:
         try:
