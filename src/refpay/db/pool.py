@@ -65,6 +65,7 @@ class Database:
         # In the order of asking. The pool itself gives a free connection to whoever asks at that moment and
         # sends a waiter that it woke in vain to the end of its queue: under load some never got one.
         self._turns = asyncio.Semaphore(most_connections)
+        self._waiting = 0
 
     @classmethod
     async def connect(
@@ -101,6 +102,11 @@ class Database:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    def require_short_queue(self, most: int) -> None:
+        """Raise DatabaseUnavailable if this many callers wait for a connection, before anything is begun."""
+        if self._waiting >= most:
+            raise DatabaseUnavailable(f"{self._waiting} others wait for the database.")
 
     async def ping(self) -> None:
         """Make one round trip; raises DatabaseUnavailable."""
@@ -164,7 +170,11 @@ class Database:
 
     async def _take(self) -> Any:
         async with asyncio.timeout(_ACQUIRE_SECONDS):
-            await self._turns.acquire()
+            self._waiting += 1
+            try:
+                await self._turns.acquire()
+            finally:
+                self._waiting -= 1
             try:
                 return await self._pool.acquire()
             except BaseException:

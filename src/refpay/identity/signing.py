@@ -19,6 +19,9 @@ from refpay.identity.errors import SignatureRefused, SignatureReplayed
 from refpay.identity.secret_files import SecretFile, WatchedFile
 
 WINDOW_SECONDS: Final = 30
+# A request has two transactions. If more wait, the last one would wait for longer than a caller may; nothing
+# was begun yet, and its sender sends it again.
+WAITING_MAX: Final = 16
 KEY_HEADER: Final = "X-Signature-Key"
 TIMESTAMP_HEADER: Final = "X-Signature-Timestamp"
 NONCE_HEADER: Final = "X-Signature-Nonce"
@@ -80,7 +83,7 @@ class SignatureVerifier:
         """Return if the request is signed, recent and new.
 
         `headers` returns all values of a header. Raises SignatureRefused, SignatureReplayed, or
-        DatabaseUnavailable: without the stored nonces no request is accepted.
+        DatabaseUnavailable: without the stored nonces no request is accepted, and none while many wait.
         """
         key_id = _one(headers, KEY_HEADER, _KEY_ID)
         timestamp = _one(headers, TIMESTAMP_HEADER, _TIMESTAMP)
@@ -96,6 +99,7 @@ class SignatureVerifier:
         if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):
             raise _refused()
         # Stored only after the signature was verified, so that unauthenticated senders cannot fill the table.
+        self._database.require_short_queue(WAITING_MAX)
         expires_at = sent_at + timedelta(seconds=WINDOW_SECONDS) + NONCE_SLACK
         async with self._database.transaction() as connection:
             new = await connection.fetchval(INSERT_NONCE, f"{self._sender}/{key_id}", nonce, expires_at)

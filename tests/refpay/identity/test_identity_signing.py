@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from refpay.db.errors import DatabaseUnavailable
 from refpay.db.pool import Database
 from refpay.errors import RefpayError, StartRefused
 from refpay.identity.signing import (
+    WAITING_MAX,
     WINDOW_SECONDS,
     SignatureVerifier,
     delete_expired_nonces,
@@ -136,6 +138,24 @@ async def test_of_many_at_once_one_is_accepted(endpoint: SignedEndpoint) -> None
     verifiers = [endpoint.another() for _ in range(8)]
     answers = await asyncio.gather(*(endpoint.call(request, verifier) for verifier in verifiers))
     assert sorted(answers) == ["", *["signature_replayed"] * 7]
+
+
+async def test_while_many_wait_no_more_are_taken_and_none_is_lost(endpoint: SignedEndpoint) -> None:
+    """Who is sent away has used up nothing: the same request is accepted later."""
+    more = 5
+    requests = [
+        endpoint.request(nonce=f"nonce-{number:010}").signed() for number in range(WAITING_MAX + more)
+    ]
+    async with AsyncExitStack() as held, asyncio.timeout(20):
+        for _ in range(4):
+            await held.enter_async_context(endpoint.database.transaction())
+        calls = [asyncio.create_task(endpoint.call(request)) for request in requests]
+        sent_away, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert [call.result() for call in sent_away] == ["database_unavailable"] * more
+        await held.aclose()
+        answers = await asyncio.gather(*calls)
+    assert answers == [""] * WAITING_MAX + ["database_unavailable"] * more
+    assert [await endpoint.call(request) for request in requests[WAITING_MAX:]] == [""] * more
 
 
 def test_the_signed_text_is_the_contract() -> None:
