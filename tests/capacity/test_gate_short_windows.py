@@ -103,6 +103,7 @@ def test_windows_count_on_an_equal_machine_and_plan_alone(gate: Gate) -> None:
         ({"windows": [{"cost": 0}]}, "is damaged"),
         ({"windows": [{"cost": "x"}]}, "is damaged"),
         ({"windows": [{}]}, "is damaged"),
+        ({"windows": [{"cost": 1}, {"latency_median": 1}]}, "is damaged"),
         ({"windows": 5}, "is damaged"),
         ({"machine": []}, "is damaged"),
         ({"more": 1}, "is damaged"),

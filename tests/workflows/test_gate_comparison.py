@@ -52,14 +52,26 @@ async def test_a_baseline_that_does_not_start_is_not_the_builds_fault(
     assert unmeasured.value.exit_code == 3
 
 
-@pytest.mark.parametrize("other", [True, False])
-async def test_recorded_windows_of_another_machine_are_not_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bool
+@pytest.mark.parametrize(
+    ("changed", "window", "said"),
+    [
+        ({}, {LATENCY: 1.0}, ""),
+        ({"kernel": "another"}, {LATENCY: 1.0}, "another machine: kernel"),
+        ({}, {LATENCY: 1.0, "cost": 1.0}, "other measures: cost"),
+        ({}, {"cost": 1.0}, "other measures: cost, latency_median"),
+    ],
+)
+async def test_recorded_windows_of_another_machine_or_of_other_measures_are_not_compared(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, str],
+    window: WindowMeasures,
+    said: str,
 ) -> None:
-    """Whatever they would show; on an equal machine they are."""
+    """Whatever they would show; on an equal machine, with equal measures, they are."""
     measured: tuple[WindowMeasures, ...] = tuple({LATENCY: 2.0 + each} for each in range(12))
-    machine = {**machine_fingerprint(), **({"kernel": "another"} if other else {})}
-    recorded = RecordedWindows("v1", machine, describe_plan(GATE), ({LATENCY: 1.0},) * 12)
+    machine = {**machine_fingerprint(), **changed}
+    recorded = RecordedWindows("v1", machine, describe_plan(GATE), (window,) * 12)
 
     async def record(*_: Any) -> tuple[tuple[WindowMeasures, ...], None]:
         return measured, None
@@ -68,9 +80,9 @@ async def test_recorded_windows_of_another_machine_are_not_compared(
     windows = ShortWindows(PROJECT, PATH, GATE, lambda _: None)
     found, _ = await windows.compare(_live(tmp_path), recorded)
     assert found.baseline == "v1"
-    assert bool(found.unusable) is other
-    assert bool(found.differences) is not other
-    assert "kernel" in found.unusable or not other
+    assert said in found.unusable
+    assert bool(found.unusable) is bool(said)
+    assert bool(found.differences) is not bool(said)
 
 
 def test_a_baseline_is_found_before_anything_starts(tmp_path: Path) -> None:

@@ -43,12 +43,10 @@ class RecordedWindows:
         if set(document) != KEYS:
             raise damaged
         try:
-            return cls(
-                str(document["build"]),
-                _texts(document["machine"]),
-                _texts(document["plan"]),
-                tuple(_measures(each) for each in document["windows"]),
-            )
+            windows = tuple(_measures(each) for each in document["windows"])
+            if len({frozenset(each) for each in windows}) > 1:
+                raise damaged
+            return cls(str(document["build"]), _texts(document["machine"]), _texts(document["plan"]), windows)
         except (ValueError, TypeError, AttributeError):
             raise damaged from None
 

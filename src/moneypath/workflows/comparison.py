@@ -88,6 +88,8 @@ class ShortWindows:
     ) -> Comparison:
         plan = self.gate.baseline
         margin, level = float(plan.worse_at_most_ratio), float(plan.level)
+        if build and baseline and (other := sorted(build[0].keys() ^ baseline[0].keys())):
+            unusable = unusable or f"recorded with other measures: {', '.join(other)} differ"
         if unusable or not build or not baseline:
             return Comparison(title, build, baseline, unusable=unusable)
         differences = compare_windows(build, baseline, margin=margin)
