@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
+import yaml
 
 from moneypath.drills.faults import FaultControl
 from moneypath.stack.endpoints import Endpoints
@@ -60,7 +61,9 @@ async def _command(project: Path, state: Path, *arguments: str) -> AsyncIterator
 async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path, tmp_path: Path) -> None:
     """The fault ends within its lease by itself; the stack stays up for others and stops in order."""
     runs = tmp_path / "moneypath" / "runs"
-    async with _command(project, tmp_path, "stack", "up", "--scale", "60", "--checkouts", "24") as stack:
+    drill = yaml.safe_load((project / DRILL).read_text())
+    scale, rate = str(drill["clock"]["scale"]), str(drill["load"]["checkouts_per_second"])
+    async with _command(project, tmp_path, "stack", "up", "--scale", scale, "--checkouts", rate) as stack:
         await _until(lambda: any(runs.glob("*-stack-*/endpoints.json")), "the stack")
         (run_folder,) = runs.glob("*-stack-*")
         servers = _tree(stack.pid)
