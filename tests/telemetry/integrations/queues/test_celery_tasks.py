@@ -317,7 +317,7 @@ async def run_pool(script: str, folder: Path) -> None:
             stderr=file,
         )
     try:
-        async with asyncio.timeout(2 * WITHIN_SECONDS):
+        async with asyncio.timeout(5 * WITHIN_SECONDS):
             await process.wait()
     finally:
         with suppress(ProcessLookupError):
