@@ -98,8 +98,8 @@ class SignatureVerifier:
         now, sent_at = self._clock.now(), datetime.fromtimestamp(int(timestamp), UTC)
         if abs(now - sent_at) > timedelta(seconds=WINDOW_SECONDS):
             raise _refused()
-        # Stored only after the signature was verified, so that unauthenticated senders cannot fill the table.
         self._database.require_short_queue(WAITING_MAX)
+        # Stored only after the signature was verified, so that unauthenticated senders cannot fill the table.
         expires_at = sent_at + timedelta(seconds=WINDOW_SECONDS) + NONCE_SLACK
         async with self._database.transaction() as connection:
             new = await connection.fetchval(INSERT_NONCE, f"{self._sender}/{key_id}", nonce, expires_at)
