@@ -17,6 +17,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from moneypath.telemetry import logs
+from refpay.connections import BoundedHttpProtocol
 from refpay.errors import RefpayError, StartRefused
 from refpay.settings import LOOPBACK
 
@@ -84,7 +85,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp) -> Server:
+def make_server(app: ASGIApp, *, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> Server:
     """Return an HTTP server for an app; give it a listening socket with `serve(sockets=[...])`."""
     return Server(
         uvicorn.Config(
@@ -92,7 +93,7 @@ def make_server(app: ASGIApp) -> Server:
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="httptools",
+            http=protocol,
             ws="none",
             server_header=False,
             proxy_headers=False,
