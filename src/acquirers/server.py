@@ -16,9 +16,9 @@ from acquirers.chargeback_control import ChargebackControl
 from acquirers.control import Control
 from acquirers.dialects.north import North
 from acquirers.dialects.south import South
-from acquirers.errors import PortTaken
 from acquirers.faults import FaultRegistry
 from acquirers.http_requests import BODY_BYTES_MAX, Secret, answer_errors
+from acquirers.listening import listening
 from acquirers.operation_service import IN_FLIGHT_MAX, OperationService
 from acquirers.reports import Reports
 from acquirers.settings import DialectName, Settings, read_secret
@@ -26,7 +26,6 @@ from acquirers.signing import Signer
 from acquirers.webhooks import WebhookSender
 
 _STOP_SECONDS: Final = 1.0
-_BACKLOG: Final = 1024
 _DIALECTS: Final[Mapping[DialectName, Callable[[OperationService, Reports, Secret], North | South]]] = {
     DialectName.NORTH: North,
     DialectName.SOUTH: South,
@@ -113,15 +112,12 @@ async def serve(settings: Settings) -> None:
         stopping=stopping,
         webhook_sender=webhook_sender,
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     try:
-        await runner.setup()
-        port = await _listen(runner, settings.host, settings.port)
-        sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
-        sys.stdout.flush()
-        await _run_until(stopping, webhook_sender)
+        async with listening(app, settings.host, settings.port, stop_seconds=_STOP_SECONDS) as port:
+            sys.stdout.write(json.dumps({"event": "listening", "port": port}, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+            await _run_until(stopping, webhook_sender)
     finally:
-        await runner.cleanup()
         await bookkeeper.close()
 
 
@@ -139,13 +135,3 @@ async def _run_until(stopping: asyncio.Event, webhook_sender: WebhookSender | No
     for result in results:
         if isinstance(result, Exception):
             raise result
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
-    try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-    except OSError as error:
-        raise PortTaken(
-            f"port {port} of {host} cannot be listened on ({error.strerror}): give another --port, or 0"
-        ) from error
-    return int(runner.addresses[0][1])

@@ -1,4 +1,4 @@
-"""What one connection may take before and between its requests: bytes, seconds, and a place among the others."""
+"""What one connection may take until its request is whole: bytes, seconds, and a place among the others."""
 
 import asyncio
 from dataclasses import dataclass

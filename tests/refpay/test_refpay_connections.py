@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Iterable
 from typing import ClassVar
 
@@ -253,7 +254,10 @@ REQUESTS = st.lists(
     st.one_of(
         st.just((GET, b"0")),
         st.binary(max_size=3000).map(
-            lambda body: (b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body), b"%d" % len(body))
+            lambda body: (
+                b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body),
+                b"%d" % len(body),
+            )
         ),
         st.lists(st.binary(min_size=1, max_size=40), max_size=20).map(
             lambda chunks: (
@@ -280,7 +284,7 @@ def test_no_honest_writing_of_requests_meets_a_limit(
         places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
         async with serving(frame_bytes=400) as served:
             stream = await served.connect()
-            for begin, end in zip(places, places[1:], strict=False):
+            for begin, end in itertools.pairwise(places):
                 stream[1].write(whole[begin:end])
                 await asyncio.sleep(0)
             return [await read_answer(stream[0]) for _ in requests]

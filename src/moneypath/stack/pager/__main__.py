@@ -9,10 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiohttp import web
-
 from moneypath.errors import MoneypathError
 from moneypath.stack.pager.app import Tokens, create_app
+from moneypath.stack.pager.listening import listening
 from moneypath.stack.pager.store import PageStore
 
 _SHUTDOWN_WITHIN_SECONDS = 2.0
@@ -24,15 +23,9 @@ async def serve(host: str, port: int, store_file: Path, secrets_folder: Path) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = create_app(PageStore(store_file), Tokens.load(secrets_folder))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_WITHIN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        bound = runner.addresses[0][1]
+    async with listening(app, host, port, stop_seconds=_SHUTDOWN_WITHIN_SECONDS) as bound:
         print(json.dumps({"event": "listening", "port": bound}), flush=True)  # noqa: T201  # the interface
         await stopped.wait()
-    finally:
-        await runner.cleanup()
 
 
 def _address(text: str) -> str:

@@ -1,0 +1,95 @@
+"""What bounded connections cost: processor time a request of uvicorn's protocols and of ours, in turns.
+
+Run `python benchmarks/refpay_connections.py`. Each protocol serves an empty endpoint on loopback; one
+connection asks it again and again, within the same process, so that the client's share is in each figure.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import process_time
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from refpay.connections import BoundedHttpProtocol
+from refpay.runtime import Server, listen
+
+RESULTS: Final = Path(__file__).parent / "results" / "refpay-connections.json"
+REQUEST: Final = (
+    b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n"
+    b'{"amount": 100}'
+)
+PROTOCOLS: Final[dict[str, type[Any]]] = {
+    "httptools": HttpToolsProtocol,
+    "httptools within limits (ours)": BoundedHttpProtocol,
+    "h11 (has a limit of bytes)": H11Protocol,
+}
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body and answer."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextlib.asynccontextmanager
+async def asking(protocol: type[Any]) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve with a protocol, and yield a connection to it."""
+    with contextlib.closing(listen(0)) as listener:
+        config = uvicorn.Config(answer, log_config=None, access_log=False, lifespan="off", http=protocol, ws="none")
+        server = Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            server.stop()
+            await running
+
+
+async def measure(requests: int, rounds: int) -> dict[str, float]:
+    """Return the median microseconds of processor time a request of each protocol."""
+    seconds: dict[str, list[float]] = {name: [] for name in PROTOCOLS}
+    async with contextlib.AsyncExitStack() as stack:
+        open_ones = {
+            name: await stack.enter_async_context(asking(protocol)) for name, protocol in PROTOCOLS.items()
+        }
+        for _ in range(rounds):
+            for name, (reader, writer) in open_ones.items():
+                begun = process_time()
+                for _ in range(requests):
+                    writer.write(REQUEST)
+                    await reader.readuntil(b"\r\n\r\nok")
+                seconds[name].append(process_time() - begun)
+    return {name: statistics.median(taken) / requests * 1e6 for name, taken in seconds.items()}
+
+
+def main() -> int:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(description="What bounded connections cost a request.")
+    parser.add_argument("--requests", type=int, default=2000, help="in a round (default 2000)")
+    parser.add_argument("--rounds", type=int, default=15, help="of each protocol, in turns (default 15)")
+    arguments = parser.parse_args()
+    taken = uvloop.run(measure(arguments.requests, arguments.rounds))
+    plain = taken["httptools"]
+    for name, microseconds in taken.items():
+        sys.stdout.write(f"{name:34} {microseconds:7.1f} us  {microseconds / plain:5.2f} x\n")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(taken, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

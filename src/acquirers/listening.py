@@ -1,0 +1,58 @@
+"""Listen for clients, each of which has little time and no more than its place."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from acquirers.errors import PortTaken
+
+# For the headers of a request, and between two requests.
+WAIT_SECONDS: Final = 10.0
+CONNECTIONS_MAX: Final = 500
+_BACKLOG: Final = 1024
+
+
+class _Refused(asyncio.Protocol):
+    """A connection for which there is no place."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, *, stop_seconds: float, connections_max: int = CONNECTIONS_MAX
+) -> AsyncIterator[int]:
+    """Serve an app, yield its port, and stop in order; raises PortTaken.
+
+    aiohttp bounds a request's headers itself (8 KiB a line, 128 lines). Of more than `connections_max`
+    connections the newest are refused.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=stop_seconds, keepalive_timeout=WAIT_SECONDS
+    )
+    await runner.setup()
+    try:
+        handlers = runner.server
+        if handlers is None:
+            raise RuntimeError("a runner that is set up has a server")
+
+        def accept() -> asyncio.Protocol:
+            return handlers() if len(handlers.connections) < connections_max else _Refused()
+
+        try:
+            server = await asyncio.get_running_loop().create_server(accept, host, port, backlog=_BACKLOG)
+        except OSError as error:
+            raise PortTaken(
+                f"port {port} of {host} cannot be listened on ({error.strerror}): give another --port, or 0"
+            ) from error
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
