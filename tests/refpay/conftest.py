@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -439,6 +440,18 @@ def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[s
         "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
         **changed,
     }
+
+
+@pytest.fixture
+def environment(
+    db: RefpayDb,
+    secrets_folder: Path,
+    acquirers: Mapping[str, Acquirer],
+    make_environment: Callable[..., dict[str, str]],
+) -> dict[str, str]:
+    """Return the environment of a refpay process on a test's database and the real acquirers."""
+    urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
+    return {**make_environment(db, secrets_folder, **urls), "PATH": os.defpath}
 
 
 @pytest.fixture

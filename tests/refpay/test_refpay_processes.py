@@ -15,48 +15,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from tests.refpay.processes import WITHIN_SECONDS, process
+
 if TYPE_CHECKING:
     from tests.refpay.conftest import Acquirer, RefpayDb
 
     from moneypath.stack.supervisor import Supervisor
-
-WITHIN_SECONDS = 30
-
-
-@pytest.fixture
-def environment(
-    db: "RefpayDb",
-    secrets_folder: Path,
-    acquirers: "Mapping[str, Acquirer]",
-    make_environment: Callable[..., dict[str, str]],
-) -> dict[str, str]:
-    """Return the environment of a refpay process on a test's database and the real acquirers."""
-    urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
-    return {**make_environment(db, secrets_folder, **urls), "PATH": os.defpath}
-
-
-@asynccontextmanager
-async def process(module: str, environment: Mapping[str, str]) -> AsyncIterator[tuple[Any, str]]:
-    """Run a module until the block ends; yield its process and its URL."""
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stdin=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert running.stdout is not None
-        async with asyncio.timeout(WITHIN_SECONDS):
-            said = json.loads(await running.stdout.readline())
-        yield running, f"http://127.0.0.1:{said['port']}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            running.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(WITHIN_SECONDS):
-            await running.wait()
-
 
 async def refuse_start(module: str, environment: Mapping[str, str], *arguments: str) -> str:
     """Run a module that must not start; return the one sentence that it says."""
