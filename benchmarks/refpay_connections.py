@@ -36,7 +36,7 @@ PROTOCOLS: Final[dict[str, type[Any]]] = {
 }
 
 
-async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(_: Scope, receive: Receive, send: Send) -> None:
     """Read the body and answer."""
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
@@ -47,8 +47,11 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 async def asking(protocol: type[Any]) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve with a protocol, and yield a connection to it."""
     with contextlib.closing(listen(0)) as listener:
-        config = uvicorn.Config(answer, log_config=None, access_log=False, lifespan="off", http=protocol, ws="none")
-        server = Server(config)
+        server = Server(
+            uvicorn.Config(
+                answer, log_config=None, access_log=False, lifespan="off", http=protocol, ws="none"
+            )
+        )
         running = asyncio.create_task(server.serve(sockets=[listener]))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         try:

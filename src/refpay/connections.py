@@ -19,7 +19,8 @@ class ConnectionLimits:
     `frame_bytes` counts all of one request that is no body: request line, headers, chunk sizes, trailers. A
     request has `request_seconds` to be whole; the time of a connection's first request begins with the
     connection. An answer that nobody reads is given up after the same time. Of more than `connections`, the
-    one that has waited the longest for a request is closed; if none waits, the newcomer is.
+    one that has waited the longest for a request is closed, one without any answer so far first; if none
+    waits, the newcomer is.
     """
 
     frame_bytes: int = 32_768
@@ -37,6 +38,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._frame_bytes = 0
         self._receives = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._answered = False
         self._waits_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -93,6 +95,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which has its whole time if it has begun already."""
+        self._answered = True
         self._waits_since = self.loop.time()
         if self._receives:
             self._drop_deadline()
@@ -114,10 +117,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _take_place(self) -> bool:
         """Close the connection that has waited the longest; return False if none waits."""
         others = (one for one in self.connections if isinstance(one, BoundedHttpProtocol))
-        waiting = [(one._waits_since, id(one), one) for one in others if one._waits_since is not None]
+        waiting = [
+            (one._answered, one._waits_since, id(one), one) for one in others if one._waits_since is not None
+        ]
         if not waiting:
             return False
-        _, _, longest = min(waiting)
+        *_, longest = min(waiting)
         longest.transport.abort()
         self.connections.discard(longest)
         return True

@@ -226,6 +226,18 @@ async def test_whoever_waits_longest_makes_place() -> None:
         assert await read_to_end(third) == b""  # the second has waited since a later answer
 
 
+async def test_who_was_answered_before_stays_longer_than_who_asked_for_nothing() -> None:
+    async with serving(connections=2) as served:
+        honest, writer = await served.connect(GET)
+        assert await read_answer(honest) == (200, b"0")
+        idle, _ = await served.connect()
+        newcomer, _ = await served.connect(GET)
+        assert await read_answer(newcomer) == (200, b"0")
+        assert await read_to_end(idle) == b""
+        writer.write(GET)
+        assert await read_answer(honest) == (200, b"0")
+
+
 async def test_who_is_served_keeps_the_place() -> None:
     async with serving(connections=1) as served:
         reader, _ = await served.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -1,26 +1,21 @@
 """The real processes: starts that are refused in one sentence, kills, and a database that comes and goes."""
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-
 from tests.refpay.processes import WITHIN_SECONDS, process
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Acquirer, RefpayDb
 
     from moneypath.stack.supervisor import Supervisor
+
 
 async def refuse_start(module: str, environment: Mapping[str, str], *arguments: str) -> str:
     """Run a module that must not start; return the one sentence that it says."""

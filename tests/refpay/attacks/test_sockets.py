@@ -2,25 +2,24 @@
 
 import asyncio
 import contextlib
+import json
+import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 from tests.proof_table import caught_by
+from tests.refpay.attacks import senders
 from tests.refpay.conftest import order, token_of
 from tests.refpay.processes import process
-
-from refpay.connections import ConnectionLimits
 
 pytestmark = [pytest.mark.proof, pytest.mark.attack]
 
 PAYMENTS = 80
 PAYMENTS_PER_SECOND = 20
-SOCKETS = 600
-HEADER_BYTES = 128_000_000
 # The client's own patience; the service answers a healthy payment within some milliseconds.
 PATIENCE_SECONDS = 10.0
 
@@ -46,60 +45,37 @@ async def pay(url: str) -> list[float]:
     return sorted(task.result() for task in tasks)
 
 
-async def send_endless_header(port: int) -> int:
-    """Send one header for as long as the server reads it, at most 128 MB; return how much it took."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    taken = 0
-    with contextlib.suppress(ConnectionError):
-        writer.write(b"GET / HTTP/1.1\r\nx: ")
-        while taken < HEADER_BYTES:
-            writer.write(b"a" * 65_536)
-            await writer.drain()
-            taken += 65_536
-    writer.close()
-    return taken
-
-
-async def hold_sockets(port: int) -> int:
-    """Open more sockets than there are places, with half a header each; return how many the server closed."""
-
-    async def hold() -> bool:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with contextlib.suppress(ConnectionError):
-            writer.write(b"GET / HTTP/1.1\r\nx: a")
-            async with asyncio.timeout(2 * ConnectionLimits().request_seconds):
-                await reader.read()
-        writer.close()
-        return True
-
-    return sum(await asyncio.gather(*(hold() for _ in range(SOCKETS))))
-
-
 @contextlib.asynccontextmanager
-async def meanwhile(attack: Coroutine[Any, Any, int]) -> AsyncIterator["asyncio.Task[int]"]:
-    """Attack while the block runs, and await the end of the attack."""
-    task = asyncio.create_task(attack)
+async def attacking(name: str, port: str) -> AsyncIterator["asyncio.Task[int]"]:
+    """Attack while the block runs, from a process of its own; await its end and what it counted."""
+
+    async def attack() -> int:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(senders.__file__)), name, port, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await running.communicate()
+        assert running.returncode == 0
+        return int(json.loads(said))
+
+    task = asyncio.create_task(attack())
     try:
         yield task
     finally:
         await task
 
 
-@pytest.mark.parametrize("attack", [send_endless_header, hold_sockets])
-async def test_payments_are_answered(attack: Any, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("attack", senders.ATTACKS)
+async def test_payments_are_answered(attack: str, environment: dict[str, str]) -> None:
     async with process("refpay.app", environment) as (_, url):
-        port = int(url.rpartition(":")[2])
         quiet = await pay(url)
-        async with meanwhile(attack(port)) as attacking:
+        async with attacking(attack, url.rpartition(":")[2]) as attacker:
             attacked = await pay(url)
-        done = attacking.result()
-        if attack is send_endless_header:
-            assert done < HEADER_BYTES / 4
-            said = f"closed after {done / 1e6:.1f} MB"
-        else:
-            assert done == SOCKETS
-            said = f"{done} of {SOCKETS} sockets closed"
-        p99, p99_quiet = (taken[int(len(taken) * 0.99)] * 1000 for taken in (attacked, quiet))
-        caught_by(
-            [f"{said}; {len(attacked)} payments answered meanwhile, p99 {p99:.0f} ms ({p99_quiet:.0f} before)"]
-        )
+        done = attacker.result()
+    if attack == "endless-header":
+        assert done < senders.HEADER_BYTES / 4
+        said = f"closed after {done / 1e6:.1f} MB"
+    else:
+        assert done == senders.SOCKETS
+        said = f"{done} of {senders.SOCKETS} sockets closed"
+    p99, p99_quiet = (taken[int(len(taken) * 0.99)] * 1000 for taken in (attacked, quiet))
+    caught_by([f"{said}; {len(attacked)} payments answered, p99 {p99:.0f} ms ({p99_quiet:.0f} ms before)"])
