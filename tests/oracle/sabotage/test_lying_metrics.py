@@ -10,7 +10,7 @@ from tests.proof_table import caught_by
 
 from moneypath.oracle.metric_totals import Family
 
-from .runs import Recorded, Recorder, Run
+from .runs import SINCE, Recorded, Recorder, Run
 
 RUN: Final = Run()
 DECLINED: Final = "payments live authorize declined by clients"
@@ -120,6 +120,25 @@ def _counts_the_canary_as_a_customer(recorded: Sequence[Recorded]) -> Iterable[R
 def _counts_what_nobody_asked_for(recorded: Sequence[Recorded]) -> Iterable[Recorded]:
     one = next(one for one in recorded if _is(one, Family.PAYMENTS, outcome="succeeded"))
     return [*recorded, one.relabelled(operation="void")]
+
+
+@lie("payments live authorize failed or shed by clients")
+def _counts_no_failure_and_seems_to_begin_anew_thirty_times(
+    recorded: Sequence[Recorded],
+) -> Iterable[Recorded]:
+    """One series of another process rises by one and falls again: no process ended."""
+    approved = [
+        one for one in recorded
+        if _is(one, Family.PAYMENTS, operation="authorize", outcome="succeeded", traffic="live")
+    ]  # fmt: skip
+    elsewhere = approved[:30]
+    for one in recorded:
+        if one not in elsewhere and not _is(one, Family.PAYMENTS, outcome="failed"):
+            yield one
+    for number, one in enumerate(elsewhere):
+        at = SINCE + 2 + 2 * number
+        yield replace(one, at=at, process="refpay-worker")
+        yield replace(one, at=at + 1, amount=-1.0, process="refpay-worker")
 
 
 def test_an_honest_recorder_agrees_with_everybody() -> None:
