@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from tests.proof_table import caught_by
 
-from moneypath.oracle.metric_totals import Family
+from moneypath.oracle.metric_totals import ExpectedTotal, Family, SeenTotals, Witness, compare_totals
 
 from .runs import SINCE, Recorded, Recorder, Run
 
@@ -184,6 +184,15 @@ def test_a_death_loses_at_most_what_happens_within_one_scrape() -> None:
     assert lost, "the kill loses something, or nothing is tested"
     payments = next(row for row in rows if row.series == "payments live authorize succeeded")
     assert payments.lost_at_most <= 10, "at most the requests of one scrape interval, each once"
+
+
+def test_a_death_that_the_metrics_do_not_show_excuses_nothing() -> None:
+    """Others saw a process end; no counter began anew, so nothing of it is lost."""
+    name = "payments live capture succeeded"
+    expected = [ExpectedTotal(name, Witness.LEDGER, 10, 10, burst=3)]
+    seen = SeenTotals({name: 9.0}, frozenset({Family.PAYMENTS}), deaths=0)
+    (row,) = compare_totals(expected, seen, ended=1)
+    assert not row.equal
 
 
 def test_a_death_excuses_no_lie() -> None:
