@@ -1,8 +1,9 @@
-"""Judge from the event log whether the harm to customers ended, stayed ended, and by the repair."""
+"""Judge from the event log whether the harm to customers ended, stayed ended, and by a repair."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from moneypath.drills.runbook_criteria import mitigations_done
 from moneypath.drills.scenario import Scenario
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
@@ -35,7 +36,7 @@ def mitigated_after(scenario: Scenario, events: Sequence[Event]) -> float | None
 
 
 def harm_failures(scenario: Scenario, events: Sequence[Event]) -> Iterator[str]:
-    """Yield why harm did not end, did not stay ended, or ended without anybody's doing."""
+    """Yield why harm did not end, did not stay ended, or ended only with the fault."""
     effective = _first(events, Kind.FAULT_EFFECTIVE)
     end = _end(events)
     if end is None:
@@ -46,6 +47,15 @@ def harm_failures(scenario: Scenario, events: Sequence[Event]) -> Iterator[str]:
         if took > scenario.expect.harm.within:
             allowed = format_duration(scenario.expect.harm.within)
             yield f"customer harm ended after {format_duration(took)}, allowed {allowed}"
+
+
+def repair_failures(events: Sequence[Event]) -> Iterator[str]:
+    """Yield that harm went away by itself: a repair is a mitigation that was done before harm ended."""
+    end = _end(events)
+    if end is None:
+        return
+    if not any(step.ts_mono <= end.at for step in mitigations_done(events)):
+        yield "customer harm ended without a repair: no mitigation of the runbook was done before it"
 
 
 def _lasting_failures(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from moneypath.drills import business, objectives, second_person
-from moneypath.drills.harm_criteria import harm_failures
+from moneypath.drills.harm_criteria import harm_failures, repair_failures
 from moneypath.drills.metric_comparison import metric_failures
 from moneypath.drills.paging_criteria import paging_failures
 from moneypath.drills.runbook_criteria import promise_failures, runbook_failures
@@ -14,6 +14,8 @@ from moneypath.incidents.timeline import Kind
 MAX_SHOWN = 5
 METRICS_SINCE = 3
 """The first version of the rules that compares the metrics with clients and books."""
+REPAIR_SINCE = 4
+"""The first version of the rules that asks for a repair before the end of harm."""
 
 
 def ledger_failures(events: Sequence[Event]) -> tuple[str, ...]:
@@ -29,8 +31,8 @@ def ledger_failures(events: Sequence[Event]) -> tuple[str, ...]:
 
 
 def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> tuple[str, ...]:
-    """Return every other reason to fail: deviations, alerts, pages, runbook, promises, harm, objectives, and
-    metrics that lie, which the rules ask for from METRICS_SINCE on.
+    """Return every other reason to fail: deviations, alerts, pages, runbook, promises, harm, objectives;
+    metrics that lie, from METRICS_SINCE on, and harm that nobody repaired, from REPAIR_SINCE on.
     """
     found = _deviations(events)
     if not _steady_state_held(events, "before"):
@@ -43,6 +45,8 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> t
     found += promise_failures(events)
     found += second_person.failures(scenario, events)
     found += harm_failures(scenario, events)
+    if rules >= REPAIR_SINCE:
+        found += repair_failures(events)
     if not _steady_state_held(events, "after"):
         found.append("steady state did not return after the undo")
     undone = [event for event in events if event.kind == Kind.UNDO]

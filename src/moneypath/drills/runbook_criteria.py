@@ -62,12 +62,18 @@ def promise_failures(events: Sequence[Event]) -> Iterator[str]:
     for event in checked:
         yield from _broken(event.payload)
     looked_at = {(event.payload.get("action"), event.payload.get("key")) for event in checked}
-    for step in _steps(events):
-        action = [str(word) for word in step.payload.get("action", ())]
-        acted = step.payload.get("type") == StepType.MITIGATE and bool(action)
-        satisfied = step.payload.get("outcome") == Outcome.SATISFIED
-        if acted and satisfied and (action[0], step.payload.get("idempotency_key")) not in looked_at:
+    for step in mitigations_done(events):
+        action = [str(word) for word in step.payload["action"]]
+        if (action[0], step.payload.get("idempotency_key")) not in looked_at:
             yield f"promise of {' '.join(action)} was not looked at"
+
+
+def mitigations_done(events: Sequence[Event]) -> Iterator[Event]:
+    """Yield the end of each step whose operator action was taken and answered."""
+    for step in _steps(events):
+        acted = step.payload.get("type") == StepType.MITIGATE and bool(step.payload.get("action"))
+        if acted and step.payload.get("outcome") == Outcome.SATISFIED:
+            yield step
 
 
 def _broken(payload: Mapping[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import IncidentTimes, Kind, measure
 from moneypath.path.source import parse_yaml
 
-RULES: Final = 3
+RULES: Final = 4
 """The version of the rules. Raise it with every change after which a log may score otherwise, and keep
 what it takes to score by the earlier one, or say in `workflows.scoring_again` that it is gone."""
 RULES_KEY: Final = "rules"
@@ -68,7 +68,8 @@ class Scorecard:
 def score(events: Sequence[Event], *, rules: int = RULES) -> Scorecard:
     """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one.
 
-    Rules 2 are those of today without the comparison of the metrics, which their logs do not have.
+    Rules 3 are those of today without the repair that harm has to end by, rules 2 are rules 3 without the
+    comparison of the metrics, which their logs do not have.
     """
     scenario, scale = _scenario(events)
     names = tuple(alert.name for alert in scenario.expect.alerts)

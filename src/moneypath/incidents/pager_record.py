@@ -65,6 +65,7 @@ class PagerRecord:
         for number, page in sorted(self.pages.items()):
             if numbers and min(numbers) < number < max(numbers) and number not in numbers:
                 yield f"page {number} to {page.role} was delivered, and the log leaves it out"
+        yield from self._last_left_out(events, logged)
         first: tuple[float, float] | None = None
         for event in logged:
             number = _page_number(event)
@@ -77,6 +78,21 @@ class PagerRecord:
             if abs(drift) > CLOCK_SECONDS:
                 side = "earlier" if drift > 0 else "later"
                 yield f"event {event.seq}: page {number} came {abs(drift):.1f} s {side} than the log says"
+
+    def _last_left_out(self, events: Sequence[Event], logged: Sequence[Event]) -> Iterator[str]:
+        """Yield each page after the last logged one that came while the drill still watched the pager.
+
+        It watches until it has counted the objectives; without that, nobody can say how long it did.
+        """
+        known = [(event, page) for event in logged if (page := self.pages.get(_page_number(event)))]
+        ends = [event.ts_mono for event in events if event.kind == Kind.OBJECTIVES_MEASURED]
+        if not known or not ends:
+            return
+        (first, kept), last = known[0], max(_page_number(event) for event in logged)
+        until = kept.at + ends[-1] - first.ts_mono - CLOCK_SECONDS
+        for number, page in sorted(self.pages.items()):
+            if number > last and page.at <= until:
+                yield f"page {number} to {page.role} was delivered, and the log leaves it out"
 
     def _acknowledgement_divergences(self, event: Event, events: Sequence[Event]) -> Iterator[str]:
         number, principal = _page_number(event), event.actor.principal

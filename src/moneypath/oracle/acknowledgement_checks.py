@@ -128,6 +128,28 @@ def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
             )
 
 
+def check_late_captures_are_given_back(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find captures without an answer that stay in suspense: the card holder paid, and nobody is owed.
+
+    One that was answered is found by its answer: a success that the ledger lacks, a no that had an effect.
+    """
+    for attribution in evidence.attributions:
+        charge = attribution.charge
+        if (
+            attribution.claim.status is ClaimStatus.OPEN
+            and charge is not None
+            and (charge.provider, charge.provider_reference) in evidence.late_captures
+            and charge not in evidence.undone
+        ):
+            yield Discrepancy(
+                DiscrepancyKind.CAPTURE_WITHOUT_POSTING,
+                charge.reference,
+                f"{describe_charge(charge)}: it stays in suspense, neither owed nor given back in full",
+                charge.amount_minor,
+                charge.currency,
+            )
+
+
 def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find idempotency keys whose later definitive answer differs from the first."""
     for answers in evidence.requests.answers.values():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from moneypath.oracle.acknowledgement_checks import (
     check_answers_were_asked_for,
+    check_late_captures_are_given_back,
     check_movements_agree,
     check_movements_are_asked_for,
     check_payments_agree,
@@ -25,6 +26,7 @@ from moneypath.oracle.entry_checks import (
     check_amounts_are_whole,
     check_entries_agree_with_themselves,
     check_entries_are_known,
+    check_holds_balance,
 )
 from moneypath.oracle.evidence import Evidence
 from moneypath.oracle.ledger_checks import (
@@ -53,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
     check_entries_agree_with_themselves,
     check_amounts_are_whole,
     check_entries_balance,
+    check_holds_balance,
     check_currencies_balance,
     check_charges_are_posted,
     check_postings_are_charged,
@@ -65,6 +68,7 @@ CHECKS: tuple[Check, ...] = (
     check_movements_are_asked_for,
     check_answers_were_asked_for,
     check_refusals_are_kept,
+    check_late_captures_are_given_back,
     check_replays_agree,
     check_provider_keys_charge_once,
     check_posted_keys_charge_once,

@@ -1,8 +1,10 @@
 """Checks that each ledger entry is one that its kind allows: known, exact, and of one business event."""
 
+from collections import Counter
 from collections.abc import Iterator
 from operator import attrgetter
 
+from moneypath.oracle.entry_kinds import is_hold
 from moneypath.oracle.evidence import Evidence
 from moneypath.oracle.ledger_checks import of_entry
 from moneypath.oracle.records import Discrepancy, DiscrepancyKind
@@ -59,6 +61,21 @@ def check_entries_agree_with_themselves(evidence: Evidence) -> Iterator[Discrepa
                 )
                 yield of_entry(DiscrepancyKind.ENTRY_INCONSISTENT, entry, f"has lines that differ in {named}")
                 break
+
+
+def check_holds_balance(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find entries that end a hold against money: without the money, the lines of a hold sum to zero too."""
+    for entry in evidence.entries:
+        if entry.rule is None or not entry.rule.ends_hold:
+            continue
+        held: Counter[str] = Counter()
+        for line in entry.lines:
+            if is_hold(line):
+                held[line.currency] += line.amount_minor
+        for currency, minor in held.items():
+            if minor:
+                detail = f"books {minor} {currency} of money on holds"
+                yield of_entry(DiscrepancyKind.ENTRY_UNBALANCED, entry, detail, abs(minor), currency)
 
 
 def check_amounts_are_whole(evidence: Evidence) -> Iterator[Discrepancy]:

@@ -61,10 +61,7 @@ class EntryRule:
 
     def allows(self, line: PostingLine) -> bool:
         """Tell whether an entry may have this line."""
-        return self.stated.is_of(line) or self.against.is_of(line) or self._ends_hold(line)
-
-    def _ends_hold(self, line: PostingLine) -> bool:
-        return self.ends_hold and any(leg.is_of(line) for leg in _HOLD)
+        return self.stated.is_of(line) or self.against.is_of(line) or (self.ends_hold and is_hold(line))
 
 
 def _leg(account: str, side: Side) -> Leg:
@@ -90,6 +87,12 @@ _PAID_BACK: Final = (_leg(RECEIVABLE, Side.CREDIT), _leg(PAYABLE, Side.DEBIT))
 _PAID_OUT: Final = (_leg(_CLEARING, Side.CREDIT), _leg(PAYABLE, Side.DEBIT))
 _CAPTURE: Final = EntryRule(Operation.CAPTURE, *_PAID_IN, ends_hold=True)
 _REFUND: Final = EntryRule(Operation.REFUND, *_PAID_BACK)
+
+
+def is_hold(line: PostingLine) -> bool:
+    """Tell whether a line is on an account of holds, which promise money and are none."""
+    return any(leg.is_of(line) for leg in _HOLD)
+
 
 ENTRY_RULES: Final[Mapping[str, EntryRule]] = {
     "posting": _CAPTURE,

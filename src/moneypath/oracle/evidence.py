@@ -95,7 +95,8 @@ class Evidence:
 
     `undone` are late charges that the service reversed in full by itself, and late refunds that their
     merchants bear. `reports` are what settlement reports take, `misstated` the charges without a whole
-    amount. `late_captures` names the captures in suspense as their providers do.
+    amount. `late_captures` names the captures in suspense as their providers do, `given_back` the refunds in
+    suspense that take such a capture back, by provider and provider key.
     """
 
     entries: tuple[Entry, ...]
@@ -110,6 +111,7 @@ class Evidence:
     reports: tuple[ReportTaken, ...]
     misstated: tuple[Charge, ...]
     late_captures: frozenset[tuple[str, str]]
+    given_back: frozenset[tuple[str, str]]
     scope: Scope
 
 
@@ -147,8 +149,19 @@ def collect(
         for charge, movement in zip(charges, movements, strict=True)
         if any(entry.is_suspense for entry in entries_of.get(movement, ()))
     ]
-    undone = find_undone(charges, _own_orders(charges, in_suspense, claims))
-    undone |= frozenset(_released(in_suspense, entries))
+    late_captures = frozenset(
+        (charge.provider, charge.provider_reference)
+        for charge, _ in in_suspense
+        if charge.operation is Operation.CAPTURE
+    )
+    late_refunds = [charge for charge, _ in in_suspense if charge.operation is Operation.REFUND]
+    given_back = frozenset(
+        (charge.provider, charge.key)
+        for charge in late_refunds
+        if (charge.provider, charge.parent) in late_captures
+    )
+    undone = find_undone(charges, _own_orders(charges, late_refunds, claims))
+    undone |= frozenset(_released(late_refunds, entries))
     owned = [
         (charge, _owner(entries_of.get(movement)))
         for charge, movement in zip(charges, movements, strict=True)
@@ -172,11 +185,8 @@ def collect(
         attributions=tuple(attribute(claims, owned)),
         requests=asked,
         reports=tuple(reports),
-        late_captures=frozenset(
-            (charge.provider, charge.provider_reference)
-            for charge, _ in in_suspense
-            if charge.operation is Operation.CAPTURE
-        ),
+        late_captures=late_captures,
+        given_back=given_back,
         misstated=tuple(charge for charge in book if charge.misstated),
         scope=scope or Scope(),
     )
@@ -205,7 +215,7 @@ def movement_of_entry(entry: Entry, operation: Operation) -> Movement:
 
 
 def _own_orders(
-    charges: Iterable[Charge], in_suspense: Iterable[tuple[Charge, Movement]], claims: Iterable[Claim]
+    charges: Iterable[Charge], late_refunds: Iterable[Charge], claims: Iterable[Claim]
 ) -> Iterator[Charge]:
     """Yield what the service ordered by itself: refunds from suspense, and voids that no client asked for."""
     wanted = {
@@ -213,20 +223,18 @@ def _own_orders(
         for claim in claims
         if claim.answer.operation is Operation.VOID and claim.status is not ClaimStatus.REFUSED
     }
-    for charge, _ in in_suspense:
-        if charge.operation is Operation.REFUND:
-            yield charge
+    yield from late_refunds
     for charge in charges:
         if charge.operation is Operation.VOID and charge.reference not in wanted:
             yield charge
 
 
-def _released(in_suspense: Iterable[tuple[Charge, Movement]], entries: Iterable[Entry]) -> Iterator[Charge]:
+def _released(late_refunds: Iterable[Charge], entries: Iterable[Entry]) -> Iterator[Charge]:
     """Yield the refunds that were in suspense and are released in full; a release carries the refund's
     key.
     """
     released = releases(entries)
-    for charge, _ in in_suspense:
+    for charge in late_refunds:
         taken = released.get((charge.provider, charge.key))
         if taken == {charge.currency: charge.operation.sign * charge.amount_minor}:
             yield charge

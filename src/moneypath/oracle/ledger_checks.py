@@ -83,21 +83,23 @@ def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
 
 
 def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
-    """Find releases from suspense of another amount than the refund has there.
+    """Find releases from suspense of another amount than a late refund has there.
 
-    Otherwise a merchant would bear a refund that was never made.
+    Otherwise a merchant would bear a refund that was never made, or one that took a late capture back. A late
+    capture is given back, never released: its client was told no.
     """
     kept = {
-        (entry.head.provider, entry.head.provider_key): entry.receivable
+        name: entry.receivable
         for entry in evidence.entries
-        if entry.is_suspense
+        if entry.is_suspense and entry.operation is Operation.REFUND
+        if (name := (entry.head.provider, entry.head.provider_key)) not in evidence.given_back
     }
     released = releases(evidence.entries)
     last = {(one.head.provider, one.head.idempotency_key): one for one in evidence.entries if one.is_release}
     for key, taken in released.items():
         if taken != kept.get(key):
             currency, minor = next(iter(taken.items()), (None, 0))
-            detail = f"and those beside it release {minor} {currency}: not what is in suspense of {key[1]}"
+            detail = f"and those beside it release {minor} {currency}: not what may be released of {key[1]}"
             kind = DiscrepancyKind.POSTING_WITHOUT_CAPTURE
             yield of_entry(kind, last[key], detail, abs(minor), currency)
 

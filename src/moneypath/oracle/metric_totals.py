@@ -2,7 +2,7 @@
 
 Nothing may be missing or too much. The one tolerance is for processes that died during the run: what a
 process counted after its last scrape is lost with it, at most what can happen within one scrape interval.
-Without a death the tolerance is zero.
+Without a death the tolerance is zero, and so it is for one of which the metrics alone tell.
 """
 
 from bisect import bisect_right
@@ -90,11 +90,15 @@ class ComparedTotal:
         return f"{self.series}: {seen}, expected {expected} by {self.witness}{lost}"
 
 
-def compare_totals(expected: Iterable[ExpectedTotal], seen: SeenTotals) -> tuple[ComparedTotal, ...]:
+def compare_totals(
+    expected: Iterable[ExpectedTotal], seen: SeenTotals, *, ended: int
+) -> tuple[ComparedTotal, ...]:
     """Hold every series against every witness of it.
 
-    A series that grew and that no witness knows was counted for nobody: it is expected to be 0.
+    A series that grew and that no witness knows was counted for nobody: it is expected to be 0. `ended` is
+    how many processes others saw end during the run; more deaths than these excuse nothing.
     """
+    deaths = min(seen.deaths, ended)
     known = tuple(expected)
     named = {each.series for each in known}
     strange = sorted(name for name, total in seen.totals.items() if total and name not in named)
@@ -106,7 +110,7 @@ def compare_totals(expected: Iterable[ExpectedTotal], seen: SeenTotals) -> tuple
             each.least,
             each.most,
             seen.of(each.series),
-            lost_at_most=seen.deaths * each.burst,
+            lost_at_most=deaths * each.burst,
         )
         for each in rows
     )

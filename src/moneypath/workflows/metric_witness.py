@@ -28,6 +28,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 # Real seconds in which another sender, such as the trickle of a kept stack, has to fall silent.
 QUIET_WITHIN_SECONDS: Final = 60.0
 SCRAPES_PATIENCE: Final = 10.0
+SERVERS_ENDED: Final = 0
+"""A drill and the gate stop when a server of the stack ends, so in what they compare none has."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class MetricWitness:
         except MoneypathError as error:
             return MetricComparison(reason=error.what)
         fee_of = fee_micro_units(self.path.costs, self.path.currencies)
-        rows = compare_totals(expect_totals(records, fee_of, seen), seen)
+        rows = compare_totals(expect_totals(records, fee_of, seen), seen, ended=SERVERS_ENDED)
         return MetricComparison(rows, deaths=seen.deaths, seconds=end - self._since)
 
     async def _quiet_since(self) -> float:

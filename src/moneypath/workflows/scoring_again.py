@@ -15,6 +15,8 @@ FIRST_RULES: Final = 1
 REPORTS_KEY: Final = "waits_for_reports"
 RULES_WITHOUT_METRICS: Final = 2
 """The rules before the metrics were compared with clients and books."""
+RULES_WITHOUT_REPAIR: Final = 3
+"""The rules by which harm could end without a repair."""
 
 Document = Mapping[str, Any]
 
@@ -22,7 +24,7 @@ Document = Mapping[str, Any]
 def _by_rules(rules: int) -> Callable[[Sequence[Event]], Document]:
     def scored(events: Sequence[Event]) -> Document:
         document: dict[str, Any] = json.loads(json.dumps(asdict(scoring.score(events, rules=rules))))
-        if rules < scoring.RULES:
+        if rules <= RULES_WITHOUT_METRICS:
             del document[REPORTS_KEY]  # scorecards of these rules did not say it
         return document
 
@@ -32,6 +34,7 @@ def _by_rules(rules: int) -> Callable[[Sequence[Event]], Document]:
 SCORERS: Final[Mapping[int, Callable[[Sequence[Event]], Document]]] = {
     FIRST_RULES: scoring_rules_1.score,
     RULES_WITHOUT_METRICS: _by_rules(RULES_WITHOUT_METRICS),
+    RULES_WITHOUT_REPAIR: _by_rules(RULES_WITHOUT_REPAIR),
     scoring.RULES: _by_rules(scoring.RULES),
 }
 

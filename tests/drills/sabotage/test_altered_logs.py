@@ -184,6 +184,27 @@ def _end_of_harm_without_a_count(story: Story) -> list[Event]:
     return story.changed(_is(Kind.HARM_STAYED_ENDED), _set(evidence=None))
 
 
+def _is_mitigation(event: Event) -> bool:
+    return event.kind == Kind.RUNBOOK_STEP and event.payload["type"] == "mitigate"
+
+
+@sabotage(OUTAGE, "customer harm ended without a repair: no mitigation of the runbook was done before it")
+def _runbook_that_repairs_nothing(story: Story) -> list[Event]:
+    """The harm went away by itself, while people looked."""
+    return story.without(lambda e: _is_mitigation(e) or e.kind == Kind.PROMISE_CHECKED)
+
+
+@sabotage(OUTAGE, "customer harm ended without a repair: no mitigation of the runbook was done before it")
+def _repair_after_the_harm_went_away(story: Story) -> list[Event]:
+    return story.moved(_is_mitigation, HARM_ENDED + 1)
+
+
+@sabotage(OUTAGE, "customer harm ended without a repair: no mitigation of the runbook was done before it")
+def _repair_that_the_service_refused(story: Story) -> list[Event]:
+    story.events = story.without(_is(Kind.PROMISE_CHECKED))
+    return story.changed(_is_mitigation, _set(outcome="refused"))
+
+
 @sabotage(OUTAGE, "promise of provider.drain north was not looked at")
 def _promise_that_nobody_looks_at(story: Story) -> list[Event]:
     named = story.changed(_step("drain-provider"), _set(action=["provider.drain", "north"]))

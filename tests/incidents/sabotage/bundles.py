@@ -128,12 +128,23 @@ def webhook() -> Webhook:
 
 
 def tell(
-    story: Story, folder: Path, *, harm_ends: bool = True, approved: bool = True, page_unlogged: bool = False
+    story: Story,
+    folder: Path,
+    *,
+    steady: bool = True,
+    harm_ends: bool = True,
+    approved: bool = True,
+    page_unlogged: bool = False,
+    last_page_unlogged: bool = False,
 ) -> None:
     """Tell the story of a drill that scores 1.00, or of one in which something is left out."""
     started = {"scenario": SCENARIO, "scale": 60, LISTED_AS: METRICS, **origin(folder)}
     started |= {RULES_KEY: RULES, OBJECTIVES_AS: OBJECTIVES, HOLDS_AS: {}}
     story.add(0, Kind.DRILL_STARTED, "A drill of the tests", started)
+    if not steady:
+        story.add(8, Kind.STEADY_STATE_BROKEN, "before", {"phase": "before", "reason": "no heartbeat"})
+        story.add(9, Kind.DRILL_ENDED, "A drill of the tests")
+        return
     story.add(8, Kind.STEADY_STATE, "before", {"phase": "before"})
     story.measured(8.5, "before")
     story.add(9, Kind.FAULT_COMMANDED, "north-forgets")
@@ -168,6 +179,8 @@ def tell(
     story.add(60, Kind.FAULT_ENDED, "north-forgets")
     story.add(64, Kind.ALERT_RESOLVED, ALERT, firing)
     story.add(65, Kind.RUNBOOK_ENDED, "double-charge", {"status": "completed", "reason": ""}, OPS)
+    if last_page_unlogged:
+        story.page(65.5, "compliance", logged=False)
     story.add(66, Kind.UNDO, "faults and mitigations", {"ok": True, "reason": ""})
     story.measured(67, "during")
     story.add(70, Kind.STEADY_STATE, "after", {"phase": "after"})

@@ -1,15 +1,19 @@
 """Each forgery: named if nothing is sealed again; then only a signature, an anchor or the pager finds it."""
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
-from tests.incidents.sabotage.bundles import Bundle
+from tests.incidents.sabotage.bundles import WALL, Bundle, webhook
 from tests.incidents.sabotage.conftest import Trust
 from tests.incidents.sabotage.forgeries import FORGERIES, another_acknowledger, times_divided_by_ten
 
+from moneypath.incidents.evidence_files import SCORECARD
 from moneypath.incidents.signing import Signer
 from moneypath.incidents.verification import EvidenceVerdict, Link
-from moneypath.workflows.evidence_sealing import SealPlan
+from moneypath.stack.pager.store import PageStore
+from moneypath.workflows.evidence_sealing import SealIncomplete, SealPlan, seal_checked
 
 forgery = pytest.mark.parametrize("name", FORGERIES)
 
@@ -120,3 +124,46 @@ def test_acknowledgement_that_the_pager_never_got(bundle: Bundle) -> None:
     bundle.pager_file.write_text("\n".join(line for line in lines if "acknowledgement" not in line) + "\n")
     whats = [each.what for each in bundle.verify(pager_file=bundle.pager_file).divergences]
     assert whats == ["event 10: nobody acknowledged page 2", "event 12: nobody acknowledged page 1"]
+
+
+def pass_without_a_score(bundle: Bundle) -> None:
+    """Call a drill passed in a scorecard as they were before business metrics; the log stays as it is."""
+    card = {name: value for name, value in bundle.scorecard.items() if name != "business"}
+    passed = card | {"passed": True, "score": 1.0, "failures": []}
+    (bundle.folder / SCORECARD).write_text(json.dumps(passed))
+    bundle.list_again()
+
+
+def test_score_of_a_drill_that_measured_nothing_is_computed_again(tmp_path: Path) -> None:
+    """It ended before its first measurement, and its format is newer than business metrics."""
+    bundle = Bundle(tmp_path, "run-1", story={"steady": False})
+    assert bundle.verify().scored_again
+    pass_without_a_score(bundle)
+    found = bundle.verify(pager_file=bundle.pager_file)
+    assert {divergence.link for divergence in found.divergences} == {Link.SCORE}
+    assert "scorecard.json: passed is True, the events give False" in [one.what for one in found.divergences]
+
+
+def test_drill_that_never_began_is_not_signed_as_passed(tmp_path: Path, signer: Signer) -> None:
+    """Whoever keeps the key verifies first: a signature would vouch for a score that nobody computed."""
+    bundle = Bundle(tmp_path, "run-1", story={"steady": False})
+    pass_without_a_score(bundle)
+    with pytest.raises(SealIncomplete, match="nothing was sealed: score"):
+        asyncio.run(seal_checked(bundle.folder, SealPlan(signer)))
+
+
+def test_last_page_that_the_log_leaves_out(tmp_path: Path) -> None:
+    """It came after the last acknowledgement, to a role that should have slept; the pager kept it."""
+    bundle = Bundle(tmp_path, "run-1", story={"last_page_unlogged": True})
+    (divergence,) = bundle.verify(pager_file=bundle.pager_file).divergences
+    assert divergence.what == "page 3 to compliance was delivered, and the log leaves it out"
+
+
+@pytest.mark.parametrize("at", [71.5, 90.0])
+def test_page_after_the_drill_watched_is_nothing_that_its_log_leaves_out(tmp_path: Path, at: float) -> None:
+    """The twin: another drill's page, or one that came while the ledger was audited."""
+    bundle = Bundle(tmp_path, "run-1")
+    pager = PageStore(bundle.pager_file)
+    pager.add_page("compliance", webhook(), WALL + at)
+    pager.close()
+    assert bundle.verify(pager_file=bundle.pager_file).divergences == ()

@@ -1,7 +1,7 @@
 """Lies in the form of an entry: its kind, accounts, amounts and names."""
 
 from ..world import KIND, Rows, altered, replace, scaled
-from .registry import SHOP, THIEF, entry, lines, sabotage
+from .registry import SHOP, THIEF, entry, lines, sabotage, sales
 
 
 @sabotage((KIND.ENTRY_KIND_UNKNOWN, "a"), (KIND.BENEFICIARY_DIFFERS, "a"))
@@ -27,6 +27,18 @@ def books_what_one_provider_owes_on_the_other(rows: Rows) -> Rows:
         lambda line: line.entry_kind == "posting" and (line.merchant_reference, line.account) == where,
         account="provider_receivable:south",
     )
+
+
+@sabotage((KIND.ENTRY_UNBALANCED, "a"))
+def parks_a_part_of_a_sale_on_a_hold(rows: Rows) -> Rows:
+    """The entry balances, and the merchant is owed less: a hold is a promise of nothing here."""
+    return _moved_to_hold(rows, 400)
+
+
+@sabotage((KIND.ENTRY_UNBALANCED, "a"))
+def credits_a_merchant_out_of_a_hold(rows: Rows) -> Rows:
+    """The merchant is owed five thousand more than anybody paid, and may have it paid out."""
+    return _moved_to_hold(rows, -500_000)
 
 
 @sabotage((KIND.AMOUNT_INVALID, "a"))
@@ -75,3 +87,13 @@ def gives_the_two_lines_of_an_entry_two_operations(rows: Rows) -> Rows:
 def posts_a_sale_to_another_payment(rows: Rows) -> Rows:
     """The client was told the id of its payment."""
     return lines(rows, lambda line: line.entry_id == "entry-capture-a", payment_id="pay-c")
+
+
+def _moved_to_hold(rows: Rows, minor: int) -> Rows:
+    """Owe the merchant of the first sale less, and book the rest of it on a hold."""
+    first = next(line for line in rows.postings if sales(line))
+    parts = (
+        replace(first, amount_minor=first.amount_minor + minor),
+        replace(first, amount_minor=-minor, account="hold_payable:shop"),
+    )
+    return replace(rows, postings=(*parts, *(line for line in rows.postings if line is not first)))

@@ -16,6 +16,7 @@ from ..world import (
     Rows,
     Step,
     altered,
+    kept_apart,
     paid,
     replace,
 )
@@ -99,6 +100,14 @@ def moves_more_than_an_open_request_asked_for(rows: Rows) -> Rows:
     done = replace(asked, minor=1000)
     moved = Rows(done.lines(), (done.charge(),), (asked.answer(Outcome.UNKNOWN),))
     return rows + Step("open", AUTHORIZE).done().recorded() + moved.recorded()
+
+
+@sabotage((KIND.CAPTURE_WITHOUT_POSTING, "silent"))
+def keeps_a_capture_without_an_answer_in_suspense(rows: Rows) -> Rows:
+    """The card holder paid, the client was told nothing, and the merchant is never owed anything."""
+    capture = Step("silent", CAPTURE, at=50.0)
+    kept = replace(kept_apart(capture), answers=(capture.answer(Outcome.UNKNOWN),))
+    return rows + (Step("silent", AUTHORIZE, at=49.0).done() + kept).recorded()
 
 
 @sabotage((KIND.BOOK_INCONSISTENT, "b"), (KIND.CAPTURE_EXCEEDS_AUTHORIZATION, "a"))

@@ -4,7 +4,19 @@ from moneypath.oracle import (
     PostingLine,
 )
 
-from ..world import KIND, PAYOUT, Rows, Step, replace
+from ..world import (
+    AUTHORIZE,
+    CAPTURE,
+    KIND,
+    PAYOUT,
+    REFUND,
+    Rows,
+    Step,
+    kept_apart,
+    paid,
+    released,
+    replace,
+)
 from .registry import SALES, SHOP, THIEF, UNCOVERED, book, entry, lines, sabotage, sales
 
 
@@ -77,6 +89,32 @@ def releases_suspense_to_another_merchant(rows: Rows) -> Rows:
     return lines(
         rows, lambda line: line.entry_kind == "suspense_release" and line.account == SHOP, account=THIEF
     )
+
+
+@sabotage((KIND.POSTING_WITHOUT_CAPTURE, "z"), (KIND.REFUSED_BUT_CHARGED, "z"))
+def releases_a_late_capture_to_its_merchant(rows: Rows) -> Rows:
+    """The client was told that the capture failed; the card holder pays all the same."""
+    late = Step("z", CAPTURE, key="late-z", at=50.0)
+    done = Step("z", AUTHORIZE, at=49.0).done() + kept_apart(late) + released(late)
+    return rows + done.recorded()
+
+
+@sabotage(
+    (KIND.POSTING_WITHOUT_CAPTURE, "z"),
+    (KIND.REFERENCE_CHARGED_TWICE, "z"),
+    (KIND.REFUSED_BUT_CHARGED, "z"),
+)
+def captures_twice_and_releases_the_second_from_suspense(rows: Rows) -> Rows:
+    """The card holder pays twice and the merchant is owed both; of the second the client was told no."""
+    late = Step("z", CAPTURE, key="late-z", at=50.0)
+    return rows + (paid("z") + kept_apart(late) + released(late)).recorded()
+
+
+@sabotage((KIND.POSTING_WITHOUT_CAPTURE, "d"))
+def lets_a_merchant_bear_the_refund_of_a_late_capture(rows: Rows) -> Rows:
+    """The card holder has the money back, the merchant never had it and pays it once more."""
+    undo = Step("d", REFUND, key="undo-late", of="late", at=33.0)
+    return replace(rows, postings=rows.postings + released(undo).postings)
 
 
 @sabotage((KIND.BENEFICIARY_DIFFERS, "a"))

@@ -84,7 +84,7 @@ class Run:
             self.received,
             SCRAPE_SECONDS,
         )
-        return compare_totals(expect_totals(records, fee_of, seen), seen)
+        return compare_totals(expect_totals(records, fee_of, seen), seen, ended=len(deaths))
 
     def lies(
         self, recorder: Recorder = list, *, deaths: Sequence[float] = (), vanished: float = UNTIL

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 from tests.proof_table import caught_by
 
-from moneypath.oracle.metric_totals import Family
+from moneypath.oracle.metric_totals import ExpectedTotal, Family, SeenTotals, Witness, compare_totals
 
-from .runs import Recorded, Recorder, Run
+from .runs import SINCE, Recorded, Recorder, Run
 
 RUN: Final = Run()
 DECLINED: Final = "payments live authorize declined by clients"
@@ -122,6 +122,25 @@ def _counts_what_nobody_asked_for(recorded: Sequence[Recorded]) -> Iterable[Reco
     return [*recorded, one.relabelled(operation="void")]
 
 
+@lie("payments live authorize failed or shed by clients")
+def _counts_no_failure_and_seems_to_begin_anew_thirty_times(
+    recorded: Sequence[Recorded],
+) -> Iterable[Recorded]:
+    """One series of another process rises by one and falls again: no process ended."""
+    approved = [
+        one for one in recorded
+        if _is(one, Family.PAYMENTS, operation="authorize", outcome="succeeded", traffic="live")
+    ]  # fmt: skip
+    elsewhere = approved[:30]
+    for one in recorded:
+        if one not in elsewhere and not _is(one, Family.PAYMENTS, outcome="failed"):
+            yield one
+    for number, one in enumerate(elsewhere):
+        at = SINCE + 2 + 2 * number
+        yield replace(one, at=at, process="refpay-worker")
+        yield replace(one, at=at + 1, amount=-1.0, process="refpay-worker")
+
+
 def test_an_honest_recorder_agrees_with_everybody() -> None:
     """Nothing differs by one, and every family has a witness that saw something."""
     rows = RUN.compare()
@@ -165,6 +184,15 @@ def test_a_death_loses_at_most_what_happens_within_one_scrape() -> None:
     assert lost, "the kill loses something, or nothing is tested"
     payments = next(row for row in rows if row.series == "payments live authorize succeeded")
     assert payments.lost_at_most <= 10, "at most the requests of one scrape interval, each once"
+
+
+def test_a_death_that_the_metrics_do_not_show_excuses_nothing() -> None:
+    """Others saw a process end; no counter began anew, so nothing of it is lost."""
+    name = "payments live capture succeeded"
+    expected = [ExpectedTotal(name, Witness.LEDGER, 10, 10, burst=3)]
+    seen = SeenTotals({name: 9.0}, frozenset({Family.PAYMENTS}), deaths=0)
+    (row,) = compare_totals(expected, seen, ended=1)
+    assert not row.equal
 
 
 def test_a_death_excuses_no_lie() -> None:

@@ -7,9 +7,9 @@ alone has to be found. The tables in `docs/guides/oracle.md` name each of them.
 import pytest
 from tests.proof_table import caught_by
 
-from moneypath.oracle import LoadDriven, MinimumEvidence, audit, find_discrepancies
+from moneypath.oracle import LoadDriven, MinimumEvidence, Outcome, audit, find_discrepancies
 
-from ..world import paid, whole_world
+from ..world import AUTHORIZE, CAPTURE, Step, given_back, kept_apart, paid, replace, whole_world
 from . import entry_lies, moved_lies, owed_lies, report_lies, told_lies  # noqa: F401 - each registers its own
 from .registry import SABOTAGES
 
@@ -55,3 +55,12 @@ def test_the_whole_world_is_whole() -> None:
         )
         == ()
     )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.INDETERMINATE])
+def test_a_late_capture_without_an_answer_that_was_given_back_is_whole(outcome: Outcome) -> None:
+    """The twin of a capture that stays in suspense: the card holder has the money again."""
+    late = Step("silent", CAPTURE, key="late-silent", at=50.0)
+    kept = replace(kept_apart(late), answers=(late.answer(outcome),))
+    rows = Step("silent", AUTHORIZE, at=49.0).done() + kept + given_back(late)
+    assert (whole_world() + rows.recorded()).found() == set()
