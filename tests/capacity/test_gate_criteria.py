@@ -22,8 +22,17 @@ from moneypath.capacity.gate_file import Gate, Measure
 from moneypath.capacity.histogram import Histogram
 from moneypath.capacity.observation import CriterionResult, CriterionStatus
 from moneypath.capacity.permutation import Difference
+from moneypath.capacity.resources import ResourceSample
 
-from .changed_figures import MEBIBYTE, PROMISES, compared, with_counted, with_requests, with_resources
+from .changed_figures import (
+    MEBIBYTE,
+    PROMISES,
+    compared,
+    one_sample,
+    with_counted,
+    with_requests,
+    with_resources,
+)
 from .spoiled_figures import BURN, TICKET, broken, grow, refuse, slower, take, unread
 
 MET, BROKEN, UNKNOWN = CriterionStatus.MET, CriterionStatus.BROKEN, CriterionStatus.UNKNOWN
@@ -244,6 +253,9 @@ def _approve(figures: Figures, approved: int) -> Figures:
         (Measure.CONNECTIONS, lambda f: replace(f, connections=(110, 80)), MET),
         (Measure.BYTES_WRITTEN, lambda f: with_resources(f, grow(written_bytes=289_999 * 60 * 185)), MET),
         (Measure.PROCESSOR_TIME, lambda f: with_resources(f, grow(cpu_seconds=0.029_999 * 60 * 185)), MET),
+        (Measure.BYTES_WRITTEN, lambda f: with_resources(f, grow(written_bytes=290_000 * 60 * 185)), MET),
+        (Measure.PROCESSOR_TIME, lambda f: with_resources(f, grow(cpu_seconds=0.02999997 * 60 * 185)), MET),
+        (Measure.PROCESSOR_TIME, lambda f: with_resources(f, grow(cpu_seconds=0.03001 * 60 * 185)), BROKEN),
         (Measure.BASELINE, lambda f: replace(f, comparison=compared(0.0101)), MET),
     ],
 )
@@ -252,6 +264,45 @@ def test_a_limit_itself_is_allowed_and_what_is_beyond_is_not(
 ) -> None:
     """Each limit on both of its sides."""
     assert result(measure, change(good), gate).status is status
+
+
+def test_a_window_without_length_says_what_would_be_allowed(good: Figures, gate: Gate) -> None:
+    """And that nothing could be read, of each measure that is counted by the checkout."""
+    figures = replace(good, window=Window(1000.0, 1000.0, 1003.0))
+    for measure in (Measure.PROCESSOR_TIME, Measure.BYTES_WRITTEN):
+        found = result(measure, figures, gate)
+        assert (found.seen, found.allowed) == ("could not be read", TOLD[measure][0])
+
+
+def test_a_window_of_a_second_is_judged(good: Figures, gate: Gate) -> None:
+    """Its samples are what was used, whatever its length."""
+    figures = replace(
+        good,
+        window=Window(1000.0, 1001.0, 1004.0),
+        checkouts=60,
+        resources=tuple(one_sample(1000.0 + number / 10) for number in range(11)),
+    )
+    assert result(Measure.PROCESSOR_TIME, figures, gate).seen == "10000 us"
+
+
+def test_memory_is_told_from_the_first_sample_to_the_last(good: Figures, gate: Gate) -> None:
+    """Those at the ends differ from all between them."""
+
+    def at_the_ends(sample: ResourceSample, passed: float) -> ResourceSample:
+        return replace(sample, pss_bytes=sample.pss_bytes + {0.0: 10, 1.0: 20}.get(passed, 0) * MEBIBYTE)
+
+    seen = result(Measure.MEMORY, with_resources(good, at_the_ends), gate).seen
+    assert seen.startswith("160 to 170 MiB, by its slope ")
+
+
+def test_a_cost_is_told_in_whole_units_of_the_currency(good: Figures, gate: Gate) -> None:
+    """A million micro-units are one, also where there are many."""
+    dear = replace(
+        gate, limits=gate.limits.model_copy(update={"cost_per_transaction_micro_units": 5 * 10**12})
+    )
+    found = result(Measure.COST_PER_TRANSACTION, _cost(good, 3e12, 3e12), dear)
+    assert found.seen.startswith("3000000.0000 of the reporting currency, ")
+    assert found.allowed.startswith("at most 5000000.0000 a captured payment ")
 
 
 def test_a_latency_over_the_last_edge_is_called_so(good: Figures, gate: Gate) -> None:

@@ -24,7 +24,7 @@ def latency(figures: Figures, gate: Gate, objectives: DeclaredObjectives) -> Obs
     if client is None:
         return Observation(None, NOT_READ, allowed)
     late = client.late_share(limits.late_after)
-    if late is None or not client.requests:
+    if late is None:
         return Observation(None, NOTHING, allowed)
     budget = (1 - share) * len(client.requests) * (1 + 1e-12)
     slow = over(client.from_due, limit)
