@@ -297,9 +297,8 @@ def test_memory_is_told_from_the_first_sample_to_the_last(good: Figures, gate: G
 
 def test_a_cost_is_told_in_whole_units_of_the_currency(good: Figures, gate: Gate) -> None:
     """A million micro-units are one, also where there are many."""
-    dear = replace(
-        gate, limits=gate.limits.model_copy(update={"cost_per_transaction_micro_units": 5 * 10**12})
-    )
+    limits = gate.limits.model_copy(update={"cost_per_transaction_micro_units": 5 * 10**12})
+    dear = gate.model_copy(update={"limits": limits})
     found = result(Measure.COST_PER_TRANSACTION, _cost(good, 3e12, 3e12), dear)
     assert found.seen.startswith("3000000.0000 of the reporting currency, ")
     assert found.allowed.startswith("at most 5000000.0000 a captured payment ")
