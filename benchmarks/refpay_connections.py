@@ -4,14 +4,11 @@ Run `python benchmarks/refpay_connections.py`. Each protocol serves an empty end
 connection asks it again and again, within the same process, so that the client's share is in each figure.
 """
 
-import argparse
 import asyncio
 import contextlib
-import json
 import statistics
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from time import process_time
 from typing import Any, Final
 
@@ -21,16 +18,17 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+import measuring
 from refpay.connections import BoundedHttpProtocol
 from refpay.runtime import Server, listen
 
-RESULTS: Final = Path(__file__).parent / "results" / "refpay-connections.json"
+PLAIN: Final = "httptools"
 REQUEST: Final = (
     b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n"
     b'{"amount": 100}'
 )
 PROTOCOLS: Final[dict[str, type[Any]]] = {
-    "httptools": HttpToolsProtocol,
+    PLAIN: HttpToolsProtocol,
     "httptools within limits (ours)": BoundedHttpProtocol,
     "h11 (has a limit of bytes)": H11Protocol,
 }
@@ -80,17 +78,20 @@ async def measure(requests: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, print and write the table."""
-    parser = argparse.ArgumentParser(description="What bounded connections cost a request.")
+    """Measure, print the rows and write them where asked."""
+    parser = measuring.parser("What bounded connections cost a request.", requests=5, rounds=1)
     parser.add_argument("--requests", type=int, default=2000, help="in a round (default 2000)")
     parser.add_argument("--rounds", type=int, default=15, help="of each protocol, in turns (default 15)")
     arguments = parser.parse_args()
     taken = uvloop.run(measure(arguments.requests, arguments.rounds))
-    plain = taken["httptools"]
-    for name, microseconds in taken.items():
-        sys.stdout.write(f"{name:34} {microseconds:7.1f} us  {microseconds / plain:5.2f} x\n")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(taken, indent=2) + "\n", encoding="utf-8")
+    plain = taken[PLAIN]
+    measuring.tell(
+        (
+            measuring.Row(name, microseconds / plain, f"x {PLAIN}", detail=f"{microseconds:.1f} us a request")
+            for name, microseconds in taken.items()
+        ),
+        arguments.json,
+    )
     return 0
 
 
