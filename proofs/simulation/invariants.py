@@ -14,6 +14,8 @@ from proofs.simulation.pool import SERVER_SETTINGS
 from proofs.simulation.provider import Book, Effect
 from proofs.simulation.scheduler import Scheduler
 
+from refpay.ledger.causes import UNEXPLAINED
+from refpay.ledger.cold_storage import SEALED_END
 from refpay.payments.lifecycle import LIFE_CYCLE
 from refpay.providers.port import CallKind
 
@@ -38,6 +40,11 @@ _RETIRE: Final = """
     )
     UPDATE payments.payment SET created_at = 'infinity' WHERE merchant = $1
 """
+# Of this history: those before it are sealed away.
+_UNEXPLAINED: Final = f"""
+    SELECT entry.kind, entry.id FROM ledger.entry
+    WHERE (written_in, entry.id) > {SEALED_END} AND ({UNEXPLAINED}) ORDER BY entry.id
+"""  # noqa: S608 - fragments of the service
 _GONE_SECONDS: Final = 60
 _FINAL: Final = ("succeeded", "declined", "failed")
 # The kind of entry for each kind of operation.
@@ -98,11 +105,11 @@ class InvariantChecker:
         """Close the connection."""
         await self._connection.close()
 
-    async def _fetch(self, query: str, merchant: str) -> "list[asyncpg.Record]":
+    async def _fetch(self, query: str, *values: str) -> "list[asyncpg.Record]":
         # No step is scheduled meanwhile.
         self._loop.selector.in_flight.add(self._backend)
         try:
-            return await self._connection.fetch(query, merchant)
+            return await self._connection.fetch(query, *values)
         finally:
             self._loop.selector.in_flight.discard(self._backend)
 
@@ -126,7 +133,9 @@ class InvariantChecker:
         """Fail the history at the first broken invariant."""
         rows = await self._fetch(OPERATIONS_QUERY, merchant)
         operations = [row for row in rows if row["id"] is not None]
+        forged = await self._fetch(_UNEXPLAINED) if ended else []
         found = (
+            *(f"entry has no cause: {row['kind']} {row['id']}" for row in forged),
             *_payments([row for row in rows if row["payment_id"] is not None]),
             *(text for row in operations for text in _entry(row)),
             *(text for row in operations for text in _operation(row, ended=ended)),

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -36,6 +37,7 @@ from refpay.db.upgrade import upgrade_schema
 from refpay.identity.scopes import Scope
 from refpay.identity.token_keys import TokenKeys, encode
 from refpay.identity.tokens import issue
+from refpay.ledger.causes import find_unexplained
 from refpay.outbox.streams import Session, open_session
 from refpay.runtime import listen, make_server
 from refpay.settings import DatabaseSettings, Settings, read_settings
@@ -74,6 +76,9 @@ TOKENS = {
 # So that the processes run the code beside these tests, whatever is installed.
 SOURCES = Path(__file__).parents[2] / "src"
 ROLES = ("refpay_owner", "refpay_app", "refpay_oracle")
+# Databases into which a test wrote what the service never writes, and those that take any entry.
+_TAMPERED: Final[set[str]] = set()
+_UNCAUSED: Final[set[str]] = set()
 _SERIAL = itertools.count(1)
 
 
@@ -197,8 +202,24 @@ class RefpayDb:
         finally:
             await connection.close()
 
+    async def unexplained(self) -> list[UUID]:
+        """Return the entries that neither an operation nor a report stands behind."""
+        connection = await self.connect()
+        try:
+            return list(await find_unexplained(connection, most=10))
+        finally:
+            await connection.close()
+
+    async def allow_uncaused(self, *, allowed: bool = True) -> None:
+        """Let the ledger take entries that no operation and no report stands behind, or not any more."""
+        _TAMPERED.add(self.name)
+        (_UNCAUSED.add if allowed else _UNCAUSED.discard)(self.name)
+        state = "DISABLE" if allowed else "ENABLE ALWAYS"
+        await self.rows(f"ALTER TABLE ledger.entry {state} TRIGGER entry_caused", role="refpay_owner")
+
     async def tamper(self, *statements: str) -> None:
         """Change what nobody may change: as superuser, with every trigger off and every constraint gone."""
+        _TAMPERED.add(self.name)
         connection = await self.connect("postgres")
         try:
             tables = ("ledger.entry", "ledger.posted", "ledger.seal", "payments.operation")
@@ -209,15 +230,19 @@ class RefpayDb:
                 await connection.execute(statement)
             for table in tables:
                 await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
+            if self.name in _UNCAUSED:
+                await connection.execute("ALTER TABLE ledger.entry DISABLE TRIGGER entry_caused")
         finally:
             await connection.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def db(server: postgres.Postgres) -> AsyncIterator[RefpayDb]:
-    """Give a test an empty, migrated database of its own."""
+    """Give a test an empty, migrated database of its own, in which every entry has to have its cause."""
     async with _open_db(server) as opened:
         yield opened
+        if opened.name not in _TAMPERED:
+            assert await opened.unexplained() == []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -6,10 +6,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from refpay.ids import mint_id
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.refpay.conftest import RefpayDb
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +25,14 @@ ENTRY = """
         id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def uncaused(shared_db: "RefpayDb") -> "AsyncIterator[None]":
+    """Take entries without a cause, to see what else is refused."""
+    await shared_db.allow_uncaused()
+    yield
+    await shared_db.allow_uncaused(allowed=False)
 
 
 async def post(

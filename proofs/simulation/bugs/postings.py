@@ -1,10 +1,12 @@
 """Seeded bugs in the postings to the ledger."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from proofs.simulation.seeded_bugs import Patch, bug, nothing
 
+from refpay.ids import mint_id
 from refpay.ledger import entries
 from refpay.ledger import repository as ledger_repository
 from refpay.payments import authorization_batches, resolution
@@ -69,3 +71,28 @@ def one_currency() -> list[Patch]:
         )
 
     return [(resolution, "post", in_euros), (authorization_batches, "post", in_euros)]
+
+
+def _forged(kind: entries.EntryKind) -> Callable[[], list[Patch]]:
+    """Return the bug that books an entry of a kind beside each one that has its cause."""
+
+    def forge() -> list[Patch]:
+        post = ledger_repository.post
+
+        async def posted_beside(connection: Any, *posted: Any) -> None:
+            at = posted[0].posted_at
+            payment_id = posted[0].payment_id or mint_id(at)
+            forged = replace(
+                posted[0], id=mint_id(at), kind=kind, operation_id=mint_id(at), payment_id=payment_id
+            )
+            await post(connection, *posted, forged)
+
+        return [(resolution, "post", posted_beside), (authorization_batches, "post", posted_beside)]
+
+    forge.__name__ = f"forged_{kind}"
+    forge.__doc__ = f"A {kind} is booked that nothing stands behind."
+    return forge
+
+
+for _kind in entries.EntryKind:
+    bug(_forged(_kind))

@@ -30,6 +30,7 @@ class DefectKind(StrEnum):
     BALANCE_DIFFERS = "balance_differs"
     CURRENCY_UNBALANCED = "currency_unbalanced"
     POSTED_DIFFERS = "posted_differs"
+    ENTRY_UNEXPLAINED = "entry_unexplained"
     FILE_DIFFERS = "file_differs"
 
 

@@ -19,7 +19,7 @@ from refpay.db.pool import open_connection
 from refpay.errors import StartRefused
 from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
 from refpay.ledger.cold_storage import read_archives, read_month, stream_ledger
-from refpay.ledger.verification import Balances, VerificationReport, verify
+from refpay.ledger.verification import Balances, VerificationReport, verify, verify_causes
 from refpay.settings import DatabaseSettings, read_database
 
 _COMMAND_SECONDS: Final = 600.0
@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("verify", help="recompute the chain, the balances and what was posted")
+    check = commands.add_parser(
+        "verify", help="recompute chain and balances, and ask each entry for its cause"
+    )
     head = _matching(r"[0-9]+:[0-9a-f]{64}", "not a head, as in 12: and 64 hexadecimal digits")
     check.add_argument(
         "--expect", type=head, help="SEAL:DIGEST of an earlier report, which must still be in the chain"
@@ -121,6 +123,7 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
             case _:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     report = await verify(connection, folder=given.folder, expected=given.expect)
+                    await verify_causes(report, connection)
                 _say(json.dumps(asdict(report)) if given.json else _describe(report))
                 return 1 if report.findings else 0
     return 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from refpay.ledger.causes import find_unexplained
 from refpay.ledger.chain import GENESIS, ChainDefect, DefectKind, StoredEntry, check_link, check_run, lies_in
 from refpay.ledger.cold_storage import read_archives, stream_ledger, stream_seals
 from refpay.ledger.errors import ColdFileDamaged
@@ -67,6 +68,15 @@ async def verify(
     rows = await connection.fetch(_POSTED, DEFECTS_MAXIMUM)
     report.add([ChainDefect(DefectKind.POSTED_DIFFERS, row[0]) for row in rows])
     return report
+
+
+async def verify_causes(report: VerificationReport, connection: Any) -> None:
+    """Add the entries that neither an operation nor a settlement report stands behind.
+
+    The connection has to be in a repeatable-read transaction. Entries in cold storage are not read.
+    """
+    for entry_id in await find_unexplained(connection, most=DEFECTS_MAXIMUM):
+        report.add([ChainDefect(DefectKind.ENTRY_UNEXPLAINED, str(entry_id))])
 
 
 async def _walk(

@@ -10,9 +10,8 @@ from uuid import UUID
 from refpay.clock import Clock
 from refpay.db.pool import Database
 from refpay.ids import mint_id
+from refpay.ledger.causes import END_ID, FIRST_ID
 from refpay.operations.checks_repository import (
-    END_ID,
-    FIRST_ID,
     MoneyAtRisk,
     Reason,
     find_boundary,

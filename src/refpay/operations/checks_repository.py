@@ -8,9 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from refpay.db.pool import Connection
-
-FIRST_ID: Final = UUID(int=0)
-END_ID: Final = UUID(int=2**128 - 1)
+from refpay.ledger.causes import UNEXPLAINED, UNEXPLAINED_IN_RANGE
 
 
 class Reason(StrEnum):
@@ -82,17 +80,6 @@ _UNPOSTED: Final = f"""
     AND NOT EXISTS (SELECT FROM ledger.posted
                     WHERE posted.operation_id = operation.id AND ledger.is_archived(posted.entry_id) OFFSET 0)
 """  # noqa: S608 - fragments of our own
-# Entries that no operation explains, and entries that are not the one of their operation: with triggers
-# turned off, an operation can be entered twice.
-_UNEXPLAINED: Final = """
-    entry.posted_at <= $1 AND (
-        NOT EXISTS (SELECT FROM ledger.posted
-                    WHERE posted.operation_id = entry.operation_id AND posted.entry_id = entry.id OFFSET 0)
-        OR entry.kind IN ('posting', 'reversal') AND NOT EXISTS (
-            SELECT FROM payments.operation
-            WHERE operation.id = entry.operation_id AND operation.status = 'succeeded'
-              AND operation.kind = CASE entry.kind WHEN 'posting' THEN 'capture' ELSE 'refund' END OFFSET 0))
-"""
 # $2 and $3 are the first id of the id range and the first one after it. Most operations are posted within
 # their own id range, which one join shows; only the others are looked up.
 _ID_RANGE: Final = f"""
@@ -112,7 +99,7 @@ WITH unbalanced AS (
          {_PAYMENT}
     WHERE NOT EXISTS (SELECT FROM near AS leg WHERE {_FITS})
 ), unposted AS (
-    SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units,
+    SELECT operation.id, payment.provider, payment.currency, operation.amount_minor AS minor_units,
            ({_DUPLICATE}) OR EXISTS (
                SELECT FROM ledger.posted JOIN ledger.entry
                    ON entry.id = posted.entry_id AND entry.operation_id = operation.id
@@ -120,24 +107,31 @@ WITH unbalanced AS (
     FROM suspect, LATERAL (SELECT * FROM payments.operation WHERE id = suspect.id OFFSET 0) AS operation,
          {_PAYMENT}
     WHERE {_UNPOSTED}
-), unexplained AS (
-    SELECT split_part(leg.account, ':', 2) AS provider, leg.currency, abs(leg.minor) AS minor_units,
-           {_UNBALANCED} AS counted_before
-    FROM ledger.entry,
-         unnest(entry.accounts, entry.currencies, entry.amounts_minor) AS leg (account, currency, minor)
-    WHERE entry.id >= $2 AND entry.id < $3 AND {_LEG} AND {_UNEXPLAINED}
+), {UNEXPLAINED_IN_RANGE}, forged AS (
+    SELECT (SELECT provider FROM reconciliation.progress
+            WHERE provider IN (SELECT split_part(account, ':', 2) FROM unnest(entry.accounts) AS n (account))
+            ORDER BY provider LIMIT 1) AS provider,
+           leg.currency, leg.minor_units, greatest(leg.minor_units - coalesce((
+               SELECT minor_units FROM unposted
+               WHERE unposted.id = entry.operation_id AND unposted.currency = leg.currency), 0), 0) AS at_risk
+    FROM unexplained AS entry, LATERAL (
+        SELECT line.currency, max(abs(line.minor::numeric)) AS minor_units
+        FROM unnest(entry.currencies, entry.amounts_minor) AS line (currency, minor)
+        GROUP BY line.currency) AS leg
+    WHERE NOT ({_UNBALANCED})
 ), found AS (
-    SELECT 'ledger_imbalance' AS reason, NULL AS provider, currency, minor_units, false AS counted_before
+    SELECT 'ledger_imbalance' AS reason, NULL AS provider, currency, minor_units, minor_units AS at_risk
     FROM unbalanced
     UNION ALL
-    SELECT 'duplicate_charge', provider, currency, minor_units, false FROM duplicate
+    SELECT 'duplicate_charge', provider, currency, minor_units, minor_units FROM duplicate
     UNION ALL
-    SELECT 'capture_without_posting', provider, currency, minor_units, counted_before FROM unposted
+    SELECT 'capture_without_posting', provider, currency, minor_units,
+           CASE WHEN counted_before THEN 0 ELSE minor_units END FROM unposted
     UNION ALL
-    SELECT 'posting_without_capture', provider, currency, minor_units, counted_before FROM unexplained
+    SELECT 'posting_without_capture', provider, currency, minor_units, at_risk FROM forged
 )
 SELECT reason, provider, currency, count(*) AS findings, sum(minor_units) AS minor_units,
-       coalesce(sum(minor_units) FILTER (WHERE NOT counted_before), 0) AS at_risk, NULL::timestamptz AS oldest
+       sum(at_risk) AS at_risk, NULL::timestamptz AS oldest
 FROM found GROUP BY reason, provider, currency
 """  # noqa: S608 - fragments of our own
 # $2 is now. Partial indexes hold everything that is open.
@@ -149,7 +143,8 @@ WITH broken AS (
                    WHERE operation.id = found.operation_id AND (({_DUPLICATE}) OR {_UNPOSTED}) OFFSET 0)
            OR EXISTS (SELECT FROM ledger.posted JOIN ledger.entry ON entry.id = posted.entry_id
                       WHERE posted.operation_id = found.operation_id
-                        AND ({_UNBALANCED} OR {_UNEXPLAINED}) OFFSET 0) AS counted_before
+                        AND ({_UNBALANCED} OR entry.posted_at <= $1 AND ({UNEXPLAINED})) OFFSET 0)
+               AS counted_before
     FROM reconciliation.break AS found WHERE found.closed_at IS NULL
 ), unresolved AS (
     SELECT payment.provider, payment.currency, operation.amount_minor AS minor_units, operation.created_at,

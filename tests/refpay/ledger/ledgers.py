@@ -116,7 +116,8 @@ class Ledger:
 
 @asynccontextmanager
 async def open_ledger(db: "RefpayDb", secrets_folder: Path) -> AsyncIterator[Ledger]:
-    """Open the ledger of a database."""
+    """Open the ledger of a database, for entries without a cause."""
+    await db.allow_uncaused()
     password = (secrets_folder / "refpay_app_password").read_text().strip()
     settings = DatabaseSettings(db.url("refpay_app"), "refpay_app", password)
     database = await Database.connect(settings, most_connections=5)

@@ -344,8 +344,9 @@ _POST = """
     INSERT INTO ledger.entry (
         id, kind, operation_id, payment_id, posted_at, accounts, currencies, amounts_minor)
     SELECT entry_id, CASE kind WHEN 'capture' THEN 'posting' ELSE 'reversal' END, id, id, settled,
-           ARRAY['provider_receivable:' || provider, 'merchant_payable:shop'], ARRAY[currency, currency],
-           ARRAY[amount, -amount]
+           CASE kind WHEN 'capture' THEN ARRAY['provider_receivable:' || provider, 'merchant_payable:shop']
+                     ELSE ARRAY['merchant_payable:shop', 'provider_receivable:' || provider] END,
+           ARRAY[currency, currency], ARRAY[amount, -amount]
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
          AS given (entry_id, id, kind, settled, provider, currency, amount)
 """
@@ -410,7 +411,7 @@ class Bench:
                 [one.settled for one in operations],
                 [one.provider for one in operations],
                 [one.currency for one in operations],
-                [one.amount if one.kind == "capture" else -one.amount for one in operations],
+                [one.amount for one in operations],
             )
 
     async def have(self, *operations: Op) -> None:

@@ -422,4 +422,54 @@ async def test_the_database_refuses_it_too(bench: "Bench", currency: str | None,
     )
     with pytest.raises(asyncpg.CheckViolationError):
         await bench.db.rows(copy, currency, minor, role="postgres")
-    await bench.db.rows(copy, "USD", 5, role="postgres")
+    await bench.db.tamper(copy.replace("$1::text, $2::bigint", "'USD', 5"))
+
+
+_COPY = (
+    "INSERT INTO ledger.entry SELECT (left(id::text, 24) || 'ffffffffffff')::uuid, kind, gen_random_uuid(),"
+    " payment_id, posted_at, written_in, accounts, currencies, amounts_minor FROM ledger.entry"
+)
+FORGED = {
+    "a copy of a fee": f"{_COPY} WHERE kind = 'fee'",
+    "a copy of an exchange": f"{_COPY} WHERE kind = 'fx'",
+    "another fee": "UPDATE ledger.entry SET amounts_minor = '{-25, 25}' WHERE kind = 'fee'",
+    "a fee the other way": "UPDATE ledger.entry SET amounts_minor = '{24, -24}' WHERE kind = 'fee'",
+    "a fee at another time": (
+        "UPDATE ledger.entry SET posted_at = posted_at + interval '1 us' WHERE kind = 'fee'"
+    ),
+    "a fee of another provider": (
+        "UPDATE ledger.entry SET accounts = '{provider_receivable:south, provider_fees:south}'"
+        " WHERE kind = 'fee'"
+    ),
+    "a fee to a merchant": "UPDATE ledger.entry SET accounts[2] = 'merchant_payable:shop' WHERE kind = 'fee'",
+    "another rate": "UPDATE ledger.entry SET amounts_minor[3:4] = '{1088, -1088}' WHERE kind = 'fx'",
+    "half an exchange": (
+        "UPDATE ledger.entry SET accounts = accounts[:2], currencies = currencies[:2],"
+        " amounts_minor = amounts_minor[:2] WHERE kind = 'fx'"
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED.values(), ids=list(FORGED))
+async def test_what_a_report_does_not_say_has_no_cause(bench: "Bench", forgery: str) -> None:
+    """A fee and an exchange are the report's own, to the minor unit, and each is booked once."""
+    op = capture()
+    await bench.have(op)
+    bench.north.publish(0, [settled(op, "USD", 1087)])
+    await bench.round(25)
+    assert await bench.db.unexplained() == []
+    posted = "INSERT INTO ledger.posted SELECT operation_id, id FROM ledger.entry ON CONFLICT DO NOTHING"
+    await bench.db.tamper(forgery, posted)
+    assert len(await bench.db.unexplained()) == 1
+
+
+async def test_a_correction_of_the_settled_amount_alone_has_its_cause(bench: "Bench") -> None:
+    """Then only the currency that it is settled in is booked."""
+    op = capture()
+    await bench.have(op)
+    bench.north.publish(0, [settled(op, "USD", 1087)])
+    await bench.round(25)
+    bench.north.publish(0, [settled(op, "USD", 1090)])
+    await bench.round(26)
+    assert await booked(bench, "north") == both("EUR", 1000, "USD", 1090)
+    assert await bench.db.unexplained() == []
