@@ -173,11 +173,22 @@ def test_provider_named_none_is_refused(vocabulary: Vocabulary) -> None:
         Catalogue.build({**vocabulary, "providers": ("north", "none")})
 
 
-def test_too_many_values_exceed_the_series_budget(vocabulary: Vocabulary) -> None:
-    """A vocabulary cannot make more series than a metric's budget allows."""
-    providers = tuple(f"provider{number}" for number in range(40))
-    with pytest.raises(CatalogueInvalid, match=r"series_budget: \d+ is exceeded, the labels make \d+ series"):
-        Catalogue.build({**vocabulary, "providers": providers})
+def test_a_metric_of_a_team_keeps_the_budget_that_it_declares() -> None:
+    """It is refused if its labels make more, with each label and what would be enough."""
+    labels = {"shop": tuple(f"s{number}" for number in range(12)), "end": ("paid", "left")}
+    with pytest.raises(CatalogueInvalid) as refused:
+        MetricSpec("shop_baskets", MetricKind.GAUGE, "Baskets.", labels=labels, series_budget=23)
+    assert "series_budget: 23 is exceeded, the labels make 24 series: shop 12 x end 2" in str(refused.value)
+    assert "Declare fewer values, or a series_budget of at least 24." in str(refused.value)
+    assert MetricSpec("shop_baskets", MetricKind.GAUGE, "Baskets.", labels=labels, series_budget=24)
+
+
+def test_a_budget_that_is_not_declared_is_what_the_labels_make() -> None:
+    """Unless a label is filled in later: nothing would bound the metric then."""
+    labels = {"shop": ("a", "b", "c")}
+    assert MetricSpec("shop_baskets", MetricKind.GAUGE, "Baskets.", labels=labels).series_budget == 3
+    with pytest.raises(CatalogueInvalid, match="series_budget: missing; the label shop has no values yet"):
+        MetricSpec("shop_baskets", MetricKind.GAUGE, "Baskets.", labels={"end": ("paid",), "shop": ()})
 
 
 def test_metric_declared_twice_is_refused(catalogue: Catalogue) -> None:

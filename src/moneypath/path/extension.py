@@ -8,7 +8,7 @@ from pydantic import Field
 from moneypath.path.parts import Count, Declared, SeriesName, SnakeId, Title
 from moneypath.path.problems import DeclarationIssue, Location, repeated, suggest
 from moneypath.telemetry.catalogue import Merge, MetricKind, MetricSpec, Unit
-from moneypath.telemetry.catalogue.catalogue import PREFIX
+from moneypath.telemetry.catalogue.catalogue import PREFIX, SERIES_LIMIT
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
 from moneypath.telemetry.catalogue.label_sets import OPTIONAL_LABEL_SETS
 from moneypath.telemetry.catalogue.vocabulary import Operation
@@ -69,6 +69,7 @@ class Extension(Declared):
     operations: tuple[SnakeId, ...] = Field(max_length=4, description="ids of operations, or []")
     queues: tuple[SnakeId, ...] = Field(default=(), max_length=16, description="ids of queues, or []")
     metrics: tuple[CustomMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
+    series_limit: Count = Field(default=SERIES_LIMIT, description="how many series one process may expose")
 
     def specs(self, slots: Slots) -> tuple[MetricSpec, ...]:
         """Return every metric of the team's own; raises CatalogueInvalid for a broken rule."""
@@ -111,4 +112,5 @@ def _metric_issues(at: Location, metric: CustomMetric, slots: Slots) -> Iterator
         try:
             metric.spec(slots)
         except CatalogueInvalid as problem:
-            yield DeclarationIssue(at, problem.what.removeprefix(f"metric {metric.name}: "))
+            what = problem.what.removeprefix(f"metric {metric.name}: ")
+            yield DeclarationIssue(at, what, problem.hint.removeprefix("Declare ").rstrip("."))

@@ -88,7 +88,12 @@ class MoneyPath(Declared):
             if isinstance(slo, LatencySlo):
                 thresholds.setdefault(slo.histogram.series, []).append(float(slo.threshold_seconds))
         slots = _vocabulary(self)
-        return Catalogue.build(slots, latency_thresholds=thresholds, own=self.telemetry.specs(slots))
+        return Catalogue.build(
+            slots,
+            latency_thresholds=thresholds,
+            own=self.telemetry.specs(slots),
+            series_limit=self.telemetry.series_limit,
+        )
 
 
 def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
@@ -109,10 +114,13 @@ def _catalogue_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
         yield from found
         return
     try:
-        catalogue = Catalogue.build(slots, own=path.telemetry.specs(slots))
+        limit = path.telemetry.series_limit
+        catalogue = Catalogue.build(slots, own=path.telemetry.specs(slots), series_limit=limit)
     except CatalogueInvalid as problem:
-        # Each part is sound: a name is taken, or all of them together make more series than a budget allows.
-        yield DeclarationIssue(("telemetry",), problem.what)
+        # Each part is sound: a name is taken, or all of them together make more series than the limit.
+        yield DeclarationIssue(
+            ("telemetry",), problem.what, problem.hint.removeprefix("Declare ").rstrip(".")
+        )
         return
     yield from _series_issues(path, catalogue)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.catalogue import SERIES_LIMIT
 from moneypath.telemetry.catalogue.metric import is_sensitive
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.errors import MetricUnknown, TelemetryError
@@ -33,6 +34,7 @@ def setup(
     providers: Iterable[str] = (),
     currencies: Iterable[str] = (),
     queues: Iterable[str] = (),
+    series_limit: int | None = None,
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
     tracer: Tracer = NOOP_TRACER,
@@ -41,11 +43,11 @@ def setup(
     """Make the recorder of one process.
 
     Without a `catalogue`, pass `providers` and `currencies`, and `queues` if the service has its own; the
-    recorder then uses the catalogue of `Catalogue.start`. `metrics` names the metrics that this service
-    records (None: all of them), so that it exposes no zeros for what another process counts; the metrics
-    about telemetry itself are always recorded. `clock` returns monotonic seconds. `tracer` starts to export
-    if it has a sink; close it when the service ends. Raises MetricUnknown for a name that is not in the
-    catalogue.
+    recorder then uses the catalogue of `Catalogue.start`, of at most `series_limit` series. `metrics` names
+    the metrics that this service records (None: all of them), so that it exposes no zeros for what another
+    process counts; the metrics about telemetry itself are always recorded. `clock` returns monotonic
+    seconds. `tracer` starts to export if it has a sink; close it when the service ends. Raises
+    CatalogueInvalid for what no catalogue can hold, and MetricUnknown for a name that is not in it.
 
     Worker processes of one service share their metrics, so that a scrape of any worker returns the sum. A
     single process shares nothing. Whether the process is a worker is detected; `shared` overrides it with
@@ -54,10 +56,13 @@ def setup(
     """
     _check_types(catalogue, service, clock, shared)
     if catalogue is None:
-        catalogue = Catalogue.start(providers=providers, currencies=currencies, queues=queues)
-    elif providers or currencies or queues:
+        limit = SERIES_LIMIT if series_limit is None else series_limit
+        catalogue = Catalogue.start(
+            providers=providers, currencies=currencies, queues=queues, series_limit=limit
+        )
+    elif providers or currencies or queues or series_limit is not None:
         raise TelemetryError(
-            "setup() got a catalogue and also providers, currencies or queues.",
+            "setup() got a catalogue and also providers, currencies, queues or a series_limit.",
             hint="Leave them out, because the catalogue has them, or leave out the catalogue.",
         )
     names = set(catalogue.metrics if metrics is None else metrics)

@@ -46,20 +46,17 @@ def _payment_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
             "traffic": values(Traffic),
             "cohort": values(Cohort),
         },
-        series_budget=4000,
     )
     yield histogram(
         name="moneypath_payment_duration_seconds",
         help="Time from accepting a payment operation to its final outcome, time-outs included.",
         labels={"operation": operation, "outcome": outcome},
-        series_budget=1200,
         precreate=True,
     )
     yield gauge(
         name="moneypath_payments_in_flight",
         help="Payment operations that have begun and have no outcome yet.",
         labels={"operation": operation},
-        series_budget=20,
     )
     yield counter(
         name="moneypath_authorization_results_total",
@@ -71,13 +68,11 @@ def _payment_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
             "currency": vocabulary["currencies"],
             "result": values(AuthorizationResult),
         },
-        series_budget=2000,
     )
     yield counter(
         name="moneypath_idempotency_results_total",
         help="What the idempotency key of a state change turned out to be.",
         labels={"operation": operation, "result": values(IdempotencyResult)},
-        series_budget=100,
     )
 
 
@@ -88,19 +83,16 @@ def _provider_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_provider_attempts_total",
         help="Requests sent to a provider, every retry counted.",
         labels=attempt,
-        series_budget=1400,
     )
     yield histogram(
         name="moneypath_provider_request_duration_seconds",
         help="Time from sending a request to a provider to its answer or the time-out.",
         labels=attempt,
-        series_budget=4000,
     )
     yield gauge(
         name="moneypath_provider_circuit_open",
         help="1 while calls to the provider fail fast, else 0.",
         labels=provider,
-        series_budget=20,
         # Each worker has a breaker of its own; one open breaker must show.
         merge=Merge.MAX,
     )
@@ -108,7 +100,6 @@ def _provider_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_provider_routing_active",
         help="1 while new payments are routed to the provider, 0 while it is drained.",
         labels=provider,
-        series_budget=20,
     )
 
 
@@ -120,38 +111,32 @@ def _ledger_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_ledger_writes_total",
         help="Ledger transactions by what they wrote and how they ended.",
         labels=write,
-        series_budget=60,
     )
     yield histogram(
         name="moneypath_ledger_write_duration_seconds",
         help="Time of one ledger transaction, commit included.",
         labels=write,
-        series_budget=1200,
     )
     yield gauge(
         name="moneypath_ledger_unbalanced_entries",
         help="Ledger entries whose lines do not sum to zero in the currency; has to be 0.",
         labels=currency,
-        series_budget=200,
     )
     yield gauge(
         name="moneypath_ledger_imbalance_minor_units",
         help="Sum of the absolute imbalances of all entries in the currency; has to be 0.",
         unit=Unit.MINOR_UNITS,
         labels=currency,
-        series_budget=200,
     )
     yield gauge(
         name="moneypath_captures_without_posting",
         help="Moved money older than the outcome deadline that no ledger entry accounts for; has to be 0.",
         labels=provider,
-        series_budget=20,
     )
     yield gauge(
         name="moneypath_postings_without_capture",
         help="Ledger entries older than the outcome deadline that no capture explains; has to be 0.",
         labels=provider,
-        series_budget=20,
     )
 
 
@@ -163,21 +148,18 @@ def _integrity_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_indeterminate_payments",
         help="Operations sent to the provider whose outcome is not known yet.",
         labels=provider,
-        series_budget=20,
     )
     yield gauge(
         name="moneypath_indeterminate_minor_units",
         help="Money in operations whose outcome is not known yet.",
         unit=Unit.MINOR_UNITS,
         labels={**provider, **currency},
-        series_budget=1000,
     )
     yield gauge(
         name="moneypath_indeterminate_oldest_timestamp_seconds",
         help="When the oldest operation of unknown outcome began, Unix time; absent while there is none.",
         unit=Unit.SECONDS,
         labels=provider,
-        series_budget=20,
     )
     yield gauge(
         name="moneypath_duplicate_charges",
@@ -188,27 +170,23 @@ def _integrity_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         help="Money in charges beyond the first for one merchant reference; has to be 0.",
         unit=Unit.MINOR_UNITS,
         labels=currency,
-        series_budget=200,
     )
     yield gauge(
         name="moneypath_money_at_risk_minor_units",
         help="Money that is not accounted for, each amount under the first reason that fits.",
         unit=Unit.MINOR_UNITS,
         labels={"reason": vocabulary["reasons"], **currency},
-        series_budget=1000,
     )
     yield gauge(
         name="moneypath_check_last_success_timestamp_seconds",
         help="When the integrity check last ran to its end, Unix time.",
         unit=Unit.SECONDS,
         labels=check,
-        series_budget=50,
     )
     yield gauge(
         name="moneypath_check_violations",
         help="Violations that the integrity check found in its last run; has to be 0.",
         labels=check,
-        series_budget=50,
     )
 
 
@@ -227,13 +205,11 @@ def _service_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_requests_limited_total",
         help="Requests refused with 429, by whose share of the rate was used up.",
         labels={"limit": values(RateLimit)},
-        series_budget=3,
     )
     yield counter(
         name="moneypath_card_data_refusals_total",
         help="Requests refused because a card number stood in them, by where it stood.",
         labels={"place": values(RequestPart)},
-        series_budget=4,
     )
     yield counter(
         name="moneypath_telemetry_records_total",
@@ -243,7 +219,6 @@ def _service_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_telemetry_drops_total",
         help="Records refused and spans or exports lost, by reason; each is a defect or an outage of ours.",
         labels={"reason": values(DropReason)},
-        series_budget=20,
     )
     yield counter(
         name="moneypath_telemetry_render_seconds_total",

@@ -33,7 +33,6 @@ def _durability_metrics() -> Iterator[MetricSpec]:
         name="moneypath_ledger_probe_total",
         help="Acknowledged ledger writes that the probe read back, by whether they were there.",
         labels={"result": values(ProbeResult)},
-        series_budget=2,
     )
     yield gauge(
         name="moneypath_ledger_missing_writes",
@@ -47,7 +46,6 @@ def _durability_metrics() -> Iterator[MetricSpec]:
         name="moneypath_durability_unsafe",
         help="1 while the setting lets a power cut take back what was acknowledged, 0 while it does not.",
         labels={"setting": values(DurabilitySetting)},
-        series_budget=4,
     )
 
 
@@ -59,46 +57,39 @@ def _reconciliation_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         help="Up to when everything is reconciled with the provider, Unix time; the lag is now less this.",
         unit=Unit.SECONDS,
         labels=provider,
-        series_budget=20,
     )
     yield counter(
         name="moneypath_reconciliation_rows_total",
         help="Rows compared between ledger and settlement reports, each once per report and revision.",
         labels={**provider, "result": values(ReconciliationResult)},
-        series_budget=40,
     )
     yield gauge(
         name="moneypath_reconciliation_breaks",
         help="Open differences between ledger and settlement reports; has to be 0.",
         labels=classed,
-        series_budget=140,
     )
     yield gauge(
         name="moneypath_reconciliation_break_minor_units",
         help="Money in open differences between ledger and settlement reports; has to be 0.",
         unit=Unit.MINOR_UNITS,
         labels={**classed, "currency": vocabulary["currencies"]},
-        series_budget=5600,
     )
     yield gauge(
         name="moneypath_reconciliation_oldest_break_timestamp_seconds",
         help="When the oldest open difference was found, Unix time; absent while there is none.",
         unit=Unit.SECONDS,
         labels=classed,
-        series_budget=140,
     )
     yield gauge(
         name="moneypath_settlement_due_timestamp_seconds",
         help="Until when the next settlement report has to be there, Unix time.",
         unit=Unit.SECONDS,
         labels=provider,
-        series_budget=20,
     )
     yield counter(
         name="moneypath_settlement_files_total",
         help="Settlement reports by what became of them.",
         labels={**provider, "result": values(SettlementFileResult)},
-        series_budget=80,
     )
 
 
@@ -109,33 +100,27 @@ def _message_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_message_duration_seconds",
         help="Handling of messages from delivery to verdict, each delivery once.",
         labels={**queue, "outcome": values(MessageOutcome)},
-        # Twenty queues: 13 edges, +Inf, sum and count for each outcome.
-        series_budget=960,
     )
     yield gauge(
         name="moneypath_queue_depth",
         help="Messages that wait, those delivered and not yet acknowledged included.",
         labels=queue,
-        series_budget=20,
     )
     yield gauge(
         name="moneypath_queue_oldest_timestamp_seconds",
         help="When the oldest waiting message was written, Unix time; absent while none waits.",
         unit=Unit.SECONDS,
         labels=queue,
-        series_budget=20,
     )
     yield counter(
         name="moneypath_dead_letters_total",
         help="Messages set aside because they could not be handled.",
         labels=dead,
-        series_budget=80,
     )
     yield gauge(
         name="moneypath_dead_letter_depth",
         help="Messages set aside and not yet replayed; has to be 0.",
         labels=dead,
-        series_budget=80,
     )
 
 
@@ -144,13 +129,11 @@ def _risk_metrics() -> Iterator[MetricSpec]:
         name="moneypath_risk_decisions_total",
         help="Authorizations by what risk said to them.",
         labels={"decision": values(RiskDecision)},
-        series_budget=4,
     )
     yield counter(
         name="moneypath_risk_signals_total",
         help="Authorizations that a rule of risk found suspicious, whether or not they were blocked.",
         labels={"rule": values(RiskRule)},
-        series_budget=10,
     )
 
 
@@ -160,12 +143,10 @@ def _cost_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         help="Money captured, in minor units of its currency, counted once its posting is committed.",
         unit=Unit.MINOR_UNITS,
         labels={"provider": vocabulary["providers"], "currency": vocabulary["currencies"]},
-        series_budget=1000,
     )
     yield counter(
         name="moneypath_cost_micro_units_total",
         help="What processing costs, in millionths of the reporting currency, idle capacity included.",
         unit=Unit.MICRO_UNITS,
         labels={"component": values(CostComponent), "provider": (*vocabulary["providers"], NO_PROVIDER)},
-        series_budget=105,
     )

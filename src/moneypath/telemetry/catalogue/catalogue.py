@@ -13,12 +13,17 @@ from moneypath.telemetry.catalogue.label_sets import (
     complete_vocabulary,
     names_in,
 )
-from moneypath.telemetry.catalogue.metric import Merge, MetricKind, MetricSpec, Unit
+from moneypath.telemetry.catalogue.metric import EVERY_SERIES, Merge, MetricKind, MetricSpec, Unit
 from moneypath.telemetry.errors import CatalogueInvalid
 
 __all__ = ["Catalogue", "Merge", "MetricKind", "MetricSpec", "Unit"]
 
 LONGEST_THRESHOLD_SECONDS = 3600.0
+# What one process may expose if every combination of labels occurs; 60 providers and 4 currencies make
+# 75,000. A scrape of so many series is some 10 MB, and Prometheus keeps them all in memory.
+SERIES_LIMIT = 100_000
+# So many series of a histogram with an objective are made before they are needed.
+PRECREATED_SERIES_MAXIMUM = 4_000
 # Reserved, so that a team's metric never collides with one that we add later.
 PREFIX = "moneypath_"
 
@@ -52,6 +57,7 @@ class Catalogue:
         *,
         latency_thresholds: Mapping[str, Iterable[float]] | None = None,
         own: Iterable[MetricSpec] = (),
+        series_limit: int = SERIES_LIMIT,
     ) -> "Catalogue":
         """Build the catalogue of the money path from the values that its labels may take.
 
@@ -59,9 +65,9 @@ class Catalogue:
         queues, reasons, routes, certificates, peers and drills. `latency_thresholds` maps the name of a
         histogram to the thresholds, in seconds, of its objectives. Each threshold becomes a bucket edge,
         because a rule can count only up to an edge. All label combinations of such a histogram exist from
-        the first scrape if the series budget allows. `own` are metrics of the team; their names must not
-        begin with `moneypath_`. Raises CatalogueInvalid for an unknown key, an unknown histogram or any
-        broken rule.
+        the first scrape if they are at most PRECREATED_SERIES_MAXIMUM. `own` are metrics of the team; their
+        names must not begin with `moneypath_`. All metrics together may make at most `series_limit` series.
+        Raises CatalogueInvalid for an unknown key, an unknown histogram or any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(complete_vocabulary(vocabulary))}
         for added in own:
@@ -82,18 +88,24 @@ class Catalogue:
                     hint=f"Use one of {known}.",
                 )
             specs[name] = _with_edges(spec, thresholds)
+        _require_few(specs.values(), series_limit)
         return cls.of(specs.values())
 
     @classmethod
     def start(
-        cls, *, providers: Iterable[str], currencies: Iterable[str], queues: Iterable[str] = ()
+        cls,
+        *,
+        providers: Iterable[str],
+        currencies: Iterable[str],
+        queues: Iterable[str] = (),
+        series_limit: int = SERIES_LIMIT,
     ) -> "Catalogue":
         """Build the catalogue of a service that has no `moneypath.yaml` yet.
 
         The card schemes are the common ones and `other`; the only integrity check is `ledger_balance`.
         `queues` are added to `outbox`, `notifications` and `compliance_log`. Raises CatalogueInvalid if
-        providers or currencies are missing, if a name cannot be a label value, and if a queue is named
-        twice.
+        providers or currencies are missing, if a name cannot be a label value, if a queue is named twice, and
+        if all metrics together make more than `series_limit` series.
         """
         return cls.build(
             {
@@ -102,7 +114,8 @@ class Catalogue:
                 "queues": (*OPTIONAL_LABEL_SETS["queues"], *names_in("queues", queues)),
                 "schemes": STARTING_SCHEMES,
                 "checks": STARTING_CHECKS,
-            }
+            },
+            series_limit=series_limit,
         )
 
     @classmethod
@@ -133,6 +146,21 @@ def _with_edges(spec: MetricSpec, thresholds: Iterable[float]) -> MetricSpec:
                 f"{LONGEST_THRESHOLD_SECONDS:g} seconds."
             )
         edges.add(float(threshold))
-    widened = replace(spec, buckets=tuple(sorted(edges)))
+    budget = EVERY_SERIES if spec.series_budget == spec.all_series else spec.series_budget
+    widened = replace(spec, buckets=tuple(sorted(edges)), series_budget=budget)
+    most = min(widened.series_budget, PRECREATED_SERIES_MAXIMUM)
     # The series of an objective exist from the first scrape; else their first increase would be missed.
-    return replace(widened, precreate=widened.precreate or widened.all_series <= widened.series_budget)
+    return replace(widened, precreate=widened.precreate or widened.all_series <= most)
+
+
+def _require_few(specs: Iterable[MetricSpec], limit: object) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise CatalogueInvalid(f"series_limit is {limit!r}, allowed: a whole number from 1.")
+    largest = sorted(specs, key=lambda spec: (-spec.series_budget, spec.name))
+    total = sum(spec.series_budget for spec in largest)
+    if total > limit:
+        made = "; ".join(f"{one.name} {one.series_budget} ({one.describe_series()})" for one in largest[:3])
+        raise CatalogueInvalid(
+            f"What is declared makes {total} series, allowed: series_limit {limit}. Most of them: {made}.",
+            hint=f"Declare fewer values, or a series_limit of at least {total} if Prometheus has room.",
+        )

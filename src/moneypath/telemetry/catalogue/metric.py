@@ -31,6 +31,8 @@ SCALED_UNITS = (
     "percent",
     "cents",
 )
+# As `series_budget`: as many series as the labels make.
+EVERY_SERIES = -1
 NAME_LENGTH_LIMIT = 100
 VALUE_LENGTH_LIMIT = 128
 
@@ -74,9 +76,10 @@ class MetricSpec:
 
     `labels` maps each label to all its values; an empty tuple is filled in by the service when it starts.
     `buckets` are upper edges in seconds, ascending, without +Inf. `series_budget` limits the exposed series
-    (a histogram has one for each bucket and three more). All label combinations of a metric with
-    `precreate` exist from the start and must fit the budget; any other metric stops adding series at its
-    budget. `merge` applies to gauges only.
+    (a histogram has one for each bucket and three more); EVERY_SERIES is replaced by what the labels make,
+    and is refused while a label has no values. All label combinations of a metric with `precreate` exist
+    from the start and must fit the budget; any other metric stops adding series at its budget. `merge`
+    applies to gauges only.
     """
 
     name: str
@@ -85,7 +88,7 @@ class MetricSpec:
     unit: Unit = Unit.NONE
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
-    series_budget: int = 1
+    series_budget: int = EVERY_SERIES
     precreate: bool = False
     merge: Merge = Merge.LATEST
 
@@ -93,8 +96,17 @@ class MetricSpec:
         for problem in _type_problems(self):
             raise CatalogueInvalid(f"metric {self.name}: {problem}")
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+        if self.series_budget == EVERY_SERIES and self.is_closed:
+            object.__setattr__(self, "series_budget", self.all_series)
         for problem in _problems(self):
             raise CatalogueInvalid(f"metric {self.name}: {problem}")
+        # A gauge adds series when it is set, and nothing stops a service from setting all combinations.
+        if (self.precreate or self.kind is MetricKind.GAUGE) and self.all_series > self.series_budget:
+            raise CatalogueInvalid(
+                f"metric {self.name}: series_budget: {self.series_budget} is exceeded, the labels make"
+                f" {self.all_series} series: {self.describe_series()}",
+                hint=f"Declare fewer values, or a series_budget of at least {self.all_series}.",
+            )
 
     @property
     def family(self) -> str:
@@ -122,6 +134,13 @@ class MetricSpec:
     def is_closed(self) -> bool:
         """Return whether every label has its values."""
         return all(self.labels.values())
+
+    def describe_series(self) -> str:
+        """Return how many values each label has, as factors: `provider 15 x currency 4`."""
+        factors = [f"{label} {len(values)}" for label, values in self.labels.items()]
+        if self.kind is MetricKind.HISTOGRAM:
+            factors.append(f"{self.series_per_combination} of a histogram")
+        return " x ".join(factors)
 
     def combinations(self) -> Iterator[tuple[str, ...]]:
         """Yield every combination of label values, in the order of `labels`."""
@@ -157,11 +176,14 @@ def _problems(spec: MetricSpec) -> Iterator[str]:
     yield from _kind_problems(spec)
     for label, values in spec.labels.items():
         yield from _label_problems(label, values)
-    if spec.series_budget < 1:
+    if spec.series_budget == EVERY_SERIES:
+        yield f"series_budget: missing; {_open_label(spec)} has no values yet, and nothing else is a bound"
+    elif spec.series_budget < 1:
         yield f"series_budget: {spec.series_budget} is below 1"
-    # A gauge adds series when it is set, and nothing stops a service from setting all combinations.
-    if (spec.precreate or spec.kind is MetricKind.GAUGE) and spec.all_series > spec.series_budget:
-        yield f"series_budget: {spec.series_budget} is exceeded, the labels make {spec.all_series} series"
+
+
+def _open_label(spec: MetricSpec) -> str:
+    return next(f"the label {label}" for label, values in spec.labels.items() if not values)
 
 
 def _name_problems(spec: MetricSpec) -> Iterator[str]:

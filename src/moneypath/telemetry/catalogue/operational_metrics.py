@@ -20,14 +20,12 @@ def _webhook_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_webhooks_total",
         help="Notifications that providers sent us, by what became of them.",
         labels={**provider, "result": values(WebhookResult)},
-        series_budget=80,
     )
     yield gauge(
         name="moneypath_webhook_last_timestamp_seconds",
         help="When the provider's last notification arrived, Unix time; the silence is now less this.",
         unit=Unit.SECONDS,
         labels=provider,
-        series_budget=20,
         # Any worker may have received it.
         merge=Merge.MAX,
     )
