@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from moneypath.telemetry.redaction import IdForms
 from refpay.errors import StartRefused
 
 LOOPBACK: Final = "127.0.0.1"
@@ -84,6 +85,13 @@ class _Reader:
         if not value.isascii() or not value.isdigit() or not least <= int(value[:20]) <= most:
             raise _wrong(name, value, f"a whole number from {least} to {most}")
         return int(value)
+
+    def id_forms(self, name: str) -> IdForms:
+        value = self.get(name, "")
+        try:
+            return IdForms(value)
+        except ValueError as problem:
+            raise _wrong(name, value, str(problem)) from None
 
     def flag(self, name: str, yes: str, no: str) -> bool:
         value = self.get(name, no)
@@ -230,6 +238,7 @@ class Settings:
     # Payouts above this need a second person's approval; in minor units of any currency.
     payout_alone_max_minor: int = _whole("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1)
     risk: RiskSettings = _read(lambda read: read.all_of(RiskSettings))
+    id_forms: IdForms = _read(lambda read: read.id_forms("REFPAY_ID_FORMS"), default=IdForms())
     rates: RateSettings = _read(lambda read: read.all_of(RateSettings))
     # None for the API, which writes the outbox and has no connection to NATS.
     messaging: MessagingSettings | None = _read(

@@ -229,6 +229,18 @@ CARD = "4111111111111111"
         {"currency": "4111 1111 1111 1111"},
         {"note": {"deep": ["5555-5555-5555-4444"]}},
         {"378282246310005": 1},
+        {"merchant_reference": f"order{CARD}"},
+        {"merchant_reference": "4111.1111.1111.1111"},
+        {"merchant_reference": "4111--1111--1111--1111"},
+        {"merchant_reference": "411111-1111111111"},
+        {"merchant_reference": f"{CARD}1227"},
+        {"merchant_reference": f"{CARD}/12/27"},
+        {"merchant_reference": "４１１１１１１１１１１１１１１１"},
+        {"merchant_reference": "٤١١١١١١١١١١١١١١١"},
+        {"merchant_reference": "4111\u200b1111\u00ad11111111"},
+        {"merchant_reference": "④①①①①①①①①①①①①①①①"},
+        {"merchant_reference": "4111_1111_1111_1111"},
+        {"card_token": "tok_411111_1111111111"},
     ],
 )
 async def test_a_card_number_is_refused_anywhere(
@@ -247,6 +259,9 @@ async def test_a_card_number_is_refused_anywhere(
     [
         ("header", "/v1/payments", {"Idempotency_Key": CARD}),
         ("header", "/v1/payments", {"Idempotency_Key": "5555-5555-5555-4444"}),
+        ("header", "/v1/payments", {"Idempotency_Key": f"k{CARD}"}),
+        ("header", "/v1/payments", {"Idempotency_Key": f"{CARD}_1227"}),
+        ("header", "/v1/payments", {"Idempotency_Key": "４１１１１１１１１１１１１１１１"}),
         ("header", "/v1/payments", {"X_Anything": f"card={CARD};"}),
         ("header", "/v1/payments", {CARD: "x"}),
         ("header", "/v1/payments", {"Authorization": f"Bearer {CARD}"}),
@@ -293,10 +308,12 @@ async def test_a_span_that_reads_as_a_card_number_is_none(api: "Client") -> None
         "4111111111111112",  # fails the check
         "0198c0de-4111-4111-4111-111111111111",  # groups inside a longer id
         "1763791234567",  # milliseconds since 1970
-        "a4111111111111111",  # part of a word
-        "tok_411111_4222222222222222",  # a token, whatever its random part
+        "7111111111111113",  # a right check digit, and no issuer begins like this
+        "tok_411111_4222222222222f22",  # a token: its random part has a letter
         "411111111111",  # too short
         "42222222222222222222",  # too long
+        "2026/11/24 10:20:30.123456",
+        "0.4111111111111111",
     ],
 )
 def test_what_only_resembles_a_card_number_passes(text: str) -> None:

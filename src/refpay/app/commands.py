@@ -41,7 +41,7 @@ async def read_request(
     traffic = _read_traffic(request, principal) if endpoint.keyed else "live"
     key = _read_key(request) if endpoint.keyed else ""
     content = parse_body(request, await request.body()) if endpoint.changes_state else _parse_query(request)
-    refuse_card_data(content, "body" if endpoint.changes_state else "query")
+    refuse_card_data(content, "body" if endpoint.changes_state else "query", services.id_forms)
     try:
         payload = endpoint.request_model.model_validate(content)
     except ValidationError as problem:

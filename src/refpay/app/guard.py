@@ -7,6 +7,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from moneypath.telemetry.redaction import IdForms
 from refpay.app.card_data import refuse_card_data_around
 from refpay.app.commands import BODY_MAXIMUM_BYTES
 from refpay.app.errors import CardDataRefused, RequestTimedOut, RequestTooLarge
@@ -25,8 +26,8 @@ class Guard:
     query or headers is refused here; one in the body is found when the body is parsed.
     """
 
-    def __init__(self, app: ASGIApp, measures: ServiceMetrics) -> None:
-        self._app, self._measures = app, measures
+    def __init__(self, app: ASGIApp, measures: ServiceMetrics, id_forms: IdForms) -> None:
+        self._app, self._measures, self._id_forms = app, measures, id_forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -43,7 +44,7 @@ class Guard:
         try:
             body = await _read_body(scope, receive)
             if body is not None:
-                refuse_card_data_around(scope)
+                refuse_card_data_around(scope, self._id_forms)
                 await self._app(scope, _replay(body, receive), send_noted)
         except RefpayError as problem:
             if isinstance(problem, CardDataRefused):

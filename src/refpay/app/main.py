@@ -57,7 +57,9 @@ def create_app(services: Services) -> ASGIApp:
     """Return the ASGI app: telemetry outermost, then the guard, then the router."""
     app = serve_endpoints(ENDPOINTS, services)
     paths = dict.fromkeys(route.path for route in app.routes if isinstance(route, Route))
-    return TelemetryMiddleware(Guard(app, services.measures), services.measures.recorder, paths)
+    return TelemetryMiddleware(
+        Guard(app, services.measures, services.id_forms), services.measures.recorder, paths
+    )
 
 
 async def main() -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from moneypath.telemetry.redaction import IdForms
 from refpay.app.rate_limits import RateLimiter
 from refpay.clock import Clock
 from refpay.costs import CostModel
@@ -59,6 +60,8 @@ class Services:
     approvals: ApprovalDecisions
     duplicates: Duplicates
     suspense: Suspense
+    # Of ids that look like card numbers.
+    id_forms: IdForms
 
 
 @asynccontextmanager
@@ -121,4 +124,5 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
             approvals=ApprovalDecisions(database, clock),
             duplicates=Duplicates(database, providers, clock, deadlines),
             suspense=Suspense(database, clock, receipt_log.note),
+            id_forms=settings.id_forms,
         )

@@ -25,6 +25,7 @@ from moneypath.telemetry.redaction.secrets import (
 _PASSES = 4
 
 _DIGITS = re.compile(r"[0-9]+")
+_UUIDS = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
 # UUIDs and times, which every log line has and which can hold nothing sensitive.
 _HARMLESS = re.compile(
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -44,7 +45,10 @@ def redact(text: str) -> str:
 
     Redacting twice gives the same result. The time is linear in the length of the text.
     """
-    if (len(text) < SHORTEST_CARD and text.isalnum()) or (len(text) <= 36 and _HARMLESS.fullmatch(text)):
+    # One character of another script may stand for two digits.
+    if len(text) < SHORTEST_CARD and text.isascii() and text.isalnum():
+        return text
+    if len(text) <= 36 and _HARMLESS.fullmatch(text):
         return text
     for _ in range(_PASSES):
         cards = text.count(CARD_MASK)
@@ -54,6 +58,22 @@ def redact(text: str) -> str:
         if text.count(CARD_MASK) == cards:
             break
     return text
+
+
+def holds_card(text: str) -> bool:
+    """Return whether a text holds a card number, in whatever writing `redact` would mask it."""
+    if text.isascii() and (len(text) < SHORTEST_CARD or _HARMLESS.fullmatch(text)):
+        return False
+    return _holds_card(text) or (may_be_encoded(text) and _holds_card(Decoded(text).plain))
+
+
+def _holds_card(text: str) -> bool:
+    if _count_digits(text) < SHORTEST_CARD:
+        return False
+    cards = text.count(CARD_MASK)
+    for find in _NUMBERS:
+        text = masked(text, find(text))
+    return text.count(CARD_MASK) > cards
 
 
 def redact_bytes(content: bytes) -> bytes:
@@ -80,7 +100,14 @@ def _decoded(text: str) -> str:
 
 def _finders(text: str) -> tuple[Finder, ...]:
     """Return the finders that can find anything: a text with few digits holds no number."""
-    digits = sum(map(len, _DIGITS.findall(text)))
+    digits = _count_digits(text)
     if digits >= SHORTEST_CARD:
         return (*_NUMBERS, *_SECRETS)
     return (find_ibans, *_SECRETS) if digits >= _FEWEST_IBAN_DIGITS else _SECRETS
+
+
+def _count_digits(text: str) -> int:
+    """Return how many digits stand outside of UUIDs, which hold no number."""
+    if "-" in text:
+        text = _UUIDS.sub("-", text)
+    return sum(map(len, _DIGITS.findall(text)))
