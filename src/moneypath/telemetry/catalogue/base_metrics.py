@@ -227,7 +227,7 @@ def _service_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_requests_limited_total",
         help="Requests refused with 429, by whose share of the rate was used up.",
         labels={"limit": values(RateLimit)},
-        series_budget=3,
+        series_budget=4,
     )
     yield counter(
         name="moneypath_card_data_refusals_total",
