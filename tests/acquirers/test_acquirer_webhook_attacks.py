@@ -74,9 +74,9 @@ class Merchant:
 
 
 @pytest.fixture
-async def merchant(secrets_folder: Path) -> AsyncIterator[Merchant]:
+async def merchant(tmp_path: Path) -> AsyncIterator[Merchant]:
     """Serve a merchant that shares a key with north."""
-    (secrets_folder / "webhook_north.json").write_text(json.dumps({"keys": {"k1": SECRET}}))
+    (tmp_path / "webhook_north.json").write_text(json.dumps({"keys": {"k1": SECRET}}))
     found = Merchant()
     app = web.Application()
     app.add_routes([web.post("/v1/webhooks/north", found.take)])
@@ -107,7 +107,7 @@ async def test_each_attack_is_what_it_says(start: "Start", merchant: Merchant, k
 async def test_events_do_not_wait_for_an_attack(start: "Start", merchant: Merchant) -> None:
     """While the merchant answers no forger, one attack is under way, and every event is delivered."""
     merchant.held = asyncio.Event()
-    client = (await start("north", webhook=WebhookSettings(merchant.url))).client
+    client = (await start("north", webhook=WebhookSettings(merchant.url, timeout_seconds=60))).client
     await client.fault(FaultKind.WEBHOOK_FORGED)
     await client.authorize("first")
     await merchant.see("forged", REQUESTS[FaultKind.WEBHOOK_FORGED])

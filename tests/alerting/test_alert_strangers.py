@@ -1,4 +1,4 @@
-"""Who pages for refused webhooks: a provider whose key is wrong, in time, and no stranger, by the real promtool."""
+"""Refused webhooks: a provider whose key is wrong pages in time, and no stranger does, by promtool."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,9 +43,7 @@ def series(name: str, before: float, at_once: float, after: float) -> dict[str, 
     }
 
 
-def expect(
-    tmp_path: Path, promtool: RunTool, *counters: dict[str, str], firing: Mapping[int, bool]
-) -> None:
+def expect(tmp_path: Path, promtool: RunTool, *counters: dict[str, str], firing: Mapping[int, bool]) -> None:
     """Fail unless the alert of north fires, or does not, so many seconds into the attack."""
     alerting = f'count(ALERTS{{alertname="{ALERT}", alertstate="firing", provider="north"}})'
     one = [{"labels": "{}", "value": 1}]
@@ -88,18 +86,14 @@ def test_a_burst_of_strangers_pages_nobody(tmp_path: Path, promtool: RunTool, ho
     expect(tmp_path, promtool, *counters, firing=dict.fromkeys((5, 60, 315, 590), False))
 
 
-def test_the_same_burst_paged_when_it_was_counted_for_the_provider(
-    tmp_path: Path, promtool: RunTool
-) -> None:
+def test_the_same_burst_paged_when_it_was_counted_for_the_provider(tmp_path: Path, promtool: RunTool) -> None:
     """The rule is the same: which series counts them makes the difference."""
     expect(tmp_path, promtool, accepted(1, 1), refused(at_once=400), firing={60: True})
 
 
 @pytest.mark.parametrize("honest", [1, 40, 400], ids=["few", "busy", "very-busy"])
-def test_a_provider_with_a_wrong_key_pages_in_time(
-    tmp_path: Path, promtool: RunTool, honest: float
-) -> None:
-    """However busy it was, though no more than the limit is counted, and whatever strangers send meanwhile."""
+def test_a_provider_with_a_wrong_key_pages_in_time(tmp_path: Path, promtool: RunTool, honest: float) -> None:
+    """However busy it was, though only the limit is counted, and whatever strangers send meanwhile."""
     counters = (accepted(honest, 0), refused(after=min(honest, HELD)), strangers(400, 500))
     expect(tmp_path, promtool, *counters, firing={5: False, int(GUARD.detect_within_seconds): True})
 

@@ -1,4 +1,4 @@
-"""Refused webhooks: which count for the provider, which are a number of strangers, and what neither can do."""
+"""Refused webhooks: which count for the provider, which are strangers', and what neither can do."""
 
 import asyncio
 import ipaddress

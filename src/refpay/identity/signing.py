@@ -115,7 +115,6 @@ class SignatureVerifier:
         if not new:
             raise SignatureReplayed("The signed request was sent before: sign each request with a new nonce.")
 
-
     def named_key(self, headers: Callable[[str], Sequence[str]]) -> NamedKey:
         """Return whether a refused request names a key that the sender has. Anybody can name one."""
         try:

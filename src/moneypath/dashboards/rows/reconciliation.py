@@ -175,9 +175,9 @@ def _strangers() -> Panel:
     return Panel(
         "Webhooks of strangers",
         PanelKind.TIMESERIES,
-        "Refused webhooks that name no key of the provider and come from none of its declared addresses, each "
-        "second. Nobody is paged for them. `unknown_key` while fewer webhooks are accepted may be a provider "
-        "that signs with a new key: ask it, and declare its addresses.",
+        "Refused webhooks that name no key of the provider and come from none of its networks, each second. "
+        "Nobody is paged for them. `unknown_key` while fewer webhooks are accepted may be a provider "
+        "that signs with a new key: ask it, and declare its networks.",
         (
             Query(
                 f"sum by (provider, reason) (rate({strangers}[$__rate_interval]))", "{{provider}} {{reason}}"
