@@ -30,6 +30,10 @@ class FaultKind(StrEnum):
     WEBHOOK_LATE = "webhook_late"  # the webhook is sent late
     WEBHOOK_TWICE = "webhook_twice"  # the webhook is sent twice
     WEBHOOK_OUT_OF_ORDER = "webhook_out_of_order"  # the webhook of a later event is sent first
+    # Somebody else sends more beside it, in this acquirer's name:
+    WEBHOOK_REPLAYED = "webhook_replayed"  # an accepted request again, as it was signed
+    WEBHOOK_FORGED = "webhook_forged"  # requests that name its key and are not signed with it
+    WEBHOOK_FLOOD = "webhook_flood"  # more unsigned requests than a merchant takes
 
 
 class Misstatement(StrEnum):

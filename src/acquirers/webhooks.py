@@ -21,6 +21,7 @@ from acquirers.faults import WEBHOOK_KINDS, FaultKind, FaultRegistry, Operation,
 from acquirers.operations import Entry
 from acquirers.settings import WebhookSettings
 from acquirers.signing import Signer
+from acquirers.webhook_attacks import ATTACK_KINDS, WebhookAttacker
 
 PENDING_MAX: Final = 1000
 _CONNECTIONS_MAX: Final = 32
@@ -67,6 +68,7 @@ class WebhookSender:
         # Jitter need not be secret.
         self._random = random_source or random.Random()  # noqa: S311
         self._pending_max = pending_max
+        self._attacker = WebhookAttacker(self._url)
         self._pending: dict[int, asyncio.Task[None]] = {}
         self._connections = asyncio.Semaphore(_CONNECTIONS_MAX)
         self._capacity = asyncio.Event()
@@ -156,9 +158,13 @@ class WebhookSender:
                     await self._sleep(lease.fault.latency_seconds)
                 case FaultKind.WEBHOOK_TWICE:
                     await self._send_until_accepted(session, entry)
-                case _:
+                case FaultKind.WEBHOOK_OUT_OF_ORDER:
                     await self._hold_back(entry.seq, lease.fault.latency_seconds)
+                case _:
+                    pass
         await self._send_until_accepted(session, entry)
+        if lease is not None and lease.fault.kind in ATTACK_KINDS:
+            await self._attacker.attack(session, lease.fault.kind)
 
     async def _hold_back(self, seq: int, seconds: float) -> None:
         """Wait until a later event was delivered, at most for this time; one event at a time is held back."""
@@ -202,6 +208,9 @@ class WebhookSender:
                 async with session.post(
                     self._url, data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    return 200 <= response.status < 300
+                    accepted = 200 <= response.status < 300
             except (aiohttp.ClientError, TimeoutError, OSError):
                 return False
+        if accepted:
+            self._attacker.overhear(headers, body)
+        return accepted

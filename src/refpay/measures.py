@@ -33,6 +33,7 @@ API_METRICS: Final = (
     "moneypath_requests_limited_total",
     "moneypath_card_data_refusals_total",
     "moneypath_webhooks_total",
+    "moneypath_webhooks_unattributed_total",
     "moneypath_webhook_last_timestamp_seconds",
     *_SHARED,
 )
@@ -172,6 +173,10 @@ class ServiceMetrics:
         last = "moneypath_webhook_last_timestamp_seconds"
         if at is not None and last in self._held:
             self.recorder.gauge(last).set(at.timestamp(), provider=provider)
+
+    def count_unattributed(self, provider: str, reason: str) -> None:
+        """Count a refused webhook of a stranger, sent in a provider's name."""
+        self._count("moneypath_webhooks_unattributed_total", provider=provider, reason=reason)
 
     def observe_attempt(self, *, provider: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and time one request to a provider."""

@@ -28,6 +28,10 @@ _RENAMED: Final = {
     "_SETTLE_INTERVAL_SECONDS": "_RECOVERY_INTERVAL_SECONDS",
 }
 
+_NETWORKS_MAXIMUM: Final = 64
+_PREFIX_LEAST: Final = {4: 8, 6: 16}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
 
 
@@ -80,6 +84,12 @@ class _Reader:
         except ValueError:
             raise _wrong(name, value, "an IPv4 address; 0.0.0.0 only inside a container") from None
 
+    def networks(self, name: str) -> tuple[Network, ...]:
+        parts = [part.strip() for part in self.get(name).split(",")] if self.get(name) else []
+        if len(parts) > _NETWORKS_MAXIMUM:
+            raise _wrong(name, f"{len(parts)} networks", f"at most {_NETWORKS_MAXIMUM}")
+        return tuple(_network(name, part) for part in parts)
+
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         value = self.get(name, default)
         if not value.isascii() or not value.isdigit() or not least <= int(value[:20]) <= most:
@@ -108,6 +118,22 @@ class _Reader:
         if not least <= number <= most:
             raise _wrong(name, value, f"seconds from {least:g} to {most:g}")
         return number
+
+
+def _network(name: str, value: str) -> Network:
+    """Return a network. One that is too wide to tell a provider from anybody else is refused."""
+    try:
+        network = ipaddress.ip_network(value)
+        valid = network.prefixlen >= _PREFIX_LEAST[network.version]
+    except ValueError:
+        valid = False
+    if not valid:
+        allowed = (
+            "networks such as 192.0.2.0/24 or 2001:db8::/48, separated by commas, without host bits, "
+            f"of at least /{_PREFIX_LEAST[4]} (IPv4) or /{_PREFIX_LEAST[6]} (IPv6)"
+        )
+        raise _wrong(name, value, allowed)
+    return network
 
 
 def _wrong(name: str, value: str, allowed: str) -> StartRefused:
@@ -158,6 +184,8 @@ class ProviderSettings:
     attempts: int = 3
     # After this, an operation that the provider does not know will never happen.
     outcome_deadline_seconds: float = 15.0
+    # Where its webhooks come from, if it says so. They are accepted from elsewhere too, if they are signed.
+    webhook_networks: tuple[Network, ...] = ()
 
     @property
     def call_budget_seconds(self) -> float:
@@ -188,11 +216,14 @@ class RateSettings:
     """How many requests per second one API process accepts. A burst may hold one second's worth.
 
     `strangers_per_second` is the limit for all requests together whose credentials are refused.
+    `refused_per_second` is the limit for each provider of the refused webhooks that name its key: as many are
+    held against it, so whoever knows the key's id cannot outweigh a provider that sends more.
     """
 
     principal_per_second: int = _whole("REFPAY_RATE_PRINCIPAL_PER_SECOND", 1_000, 1, 1_000_000)
     whole_per_second: int = _whole("REFPAY_RATE_WHOLE_PER_SECOND", 4_000, 1, 1_000_000)
     strangers_per_second: int = _whole("REFPAY_RATE_STRANGERS_PER_SECOND", 100, 1, 1_000_000)
+    refused_per_second: int = _whole("REFPAY_RATE_REFUSED_PER_SECOND", 10, 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +326,7 @@ def _read_provider(read: _Reader, name: str) -> ProviderSettings:
         timeout_seconds=read.seconds(f"{prefix}_TIMEOUT_SECONDS", seconds, 0.01, 30),
         attempts=read.integer(f"{prefix}_ATTEMPTS", attempts, 1, 10),
         outcome_deadline_seconds=read.seconds(f"{prefix}_OUTCOME_DEADLINE_SECONDS", deadline, 0.1, 3600),
+        webhook_networks=read.networks(f"{prefix}_WEBHOOK_NETWORKS"),
     )
     budget = provider.call_budget_seconds + DEADLINE_SLACK_SECONDS
     if budget >= provider.outcome_deadline_seconds:

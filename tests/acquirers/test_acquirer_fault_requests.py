@@ -108,7 +108,18 @@ def test_report_faults_are_read(what: Misstatement) -> None:
         assert read_fault({**GOOD, "rate": 1, "kind": kind.value, "scope": scope}) == (fault, 60.0)
 
 
-@pytest.mark.parametrize("kind", ["webhook_lost", "webhook_late", "webhook_twice", "webhook_out_of_order"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "webhook_lost",
+        "webhook_late",
+        "webhook_twice",
+        "webhook_out_of_order",
+        "webhook_replayed",
+        "webhook_forged",
+        "webhook_flood",
+    ],
+)
 def test_webhook_faults_are_read(kind: str) -> None:
     """Those that wait say how long; none acts on queries, of which nobody is told."""
     timed = {"latency_seconds": 1} if kind in ("webhook_late", "webhook_out_of_order") else {}

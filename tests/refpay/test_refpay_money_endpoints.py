@@ -29,9 +29,9 @@ class AnHourOn(SystemClock):
         return super().now() + timedelta(hours=1)
 
 
-def signed(provider: str, body: bytes, *, nonce: str | None = None) -> dict[str, str]:
-    """Return the headers of an event that a provider sends now."""
-    parts = {"timestamp": str(int(time.time())), "nonce": nonce or uuid4().hex}
+def signed(provider: str, body: bytes, *, nonce: str | None = None, at: int | None = None) -> dict[str, str]:
+    """Return the headers of an event that a provider sends now, or at a Unix time."""
+    parts = {"timestamp": str(int(time.time()) if at is None else at), "nonce": nonce or uuid4().hex}
     secret = hashlib.sha256(provider.encode()).digest()
     target = f"/v1/webhooks/{provider}"
     return {

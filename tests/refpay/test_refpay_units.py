@@ -153,6 +153,15 @@ def test_a_providers_own_promise_goes_before_the_common_one(environment: dict[st
     assert settings.provider_timeout_seconds == 4
 
 
+def test_a_provider_may_declare_where_its_webhooks_come_from(environment: dict[str, str]) -> None:
+    """Networks or single addresses of both kinds; another provider declares none."""
+    networks = {"REFPAY_NORTH_WEBHOOK_NETWORKS": "192.0.2.0/24, 198.51.100.7,2001:db8::/48"}
+    north, south = read_settings({**environment, **networks}).providers
+    read = [str(one) for one in north.webhook_networks]
+    assert read == ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/48"]
+    assert south.webhook_networks == ()
+
+
 def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
     """Its password comes from the secrets folder and is not shown; the API needs neither."""
     settings = read_settings({**environment, "REFPAY_NATS_URL": "nats://127.0.0.1:4222"})
@@ -193,6 +202,13 @@ def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
         ("REFPAY_NATS_URL", "http://127.0.0.1:4222", "REFPAY_NATS_URL"),
         ("REFPAY_NATS_URL", "nats://refpay:hunter2@127.0.0.1", "contains a user or a password"),
         ("REFPAY_DELIVERY_ATTEMPTS", "0", "1 to 100"),
+        ("REFPAY_RATE_REFUSED_PER_SECOND", "0", "1 to 1000000"),
+        ("REFPAY_NORTH_WEBHOOK_NETWORKS", "north", "REFPAY_NORTH_WEBHOOK_NETWORKS is 'north', allowed"),
+        ("REFPAY_NORTH_WEBHOOK_NETWORKS", "192.0.2.1/24", "'192.0.2.1/24', allowed: .* without host bits"),
+        ("REFPAY_NORTH_WEBHOOK_NETWORKS", "192.0.2.0/24,", "is '', allowed: networks such as"),
+        ("REFPAY_SOUTH_WEBHOOK_NETWORKS", "0.0.0.0/0", "'0.0.0.0/0', allowed: .* of at least /8"),
+        ("REFPAY_SOUTH_WEBHOOK_NETWORKS", "2001::/15", "or /16 .IPv6."),
+        ("REFPAY_SOUTH_WEBHOOK_NETWORKS", "192.0.2.0/24," * 65, "is '66 networks', allowed: at most 64"),
     ],
 )
 def test_wrong_settings_are_named(environment: dict[str, str], name: str, value: str, named: str) -> None:

@@ -56,6 +56,7 @@ EXPECTED_LABELS = {
     "moneypath_captured_minor_units_total": ["provider", "currency"],
     "moneypath_cost_micro_units_total": ["component", "provider"],
     "moneypath_webhooks_total": ["provider", "result"],
+    "moneypath_webhooks_unattributed_total": ["provider", "reason"],
     "moneypath_webhook_last_timestamp_seconds": ["provider"],
     "moneypath_certificate_expiry_timestamp_seconds": ["name"],
     "moneypath_clock_offset_seconds": ["peer"],

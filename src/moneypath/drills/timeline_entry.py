@@ -30,6 +30,9 @@ FaultName = Literal[
     "provider.withhold",
     "provider.truncate",
     "provider.webhook_lost",
+    "provider.webhook_replayed",
+    "provider.webhook_forged",
+    "provider.webhook_flood",
     "traffic.card_testing",
 ]
 _SCOPE: Final = frozenset({"card_ranges", "currencies", "operations"})
@@ -55,6 +58,9 @@ _KEYS: Final[Mapping[str, _ParamRules]] = {
     "provider.withhold": _ParamRules(frozenset()),
     "provider.truncate": _ParamRules(frozenset()),
     "provider.webhook_lost": _OPERATION,
+    "provider.webhook_replayed": _OPERATION,
+    "provider.webhook_forged": _OPERATION,
+    "provider.webhook_flood": _OPERATION,
     "traffic.card_testing": _ParamRules(frozenset({"card_ranges", "per_second"})),
 }
 

@@ -19,6 +19,7 @@ class RateLimiter:
         self._own: dict[str, Bucket] = {}
         self._whole = self._bucket(settings.whole_per_second)
         self._strangers = self._bucket(settings.strangers_per_second)
+        self._refused: dict[str, Bucket] = {}
 
     def take(self, principal: str) -> None:
         """Count one request of a principal; raises RateLimited, and then no bucket is charged."""
@@ -36,6 +37,14 @@ class RateLimiter:
         They have a bucket of their own, so they cannot use up that of principals.
         """
         _take(strangers=self._strangers)
+
+    def take_refused(self, provider: str) -> None:
+        """Count one refused webhook that names a key of the provider; raises RateLimited.
+
+        Each provider has a bucket of its own, so strangers cannot use it up and hide a provider's mistake.
+        """
+        refused = self._refused.setdefault(provider, self._bucket(self._settings.refused_per_second))
+        _take(refused=refused)
 
     def _bucket(self, per_second: int) -> Bucket:
         return Bucket(per_second, per_second, self._clock)

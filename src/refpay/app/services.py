@@ -30,7 +30,7 @@ from refpay.payments.service import Payments, make_deadlines
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.registry import make_resilient, open_attempts
 from refpay.risk.screening import Screening
-from refpay.settings import Settings
+from refpay.settings import Network, Settings
 
 # Payments have connections of their own, so that operator actions work while payments use up theirs. So have
 # webhooks, which come as often as calls, so that no payment waits for them.
@@ -53,6 +53,7 @@ class Services:
     webhooks: Webhooks
     # Verify the signed requests of each provider.
     verifiers: Mapping[str, SignatureVerifier]
+    webhook_networks: Mapping[str, tuple[Network, ...]]
     routing: Routing
     card_ranges: CardRanges
     dead_letters: DeadLetters
@@ -117,6 +118,7 @@ async def open_services(settings: Settings, clock: Clock, description: bytes) ->
             verifiers={
                 name: SignatureVerifier(name, file, webhook_database, clock) for name, file in files.items()
             },
+            webhook_networks={one.name: one.webhook_networks for one in settings.providers},
             routing=Routing(database, clock=clock),
             card_ranges=CardRanges(database, settings.risk, clock=clock),
             dead_letters=DeadLetters(database, clock=clock),

@@ -1,5 +1,6 @@
 """The endpoint for providers' signed webhooks."""
 
+import ipaddress
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from refpay.app.commands import anonymous_request, parse_body
 from refpay.app.contract import Auth, AuthenticatedRequest, Endpoint, Idempotency, Waived
 from refpay.app.services import Services
 from refpay.identity.errors import SignatureRefused, SignatureReplayed
-from refpay.identity.signing import SignatureVerifier
+from refpay.identity.signing import NamedKey, SignatureVerifier
 from refpay.operations.routing import ProviderUnknown
 from refpay.payments.errors import EventInvalid, OperationInFlight
 from refpay.payments.model import OperationKind
@@ -35,13 +36,38 @@ async def read_webhook(
     try:
         body = await read_signed(request, verifier)
     except (SignatureRefused, SignatureReplayed):
-        services.measures.count_webhook(provider, "bad_signature")
-        services.rates.take_unauthenticated()
+        _count_refusal(services, request, provider, verifier.named_key(request.headers.getlist))
         raise
     services.rates.take(f"provider:{provider}")
     content = parse_body(request, body)
     refuse_card_data(content, "body")
     return anonymous_request(request, content)
+
+
+def _count_refusal(services: Services, request: Request, provider: str, named: NamedKey) -> None:
+    """Count a refusal: for the provider that it may be of, or for strangers, who page nobody.
+
+    Raises RateLimited. What is over a limit is not counted for the provider.
+    """
+    ours = _from_provider(services, request, provider)
+    if ours or named is NamedKey.KNOWN:
+        if ours:
+            services.rates.take(f"provider:{provider}")
+        else:
+            services.rates.take_refused(provider)
+        services.measures.count_webhook(provider, "bad_signature")
+        return
+    reason = "unknown_key" if named is NamedKey.UNKNOWN else "unsigned"
+    services.measures.count_unattributed(provider, reason)
+    services.rates.take_unauthenticated()
+
+
+def _from_provider(services: Services, request: Request, provider: str) -> bool:
+    """Tell whether the connection comes from an address of the provider. No header is believed."""
+    if request.client is None:
+        return False
+    peer = ipaddress.ip_address(request.client.host)
+    return any(peer in network for network in services.webhook_networks[provider])
 
 
 @Endpoint(

@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -66,6 +67,14 @@ def sign(secret: bytes, *, method: str, target: str, timestamp: str, nonce: str,
     return f"v1={hmac.new(secret, signed.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()}"
 
 
+class NamedKey(Enum):
+    """Which key a request names."""
+
+    NONE = auto()
+    UNKNOWN = auto()
+    KNOWN = auto()
+
+
 class SignatureVerifier:
     """Verify the signed requests of one sender.
 
@@ -105,6 +114,14 @@ class SignatureVerifier:
             new = await connection.fetchval(INSERT_NONCE, f"{self._sender}/{key_id}", nonce, expires_at)
         if not new:
             raise SignatureReplayed("The signed request was sent before: sign each request with a new nonce.")
+
+    def named_key(self, headers: Callable[[str], Sequence[str]]) -> NamedKey:
+        """Return whether a refused request names a key that the sender has. Anybody can name one."""
+        try:
+            key_id = _one(headers, KEY_HEADER, _KEY_ID)
+        except SignatureRefused:
+            return NamedKey.NONE
+        return NamedKey.KNOWN if key_id in self._keys.get() else NamedKey.UNKNOWN
 
 
 async def delete_expired_nonces(database: Database, clock: Clock) -> int:

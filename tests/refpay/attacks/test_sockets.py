@@ -64,7 +64,7 @@ async def attacking(name: str, port: str) -> AsyncIterator["asyncio.Task[int]"]:
         await task
 
 
-@pytest.mark.parametrize("attack", senders.ATTACKS)
+@pytest.mark.parametrize("attack", ["endless-header", "held-sockets"])
 async def test_payments_are_answered(attack: str, environment: dict[str, str]) -> None:
     async with process("refpay.app", environment) as (_, url):
         quiet = await pay(url)

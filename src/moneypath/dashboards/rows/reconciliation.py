@@ -29,6 +29,7 @@ def reconciliation(thresholds: Thresholds) -> Row:
             _money(thresholds),
             _oldest(),
             _due(),
+            _strangers(),
         ),
     )
 
@@ -100,9 +101,9 @@ def _webhooks(thresholds: Thresholds) -> Iterator[Panel]:
         yield Panel(
             "Webhooks accepted",
             PanelKind.TIMESERIES,
-            "Share of what came in a provider's name. Signed badly: a key that one side changed alone, a "
-            "clock that is off, or a forger. Signed well, but no payment of ours: the settlement report says "
-            "it too.",
+            "Share of what came from a provider, or named a key of it. Signed badly: a key that one side "
+            "changed alone, a clock that is off, or a forger. Signed well, but no payment of ours: the "
+            "settlement report says it too.",
             (
                 Query(f"{signed_well}{{{PROVIDER}}}", "{{provider}} signed well"),
                 Query(f"{ours} / ({rate('')} > 0)", "{{provider}} about a payment of ours"),
@@ -166,4 +167,24 @@ def _due() -> Panel:
         steps=at_least(0.0),
         alerts=(LATE,),
         no_value="not known",
+    )
+
+
+def _strangers() -> Panel:
+    strangers = f"moneypath_webhooks_unattributed_total{{{PROVIDER}}}"
+    return Panel(
+        "Webhooks of strangers",
+        PanelKind.TIMESERIES,
+        "Refused webhooks that name no key of the provider and come from none of its networks, each second. "
+        "Nobody is paged for them. `unknown_key` while fewer webhooks are accepted may be a provider "
+        "that signs with a new key: ask it, and declare its networks.",
+        (
+            Query(
+                f"sum by (provider, reason) (rate({strangers}[$__rate_interval]))", "{{provider}} {{reason}}"
+            ),
+        ),
+        width=24,
+        height=6,
+        unit="reqps",
+        min_value=0,
     )

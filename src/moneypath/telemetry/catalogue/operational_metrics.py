@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, values
 from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import WebhookResult
+from moneypath.telemetry.catalogue.vocabulary import UnattributedReason, WebhookResult
 
 
 def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
@@ -20,6 +20,11 @@ def _webhook_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_webhooks_total",
         help="Notifications that providers sent us, by what became of them.",
         labels={**provider, "result": values(WebhookResult)},
+    )
+    yield counter(
+        name="moneypath_webhooks_unattributed_total",
+        help="Refused webhooks of strangers, who name no known key and come from no address of the provider.",
+        labels={**provider, "reason": values(UnattributedReason)},
     )
     yield gauge(
         name="moneypath_webhook_last_timestamp_seconds",

@@ -148,6 +148,13 @@ class WebhookResult(StrEnum):
     BAD_SIGNATURE = "bad_signature"
 
 
+class UnattributedReason(StrEnum):
+    """Why a refused webhook is not held against the provider in whose name it came."""
+
+    UNSIGNED = "unsigned"
+    UNKNOWN_KEY = "unknown_key"
+
+
 class DeadLetterReason(StrEnum):
     """Why a message became a dead letter."""
 
@@ -180,6 +187,7 @@ class RateLimit(StrEnum):
     PRINCIPAL = "principal"
     WHOLE = "whole"
     STRANGERS = "strangers"
+    REFUSED = "refused"
 
 
 class RequestPart(StrEnum):
