@@ -10,7 +10,8 @@ import os
 import secrets
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
@@ -121,7 +122,6 @@ _BOOK_ROWS: Final = """
            ARRAY['provider_receivable:' || provider, 'merchant_payable:shop-' || i % 20],
            ARRAY[currency, currency], ARRAY[amount, -amount]
     FROM made;
-    ANALYZE;
 """
 
 
@@ -220,13 +220,20 @@ def _share(medians: dict[str, float], name: str, without: str) -> float:
     return 1 - medians[without] / medians[name]
 
 
-async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
-    """Return what a book of so many payments costs."""
+async def make_book(server: Server, payments: int) -> Any:
+    """Make a database `book` with so many payments; return a superuser's connection to it."""
     await server.database("book", TODAY)
     superuser = await server.superuser("book")
     await superuser.execute("SET session_replication_role = replica")
     await superuser.execute(_BOOK.replace("$1", str(payments)))
     await superuser.execute(_BOOK_ROWS)
+    return superuser
+
+
+async def measure_book(server: Server, payments: int) -> list[measuring.Row]:
+    """Return what a book of so many payments costs."""
+    superuser = await make_book(server, payments)
+    await superuser.execute("ANALYZE")
     database = await Database.connect(server.settings("book", "refpay_app"), most_connections=2)
     clock = SystemClock()
     checks = Checks(database, clock=clock, outcome_deadline=timedelta(seconds=12))
@@ -282,8 +289,9 @@ async def _timed(action: Callable[[], Awaitable[object]]) -> float:
     return 1000 * (perf_counter() - begun)
 
 
-async def measure(rounds: int, entries: int, books: list[int]) -> list[measuring.Row]:
-    """Return the rows of the rules and of each book."""
+@asynccontextmanager
+async def open_server() -> AsyncIterator[Server]:
+    """Yield a server of its own."""
     with tempfile.TemporaryDirectory() as folder, PortPool({}) as ports:
         passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
         async with Supervisor(Path(folder)) as supervisor:
@@ -294,12 +302,17 @@ async def measure(rounds: int, entries: int, books: list[int]) -> list[measuring
                 roles=passwords,
             )
             await supervisor.start(prepared.spec)
-            server = Server(prepared, passwords)
-            rows = await compare_rules(server, rounds, entries) if rounds else []
-            for payments in books:
-                rows += await measure_book(server, payments)
-                await server.administer("DROP DATABASE book WITH (FORCE)")
-            return rows
+            yield Server(prepared, passwords)
+
+
+async def measure(rounds: int, entries: int, books: list[int]) -> list[measuring.Row]:
+    """Return the rows of the rules and of each book."""
+    async with open_server() as server:
+        rows = await compare_rules(server, rounds, entries) if rounds else []
+        for payments in books:
+            rows += await measure_book(server, payments)
+            await server.administer("DROP DATABASE book WITH (FORCE)")
+        return rows
 
 
 def main() -> None:

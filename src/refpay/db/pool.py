@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.pool.PoolConnectionProxy
 Row: TypeAlias = asyncpg.Record
-SCHEMA_REVISION: Final = "0102"
+SCHEMA_REVISION: Final = "0103"
 
 _CONNECT_SECONDS: Final = 3.0
 _ACQUIRE_SECONDS: Final = 3.0
@@ -39,6 +39,9 @@ _BY_KEY: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+_PLAN_BY_KEY: Final = (
+    "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+)
 _LOST: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -230,6 +233,11 @@ async def open_connection(
         yield connection
     finally:
         await connection.close()
+
+
+async def plan_by_key(connection: Connection) -> None:
+    """Fix index plans until the transaction ends, for queries that look many rows up by their keys."""
+    await connection.execute(_PLAN_BY_KEY, list(_BY_KEY), list(_BY_KEY.values()))
 
 
 def columns(things: Sequence[Any], kind: type[Any]) -> list[list[Any]]:

@@ -97,10 +97,11 @@ _BOOKS: Final = f"""
     AND entry.amounts_minor[2] = -entry.amounts_minor[1]
     AND entry.currencies <@ ARRAY[payment.currency] AND ({" OR ".join(map(_condition, _RULES))})
 """
-# What a revision of a settlement report changes of the one before: its fees in each currency, and in each
-# pair of currencies what is exchanged. The entry is written in the transaction that takes the revision.
+# What a revision of a settlement report changes of the one that it replaces: its fees in each currency, and
+# in each pair of currencies what is exchanged. The entry is written in the transaction of the revision.
 _REPORTS: Final = f"""
-    SELECT FROM reconciliation.revision, LATERAL (
+    SELECT FROM reconciliation.revision
+    JOIN reconciliation.import AS imported USING (provider, sequence, revision), LATERAL (
         SELECT array_agg(CASE WHEN side.sign = 1 THEN '{_PROVIDER}:' || revision.provider
                          WHEN entry.kind = 'fee' THEN '{Account.PROVIDER_FEES}:' || revision.provider
                          ELSE '{Account.FX_POSITION}:' || currency END
@@ -121,7 +122,7 @@ _REPORTS: Final = f"""
                       direction.sign * line.settled_minor)
                  ) AS part (kind, pair, place, currency, owed)
             WHERE line.provider = revision.provider AND line.sequence = revision.sequence
-              AND line.revision IN (revision.revision, revision.revision - 1)
+              AND line.revision IN (revision.revision, imported.replaces)
               AND part.kind = entry.kind AND part.pair IS NOT NULL
             GROUP BY part.pair, part.place, part.currency) AS changed
         WHERE owed <> 0 GROUP BY pair) AS expected

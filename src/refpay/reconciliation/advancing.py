@@ -68,12 +68,12 @@ async def _extend(
 
 
 async def _watermark(connection: Connection, provider: str, last: KnownReport) -> datetime | None:
-    """Return the end of the last report of the run before the first one with an awaited line."""
-    awaited = await breaks_repository.read_first_awaited(connection, provider)
-    if awaited is None or awaited > last.sequence:
+    """Return the end of the last report of the run before the first one with a line that is not compared."""
+    left = await breaks_repository.read_first_open(connection, provider)
+    if left is None or left > last.sequence:
         return last.period_end
-    found = await stored.read_known(connection, provider, [awaited - 1])
-    return found[awaited - 1].period_end if awaited - 1 in found else None
+    found = await stored.read_known(connection, provider, [left - 1])
+    return found[left - 1].period_end if left - 1 in found else None
 
 
 async def _beginning(connection: Connection, provider: str) -> datetime:

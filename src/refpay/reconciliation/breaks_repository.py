@@ -35,7 +35,13 @@ _AWAITED = """
 """
 _AWAIT = "INSERT INTO reconciliation.awaited (id, provider, sequence, key, since) VALUES ($1, $2, $3, $4, $5)"
 _END = "UPDATE reconciliation.awaited SET ended_at = $2 WHERE id = ANY($1::uuid[])"
-_FIRST_AWAITED = "SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1"
+# What has not ended of a revision that is not in force holds nothing up.
+_FIRST_OPEN = """
+    SELECT least(
+        (SELECT min(sequence) FROM reconciliation.awaited WHERE ended_at IS NULL AND provider = $1),
+        (SELECT min(sequence) FROM reconciliation.import JOIN reconciliation.report
+             USING (provider, sequence, revision) WHERE ended_at IS NULL AND provider = $1))
+"""
 # Of one provider, or of all if $1 is null.
 SUMS = """
     SELECT provider, class, currency, count(*) AS breaks, sum(value_minor) AS value_minor,
@@ -117,9 +123,9 @@ async def change_awaited(
         await connection.execute(_END, list(ended), now)
 
 
-async def read_first_awaited(connection: Connection, provider: str) -> int | None:
-    """Return the first report that has an awaited line."""
-    found = await connection.fetchval(_FIRST_AWAITED, provider)
+async def read_first_open(connection: Connection, provider: str) -> int | None:
+    """Return the first report that has an awaited line, or a line in force that is not compared yet."""
+    found = await connection.fetchval(_FIRST_OPEN, provider)
     return None if found is None else int(found)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from refpay.costs import CostModel
-from refpay.db.pool import Connection
+from refpay.db.pool import Connection, plan_by_key
 from refpay.reconciliation import breaks_repository as stored
 from refpay.reconciliation.breaks_repository import Place
 from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
@@ -39,6 +39,20 @@ class RowCount:
 
 
 @dataclass(frozen=True, slots=True)
+class FreshLines:
+    """Lines of a report that are compared for the first time, at positions from `first` to before `end`."""
+
+    sequence: int
+    first: int
+    end: int
+
+    def has(self, place: tuple[int, int]) -> bool:
+        """Return whether a line is one of these."""
+        sequence, position = place
+        return sequence == self.sequence and self.first <= position < self.end
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A comparison with one provider at one instant, in one transaction that holds the provider's lock."""
 
@@ -48,13 +62,14 @@ class Comparison:
     now: datetime
     horizon: datetime | None
 
-    async def compare(self, keys: Collection[str], *, fresh: int | None = None) -> RowCount:
+    async def compare(self, keys: Collection[str], *, fresh: FreshLines | None = None) -> RowCount:
         """Match these keys, and the charges that they refund.
 
         Return the rows that were matched for the first time.
 
-        `fresh` is the report whose lines have just come into force. Repeating a comparison changes nothing.
+        `fresh` are lines that have just come into force. Repeating a comparison changes nothing.
         """
+        await plan_by_key(self.connection)
         wanted = set(keys)
         for chunk in _chunks(keys):
             wanted |= await read_doubled_keys(self.connection, self.provider, chunk)
@@ -63,7 +78,7 @@ class Comparison:
             count.add(await self._compare(chunk, fresh))
         return count
 
-    async def _compare(self, keys: Sequence[str], fresh: int | None) -> RowCount:
+    async def _compare(self, keys: Sequence[str], fresh: FreshLines | None) -> RowCount:
         grace, costs = self.rules.unresolved_grace, self.rules.costs
         matcher = Matcher(self.provider, self.now, self.horizon, grace, costs)
         evidence = await read_evidence(self.connection, self.provider, keys)
@@ -114,7 +129,7 @@ def _count(
     results: Iterable[tuple[MatchingInput, MatchResult]],
     opened: Iterable[Break],
     compared: Collection[Place],
-    fresh: int | None,
+    fresh: FreshLines | None,
 ) -> RowCount:
     count = RowCount()
     for one, result in results:
@@ -122,7 +137,8 @@ def _count(
             continue
         broken = {found.place for found in result.breaks}
         for theirs in one.theirs:
-            if theirs.sequence == fresh or (theirs.sequence, one.key) in compared:
+            is_fresh = fresh is not None and fresh.has(theirs.place)
+            if is_fresh or (theirs.sequence, one.key) in compared:
                 if theirs.place in broken:
                     count.broken += 1
                 else:

@@ -1,9 +1,10 @@
 """Read both sides of a comparison. No other module of this package reads payments and ledger."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from uuid import UUID
+from typing import Final
 
 from refpay.db.pool import Connection
 from refpay.money import Currency
@@ -12,56 +13,81 @@ from refpay.reconciliation.matching import KnownChargeback, MatchingInput
 from refpay.reconciliation.model import LedgerOperation, Repair, ReportedLine
 from refpay.reconciliation.reports_repository import LINE_FIELDS, read_line
 
+_OUR_KEY: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# Each look-up is one: OFFSET 0 keeps the planner from turning the look-ups of a part into a join. Without
+# statistics it took the lines of a whole report for the keys of each part. The callers fix index plans too
+# (`plan_by_key`): a cached plan may be from when a table was small.
+_OPERATIONS = """
+    unnest($2::uuid[]) AS wanted (key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM payments.operation WHERE provider_key = wanted.key OFFSET 0) AS operation
+    CROSS JOIN LATERAL (
+        SELECT * FROM payments.payment WHERE id = operation.payment_id OFFSET 0) AS payment
+"""
+_LINES_IN_FORCE = """
+    SELECT line.* FROM reconciliation.line
+    WHERE line.provider = $1 AND line.key = wanted.line_key AND EXISTS (
+        SELECT FROM reconciliation.report
+        WHERE report.provider = $1 AND report.sequence = line.sequence AND report.revision = line.revision
+        OFFSET 0)
+    OFFSET 0
+"""
 _THEIRS = f"""
     SELECT sequence, position, {LINE_FIELDS}
-    FROM reconciliation.line JOIN reconciliation.report USING (provider, sequence, revision)
-    WHERE provider = $1 AND key = ANY($2::text[])
-"""  # noqa: S608 - a fragment of our own
-_OURS = """
-    SELECT operation.provider_key::text, operation.id, operation.status, operation.provider_reference,
+    FROM unnest($2::text[]) AS wanted (line_key) CROSS JOIN LATERAL ({_LINES_IN_FORCE}) AS line
+"""  # noqa: S608 - fragments of our own
+_OURS = f"""
+    SELECT wanted.key::text, operation.id, operation.status, operation.provider_reference,
            coalesce(undo.settle_after, operation.settle_after), operation.settled_at,
-           line.amount_minor AS posted_minor, coalesce(line.currency, payment.currency) AS currency,
-           CASE WHEN operation.kind = 'undo_capture' OR back.entry_id IS NOT NULL THEN 'succeeded'
+           posted.amount_minor AS posted_minor, coalesce(posted.currency, payment.currency) AS currency,
+           CASE WHEN operation.kind = 'undo_capture' OR undo.posted THEN 'succeeded'
                 ELSE undo.status END AS undone
-    FROM payments.operation
-    JOIN payments.payment ON payment.id = operation.payment_id
-    LEFT JOIN ledger.posted ON posted.operation_id = operation.id
-    LEFT JOIN ledger.line ON line.entry_id = posted.entry_id
-         AND line.account = 'provider_receivable:' || payment.provider
-    LEFT JOIN payments.operation AS undo
-         ON undo.parent_id = operation.id AND undo.kind IN ('undo_capture', 'suspense_release')
-    LEFT JOIN ledger.posted AS back ON back.operation_id = undo.id
-    WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
-      AND operation.kind IN ('capture', 'refund', 'undo_capture')
-"""
-_CHARGEBACKS = """
-    SELECT capture.provider_key::text AS key, operation.idempotency_key AS movement, operation.kind,
-           operation.amount_minor, payment.currency
-    FROM payments.operation JOIN payments.operation AS capture ON capture.id = operation.parent_id
-    JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE capture.provider_key = ANY($2::uuid[]) AND payment.provider = $1
-      AND operation.kind IN ('chargeback', 'chargeback_reversal')
-"""
-_NOT_SUCCEEDED = """
-    SELECT operation.provider_key::text AS key
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE operation.provider_key = ANY($2::uuid[]) AND payment.provider = $1
-      AND operation.status <> 'succeeded'
-"""
+    FROM {_OPERATIONS}
+    LEFT JOIN LATERAL (
+        SELECT line.amount_minor, line.currency
+        FROM ledger.posted CROSS JOIN LATERAL (
+            SELECT * FROM ledger.line WHERE line.entry_id = posted.entry_id OFFSET 0) AS line
+        WHERE posted.operation_id = operation.id AND line.account = 'provider_receivable:' || payment.provider
+        OFFSET 0) AS posted ON true
+    LEFT JOIN LATERAL (
+        SELECT undo.status, undo.settle_after, EXISTS (
+            SELECT FROM ledger.posted WHERE posted.operation_id = undo.id OFFSET 0) AS posted
+        FROM payments.operation AS undo
+        WHERE undo.parent_id = operation.id AND undo.kind IN ('undo_capture', 'suspense_release')
+        OFFSET 0) AS undo ON true
+    WHERE payment.provider = $1 AND operation.kind IN ('capture', 'refund', 'undo_capture')
+"""  # noqa: S608 - fragments of our own
+# By the payment, because it is what an index has.
+_CHARGEBACKS = f"""
+    SELECT wanted.key::text, chargeback.idempotency_key AS movement, chargeback.kind, chargeback.amount_minor,
+           payment.currency
+    FROM {_OPERATIONS}
+    CROSS JOIN LATERAL (
+        SELECT * FROM payments.operation AS chargeback
+        WHERE chargeback.payment_id = operation.payment_id AND chargeback.parent_id = operation.id
+          AND chargeback.kind IN ('chargeback', 'chargeback_reversal')
+        OFFSET 0) AS chargeback
+    WHERE payment.provider = $1
+"""  # noqa: S608 - fragments of our own
+_NOT_SUCCEEDED = f"""
+    SELECT wanted.key::text FROM {_OPERATIONS} WHERE payment.provider = $1 AND operation.status <> 'succeeded'
+"""  # noqa: S608 - a fragment of our own
 _REPAIRS = """
     SELECT movement, key, repair_key, amount_minor, currency FROM reconciliation.repair
     WHERE provider = $1 AND (key = ANY($2::text[]) OR repair_key = ANY($2::text[]))
 """
-_UNREPORTED = """
-    SELECT operation.provider_key::text AS key
-    FROM payments.operation JOIN payments.payment ON payment.id = operation.payment_id
-    WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund', 'undo_capture')
-      AND payment.provider = $1 AND operation.settled_at >= $2 AND operation.settled_at < $3
-      AND NOT EXISTS (
-          SELECT FROM reconciliation.line JOIN reconciliation.report USING (provider, sequence, revision)
-          WHERE provider = $1 AND key = operation.provider_key::text)
+_UNREPORTED = f"""
+    SELECT wanted.line_key AS key
+    FROM (
+        SELECT operation.provider_key::text AS line_key, payment_id FROM payments.operation
+        WHERE operation.status = 'succeeded' AND operation.kind IN ('capture', 'refund', 'undo_capture')
+          AND operation.settled_at >= $2 AND operation.settled_at < $3
+        OFFSET 0) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT * FROM payments.payment WHERE id = wanted.payment_id OFFSET 0) AS payment
+    WHERE payment.provider = $1 AND NOT EXISTS ({_LINES_IN_FORCE})
     ORDER BY 1
-"""
+"""  # noqa: S608 - a fragment of our own
 
 
 async def read_evidence(
@@ -74,7 +100,7 @@ async def read_evidence(
     for row in await connection.fetch(_THEIRS, provider, list(wanted)):
         sequence, position, *line = row
         theirs[row["key"]].append(ReportedLine(sequence, position, read_line(line)))
-    identifiers = list(_identifiers(keys))
+    identifiers = _identifiers(keys)
     ours = {
         key: LedgerOperation(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)
     }
@@ -99,7 +125,7 @@ async def read_evidence(
 
 async def read_unresolved(connection: Connection, provider: str, keys: Sequence[str]) -> set[str]:
     """Return the keys of our operations that are not known to have succeeded."""
-    rows = await connection.fetch(_NOT_SUCCEEDED, provider, list(_identifiers(keys)))
+    rows = await connection.fetch(_NOT_SUCCEEDED, provider, _identifiers(keys))
     return {row["key"] for row in rows}
 
 
@@ -127,12 +153,6 @@ def _repaired(
     return defaultdict(frozenset, {key: frozenset(movements) for key, movements in found.items()})
 
 
-def _identifiers(keys: Iterable[str]) -> Iterable[UUID]:
-    for key in keys:
-        try:
-            found = UUID(key)
-        except ValueError:
-            continue
-        # Only in our own spelling: a report with another spelling names another key.
-        if str(found) == key:
-            yield found
+def _identifiers(keys: Iterable[str]) -> list[str]:
+    """Return the keys that can be ours: a report with another spelling of one names another key."""
+    return [key for key in keys if _OUR_KEY.fullmatch(key)]

@@ -9,12 +9,14 @@ from typing import Final
 
 import structlog
 
-from refpay.db.pool import Database
+from refpay.db.pool import Database, plan_by_key
 from refpay.errors import RefpayError
 from refpay.providers.reports import CHARGEBACKS, ReportLine
 from refpay.reconciliation.evidence_repository import read_unresolved
 
 _LOG: Final = structlog.get_logger()
+# Limits how long a statement takes.
+_LINES_AT_ONCE: Final = 5_000
 
 # Applies one movement of a provider. It may be called for the same movement again.
 MovementHandler = Callable[[str, ReportLine], Awaitable[None]]
@@ -38,8 +40,12 @@ class Ingestion:
         A line that cannot be applied now is left to a later round: it is compared, and shows as a break.
         """
         moved = [line for line in lines if line.kind not in CHARGEBACKS]
-        async with self.database.transaction() as connection:
-            unresolved = await read_unresolved(connection, self.provider, [line.key for line in moved])
+        unresolved: set[str] = set()
+        for start in range(0, len(moved), _LINES_AT_ONCE):
+            keys = [line.key for line in moved[start : start + _LINES_AT_ONCE]]
+            async with self.database.transaction() as connection:
+                await plan_by_key(connection)
+                unresolved |= await read_unresolved(connection, self.provider, keys)
         wanted = [line for line in moved if line.key in unresolved]
         for line in (*wanted, *(line for line in lines if line.kind in CHARGEBACKS)):
             try:

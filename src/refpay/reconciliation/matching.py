@@ -114,6 +114,8 @@ class Matcher:
         return self._match_rate(theirs, ours)
 
     def _match_chargebacks(self, evidence: MatchingInput) -> Iterator[Break]:
+        if all(one.line.kind not in CHARGEBACKS for one in evidence.theirs):
+            return
         # A provider may give a chargeback the same name as its capture.
         seen = Counter(one.line.movement for one in evidence.theirs if one.line.kind not in CHARGEBACKS)
         for theirs in evidence.theirs:
@@ -131,6 +133,8 @@ class Matcher:
     def _doubled(
         self, evidence: MatchingInput, first: ReportedLine, extra: Sequence[ReportedLine]
     ) -> Iterator[Break]:
+        if not extra:
+            return
         seen = Counter([first.line.movement])
         for theirs in extra:
             line, occurrence = theirs.line, seen[theirs.line.movement]

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from refpay.clock import Clock
-from refpay.db.pool import Database
+from refpay.db.pool import Database, plan_by_key
 from refpay.providers.errors import ProviderError
 from refpay.providers.report_source import ReportSource
 from refpay.providers.reports import NOTICES_MAXIMUM, ReportAnnouncement
@@ -80,6 +80,7 @@ class Reconciler:
 
         Raises DatabaseUnavailable.
         """
+        await self._importer.finish()
         problem = await self._import_reports()
         self._log_change(problem)
         await self._match_again()
@@ -142,20 +143,17 @@ class Reconciler:
         this.tried.add((notice.sequence, notice.digest))
         overdue = known is None and self._asked_at is not None and self._asked_at > notice.due
         try:
-            taken = await self._importer.import_report(notice, known, overdue=overdue)
+            await self._importer.import_report(notice, known, overdue=overdue)
         except ProviderError:
             # One report that cannot be fetched must not delay the others.
             this.failures += 1
             if this.failures >= _FAILURES_MAXIMUM:
                 raise
-            return
-        self._count(taken.rows)
-        if taken.result is not None:
-            self._counters.count_report(self.provider, taken.result)
 
     async def _match_again(self) -> None:
         """Match open and awaited keys again, because our side may have changed since."""
         async with self._database.transaction() as connection:
+            await plan_by_key(connection)
             provider, limit = self.provider, _KEYS_AT_ONCE
             broken = await read_open_keys(connection, provider, after=self._open, limit=limit)
             awaited = await read_open_keys(

@@ -76,7 +76,8 @@ async def open_jobs(
         key_retention=timedelta(seconds=settings.key_retention_seconds),
     )
     deadline = timedelta(seconds=settings.outcome_deadline_seconds)
-    checks = Checks(database, clock=clock, outcome_deadline=deadline)
+    read = settings.acknowledgements_folder / "integrity-checks.json"
+    checks = Checks(database, clock=clock, outcome_deadline=deadline, kept=read)
     kept = settings.acknowledgements_folder / "ledger-chain.seal"
     chain = ChainWatch(database, clock=clock, kept=kept)
     acknowledged = ReceiptReader(settings.acknowledgements_folder)

@@ -13,7 +13,9 @@ from refpay.reconciliation.operator_actions import read_overview
 if TYPE_CHECKING:
     from .bench import Bench
 
-TABLE = re.compile(r"(?<!refpay\.)\breconciliation\.(?:awaited|break|line|progress|repair|report|revision)\b")
+TABLE = re.compile(
+    r"(?<!refpay\.)\breconciliation\.(?:awaited|break|import|line|progress|repair|report|revision)\b"
+)
 # The integrity checks read the tables of every package by themselves, so that no package checks itself.
 CHECKS = {Path("operations/checks_repository.py"), Path("ledger/causes.py")}
 
