@@ -238,6 +238,7 @@ async def test_an_entry_forged_by_the_service_s_role_while_no_worker_ran_is_foun
 ) -> None:
     """Dated into an old range, which was read: no counter tells, and the reading again does."""
     await read_whole(api, database, tmp_path / "kept")
+    await db.allow_uncaused()
     await db.rows(FORGE, role="refpay_app")
     only_answer(monkeypatch)
     checks = start(database, tmp_path / "kept")

@@ -31,6 +31,8 @@ from moneypath.telemetry.catalogue import Catalogue
 
 TARGET_UP = "target_up"
 TARGET_HOLD_SECONDS = 30
+# Three scrapes of production.
+STALE_HOLD_SECONDS = 15
 
 _ONE = fixed(1, "one")
 _ZERO = fixed(0, "zero")
@@ -75,7 +77,11 @@ def violated(path: MoneyPath, check: Check, catalogue: Catalogue) -> AlertRule:
 
 
 def stale(path: MoneyPath, check: Check) -> AlertRule:
-    """Return the alert of a check whose last success is too long ago, in the future, or unknown."""
+    """Return the alert of a check whose last success is too long ago, in the future, or unknown.
+
+    It is judged at the time at which Prometheus last saw it, and held until every target was asked again: a
+    Prometheus that stood still knows nothing, and must not page for it.
+    """
     series = f'{LAST_SUCCESS}{{check="{check.id}"}}'
     limit = check.stale_after_seconds
     return alert_rule(
@@ -84,7 +90,7 @@ def stale(path: MoneyPath, check: Check) -> AlertRule:
         name=check.alerts.stale,
         expr=expr(
             # A time in milliseconds lies far in the future: without abs() it would never be stale.
-            f"abs(time() - max by (check) ({series})) > ",
+            f"abs(max by (check) (timestamp({series})) - max by (check) ({series})) > ",
             age(limit, "stale_after"),
             f"\nor\nmax by (check) (absent_over_time({series}[",
             window(limit, "absent_for"),
@@ -92,6 +98,7 @@ def stale(path: MoneyPath, check: Check) -> AlertRule:
         ),
         summary=f"{check.title}: not checked",
         detail=f"The check {check.id} has not succeeded lately, so its silence proves nothing.",
+        hold=window(STALE_HOLD_SECONDS, "stale_hold"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moneypath.alerting.check_alerts import TARGET_HOLD_SECONDS
+from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS
 from moneypath.alerting.conventions import LAST_SUCCESS
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
 from moneypath.path.model import MoneyPath
@@ -93,6 +93,7 @@ def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
 def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case]:
     name = series(LAST_SUCCESS, check=check.id, job=WORKER, instance=WORKER)
     limit = check.stale_after_seconds
+    hold = STALE_HOLD_SECONDS + 2 * STEP_SECONDS
     firing: tuple[dict[str, str], ...] = ({},)
     fresh = 300 // STEP_SECONDS
     end = 300 + limit
@@ -105,12 +106,12 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
     yield Case(
         "fires when the last success is too long ago, not before",
         {name: stuck},
-        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 2 * STEP_SECONDS, firing)),
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + hold + STEP_SECONDS, firing)),
     )
     yield Case(
         "fires because the check is stuck, though every gauge that has to be 0 reads 0",
         zeros(path, catalogue, end + 60) | {name: stuck},
-        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 2 * STEP_SECONDS, firing)),
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + hold + STEP_SECONDS, firing)),
     )
     yield Case(
         "ends with the next success",
@@ -121,7 +122,7 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
     yield Case(
         "fires when the check is gone for as long, not before",
         {name: gone},
-        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + 4 * STEP_SECONDS, firing)),
+        (AlertsAt(end - 2 * STEP_SECONDS), AlertsAt(end + hold + 3 * STEP_SECONDS, firing)),
     )
     yield Case("fires when there has never been such a check", {}, (AlertsAt(60, firing),))
     yield Case(
@@ -138,6 +139,23 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
         "stays quiet when the worker restarts between two successes",
         {name: f"0+{STEP_SECONDS}x{fresh} stale _x{limit // 2 // STEP_SECONDS} {end}+{STEP_SECONDS}x60"},
         (AlertsAt(300 + limit // 2), AlertsAt(300 + limit // 2 + 60)),
+    )
+    yield Case(
+        "stays quiet while Prometheus runs again and has not asked the worker yet",
+        {name: f"_x3 {3 * STEP_SECONDS}+{STEP_SECONDS}x60"},
+        tuple(AlertsAt(seconds) for seconds in range(0, 60, STEP_SECONDS)),
+    )
+    # What is not a sample is no time either: the series ends and begins with the same age.
+    kept = f"0+{STEP_SECONDS}x{fresh} _x{30 // STEP_SECONDS} 300+0x{limit // STEP_SECONDS}"
+    yield Case(
+        "judges the last success at the time at which it was last seen",
+        {name: f"0+{STEP_SECONDS}x{fresh} _x60"},
+        (AlertsAt(300 + 290),),
+    )
+    yield Case(
+        "fires when the check is stuck, as soon as Prometheus sees it again",
+        {name: kept},
+        (AlertsAt(end + hold + STEP_SECONDS, firing),),
     )
 
 
