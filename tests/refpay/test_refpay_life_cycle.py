@@ -162,7 +162,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             deadlines=DEADLINES,
             measures=measures,
             clock=clock,
-            approve=require_approval(database, 5000),
+            approve=require_approval(database, dict.fromkeys(Currency, 5000)),
         ),
         OperationRecovery(database, providers, resolver=resolver, clock=clock, pause_seconds=1),
         Webhooks(resolver, measures=measures, clock=clock),
@@ -490,7 +490,7 @@ async def test_payouts_that_have_to_be_approved_need_no_second_connection(
             deadlines=DEADLINES,
             measures=bench.measures,
             clock=bench.clock,
-            approve=require_approval(database, 5000),
+            approve=require_approval(database, dict.fromkeys(Currency, 5000)),
         )
         orders = [PayoutOrder(f"p-{amount}", Money(amount, Currency.EUR)) for amount in (6000, 7000)]
         requests = [payments.payout(bench.command(), order) for order in orders]

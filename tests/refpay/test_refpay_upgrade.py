@@ -23,7 +23,7 @@ _END = (
 )
 _REVISION = "SELECT version_num FROM public.alembic_version"
 # Of each revision's SQL without comments and white space. A merged revision is never edited: add a new one.
-_DIGESTS = {"0100": "1802a122c33b440d", "0101": "adccf7359eae64f8"}
+_DIGESTS = {"0100": "1802a122c33b440d", "0101": "adccf7359eae64f8", "0104": "4ea2086b9cdf8ea4"}
 
 
 def _owner(db: "RefpayDb", secrets_folder: Path) -> DatabaseSettings:
