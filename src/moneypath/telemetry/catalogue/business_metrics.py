@@ -88,6 +88,13 @@ def _reconciliation_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         series_budget=140,
     )
     yield gauge(
+        name="moneypath_merchant_debt_minor_units",
+        help="Money that merchants owe us because more was refunded or charged back than they had left; has to be 0.",
+        unit=Unit.MINOR_UNITS,
+        labels={"currency": vocabulary["currencies"]},
+        series_budget=200,
+    )
+    yield gauge(
         name="moneypath_settlement_due_timestamp_seconds",
         help="Until when the next settlement report has to be there, Unix time.",
         unit=Unit.SECONDS,
