@@ -118,14 +118,19 @@ _PROMISED = """
 # Without an outcome a payout may still be resumed, so it counts however old it is.
 _SENT = """
     SELECT coalesce(sum(payout.amount_minor), 0)
-    FROM (SELECT id FROM payments.operation
-          WHERE kind = 'payout' AND principal = $1 AND status IN ('started', 'indeterminate')
+    FROM (SELECT id
+          FROM (SELECT id, principal FROM payments.operation
+                WHERE kind = 'payout' AND status IN ('started', 'indeterminate') OFFSET 0) AS unresolved
+          WHERE principal = $1
           UNION ALL
-          SELECT id FROM payments.operation LEFT JOIN ledger.posted ON posted.operation_id = id
-          WHERE kind = 'payout' AND principal = $1 AND call_deadline >= $3
-            AND (status = 'succeeded' OR status IN ('declined', 'failed') AND posted.entry_id IS NOT NULL)
-          OFFSET 0) AS sent
-    JOIN payments.payout USING (id) WHERE currency = $2
+          SELECT id
+          FROM (SELECT id, status FROM payments.operation
+                WHERE kind = 'payout' AND principal = $1 AND call_deadline >= $3 OFFSET 0) AS late
+          WHERE status = 'succeeded' OR status IN ('declined', 'failed')
+                AND EXISTS (SELECT FROM ledger.posted WHERE operation_id = late.id)
+          OFFSET 0) AS sent,
+         LATERAL (SELECT * FROM payments.payout WHERE id = sent.id OFFSET 0) AS payout
+    WHERE currency = $2
 """
 _INSERT_PAYOUT = """
     INSERT INTO payments.payout (
