@@ -29,8 +29,8 @@ _RENAMED: Final = {
     "_PAYOUT_ALONE_MAX_MINOR": "_PAYOUT_ALONE_MAX",
 }
 _PAYOUT_ALONE_ALLOWED: Final = (
-    f"each of {', '.join(Currency)} once, with an amount in major units and at most the decimals that the currency"
-    " has, as in EUR=10000.50 JPY=1500000"
+    f"each of {', '.join(Currency)} once, with an amount in major units and at most the decimals that the"
+    " currency has, as in EUR=10000.50 JPY=1500000"
 )
 _PAYOUT_ALONE: Final = "EUR=10000 USD=10000 JPY=1500000 KWD=3000"
 

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from refpay.identity.principals import Principal
 from refpay.ledger.repository import read_debts
 from refpay.ledger.sealing import Sealer
 from refpay.money import Currency, Money
@@ -13,7 +14,7 @@ from refpay.payments.model import PayoutOrder
 from . import test_refpay_life_cycle as life_cycle
 from .test_refpay_payout_limits import fund, pay
 from .test_refpay_worker import settle_down
-from .test_refpay_worker import worker as worker  # noqa: PLC0414 - a fixture
+from .test_refpay_worker import worker as worker
 
 if TYPE_CHECKING:
     from tests.refpay.conftest import Client
@@ -54,7 +55,7 @@ async def test_what_is_owed_to_one_merchant_reduces_no_debt_of_another(bench: "B
     """Nor does an account of another kind count."""
     await indebt(bench, Currency.EUR, 600)
     shop = life_cycle.SHOP
-    life_cycle.SHOP = life_cycle.Principal("rival", frozenset())
+    life_cycle.SHOP = Principal("rival", frozenset())
     try:
         await fund(bench, 9000)
     finally:

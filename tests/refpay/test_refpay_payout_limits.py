@@ -17,7 +17,7 @@ from refpay.identity.approvals import Actor, decide
 from refpay.identity.principals import Principal
 from refpay.money import Currency, Money
 from refpay.payments import repository
-from refpay.payments.approvals import DAY, require_approval
+from refpay.payments.approvals import require_approval
 from refpay.payments.claims import Command, fingerprint
 from refpay.payments.model import PayoutOrder
 from refpay.payments.service import Payments
@@ -37,6 +37,7 @@ bench = life_cycle.bench
 ALONE = 5000
 EUR = Currency.EUR
 NEEDED = "approval_needed"
+DAY = timedelta(hours=24)
 
 
 async def fund(bench: "Bench", minor: int, currency: Currency = EUR) -> UUID:
@@ -128,7 +129,9 @@ async def test_an_approval_is_for_one_payout_of_a_series(bench: "Bench") -> None
     assert [await pay(bench, 7, reference="second", key="second"), await pay(bench, 7)] == ["done", NEEDED]
 
 
-@pytest.mark.parametrize(("fate", "became"), [(Fate.DECLINED, "provider_declined"), (Fate.REFUSED, "provider_failed")])
+@pytest.mark.parametrize(
+    ("fate", "became"), [(Fate.DECLINED, "provider_declined"), (Fate.REFUSED, "provider_failed")]
+)
 async def test_what_did_not_go_out_does_not_count(bench: "Bench", fate: Fate, became: str) -> None:
     """Declined or failed, the same amount may be tried again alone."""
     await fund(bench, 50_000)
@@ -198,7 +201,9 @@ async def test_another_merchant_has_a_limit_of_its_own(bench: "Bench") -> None:
     async with bench.database.transaction() as connection:
         for name, sent in (("shop", ALONE), ("rival", 0), ("Shop", 0), ("shop ", 0)):
             assert await repository.read_sent_payouts(connection, name, EUR, bench.clock.now() - DAY) == sent
-    stranger = Command(Principal("Shop", frozenset()), "k", fingerprint("POST", "/", "k"), "correlation", "live")
+    stranger = Command(
+        Principal("Shop", frozenset()), "k", fingerprint("POST", "/", "k"), "correlation", "live"
+    )
     reply = await bench.payments.payout(stranger, PayoutOrder("p", Money(1, EUR)))
     assert json.loads(reply.answer.body)["code"] == "amount_exceeded"
 

@@ -179,7 +179,11 @@ def test_who_needs_nats_says_where_it_is(environment: dict[str, str]) -> None:
         ("REFPAY_SOUTH_ATTEMPTS", "0", "REFPAY_SOUTH_ATTEMPTS is '0', allowed: a whole number from 1 to 10"),
         ("REFPAY_OUTCOME_DEADLINE_SECONDS", "8", "raise the deadline"),
         ("REFPAY_PAYOUT_ALONE_MAX_MINOR", "1", "is called REFPAY_PAYOUT_ALONE_MAX now"),
-        ("REFPAY_PAYOUT_ALONE_MAX", "EUR=1 USD=1 JPY=1.5 KWD=1", "REFPAY_PAYOUT_ALONE_MAX is 'JPY=1.5', allowed"),
+        (
+            "REFPAY_PAYOUT_ALONE_MAX",
+            "EUR=1 USD=1 JPY=1.5 KWD=1",
+            "REFPAY_PAYOUT_ALONE_MAX is 'JPY=1.5', allowed",
+        ),
         ("REFPAY_PAYOUT_ALONE_MAX", "EUR=1 EUR=2 USD=1 JPY=1 KWD=1", "is 'EUR=2', allowed: each of EUR"),
         ("REFPAY_PAYOUT_ALONE_MAX", "EUR=1 JPY=1", "has no limit for USD, KWD, allowed: each of EUR, USD"),
         ("REFPAY_PAYOUT_ALONE_MAX", "eur=1 USD=1 JPY=1 KWD=1", "is 'eur=1', allowed: each of EUR"),

@@ -62,8 +62,8 @@ _ACCOUNTS: Final = f"""
         WHERE (written_in, entry_id) > {SEALED_END} AND account > $1) AS known
     ORDER BY account LIMIT $2
 """  # noqa: S608 - a fragment of our own
-# The account of a merchant has a debit balance only if it owes us. One row a merchant and currency is read, however
-# many payments there are.
+# The account of a merchant has a debit balance only if it owes us. One row a merchant and currency is read,
+# however many payments there are.
 _DEBTS: Final = """
     SELECT currency, sum(balance_minor) AS minor_units FROM ledger.balance
     WHERE account LIKE 'merchant\\_payable:%' AND balance_minor > 0 GROUP BY currency

@@ -47,7 +47,8 @@ def require_approval(database: Database, alone_minor: Mapping[Currency, int]) ->
             return
         # Outside the content: what is approved is this payout, even if others go out meanwhile.
         reason = (
-            f"payout {reference}: {amount} {currency} minor units after {sent} in 24 h, allowed alone: {alone}"
+            f"payout {reference}: {amount} {currency} minor units after {sent} in 24 h,"
+            f" allowed alone: {alone}"
         )
 
         async def ask() -> ApprovalNeeded:

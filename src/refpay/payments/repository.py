@@ -114,8 +114,8 @@ _PROMISED = """
                  LATERAL (SELECT * FROM payments.payout WHERE id = unresolved.id OFFSET 0) AS payout
             WHERE merchant = $1 AND currency = $2)
 """
-# What may have gone out since $3: nothing is sent after its call deadline, which a process that resumes it moves.
-# Without an outcome a payout may still be resumed, so it counts however old it is.
+# What may have gone out since $3: nothing is sent after its call deadline, which a process that resumes it
+# moves. Without an outcome a payout may still be resumed, so it counts however old it is.
 _SENT = """
     SELECT coalesce(sum(payout.amount_minor), 0)
     FROM (SELECT id
@@ -263,9 +263,7 @@ async def read_in_flight_debits(connection: Connection, merchant: str, currency:
     return int(await connection.fetchval(_PROMISED, merchant, currency))
 
 
-async def read_sent_payouts(
-    connection: Connection, merchant: str, currency: str, since: datetime
-) -> int:
+async def read_sent_payouts(connection: Connection, merchant: str, currency: str, since: datetime) -> int:
     """Return what may have been paid out to a merchant since an instant, in minor units.
 
     Declined and failed payouts count only if they were posted after all. Exact under `lock_payouts`.

@@ -89,7 +89,7 @@ def _reconciliation_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     )
     yield gauge(
         name="moneypath_merchant_debt_minor_units",
-        help="Money that merchants owe us because more was refunded or charged back than they had left; has to be 0.",
+        help="Money that merchants owe us after refunds of what was paid out; has to be 0.",
         unit=Unit.MINOR_UNITS,
         labels={"currency": vocabulary["currencies"]},
         series_budget=200,
