@@ -27,6 +27,7 @@ from moneypath.telemetry import Catalogue, setup
 from refpay.costs import CostModel
 from refpay.db.pool import Database
 from refpay.measures import API_METRICS, ServiceMetrics
+from refpay.money import Currency
 from refpay.operations.approval_decisions import ApprovalDecisions
 from refpay.payments.approvals import require_approval
 from refpay.payments.intents import Deadlines
@@ -118,7 +119,7 @@ class Simulator:
                 deadlines=_DEADLINES,
                 measures=self._measures,
                 clock=clock,
-                approve=require_approval(database, APPROVAL_THRESHOLD_MINOR),
+                approve=require_approval(database, dict.fromkeys(Currency, APPROVAL_THRESHOLD_MINOR)),
             )
             memory["approving"] = ApprovalDecisions(database, clock)
             memory["webhook_endpoint"] = WebhookEndpoint(

@@ -42,6 +42,7 @@ WORKER_METRICS: Final = (
     "moneypath_provider_routing_active",
     "moneypath_ledger_unbalanced_entries",
     "moneypath_ledger_imbalance_minor_units",
+    "moneypath_merchant_debt_minor_units",
     "moneypath_captures_without_posting",
     "moneypath_postings_without_capture",
     "moneypath_indeterminate_payments",

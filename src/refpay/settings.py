@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from moneypath.telemetry.redaction import IdForms
 from refpay.errors import StartRefused
+from refpay.money import MAXIMUM_MINOR, Currency, read_major
 
 LOOPBACK: Final = "127.0.0.1"
 PROVIDER_NAMES: Final = ("north", "south")
@@ -26,7 +27,13 @@ _HTTP: Final = ("http", "https")
 _RENAMED: Final = {
     "_SETTLE_DEADLINE_SECONDS": "_OUTCOME_DEADLINE_SECONDS",
     "_SETTLE_INTERVAL_SECONDS": "_RECOVERY_INTERVAL_SECONDS",
+    "_PAYOUT_ALONE_MAX_MINOR": "_PAYOUT_ALONE_MAX",
 }
+_PAYOUT_ALONE_ALLOWED: Final = (
+    f"each of {', '.join(Currency)} once, with an amount in major units and at most the decimals that the"
+    " currency has, as in EUR=10000.50 JPY=1500000"
+)
+_PAYOUT_ALONE: Final = "EUR=10000 USD=10000 JPY=1500000 KWD=3000"
 
 _NETWORKS_MAXIMUM: Final = 64
 _PREFIX_LEAST: Final = {4: 8, 6: 16}
@@ -266,8 +273,10 @@ class Settings:
         "REFPAY_AUTHORIZATION_LIFETIME_SECONDS", 7 * 86400, 1, 90 * 86400
     )
     key_retention_seconds: float = _seconds("REFPAY_KEY_RETENTION_SECONDS", 30 * 86400, 1, 3650 * 86400)
-    # Payouts above this need a second person's approval; in minor units of any currency.
-    payout_alone_max_minor: int = _whole("REFPAY_PAYOUT_ALONE_MAX_MINOR", 1_000_000, 0, 2**63 - 1)
+    # What may be paid out to one merchant in 24 hours without a second person, in minor units.
+    payout_alone_max_minor: Mapping[Currency, int] = _read(
+        lambda read: read_payout_limits(read.get("REFPAY_PAYOUT_ALONE_MAX", _PAYOUT_ALONE))
+    )
     risk: RiskSettings = _read(lambda read: read.all_of(RiskSettings))
     id_forms: IdForms = _read(lambda read: read.id_forms("REFPAY_ID_FORMS"), default=IdForms())
     rates: RateSettings = _read(lambda read: read.all_of(RateSettings))
@@ -311,6 +320,26 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             if name.startswith("REFPAY_") and name.endswith(old):
                 raise StartRefused(f"{name} is called {name.removesuffix(old)}{new} now; set that.")
     return _Reader(environment).all_of(Settings)
+
+
+def read_payout_limits(text: str = _PAYOUT_ALONE) -> Mapping[Currency, int]:
+    """Return the minor units that each currency's major amount is, as in `EUR=10000.50 JPY=1500000`.
+
+    Raises StartRefused unless each currency stands there once, with the decimals that it has.
+    """
+    limits: dict[Currency, int] = {}
+    for part in text.split():
+        name, _, amount = part.partition("=")
+        currency = Currency(name) if name in set(Currency) else None
+        minor = None if currency is None else read_major(amount, currency)
+        if currency is None or minor is None or currency in limits or minor > MAXIMUM_MINOR:
+            raise _wrong("REFPAY_PAYOUT_ALONE_MAX", part, _PAYOUT_ALONE_ALLOWED)
+        limits[currency] = minor
+    if missing := ", ".join(one for one in Currency if one not in limits):
+        raise StartRefused(
+            f"REFPAY_PAYOUT_ALONE_MAX has no limit for {missing}, allowed: {_PAYOUT_ALONE_ALLOWED}."
+        )
+    return limits
 
 
 def _read_provider(read: _Reader, name: str) -> ProviderSettings:

@@ -132,6 +132,7 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathDeadLetters": (("eng", "ops"), "messaging-backlog", "15", "3"),
     "MoneyPathIndeterminateUnresolved": (("ops", "eng"), "partial-provider-outage", "1815", "33"),
     "MoneyPathCostPerTransactionHigh": (("ops", "eng"), "cost-spike", "315", "8"),
+    "MoneyPathMerchantInDebt": (("ops", "support"), "merchant-debt", "495", "11"),
     "MoneyPathApprovalDrop": (("eng", "ops", "support"), "approval-drop", "315", "8"),
     "MoneyPathWebhooksRefused": (("eng", "ops"), "webhooks-refused", "315", "8"),
 }

@@ -162,7 +162,7 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
             deadlines=DEADLINES,
             measures=measures,
             clock=clock,
-            approve=require_approval(database, 5000),
+            approve=require_approval(database, dict.fromkeys(Currency, 5000)),
         ),
         OperationRecovery(database, providers, resolver=resolver, clock=clock, pause_seconds=1),
         Webhooks(resolver, measures=measures, clock=clock),
@@ -458,23 +458,27 @@ async def test_a_long_history_of_payouts_costs_the_next_one_nothing(bench: Bench
         INSERT INTO payments.operation (
             id, kind, status, amount_minor, provider_key, principal, idempotency_key, correlation_id,
             created_at, call_deadline, settle_after, next_query_at, settled_at, settled_by)
-        SELECT id, 'payout', 'succeeded', 7, gen_random_uuid(), 'shop', 'old', '-', now(), now(),
-               now() + interval '1 second', now(), now(), 'shop' FROM paid
+        SELECT id, 'payout', 'succeeded', 7, gen_random_uuid(), 'shop', 'old', '-', past, past,
+               past + interval '1 second', past, past, 'shop'
+        FROM paid, (SELECT timestamptz '2020-01-01' + random() * interval '1 second' AS past) AS long_ago
         """
     )
     bench.meet(Fate.SILENT_BEFORE)
     await bench.payments.payout(bench.command(), PayoutOrder("open", Money(5, Currency.EUR)))
-    [row] = await bench.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {repository._PROMISED}", "shop", "EUR")
-    read, plans = 0, [json.loads(row[0])[0]["Plan"]]
-    while plans:
-        plan = plans.pop()
-        plans += plan.get("Plans", [])
-        if plan.get("Relation Name") in ("payout", "operation"):
-            gone = plan.get("Rows Removed by Filter", 0)
-            read += (plan["Actual Rows"] + gone) * plan["Actual Loops"]
-    assert read < 20
+    since = bench.clock.now() - timedelta(hours=24)
+    for query, *arguments in ((repository._PROMISED,), (repository._SENT, since)):
+        [row] = await bench.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", "shop", "EUR", *arguments)
+        read, plans = 0, [json.loads(row[0])[0]["Plan"]]
+        while plans:
+            plan = plans.pop()
+            plans += plan.get("Plans", [])
+            if plan.get("Relation Name") in ("payout", "operation"):
+                gone = plan.get("Rows Removed by Filter", 0)
+                read += (plan["Actual Rows"] + gone) * plan["Actual Loops"]
+        assert read < 20
     async with bench.database.transaction() as connection:
         assert await repository.read_in_flight_debits(connection, "shop", "EUR") == 5
+        assert await repository.read_sent_payouts(connection, "shop", "EUR", since) == 5
 
 
 async def test_payouts_that_have_to_be_approved_need_no_second_connection(
@@ -490,7 +494,7 @@ async def test_payouts_that_have_to_be_approved_need_no_second_connection(
             deadlines=DEADLINES,
             measures=bench.measures,
             clock=bench.clock,
-            approve=require_approval(database, 5000),
+            approve=require_approval(database, dict.fromkeys(Currency, 5000)),
         )
         orders = [PayoutOrder(f"p-{amount}", Money(amount, Currency.EUR)) for amount in (6000, 7000)]
         requests = [payments.payout(bench.command(), order) for order in orders]

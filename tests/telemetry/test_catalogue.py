@@ -43,6 +43,7 @@ EXPECTED_LABELS = {
     "moneypath_reconciliation_breaks": ["provider", "class"],
     "moneypath_reconciliation_break_minor_units": ["provider", "class", "currency"],
     "moneypath_reconciliation_oldest_break_timestamp_seconds": ["provider", "class"],
+    "moneypath_merchant_debt_minor_units": ["currency"],
     "moneypath_settlement_due_timestamp_seconds": ["provider"],
     "moneypath_settlement_files_total": ["provider", "result"],
     "moneypath_message_duration_seconds": ["queue", "outcome"],

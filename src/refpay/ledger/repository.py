@@ -62,6 +62,12 @@ _ACCOUNTS: Final = f"""
         WHERE (written_in, entry_id) > {SEALED_END} AND account > $1) AS known
     ORDER BY account LIMIT $2
 """  # noqa: S608 - a fragment of our own
+# The account of a merchant has a debit balance only if it owes us. One row a merchant and currency is read,
+# however many payments there are.
+_DEBTS: Final = """
+    SELECT currency, sum(balance_minor) AS minor_units FROM ledger.balance
+    WHERE account LIKE 'merchant\\_payable:%' AND balance_minor > 0 GROUP BY currency
+"""
 _ARCHIVED: Final = """
     SELECT name FROM ledger.archive
     WHERE restored_at IS NULL AND end_id > ledger.first_id($1) ORDER BY name LIMIT 1
@@ -116,6 +122,15 @@ async def read_balances(
         raise HistoryArchived(f"entries after {as_of.isoformat()} are in cold storage: {name}")
     rows = await connection.fetch(_BALANCES, accounts, as_of)
     return {(row["account"], row["currency"]): int(row["balance_minor"]) for row in rows}
+
+
+async def read_debts(database: Database) -> Mapping[str, int]:
+    """Return what merchants owe as of the last seal, in minor units by currency.
+
+    Credits of other merchants reduce nothing. Raises DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        return {row["currency"]: int(row["minor_units"]) for row in await connection.fetch(_DEBTS)}
 
 
 async def list_balances(

@@ -114,6 +114,24 @@ _PROMISED = """
                  LATERAL (SELECT * FROM payments.payout WHERE id = unresolved.id OFFSET 0) AS payout
             WHERE merchant = $1 AND currency = $2)
 """
+# What may have gone out since $3: nothing is sent after its call deadline, which a process that resumes it
+# moves. Without an outcome a payout may still be resumed, so it counts however old it is.
+_SENT = """
+    SELECT coalesce(sum(payout.amount_minor), 0)
+    FROM (SELECT id
+          FROM (SELECT id, principal FROM payments.operation
+                WHERE kind = 'payout' AND status IN ('started', 'indeterminate') OFFSET 0) AS unresolved
+          WHERE principal = $1
+          UNION ALL
+          SELECT id
+          FROM (SELECT id, status FROM payments.operation
+                WHERE kind = 'payout' AND principal = $1 AND call_deadline >= $3 OFFSET 0) AS late
+          WHERE status = 'succeeded' OR status IN ('declined', 'failed')
+                AND EXISTS (SELECT FROM ledger.posted WHERE operation_id = late.id)
+          OFFSET 0) AS sent,
+         LATERAL (SELECT * FROM payments.payout WHERE id = sent.id OFFSET 0) AS payout
+    WHERE currency = $2
+"""
 _INSERT_PAYOUT = """
     INSERT INTO payments.payout (
         id, merchant, merchant_reference, amount_minor, currency, provider, created_at)
@@ -243,6 +261,14 @@ async def is_paid_out(connection: Connection, merchant: str, reference: str) -> 
 async def read_in_flight_debits(connection: Connection, merchant: str, currency: str) -> int:
     """Return the unresolved refunds and payouts of a merchant's balance, in minor units."""
     return int(await connection.fetchval(_PROMISED, merchant, currency))
+
+
+async def read_sent_payouts(connection: Connection, merchant: str, currency: str, since: datetime) -> int:
+    """Return what may have been paid out to a merchant since an instant, in minor units.
+
+    Declined and failed payouts count only if they were posted after all. Exact under `lock_payouts`.
+    """
+    return int(await connection.fetchval(_SENT, merchant, currency, since))
 
 
 async def read_subject(connection: Connection, operation: Operation, *, lock: bool = False) -> Subject:

@@ -20,7 +20,7 @@ from refpay.ledger.receipt_log import ReceiptLog
 from refpay.measures import ServiceMetrics
 from refpay.payments import claims_repository, repository
 from refpay.payments.answers import ACCEPTED, operation_answer, refusal_answer, subject_body
-from refpay.payments.approvals import PAYOUT_ALONE_MINOR, require_approval
+from refpay.payments.approvals import require_approval
 from refpay.payments.authorization_batches import AuthorizationBatches
 from refpay.payments.claims import Claim, Command, Reply, StoredAnswer
 from refpay.payments.errors import (
@@ -39,7 +39,7 @@ from refpay.providers.errors import CircuitOpened, ProviderOutcomeUnknown, Provi
 from refpay.providers.port import ProviderResult
 from refpay.providers.registry import GuardedProvider
 from refpay.risk.screening import Screening
-from refpay.settings import RiskSettings, Settings
+from refpay.settings import RiskSettings, Settings, read_payout_limits
 
 IN_FLIGHT_MAXIMUM: Final = 512
 _LOG: Final = structlog.get_logger()
@@ -90,7 +90,7 @@ class Payments:
         self._batches = AuthorizationBatches(
             database, providers, deadlines=deadlines, screening=screening, clock=clock
         )
-        self._approve = approve or require_approval(database, PAYOUT_ALONE_MINOR)
+        self._approve = approve or require_approval(database, read_payout_limits())
         self._providers = providers
         self._deadlines = deadlines
         self._measures = measures
@@ -124,7 +124,10 @@ class Payments:
         return await self._run(command, request)
 
     async def payout(self, command: Command, order: PayoutOrder) -> Reply:
-        """Pay a merchant a part of what it is owed. Above the limit a second person has to approve it."""
+        """Pay a merchant a part of what it is owed.
+
+        Once all its payouts of 24 hours exceed the limit, a second person has to approve each one.
+        """
         return await self._run(
             command, _OperationRequest(OperationKind.PAYOUT, lambda planner: planner.payout(order))
         )

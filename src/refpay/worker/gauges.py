@@ -1,5 +1,6 @@
 """Export results as gauges. What is known to be nothing is 0; what is not known is absent."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from moneypath.telemetry import Recorder
@@ -61,6 +62,12 @@ def _among(findings: IntegrityReport, reason: Reason, /, **labels: str) -> list[
         for one in findings.at_risk
         if one.reason is reason and all(getattr(one, name) == value for name, value in labels.items())
     ]
+
+
+def show_debts(recorder: Recorder, debts: Mapping[str, int]) -> None:
+    """Export what merchants owe, in minor units by currency."""
+    for currency in CURRENCIES:
+        recorder.gauge("moneypath_merchant_debt_minor_units").set(debts.get(currency, 0), currency=currency)
 
 
 def show_probe(recorder: Recorder, result: ProbeRound) -> None:

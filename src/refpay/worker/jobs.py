@@ -15,6 +15,7 @@ from refpay.costs import CostModel, Provisioned
 from refpay.db.pool import Database
 from refpay.identity.signing import delete_expired_nonces
 from refpay.ledger.receipt_log import ReceiptReader
+from refpay.ledger.repository import read_debts
 from refpay.ledger.sealing import ChainWatch, Sealer
 from refpay.measures import ServiceMetrics
 from refpay.operations.checks import Checks
@@ -28,7 +29,7 @@ from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.reconciliation.jobs import open_reconciliation_jobs
 from refpay.settings import Settings
-from refpay.worker.gauges import show_chain, show_integrity, show_probe, show_settings
+from refpay.worker.gauges import show_chain, show_debts, show_integrity, show_probe, show_settings
 
 _SECONDS_AN_HOUR: Final = 3600
 _CHARGE_SECONDS: Final = 1.0
@@ -102,6 +103,7 @@ async def open_jobs(
             ),
             job("seal", Sealer(database, clock=clock).run_once, settings.check_interval_seconds),
             check("chain", chain.run_once, show_chain),
+            check("debts", partial(read_debts, database), show_debts),
             check("probe", probe.run_once, show_probe),
             job("charge", charge, _CHARGE_SECONDS),
             *outbox_jobs,

@@ -23,6 +23,7 @@ def money(thresholds: Thresholds) -> Row:
             _unknown(),
             _unknown_money(thresholds),
             _oldest(thresholds),
+            _debt(thresholds),
         ),
     )
 
@@ -95,6 +96,25 @@ def _violations() -> Panel:
             "MoneyPathLedgerChainBroken",
             "MoneyPathDurabilityUnsafe",
         ),
+    )
+
+
+def _debt(thresholds: Thresholds) -> Panel:
+    return Panel(
+        "Owed by merchants",
+        PanelKind.STAT,
+        "What merchants owe us: more was refunded or charged back than their balance had left after a "
+        "payout. Credits of other merchants reduce nothing.",
+        amounts.queries(
+            thresholds.path,
+            lambda only: f"max by (currency) (moneypath_merchant_debt_minor_units{{{only}}})",
+        ),
+        width=24,
+        height=4,
+        steps=zero(),
+        alerts=("MoneyPathMerchantInDebt",),
+        overrides=amounts.overrides(thresholds.path),
+        no_value="not known",
     )
 
 

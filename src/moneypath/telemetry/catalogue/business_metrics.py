@@ -81,6 +81,12 @@ def _reconciliation_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         labels=classed,
     )
     yield gauge(
+        name="moneypath_merchant_debt_minor_units",
+        help="Money that merchants owe us after refunds of what was paid out; has to be 0.",
+        unit=Unit.MINOR_UNITS,
+        labels={"currency": vocabulary["currencies"]},
+    )
+    yield gauge(
         name="moneypath_settlement_due_timestamp_seconds",
         help="Until when the next settlement report has to be there, Unix time.",
         unit=Unit.SECONDS,
