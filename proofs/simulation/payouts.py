@@ -87,19 +87,38 @@ class PayoutChecks:
             yield f"payout {new['id']} of {new['amount_minor']} began when {left} was owed"
 
 
-def _references(payouts: Iterable[Row], books: Iterable[Book]) -> Iterator[str]:
+def _references(payouts: Sequence[Row], books: Iterable[Book]) -> Iterator[str]:
     ours = Counter(row["merchant_reference"] for row in payouts if row["status"] not in _NOT_DONE)
     theirs = Counter(
         one.reference for book in books for one in book.done.values() if one.kind is CallKind.PAYOUT
     )
     yield from (f"two payouts have one reference: {one}" for one in ours if ours[one] > 1)
     yield from (f"paid out twice under one reference: {one}" for one in theirs if theirs[one] > 1)
-    approved = Counter(
-        row["merchant_reference"] for row in payouts if row["amount_minor"] > APPROVAL_THRESHOLD_MINOR
-    )
+    yield from _limits(payouts)
+
+
+def _limits(payouts: Sequence[Row]) -> Iterator[str]:
+    """Check approvals: enough for large payouts, none without need, and the limit for all others together.
+
+    A history is shorter than the 24 hours of the limit.
+    """
+    asked, alone = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for row in payouts:
-        if row["approvals"] != approved[row["merchant_reference"]]:
+        account = row["merchant"], row["currency"]
+        asked[account] += row["amount_minor"]
+        if row["status"] not in _NOT_DONE and not row["approvals"]:
+            alone[account] += row["amount_minor"]
+    needed, allowed = Counter[str](), Counter[str]()
+    for row in payouts:
+        reference = row["merchant_reference"]
+        needed[reference] += row["amount_minor"] > APPROVAL_THRESHOLD_MINOR
+        allowed[reference] += asked[row["merchant"], row["currency"]] > APPROVAL_THRESHOLD_MINOR
+    for row in payouts:
+        if not needed[row["merchant_reference"]] <= row["approvals"] <= allowed[row["merchant_reference"]]:
             yield f"payout {row['id']} used {row['approvals']} approvals"
+    for (merchant, currency), total in alone.items():
+        if total > APPROVAL_THRESHOLD_MINOR:
+            yield f"{merchant} was paid {total} {currency} without a second person"
 
 
 def _check_payout(row: Row) -> Iterator[str]:

@@ -61,6 +61,7 @@ def test_the_pages_are_there() -> None:
         "fraud-spike",
         "ledger-imbalance",
         "ledger-writes-failing",
+        "merchant-debt",
         "messaging-backlog",
         "partial-provider-outage",
         "settlement-mismatch",

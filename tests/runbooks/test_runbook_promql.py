@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
 def queries(file: Path) -> dict[str, str]:
     """Return each query of a page by step, filled in for provider north."""
     return {
-        step.id: fill(step.instruction[0], {"provider": "north", "queue": "outbox"})
+        step.id: fill(step.instruction[0], {"provider": "north", "queue": "outbox", "currency": "EUR"})
         for step in load(file).steps
         if not step.is_action
     }

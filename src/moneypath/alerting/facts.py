@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from moneypath.alerting import rule_groups
 from moneypath.alerting.burn import TIERS, threshold, window_seconds
-from moneypath.alerting.check_alerts import TARGET_HOLD_SECONDS, TARGET_UP
+from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS, TARGET_UP
 from moneypath.alerting.conventions import TARGET_DOWN
 from moneypath.alerting.errors import AlertImpossible
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
@@ -102,7 +102,7 @@ def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detectio
             yield from _availability_detections(slo, scale)
     for check in path.checks:
         yield (check.alerts.violated, check.id, None), _Detection(delay)
-        stale = _span(scale, check.stale_after_seconds)
+        stale = _span(scale, check.stale_after_seconds) + _span(scale, STALE_HOLD_SECONDS)
         yield (check.alerts.stale, check.id, None), _Detection(delay + stale)
     for guard in path.guards:
         seconds = max(_span(scale, each) for each in _patience(guard))
