@@ -163,7 +163,7 @@ class WebhookSender:
                 case _:
                     pass
         await self._send_until_accepted(session, entry)
-        if lease is not None and lease.fault.kind in ATTACK_KINDS:
+        if lease in self._faults.active() and lease.fault.kind in ATTACK_KINDS:
             await self._attacker.attack(session, lease.fault.kind)
 
     async def _hold_back(self, seq: int, seconds: float) -> None:

@@ -37,6 +37,7 @@ class Merchant:
     events: list[str] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
     held: asyncio.Event | None = None
+    accepting: asyncio.Event | None = None
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -48,8 +49,9 @@ class Merchant:
             if what == "new":
                 self.events.append(json.loads(body)["key"])
             self.changed.notify_all()
-        if what != "new" and self.held is not None:
-            await self.held.wait()
+        until = self.accepting if what == "new" else self.held
+        if until is not None:
+            await until.wait()
         return web.Response(status=204 if what == "new" else 401)
 
     def judge(self, headers: Mapping[str, str], path: str, body: bytes) -> str:
@@ -85,8 +87,9 @@ async def merchant(tmp_path: Path) -> AsyncIterator[Merchant]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/webhooks/north"
     yield found
-    if found.held is not None:
-        found.held.set()
+    for until in (found.held, found.accepting):
+        if until is not None:
+            until.set()
     await runner.cleanup()
 
 
@@ -115,6 +118,25 @@ async def test_events_do_not_wait_for_an_attack(start: "Start", merchant: Mercha
         await client.authorize(f"k{number}")
     await merchant.see("new", 41)
     assert merchant.seen["forged"] == REQUESTS[FaultKind.WEBHOOK_FORGED]
+
+
+async def test_no_attack_follows_an_event_that_was_accepted_after_its_fault_ended(
+    start: "Start", merchant: Merchant
+) -> None:
+    """A merchant that was slow accepts events for a while longer; a forger whose lease is over sends nothing."""
+    merchant.accepting = asyncio.Event()
+    client = (await start("north", webhook=WebhookSettings(merchant.url, timeout_seconds=60))).client
+    await client.fault(FaultKind.WEBHOOK_FORGED)
+    await client.authorize("a")
+    await merchant.see("new", 1)
+    await client.control("DELETE", "/control/faults")
+    merchant.accepting.set()
+    await client.authorize("b")
+    await merchant.see("new", 2)
+    await client.fault(FaultKind.WEBHOOK_REPLAYED)
+    await client.authorize("c")
+    await merchant.see("replayed", REQUESTS[FaultKind.WEBHOOK_REPLAYED])
+    assert merchant.seen == {"new": 3, "replayed": REQUESTS[FaultKind.WEBHOOK_REPLAYED]}
 
 
 def test_a_flood_is_more_than_a_merchant_takes_in_a_second() -> None:
