@@ -1,5 +1,6 @@
 """Match a set of keys, and bring breaks and awaited lines into line with the results."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,12 +10,20 @@ from refpay.costs import CostModel
 from refpay.db.pool import Connection, plan_by_key
 from refpay.reconciliation import breaks_repository as stored
 from refpay.reconciliation.breaks_repository import Place
-from refpay.reconciliation.evidence_repository import read_doubled_keys, read_evidence
+from refpay.reconciliation.evidence_repository import (
+    EvidenceRows,
+    matching_inputs,
+    read_doubled_keys,
+    read_evidence,
+)
 from refpay.reconciliation.matching import Matcher, MatchingInput
 from refpay.reconciliation.model import Break, BreakClass, MatchResult
 
-# Limits the arrays of a statement and how long it takes.
-_CHUNK: Final = 2_000
+# Limits the arrays of a statement and how long it takes. A part of a report has several chunks, so that PostgreSQL
+# reads one while the one before is matched.
+_CHUNK: Final = 500
+
+_Matched = Sequence[tuple[MatchingInput, MatchResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +83,25 @@ class Comparison:
         for chunk in _chunks(keys):
             wanted |= await read_doubled_keys(self.connection, self.provider, chunk)
         count = RowCount()
-        for chunk in _chunks(wanted):
-            count.add(await self._compare(chunk, fresh))
+        chunks = iter(_chunks(wanted))
+        read = await self._read(next(chunks, None))
+        while read is not None:
+            # Nothing that is kept of one chunk is evidence for another one, so the next one is read ahead.
+            matching, reading = asyncio.to_thread(self._match, read), self._read(next(chunks, None))
+            matched, read = await asyncio.gather(matching, reading)
+            count.add(await self._keep(matched, fresh))
         return count
 
-    async def _compare(self, keys: Sequence[str], fresh: FreshLines | None) -> RowCount:
+    async def _read(self, chunk: Sequence[str] | None) -> EvidenceRows | None:
+        return None if chunk is None else await read_evidence(self.connection, self.provider, chunk)
+
+    def _match(self, read: EvidenceRows) -> _Matched:
         grace, costs = self.rules.unresolved_grace, self.rules.costs
         matcher = Matcher(self.provider, self.now, self.horizon, grace, costs)
-        evidence = await read_evidence(self.connection, self.provider, keys)
-        results = [(one, matcher.match(one)) for one in evidence]
+        return [(one, matcher.match(one)) for one in matching_inputs(read)]
+
+    async def _keep(self, results: _Matched, fresh: FreshLines | None) -> RowCount:
+        keys = [one.key for one, _ in results]
         opened = await self._keep_breaks(keys, [found for _, one in results for found in one.breaks])
         compared = await self._keep_awaited(keys, results)
         return _count(results, opened, compared, fresh)

@@ -3,10 +3,11 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from refpay.db.pool import Connection
+from refpay.db.pool import Connection, Row
 from refpay.money import Currency
 from refpay.providers.reports import MovementKind
 from refpay.reconciliation.matching import KnownChargeback, MatchingInput
@@ -90,22 +91,38 @@ _UNREPORTED = f"""
 """  # noqa: S608 - a fragment of our own
 
 
-async def read_evidence(
-    connection: Connection, provider: str, keys: Sequence[str]
-) -> Sequence[MatchingInput]:
+@dataclass(frozen=True, slots=True)
+class EvidenceRows:
+    """What the database has about some keys, as its rows are."""
+
+    keys: Sequence[str]
+    repairs: Sequence[Row]
+    theirs: Sequence[Row]
+    ours: Sequence[Row]
+    chargebacks: Sequence[Row]
+
+
+async def read_evidence(connection: Connection, provider: str, keys: Sequence[str]) -> EvidenceRows:
+    """Read what is known of these keys."""
+    repairs = await connection.fetch(_REPAIRS, provider, list(keys))
+    wanted = {*keys, *(row["repair_key"] for row in repairs)}
+    theirs = await connection.fetch(_THEIRS, provider, list(wanted))
+    identifiers = _identifiers(keys)
+    ours = await connection.fetch(_OURS, provider, identifiers)
+    chargebacks = await connection.fetch(_CHARGEBACKS, provider, identifiers)
+    return EvidenceRows(keys, repairs, theirs, ours, chargebacks)
+
+
+def matching_inputs(rows: EvidenceRows) -> Sequence[MatchingInput]:
     """Return what is known of each key, in the order of the keys."""
-    repairs = [Repair(**row) for row in await connection.fetch(_REPAIRS, provider, list(keys))]
-    wanted = {*keys, *(repair.repair_key for repair in repairs)}
+    repairs = [Repair(**row) for row in rows.repairs]
     theirs: dict[str, list[ReportedLine]] = defaultdict(list)
-    for row in await connection.fetch(_THEIRS, provider, list(wanted)):
+    for row in rows.theirs:
         sequence, position, *line = row
         theirs[row["key"]].append(ReportedLine(sequence, position, read_line(line)))
-    identifiers = _identifiers(keys)
-    ours = {
-        key: LedgerOperation(*rest) for key, *rest in await connection.fetch(_OURS, provider, identifiers)
-    }
+    ours = {key: LedgerOperation(*rest) for key, *rest in rows.ours}
     chargebacks: dict[str, set[KnownChargeback]] = defaultdict(set)
-    for row in await connection.fetch(_CHARGEBACKS, provider, identifiers):
+    for row in rows.chargebacks:
         kind, currency = MovementKind(row["kind"]), Currency(row["currency"])
         chargebacks[row["key"]].add((row["movement"], kind, row["amount_minor"], currency))
     repaired = _repaired(repairs, theirs)
@@ -119,7 +136,7 @@ async def read_evidence(
             by_repair_key.get(key),
             frozenset(chargebacks[key]),
         )
-        for key in keys
+        for key in rows.keys
     ]
 
 

@@ -16,7 +16,7 @@ from refpay.reconciliation.advancing import advance
 from refpay.reconciliation.breaks_repository import BreakSum, read_open_keys, read_sums
 from refpay.reconciliation.comparing import Comparison, MatchingRules, RowCount
 from refpay.reconciliation.counters import ReconciliationCounters
-from refpay.reconciliation.evidence_repository import read_evidence
+from refpay.reconciliation.evidence_repository import matching_inputs, read_evidence
 from refpay.reconciliation.ingestion import Ingestion, MovementHandler, ignore_movement
 from refpay.reconciliation.model import Progress
 from refpay.reconciliation.report_import import ReportImporter
@@ -163,7 +163,7 @@ class Reconciler:
             self._awaited = awaited[-1] if len(awaited) == limit else ""
             if not broken and not awaited:
                 return
-            evidence = await read_evidence(connection, provider, broken)
+            evidence = matching_inputs(await read_evidence(connection, provider, broken))
         await self._ingestion.ingest([theirs.line for one in evidence for theirs in one.theirs])
         async with self._database.transaction() as connection:
             progress = await stored.read_progress(connection, provider, lock=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .bench import Bench, Op
 
-WITHIN_SECONDS = 30
+WITHIN_SECONDS = 120
 STATE = (
     "SELECT sequence, state, revision, problem FROM reconciliation.report ORDER BY sequence",
     "SELECT sequence, revision, digest FROM reconciliation.revision ORDER BY 1, 2",
