@@ -32,7 +32,8 @@ examples:
   python -m refpay.ledger balances --folder /cold --as-of 2024-03-31T23:59:59Z --account suspense:north
   python -m refpay.ledger restore --folder /cold --month entry_2024_03
 
-REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database. archive and restore connect as its owner.
+REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database. archive and restore connect as its owner,
+whose password is not in the folder of API and worker (`moneypath secrets` puts it into `schema`).
 Exit status: 0 success, 1 verify found a defect, 2 the command failed.
 """
 
