@@ -20,7 +20,8 @@ _COMMAND_SECONDS: Final = 600.0
 _EPILOG: Final = """\
 examples:
   python -m refpay.audit verify --json
-  python -m refpay.audit verify --kept /var/lib/moneypath --expect 1204:5d41...   (a head that was printed before)
+  python -m refpay.audit verify --kept /var/lib/moneypath
+  python -m refpay.audit verify --expect 1204:5d41...   (a head that was printed before)
   python -m refpay.audit accept --kept /var/lib/moneypath --head 1204:5d41...
 
 REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database, REFPAY_ACKNOWLEDGEMENTS_FOLDER the seals.

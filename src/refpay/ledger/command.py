@@ -33,9 +33,9 @@ examples:
   python -m refpay.ledger balances --folder /cold --as-of 2024-03-31T23:59:59Z --account suspense:north
   python -m refpay.ledger restore --folder /cold --month entry_2024_03
 
-REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database, REFPAY_ACKNOWLEDGEMENTS_FOLDER (or --kept) the
-seals that are kept outside of it: with them verify names what was changed even if the chain was made anew. archive and restore connect as its owner,
-whose password is not in the folder of API and worker (`moneypath secrets` puts it into `schema`).
+REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database, REFPAY_ACKNOWLEDGEMENTS_FOLDER or --kept
+the seals outside of it: with them verify names what was changed, even if the chain was made anew. archive and
+restore connect as the database's owner, whose password `moneypath secrets` puts into the folder `schema`.
 Exit status: 0 success, 1 verify found a defect, 2 the command failed.
 """
 

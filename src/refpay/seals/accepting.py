@@ -1,4 +1,4 @@
-"""Accept the chain in the database as the true one, after its seals outside were lost or a backup was restored."""
+"""Accept the chain in the database as the true one, after a restore or a loss of the seals outside."""
 
 from datetime import datetime
 from pathlib import Path

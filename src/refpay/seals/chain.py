@@ -14,6 +14,7 @@ from uuid import UUID
 
 GENESIS: Final = bytes(32)
 LEAF_BYTES: Final = 48
+_NUMBER_MAXIMUM: Final = 2**62
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The positions before and after every entry.
 FIRST: Final = (0, bytes(16))
@@ -80,6 +81,12 @@ class Seal:
     def head(self) -> str:
         """Return its number and digest, as `verify` takes and prints them."""
         return f"{self.seq}:{self.digest.hex()}"
+
+    @property
+    def is_possible(self) -> bool:
+        """Return whether a seal can be there. With larger numbers a query would fail, again and again."""
+        numbered = 0 < self.seq < _NUMBER_MAXIMUM and 0 <= self.through_in < _NUMBER_MAXIMUM
+        return numbered and len(self.digest) == len(GENESIS)
 
     def computed(self) -> bytes:
         """Return the digest that it must have."""

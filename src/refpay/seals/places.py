@@ -8,7 +8,6 @@ import structlog
 
 from refpay.seals.chain import Seal
 
-_SEQ_MAXIMUM: Final = 2**62
 _LOG: Final = structlog.get_logger()
 
 
@@ -35,7 +34,6 @@ def read_places(file: Path, chain: str) -> tuple[Seal | None, Seal | None]:
 
 def _read_seal(seq: str, through_in: str, through_id: str, digest: str) -> Seal:
     seal = Seal(int(seq), 0, int(through_in), UUID(through_id), b"", b"", bytes.fromhex(digest))
-    # With larger numbers the query would fail, now and after each restart.
-    if not (0 < seal.seq < _SEQ_MAXIMUM and 0 <= seal.through_in < _SEQ_MAXIMUM and len(seal.digest) == 32):
+    if not seal.is_possible:
         raise ValueError(f"not a position in the chain: {seq}")
     return seal

@@ -17,8 +17,6 @@ from refpay.seals.chain import GENESIS, LEAF_BYTES, Seal, check_link
 
 # Four times the longest line, which is a seal of 2,000 entries.
 _LINE_MAXIMUM_BYTES: Final = 512 * 1024
-# With larger numbers a query would fail, now and after each restart.
-_NUMBER_MAXIMUM: Final = 2**62
 
 
 class SealLogDamaged(RefpayError, code="seal_log_damaged"):
@@ -70,7 +68,10 @@ class SealLog:
             os.close(descriptor)
 
     def read(self) -> Iterator[Seal]:
-        """Yield every seal in order, each checked against the one before. Raises SealLogDamaged or OSError."""
+        """Yield every seal in order, each checked against the one before.
+
+        Raises SealLogDamaged or OSError.
+        """
         seq, previous = 1, GENESIS
         with self.file.open("rb") as stream:
             while line := stream.readline(_LINE_MAXIMUM_BYTES):
@@ -99,16 +100,19 @@ class SealLog:
         try:
             seq, through_in, leaves, digest = line.split()
             content = base64.b64decode(leaves, validate=True)
-            through_id = UUID(bytes=content[-LEAF_BYTES:][:16])
             seal = Seal(
-                int(seq), len(content) // LEAF_BYTES, int(through_in), through_id, content, previous,
-                bytes.fromhex(digest.decode("ascii")),
-            )  # fmt: skip
-            possible = 0 < seal.seq < _NUMBER_MAXIMUM and 0 <= seal.through_in < _NUMBER_MAXIMUM
-            if not possible or len(seal.digest) != len(GENESIS):
-                raise ValueError("not a position in a chain")
+                seq=int(seq),
+                entries=len(content) // LEAF_BYTES,
+                through_in=int(through_in),
+                through_id=UUID(bytes=content[-LEAF_BYTES:][:16]),
+                leaves=content,
+                previous=previous,
+                digest=bytes.fromhex(digest.decode("ascii")),
+            )
         except ValueError as problem:
             raise SealLogDamaged(f"not a seal: {self.file}") from problem
+        if not seal.is_possible:
+            raise SealLogDamaged(f"not a position in a chain: {self.file}")
         return seal
 
 

@@ -1,4 +1,4 @@
-"""Background work for every chain: seal entries, keep the seals outside the database, and verify the chain."""
+"""Background work for every chain: seal entries, keep the seals outside the database, verify the chain."""
 
 import asyncio
 from collections.abc import Sequence
@@ -96,12 +96,12 @@ class Sealer:
 class ChainWatch:
     """Keeps the seals of a chain outside the database, and verifies the chain against them.
 
-    Each round compares the head with the newest seal that was kept, so a chain that was cut or made anew, or an
-    old backup, is found at once. Beside that the chain is verified from its root to its end, an id range a
+    Each round asks the database for the newest seal that was kept, so a chain that was cut or made anew, or
+    an old backup, is found at once. Beside that the chain is verified from its root to its end, an id range a
     round, again and again; a defect counts until the same seal is verified again. `verify` does all of it at
-    once. What is kept is a log of all seals, and a file with the head and the position of a watch that has found
-    no defect, where the next process goes on. Either makes up for the loss of the other; if both are lost,
-    nothing proves the chain but itself, which counts as a defect until somebody accepts it.
+    once. What is kept is a log of all seals, and a file with the head and the position of a watch that has
+    found no defect, where the next process goes on. Either makes up for the loss of the other; if both are
+    lost, nothing proves the chain but itself, which counts as a defect until somebody accepts it.
     """
 
     def __init__(self, database: Database, chain: Chain, *, clock: Clock, folder: Path) -> None:

@@ -37,7 +37,7 @@ SCALE: Final = 60
 UNEXPLAINED: Final = "MoneyPathCaptureUnposted"
 BROKEN: Final = {"audit": "MoneyPathAuditChainBroken", "ledger": "MoneyPathLedgerChainBroken"}
 ROLES: Final = frozenset({"eng", "ops", "compliance"})
-# In production, from the finding to the page. An entry is looked at when the deadline of its operation is over.
+# In production, from the finding to the page. An entry is looked at after the deadline of its operation.
 WITHIN_SECONDS: Final = {
     one.name: float(one.detect_within_seconds)
     for one in describe(PATH, Scale(1))
@@ -173,7 +173,7 @@ async def forge_each_kind(
     """Forge, wait for the page, verify, and take back, so that each page is of its own entry."""
     took: dict[str, float] = {}
     providers = PATH.provider_ids()
-    # While a transaction is open nothing is sealed, so what was forged can be taken back without a broken chain.
+    # While a transaction is open nothing is sealed, so what was forged can be taken back without a trace.
     async with shop.books.transaction():
         await shop.books.execute("SELECT pg_current_xact_id()")
         each, of = list(EntryKind), len(providers)
@@ -228,7 +228,7 @@ async def change_and_seal_anew(
         if chain == "ledger":
             await owner.execute("DELETE FROM ledger.balance")
         await owner.execute(statement, victim)
-        await owner.execute(f"DELETE FROM {chain}.seal")
+        await owner.execute(f"DELETE FROM {chain}.seal")  # noqa: S608 - a name of ours
     await owner.fetchval(f"SELECT {function}($1, 2000)", datetime.now(UTC))
     at = await pages.told(BROKEN[chain], "firing", ROLES)
     assert at - begun <= WITHIN_SECONDS[BROKEN[chain]]

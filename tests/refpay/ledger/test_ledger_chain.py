@@ -294,7 +294,6 @@ async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
 async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Ledger, tmp_path: Path) -> None:
     """The remembered seal lies outside the database, so the next seal does not follow from it."""
     await sealed(ledger)
-    kept = places_of(LEDGER, tmp_path)
     for _ in range(2):
         assert (await open_watch(ledger, tmp_path).run_once()).findings == 0
     await ledger.db.tamper(

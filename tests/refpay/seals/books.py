@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.refpay.ledger.ledgers import capture
+
 from refpay.audit.events import AuditEvent, SubjectKind
 from refpay.audit.repository import record
 from refpay.audit.sealing import AUDIT, verify_trail
@@ -21,7 +23,6 @@ from refpay.seals.sealing import ChainWatch, seal_log_of
 from refpay.seals.stored import Chain
 from refpay.seals.verification import VerificationReport
 from refpay.settings import DatabaseSettings
-from tests.refpay.ledger.ledgers import capture
 
 if TYPE_CHECKING:
     import asyncpg
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 # What an owner switches off before he changes what is there.
 GUARDED = {
-    "audit": ("audit.event", "audit.seal"),
+    "audit": ("audit.event", "audit.seal", "ledger.posted"),
     "ledger": ("ledger.entry", "ledger.posted", "ledger.seal"),
 }
 _SERIAL = itertools.count(1)

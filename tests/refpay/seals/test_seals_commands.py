@@ -19,9 +19,7 @@ FIRST = {
 
 
 @pytest.fixture
-def environment(
-    book: Book, secrets_folder: Path, make_environment: Any
-) -> dict[str, str]:
+def environment(book: Book, secrets_folder: Path, make_environment: Any) -> dict[str, str]:
     """Return the worker's environment."""
     made: dict[str, str] = make_environment(book.db, secrets_folder)
     return {**made, "REFPAY_ACKNOWLEDGEMENTS_FOLDER": str(book.folder)}

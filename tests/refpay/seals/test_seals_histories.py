@@ -44,7 +44,7 @@ def make_book(open_db: Callable[[], Any], secrets_folder: Path) -> MakeBook:
 @SLOW
 @given(data=st.data())
 async def test_any_lie_about_any_history_is_found_and_named(make_book: MakeBook, data: st.DataObject) -> None:
-    """Written, sealed, watched in any order; some are changed or deleted, and the chain is cut anywhere anew."""
+    """Written, sealed, watched in any order; some are changed or deleted, and all is sealed anew."""
     chain = data.draw(st.sampled_from(sorted(CHAINS)))
     steps = data.draw(st.lists(st.sampled_from(("write", "seal", "watch", "restart")), max_size=8))
     async with make_book(chain) as book:

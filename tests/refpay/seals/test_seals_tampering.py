@@ -38,8 +38,9 @@ _CHANGED: Final = {
 }
 _ADDED: Final = {
     "audit": (
-        "INSERT INTO audit.event OVERRIDING SYSTEM VALUE SELECT uuidv7(), 77, at, actor, action, subject_kind,"
-        " subject_id, before, after, correlation_id, written_in FROM audit.event WHERE id = '{1}'"
+        "INSERT INTO audit.event OVERRIDING SYSTEM VALUE SELECT uuidv7(), 77, at, actor, action,"
+        " subject_kind, subject_id, before, after, correlation_id, written_in"
+        " FROM audit.event WHERE id = '{1}'"
     ),
     "ledger": (
         "INSERT INTO ledger.entry SELECT ledger.first_id(posted_at), kind, gen_random_uuid(), payment_id,"
@@ -49,8 +50,8 @@ _ADDED: Final = {
 # Two change their places: each has what the other one had.
 _SWAPPED: Final = {
     "audit": (
-        "UPDATE audit.event AS one SET actor = other.actor, subject_id = other.subject_id, after = other.after,"
-        " before = other.before FROM audit.event AS other"
+        "UPDATE audit.event AS one SET actor = other.actor, subject_id = other.subject_id,"
+        " after = other.after, before = other.before FROM audit.event AS other"
         " WHERE one.id IN ('{1}', '{4}') AND other.id IN ('{1}', '{4}') AND one.id <> other.id"
     ),
     "ledger": (
