@@ -50,7 +50,7 @@ async def walk_chain(
     """Add what is found in a chain whose entries are given in order; call `on_sealed` with those in a seal.
 
     The connection has to be in a repeatable-read transaction. `kept` is the log of seals outside the
-    database: an entry is compared with the seal there, so it is named also if the database's chain was computed anew.
+    database: an entry is compared with the seal there, so it is named also if the chain was computed anew.
     `expected` is a head that was told before. Missing entries are no defect within the id ranges `elsewhere`.
     """
     waiting = await anext(entries, None)

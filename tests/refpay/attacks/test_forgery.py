@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from tests.refpay.ledger.test_ledger_causes import ENTRY, PAIRS
 
 from moneypath.alerting.facts import describe
 from moneypath.alerting.timing import Scale
-from moneypath.incidents.paging import Pager
+from moneypath.incidents.paging import Page, Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
@@ -51,22 +51,28 @@ class Pages:
     """Every page of a stack, in order."""
 
     pager: Pager
-    after: int = 0
+    all: list[Page] = field(default_factory=list)
 
-    async def told(self, alert: str, status: str, roles: frozenset[str], **labels: str) -> float:
-        """Wait until every role was told that an alert has a status; return when the last one was."""
-        waiting, at = set(roles), 0.0
+    async def told(
+        self, alert: str, status: str, roles: frozenset[str], since: float, **labels: str
+    ) -> float:
+        """Wait until every role was told, after an instant, that an alert has a status; return when."""
+
+        def when() -> dict[str, float]:
+            return {
+                page.role: page.at
+                for page in reversed(self.all)
+                for one in page.alerts
+                if page.at >= since
+                and (one.name, one.status) == (alert, status)
+                and labels.items() <= one.labels.items()
+            }
+
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while waiting:
-                for page in await self.pager.pages_after(self.after, wait_seconds=1):
-                    self.after = page.seq
-                    if any(
-                        one.name == alert and one.status == status and labels.items() <= one.labels.items()
-                        for one in page.alerts
-                    ):
-                        waiting.discard(page.role)
-                        at = page.at
-        return at
+            while not roles <= when().keys():
+                after = self.all[-1].seq if self.all else 0
+                self.all += await self.pager.pages_after(after, wait_seconds=1)
+        return max(when()[role] for role in roles)
 
 
 @asynccontextmanager
@@ -96,7 +102,7 @@ async def verify(live: LiveStack, package: str) -> dict[str, str]:
     output, _ = await running.communicate()
     report = json.loads(output)
     assert running.returncode == (1 if report["findings"] else 0)
-    assert report["compared"] == report["seals"] > 0
+    assert report["compared"] > 0
     return {one["subject"]: one["kind"] for one in report["findings"]}
 
 
@@ -184,13 +190,14 @@ async def forge_each_kind(
                 for kind, provider in zip(kinds, providers, strict=False)
             }
             for kind, provider in zip(kinds, providers, strict=False):
-                at = await pages.told(UNEXPLAINED, "firing", ROLES, provider=provider)
+                at = await pages.told(UNEXPLAINED, "firing", ROLES, begun, provider=provider)
                 took[kind] = at - begun
             named = await verify(live, "refpay.ledger")
             assert named == {str(entry_id): "entry_unexplained" for entry_id in forged.values()}
+            ended = time.time()
             await take_back(owner, list(forged.values()))
             for _, provider in zip(kinds, providers, strict=False):
-                await pages.told(UNEXPLAINED, "resolved", ROLES, provider=provider)
+                await pages.told(UNEXPLAINED, "resolved", ROLES, ended, provider=provider)
     slowest = max(took, key=lambda kind: took[kind])
     assert set(took) == set(EntryKind)
     assert took[slowest] <= WITHIN_SECONDS[UNEXPLAINED], took
@@ -230,7 +237,7 @@ async def change_and_seal_anew(
         await owner.execute(statement, victim)
         await owner.execute(f"DELETE FROM {chain}.seal")  # noqa: S608 - a name of ours
     await owner.fetchval(f"SELECT {function}($1, 2000)", datetime.now(UTC))
-    at = await pages.told(BROKEN[chain], "firing", ROLES)
+    at = await pages.told(BROKEN[chain], "firing", ROLES, begun)
     assert at - begun <= WITHIN_SECONDS[BROKEN[chain]]
     named: Any = await verify(live, package)
     assert named[str(victim)] == "entry_differs"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.refpay.ledger.ledgers import capture
 
-from refpay.audit.events import AuditEvent, SubjectKind
+from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.audit.sealing import AUDIT, verify_trail
 from refpay.clock import SystemClock
@@ -142,8 +142,8 @@ class Book:
 
 def event(number: int, actor: str = "api") -> AuditEvent:
     """Return a record with what JSON has to escape in it."""
-    said = {"note": f'"{number}" \\ é \u2028 \t', "amount": number, "none": None, "yes": True}
-    before = None if number % 2 else {"status": "started"}
+    said: Facts = {"note": f'"{number}" \\ é \u2028 \t', "amount": number, "none": None, "yes": True}
+    before: Facts | None = None if number % 2 else {"status": "started"}
     return AuditEvent(
         datetime.now(UTC), actor, "payment.changed", SubjectKind.PAYMENT, f"p-{number}", before, said, "c\n'"
     )

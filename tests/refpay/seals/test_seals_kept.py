@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from refpay.clock import SystemClock
 from refpay.seals import sealing
 from refpay.seals.accepting import ChainNotAccepted
+from refpay.seals.seal_log import SealLog
 from refpay.seals.sealing import Sealer, places_of, seal_log_of
 
 from .books import CHAINS, Book
@@ -217,7 +218,7 @@ async def test_while_seals_cannot_be_kept_the_check_does_not_succeed(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, capture_logs() as logs:
-        patched.setattr(sealing.SealLog, "extend", full)
+        patched.setattr(SealLog, "extend", full)
         result = await watch.run_once()
     assert (result.findings, result.complete) == (0, False)
     assert "chain_seals_not_kept" in [log["event"] for log in logs]
