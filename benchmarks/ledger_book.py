@@ -27,9 +27,10 @@ from refpay.clock import SystemClock
 from refpay.db.pool import Database
 from refpay.db.upgrade import upgrade_schema
 from refpay.ledger.repository import read_balances
-from refpay.ledger.sealing import SEALED_MAXIMUM
-from refpay.ledger.verification import VerificationReport, verify, verify_causes
+from refpay.ledger.verification import verify, verify_causes
 from refpay.operations.checks import Checks
+from refpay.seals.stored import SEALED_MAXIMUM
+from refpay.seals.verification import VerificationReport
 from refpay.settings import DatabaseSettings
 
 BEFORE: Final = "before"
@@ -187,9 +188,9 @@ async def compare_rules(server: Server, rounds: int, entries: int) -> list[measu
         for name, connection in connections.items():
             if name.startswith(TODAY):
                 await connection.execute(_CAPTURES.format(entries))
-            begun = await _processor_seconds(connection)
+            begun = await processor_seconds(connection)
             await connection.execute(f"CALL public.post({entries})")
-            times[name].append(1e6 * (await _processor_seconds(connection) - begun) / entries)
+            times[name].append(1e6 * (await processor_seconds(connection) - begun) / entries)
     # The first round warms up.
     medians = {name: statistics.median(found[1:]) for name, found in times.items()}
     for connection in connections.values():
@@ -209,7 +210,7 @@ async def compare_rules(server: Server, rounds: int, entries: int) -> list[measu
     ]
 
 
-async def _processor_seconds(connection: Any) -> float:
+async def processor_seconds(connection: Any) -> float:
     """Return what the server's process has used, so that other work on the machine does not count."""
     pid = await connection.fetchval("SELECT pg_backend_pid()")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -56,6 +56,7 @@ WORKER_METRICS: Final = (
     "moneypath_ledger_probe_total",
     "moneypath_ledger_missing_writes",
     "moneypath_ledger_chain_breaks",
+    "moneypath_audit_chain_breaks",
     "moneypath_durability_unsafe",
     "moneypath_reconciliation_watermark_timestamp_seconds",
     "moneypath_reconciliation_rows_total",

@@ -119,6 +119,8 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathLedgerProbeStale": (("eng", "ops"), BLACKOUT, "510", "16"),
     "MoneyPathLedgerChainBroken": (LEDGER, "ledger-imbalance", "15", "3"),
     "MoneyPathLedgerChainCheckStale": (("eng", "ops"), BLACKOUT, "510", "16"),
+    "MoneyPathAuditChainBroken": (LEDGER, "ledger-imbalance", "15", "3"),
+    "MoneyPathAuditChainCheckStale": (("eng", "ops"), BLACKOUT, "510", "16"),
     "MoneyPathDurabilityUnsafe": (("eng", "ops"), "durability-unsafe", "15", "3"),
     "MoneyPathDurabilityCheckStale": (("eng", "ops"), BLACKOUT, "510", "16"),
     "MoneyPathDoubleCharge": (EVERYBODY, "double-charge", "15", "3"),

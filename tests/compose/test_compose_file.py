@@ -142,7 +142,7 @@ def read_by_refpay() -> set[str]:
     return names | {"REFPAY_NORTH_URL", "REFPAY_SOUTH_URL"}
 
 
-@pytest.mark.parametrize("service", ["schema", "api", "worker"])
+@pytest.mark.parametrize("service", ["api", "worker"])
 def test_the_service_is_told_all_that_it_needs_and_nothing_else(
     service: str, services: dict[str, dict[str, Any]], minted: Path
 ) -> None:
@@ -151,12 +151,43 @@ def test_the_service_is_told_all_that_it_needs_and_nothing_else(
     assert set(environment) <= read_by_refpay()
     environment["REFPAY_SECRETS_FOLDER"] = str(minted / "refpay")
     kept = environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"]
-    assert service == "schema" or f"acknowledgements:{kept}" in services[service]["volumes"]
+    assert f"acknowledgements:{kept}" in services[service]["volumes"]
     environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"] = str(minted)
     settings = read_settings(environment)
     assert settings.listen_host == "0.0.0.0"
     assert (settings.messaging is not None) == (service == "worker")
+
+
+def test_the_migration_is_told_how_to_connect_as_the_owner(
+    services: dict[str, dict[str, Any]], minted: Path
+) -> None:
+    """Its environment is complete, and has nothing that the service does not read."""
+    environment = {**services["schema"]["environment"]}
+    assert set(environment) <= read_by_refpay()
+    (mounted,) = (target for name, _, target in binds(services) if name == "schema")
+    assert environment["REFPAY_SECRETS_FOLDER"] == mounted
+    environment["REFPAY_SECRETS_FOLDER"] = str(minted / "schema")
     assert read_database(environment, user="refpay_owner", secret="refpay_owner_password").password
+
+
+def test_the_owner_of_the_database_is_known_to_the_migration_alone(
+    services: dict[str, dict[str, Any]], minted: Path
+) -> None:
+    """Of all that is mounted, under whatever name: the server and its roles' script have to know it too."""
+    password = (minted / "database" / "refpay_owner").read_text(encoding="utf-8").strip()
+    known = {
+        name
+        for name, source, _ in binds(services)
+        if source.startswith("./.secrets")
+        and any(password in text for text in contents(minted / source.removeprefix("./.secrets").lstrip("/")))
+    }
+    assert known == {"schema", "roles", "postgres"}
+
+
+def contents(place: Path) -> list[str]:
+    """Return the text of a file, or of every file below a folder."""
+    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
+    return [file.read_text(encoding="utf-8") for file in files]
 
 
 def test_the_acquirers_take_the_declared_fees(services: dict[str, dict[str, Any]]) -> None:

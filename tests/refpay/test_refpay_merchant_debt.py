@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from refpay.identity.principals import Principal
 from refpay.ledger.repository import read_debts
-from refpay.ledger.sealing import Sealer
+from refpay.ledger.sealing import LedgerSealer
 from refpay.money import Currency, Money
 from refpay.payments.model import PayoutOrder
 
@@ -34,7 +36,8 @@ async def indebt(bench: "Bench", currency: Currency, paid_minor: int) -> UUID:
 
 async def debts(bench: "Bench") -> dict[str, int]:
     """Seal the ledger and return what is owed."""
-    await Sealer(bench.database, clock=bench.clock).run_once()
+    with TemporaryDirectory() as folder:
+        await LedgerSealer(bench.database, clock=bench.clock, folder=Path(folder)).run_once()
     return dict(await read_debts(bench.database))
 
 

@@ -37,6 +37,7 @@ EXPECTED_LABELS = {
     "moneypath_ledger_probe_total": ["result"],
     "moneypath_ledger_missing_writes": [],
     "moneypath_ledger_chain_breaks": [],
+    "moneypath_audit_chain_breaks": [],
     "moneypath_durability_unsafe": ["setting"],
     "moneypath_reconciliation_watermark_timestamp_seconds": ["provider"],
     "moneypath_reconciliation_rows_total": ["provider", "result"],

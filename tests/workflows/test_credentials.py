@@ -23,6 +23,10 @@ def test_secrets_are_private_and_split_by_reader(tmp_path: Path) -> None:
         assert file.read_text().rpartition(":")[2] not in refpay, file.name
     assert len(list(credentials.clients.glob("*_client"))) == len(SCOPES)
     assert credentials.superuser not in refpay
+    assert credentials.database["refpay_owner"] not in refpay
+    assert [file.read_text() for file in credentials.schema.iterdir()] == [
+        credentials.database["refpay_owner"]
+    ]
 
 
 def test_no_client_both_moves_money_and_steers_the_service(tmp_path: Path) -> None:
@@ -49,6 +53,17 @@ def test_what_is_minted_again_is_kept(tmp_path: Path) -> None:
     for name in ("token_keys.json", "webhook_north.json", "clients.json"):
         assert (first.refpay / name).read_text() == (again.refpay / name).read_text()
         assert (first.refpay / name).read_text() != (other.refpay / name).read_text()
+
+
+def test_a_password_of_the_owner_that_the_service_could_read_is_replaced(tmp_path: Path) -> None:
+    """A folder of before is brought up to date: what lay in it is no password any more."""
+    before = mint(tmp_path, providers=["north"], roles=["eng"]).database
+    (tmp_path / "refpay" / "refpay_owner_password").write_text(before["refpay_owner"])
+    after = mint(tmp_path, providers=["north"], roles=["eng"])
+    assert after.database["refpay_owner"] != before["refpay_owner"]
+    assert after.database["refpay_app"] == before["refpay_app"]
+    assert not (after.refpay / "refpay_owner_password").exists()
+    assert (after.schema / "refpay_owner_password").read_text() == after.database["refpay_owner"]
 
 
 def test_the_service_reads_what_is_minted(tmp_path: Path) -> None:

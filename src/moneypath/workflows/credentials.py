@@ -34,6 +34,7 @@ SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _KEY_ID: Final = "first"
 DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
+OWNER_PASSWORD: Final = "refpay_owner_password"  # noqa: S105 - a file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Credentials:
         return self.folder / "refpay"
 
     @property
+    def schema(self) -> Path:
+        """Return the folder of the migration, which alone connects as the owner of the database."""
+        return self.folder / "schema"
+
+    @property
     def pager(self) -> Path:
         """Return the pager's folder."""
         return self.folder / "pager"
@@ -76,6 +82,7 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
     Raises FolderUnwritable.
     """
     providers, roles = tuple(providers), tuple(roles)
+    _forget_exposed(folder)
     clients = {name: secrets.mint_client(folder / "clients", name) for name in SCOPES}
     secrets.write_once(folder / "refpay" / "token_keys.json", _token_keys())
     role_tokens = secrets.mint(folder / "clients", [f"role_{role}_token" for role in roles])
@@ -94,13 +101,21 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
         {
             **{key: value for minted in keys.values() for key, value in minted.items()},
             "refpay_app_password": database["refpay_app"],
-            "refpay_owner_password": database["refpay_owner"],
             **nats,
             "clients.json": _clients(clients),
         },
     )
+    _put(folder / "schema", {OWNER_PASSWORD: database["refpay_owner"]})
     superuser = database.pop("postgres")
     return Credentials(folder, database, superuser, nats["nats_password"])
+
+
+def _forget_exposed(folder: Path) -> None:
+    """Remove the owner's password if API and worker could read it, so that another one is minted."""
+    exposed = folder / "refpay" / OWNER_PASSWORD
+    if exposed.exists():
+        (folder / "database" / "refpay_owner").unlink(missing_ok=True)
+        exposed.unlink()
 
 
 def _clients(minted: Mapping[str, str]) -> str:

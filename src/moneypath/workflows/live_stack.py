@@ -214,7 +214,7 @@ class _StackBuilder:
         }
         build = self._settings.build
         environment |= build.environment
-        await migrate(environment)
+        await migrate({**environment, "REFPAY_SECRETS_FOLDER": str(self._credentials.schema)})
         # The API only writes the outbox, so it does not get the address of NATS.
         worker_environment = {
             **environment,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.pool.PoolConnectionProxy
 Row: TypeAlias = asyncpg.Record
-SCHEMA_REVISION: Final = "0104"
+SCHEMA_REVISION: Final = "0105"
 
 _CONNECT_SECONDS: Final = 3.0
 _ACQUIRE_SECONDS: Final = 3.0

@@ -18,7 +18,7 @@ from refpay.settings import DatabaseSettings, read_database
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # A folder for each revision, in this order; its scripts run in the order of their names. There is no
 # downgrade, because nothing that is known of money is taken back: restore a backup instead.
-REVISIONS: Final = ("0100", "0101", "0102", "0103", "0104")
+REVISIONS: Final = ("0100", "0101", "0102", "0103", "0104", "0105")
 _MONTHS_AHEAD: Final = 3
 # Any constant does; it only has to be the same in every process that upgrades.
 _UPGRADE_LOCK: Final = 7_305_519_001

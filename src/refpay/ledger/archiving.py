@@ -13,18 +13,19 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from refpay.ledger.chain import StoredEntry
 from refpay.ledger.cold_storage import (
     SEALED_END,
+    SEALS,
     SUFFIX,
     Archive,
     read_archives,
     read_month,
     stream_live,
-    stream_seals,
     write_month,
 )
 from refpay.ledger.errors import MonthNotMoved
+from refpay.ledger.stored_entries import StoredEntry
+from refpay.seals.stored import stream_seals
 
 KEPT_MONTHS: Final = 24
 # The name of a partition gives its bounds. The default partition is not a month.
@@ -123,7 +124,7 @@ async def _read_back(connection: Any, archive: Archive, file: Path) -> None:
     first, end = archive.first_id.bytes, archive.end_id.bytes
     async with connection.transaction():
         # Every seal is read: only if all clocks were right does a month lie in few of them.
-        async for seal in stream_seals(connection):
+        async for seal in stream_seals(connection, SEALS):
             for leaf in seal.leaf_list():
                 if first <= leaf[:16] < end and leaf != next(written, None):
                     raise MonthNotMoved(f"differs from what was sealed: {archive.name}; run verify")

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from refpay.ledger.chain import EPOCH, Seal, StoredEntry
 from refpay.ledger.errors import ColdFileDamaged
+from refpay.ledger.stored_entries import StoredEntry
+from refpay.seals.chain import EPOCH, FIRST, LAST
 
+# The table of the ledger's seals.
+SEALS: Final = "ledger.seal"
 SUFFIX: Final = ".jsonl.gz"
 _FORMAT: Final = "refpay-ledger-1"
 _FIELDS: Final = (
@@ -33,8 +36,6 @@ _FIELDS: Final = (
     "amounts_minor",
 )
 _LINE_MAXIMUM_BYTES: Final = 64 * 1024
-FIRST: Final = (0, bytes(16))
-LAST: Final = (2**64 - 1, b"\xff" * 16)
 _PAGE: Final = 1_000
 # The end of the last seal. Entries after it are not sealed.
 SEALED_END: Final = """(
@@ -49,10 +50,6 @@ _ENTRIES: Final = """
     FROM {table}
     WHERE (written_in, id) > ($1::text::xid8, $2) AND (written_in, id) <= ($3::text::xid8, $4)
     ORDER BY {table}.written_in, id
-"""
-_SEALS: Final = """
-    SELECT seq, entries, through_in::text::bigint AS through_in, through_id, leaves, previous, digest
-    FROM ledger.seal WHERE seq >= $1 ORDER BY seq
 """
 _ARCHIVES: Final = """
     SELECT name, first_id, end_id, entries, digest FROM ledger.archive WHERE restored_at IS NULL ORDER BY name
@@ -148,13 +145,6 @@ def _entry(value: dict[str, Any]) -> StoredEntry:
 async def read_archives(connection: Any) -> Sequence[Archive]:
     """Return the months that have left the live ledger."""
     return [Archive(**row) for row in await connection.fetch(_ARCHIVES)]
-
-
-async def stream_seals(connection: Any, *, first: int = 1) -> AsyncGenerator[Seal, None]:
-    """Yield seals in order. The connection has to be in a transaction."""
-    # Few at a time: the leaves of one seal may take hundreds of kilobytes.
-    async for row in connection.cursor(_SEALS, first, prefetch=10):
-        yield Seal(**row)
 
 
 async def stream_live(

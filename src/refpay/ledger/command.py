@@ -4,9 +4,7 @@ import argparse
 import asyncio
 import json
 import os
-import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +17,9 @@ from refpay.db.pool import open_connection
 from refpay.errors import StartRefused
 from refpay.ledger.archiving import KEPT_MONTHS, archive_months, find_archive, restore_month
 from refpay.ledger.cold_storage import read_archives, read_month, stream_ledger
-from refpay.ledger.verification import Balances, VerificationReport, verify, verify_causes
+from refpay.ledger.sealing import LEDGER
+from refpay.ledger.verification import Balances, verify, verify_causes
+from refpay.seals.command import add_commands, describe, kept_log, matching, run_accept, say
 from refpay.settings import DatabaseSettings, read_database
 
 _COMMAND_SECONDS: Final = 600.0
@@ -27,12 +27,15 @@ _EPILOG: Final = """\
 examples:
   python -m refpay.ledger verify --json
   python -m refpay.ledger verify --folder /cold --expect 1204:5d41...   (a head that was printed before)
+  python -m refpay.ledger accept --kept /var/lib/moneypath --head 1204:5d41...
   python -m refpay.ledger archive --folder /cold --keep-months 24
   python -m refpay.ledger read --folder /cold --month entry_2024_03 --payment 018e...
   python -m refpay.ledger balances --folder /cold --as-of 2024-03-31T23:59:59Z --account suspense:north
   python -m refpay.ledger restore --folder /cold --month entry_2024_03
 
-REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database. archive and restore connect as its owner.
+REFPAY_DATABASE_URL and REFPAY_SECRETS_FOLDER locate the database, REFPAY_ACKNOWLEDGEMENTS_FOLDER or --kept
+the seals outside of it: with them verify names what was changed, even if the chain was made anew. archive and
+restore connect as the database's owner, whose password `moneypath secrets` puts into the folder `schema`.
 Exit status: 0 success, 1 verify found a defect, 2 the command failed.
 """
 
@@ -62,16 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser(
-        "verify", help="recompute chain and balances, and ask each entry for its cause"
+    check, _ = add_commands(
+        commands, help_of_verify="recompute chain and balances, and ask each entry for its cause"
     )
-    head = _matching(r"[0-9]+:[0-9a-f]{64}", "not a head, as in 12: and 64 hexadecimal digits")
-    check.add_argument(
-        "--expect", type=head, help="SEAL:DIGEST of an earlier report, which must still be in the chain"
-    )
-    check.add_argument("--json", action="store_true", help="print the report as JSON")
     archive = commands.add_parser("archive", help="move old months to cold storage")
-    months = _matching("[1-9][0-9]{0,2}|1[01][0-9]{2}|1200", "allowed: 1 to 1200")
+    months = matching("[1-9][0-9]{0,2}|1[01][0-9]{2}|1200", "allowed: 1 to 1200")
     archive.add_argument(
         "--keep-months",
         type=months,
@@ -91,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (archive, restore, read):
         command.add_argument("--folder", type=Path, required=True, help="cold storage")
     for command in (restore, read):
-        month = _matching(r"entry_[0-9]{4}_[0-9]{2}", "not a month, as in entry_2024_03")
+        month = matching(r"entry_[0-9]{4}_[0-9]{2}", "not a month, as in entry_2024_03")
         command.add_argument("--month", type=month, required=True, help="as in entry_2024_03")
     return parser
 
@@ -105,10 +103,10 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
                     connection, given.folder, now=now, kept_months=int(given.keep_months)
                 )
                 for one in left:
-                    _say(f"{one.name}: {one.entries} entries, sha256 {one.digest.hex()}")
+                    say(f"{one.name}: {one.entries} entries, sha256 {one.digest.hex()}")
             case "restore":
                 one = await restore_month(connection, given.folder, given.month, now=now)
-                _say(f"{one.name}: {one.entries} entries restored")
+                say(f"{one.name}: {one.entries} entries restored")
             case "read":
                 one = await find_archive(connection, given.month)
                 # Read twice: no entry is proven before the last one was read.
@@ -116,15 +114,18 @@ async def _run(given: argparse.Namespace, settings: DatabaseSettings) -> int:
                     pass
                 for entry in read_month(one.file(given.folder), expected=one.digest):
                     if given.payment in (None, str(entry.payment_id)):
-                        _say(json.dumps(asdict(entry), default=str))
+                        say(json.dumps(asdict(entry), default=str))
             case "balances":
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     await _balances(connection, given)
+            case "accept":
+                await run_accept(given, connection, LEDGER)
             case _:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    report = await verify(connection, folder=given.folder, expected=given.expect)
+                    kept = kept_log(given, LEDGER)
+                    report = await verify(connection, folder=given.folder, expected=given.expect, kept=kept)
                     await verify_causes(report, connection)
-                _say(json.dumps(asdict(report)) if given.json else _describe(report))
+                say(json.dumps(asdict(report)) if given.json else describe(report))
                 return 1 if report.findings else 0
     return 0
 
@@ -138,34 +139,9 @@ async def _balances(connection: Any, given: argparse.Namespace) -> None:
             totals.add(entry)
     for (account, currency), minor in sorted(totals.totals.items(), key=str):
         if given.account is None or account in given.account:
-            _say(f"{account} {currency} {minor}")
-
-
-def _describe(report: VerificationReport) -> str:
-    found = [
-        f"{one.kind.value} {one.subject}" + (f" (seal {one.seq})" if one.seq else "")
-        for one in report.findings
-    ]
-    looked = (
-        f"{report.seals} seals, {report.entries} entries as sealed, {report.unsealed} not sealed yet,"
-        f" {report.unseen} in cold storage and not verified"
-    )
-    return "\n".join([*(found or ["no defects found"]), looked, f"head {report.head}"])
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+            say(f"{account} {currency} {minor}")
 
 
 def _instant(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-
-
-def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:
-    def matching(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise argparse.ArgumentTypeError(otherwise)
-        return text
-
-    return matching

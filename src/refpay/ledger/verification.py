@@ -2,17 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from refpay.ledger.causes import find_unexplained
-from refpay.ledger.chain import GENESIS, ChainDefect, DefectKind, StoredEntry, check_link, check_run, lies_in
-from refpay.ledger.cold_storage import read_archives, stream_ledger, stream_seals
+from refpay.ledger.cold_storage import SEALS, read_archives, stream_ledger
 from refpay.ledger.errors import ColdFileDamaged
-
-# More defects would tell nothing more.
-DEFECTS_MAXIMUM: Final = 100
+from refpay.ledger.stored_entries import StoredEntry
+from refpay.seals.chain import ChainDefect, DefectKind
+from refpay.seals.verification import DEFECTS_MAXIMUM, VerificationReport, walk_chain
 
 _BALANCES: Final = "SELECT account, currency, balance_minor FROM ledger.balance"
 # An entry without its posted record or the reverse. Entries in cold storage have no live row.
@@ -25,37 +23,32 @@ _POSTED: Final = """
 """
 
 
-@dataclass(slots=True)
-class VerificationReport:
-    """What was verified. No findings means that every entry is as it was sealed."""
-
-    seals: int = 0
-    entries: int = 0
-    # Not sealed yet, so they cannot be verified.
-    unsealed: int = 0
-    # In cold storage, which was not read.
-    unseen: int = 0
-    head: str = f"0:{GENESIS.hex()}"
-    findings: list[ChainDefect] = field(default_factory=list)
-
-    def add(self, findings: list[ChainDefect]) -> None:
-        """Add defects, up to a bound."""
-        self.findings += findings[: DEFECTS_MAXIMUM - len(self.findings)]
-
-
 async def verify(
-    connection: Any, *, folder: Path | None = None, expected: str | None = None
+    connection: Any, *, folder: Path | None = None, expected: str | None = None, kept: Path | None = None
 ) -> VerificationReport:
     """Verify the whole ledger as of one instant.
 
     The connection has to be in a repeatable-read transaction.
 
     `folder` is cold storage; without it the seals stand for the entries that are there. `expected` is the
-    `head` of an earlier report, kept elsewhere: it reveals a chain that was cut or rewritten.
+    `head` of an earlier report, kept elsewhere, and `kept` the log of seals outside the database: they reveal
+    a chain that was cut or rewritten, and the log names the entries.
     """
     report, balances = VerificationReport(), Balances()
+    archives = await read_archives(connection)
+    elsewhere = () if folder is not None else tuple((one.first_id, one.end_id) for one in archives)
+    entries = stream_ledger(connection, archives, folder)
     try:
-        await _walk(report, connection, folder, balances, expected)
+        await walk_chain(
+            report,
+            connection,
+            SEALS,
+            entries,
+            balances.add,
+            kept=kept,
+            expected=expected,
+            elsewhere=elsewhere,
+        )
     except ColdFileDamaged as problem:
         report.add([ChainDefect(DefectKind.FILE_DIFFERS, problem.detail)])
         return report
@@ -77,38 +70,6 @@ async def verify_causes(report: VerificationReport, connection: Any) -> None:
     """
     for entry_id in await find_unexplained(connection, most=DEFECTS_MAXIMUM):
         report.add([ChainDefect(DefectKind.ENTRY_UNEXPLAINED, str(entry_id))])
-
-
-async def _walk(
-    report: VerificationReport,
-    connection: Any,
-    folder: Path | None,
-    balances: "Balances",
-    expected: str | None,
-) -> None:
-    archives = await read_archives(connection)
-    elsewhere = () if folder is not None else tuple((one.first_id, one.end_id) for one in archives)
-    entries = stream_ledger(connection, archives, folder)
-    waiting = await anext(entries, None)
-    previous, heads = GENESIS, {report.head}
-    async for seal in stream_seals(connection):
-        report.add(check_link(seal, seq=report.seals + 1, previous=previous))
-        run = []
-        while waiting is not None and waiting.place <= seal.place:
-            run.append(waiting.leaf())
-            balances.add(waiting)
-            waiting = await anext(entries, None)
-        report.add(check_run(seal, run, elsewhere))
-        report.entries += len(run)
-        report.unseen += sum(lies_in(leaf, elsewhere) for leaf in seal.leaf_list()) if elsewhere else 0
-        report.seals, previous = seal.seq, seal.digest
-        report.head = f"{seal.seq}:{seal.digest.hex()}"
-        heads.add(report.head)
-    if expected is not None and expected not in heads:
-        report.add([ChainDefect(DefectKind.SEAL_UNEXPECTED, expected)])
-    while waiting is not None:
-        report.unsealed += 1
-        waiting = await anext(entries, None)
 
 
 class Balances:

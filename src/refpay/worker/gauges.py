@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from moneypath.telemetry import Recorder
-from refpay.ledger import sealing
-from refpay.ledger.sealing import ChainRound
+from refpay.audit import sealing as audit_sealing
+from refpay.ledger import sealing as ledger_sealing
 from refpay.measures import show_check
 from refpay.money import Currency
 from refpay.operations import durability, durable_settings
 from refpay.operations.checks import CHECKS, IntegrityReport, MoneyAtRisk, Reason
 from refpay.operations.durability import ProbeRound
 from refpay.operations.durable_settings import SettingsRound
+from refpay.seals.sealing import ChainRound
 from refpay.settings import PROVIDER_NAMES
 
 CURRENCIES: Final = tuple(currency.value for currency in Currency)
@@ -90,10 +91,20 @@ def show_settings(recorder: Recorder, result: SettingsRound) -> None:
     show_check(recorder, durable_settings.CHECK, sum(one.unsafe for one in result.settings), result.at)
 
 
-def show_chain(recorder: Recorder, result: ChainRound) -> None:
-    """Export the breaks in the ledger's chain. Zero is exported only after the whole chain was verified."""
+def show_ledger_chain(recorder: Recorder, result: ChainRound) -> None:
+    """Export the breaks in the ledger's chain."""
+    _show_chain(recorder, "moneypath_ledger_chain_breaks", ledger_sealing.CHECK, result)
+
+
+def show_audit_chain(recorder: Recorder, result: ChainRound) -> None:
+    """Export the breaks in the chain of the audit trail."""
+    _show_chain(recorder, "moneypath_audit_chain_breaks", audit_sealing.CHECK, result)
+
+
+def _show_chain(recorder: Recorder, gauge: str, check: str, result: ChainRound) -> None:
+    """Export the breaks in a chain. Zero is exported only after the whole chain was verified."""
     if not (result.complete or result.findings):
         return
-    recorder.gauge("moneypath_ledger_chain_breaks").set(result.findings)
+    recorder.gauge(gauge).set(result.findings)
     if result.complete:
-        show_check(recorder, sealing.CHECK, result.findings, result.at)
+        show_check(recorder, check, result.findings, result.at)

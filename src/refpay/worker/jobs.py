@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from moneypath.telemetry import Recorder
+from refpay.audit.sealing import AUDIT
 from refpay.background_jobs import BackgroundJob
 from refpay.clock import Clock
 from refpay.costs import CostModel, Provisioned
@@ -16,7 +17,7 @@ from refpay.db.pool import Database
 from refpay.identity.signing import delete_expired_nonces
 from refpay.ledger.receipt_log import ReceiptReader
 from refpay.ledger.repository import read_debts
-from refpay.ledger.sealing import ChainWatch, Sealer
+from refpay.ledger.sealing import LEDGER, LedgerSealer
 from refpay.measures import ServiceMetrics
 from refpay.operations.checks import Checks
 from refpay.operations.durability import DurabilityProbe, make_database_opener
@@ -28,8 +29,16 @@ from refpay.payments.retention import Retention
 from refpay.payments.webhooks import Webhooks
 from refpay.providers.port import Provider
 from refpay.reconciliation.jobs import open_reconciliation_jobs
+from refpay.seals.sealing import ChainWatch, Sealer
 from refpay.settings import Settings
-from refpay.worker.gauges import show_chain, show_debts, show_integrity, show_probe, show_settings
+from refpay.worker.gauges import (
+    show_audit_chain,
+    show_debts,
+    show_integrity,
+    show_ledger_chain,
+    show_probe,
+    show_settings,
+)
 
 _SECONDS_AN_HOUR: Final = 3600
 _CHARGE_SECONDS: Final = 1.0
@@ -77,11 +86,12 @@ async def open_jobs(
         key_retention=timedelta(seconds=settings.key_retention_seconds),
     )
     deadline = timedelta(seconds=settings.outcome_deadline_seconds)
-    read = settings.acknowledgements_folder / "integrity-checks.json"
-    checks = Checks(database, clock=clock, outcome_deadline=deadline, kept=read)
-    kept = settings.acknowledgements_folder / "ledger-chain.seal"
-    chain = ChainWatch(database, clock=clock, kept=kept)
-    acknowledged = ReceiptReader(settings.acknowledgements_folder)
+    folder = settings.acknowledgements_folder
+    kept = folder / "integrity-checks.json"
+    checks = Checks(database, clock=clock, outcome_deadline=deadline, kept=kept)
+    ledger = ChainWatch(database, LEDGER, clock=clock, folder=folder)
+    trail = ChainWatch(database, AUDIT, clock=clock, folder=folder)
+    acknowledged = ReceiptReader(folder)
     seed = secrets.randbits(64)
     probe = DurabilityProbe(acknowledged, make_database_opener(settings.database), clock=clock, seed=seed)
     meter = CapacityMeter(costs.provisioned, measures=measures, clock=clock)
@@ -101,8 +111,18 @@ async def open_jobs(
             check(
                 "settings", partial(check_settings, database, settings.messaging, clock=clock), show_settings
             ),
-            job("seal", Sealer(database, clock=clock).run_once, settings.check_interval_seconds),
-            check("chain", chain.run_once, show_chain),
+            job(
+                "seal",
+                LedgerSealer(database, clock=clock, folder=folder).run_once,
+                settings.check_interval_seconds,
+            ),
+            job(
+                "seal-audit",
+                Sealer(database, AUDIT, clock=clock, folder=folder).run_once,
+                settings.check_interval_seconds,
+            ),
+            check("chain", ledger.run_once, show_ledger_chain),
+            check("chain-audit", trail.run_once, show_audit_chain),
             check("debts", partial(read_debts, database), show_debts),
             check("probe", probe.run_once, show_probe),
             job("charge", charge, _CHARGE_SECONDS),

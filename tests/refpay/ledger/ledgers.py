@@ -14,8 +14,9 @@ from refpay.ledger.archiving import archive_months, restore_month
 from refpay.ledger.cold_storage import Archive
 from refpay.ledger.entries import Entry, Movement, capture_entry
 from refpay.ledger.repository import post, read_balances
-from refpay.ledger.verification import VerificationReport, verify
+from refpay.ledger.verification import verify
 from refpay.money import Currency, Money
+from refpay.seals.verification import VerificationReport
 from refpay.settings import DatabaseSettings
 
 if TYPE_CHECKING:

@@ -16,10 +16,12 @@ from structlog.testing import capture_logs
 
 from refpay.clock import SystemClock
 from refpay.ids import mint_id
-from refpay.ledger import sealing
-from refpay.ledger.chain import GENESIS
 from refpay.ledger.repository import post
-from refpay.ledger.sealing import ChainWatch, Sealer
+from refpay.ledger.sealing import LEDGER, LedgerSealer
+from refpay.seals import sealing
+from refpay.seals.accepting import accept_chain
+from refpay.seals.chain import GENESIS
+from refpay.seals.sealing import ChainWatch, places_of, seal_log_of
 
 from .ledgers import Ledger, at, capture
 
@@ -30,6 +32,14 @@ SLOW = settings(
 # Between two seals of three entries each, in the middle of which each tampering lies.
 VICTIM: Final = "(SELECT id FROM ledger.entry ORDER BY written_in, id OFFSET 1 LIMIT 1)"
 LAST: Final = "(SELECT id FROM ledger.entry ORDER BY written_in DESC, id DESC LIMIT 1)"
+
+
+def open_watch(ledger: Ledger, folder: Path) -> ChainWatch:
+    """Watch as the worker does; what it keeps was begun before the first seal."""
+    log = seal_log_of(LEDGER, folder)
+    if not log.file.exists():
+        log.begin()
+    return ChainWatch(ledger.database, LEDGER, clock=SystemClock(), folder=folder)
 
 
 async def sealed(ledger: Ledger) -> list[str]:
@@ -165,9 +175,9 @@ async def test_a_late_commit_is_sealed_and_nothing_behind_it_is_first(ledger: Le
     assert (report.entries, report.unsealed, report.findings) == (2, 0, [])
 
 
-async def test_two_sealers_do_not_seal_twice(ledger: Ledger) -> None:
+async def test_two_sealers_do_not_seal_twice(ledger: Ledger, tmp_path: Path) -> None:
     """Two sealers at the same instant, repeatedly."""
-    sealers = [Sealer(ledger.database, clock=SystemClock()) for _ in range(3)]
+    sealers = [LedgerSealer(ledger.database, clock=SystemClock(), folder=tmp_path) for _ in range(3)]
     for n in range(5):
         await ledger.post(*(capture(1 + n, m) for m in range(4)))
         await asyncio.gather(*(sealer.run_once() for sealer in sealers))
@@ -224,7 +234,7 @@ async def test_the_watch_finds_tampering_and_sees_it_mended(
     """One id range a round: complete at the end, and a defect counts until it is verified again."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
     await sealed(ledger)
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=tmp_path / "seal")
+    watch = open_watch(ledger, tmp_path)
     rounds = [await watch.run_once() for _ in range(3)]
     assert [(one.findings, one.complete) for one in rounds] == [(0, False), (0, False), (0, True)]
     await ledger.db.tamper(
@@ -246,7 +256,7 @@ async def test_a_watch_goes_on_where_the_one_before_it_ended(
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 3)
 
     async def rounds(count: int) -> list[tuple[int, bool]]:
-        watch = ChainWatch(ledger.database, clock=SystemClock(), kept=tmp_path / "seal")
+        watch = open_watch(ledger, tmp_path)
         found = [await watch.run_once() for _ in range(count)]
         return [(one.findings, one.complete) for one in found]
 
@@ -270,23 +280,22 @@ async def test_a_watch_that_cannot_read_where_it_was_begins_anew(
     """A file that is cut off, malformed or a folder: the watch logs it and starts at the root."""
     monkeypatch.setattr(sealing, "_WATCHED_ENTRIES", 6)
     await sealed(ledger)
-    kept = tmp_path / "seal"
+    kept = places_of(LEDGER, tmp_path)
     kept.mkdir() if content is None else kept.write_bytes(content)
     with capture_logs() as logs:
-        watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+        watch = open_watch(ledger, tmp_path)
         assert [(await watch.run_once()).complete for _ in range(2)] == [False, True]
     said = [log["event"] for log in logs]
     # A folder cannot be written over either, at no round.
-    unkept = ["ledger_chain_place_not_kept"] * (2 if content is None else 0)
-    assert said == ["ledger_chain_place_not_read", *unkept]
+    unkept = ["chain_place_not_kept"] * (2 if content is None else 0)
+    assert said == ["chain_place_not_read", *unkept]
 
 
 async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Ledger, tmp_path: Path) -> None:
     """The remembered seal lies outside the database, so the next seal does not follow from it."""
     await sealed(ledger)
-    kept = tmp_path / "seal"
     for _ in range(2):
-        assert (await ChainWatch(ledger.database, clock=SystemClock(), kept=kept).run_once()).findings == 0
+        assert (await open_watch(ledger, tmp_path).run_once()).findings == 0
     await ledger.db.tamper(
         f"UPDATE ledger.entry SET amounts_minor = '{{7,-7}}' WHERE id = {VICTIM}",
         "DELETE FROM ledger.balance",
@@ -296,7 +305,7 @@ async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Le
     for minutes in (9, 10):
         await ledger.post(capture(1, minutes))
         assert await ledger.seal() == 1
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    watch = open_watch(ledger, tmp_path)
     for _ in range(3):
         assert (await watch.run_once()).findings
 
@@ -305,18 +314,23 @@ async def test_a_chain_that_was_made_anew_while_nobody_watched_breaks(ledger: Le
 async def test_a_chain_that_was_cut_while_nobody_watched_breaks(
     ledger: Ledger, tmp_path: Path, restarts: bool
 ) -> None:
-    """A chain that was cut, or an older backup, is found until the file is removed, restarts or not."""
+    """A chain that was cut, or an older backup, is found until somebody accepts it, restarts or not."""
     await sealed(ledger)
-    kept = tmp_path / "seal"
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    watch = open_watch(ledger, tmp_path)
     assert (await watch.run_once()).findings == 0
     await ledger.db.tamper("DELETE FROM ledger.seal WHERE seq = (SELECT max(seq) FROM ledger.seal)")
     for number in range(3):
         if restarts or not number:
-            watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+            watch = open_watch(ledger, tmp_path)
         assert (await watch.run_once()).findings
-    kept.unlink()
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    head = (await ledger.verify()).head
+    connection = await ledger.db.connect()
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await accept_chain(connection, LEDGER, tmp_path, head=head, now=at(0))
+    finally:
+        await connection.close()
+    watch = open_watch(ledger, tmp_path)
     assert (await watch.run_once()).findings == 0
 
 
@@ -326,14 +340,14 @@ async def test_a_place_that_no_chain_has_does_not_stop_the_watch(
 ) -> None:
     """A position that the database would refuse to look up is not looked up."""
     await sealed(ledger)
-    kept = tmp_path / "seal"
+    kept = places_of(LEDGER, tmp_path)
     line = f"{place[0]} {place[1]} {UUID(int=1)} {'00' * 32}\n"
     kept.write_text(line * 2)
-    watch = ChainWatch(ledger.database, clock=SystemClock(), kept=kept)
+    watch = open_watch(ledger, tmp_path)
     assert [(await watch.run_once()).findings for _ in range(2)] == [0, 0]
 
 
-async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger) -> None:
+async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger, tmp_path: Path) -> None:
     """The head is logged after growth, at most once a minute, in the form of `verify --expect`."""
 
     class Clock(SystemClock):
@@ -343,7 +357,7 @@ async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger
             return self.time
 
     clock = Clock()
-    sealer = Sealer(ledger.database, clock=clock)
+    sealer = LedgerSealer(ledger.database, clock=clock, folder=tmp_path)
     with capture_logs() as logs:
         await sealer.run_once()
         for minutes in (0, 0.5, 2, 4):
@@ -352,14 +366,14 @@ async def test_the_head_of_the_chain_is_told_outside_the_database(ledger: Ledger
             await sealer.run_once()
         clock.time = at(9)
         await sealer.run_once()
-    heads = [one["head"] for one in logs if one["event"] == "ledger_sealed"]
+    heads = [one["head"] for one in logs if one["event"] == "chain_sealed"]
     assert [head.partition(":")[0] for head in heads] == ["1", "3", "4"]
     for head in heads:
         assert (await ledger.verify(expected=head)).findings == []
     assert (await ledger.verify(expected=heads[0].replace("1:", "2:"))).findings != []
 
 
-async def test_the_sealer_makes_the_coming_months(ledger: Ledger) -> None:
+async def test_the_sealer_makes_the_coming_months(ledger: Ledger, tmp_path: Path) -> None:
     """Once an hour of its own clock, beside sealing."""
 
     class Clock(SystemClock):
@@ -369,7 +383,7 @@ async def test_the_sealer_makes_the_coming_months(ledger: Ledger) -> None:
             return self.time
 
     clock = Clock()
-    sealer = Sealer(ledger.database, clock=clock)
+    sealer = LedgerSealer(ledger.database, clock=clock, folder=tmp_path)
     assert await sealer.run_once() == 0
     await ledger.post(capture(1, 0), capture(1, 120))
     assert await ledger.partitions() == {"entry_2024_03": 1, "entry_2024_04": 1}

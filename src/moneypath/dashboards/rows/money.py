@@ -75,6 +75,7 @@ def _violations() -> Panel:
         "duplicate charges": "max(moneypath_duplicate_charges)",
         "writes not read back": "max(moneypath_ledger_missing_writes)",
         "breaks of the ledger's chain": "max(moneypath_ledger_chain_breaks)",
+        "breaks of the audit trail's chain": "max(moneypath_audit_chain_breaks)",
         "unsafe durability settings": "sum(max by (setting) (moneypath_durability_unsafe))",
     }
     return Panel(
@@ -94,6 +95,7 @@ def _violations() -> Panel:
             "MoneyPathDoubleCharge",
             "MoneyPathLedgerWriteMissing",
             "MoneyPathLedgerChainBroken",
+            "MoneyPathAuditChainBroken",
             "MoneyPathDurabilityUnsafe",
         ),
     )

@@ -43,6 +43,10 @@ def _durability_metrics() -> Iterator[MetricSpec]:
         help="Places where the ledger is not as it was sealed, entries and seals; has to be 0.",
     )
     yield gauge(
+        name="moneypath_audit_chain_breaks",
+        help="Places where the audit trail is not as it was sealed, records and seals; has to be 0.",
+    )
+    yield gauge(
         name="moneypath_durability_unsafe",
         help="1 while the setting lets a power cut take back what was acknowledged, 0 while it does not.",
         labels={"setting": values(DurabilitySetting)},

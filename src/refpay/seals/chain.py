@@ -1,21 +1,24 @@
-"""Recompute the hash chain independently of the database: pure functions over entries and seals in order.
+"""Recompute a hash chain independently of the database: pure functions over entries and seals in order.
 
-It shares nothing with the database's `ledger.seal_entries` but the format, so that one bug cannot hide in
-both.
+An entry is a ledger entry or an audit record. This shares nothing with the database's `ledger.seal_entries`
+and `audit.seal_events` but the format, so that one bug cannot hide in both.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 GENESIS: Final = bytes(32)
 LEAF_BYTES: Final = 48
+_NUMBER_MAXIMUM: Final = 2**62
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The positions before and after every entry.
+FIRST: Final = (0, bytes(16))
+LAST: Final = (2**64 - 1, b"\xff" * 16)
 
 
 class DefectKind(StrEnum):
@@ -27,6 +30,7 @@ class DefectKind(StrEnum):
     SEAL_DIFFERS = "seal_differs"
     SEAL_MISSING = "seal_missing"
     SEAL_UNEXPECTED = "seal_unexpected"
+    HEAD_UNKNOWN = "head_unknown"
     BALANCE_DIFFERS = "balance_differs"
     CURRENCY_UNBALANCED = "currency_unbalanced"
     POSTED_DIFFERS = "posted_differs"
@@ -43,42 +47,17 @@ class ChainDefect:
     seq: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
-    """An entry as it is stored. Its content is not checked: what was tampered with need not be valid."""
-
-    written_in: int
-    id: UUID
-    kind: str
-    operation_id: UUID
-    payment_id: UUID | None
-    posted_at: datetime
-    accounts: Sequence[str | None]
-    currencies: Sequence[str | None]
-    amounts_minor: Sequence[int | None]
+class Entry(Protocol):
+    """What a chain is of: a ledger entry or an audit record, as it is stored."""
 
     @property
     def place(self) -> tuple[int, bytes]:
         """Return its position in the order of sealing."""
-        return self.written_in, self.id.bytes
-
-    @property
-    def posted_at_us(self) -> int:
-        """Return the instant of posting in microseconds of Unix time."""
-        return (self.posted_at - EPOCH) // timedelta(microseconds=1)
+        ...
 
     def leaf(self) -> bytes:
-        """Return id and digest as a seal keeps them.
-
-        The digested text is that of SQL's `ledger.entry_text`.
-        """
-        lines = " ".join(
-            json.dumps(list(part), separators=(",", ":"), ensure_ascii=False)
-            for part in (self.accounts, self.currencies, self.amounts_minor)
-        )
-        ids = (self.written_in, self.id, self.kind, self.operation_id, self.payment_id or "-")
-        text = f"{' '.join(map(str, ids))} {self.posted_at_us} {lines}"
-        return self.id.bytes + hashlib.sha256(text.encode()).digest()
+        """Return id and digest as a seal keeps them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +76,17 @@ class Seal:
     def place(self) -> tuple[int, bytes]:
         """Return the position of its last entry."""
         return self.through_in, self.through_id.bytes
+
+    @property
+    def head(self) -> str:
+        """Return its number and digest, as `verify` takes and prints them."""
+        return f"{self.seq}:{self.digest.hex()}"
+
+    @property
+    def is_possible(self) -> bool:
+        """Return whether a seal can be there. With larger numbers a query would fail, again and again."""
+        numbered = 0 < self.seq < _NUMBER_MAXIMUM and 0 <= self.through_in < _NUMBER_MAXIMUM
+        return numbered and len(self.digest) == len(GENESIS)
 
     def computed(self) -> bytes:
         """Return the digest that it must have."""
@@ -152,3 +142,11 @@ def check_run(
 def lies_in(leaf: bytes, ranges: Sequence[tuple[UUID, UUID]]) -> bool:
     """Return whether an entry's id lies in one of the id ranges, the second id of each excluded."""
     return any(first.bytes <= leaf[:16] < end.bytes for first, end in ranges)
+
+
+def count_microseconds(at: datetime | None) -> int | None:
+    """Return an instant in microseconds of Unix time, as digested texts have it.
+
+    None is what only somebody who went round the rules can have written.
+    """
+    return None if at is None else (at - EPOCH) // timedelta(microseconds=1)
