@@ -1,8 +1,8 @@
-"""The disk of a real NATS is full while messages flow: named meanwhile, healed once it is free, nothing lost."""
+"""The disk of a real NATS is full while messages flow: named, healed once it is free, nothing lost."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import structlog.testing
 from tests.refpay.conftest import Broker, environment_of, read_file
-from tests.refpay.test_refpay_outbox import count, exposition, fill, gauge_is, until
+from tests.refpay.test_refpay_outbox import count, exposition, fill, gauge_is, is_ready, until
 from tests.stack.full_disk import SmallDisk, small_disk
 
 from moneypath.stack import nats
@@ -136,8 +136,9 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
     database: Database,
     db: "RefpayDb",
     serve: Any,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    """Filled while messages flow, full for five seconds, freed: the outbox drains and each event is there once."""
+    """Filled while messages flow, full for five seconds, freed: the outbox drains, each event is there once."""
     said: list[str] = []
     with structlog.testing.capture_logs() as logs:
         async with (
@@ -152,7 +153,7 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
                 disk.fill()
                 full_since = time.monotonic()
                 await until(partial(gauge_is, worker, REFUSED, 1))
-                print(f"named after {time.monotonic() - full_since:.1f} s")
+                named = time.monotonic() - full_since
                 assert (await ready(worker))["troubles"] == {"broker": "disk_full"}
                 waiting = await count(db, "outbox.event", "published_at IS NULL")
                 while time.monotonic() - full_since < 5:
@@ -166,16 +167,17 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
                 freed = time.monotonic()
                 async with asyncio.timeout(HEALED_WITHIN_SECONDS):
                     await until(partial(gauge_is, worker, REFUSED, 0))
-                    print(f"takes messages {time.monotonic() - freed:.1f} s after the disk was freed")
+                    taken = time.monotonic() - freed
             async with asyncio.timeout(HEALED_WITHIN_SECONDS):
                 await until(partial(is_healed, db, written[0]))
-                print(
-                    f"healed {time.monotonic() - freed:.1f} s after the disk was freed: {written[0]} events"
-                )
+                healed = time.monotonic() - freed
             assert "troubles" not in await ready(worker)
             async with cramped.session() as session:
                 assert (await session.stream.stream_info(EVENTS)).state.messages == 0
                 assert (await session.stream.stream_info(DEAD)).state.messages == 0
+    record_property("named_seconds", round(named, 1))
+    record_property("taken_seconds", round(taken, 1))
+    record_property("healed_seconds", round(healed, 1))
     assert len(said) == 1
     assert "no space left on device" in said[0]
     changes = [entry for entry in logs if entry["event"].startswith("broker_")]
@@ -239,6 +241,7 @@ async def test_while_the_broker_is_away_nothing_is_claimed_and_readiness_says_so
     """An outage of the broker is no refusal: the series is absent, and its backlog alerts."""
     async with open_worker(cramped_settings) as app, serve(app) as worker:
         await until(partial(gauge_is, worker, REFUSED, 0))
+        await until(partial(is_ready, worker))
         await cramped.kill()
         await until(lambda: _is_silent(worker))
         assert (await ready(worker))["troubles"] == {"broker": "unreachable"}
