@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TABLES = ("messages.notification", "messages.compliance_entry")
 # A minute is what is promised; this machine is shared.
 HEALED_WITHIN_SECONDS = 60
+NAMED_WITHIN_SECONDS = 15
 QUICK = Patience(least_free_bytes=4 * 1024**2, every_seconds=0.2, after_start_seconds=1.0)
 REFUSED = 'moneypath_broker_writes_refused{cause="disk_full"}'
 
@@ -122,7 +123,8 @@ async def is_healed(db: "RefpayDb", number: int) -> bool:
 
 
 async def ready(worker: "Client") -> dict[str, Any]:
-    """Return what readiness says, which has to be yes."""
+    """Return what readiness says, which has to be yes once every job has run."""
+    await until(partial(is_ready, worker))
     answer = await worker.get("/readyz", by=None)
     assert answer.status == 200, answer.raw
     body: dict[str, Any] = answer.body
@@ -136,9 +138,8 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
     database: Database,
     db: "RefpayDb",
     serve: Any,
-    record_property: Callable[[str, object], None],
 ) -> None:
-    """Filled while messages flow, full for five seconds, freed: the outbox drains, each event is there once."""
+    """Filled while messages flow, full for five seconds, freed: the outbox drains, each event there once."""
     said: list[str] = []
     with structlog.testing.capture_logs() as logs:
         async with (
@@ -175,9 +176,8 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
             async with cramped.session() as session:
                 assert (await session.stream.stream_info(EVENTS)).state.messages == 0
                 assert (await session.stream.stream_info(DEAD)).state.messages == 0
-    record_property("named_seconds", round(named, 1))
-    record_property("taken_seconds", round(taken, 1))
-    record_property("healed_seconds", round(healed, 1))
+    assert named < NAMED_WITHIN_SECONDS
+    assert taken <= healed < HEALED_WITHIN_SECONDS
     assert len(said) == 1
     assert "no space left on device" in said[0]
     changes = [entry for entry in logs if entry["event"].startswith("broker_")]
