@@ -116,8 +116,10 @@ async def at_least(db: "RefpayDb", table: str, number: int) -> bool:
     return await count(db, table) >= number
 
 
-async def is_healed(db: "RefpayDb", number: int) -> bool:
-    """Return whether both queues delivered everything and nothing waits."""
+async def is_healed(db: "RefpayDb", least: int) -> bool:
+    """Return whether both queues delivered every event that was written and nothing waits."""
+    number = await count(db, "outbox.event")
+    assert number >= least
     delivered = [await count(db, table) for table in TABLES]
     return delivered == [number] * 2 and await is_published(db)
 
