@@ -15,13 +15,17 @@ _LOG: Final = structlog.get_logger()
 
 @dataclass(slots=True)
 class BackgroundJob:
-    """An action that runs at an interval. It never stops by itself and remembers when it last succeeded."""
+    """An action that runs at an interval. It never stops by itself and remembers when it last succeeded.
+
+    `trouble` returns what is wrong beside the job, although it succeeds.
+    """
 
     name: str
     action: Callable[[], Awaitable[object]]
     interval_seconds: float
     clock: Clock
     succeeded_at: float | None = None
+    trouble: Callable[[], str | None] = lambda: None
 
     async def run(self) -> None:
         """Run until cancelled."""

@@ -70,6 +70,9 @@ WORKER_METRICS: Final = (
     "moneypath_queue_oldest_timestamp_seconds",
     "moneypath_dead_letters_total",
     "moneypath_dead_letter_depth",
+    "moneypath_broker_writes_refused",
+    "moneypath_disk_free_bytes",
+    "moneypath_disk_fill_ratio",
     *_SHARED,
 )
 _MICRO_UNITS: Final = "moneypath_cost_micro_units_total"

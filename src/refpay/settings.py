@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from moneypath.telemetry.catalogue.vocabulary import Disk
 from moneypath.telemetry.redaction import IdForms
 from refpay.errors import StartRefused
 from refpay.money import MAXIMUM_MINOR, Currency, read_major
@@ -66,6 +67,15 @@ class _Reader:
         if not folder.is_dir():
             raise StartRefused(f"{name} is not a folder: {folder}.")
         return folder
+
+    def written_folders(self) -> Mapping[Disk, Path]:
+        """Return the folders whose disks are measured; those that nobody names are left out."""
+        names = {
+            Disk.DATABASE: "REFPAY_DATABASE_FOLDER",
+            Disk.MESSAGES: "REFPAY_MESSAGES_FOLDER",
+            Disk.RECEIPTS: "REFPAY_ACKNOWLEDGEMENTS_FOLDER",
+        }
+        return {disk: self.folder(name) for disk, name in names.items() if self.get(name)}
 
     def secret(self, name: str) -> str:
         return read_secret(self.folder("REFPAY_SECRETS_FOLDER"), name)
@@ -267,6 +277,8 @@ class Settings:
     catalogue_file: Path = _file("REFPAY_CATALOGUE_FILE", "catalogue.json")
     costs_file: Path = _file("REFPAY_COSTS_FILE", "costs.json")
     acknowledgements_folder: Path = _read(lambda read: read.folder("REFPAY_ACKNOWLEDGEMENTS_FOLDER"))
+    # What is written on the machine of the worker, by itself and by the servers.
+    written_folders: Mapping[Disk, Path] = _read(lambda read: read.written_folders(), default_factory=dict)
     recovery_interval_seconds: float = _seconds("REFPAY_RECOVERY_INTERVAL_SECONDS", 0.5, 0.01, 60)
     check_interval_seconds: float = _seconds("REFPAY_CHECK_INTERVAL_SECONDS", 1, 0.01, 60)
     authorization_lifetime_seconds: float = _seconds(

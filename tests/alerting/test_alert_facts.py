@@ -132,6 +132,8 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathFraudSpike": (SETTLEMENT, "fraud-spike", "315", "8"),
     "MoneyPathQueueBacklog": (("eng", "ops"), "messaging-backlog", "615", "13"),
     "MoneyPathDeadLetters": (("eng", "ops"), "messaging-backlog", "15", "3"),
+    "MoneyPathBrokerWritesRefused": (("eng", "ops"), "disk-full", "495", "11"),
+    "MoneyPathDiskFilling": (("eng", "ops"), "disk-full", "495", "11"),
     "MoneyPathIndeterminateUnresolved": (("ops", "eng"), "partial-provider-outage", "1815", "33"),
     "MoneyPathCostPerTransactionHigh": (("ops", "eng"), "cost-spike", "315", "8"),
     "MoneyPathMerchantInDebt": (("ops", "support"), "merchant-debt", "495", "11"),

@@ -20,12 +20,13 @@ from loadtests.settings import require_loopback
 from moneypath.dashboards.provisioning import BOARDS_FOLDER
 from moneypath.path.loader import load
 from moneypath.stack.binaries import find
+from moneypath.telemetry.catalogue.vocabulary import Disk
 from moneypath.workflows.containers import ENVIRONMENT_FILE, mint_for_containers
 from refpay.settings import read_database, read_settings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Path(__file__).with_name("compose-spec.json")
-PINNED = re.compile(r"[a-z0-9./-]+:v?\d+(\.\d+){1,2}")
+PINNED = re.compile(r"[a-z0-9./-]+:v?\d+(\.\d+){1,2}(-alpine)?")
 OWN_IMAGE = "moneypath:local"
 
 
@@ -153,7 +154,12 @@ def test_the_service_is_told_all_that_it_needs_and_nothing_else(
     kept = environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"]
     assert f"acknowledgements:{kept}" in services[service]["volumes"]
     environment["REFPAY_ACKNOWLEDGEMENTS_FOLDER"] = str(minted)
+    for variable in ("REFPAY_DATABASE_FOLDER", "REFPAY_MESSAGES_FOLDER"):
+        if mounted := environment.get(variable):
+            assert any(volume.endswith(f":{mounted}:ro") for volume in services[service]["volumes"])
+            environment[variable] = str(minted)
     settings = read_settings(environment)
+    assert set(settings.written_folders) == (set(Disk) if service == "worker" else {Disk.RECEIPTS})
     assert settings.listen_host == "0.0.0.0"
     assert (settings.messaging is not None) == (service == "worker")
 

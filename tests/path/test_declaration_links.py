@@ -56,7 +56,7 @@ def test_an_unknown_dashboard_is_refused_at_every_part(part: str) -> None:
             "checks[0].stale_runbook",
         ),
         ("    runbook: double-charge\n", "    runbook: no-such-book\n", "checks[3].runbook"),
-        ("    runbook: cost-spike\n", "    runbook: no-such-book\n", "guards[8].runbook"),
+        ("    runbook: cost-spike\n", "    runbook: no-such-book\n", "guards[10].runbook"),
         (
             "\n  runbook: telemetry-blackout\n  dashboard",
             "\n  runbook: no-such-book\n  dashboard",

@@ -90,4 +90,6 @@ def _detail(guard: GaugeGuard) -> str:
         return "Too long ago, or not known"
     if isinstance(guard, DeadlineGuard):
         return "Overdue, or not known"
-    return "Too many, or not known" if guard.evidence else "Too many"
+    whole = guard.above == guard.above.to_integral_value()
+    found = "Too many" if whole else "Too high"
+    return f"{found}, or not known" if guard.evidence else found

@@ -121,8 +121,8 @@ def age(seconds: int, name: str) -> RuleLiteral:
     return RuleLiteral(LiteralKind.AGE, Fraction(seconds), name)
 
 
-def count(events: int, name: str) -> RuleLiteral:
-    """Return a number of events."""
+def count(events: int | Decimal, name: str) -> RuleLiteral:
+    """Return a number of events, or a level."""
     return RuleLiteral(LiteralKind.COUNT, Fraction(events), name)
 
 

@@ -10,6 +10,7 @@ from moneypath.path.parts import (
     AlertName,
     Count,
     Declared,
+    Level,
     PositiveDecimal,
     RoleIds,
     RunbookId,
@@ -78,7 +79,7 @@ class LevelGuard(Guard):
 
     kind: Literal["level"]
     series: SeriesName
-    above: int = Field(ge=0, le=1_000_000_000, description="a whole number from 0 to 1000000000")
+    above: Level
     evidence: Evidence | None = Field(description="a mapping, or null")
 
 

@@ -27,6 +27,10 @@ def _decimal(value: object) -> Decimal:
     return Decimal(value)
 
 
+def _level(value: object) -> Decimal:
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else _decimal(value)
+
+
 Ratio = Annotated[
     Decimal,
     BeforeValidator(_decimal),
@@ -36,6 +40,15 @@ PositiveDecimal = Annotated[
     Decimal,
     BeforeValidator(_decimal),
     Field(gt=0, description='a decimal in quotes above 0, such as "0.70"'),
+]
+Level = Annotated[
+    Decimal,
+    BeforeValidator(_level),
+    Field(
+        ge=0,
+        le=1_000_000_000,
+        description='a whole number from 0 to 1000000000, or a decimal in quotes, such as "0.9"',
+    ),
 ]
 Slug = Annotated[
     str,

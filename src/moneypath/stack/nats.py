@@ -43,6 +43,7 @@ class Nats:
     """A server that is ready to be started; `url` holds neither user nor password."""
 
     spec: ServerSpec
+    folder: Path
     url: str
     monitoring_url: str
     user: str
@@ -107,4 +108,4 @@ async def prepare(
         before_start=remove_write_tests,
         hint=f"Check its configuration: '{found.path}' -t --config '{file}'.",
     )
-    return Nats(spec, f"nats://127.0.0.1:{port}", monitoring_url, user, password)
+    return Nats(spec, folder, f"nats://127.0.0.1:{port}", monitoring_url, user, password)

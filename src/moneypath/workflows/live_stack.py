@@ -14,6 +14,7 @@ from moneypath.path.model import MoneyPath
 from moneypath.stack import nats, postgres
 from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
 from moneypath.stack.endpoints import Endpoints
+from moneypath.stack.nats_healing import healing
 from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
@@ -91,8 +92,9 @@ async def running_stack(settings: LiveStackSettings, announce: Announce) -> Asyn
             async with Supervisor(folder) as supervisor:
                 for name in REMOVED_AT_END:
                     supervisor.remove_at_end(folder / name)
-                builder = _StackBuilder(settings, credentials, ports, supervisor, announce)
-                yield await builder.build()
+                async with contextlib.AsyncExitStack() as tasks:
+                    builder = _StackBuilder(settings, credentials, ports, supervisor, announce, tasks)
+                    yield await builder.build()
     finally:
         _remove_leftovers(folder)
 
@@ -107,9 +109,11 @@ class _StackBuilder:
         ports: PortPool,
         supervisor: Supervisor,
         announce: Announce,
+        tasks: contextlib.AsyncExitStack,
     ) -> None:
         self._settings, self._credentials = settings, credentials
         self._ports, self._supervisor, self._announce = ports, supervisor, announce
+        self._tasks = tasks
         self._folder = settings.run_folder
         # Known before anything listens there: acquirers tell the payment service what happened.
         self._api_port = ports.reserve("refpay-api")
@@ -172,6 +176,7 @@ class _StackBuilder:
         )
         await self._supervisor.start(server.spec)
         self._announce("NATS is up")
+        await self._tasks.enter_async_context(healing(self._supervisor, server, self._announce))
         return server
 
     async def _acquirer(self, name: str) -> str:
@@ -220,6 +225,8 @@ class _StackBuilder:
             **environment,
             "REFPAY_NATS_URL": messages.url,
             "REFPAY_NATS_MONITORING_URL": messages.monitoring_url,
+            "REFPAY_DATABASE_FOLDER": str(self._folder / "postgres"),
+            "REFPAY_MESSAGES_FOLDER": str(self._folder / "nats"),
         }
         async with asyncio.TaskGroup() as group:
             api = group.create_task(

@@ -1,15 +1,13 @@
 """Read from NATS monitoring whether JetStream syncs what it acknowledges to disk."""
 
-import json
 from typing import Final
 
-import aiohttp
 import nats.errors
+
+from refpay.outbox.nats_monitoring import read_monitoring
 
 SETTING: Final = "sync_interval"
 NEEDED: Final = "always"
-_ANSWER_SECONDS: Final = 2.0
-_ANSWER_MAXIMUM_BYTES: Final = 64 * 1024
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -25,17 +23,13 @@ async def read_sync_interval(monitoring_url: str) -> str:
 
     Raises OSError or TimeoutError if the endpoint does not answer as NATS does.
     """
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+    answer = await read_monitoring(f"{monitoring_url}/jsz")
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{monitoring_url}/jsz") as answer,
-        ):
-            config = json.loads(await answer.content.read(_ANSWER_MAXIMUM_BYTES)).get("config", {})
-            if config.get("sync_always") is True:
-                return NEEDED
-            return f"{config['sync_interval'] / _NANOSECONDS:g}s"
-    except (aiohttp.ClientError, ValueError, LookupError, AttributeError, TypeError) as problem:
+        config = answer.get("config", {})
+        if config.get("sync_always") is True:
+            return NEEDED
+        return f"{config['sync_interval'] / _NANOSECONDS:g}s"
+    except (LookupError, AttributeError, TypeError) as problem:
         raise OSError(f"NATS monitoring does not answer: {type(problem).__name__}") from problem
 
 

@@ -21,6 +21,7 @@ from refpay.db.pool import Database
 from refpay.errors import StartRefused
 from refpay.measures import ServiceMetrics
 from refpay.outbox import dead_letters, replay_requests, repository
+from refpay.outbox.broker_watch import BrokerWatch
 from refpay.outbox.consuming import EFFECTS, Consumer
 from refpay.outbox.dead_letters import carry_out_replays
 from refpay.outbox.nats_connection import MessagingAction, NatsConnection
@@ -120,9 +121,14 @@ async def open_outbox_jobs(
             )
             return messaging_job(queue.value, consumer.run_once, _CONSUME_INTERVAL_SECONDS)
 
+        publishing = MessagingAction("relay", nats_connection, partial(relay, database, clock))
+        watch = BrokerWatch(messaging.monitoring_url, nats_connection, publishing, measures.recorder)
         keep = timedelta(seconds=messaging.outbox_retention_seconds)
         yield (
-            messaging_job("relay", partial(relay, database, clock), messaging.relay_interval_seconds),
+            job("relay", publishing, messaging.relay_interval_seconds),
+            BackgroundJob(
+                "broker", watch.measure, interval_seconds=interval, clock=clock, trouble=watch.trouble
+            ),
             messaging_job("replay", partial(carry_out_replays, database, clock), _REPLAY_INTERVAL_SECONDS),
             *(consume(queue) for queue in Queue),
             job("prune", partial(prune, database, clock, keep), _PRUNE_INTERVAL_SECONDS),

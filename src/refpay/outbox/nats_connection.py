@@ -104,24 +104,29 @@ class MessagingAction:
     name: str
     nats_connection: NatsConnection
     action: Callable[[Session], Awaitable[object]]
+    # In a row, on the connection that there is.
     failures: int = 0
+    problem: Exception | None = None
     sleep: Sleep = asyncio.sleep
 
     async def __call__(self) -> None:
         """Run the action once if there is a connection. Raises only errors that are not those of NATS."""
         session = self.nats_connection.session
         if session is None:
+            # What failed on a connection that is gone says nothing about the next one.
+            self.problem = None
             return
         try:
             await self.action(session)
         except MESSAGING_ERRORS as problem:
             self.failures += 1
+            self.problem = problem
             _LOG.warning("messaging_failed", job=self.name, problem=type(problem).__name__)
             if isinstance(problem, NoStreamResponseError | NotFoundError):
                 self.nats_connection.renew()
             await self.sleep(pause_seconds(self.failures))
         else:
-            self.failures = 0
+            self.failures, self.problem = 0, None
 
 
 def pause_seconds(failures: int) -> float:

@@ -31,6 +31,7 @@ from refpay.providers.port import Provider
 from refpay.reconciliation.jobs import open_reconciliation_jobs
 from refpay.seals.sealing import ChainWatch, Sealer
 from refpay.settings import Settings
+from refpay.worker.disks import show_disks
 from refpay.worker.gauges import (
     show_audit_chain,
     show_debts,
@@ -126,6 +127,11 @@ async def open_jobs(
             check("debts", partial(read_debts, database), show_debts),
             check("probe", probe.run_once, show_probe),
             job("charge", charge, _CHARGE_SECONDS),
+            job(
+                "disks",
+                partial(show_disks, measures.recorder, settings.written_folders),
+                settings.check_interval_seconds,
+            ),
             *outbox_jobs,
             *reconciliation_jobs,
         )

@@ -32,14 +32,21 @@ _READY_WITHIN_SECONDS: Final = 10.0
 
 
 def health_app(recorder: Recorder, jobs: Sequence[BackgroundJob]) -> Starlette:
-    """Return the app for /healthz (process answers), /readyz (jobs succeeded recently) and /metrics."""
+    """Return the app for /healthz (process answers), /readyz (jobs succeeded recently) and /metrics.
+
+    What does not keep payments from being resolved, such as a broker that takes no messages, does not end
+    readiness: /readyz names it.
+    """
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
         ready = all(job.is_healthy(within_seconds=_READY_WITHIN_SECONDS) for job in jobs)
-        return JSONResponse({"status": "ready" if ready else "waiting"}, status_code=200 if ready else 503)
+        answer: dict[str, object] = {"status": "ready" if ready else "waiting"}
+        if troubles := {job.name: trouble for job in jobs if (trouble := job.trouble()) is not None}:
+            answer["troubles"] = troubles
+        return JSONResponse(answer, status_code=200 if ready else 503)
 
     metrics = Route("/metrics", metrics_endpoint(recorder))
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), metrics])

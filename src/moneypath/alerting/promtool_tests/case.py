@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 
 from moneypath.alerting.conventions import MONEY_SENTENCE, TARGET_EXPECTED
@@ -82,7 +83,7 @@ def counter(*segments: Segment) -> str:
     return " ".join(writer.words)
 
 
-def gauge(*spans: tuple[int | str, int]) -> str:
+def gauge(*spans: tuple[int | str | Decimal, int]) -> str:
     """Return the values of a gauge for promtool: each value for so many seconds, `_` for no sample."""
     words: list[str] = []
     for value, seconds in spans:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
 from moneypath.alerting.promtool_tests.check_cases import WORKER, zeros
@@ -112,7 +113,7 @@ def _time(tested: _Tested) -> Iterator[Case]:
         )
 
 
-def _level(tested: _Tested, above: int) -> Iterator[Case]:
+def _level(tested: _Tested, above: Decimal) -> Iterator[Case]:
     alone, at = (tested.members[0],), _START + 2 * STEP_SECONDS
     around = tested.around(600)
     yield Case("stays quiet at the level", around | tested.first(gauge((above, 600))), (AlertsAt(600),))

@@ -1,4 +1,4 @@
-"""Messages: how many wait, for how long, and how many are dead letters."""
+"""Messages: how many wait, for how long, how many are dead letters, and whether the broker takes them."""
 
 from moneypath.alerting.rules import LiteralKind
 from moneypath.dashboards.model import Panel, PanelKind, Query, Row
@@ -57,6 +57,33 @@ def messages(thresholds: Thresholds) -> Row:
                 min_value=0,
                 steps=zero(),
                 alerts=("MoneyPathDeadLetters",),
+            ),
+            Panel(
+                "Broker takes no messages",
+                PanelKind.TIMESERIES,
+                "1 while the broker takes no messages, by cause. The outbox holds them and payments go on. "
+                "After a full disk it stays closed until it is started again. No line: it is away.",
+                (Query("max by (cause) (moneypath_broker_writes_refused)", "{{cause}}"),),
+                width=12,
+                height=7,
+                decimals=0,
+                min_value=0,
+                steps=zero(),
+                alerts=("MoneyPathBrokerWritesRefused",),
+            ),
+            Panel(
+                "How full the disks are",
+                PanelKind.TIMESERIES,
+                "Bytes or inodes, whichever is scarcer. Of a disk over 50 GiB only the last 50 GiB count, so "
+                "that 90 % means 5 GiB free there. A full disk stops payments (database, receipts) or "
+                "messages.",
+                (Query("max by (disk) (moneypath_disk_fill_ratio)", "{{disk}}"),),
+                width=12,
+                height=7,
+                unit="percentunit",
+                min_value=0,
+                steps=at_most(thresholds.fires_at("MoneyPathDiskFilling", LiteralKind.COUNT)),
+                alerts=("MoneyPathDiskFilling",),
             ),
         ),
     )

@@ -16,6 +16,7 @@ from moneypath.telemetry.catalogue.vocabulary import (
     RiskDecision,
     RiskRule,
     SettlementFileResult,
+    WriteRefusal,
 )
 
 
@@ -131,6 +132,11 @@ def _message_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         name="moneypath_dead_letter_depth",
         help="Messages set aside and not yet replayed; has to be 0.",
         labels=dead,
+    )
+    yield gauge(
+        name="moneypath_broker_writes_refused",
+        help="1 while the broker takes no messages for this cause, 0 while it does not; absent if not known.",
+        labels={"cause": values(WriteRefusal)},
     )
 
 

@@ -1,10 +1,10 @@
-"""The metrics of webhooks, certificates, clocks and drills."""
+"""The metrics of webhooks, disks, certificates, clocks and drills."""
 
 from collections.abc import Iterator
 
 from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, values
 from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import UnattributedReason, WebhookResult
+from moneypath.telemetry.catalogue.vocabulary import Disk, UnattributedReason, WebhookResult
 
 
 def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
@@ -37,6 +37,18 @@ def _webhook_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
 
 
 def _platform_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    yield gauge(
+        name="moneypath_disk_free_bytes",
+        help="What may still be written to the disk of this folder.",
+        unit=Unit.BYTES,
+        labels={"disk": values(Disk)},
+    )
+    yield gauge(
+        name="moneypath_disk_fill_ratio",
+        help="How full the disk is, 1 is full. Over 50 GiB only the last 50 count: at 0.9, 5 GiB are free.",
+        unit=Unit.RATIO,
+        labels={"disk": values(Disk)},
+    )
     yield gauge(
         name="moneypath_certificate_expiry_timestamp_seconds",
         help="When the certificate is no longer valid, Unix time.",

@@ -164,6 +164,27 @@ class DeadLetterReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 
+class WriteRefusal(StrEnum):
+    """Why the broker does not take messages.
+
+    `unanswered`: it reports nothing wrong and does not acknowledge.
+    """
+
+    DISK_FULL = "disk_full"
+    LIMIT_REACHED = "limit_reached"
+    WRITE_FAILED = "write_failed"
+    DISABLED = "disabled"
+    UNANSWERED = "unanswered"
+
+
+class Disk(StrEnum):
+    """The disk under a folder, by what is written there."""
+
+    DATABASE = "database"
+    MESSAGES = "messages"
+    RECEIPTS = "receipts"
+
+
 class MessageOutcome(StrEnum):
     """How the handling of one delivery ended. A failed message is delivered again."""
 
