@@ -1,4 +1,4 @@
-"""What makes an outage fail: money, messages, healing, pages, payments, and servers that end by themselves."""
+"""What makes an outage fail: money, messages, healing, pages, payments, servers that end by themselves."""
 
 from collections.abc import Mapping
 from dataclasses import replace

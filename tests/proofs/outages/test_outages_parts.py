@@ -68,7 +68,7 @@ async def test_without_the_right_to_mount_the_reason_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table says why a row is missing."""
-    monkeypatch.setattr(small_disk.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(MountRefused, match="only root may mount one"):
         async with small_disk.small_disk(tmp_path / "disk"):
             pass

@@ -57,6 +57,18 @@ class _Tested:
             return f"{STEP_SECONDS}+{STEP_SECONDS}x{seconds // STEP_SECONDS}"
         return gauge((self.guard.above, seconds))
 
+    def late(self) -> dict[str, str]:
+        """Return the evidence of every member, well, from the fourth scrape on."""
+        assert self.guard.evidence is not None  # noqa: S101  # only guards with evidence come here
+        seen = 3 * STEP_SECONDS
+        text, steps = gauge((1, 60)), 60 // STEP_SECONDS
+        if self.own_evidence:
+            text = self.well(60) if self.guard.kind == "level" else f"{seen}+{STEP_SECONDS}x{steps}"
+        return {
+            series(self.guard.evidence.series, **member, **_INSTANCE): f"_x3 {text}"
+            for member in self.members
+        }
+
     def missing(self, seconds: int, *members: dict[str, str]) -> AlertsAt:
         """Return that the members fire for missing evidence, by every rule that reads it."""
         others = tuple((rule, member) for rule in self.siblings for member in members)
@@ -154,6 +166,11 @@ def _evidence(tested: _Tested, patience: int) -> Iterator[Case]:
         (AlertsAt(_START), AlertsAt(gone - 2 * STEP_SECONDS), tested.missing(gone + 4 * STEP_SECONDS, first)),
     )
     yield Case("fires for every member without any series", {}, (tested.missing(60, *_sorted(tested)),))
+    yield Case(
+        "stays quiet while Prometheus runs again and has not asked the worker yet",
+        tested.late(),
+        tuple(AlertsAt(seconds) for seconds in range(0, 60, STEP_SECONDS)),
+    )
     wrong = _wrong(tested)
     yield Case(
         "does not end because the worker died",
