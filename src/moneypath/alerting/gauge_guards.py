@@ -10,15 +10,21 @@ from moneypath.alerting.rules import (
     AlertSource,
     Expr,
     RecordingRule,
+    RuleLiteral,
     SubjectKind,
     age,
     count,
     expr,
+    fixed,
     window,
 )
 from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, GaugeGuard
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue import Catalogue
+
+# Two intervals lie between three evaluations, and within one every target is asked.
+AWAKE_SECONDS = 30
+AWAKE_EVALUATIONS = 3
 
 
 def age_recording(guard: AgeGuard, catalogue: Catalogue) -> RecordingRule:
@@ -73,14 +79,18 @@ def _condition(guard: GaugeGuard, labels: tuple[str, ...]) -> Expr:
     return expr(f"{gauge} > ", count(guard.above, "level"))
 
 
-def _without_evidence(guard: GaugeGuard, by: str) -> tuple[Expr, ...]:
+def _without_evidence(guard: GaugeGuard, by: str) -> "tuple[Expr | RuleLiteral, ...]":
     if guard.evidence is None:
         return ()
     series = guard.evidence.series
     return (
         expr("\nor\n(\n  ", while_firing(guard.alert, by, check=guard.id)),
         expr(f"\n  unless on ({by}) max by ({by}) ({series})\n)"),
-        expr(f"\nor\n(\n  {expected_series(by)}\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
+        # A Prometheus that goes on after a pause knows of nothing, and has to ask every target first. What it
+        # evaluates itself says since when it goes on.
+        expr(f"\nor\n(\n  count_over_time({expected_series(by)}[", window(AWAKE_SECONDS, "awake"), "]) >= "),
+        fixed(AWAKE_EVALUATIONS, "evaluations"),
+        expr(f"\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
         expr(window(guard.evidence.missing_after_seconds, "missing_after"), "]))\n)"),
     )
 
