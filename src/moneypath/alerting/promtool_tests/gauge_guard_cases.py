@@ -40,7 +40,7 @@ class _Tested:
 
     def around(self, seconds: int, *, evidence_of_first: bool = True) -> dict[str, str]:
         """Return the other series that must exist for so long: the evidence, and the other members."""
-        guard, found = self.guard, {}
+        guard, found = self.guard, self.asked(gauge((1, seconds)))
         for member in self.members[1:]:
             if self.own_evidence or guard.evidence is None:
                 found[series(guard.series, **member, **_INSTANCE)] = self.well(seconds)
@@ -57,14 +57,19 @@ class _Tested:
             return f"{STEP_SECONDS}+{STEP_SECONDS}x{seconds // STEP_SECONDS}"
         return gauge((self.guard.above, seconds))
 
+    def asked(self, text: str) -> dict[str, str]:
+        """Return that Prometheus asks the last of the targets, whatever they answer."""
+        job = self.path.targets[-1].job
+        return {series("up", job=job, instance=job): text}
+
     def late(self) -> dict[str, str]:
-        """Return the evidence of every member, well, from the fourth scrape on."""
+        """Return the evidence of every member, well; another target is asked a scrape earlier."""
         assert self.guard.evidence is not None  # noqa: S101  # only guards with evidence come here
         seen = 3 * STEP_SECONDS
         text, steps = gauge((1, 60)), 60 // STEP_SECONDS
         if self.own_evidence:
             text = self.well(60) if self.guard.kind == "level" else f"{seen}+{STEP_SECONDS}x{steps}"
-        return {
+        return self.asked(f"_x2 1+0x{steps}") | {
             series(self.guard.evidence.series, **member, **_INSTANCE): f"_x3 {text}"
             for member in self.members
         }
@@ -165,7 +170,12 @@ def _evidence(tested: _Tested, patience: int) -> Iterator[Case]:
         around | leaving(),
         (AlertsAt(_START), AlertsAt(gone - 2 * STEP_SECONDS), tested.missing(gone + 4 * STEP_SECONDS, first)),
     )
-    yield Case("fires for every member without any series", {}, (tested.missing(60, *_sorted(tested)),))
+    yield Case(
+        "fires for every member without any series, though every target is down",
+        tested.asked(gauge((0, 60))),
+        (tested.missing(60, *_sorted(tested)),),
+    )
+    yield Case("is silent while Prometheus asks nobody: another guard speaks then", {}, (AlertsAt(600),))
     yield Case(
         "stays quiet while Prometheus runs again and has not asked the worker yet",
         tested.late(),
