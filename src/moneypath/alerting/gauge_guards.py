@@ -22,8 +22,9 @@ from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, GaugeGuard
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue import Catalogue
 
-# Between three scrapes of one target lie two intervals, and within one every other target is asked.
-AWAKE_SECONDS = 30
+# Between three scrapes of one target lie two intervals, and within one every other target is asked. The
+# window holds three of a Prometheus that asks every 100 s.
+AWAKE_SECONDS = 300
 AWAKE_SCRAPES = 3
 
 
@@ -87,14 +88,14 @@ def _without_evidence(path: MoneyPath, guard: GaugeGuard, by: str) -> tuple[Expr
     """
     if guard.evidence is None:
         return ()
-    series = guard.evidence.series
+    series, patience = guard.evidence.series, guard.evidence.missing_after_seconds
     jobs = one_of("job", tuple(target.job for target in path.targets))
     return (
         expr("\nor\n(\n  ", while_firing(guard.alert, by, check=guard.id)),
         expr(f"\n  unless on ({by}) max by ({by}) ({series})\n)"),
         expr(f"\nor\n(\n  {expected_series(by)}\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
-        expr(window(guard.evidence.missing_after_seconds, "missing_after"), "]))\n  and on () "),
-        expr(f"max(count_over_time(up{{{jobs}}}[", window(AWAKE_SECONDS, "awake"), "])) >= "),
+        expr(window(patience, "missing_after"), "]))\n  and on () "),
+        expr(f"max(count_over_time(up{{{jobs}}}[", window(min(AWAKE_SECONDS, patience), "awake"), "])) >= "),
         expr(fixed(AWAKE_SCRAPES, "scrapes"), "\n)"),
     )
 

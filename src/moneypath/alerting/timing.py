@@ -9,8 +9,8 @@ from moneypath.alerting.rules import LiteralKind, RuleLiteral
 MAX_FACTOR = 60
 # A window needs at least four scrapes; live scrapes are a second apart.
 FLOOR_SECONDS = 5
-# Prometheus evaluates rules from its start on, and asks its first target up to 5 s and an interval later. A rate
-# needs two scrapes. No scale shortens that, and what is absent until then must not page.
+# Prometheus evaluates rules from its start on, and asks its first target up to 5 s and an interval later; a
+# rate needs two scrapes. No scale shortens that, and what is absent until then must not page.
 HOLD_FLOOR_SECONDS = 10
 _FLOORS = {
     LiteralKind.WINDOW: FLOOR_SECONDS,

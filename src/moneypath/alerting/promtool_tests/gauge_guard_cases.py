@@ -62,17 +62,24 @@ class _Tested:
         job = self.path.targets[-1].job
         return {series("up", job=job, instance=job): text}
 
-    def late(self) -> dict[str, str]:
-        """Return the evidence of every member, well; another target is asked a scrape earlier."""
+    def seen_again(self, begun: int, pause: int) -> dict[str, str]:
+        """Return the evidence of every member, well for some seconds, and again after a pause.
+
+        Another target is asked a scrape earlier.
+        """
         assert self.guard.evidence is not None  # noqa: S101  # only guards with evidence come here
-        seen = 3 * STEP_SECONDS
-        text, steps = gauge((1, 60)), 60 // STEP_SECONDS
-        if self.own_evidence:
-            text = self.well(60) if self.guard.kind == "level" else f"{seen}+{STEP_SECONDS}x{steps}"
-        return self.asked(f"_x2 1+0x{steps}") | {
-            series(self.guard.evidence.series, **member, **_INSTANCE): f"_x3 {text}"
-            for member in self.members
-        }
+        level = self.guard.above if self.own_evidence and self.guard.kind == "level" else 1
+        is_time = self.own_evidence and self.guard.kind != "level"
+
+        def run(start: int, seconds: int) -> list[str]:
+            step = f"{start}+{STEP_SECONDS}" if is_time else f"{level}+0"
+            return [f"{step}x{seconds // STEP_SECONDS - 1}"] if seconds else []
+
+        gap, scraped = pause // STEP_SECONDS, f"1+0x{begun // STEP_SECONDS - 1}"
+        values = " ".join([*run(0, begun), f"_x{gap}", *run(begun + pause, 120)])
+        up = " ".join([*([scraped] if begun else []), f"_x{gap - 1}", "1+0x24"])
+        names = (series(self.guard.evidence.series, **member, **_INSTANCE) for member in self.members)
+        return self.asked(up) | dict.fromkeys(names, values)
 
     def missing(self, seconds: int, *members: dict[str, str]) -> AlertsAt:
         """Return that the members fire for missing evidence, by every rule that reads it."""
@@ -177,10 +184,20 @@ def _evidence(tested: _Tested, patience: int) -> Iterator[Case]:
     )
     yield Case("is silent while Prometheus asks nobody: another guard speaks then", {}, (AlertsAt(600),))
     yield Case(
-        "stays quiet while Prometheus runs again and has not asked the worker yet",
-        tested.late(),
-        tuple(AlertsAt(seconds) for seconds in range(0, 60, STEP_SECONDS)),
+        "fires though Prometheus asks every 100 s only",
+        tested.asked(" ".join(["1 _x19"] * 7)),
+        (tested.missing(620, *_sorted(tested)),),
     )
+    for title, begun, pause in (
+        ("runs for the first time", 0, 3 * STEP_SECONDS),
+        ("goes on after a pause", _START, patience + 60 + STEP_SECONDS),
+    ):
+        again = begun + pause
+        yield Case(
+            f"stays quiet while Prometheus {title} and has not asked the worker yet",
+            tested.seen_again(begun, pause),
+            tuple(AlertsAt(seconds) for seconds in range(again - 3 * STEP_SECONDS, again + 60, STEP_SECONDS)),
+        )
     wrong = _wrong(tested)
     yield Case(
         "does not end because the worker died",
