@@ -10,7 +10,8 @@ from rich.table import Table
 
 _PREFIX: Final = "MoneyPath"
 _COLUMNS: Final = (
-    "outage", "seconds", "captured before, during, after", "lost", "doubled", "unbalanced", "whole after",
+    "outage", "seconds", "captured before, during, after", "lost", "doubled", "unbalanced", "messages missing, doubled",
+    "whole after",
     "pages", "of which", "ended by itself",
 )  # fmt: skip
 
@@ -24,9 +25,10 @@ def to_row(result: Result) -> tuple[str, ...]:
         result.outage.name,
         f"{result.outage.seconds:g}",
         ", ".join(map(str, result.captures)),
-        str(classes["lost"] + classes["different"] + effects.missing),
-        str(classes["doubled"] + spare),
-        str(classes["unbalanced"] + effects.breaks),
+        str(classes["lost"] + classes["different"]),
+        str(classes["doubled"]),
+        str(classes["unbalanced"]),
+        f"{effects.missing}, {spare}",
         f"not: {result.healing.last}" if seconds is None else f"{seconds:.1f} s ({result.healing.last})",
         ", ".join(f"{role} {number}" for role, number in sorted(result.pages.by_role.items())) or "none",
         describe_pages(result.pages),

@@ -36,7 +36,7 @@ PROMETHEUS = Outage(Server.PROMETHEUS, Way.FROZEN, 15)
 def test_an_outage_that_does_no_harm_has_no_finding() -> None:
     """The twin of all that follow."""
     assert GOOD.findings == ()
-    assert to_row(GOOD)[3:9] == ("0", "0", "0", "7.5 s (messages)", "eng 2", "QueueBacklog eng 2")
+    assert to_row(GOOD)[3:10] == ("0", "0", "0", "0, 0", "7.5 s (messages)", "eng 2", "QueueBacklog eng 2")
     assert to_document(GOOD)["findings"] == []
 
 
