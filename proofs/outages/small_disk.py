@@ -34,7 +34,7 @@ class SmallDisk:
         return written
 
     def free(self) -> None:
-        """Give the room back."""
+        """Give the space back."""
         (self.folder / FILLER).unlink(missing_ok=True)
 
     def holds(self, path: Path) -> bool:
