@@ -10,9 +10,8 @@ from rich.table import Table
 
 _PREFIX: Final = "MoneyPath"
 _COLUMNS: Final = (
-    "outage", "seconds", "captured before, during, after", "lost", "doubled", "unbalanced", "messages missing, doubled",
-    "whole after",
-    "pages", "of which", "ended by itself",
+    "outage", "seconds", "captured before, during, after", "lost", "doubled", "unbalanced",
+    "messages missing, doubled", "whole after", "pages", "of which", "ended by itself",
 )  # fmt: skip
 
 
