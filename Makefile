@@ -14,7 +14,7 @@ ONE_BY_ONE := -m "live and not proof"
 unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
+.PHONY: simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
 help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -71,10 +71,13 @@ collector: setup  ## Build the real OpenTelemetry Collector (needs Go; minutes, 
 
 prove: setup  ## Each sabotage of oracle, drills and evidence is caught: a table of what said so; live, within an hour
 	@$(RUN) pytest -p tests.proof_table $(WORKERS) $(wildcard tests/*/sabotage)
-	@$(RUN) pytest -p tests.proof_table -m "proof and not attack"
+	@$(RUN) pytest -p tests.proof_table -m "proof and not attack and not outage"
 
 attack: setup  ## Attack a real payment service on loopback, within bounds: what it refused, and how payments fared meanwhile
 	@$(RUN) pytest -p tests.proof_table -m attack
+
+outages: setup  ## Take each server of a stack away under load, fill its disk too: money, healing, and every page in a table (ONLY=nats)
+	@$(RUN) pytest -p tests.outage_table -m outage $(if $(ONLY),-k "$(ONLY)")
 
 prove-long: setup  ## What chance could hide, again and again: drills two at a time, dead actions, the gate (RUNS=20)
 	@.venv/bin/python tools/prove_drills.py --runs "$(RUNS)"

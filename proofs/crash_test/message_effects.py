@@ -69,7 +69,7 @@ async def await_effects(endpoints: Endpoints, patience_seconds: float) -> Messag
 
     Raises CrashTestFailed if the database does not answer.
     """
-    connection = await _connect(endpoints)
+    connection = await connect(endpoints)
 
     async def count() -> MessageEffects:
         row: Any = await connection.fetchrow(_COUNT, timeout=30)
@@ -86,8 +86,8 @@ async def await_effects(endpoints: Endpoints, patience_seconds: float) -> Messag
         await connection.close()
 
 
-async def _connect(endpoints: Endpoints) -> "asyncpg.Connection[asyncpg.Record]":
-    # No role of the service may read all of this.
+async def connect(endpoints: Endpoints) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect as the superuser, because no role of the service may read all of this; the caller closes."""
     password = secrets.read(endpoints.run_folder / "secrets" / "database", "postgres")
     port = urlsplit(endpoints.oracle_dsn).port
     try:

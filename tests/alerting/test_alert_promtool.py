@@ -162,7 +162,7 @@ def test_a_mutated_alert_fails_its_test(mutant: Mutant, tmp_path: Path, promtool
 
 def test_the_unmutated_alert_passes_in_the_same_harness(tmp_path: Path, promtool: RunTool) -> None:
     """The mutants fail because of the mutation: the harness passes with the alert as it is."""
-    alert = next(alert for alert in ALERTS if alert.hold and alert.hold.kind is LiteralKind.WINDOW)
+    alert = next(alert for alert in ALERTS if alert.hold and alert.hold.kind is LiteralKind.HOLD)
     document = mutated(alert, (alert,))
     test_file = write(tmp_path, alert, document, FILES[file_name(alert, ALERTS)])
     result = promtool("test", "rules", test_file.name, cwd=test_file.parent)

@@ -16,6 +16,7 @@ from moneypath.alerting.rules import (
     decimal_text,
     duration_text,
     fixed,
+    hold,
     window,
 )
 from moneypath.alerting.timing import Scale
@@ -77,9 +78,10 @@ def test_every_number_in_an_expression_is_a_marked_literal(money_path: MoneyPath
 
 
 def test_counts_and_shares_are_never_scaled() -> None:
-    """Only windows and ages shrink: an event is an event at any speed."""
+    """Only windows, holds and ages shrink: an event is an event at any speed."""
     for mark, expected in (
         (LiteralKind.WINDOW, 60),
+        (LiteralKind.HOLD, 60),
         (LiteralKind.AGE, 60),
         (LiteralKind.COUNT, 3600),
         (LiteralKind.FIXED, 3600),
@@ -94,6 +96,20 @@ def test_a_window_never_shrinks_below_four_scrapes_and_says_so(money_path: Money
     assert "window_60: 1m at scale 60 would be 1s, is kept at 5s" in lines
     assert not any("window_3600" in line for line in lines)
     assert clamped(rule_groups.build(money_path), Scale(1)) == ()
+
+
+def test_a_hold_outlasts_the_start_of_prometheus_at_any_scale(money_path: MoneyPath) -> None:
+    """Its first scrape comes up to 5 s and an interval after its rules, and a rate needs two."""
+    assert Scale(60).apply(hold(15, "short")) == 10
+    assert Scale(60).apply(hold(5, "shorter")) == 5, "never longer than in production"
+    assert Scale(60).apply(hold(3600, "long")) == 60
+    lines = clamped(rule_groups.build(money_path), Scale(60))
+    assert "stale_hold: 15s at scale 60 would be 250ms, is kept at 10s" in lines
+    assert all(
+        alert.hold.kind is LiteralKind.HOLD
+        for alert in rule_groups.alerts(rule_groups.build(money_path))
+        if alert.hold
+    )
 
 
 @pytest.mark.parametrize("factor", [0, -1, 61])

@@ -22,6 +22,7 @@ from moneypath.alerting.rules import (
     age,
     expr,
     fixed,
+    hold,
     window,
 )
 from moneypath.path.guards import IncreaseGuard, RatioGuard
@@ -98,7 +99,7 @@ def stale(path: MoneyPath, check: Check) -> AlertRule:
         ),
         summary=f"{check.title}: not checked",
         detail=f"The check {check.id} has not succeeded lately, so its silence proves nothing.",
-        hold=window(STALE_HOLD_SECONDS, "stale_hold"),
+        hold=hold(STALE_HOLD_SECONDS, "stale_hold"),
     )
 
 
@@ -123,7 +124,7 @@ def target_down(path: MoneyPath, target: Target) -> AlertRule:
         labels={"job": target.job},
         summary="A process of the money path does not answer the scrape",
         detail=f"{target.job} cannot be seen, and neither can what it guards.",
-        hold=window(TARGET_HOLD_SECONDS, "target_hold"),
+        hold=hold(TARGET_HOLD_SECONDS, "target_hold"),
     )
 
 

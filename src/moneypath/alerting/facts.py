@@ -11,7 +11,7 @@ from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECO
 from moneypath.alerting.conventions import TARGET_DOWN
 from moneypath.alerting.errors import AlertImpossible
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
-from moneypath.alerting.rules import AlertRule, decimal_text, window
+from moneypath.alerting.rules import AlertRule, decimal_text, hold, window
 from moneypath.alerting.slo_alerts import (
     TRAFFIC_HOLD_SECONDS,
     burn_name,
@@ -102,14 +102,14 @@ def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detectio
             yield from _availability_detections(slo, scale)
     for check in path.checks:
         yield (check.alerts.violated, check.id, None), _Detection(delay)
-        stale = _span(scale, check.stale_after_seconds) + _span(scale, STALE_HOLD_SECONDS)
+        stale = _span(scale, check.stale_after_seconds) + scale.apply(hold(STALE_HOLD_SECONDS, "hold"))
         yield (check.alerts.stale, check.id, None), _Detection(delay + stale)
     for guard in path.guards:
         seconds = max(_span(scale, each) for each in _patience(guard))
         detection = _Detection(delay + seconds, budget_seconds=guard.detect_within_seconds)
         yield (guard.alert, guard.id, None), detection
     # A process that hangs is found down later than one that is gone: only when its scrape times out.
-    down = scale.timing.hanging_scrape_seconds + _span(scale, TARGET_HOLD_SECONDS)
+    down = scale.timing.hanging_scrape_seconds + scale.apply(hold(TARGET_HOLD_SECONDS, "hold"))
     yield (TARGET_DOWN, TARGET_UP, None), _Detection(delay + down)
 
 
@@ -131,7 +131,7 @@ def _availability_detections(slo: AvailabilitySlo, scale: Scale) -> Iterator[tup
         seconds = window_seconds(share, _span(scale, HARD_DOWN_SECONDS), total)
         budget = slo.hard_down.detect_within_seconds
         yield (hard_down_name(slo), slo.id, None), _Detection(delay + seconds, total, budget)
-    silence = _span(scale, TRAFFIC_SECONDS) + _span(scale, TRAFFIC_HOLD_SECONDS)
+    silence = _span(scale, TRAFFIC_SECONDS) + scale.apply(hold(TRAFFIC_HOLD_SECONDS, "hold"))
     yield (traffic_missing_name(slo), slo.id, None), _Detection(delay + silence)
 
 

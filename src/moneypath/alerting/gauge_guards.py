@@ -5,6 +5,7 @@ alert holds itself until the evidence is back. An alert begins when the evidence
 """
 
 from moneypath.alerting.conventions import alert_rule, expected_series, instance_text, while_firing
+from moneypath.alerting.matchers import one_of
 from moneypath.alerting.rules import (
     AlertRule,
     AlertSource,
@@ -14,11 +15,17 @@ from moneypath.alerting.rules import (
     age,
     count,
     expr,
+    fixed,
     window,
 )
 from moneypath.path.guards import AgeGuard, AnyGuard, DeadlineGuard, GaugeGuard
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue import Catalogue
+
+# Between three scrapes of one target lie two intervals, and within one every other target is asked. The
+# window holds three of a Prometheus that asks every 100 s.
+AWAKE_SECONDS = 300
+AWAKE_SCRAPES = 3
 
 
 def age_recording(guard: AgeGuard, catalogue: Catalogue) -> RecordingRule:
@@ -36,7 +43,7 @@ def gauge_alert(path: MoneyPath, guard: GaugeGuard, catalogue: Catalogue) -> Ale
         path,
         guard_source(guard),
         name=guard.alert,
-        expr=expr(_condition(guard, labels), *_without_evidence(guard, by)),
+        expr=expr(_condition(guard, labels), *_without_evidence(path, guard, by)),
         summary=f"{guard.title}: not kept",
         detail=f"{_detail(guard)}{instance_text(by)}.",
     )
@@ -73,15 +80,23 @@ def _condition(guard: GaugeGuard, labels: tuple[str, ...]) -> Expr:
     return expr(f"{gauge} > ", count(guard.above, "level"))
 
 
-def _without_evidence(guard: GaugeGuard, by: str) -> tuple[Expr, ...]:
+def _without_evidence(path: MoneyPath, guard: GaugeGuard, by: str) -> tuple[Expr, ...]:
+    """Return the conditions under which the evidence is missing.
+
+    A Prometheus that goes on after a pause knows of nothing, and must not page for what it has not asked.
+    It evaluates rules seconds before it asks. Without any target `TargetDown` speaks.
+    """
     if guard.evidence is None:
         return ()
-    series = guard.evidence.series
+    series, patience = guard.evidence.series, guard.evidence.missing_after_seconds
+    jobs = one_of("job", tuple(target.job for target in path.targets))
     return (
         expr("\nor\n(\n  ", while_firing(guard.alert, by, check=guard.id)),
         expr(f"\n  unless on ({by}) max by ({by}) ({series})\n)"),
         expr(f"\nor\n(\n  {expected_series(by)}\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
-        expr(window(guard.evidence.missing_after_seconds, "missing_after"), "]))\n)"),
+        expr(window(patience, "missing_after"), "]))\n  and on () "),
+        expr(f"max(count_over_time(up{{{jobs}}}[", window(min(AWAKE_SECONDS, patience), "awake"), "])) >= "),
+        expr(fixed(AWAKE_SCRAPES, "scrapes"), "\n)"),
     )
 
 

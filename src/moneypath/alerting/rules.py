@@ -9,10 +9,12 @@ from typing import TypeAlias
 
 
 class LiteralKind(StrEnum):
-    """The kind of a literal; a time scale shrinks windows and ages only."""
+    """The kind of a literal; a time scale shrinks windows, holds and ages only."""
 
     WINDOW = "window"
-    """A duration over which samples are taken or a condition has to hold."""
+    """A duration over which samples are taken."""
+    HOLD = "hold"
+    """A duration for which a condition has to hold."""
     AGE = "age"
     """Seconds since something happened."""
     COUNT = "count"
@@ -23,7 +25,7 @@ class LiteralKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleLiteral:
-    """One literal of a rule. `name` says its purpose; windows and ages are in seconds."""
+    """One literal of a rule. `name` says its purpose; windows, holds and ages are in seconds."""
 
     kind: LiteralKind
     value: Fraction
@@ -116,6 +118,11 @@ def window(seconds: int, name: str) -> RuleLiteral:
     return RuleLiteral(LiteralKind.WINDOW, Fraction(seconds), name)
 
 
+def hold(seconds: int, name: str) -> RuleLiteral:
+    """Return how long a condition must last."""
+    return RuleLiteral(LiteralKind.HOLD, Fraction(seconds), name)
+
+
 def age(seconds: int, name: str) -> RuleLiteral:
     """Return an age in seconds."""
     return RuleLiteral(LiteralKind.AGE, Fraction(seconds), name)
@@ -133,7 +140,8 @@ def fixed(value: Decimal | Fraction | int, name: str) -> RuleLiteral:
 
 def literal_text(literal: RuleLiteral, value: Fraction) -> str:
     """Write `value` the way PromQL reads a literal of this kind."""
-    return duration_text(value) if literal.kind is LiteralKind.WINDOW else decimal_text(value)
+    is_duration = literal.kind in {LiteralKind.WINDOW, LiteralKind.HOLD}
+    return duration_text(value) if is_duration else decimal_text(value)
 
 
 def duration_text(seconds: Fraction) -> str:

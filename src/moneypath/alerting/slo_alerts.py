@@ -26,7 +26,16 @@ from moneypath.alerting.recorded import (
     recorded,
     series_stem,
 )
-from moneypath.alerting.rules import AlertRule, AlertSource, Expr, SubjectKind, count, expr, fixed, window
+from moneypath.alerting.rules import (
+    AlertRule,
+    AlertSource,
+    Expr,
+    SubjectKind,
+    count,
+    expr,
+    fixed,
+    hold,
+)
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, HardDown, Objective, Slo
 from moneypath.telemetry.catalogue.vocabulary import Operation
@@ -162,5 +171,5 @@ def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:
             f"{{{{ $labels.provider }}}} is routed to, yet hardly any live "
             f"{series_stem(slo)}s are seen there."
         ),
-        hold=window(TRAFFIC_HOLD_SECONDS, "traffic_hold"),
+        hold=hold(TRAFFIC_HOLD_SECONDS, "traffic_hold"),
     )

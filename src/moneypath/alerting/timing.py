@@ -9,6 +9,14 @@ from moneypath.alerting.rules import LiteralKind, RuleLiteral
 MAX_FACTOR = 60
 # A window needs at least four scrapes; live scrapes are a second apart.
 FLOOR_SECONDS = 5
+# Prometheus evaluates rules from its start on, and asks its first target up to 5 s and an interval later; a
+# rate needs two scrapes. No scale shortens that, and what is absent until then must not page.
+HOLD_FLOOR_SECONDS = 10
+_FLOORS = {
+    LiteralKind.WINDOW: FLOOR_SECONDS,
+    LiteralKind.AGE: FLOOR_SECONDS,
+    LiteralKind.HOLD: HOLD_FLOOR_SECONDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +75,10 @@ LIVE = Timing(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A time scale: windows and ages shrink by `factor`; counts and thresholds stay.
+    """A time scale: windows, holds and ages shrink by `factor`; counts and thresholds stay.
 
     A factor of 1 is production. A shortened time is never under 5 s, because a window needs at least four
-    scrapes. Counts stay because the events themselves are real.
+    scrapes, and a hold never under 10 s. Counts stay because the events themselves are real.
     """
 
     factor: int = 1
@@ -89,13 +97,11 @@ class Scale:
 
     def apply(self, literal: RuleLiteral) -> Fraction:
         """Return the value of `literal` at this scale."""
-        if self.factor == 1 or literal.kind not in {LiteralKind.WINDOW, LiteralKind.AGE}:
+        floor = _FLOORS.get(literal.kind)
+        if self.factor == 1 or floor is None:
             return literal.value
-        return max(literal.value / self.factor, min(literal.value, Fraction(FLOOR_SECONDS)))
+        return max(literal.value / self.factor, min(literal.value, Fraction(floor)))
 
     def clamps(self, literal: RuleLiteral) -> bool:
         """Tell whether the minimum keeps `literal` longer than the scale asks for."""
-        return (
-            literal.kind in {LiteralKind.WINDOW, LiteralKind.AGE}
-            and self.apply(literal) * self.factor != literal.value
-        )
+        return literal.kind in _FLOORS and self.apply(literal) * self.factor != literal.value

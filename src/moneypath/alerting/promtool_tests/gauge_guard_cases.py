@@ -41,7 +41,7 @@ class _Tested:
 
     def around(self, seconds: int, *, evidence_of_first: bool = True) -> dict[str, str]:
         """Return the other series that must exist for so long: the evidence, and the other members."""
-        guard, found = self.guard, {}
+        guard, found = self.guard, self.asked(gauge((1, seconds)))
         for member in self.members[1:]:
             if self.own_evidence or guard.evidence is None:
                 found[series(guard.series, **member, **_INSTANCE)] = self.well(seconds)
@@ -57,6 +57,30 @@ class _Tested:
         if isinstance(self.guard, DeadlineGuard):
             return f"{STEP_SECONDS}+{STEP_SECONDS}x{seconds // STEP_SECONDS}"
         return gauge((self.guard.above, seconds))
+
+    def asked(self, text: str) -> dict[str, str]:
+        """Return that Prometheus asks the last of the targets, whatever they answer."""
+        job = self.path.targets[-1].job
+        return {series("up", job=job, instance=job): text}
+
+    def seen_again(self, begun: int, pause: int) -> dict[str, str]:
+        """Return the evidence of every member, well for some seconds, and again after a pause.
+
+        Another target is asked a scrape earlier.
+        """
+        assert self.guard.evidence is not None  # noqa: S101  # only guards with evidence come here
+        level = self.guard.above if self.own_evidence and self.guard.kind == "level" else 1
+        is_time = self.own_evidence and self.guard.kind != "level"
+
+        def run(start: int, seconds: int) -> list[str]:
+            step = f"{start}+{STEP_SECONDS}" if is_time else f"{level}+0"
+            return [f"{step}x{seconds // STEP_SECONDS - 1}"] if seconds else []
+
+        gap, scraped = pause // STEP_SECONDS, f"1+0x{begun // STEP_SECONDS - 1}"
+        values = " ".join([*run(0, begun), f"_x{gap}", *run(begun + pause, 120)])
+        up = " ".join([*([scraped] if begun else []), f"_x{gap - 1}", "1+0x24"])
+        names = (series(self.guard.evidence.series, **member, **_INSTANCE) for member in self.members)
+        return self.asked(up) | dict.fromkeys(names, values)
 
     def missing(self, seconds: int, *members: dict[str, str]) -> AlertsAt:
         """Return that the members fire for missing evidence, by every rule that reads it."""
@@ -154,7 +178,27 @@ def _evidence(tested: _Tested, patience: int) -> Iterator[Case]:
         around | leaving(),
         (AlertsAt(_START), AlertsAt(gone - 2 * STEP_SECONDS), tested.missing(gone + 4 * STEP_SECONDS, first)),
     )
-    yield Case("fires for every member without any series", {}, (tested.missing(60, *_sorted(tested)),))
+    yield Case(
+        "fires for every member without any series, though every target is down",
+        tested.asked(gauge((0, 60))),
+        (tested.missing(60, *_sorted(tested)),),
+    )
+    yield Case("is silent while Prometheus asks nobody: another guard speaks then", {}, (AlertsAt(600),))
+    yield Case(
+        "fires though Prometheus asks every 100 s only",
+        tested.asked(" ".join(["1 _x19"] * 7)),
+        (tested.missing(620, *_sorted(tested)),),
+    )
+    for title, begun, pause in (
+        ("runs for the first time", 0, 3 * STEP_SECONDS),
+        ("goes on after a pause", _START, patience + 60 + STEP_SECONDS),
+    ):
+        again = begun + pause
+        yield Case(
+            f"stays quiet while Prometheus {title} and has not asked the worker yet",
+            tested.seen_again(begun, pause),
+            tuple(AlertsAt(seconds) for seconds in range(again - 3 * STEP_SECONDS, again + 60, STEP_SECONDS)),
+        )
     wrong = _wrong(tested)
     yield Case(
         "does not end because the worker died",
