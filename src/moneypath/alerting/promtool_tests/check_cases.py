@@ -51,7 +51,8 @@ def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
     def silenced(alert: str, *spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
         return {series(SILENCES, alert=alert, job=WORKER, instance=instance): gauge(*spans)}
 
-    telling, firing = silences.alerts.violated, ({},)
+    telling = silences.alerts.violated
+    firing: tuple[dict[str, str], ...] = ({},)
     others = [silenced(name, (1, 300)) for name in path.integrity_alerts() if name != telling]
     yield Case(
         f"stops while {telling} is silenced, and goes on afterwards",
@@ -65,8 +66,7 @@ def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
     )
     yield Case(
         "goes on while other alerts are silenced: an alert tells of those",
-        silenced(telling, (0, 300))
-        | {key: value for name in others for key, value in silenced(name, (1, 300)).items()},
+        {name: values for each in (silenced(telling, (0, 300)), *others) for name, values in each.items()},
         (AlertsAt(300, firing),),
     )
     yield Case(
