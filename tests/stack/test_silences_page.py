@@ -118,7 +118,7 @@ async def test_a_silence_pages_and_ends_with_it(monitoring: Monitoring) -> None:
 
 
 async def test_a_silence_that_mutes_the_page_stops_the_heartbeat(monitoring: Monitoring) -> None:
-    """By urgency: no page tells of it, the watchdog is not muted, yet its heartbeat ends; the number stays."""
+    """By urgency: no page tells of it, the watchdog is not muted, yet its heartbeat ends."""
     watchdog = 'ALERTS{alertname="MoneyPathWatchdog", alertstate="firing"}'
     await monitoring.becomes(
         f'{watchdog} and on () moneypath_integrity_alert_silences{{alert="{DOUBLE}"}}', True
@@ -136,7 +136,7 @@ async def test_a_silence_that_mutes_the_page_stops_the_heartbeat(monitoring: Mon
 
 
 async def test_when_nobody_can_ask_any_more_it_is_stale_and_not_zero(monitoring: Monitoring) -> None:
-    """Alertmanager gone: numbers absent, the alert goes on, the stale guard speaks; exporter gone: TargetDown."""
+    """Alertmanager gone: numbers absent, the alert goes on, the stale guard speaks; exporter gone: down."""
     number = f'moneypath_integrity_alert_silences{{alert="{DOUBLE}"}}'
     await monitoring.silence(Matcher("alertname", DOUBLE))
     telling = f'ALERTS{{alertname="{SILENCED}", alertstate="firing", alert="{DOUBLE}"}}'
