@@ -127,6 +127,8 @@ ALERTS: dict[str, tuple[tuple[str, ...], str, str | None, str | None]] = {
     "MoneyPathDoubleChargeCheckStale": (("eng", "ops"), BLACKOUT, "510", "16"),
     "MoneyPathSettlementMismatch": (SETTLEMENT, "settlement-mismatch", "15", "3"),
     "MoneyPathReconciliationStale": (SETTLEMENT, "settlement-mismatch", "510", "16"),
+    "MoneyPathIntegrityAlertSilenced": (LEDGER, "alert-silenced", "15", "3"),
+    "MoneyPathSilenceCheckStale": (LEDGER, "alert-silenced", "510", "16"),
     "MoneyPathReconciliationLag": (SETTLEMENT, "settlement-mismatch", "915", "18"),
     "MoneyPathSettlementLate": (SETTLEMENT, "settlement-mismatch", "495", "11"),
     "MoneyPathFraudSpike": (SETTLEMENT, "fraud-spike", "315", "8"),

@@ -231,11 +231,13 @@ def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:
         "postgres": {5432}, "nats": {4222, 8222}, "prometheus": {9090}, "alertmanager": {9093},
         "collector": {8889},
         "api": {8080}, "worker": {8081}, "north": {8082}, "south": {8083}, "pager": {8084},
+        "alert-silences": {9095},
     }  # fmt: skip
     for name in ("north", "south"):
         assert f"--webhook-url=http://api:8080/v1/webhooks/{name}" in services[name]["command"]
-    for name in ("north", "south", "pager"):
+    for name in ("north", "south", "pager", "alert-silences"):
         assert f"--port={next(iter(listens[name]))}" in services[name]["command"]
+    assert "--alertmanager=http://alertmanager:9093" in services["alert-silences"]["command"]
     prometheus = yaml.safe_load((ROOT / "compose/prometheus.yml").read_text(encoding="utf-8"))
     targets = [
         target
@@ -244,7 +246,7 @@ def test_processes_find_each_other(services: dict[str, dict[str, Any]]) -> None:
         for target in config["targets"]
     ]
     for address in (*addresses, *targets):
-        host, port = re.search(r"(?:^|//|@)([a-z]+):(\d+)", address).groups()  # type: ignore[union-attr]
+        host, port = re.search(r"(?:^|//|@)([a-z-]+):(\d+)", address).groups()  # type: ignore[union-attr]
         assert int(port) in listens[host], address
         assert host in services
 

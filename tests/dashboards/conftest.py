@@ -27,6 +27,7 @@ ONLY_IN_TROUBLE = (
     "moneypath_indeterminate_oldest_timestamp_seconds",
     "moneypath_reconciliation_oldest_break_timestamp_seconds",
     "moneypath_queue_oldest_timestamp_seconds",
+    "moneypath_integrity_alert_silence_end_timestamp_seconds",
 )
 # What rules record or export, with the labels that the board reads, and a healthy value.
 RECORDED: Mapping[str, tuple[str, float]] = {

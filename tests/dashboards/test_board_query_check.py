@@ -51,6 +51,7 @@ async def test_what_is_quiet_when_all_is_well_shows_trouble(
         'moneypath_reconciliation_oldest_break_timestamp_seconds{provider="north",class="amount"}',
         'moneypath_reconciliation_break_minor_units{provider="north",class="amount",currency="KWD"}',
         'moneypath_queue_oldest_timestamp_seconds{queue="outbox"}',
+        'moneypath_integrity_alert_silence_end_timestamp_seconds{alert="MoneyPathDoubleCharge"}',
         "path:settlement_accuracy:ratio_rate5m",
     )
     gauges = ("moneypath_money_at_risk_minor_units", "moneypath_reconciliation_break_minor_units")

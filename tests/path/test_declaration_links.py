@@ -67,7 +67,7 @@ def test_an_unknown_dashboard_is_refused_at_every_part(part: str) -> None:
 def test_an_unknown_runbook_is_refused(tmp_path: Path, before: str, after: str, key: str) -> None:
     """Each key that names a runbook is looked at."""
     (problem,) = refusals(tmp_path, before, after)
-    assert f'{key}: there is no runbook "no-such-book"; allowed: approval-drop, ' in problem
+    assert f'{key}: there is no runbook "no-such-book"; allowed: alert-silenced, ' in problem
 
 
 def test_every_key_that_names_a_link_is_looked_at() -> None:

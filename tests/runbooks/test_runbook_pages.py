@@ -54,6 +54,7 @@ def page(request: pytest.FixtureRequest) -> Runbook:
 def test_the_pages_are_there() -> None:
     """An empty folder would make every test below pass."""
     assert [file.stem for file in PAGES] == [
+        "alert-silenced",
         "approval-drop",
         "cost-spike",
         "double-charge",

@@ -60,6 +60,8 @@ EXPECTED_LABELS = {
     "moneypath_card_data_refusals_total": ["place"],
     "moneypath_captured_minor_units_total": ["provider", "currency"],
     "moneypath_cost_micro_units_total": ["component", "provider"],
+    "moneypath_integrity_alert_silences": ["alert"],
+    "moneypath_integrity_alert_silence_end_timestamp_seconds": ["alert"],
     "moneypath_webhooks_total": ["provider", "result"],
     "moneypath_webhooks_unattributed_total": ["provider", "reason"],
     "moneypath_webhook_last_timestamp_seconds": ["provider"],

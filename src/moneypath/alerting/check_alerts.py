@@ -2,6 +2,7 @@
 
 from moneypath.alerting.conventions import (
     LAST_SUCCESS,
+    SILENCES,
     TARGET_DOWN,
     TARGET_EXPECTED,
     WATCHDOG,
@@ -10,6 +11,7 @@ from moneypath.alerting.conventions import (
     expected_series,
     instance_text,
     links,
+    silence_check,
     source_labels,
     while_firing,
 )
@@ -129,7 +131,15 @@ def target_down(path: MoneyPath, target: Target) -> AlertRule:
 
 
 def watchdog(path: MoneyPath) -> AlertRule:
-    """Return the alert that always fires; its receiver raises the alarm when it stops."""
+    """Return the alert that always fires; its receiver raises the alarm when it stops.
+
+    It stops while the alert that tells of silences is silenced: nobody inside Alertmanager could tell then.
+    """
+    silences = silence_check(path)
+    heard: tuple[Expr, ...] = ()
+    if silences is not None:
+        silenced = f'max({SILENCES}{{alert="{silences.alerts.violated}"}}) > '
+        heard = (expr(f"\nunless on ()\n{silenced}", _ZERO),)
     source = AlertSource(
         kind=SubjectKind.CHECK,
         subject="watchdog",
@@ -141,7 +151,7 @@ def watchdog(path: MoneyPath) -> AlertRule:
     return AlertRule(
         name=WATCHDOG,
         source=source,
-        expr=expr("vector(", _ONE, ")"),
+        expr=expr("vector(", _ONE, ")", *heard),
         labels=source_labels(source, Severity.NONE),
         annotations={
             **links(path, source),

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from moneypath.alerting.rules import AlertRule, AlertSource, Expr, RuleLiteral, expr
 from moneypath.path.model import MoneyPath
+from moneypath.path.parts import Check
 
 
 class Severity(StrEnum):
@@ -21,6 +22,8 @@ WATCHDOG = "MoneyPathWatchdog"
 TARGET_EXPECTED = "moneypath_target_expected"
 ROUTING = "moneypath_provider_routing_active"
 LAST_SUCCESS = "moneypath_check_last_success_timestamp_seconds"
+SILENCES = "moneypath_integrity_alert_silences"
+SILENCE_END = "moneypath_integrity_alert_silence_end_timestamp_seconds"
 MONEY_AT_RISK = "moneypath_money_at_risk_minor_units"
 
 _RISK = f"max by (reason, currency) ({MONEY_AT_RISK})"
@@ -30,6 +33,11 @@ MONEY_SENTENCE = (
     f'{{{{ else }}}}{{{{ if query "{_RISK}" }}}}none counted;'
     " {{ else }}not known; {{ end }}{{ end }}see the runbook."
 )
+
+
+def silence_check(path: MoneyPath) -> Check | None:
+    """Return the check that no integrity alert is silenced, if the money path declares it."""
+    return next((check for check in path.checks if SILENCES in check.series), None)
 
 
 def roles_label(roles: Iterable[str]) -> str:

@@ -19,3 +19,15 @@ class ScaleInvalid(MoneypathError):
     """A time scale outside the allowed range."""
 
     code = "scale_invalid"
+
+
+class IntegrityAlertsUnreadable(MoneypathError):
+    """A file of integrity alerts that is missing or holds something else."""
+
+    code = "integrity_alerts_unreadable"
+
+
+class SilencesUnknown(MoneypathError):
+    """Alertmanager did not say which silences it has. Nothing is known then; it does not mean none."""
+
+    code = "silences_unknown"

@@ -6,6 +6,8 @@ from pathlib import Path
 from moneypath.alerting import analysis, facts, render, routing, rule_groups
 from moneypath.alerting.promtool_tests import suite
 from moneypath.alerting.rules import AlertRule, RuleGroup, RuleLiteral, duration_text
+from moneypath.alerting.silences import integrity_alerts
+from moneypath.alerting.silences.integrity_alerts import INTEGRITY_ALERTS_FILE
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 
@@ -18,11 +20,13 @@ ALERTMANAGER_FILE = "alerts/alertmanager.yml"
 class LiveAlerting:
     """The files of a live run. Prometheus must be given the times of the scale as well.
 
+    `integrity_alerts_file` is there if a check asks for silences.
     `clamped` names the times that the minimum of 5 s keeps longer than the scale asks for.
     """
 
     rule_file: Path
     alertmanager_file: Path
+    integrity_alerts_file: Path | None
     clamped: tuple[str, ...]
 
 
@@ -41,6 +45,8 @@ def generate(path: MoneyPath) -> dict[str, str]:
             credentials_file=routing.PRODUCTION_CREDENTIALS_FILE,
         ),
     }
+    if (described := integrity_alerts.describe(path)) is not None:
+        files[INTEGRITY_ALERTS_FILE] = described.to_json()
     for name, text in suite.files(path).items():
         files[f"{TESTS_FOLDER}/{name}"] = text
     return files
@@ -59,7 +65,11 @@ def write_live(
         path, scale, pager_url=pager_url, credentials_file=str(credentials_file)
     )
     alertmanager_file.write_text(configuration, encoding="utf-8")
-    return LiveAlerting(rule_file, alertmanager_file, clamped(groups, scale))
+    integrity_alerts_file: Path | None = None
+    if (described := integrity_alerts.describe(path)) is not None:
+        integrity_alerts_file = folder / Path(INTEGRITY_ALERTS_FILE).name
+        integrity_alerts_file.write_text(described.to_json(), encoding="utf-8")
+    return LiveAlerting(rule_file, alertmanager_file, integrity_alerts_file, clamped(groups, scale))
 
 
 def checked_tree(path: MoneyPath) -> tuple[RuleGroup, ...]:

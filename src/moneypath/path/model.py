@@ -68,6 +68,11 @@ class MoneyPath(Declared):
         """Return the ids of the providers, in the order of the file."""
         return tuple(provider.id for provider in self.providers)
 
+    def integrity_alerts(self) -> tuple[str, ...]:
+        """Return the names of the alerts of all checks, in the order of the file."""
+        pairs = ((check.alerts.violated, check.alerts.stale) for check in self.checks)
+        return tuple(dict.fromkeys(name for pair in pairs for name in pair))
+
     def availability_slos(self) -> tuple[AvailabilitySlo, ...]:
         """Return the availability objectives."""
         return tuple(slo for slo in self.slos if isinstance(slo, AvailabilitySlo))
@@ -89,7 +94,7 @@ class MoneyPath(Declared):
                 thresholds.setdefault(slo.histogram.series, []).append(float(slo.threshold_seconds))
         slots = _vocabulary(self)
         return Catalogue.build(
-            slots,
+            {**slots, "alerts": self.integrity_alerts()},
             latency_thresholds=thresholds,
             own=self.telemetry.specs(slots),
             series_limit=self.telemetry.series_limit,
@@ -115,7 +120,8 @@ def _catalogue_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
         return
     try:
         limit = path.telemetry.series_limit
-        catalogue = Catalogue.build(slots, own=path.telemetry.specs(slots), series_limit=limit)
+        labels = {**slots, "alerts": path.integrity_alerts()}
+        catalogue = Catalogue.build(labels, own=path.telemetry.specs(slots), series_limit=limit)
     except CatalogueInvalid as problem:
         # Each part is sound: a name is taken, or all of them together make more series than the limit.
         yield DeclarationIssue(

@@ -42,6 +42,7 @@ ALERT_LABELS: Final = frozenset(
         "slo",
         "stage",
         "tier",
+        "alert",
     }
 )
 _COMMANDS: Final = (

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from typing import Final
 
 from moneypath.alerting.generate import LiveAlerting, write_live
 from moneypath.alerting.history import backfill, longest_window_seconds
+from moneypath.alerting.silences import exporter
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 from moneypath.stack import alertmanager, binaries, prometheus
+from moneypath.stack.pager.spec import python_environment
 from moneypath.stack.ports import PortPool
-from moneypath.stack.server import ServerSpec
+from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
 
 # Longer than the longest window, so that the gap until the first scrape does not empty its far end.
 HISTORY_WINDOWS: Final = 2
+# The target that a declaration with a check on silences has.
+SILENCES_JOB: Final = exporter.SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,9 @@ class MonitoringBuilder:
         )
         alertmanager_url = await self._start_alertmanager(programs, files)
         port = self._ports.reserve("prometheus")
+        if files.integrity_alerts_file is not None:
+            address = await self._start_silences(files.integrity_alerts_file, alertmanager_url)
+            targets = {**targets, SILENCES_JOB: address}
         server = self._prometheus(programs, files, port, targets, alertmanager_url)
         past = await asyncio.to_thread(write_past, self._path, self._scale, events_per_second, time.time())
         await prometheus.backfill(programs.promtool, self._folder / "prometheus" / "data", past)
@@ -101,6 +109,25 @@ class MonitoringBuilder:
             alertmanager.spec(programs.alertmanager, folder, port, config_file=files.alertmanager_file)
         )
         return f"http://127.0.0.1:{port}"
+
+    async def _start_silences(self, alerts_file: Path, alertmanager_url: str) -> str:
+        port = self._ports.reserve(SILENCES_JOB)
+        command = (
+            "-m", "moneypath", "silences", "export", "--port", str(port),
+            "--alertmanager", alertmanager_url, "--alerts", str(alerts_file),
+            "--every", f"{float(self._scale.timing.scrape_seconds):g}",
+        )  # fmt: skip
+        await self._supervisor.start(
+            ServerSpec(
+                name=SILENCES_JOB,
+                command=(sys.executable, *command),
+                env=python_environment(),
+                cwd=self._folder,
+                port=port,
+                ready=http_ready(f"http://127.0.0.1:{port}/healthz"),
+            )
+        )
+        return f"127.0.0.1:{port}"
 
     def _prometheus(
         self,

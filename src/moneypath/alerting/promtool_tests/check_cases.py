@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS
-from moneypath.alerting.conventions import LAST_SUCCESS
+from moneypath.alerting.conventions import LAST_SUCCESS, SILENCES, silence_check
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check, Target
@@ -36,14 +36,43 @@ def zeros(path: MoneyPath, catalogue: Catalogue, seconds: int) -> dict[str, str]
     return found
 
 
-def watchdog_cases() -> tuple[Case, ...]:
+def watchdog_cases(path: MoneyPath) -> tuple[Case, ...]:
     """Return the cases of the watchdog."""
-    return (
-        Case(
-            "fires from the first evaluation on, without any series",
-            {},
-            (AlertsAt(0, ({},)), AlertsAt(300, ({},))),
-        ),
+    always = Case(
+        "fires from the first evaluation on, without any series",
+        {},
+        (AlertsAt(0, ({},)), AlertsAt(300, ({},))),
+    )
+    silences = silence_check(path)
+    return (always,) if silences is None else (always, *_heartbeat(path, silences))
+
+
+def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
+    def silenced(alert: str, *spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
+        return {series(SILENCES, alert=alert, job=WORKER, instance=instance): gauge(*spans)}
+
+    telling = silences.alerts.violated
+    firing: tuple[dict[str, str], ...] = ({},)
+    others = [silenced(name, (1, 300)) for name in path.integrity_alerts() if name != telling]
+    yield Case(
+        f"stops while {telling} is silenced, and goes on afterwards",
+        silenced(telling, (0, 300), (1, 300), (0, 300)),
+        (AlertsAt(300, firing), AlertsAt(310), AlertsAt(590), AlertsAt(620, firing)),
+    )
+    yield Case(
+        "stops if one of two exporters knows of the silence",
+        silenced(telling, (0, 300)) | silenced(telling, (1, 300), instance="second"),
+        (AlertsAt(300),),
+    )
+    yield Case(
+        "goes on while other alerts are silenced: an alert tells of those",
+        {name: values for each in (silenced(telling, (0, 300)), *others) for name, values in each.items()},
+        (AlertsAt(300, firing),),
+    )
+    yield Case(
+        "goes on when nobody knows: the stale guard speaks then",
+        silenced(telling, (0, 300), ("_", 300)),
+        (AlertsAt(590, firing),),
     )
 
 

@@ -42,7 +42,7 @@ def _cases(path: MoneyPath, alert: AlertRule, alerts: tuple[AlertRule, ...]) -> 
     if alert.name == TARGET_DOWN:
         target = next(target for target in path.targets if target.job == alert.labels["job"])
         return check_cases.target_cases(path, target, catalogue)
-    return check_cases.watchdog_cases()
+    return check_cases.watchdog_cases(path)
 
 
 def _guard_cases(

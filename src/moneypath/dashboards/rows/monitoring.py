@@ -1,6 +1,14 @@
 """Monitoring itself: firing alerts, fresh checks, targets that answer."""
 
-from moneypath.alerting.conventions import LAST_SUCCESS, TARGET_DOWN, TARGET_EXPECTED, WATCHDOG
+from moneypath.alerting.conventions import (
+    LAST_SUCCESS,
+    SILENCE_END,
+    SILENCES,
+    TARGET_DOWN,
+    TARGET_EXPECTED,
+    WATCHDOG,
+    silence_check,
+)
 from moneypath.dashboards.model import (
     Colour,
     FieldOverride,
@@ -11,14 +19,17 @@ from moneypath.dashboards.model import (
     ThresholdStep,
     ValueMapping,
 )
-from moneypath.dashboards.thresholds import Thresholds, at_most
+from moneypath.dashboards.thresholds import Thresholds, at_most, zero
+from moneypath.path.parts import Check
 
 FIRING = f'ALERTS{{alertstate="firing", alertname!="{WATCHDOG}"}}'
 
 
 def monitoring(thresholds: Thresholds) -> Row:
     """Return the row on alerting itself."""
-    return Row("Alerts, checks, targets", (_firing(), _fresh(thresholds), _targets()))
+    asked = silence_check(thresholds.path)
+    silences = () if asked is None else (_silenced(asked), _silence_ends(asked))
+    return Row("Alerts, checks, targets", (_firing(), _fresh(thresholds), _targets(), *silences))
 
 
 def _firing() -> Panel:
@@ -79,4 +90,41 @@ def _targets() -> Panel:
         value_mappings=(ValueMapping(1, "up", Colour.GOOD), ValueMapping(0, "down", Colour.BAD)),
         alerts=(TARGET_DOWN,),
         no_value="no rules are evaluated",
+    )
+
+
+def _silenced(asked: Check) -> Panel:
+    return Panel(
+        "Integrity alerts silenced",
+        PanelKind.STAT,
+        "How many integrity alerts somebody has silenced in Alertmanager, in whole or for one instance. Has "
+        "to be 0: while it is not, nobody is paged for what they guard. Without a number nobody could ask "
+        "Alertmanager.",
+        (Query(f"sum(max by (alert) ({SILENCES}) > bool 0)", "silenced", instant=True),),
+        width=6,
+        steps=zero(),
+        alerts=(asked.alerts.violated, asked.alerts.stale),
+        no_value="not known",
+    )
+
+
+def _silence_ends(asked: Check) -> Panel:
+    return Panel(
+        "Silenced for how much longer",
+        PanelKind.TABLE,
+        "Each silenced integrity alert, and the time until the last of its silences ends. Who made them: "
+        "`moneypath silences list`, or Alertmanager's page of silences.",
+        (
+            Query(
+                f"max by (alert) ({SILENCE_END}) - time()",
+                instant=True,
+                empty_when="no integrity alert is silenced",
+            ),
+        ),
+        width=18,
+        unit="s",
+        decimals=0,
+        alerts=(asked.alerts.violated,),
+        columns={"alert": "Alert"},
+        no_value="None, or not known: the number beside tells.",
     )

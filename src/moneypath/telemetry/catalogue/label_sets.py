@@ -21,6 +21,8 @@ OPTIONAL_LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "certificates": (),
     "peers": (),
     "drills": (),
+    # The names of the alerts of integrity checks, which only a declaration knows.
+    "alerts": (),
 }
 
 

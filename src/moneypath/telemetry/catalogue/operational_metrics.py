@@ -11,6 +11,7 @@ def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     """Yield the metrics with the label values of `vocabulary`. The service fills in those that are empty."""
     yield from _webhook_metrics(vocabulary)
     yield from _platform_metrics(vocabulary)
+    yield from _silence_metrics(vocabulary)
     yield from _drill_metrics(vocabulary)
 
 
@@ -62,6 +63,23 @@ def _platform_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
         unit=Unit.SECONDS,
         labels={"peer": vocabulary["peers"]},
         series_budget=50,
+    )
+
+
+def _silence_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    alert = {"alert": vocabulary["alerts"]}
+    yield gauge(
+        name="moneypath_integrity_alert_silences",
+        help="Active silences that mute the integrity alert, or one of its instances; has to be 0.",
+        labels=alert,
+        series_budget=max(1, len(vocabulary["alerts"])),
+    )
+    yield gauge(
+        name="moneypath_integrity_alert_silence_end_timestamp_seconds",
+        help="When the last silence of the integrity alert ends, Unix time; absent while there is none.",
+        unit=Unit.SECONDS,
+        labels=alert,
+        series_budget=max(1, len(vocabulary["alerts"])),
     )
 
 

@@ -1,0 +1,1 @@
+"""Count the active silences that mute integrity alerts, as Alertmanager matches them."""

@@ -1,0 +1,144 @@
+"""Serve the silences of integrity alerts as metrics."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from moneypath.alerting.conventions import LAST_SUCCESS, SILENCE_END, SILENCES
+from moneypath.alerting.errors import SilencesUnknown
+from moneypath.alerting.silences.alertmanager import Silence
+from moneypath.alerting.silences.counting import SilenceReader
+from moneypath.alerting.silences.integrity_alerts import IntegrityAlerts
+from moneypath.stack.pager.listening import listening
+from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.exposition.text import negotiate
+from moneypath.telemetry.setup import Recorder, setup
+
+SERVICE: Final = "alert-silences"
+VIOLATIONS: Final = "moneypath_check_violations"
+_STOP_SECONDS: Final = 2.0
+Tell = Callable[[Mapping[str, object]], None]
+
+
+class SilenceGauges:
+    """The gauges of the exporter. What is not known is absent; it is never 0."""
+
+    def __init__(self, wanted: IntegrityAlerts) -> None:
+        self._wanted = wanted
+        self.recorder = _recorder(wanted)
+
+    def show(self, found: Mapping[str, Sequence[Silence]], at: float) -> None:
+        """Show what was read at an instant, Unix time."""
+        for name in self._wanted.alerts:
+            silences = found[name]
+            self.recorder.gauge(SILENCES).set(len(silences), alert=name)
+            if silences:
+                end = max(silence.ends_at for silence in silences)
+                self.recorder.gauge(SILENCE_END).set(end, alert=name)
+            else:
+                self.recorder.gauge(SILENCE_END).clear(alert=name)
+        different = {silence.id for silences in found.values() for silence in silences}
+        self.recorder.gauge(VIOLATIONS).set(len(different), check=self._wanted.check)
+        self.recorder.gauge(LAST_SUCCESS).set(at, check=self._wanted.check)
+
+    def forget(self) -> None:
+        """Show that nothing is known; the time of the last success stays."""
+        for name in self._wanted.alerts:
+            self.recorder.gauge(SILENCES).clear(alert=name)
+            self.recorder.gauge(SILENCE_END).clear(alert=name)
+        self.recorder.gauge(VIOLATIONS).clear(check=self._wanted.check)
+
+
+class Exporter:
+    """Asks again and again, and answers scrapes with what it knows."""
+
+    def __init__(self, reader: SilenceReader, *, every_seconds: float, tell: Tell) -> None:
+        self._reader, self._every_seconds, self._tell = reader, every_seconds, tell
+        self._gauges = SilenceGauges(reader.wanted)
+        self._problem: str | None = None
+
+    async def ask_for_ever(self) -> None:
+        """Read the silences every so many seconds, and tell when what is known changes."""
+        while True:
+            await self.ask_once()
+            await asyncio.sleep(self._every_seconds)
+
+    async def ask_once(self) -> None:
+        """Read the silences once; a failure leaves nothing shown."""
+        asked_at = time.time()
+        try:
+            found = await self._reader.read()
+        except SilencesUnknown as unknown:
+            self._gauges.forget()
+            if self._problem != unknown.what:
+                self._tell({"event": "silences_unknown", "reason": unknown.what})
+            self._problem = unknown.what
+            return
+        # The time before the question: a silence that was made meanwhile may not be among the answers.
+        self._gauges.show(found, asked_at)
+        if self._problem is not None:
+            self._tell({"event": "silences_known_again"})
+        self._problem = None
+
+    def app(self) -> web.Application:
+        """Return the application."""
+        app = web.Application(client_max_size=1024)
+        app.add_routes([web.get("/metrics", self._metrics), web.get("/healthz", self._health)])
+        return app
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        body = self._gauges.recorder.render(form.openmetrics)
+        return web.Response(body=body, headers={"Content-Type": form.content_type})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "problem": self._problem})
+
+
+async def serve(reader: SilenceReader, host: str, port: int, *, every_seconds: float, tell: Tell) -> None:
+    """Serve until SIGTERM or SIGINT; tells the port, which is a free one for port 0. Raises OSError."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    exporter = Exporter(reader, every_seconds=every_seconds, tell=tell)
+    async with listening(exporter.app(), host, port, stop_seconds=_STOP_SECONDS) as bound:
+        tell({"event": "listening", "port": bound})
+        asking = asyncio.create_task(exporter.ask_for_ever(), name="silences")
+        stopping = asyncio.create_task(stopped.wait(), name="stop")
+        try:
+            # A defect in asking ends the process: an exporter that asks no more must not look alive.
+            await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                asking.result()
+        finally:
+            for task in (asking, stopping):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+def _recorder(wanted: IntegrityAlerts) -> Recorder:
+    # Only the alerts and the check matter; a catalogue has no empty lists of the others.
+    catalogue = Catalogue.build(
+        {
+            "alerts": tuple(wanted.alerts),
+            "checks": (wanted.check,),
+            "providers": ("any",),
+            "currencies": ("any",),
+            "schemes": ("any",),
+        }
+    )
+    return setup(
+        catalogue, service=SERVICE, metrics=(SILENCES, SILENCE_END, VIOLATIONS, LAST_SUCCESS), shared=False
+    )
+
+
+def json_line(event: Mapping[str, object]) -> str:
+    """Return an event as one line of JSON."""
+    return json.dumps(event, ensure_ascii=False)
