@@ -132,12 +132,12 @@ def _digest(position: UUID, listing: Mapping[str, object]) -> bytes:
 def _read_limit(text: object) -> object:
     if isinstance(text, str):
         if not _DIGITS.fullmatch(text):
-            raise ValueError("allowed: digits, from 1 to 100")
+            raise ValueError("allowed: a valid integer, in digits alone")
         return int(text)
     return text
 
 
-_DIGITS: Final = re.compile("[1-9][0-9]{0,2}")
+_DIGITS: Final = re.compile("0|[1-9][0-9]{0,8}")
 _Limit = Annotated[int, BeforeValidator(_read_limit), Field(ge=1, le=100)]
 
 
