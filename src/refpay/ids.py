@@ -1,12 +1,17 @@
 """Mint time-ordered identifiers here and not in the database, because time is a parameter."""
 
 import os
+import re
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
+from pydantic import BeforeValidator
 
+# The one spelling of an id: as it is answered. Another one would be a second name of the same payment.
+ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_SPELLED: Final = re.compile(ID_PATTERN.strip("^$"))
 _LATEST: Final = 0xFFFF_FFFF_FFFF
 _RANDOM_BYTES: Final = 10
 _DRAWN: Final[list[bytes]] = []
@@ -23,6 +28,22 @@ def mint_id(now: datetime) -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return pgproto.UUID(value.to_bytes(16))
+
+
+def read_id(text: str) -> UUID | None:
+    """Return the id that a text is, or None unless it is a UUID in lower case with hyphens."""
+    return UUID(text) if _SPELLED.fullmatch(text) else None
+
+
+def _require_id(text: object) -> UUID:
+    found = read_id(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("allowed: a UUID in lower case with hyphens")
+    return found
+
+
+# An id in the input of another party.
+Id = Annotated[UUID, BeforeValidator(_require_id)]
 
 
 def first_id(at: datetime | None, *, later_by_ms: int = 0) -> UUID:

@@ -4,12 +4,14 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from moneypath.stack import folders, memory, secrets
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.errors import FolderUnwritable, StackError
+from moneypath.stack.supervisor import Supervisor
 
 
 def _mode(path: Path) -> int:
@@ -156,3 +158,39 @@ def test_unreadable_memory_is_said() -> None:
 def test_an_ended_process_uses_no_memory() -> None:
     """It is left out rather than an error."""
     assert memory.read_trees({"gone": 2**22 + 1})["gone"].processes == 0
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o022])
+async def test_what_servers_and_this_process_write_is_private(tmp_path: Path, fake: Any, umask: int) -> None:
+    """The folder, the logs, and what a child creates; afterwards the process has its own umask again.
+
+    Without the block the logs and what children create are private all the same.
+    """
+    before = os.umask(umask)
+    try:
+        with folders.private_files():
+            async with Supervisor(tmp_path / "run") as supervisor:
+                await supervisor.start(fake(events=str(tmp_path / "run" / "events")))
+                (tmp_path / "run" / "evidence").write_text("{}")
+        async with Supervisor(tmp_path / "other") as supervisor:
+            await supervisor.start(fake(events=str(tmp_path / "other" / "events")))
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    files = [each for name in ("run", "other") for each in (tmp_path / name).rglob("*")]
+    assert {"events", "evidence", "logs", "reaper.log", "fake.log"} == {each.name for each in files}
+    assert {_mode(each) for each in files if each.is_file()} == {0o600}
+    assert {_mode(each) for each in (tmp_path / "run", *files) if each.is_dir()} == {0o700}
+
+
+def test_an_open_folder_of_somebody_else_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the owner of a folder closes it."""
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    folders.make_private(tmp_path)
+    assert _mode(tmp_path) == 0o755
+    monkeypatch.undo()
+    folders.make_private(tmp_path)
+    assert _mode(tmp_path) == 0o700

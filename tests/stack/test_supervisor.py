@@ -17,6 +17,7 @@ from moneypath.stack.errors import (
     ServerDied,
     ServerNotReady,
     ServerNotStarted,
+    death_hint,
 )
 from moneypath.stack.server import ServerSpec
 from moneypath.stack.supervisor import Supervisor
@@ -106,9 +107,11 @@ async def test_a_deaf_server_is_killed_after_its_grace(supervisor: Supervisor, f
     assert supervisor.pids() == {}
 
 
-async def test_a_death_is_reported_with_the_last_log_lines(supervisor: Supervisor, fake: Any) -> None:
-    """A server that ends by itself wakes the watcher, who gets its name, status and words."""
-    await supervisor.start(fake("shop", say="the till is on fire", spec={"hint": "Call someone."}))
+async def test_a_death_is_reported_with_the_last_log_lines(
+    supervisor: Supervisor, fake: Any, tmp_path: Path
+) -> None:
+    """A server that ends by itself wakes the watcher, who gets its name, its end, its words and its log."""
+    await supervisor.start(fake("shop", say="the till is on fire", spec={"hint": "Check its configuration."}))
     watcher = asyncio.create_task(supervisor.watch())
     supervisor._reaper().signal("shop", signal.SIGSEGV)  # as a crash: not through stop() or kill()
     async with asyncio.timeout(_WITHIN_SECONDS):
@@ -117,10 +120,37 @@ async def test_a_death_is_reported_with_the_last_log_lines(supervisor: Superviso
     assert died.value.name == "shop"
     assert died.value.exit_status == -signal.SIGSEGV
     assert str(died.value) == (
-        "server died: shop (killed by signal 11); its last log lines:\n"
+        "server died: shop (killed by SIGSEGV); its last log lines:\n"
         "    the till is on fire\n"
-        "  Call someone."
+        f"  Look for the cause in the log of shop (killed by SIGSEGV): {tmp_path}/run/logs/shop.log."
     )
+
+
+async def test_a_server_that_ran_does_not_blame_a_port(supervisor: Supervisor, fake: Any) -> None:
+    """What it logged of other addresses is not why it died."""
+    await supervisor.start(fake(say="a customer said: address already in use"))
+    supervisor._reaper().signal("fake", signal.SIGKILL)
+    async with asyncio.timeout(_WITHIN_SECONDS):
+        with pytest.raises(ServerDied, match="killed by SIGKILL"):
+            await supervisor.watch()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (-signal.SIGKILL, "Look in `dmesg` whether the kernel lacked memory: nats was killed by SIGKILL; "),
+        (-signal.SIGTERM, "Find out who stopped nats (killed by SIGTERM), which is for this command to do; "),
+        (0, "Find out who stopped nats (exit code 0), which is for this command to do; "),
+        (-signal.SIGABRT, "Look for the cause in the log of nats (killed by SIGABRT): "),
+        (-40, "Look for the cause in the log of nats (killed by signal 40): "),
+        (3, "Look for the cause in the log of nats (exit code 3): "),
+    ],
+)
+def test_the_hint_follows_from_how_a_server_ended(status: int, words: str) -> None:
+    """One sentence, with the server, its end and its log."""
+    said = death_hint("nats", status, Path("/run/logs/nats.log"))
+    assert said.startswith(words)
+    assert said.endswith("/run/logs/nats.log.")
 
 
 async def test_a_wanted_end_is_no_news(supervisor: Supervisor, fake: Any) -> None:

@@ -1,6 +1,7 @@
 """Runs have folders of their own, and only finished ones are ever removed."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,17 @@ def test_a_run_that_vanishes_meanwhile_is_nobody_s_error(tmp_path: Path) -> None
     runs.mkdir(parents=True)
     (runs / "20200101T000000Z-demo-aaaaaa").symlink_to(tmp_path / "gone")
     assert new_run_folder("demo", {"XDG_STATE_HOME": str(tmp_path)}).parent == runs
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_runs_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
+    """Whatever the umask, and also where an earlier version left the folder open."""
+    (tmp_path / "moneypath").mkdir()
+    (tmp_path / "moneypath").chmod(0o755)
+    before, state = os.umask(umask), tmp_path.stat().st_mode
+    try:
+        runs = new_run_folder("demo", {"XDG_STATE_HOME": str(tmp_path)}).parent
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (runs.parent, runs)] == [0o700, 0o700]
+    assert tmp_path.stat().st_mode == state

@@ -52,8 +52,9 @@ def reachable_program(binary: Binary, account: Account | None, scratch: list[Pat
 def usable_folder(folder: Path, account: Account | None, scratch: list[Path]) -> Path:
     """Return the folder, or a private folder instead if the account cannot reach it."""
     if not folder.exists():
-        folder.mkdir(parents=True)
-        folder.chmod(0o711)
+        folders.make_private(folder)
+        if account is not None and folders.is_reachable(folder, account):
+            folder.chmod(0o711)
     if account is None or folders.is_reachable(folder / "data", account):
         return folder
     private = folders.private_folder(account)

@@ -1,5 +1,7 @@
 """Errors of the stack: one sentence each, and a hint what to do next."""
 
+import signal
+from pathlib import Path
 from typing import ClassVar
 
 from moneypath.errors import MoneypathError
@@ -71,14 +73,35 @@ def _with_log(sentence: str, log_lines: tuple[str, ...]) -> str:
     return "\n    ".join((f"{sentence}; its last log lines:", *log_lines))
 
 
+def how_ended(exit_status: int) -> str:
+    """Return how a process ended, from its exit status as `subprocess` has it."""
+    if exit_status >= 0:
+        return f"exit code {exit_status}"
+    try:
+        return f"killed by {signal.Signals(-exit_status).name}"
+    except ValueError:  # a real-time signal, which has no name
+        return f"killed by signal {-exit_status}"
+
+
+def death_hint(name: str, exit_status: int, log: Path) -> str:
+    """Return what to do about a server that ran and then ended, one sentence for each kind of end."""
+    end = how_ended(exit_status)
+    match -exit_status:
+        case signal.SIGKILL:
+            return f"Look in `dmesg` whether the kernel lacked memory: {name} was {end}; its log is {log}."
+        case 0 | signal.SIGTERM | signal.SIGINT | signal.SIGHUP | signal.SIGQUIT:
+            return f"Find out who stopped {name} ({end}), which is for this command to do; its log is {log}."
+        case _:
+            return f"Look for the cause in the log of {name} ({end}): {log}."
+
+
 class ServerDied(StackError):
     """A server ended although nothing stopped it; `exit_status` is negative for a signal."""
 
     code: ClassVar[str] = "server_died"
 
     def __init__(self, name: str, exit_status: int, log_lines: tuple[str, ...], *, hint: str = "") -> None:
-        how = f"killed by signal {-exit_status}" if exit_status < 0 else f"exit code {exit_status}"
-        super().__init__(_with_log(f"server died: {name} ({how})", log_lines), hint=hint)
+        super().__init__(_with_log(f"server died: {name} ({how_ended(exit_status)})", log_lines), hint=hint)
         self.name = name
         self.exit_status = exit_status
         self.log_lines = log_lines

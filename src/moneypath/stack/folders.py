@@ -1,16 +1,20 @@
 """Where the stack keeps files, and which accounts can reach them."""
 
 import atexit
+import contextlib
 import os
 import pwd
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from moneypath.stack.errors import FolderUnwritable
+
+PRIVATE_UMASK: Final = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,26 @@ class Account:
     name: str
     uid: int
     gid: int
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Within the block, give what this process and its children create to their own account alone.
+
+    The umask belongs to the whole process, so this is for commands, around all that a run writes.
+    """
+    before = os.umask(PRIVATE_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that only its owner may enter, or close one that is there; raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
 
 
 def unprivileged_account() -> Account | None:

@@ -79,6 +79,7 @@ class Reaper:
     def run(self) -> None:
         """Serve commands and report exits until the control socket ends or SIGTERM arrives."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        os.umask(0o077)  # what servers write, books and logs of payments among it, is their account's alone
         wake_read, wake_write = socket.socketpair()
         for end in (wake_read, wake_write):
             end.setblocking(False)

@@ -24,7 +24,9 @@ from moneypath.stack.errors import (
     ServerDied,
     ServerNotReady,
     StackError,
+    death_hint,
 )
+from moneypath.stack.folders import make_private
 from moneypath.stack.log_tail import read_tail
 from moneypath.stack.reaper_link import REAPER_SCRIPT, ReaperLink
 from moneypath.stack.server import ServerSpec
@@ -68,8 +70,8 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         logs = self._run_folder / "logs"
         try:
-            logs.mkdir(parents=True, exist_ok=True)
-            (logs / "reaper.log").touch()
+            make_private(logs)
+            (logs / "reaper.log").touch(mode=0o600)
         except OSError as error:
             raise FolderUnwritable(
                 f"folder not writable: {self._run_folder} ({error.strerror})",
@@ -199,7 +201,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(server.exited), seconds)
             if server.exited.done():
-                raise self._died(server, server.exited.result())
+                raise self._died(server, server.exited.result(), was_ready=False)
 
         def give_up(state: RetryCallState) -> NoReturn:
             log_lines = read_tail(self.log_file(spec.name))
@@ -246,7 +248,7 @@ class Supervisor:
             return
         server.exited.set_result(status)
         if not server.expected:
-            self._deaths.put_nowait(self._died(server, status))
+            self._deaths.put_nowait(self._died(server, status, was_ready=True))
 
     def _note_end(self, expected: bool) -> None:
         for server in self._servers.values():
@@ -261,11 +263,15 @@ class Supervisor:
                 )
             )
 
-    def _died(self, server: _Server, status: int) -> StackError:
+    def _died(self, server: _Server, status: int, *, was_ready: bool) -> StackError:
         spec, lines = server.spec, read_tail(self.log_file(server.spec.name))
-        if spec.port is not None and any("address already in use" in line.lower() for line in lines):
+        in_use = any("address already in use" in line.lower() for line in lines)
+        if in_use and not was_ready and spec.port is not None:
             return ports.port_taken(spec.name, spec.port)
-        return ServerDied(spec.name, status, lines, hint=spec.hint or f"Read {self.log_file(spec.name)}.")
+        log = self.log_file(spec.name)
+        # What the specification says is for a start that failed, its configuration mostly.
+        hint = death_hint(spec.name, status, log) if was_ready else spec.hint or f"Read {log}."
+        return ServerDied(spec.name, status, lines, hint=hint)
 
     def _named(self, name: str) -> _Server:
         try:

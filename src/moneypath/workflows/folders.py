@@ -53,7 +53,8 @@ def new_run_folder(what: str, environ: Mapping[str, str] = os.environ) -> Path:
     """
     runs = runs_folder(environ)
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        for folder in (runs.parent, runs):
+            folders.make_private(folder)
         _prune(runs)
     except OSError as error:
         raise FolderUnwritable(

@@ -17,6 +17,7 @@ from moneypath.errors import MoneypathError
 from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
 from moneypath.stack.errors import ServerDied, ServerNotReady
+from moneypath.stack.folders import private_files
 from moneypath.workflows.comparison import Baseline, ShortWindows
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.error_leaves import leaves
@@ -120,7 +121,8 @@ async def run_gate(
     verdict = decide(figures, gate, prepared.objectives, build=build.api, ended_early=ended_early)
     result = GateResult(verdict, run_folder / FOLDER, phases.seconds)
     document = json.dumps(to_document(verdict, phases=phases.seconds), indent=2)
-    (result.folder / VERDICT).write_text(document, encoding="utf-8")
+    with private_files():
+        (result.folder / VERDICT).write_text(document, encoding="utf-8")
     return result
 
 
@@ -150,5 +152,6 @@ def _reason_without_verdict(error: Exception) -> Exception:
     for each in found:
         if not isinstance(each, MoneypathError):
             return each
-    first = found[0]
-    return GateUnmeasured(str(first)) if isinstance(first, MoneypathError) else first
+    # A request that failed because a server died says less than the death.
+    first = next((each for each in found if isinstance(each, ServerDied)), found[0])
+    return GateUnmeasured(first.what, hint=first.hint) if isinstance(first, MoneypathError) else first

@@ -14,6 +14,7 @@ from moneypath.path.model import MoneyPath
 from moneypath.stack import nats, postgres
 from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
 from moneypath.stack.endpoints import Endpoints
+from moneypath.stack.folders import private_files
 from moneypath.stack.nats_healing import healing
 from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
@@ -21,6 +22,7 @@ from moneypath.stack.supervisor import Supervisor
 from moneypath.workflows.credentials import Credentials, mint
 from moneypath.workflows.migration import migrate
 from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
+from moneypath.workflows.server_deaths import unless_server_dies
 
 # Short, so that an unanswered authorization is resolved while people still watch.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
@@ -86,17 +88,18 @@ async def running_stack(settings: LiveStackSettings, announce: Announce) -> Asyn
     Raises what the stack raises: a missing binary, a taken port, an unwritable folder, a server that dies.
     """
     path, folder = settings.path, settings.run_folder
-    credentials = mint(folder / "secrets", providers=path.provider_ids(), roles=path.paged_roles())
-    try:
-        with PortPool() as ports:
-            async with Supervisor(folder) as supervisor:
-                for name in REMOVED_AT_END:
-                    supervisor.remove_at_end(folder / name)
-                async with contextlib.AsyncExitStack() as tasks:
-                    builder = _StackBuilder(settings, credentials, ports, supervisor, announce, tasks)
-                    yield await builder.build()
-    finally:
-        _remove_leftovers(folder)
+    with private_files():
+        credentials = mint(folder / "secrets", providers=path.provider_ids(), roles=path.paged_roles())
+        try:
+            with PortPool() as ports:
+                async with Supervisor(folder) as supervisor:
+                    for name in REMOVED_AT_END:
+                        supervisor.remove_at_end(folder / name)
+                    async with contextlib.AsyncExitStack() as tasks:
+                        builder = _StackBuilder(settings, credentials, ports, supervisor, announce, tasks)
+                        yield await unless_server_dies(supervisor, builder.build())
+        finally:
+            _remove_leftovers(folder)
 
 
 class _StackBuilder:

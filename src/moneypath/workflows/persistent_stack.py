@@ -10,6 +10,7 @@ from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event
 from moneypath.runbooks.context import new_idempotency_key
 from moneypath.stack.endpoints import Endpoints
+from moneypath.stack.folders import private_files
 from moneypath.workflows import stack_lock
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score
@@ -67,7 +68,7 @@ async def run_drill_on_stack(
         )
     bundle = new_run_folder(drill_file.stem) / BUNDLE
     memory = PeakMemory()
-    with stack_lock.hold(run_folder):
+    with private_files(), stack_lock.hold(run_folder):
         async with memory.sampling():
             card = await run_and_score(drill, project, endpoints, bundle, listener, plan=plan)
     return DrillResult(card, bundle, memory.peak_bytes)

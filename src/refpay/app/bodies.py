@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from refpay.app.errors import CursorInvalid
 from refpay.audit.events import SubjectKind
@@ -129,8 +129,30 @@ def _digest(position: UUID, listing: Mapping[str, object]) -> bytes:
     return hashlib.sha256(f"{position}\n{said}".encode()).digest()[:_DIGEST_BYTES]
 
 
+def _read_limit(text: object) -> object:
+    if isinstance(text, str):
+        if not _DIGITS.fullmatch(text):
+            raise ValueError("allowed: a valid integer, in digits alone")
+        return int(text)
+    return text
+
+
+_DIGITS: Final = re.compile("0|[1-9][0-9]{0,8}")
+_Limit = Annotated[int, BeforeValidator(_read_limit), Field(ge=1, le=100)]
+
+
+def _require_spelling(text: str) -> str:
+    try:
+        known = str(UUID(text.strip()))
+    except ValueError:
+        return text
+    if text != known:
+        raise ValueError("an id is a UUID in lower case with hyphens")
+    return text
+
+
 class _PageQuery(NoQuery):
-    limit: int = Field(50, ge=1, le=100)
+    limit: _Limit = 50
     cursor: str | None = Field(None, pattern=PATTERN, description="`next` of the previous page.")
 
     def page_request(self, owner: str, begin: datetime | None, end: datetime | None) -> PageRequest:
@@ -162,7 +184,9 @@ class AuditQuery(_PageQuery):
     """Filters for audit records."""
 
     subject_kind: SubjectKind | None = None
-    subject_id: str | None = Field(None, min_length=1, max_length=256, pattern=_TEXT)
+    subject_id: Annotated[str, AfterValidator(_require_spelling)] | None = Field(
+        None, min_length=1, max_length=256, pattern=_TEXT, description="An id in the spelling of its answers."
+    )
     actor: str | None = Field(None, min_length=1, max_length=128, pattern=_TEXT)
     at_from: Instant | None = None
     at_to: Instant | None = Field(None, description="Exclusive.")
@@ -175,5 +199,5 @@ class BalancesQuery(NoQuery):
     account: str | None = Field(
         None, min_length=1, max_length=256, pattern=_TEXT, description="Only this account."
     )
-    limit: int = Field(50, ge=1, le=100, description="Accounts per page.")
+    limit: _Limit = Field(50, description="Accounts per page.")
     after: str = Field("", max_length=256, pattern=_TEXT, description="`next` of the previous page.")

@@ -19,6 +19,7 @@ from refpay.db.errors import DatabaseUnavailable
 from refpay.errors import InvariantViolation, RefpayError
 from refpay.identity.errors import CredentialRefused, ScopeMissing, SignatureRefused, SignatureReplayed
 from refpay.identity.principals import Scope
+from refpay.ids import read_id
 from refpay.payments.claims import Command, Reply
 from refpay.payments.errors import KeyExpired, KeyReused
 
@@ -59,11 +60,11 @@ class AuthenticatedRequest(Generic[PayloadT]):
     payload: PayloadT
 
     def id(self, name: str, unknown: Problem) -> UUID:
-        """Return an id from the path; raises `unknown` if it is not a UUID."""
-        try:
-            return UUID(self.path[name])
-        except ValueError as problem:
-            raise unknown(f"{unknown.title}: the id is not a UUID.") from problem
+        """Return an id from the path; raises `unknown` unless it is spelled as we answer it."""
+        found = read_id(self.path[name])
+        if found is None:
+            raise unknown(f"{unknown.title}: an id is a UUID in lower case with hyphens.")
+        return found
 
 
 Handler = Callable[[Services, AuthenticatedRequest[PayloadT]], Awaitable[Reply | Response | bytes]]

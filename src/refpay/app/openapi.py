@@ -11,14 +11,16 @@ from refpay.app.contract import Auth, BoundEndpoint, Endpoint, Idempotency, Waiv
 from refpay.app.views import ProblemView
 from refpay.errors import RefpayError
 from refpay.identity.errors import CredentialRefused
+from refpay.ids import ID_PATTERN
 from refpay.problems import PROBLEM_MEDIA_TYPE
 from refpay.settings import PROVIDER_NAMES
 
 Json = dict[str, Any]
 _REF: Final = "#/components/schemas/{model}"
 _JSON: Final = "application/json"
+_ID: Final[Json] = {"format": "uuid", "pattern": ID_PATTERN}
 _PATH_PARAMETERS: Final[Mapping[str, Json]] = {
-    **{key: {"type": "string", "format": "uuid"} for key in ("payment_id", "operation_id", "approval_id")},
+    **{key: {"type": "string", **_ID} for key in ("payment_id", "operation_id", "approval_id")},
     "provider": {"type": "string", "enum": list(PROVIDER_NAMES)},
     "queue": {"type": "string", "enum": ["notifications", "compliance_log"]},
     "card_range": {"type": "string", "pattern": "^([0-9]{6}|busiest)$"},
@@ -78,7 +80,20 @@ def _schemas(models: Iterable[type[Any]]) -> Json:
     for schema in schemas.values():
         if "properties" in schema:
             schema.setdefault("additionalProperties", False)
+    _spell_ids(schemas)
     return schemas
+
+
+def _spell_ids(value: Any) -> None:
+    """Add the one spelling of an id to every schema of one: the format `uuid` takes others."""
+    if isinstance(value, dict):
+        if value.get("format") == _ID["format"]:
+            value.update(_ID)
+        for part in value.values():
+            _spell_ids(part)
+    elif isinstance(value, list):
+        for part in value:
+            _spell_ids(part)
 
 
 def _operation(served: BoundEndpoint, schemas: Json) -> Json:

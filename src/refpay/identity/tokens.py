@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import jwt
+from jwt.utils import base64url_decode, base64url_encode
 
 from refpay.identity.scopes import Principal, Scope
 from refpay.identity.token_keys import ALGORITHM, TokenKeys
@@ -52,11 +53,28 @@ def issue(client: str, scopes: frozenset[Scope], keys: TokenKeys, now: datetime)
     )
 
 
+def _require_spelling(token: str) -> None:
+    """Raise TokenRefused unless each part of a token is base64url as RFC 7515 has it: one text for its bytes.
+
+    Python's decoder skips what is not of the alphabet and ignores the last bits, so that one signature would
+    have many texts.
+    """
+    try:
+        same = all(
+            base64url_encode(base64url_decode(part)) == part.encode("ascii") for part in token.split(".")
+        )
+    except ValueError:
+        same = False
+    if not same:
+        raise TokenRefused
+
+
 def verify(token: str, keys: TokenKeys, now: float) -> tuple[Principal, float]:
     """Return a token's principal and when it expires, in Unix time.
 
     Raises TokenRefused without a reason if anything differs from the tokens that `issue` makes.
     """
+    _require_spelling(token)
     try:
         header = jwt.get_unverified_header(token)
         kid = header.get("kid")

@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from refpay.audit.events import AuditEvent, Facts, SubjectKind
 from refpay.audit.repository import record
 from refpay.clock import Clock
 from refpay.db.pool import Connection
+from refpay.ids import Id, read_id
 from refpay.measures import ServiceMetrics
 from refpay.money import AmountMinor, Currency, Money
 from refpay.payments import repository
@@ -53,9 +54,12 @@ _OPERATIONS: Final = {
 class EventBody(BaseModel):
     """An event about the operation of `key`, or about the chargeback `movement` of that capture."""
 
-    event: UUID
+    # Fields that a provider adds are left alone, and the description says so.
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"additionalProperties": True})
+
+    event: Id
     type: EventKind
-    key: UUID
+    key: Id
     kind: Literal["authorize", "capture", "refund", "void", "payout"] | None = None
     status: Literal["done", "declined", "refused"] | None = None
     id: Name | None = None
@@ -129,9 +133,8 @@ class Webhooks:
 
     async def apply_line(self, provider: str, line: ReportLine) -> None:
         """Apply a movement of a settlement report, once by its content."""
-        try:
-            key = UUID(line.key)
-        except ValueError:
+        key = read_id(line.key)
+        if key is None:
             # Not a key of ours. The reconciliation reports it.
             return
         kind = _EVENTS.get(line.kind, EventKind.OPERATION)

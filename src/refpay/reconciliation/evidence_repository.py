@@ -1,20 +1,18 @@
 """Read both sides of a comparison. No other module of this package reads payments and ledger."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from refpay.db.pool import Connection, Row
+from refpay.ids import read_id
 from refpay.money import Currency
 from refpay.providers.reports import MovementKind
 from refpay.reconciliation.matching import KnownChargeback, MatchingInput
 from refpay.reconciliation.model import LedgerOperation, Repair, ReportedLine
 from refpay.reconciliation.reports_repository import LINE_FIELDS, read_line
 
-_OUR_KEY: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Each look-up is one: OFFSET 0 keeps the planner from turning the look-ups of a part into a join. Without
 # statistics it took the lines of a whole report for the keys of each part. The callers fix index plans too
 # (`plan_by_key`): a cached plan may be from when a table was small.
@@ -172,4 +170,4 @@ def _repaired(
 
 def _identifiers(keys: Iterable[str]) -> list[str]:
     """Return the keys that can be ours: a report with another spelling of one names another key."""
-    return [key for key in keys if _OUR_KEY.fullmatch(key)]
+    return [key for key in keys if read_id(key) is not None]

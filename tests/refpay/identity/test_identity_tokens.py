@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -21,7 +22,7 @@ from refpay.identity.errors import CredentialRefused, ScopeMissing
 from refpay.identity.principals import Principals
 from refpay.identity.scopes import Scope
 from refpay.identity.token_keys import TokenKeys, encode
-from refpay.identity.tokens import TokenRefused, verify
+from refpay.identity.tokens import TokenRefused, issue, verify
 
 if TYPE_CHECKING:
     from tests.refpay.identity.conftest import IdentitySetup
@@ -380,3 +381,81 @@ def test_no_secret_is_in_any_representation(identity: "IdentitySetup", seed: Cal
     shown = repr(identity.principals.keys.get()) + repr(identity.principals.clients.get())
     assert encode(seed("k1")) not in shown
     assert "Ed25519PrivateKey" not in shown
+
+
+def _respelled(token: str) -> dict[str, str]:
+    """Return headers with the same token in other spellings, as lenient readers of base64 take them."""
+    head, body, signature = token.split(".")
+    return {
+        "padded": f"Bearer {token}==",
+        "with a part padded": f"Bearer {head}=.{body}.{signature}",
+        "with a blank inside": f"Bearer {head}.{body}.{signature[:9]} {signature[9:]}",
+        "with a line's end": f"Bearer {token}\n",
+        "with a blank before": f"Bearer  {token}",
+        "with a blank behind": f"Bearer {token} ",
+        "with a tab before": f"Bearer \t{token}",
+        "with what is not of the alphabet": f"Bearer {head}.{body}.{signature[:9]}!{signature[9:]}",
+        "in base64": f"Bearer {head}.{body}.{signature.replace('-', '+').replace('_', '/')}+",
+        "twice": f"Bearer {token}, Bearer {token}",
+        "with other last bits": f"Bearer {token[:-1]}{_next(token[-1])}",
+    }
+
+
+def _next(letter: str) -> str:
+    """Return the letter of base64url after one of a signature's last: the same bytes."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return alphabet[alphabet.index(letter) + 1]
+
+
+RESPELLED = (
+    "padded", "with a part padded", "with a blank inside", "with a line's end", "with a blank before",
+    "with a blank behind", "with a tab before", "with what is not of the alphabet", "in base64", "twice",
+    "with other last bits",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", RESPELLED)
+def test_a_token_has_one_spelling(identity: "IdentitySetup", how: str) -> None:
+    """Refused before and after the token itself was accepted, and so remembered."""
+    header = identity.issue()
+    other = _respelled(header.removeprefix("Bearer "))
+    assert tuple(other) == RESPELLED
+    assert refused(identity, other[how]) == REFUSAL
+    assert identity.principals.authenticate(header)
+    assert refused(identity, other[how]) == REFUSAL
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_case_of_the_scheme_does_not_matter(identity: "IdentitySetup", scheme: str) -> None:
+    """RFC 9110, 11.1: the scheme is no part of the token."""
+    token = identity.issue().removeprefix("Bearer ")
+    assert identity.principals.authenticate(f"{scheme} {token}").name == "shop"
+
+
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+_KEYS = TokenKeys("k1", _KEY, {"k1": _KEY.public_key()})
+_NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+_TOKEN = issue("shop", frozenset({Scope.PAYMENTS_READ}), _KEYS, _NOW)
+
+
+@given(st.integers(0, len(_TOKEN) - 1), st.integers(0, 255), st.sampled_from(["change", "insert", "cut"]))
+def test_no_byte_of_a_token_can_be_changed(place: int, byte: int, how: str) -> None:
+    """Changed, inserted or cut, anywhere: whatever it makes of the text, it is refused."""
+    after = place if how == "insert" else place + 1
+    other = f"{_TOKEN[:place]}{'' if how == 'cut' else chr(byte)}{_TOKEN[after:]}"
+    assert verify(_TOKEN, _KEYS, _NOW.timestamp())
+    if other != _TOKEN:
+        with pytest.raises(TokenRefused):
+            verify(other, _KEYS, _NOW.timestamp())
+
+
+def test_no_last_letter_of_a_token_can_be_another() -> None:
+    """The last letter holds four bits that mean nothing: of its 64, one is accepted."""
+    taken = []
+    for byte in range(256):
+        try:
+            verify(_TOKEN[:-1] + chr(byte), _KEYS, _NOW.timestamp())
+            taken.append(chr(byte))
+        except TokenRefused:
+            pass
+    assert taken == [_TOKEN[-1]]
