@@ -122,7 +122,5 @@ picture: setup  ## Run the demo and save what it showed for the README
 lines:  ## Report the lines of each package (SINCE=revision compares)
 	@$(PYTHON) tools/count_lines.py $(SINCE)
 
-lock: setup  ## Pin what is installed now into constraints.txt; what builds the wheel is never installed, its pins stay
-	@kept=$$(grep -E '^(editables|hatchling|trove-classifiers)==' constraints.txt); \
-	{ $(RUN) pip freeze --exclude-editable && echo "$$kept"; } | LC_ALL=C sort -fu > constraints.new && \
-	mv constraints.new constraints.txt
+lock: setup  ## Pin what pyproject.toml asks for, with hashes for every supported machine (UPGRADE=all, or a package's name)
+	@.venv/bin/python tools/lock.py $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package "$(UPGRADE)"))
