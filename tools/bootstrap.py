@@ -1,8 +1,8 @@
 """Make the project's own environment, once: `python3 tools/bootstrap.py`.
 
-Needs Python 3.11 or newer and nothing else. Installs exactly the files of requirements/development.txt into .venv,
-each with one of the hashes that stand there, and leaves a stamp, so that the next call does nothing. A second call at
-the same time waits for the first.
+Needs Python 3.11 or newer and nothing else. Installs exactly what requirements/development.txt names into
+.venv, each file with a hash that stands there, and leaves a stamp, so that the next call does nothing. A
+second call at the same time waits for the first.
 """
 
 import errno
@@ -37,10 +37,10 @@ def main() -> int:
         _set_up()
     except ChangedFile:
         _say(
-            f"Set-up failed: a package's file is not the one that {REQUIREMENTS} pins (pip names it above), and it "
-            "was not installed: get rid of a damaged copy with `python3 -m pip cache purge` and run the same command "
-            "again, and if it is refused again, ask whoever runs your package index or proxy before anything is "
-            "installed from it."
+            f"Set-up failed: a package's file is not the one that {REQUIREMENTS} pins (pip names it above), "
+            "and was not installed: remove a damaged copy with `python3 -m pip cache purge` and run the same "
+            "command again, and if it is refused again, ask whoever runs your package index or proxy before "
+            "you install anything from there."
         )
         return 1
     except subprocess.CalledProcessError as error:
@@ -132,11 +132,12 @@ def _install() -> None:
 
 
 def install_steps(platform: str) -> list[list[str]]:
-    """Return the arguments of each call of pip: what we need, its hashes checked; then ourselves, from this folder.
+    """Return the arguments of each call of pip: what we need, its hashes checked; then ourselves.
 
-    A folder has no hash, so it is no part of the first call. It is built by what the first call installed: pip would
-    fetch a builder of its own without asking for a hash. On Linux every package has a wheel and no package's code
-    runs while it is installed; where there is none for a Mac, pip builds from a source whose hash it checked.
+    A folder has no hash, so it is no part of the first call. It is built by what the first call installed:
+    pip would fetch a builder of its own without asking for a hash. On Linux every package has a wheel, and no
+    package's code runs while it is installed; where a Mac has none, pip builds from a source whose hash it
+    checked.
     """
     pip = ["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     wheels = ["--only-binary", ":all:"] if platform == "linux" else []

@@ -1,11 +1,11 @@
-"""Pin every package with the hashes of its files: `make lock`, or `python tools/lock.py --upgrade-package NAME`.
+"""Pin every package with the hashes of its files: `make lock`.
 
-Writes requirements/*.txt, from which environments are installed, and constraints.txt, the same versions for those
-who install moneypath beside packages of their own. A version that is pinned stays until it is told to move, so
-that the command adds what pyproject.toml asks for anew and changes nothing else.
+Writes requirements/*.txt, from which environments are installed, and constraints.txt, the same versions for
+those who install moneypath beside packages of their own. A version that is pinned stays until it is told to
+move, so that the command adds what pyproject.toml asks for anew and changes nothing else.
 
-uv resolves for every supported Python and platform at once and lists the hashes of all files of a version. It is
-installed from requirements/lock.txt, hashes checked, into a folder that is removed afterwards.
+uv resolves for every supported Python and platform at once and lists the hashes of all files of a version. It
+is installed from requirements/lock.txt, hashes checked, into a folder that is removed afterwards.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def targets() -> tuple[Target, ...]:
 
 
 def strip_hashes(text: str) -> str:
-    """Return the versions alone: a constraints file with hashes would make pip ask for a hash of everything."""
+    """Return the versions alone: one hash among constraints makes pip ask for a hash of everything."""
     return _HASH.sub("", text)
 
 
@@ -67,7 +67,9 @@ def main() -> int:
             uv = _install_uv(Path(work))
             resolved = {each.name: _resolve(uv, each, moves, Path(work)) for each in targets()}
         except subprocess.CalledProcessError as error:
-            sys.stderr.write(f"Nothing was written: {Path(error.cmd[0]).name} ended with {error.returncode}.\n")
+            sys.stderr.write(
+                f"Nothing was written: {Path(error.cmd[0]).name} ended with {error.returncode}.\n"
+            )
             return 1
     for name, text in resolved.items():
         (FOLDER / f"{name}.txt").write_text(HEADER + text, encoding="utf-8")

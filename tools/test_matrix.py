@@ -1,8 +1,8 @@
 """Run the tests on each supported Python that is at hand: `python tools/test_matrix.py [-- pytest options]`.
 
 Looks on PATH and among pyenv's versions. Each Python has an environment of its own in .matrix/, with the pins
-of requirements/development.txt. Ends with a table: passed, failed, or not at hand. The exit code is 0 if at least one
-ran and none failed.
+of requirements/development.txt. Ends with a table: passed, failed, or not at hand. The exit code is 0 if at
+least one ran and none failed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A real pip, offline: what has another content than the pinned one is refused, and the sentence says what to do."""
+"""A real pip, offline: a file with other content than was pinned is refused, and a sentence says why."""
 
 import hashlib
 import inspect
@@ -66,9 +66,7 @@ def _set_up(checkout: Path) -> subprocess.CompletedProcess[str]:
     own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(checkout / "index"), "HOME": str(checkout)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | own
     command = [sys.executable, "-I", str(checkout / "tools" / "bootstrap.py")]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _installed(checkout: Path) -> set[str]:
@@ -83,13 +81,15 @@ def test_the_pinned_file_is_installed(checkout: Path) -> None:
 
 
 def test_a_changed_file_is_refused(checkout: Path) -> None:
-    """One byte more under the same name and version: nothing is installed, and the last sentence says what to do."""
+    """One byte more under the same name and version: nothing is installed, and it is said what to do."""
     write_wheel(checkout / "index", "ledgerlib", "#")
     ended = _set_up(checkout)
     assert ended.returncode == 1
     assert "ledgerlib" in ended.stderr
     said = ended.stderr.splitlines()[-1]
-    assert said.startswith("Set-up failed: a package's file is not the one that requirements/development.txt pins")
+    assert said.startswith(
+        "Set-up failed: a package's file is not the one that requirements/development.txt pins"
+    )
     assert "pip cache purge" in said
     assert _installed(checkout) == set()
     assert not (checkout / ".venv" / "moneypath-stamp").exists()

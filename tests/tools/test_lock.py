@@ -1,4 +1,4 @@
-"""What is pinned: one version and its hashes for each package, no place to get it from, the same versions everywhere."""
+"""What is pinned: one version of each package, with its hashes, from no place, and the same everywhere."""
 
 import importlib.metadata
 import re
@@ -6,10 +6,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import lock
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import lock
 
 PROJECT = Path(__file__).parents[2]
 FILES = sorted(path.name for path in (PROJECT / "requirements").glob("*.txt"))
@@ -32,7 +33,9 @@ def without_hash(text: str) -> Iterator[str]:
     for entry in entries:
         first, *hashes = entry.split(" \\\n")
         exact = re.fullmatch(r"[a-z0-9-]+==[^*,\s]+( ; .+)?", first)
-        if not (exact and hashes and all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}", each) for each in hashes)):
+        if not (
+            exact and hashes and all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
+        ):
             yield first
 
 
@@ -44,7 +47,12 @@ def test_every_package_has_one_version_and_hashes(name: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["a==1", "a>=1 \\\n    --hash=sha256:" + "0" * 64, "--index-url x", "a==1 \\\n    --hash=md5:" + "0" * 32],
+    [
+        "a==1",
+        "a>=1 \\\n    --hash=sha256:" + "0" * 64,
+        "--index-url x",
+        "a==1 \\\n    --hash=md5:" + "0" * 32,
+    ],
 )
 def test_a_line_that_holds_nothing_fast_is_named(line: str) -> None:
     """The check above can fail."""
@@ -68,13 +76,17 @@ def test_one_version_everywhere() -> None:
     """The image runs what was tested here."""
     widest = pins(read("development.txt"))
     for name in ("image.txt", "build.txt"):
-        assert all(widest[package].specifier == each.specifier for package, each in pins(read(name)).items()), name
+        assert all(
+            widest[package].specifier == each.specifier for package, each in pins(read(name)).items()
+        ), name
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     """Each package of this environment, but the project, pip and what came with Python."""
     wanted = pins(read("development.txt"))
-    found = {canonicalize_name(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()}
+    found = {
+        canonicalize_name(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()
+    }
     extra = found.keys() - wanted.keys() - {"moneypath", "pip", "setuptools"}
     assert extra == set()
     needed = {name: each for name, each in wanted.items() if each.marker is None or each.marker.evaluate()}
@@ -87,4 +99,4 @@ def test_the_builder_is_pinned_as_the_project_asks() -> None:
     """It is installed with its hash, because pip would fetch one of its own without."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["build-system"]["requires"] == [str(pins(read("build.txt"))["hatchling"])]
-    assert lock.UV == str(pins(read("lock.txt"))["uv"])
+    assert str(pins(read("lock.txt"))["uv"]) == lock.UV

@@ -9,7 +9,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from moneypath.cli import board_commands, drill_commands, gate_command, metrics_command, project_commands
+from moneypath.cli import (
+    board_commands,
+    compose_commands,
+    drill_commands,
+    gate_command,
+    metrics_command,
+    project_commands,
+)
 from moneypath.errors import MoneypathError
 from moneypath.telemetry.redaction import redact
 
@@ -25,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.runbook,
     board_commands.board,
     board_commands.mint_secrets,
+    compose_commands.compose,
 )
 
 
