@@ -203,7 +203,7 @@ async def test_a_dry_run_writes_nothing(registry: StandIn, tmp_path: Path) -> No
     code, said = await pin(file, "--dry-run")
     assert (code, file.read_text()) == (0, written(registry))
     assert registry.digest("prom/prometheus", "v3.5.0") in said
-    assert "lines 15, 18" in said.replace("\n", " ")
+    assert "lines 14, 17" in said.replace("\n", " ")
 
 
 async def test_a_tag_that_moved_is_taken_on_demand_only(registry: StandIn, tmp_path: Path) -> None:
