@@ -1,9 +1,9 @@
 """Write the software bill of materials: `make sbom`, CycloneDX 1.6 as JSON, in sbom.cdx.json.
 
-The packages of .venv with licences and dependencies are listed by cyclonedx-bom. What it cannot know is added:
-the hashes that requirements/development.txt holds pip to, and the servers that a stack starts, each with the
-hash of the program as it runs here. It has no time and no serial number: the same environment gives the same
-bytes.
+cyclonedx-bom lists the packages of .venv with licences and dependencies. What it cannot know is added: the
+hashes that requirements/development.txt holds pip to, and the servers that a stack starts, each with the hash
+of the program as it runs here. There is no time in it and no serial number: the same environment gives the
+same bytes.
 """
 
 import argparse
