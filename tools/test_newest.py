@@ -1,8 +1,9 @@
 """Test on compose's versions of Prometheus and Alertmanager: `make newest`. Needs Go; builds once, for long.
 
 The distribution's packages, on which the other tests run, are older than the images of compose.yaml. This
-builds the images' versions from source by Go's module proxy, once, into the cache, and runs on them what talks
-to either: the real servers, the generated rules and routes, and a drill. Without Go it says so and ends with 2.
+builds the images' versions from source by Go's module proxy, once, into the cache, and runs on them what
+talks to either: the real servers, the generated rules and routes, and a drill. Without Go it says so and
+ends with 2.
 
 Prometheus is built without its web pages and without the service discoveries of clouds: neither is used here.
 """

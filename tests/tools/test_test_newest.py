@@ -1,4 +1,4 @@
-"""Compose's Prometheus and Alertmanager, built by a fake Go: which versions, once, and what a failure says."""
+"""Compose's Prometheus and Alertmanager, built by a fake Go: which versions, once, what failures say."""
 
 import stat
 import subprocess
