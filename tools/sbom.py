@@ -87,6 +87,8 @@ def add_hashes(bom: Bom, pins: dict[tuple[str, str], list[str]]) -> list[str]:
     """Add to each package the hashes of its files, of which one is installed; return those without any."""
     loose = []
     for component in bom.components:
+        # Links to pages and sponsors tell nothing of what is installed, and checking each takes a second.
+        component.external_references.clear()
         hashes = pins.get((canonicalize_name(component.name), str(component.version)))
         if not hashes:
             loose.append(f"{component.name} {component.version}")
