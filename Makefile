@@ -14,7 +14,7 @@ ONE_BY_ONE := -m "live and not proof"
 unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
+.PHONY: sbom newest simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
 help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -122,10 +122,14 @@ bench: setup  ## Measure side by side; prints ratios
 picture: setup  ## Run the demo and save what it showed for the README
 	@$(RUN) moneypath demo --svg docs/images/demo.svg
 
+sbom: setup  ## Write the software bill of materials, sbom.cdx.json: packages with hashes and licences, and the servers
+	@.venv/bin/python tools/sbom.py
+
+newest: setup  ## Build compose's Prometheus and Alertmanager (needs Go; once, long) and run the tests of monitoring on them
+	@.venv/bin/python tools/test_newest.py
+
 lines:  ## Report the lines of each package (SINCE=revision compares)
 	@$(PYTHON) tools/count_lines.py $(SINCE)
 
-lock: setup  ## Pin what is installed now into constraints.txt; what builds the wheel is never installed, its pins stay
-	@kept=$$(grep -E '^(editables|hatchling|trove-classifiers)==' constraints.txt); \
-	{ $(RUN) pip freeze --exclude-editable && echo "$$kept"; } | LC_ALL=C sort -fu > constraints.new && \
-	mv constraints.new constraints.txt
+lock: setup  ## Pin what pyproject.toml asks for, with hashes for every supported machine (UPGRADE=all, or a package's name)
+	@.venv/bin/python tools/lock.py $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package "$(UPGRADE)"))

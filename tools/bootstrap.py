@@ -1,7 +1,8 @@
 """Make the project's own environment, once: `python3 tools/bootstrap.py`.
 
-Needs Python 3.11 or newer and nothing else. Installs exactly the versions of constraints.txt into .venv and
-leaves a stamp there, so that the next call does nothing. A second call at the same time waits for the first.
+Needs Python 3.11 or newer and nothing else. Installs exactly what requirements/development.txt names into
+.venv, each file with a hash that stands there, and leaves a stamp, so that the next call does nothing. A
+second call at the same time waits for the first.
 """
 
 import errno
@@ -19,7 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "moneypath-stamp"
 PYTHON = VENV / "bin" / "python"
+REQUIREMENTS = "requirements/development.txt"
+# The head of pip's report about a file that has none of the hashes that it is held to.
+CHANGED = "DO NOT MATCH THE HASHES"
 NEWEST_FIRST = ("python3.14", "python3.13", "python3.12", "python3.11")
+
+
+class ChangedFile(Exception):
+    """A downloaded file has another content than the one that was pinned."""
 
 
 def main() -> int:
@@ -27,6 +35,14 @@ def main() -> int:
         return _again_with_newer_python()
     try:
         _set_up()
+    except ChangedFile:
+        _say(
+            f"Set-up failed: a package's file is not the one that {REQUIREMENTS} pins (pip names it above), "
+            "and was not installed: remove a damaged copy with `python3 -m pip cache purge` and run the same "
+            "command again, and if it is refused again, ask whoever runs your package index or proxy before "
+            "you install anything from there."
+        )
+        return 1
     except subprocess.CalledProcessError as error:
         program = " ".join(map(str, error.cmd[:6]))
         _say(
@@ -76,7 +92,7 @@ def _again_with_newer_python() -> int:
 def _fingerprint() -> str:
     """Hash what decides the environment's content: the pins, the metadata, the interpreter and the folder."""
     digest = hashlib.sha256(f"{sys.version_info[:3]} {ROOT}".encode())
-    for name in ("constraints.txt", "pyproject.toml"):
+    for name in (REQUIREMENTS, "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
@@ -111,8 +127,35 @@ def _install_pip_from_package() -> None:
 
 
 def _install() -> None:
-    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    subprocess.run([*pip, "--constraint", "constraints.txt", "--editable", ".[dev]"], cwd=ROOT, check=True)
+    for arguments in install_steps(sys.platform):
+        _run_pip(arguments)
+
+
+def install_steps(platform: str) -> list[list[str]]:
+    """Return the arguments of each call of pip: what we need, its hashes checked; then ourselves.
+
+    A folder has no hash, so it is no part of the first call. It is built by what the first call installed:
+    pip would fetch a builder of its own without asking for a hash. On Linux every package has a wheel, and no
+    package's code runs while it is installed; where a Mac has none, pip builds from a source whose hash it
+    checked.
+    """
+    pip = ["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    wheels = ["--only-binary", ":all:"] if platform == "linux" else []
+    return [
+        [*pip, "--require-hashes", *wheels, "--requirement", REQUIREMENTS],
+        [*pip, "--no-deps", "--no-build-isolation", "--editable", "."],
+    ]
+
+
+def _run_pip(arguments: list[str]) -> None:
+    command = [str(PYTHON), *arguments]
+    changed = False
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace") as running:
+        for line in running.stderr or ():
+            sys.stderr.write(line)
+            changed = changed or CHANGED in line
+    if running.returncode:
+        raise ChangedFile if changed else subprocess.CalledProcessError(running.returncode, command)
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,8 @@
 """Run the tests on each supported Python that is at hand: `python tools/test_matrix.py [-- pytest options]`.
 
 Looks on PATH and among pyenv's versions. Each Python has an environment of its own in .matrix/, with the pins
-of constraints.txt. Ends with a table: passed, failed, or not at hand. The exit code is 0 if at least one
-ran and none failed.
+of requirements/development.txt. Ends with a table: passed, failed, or not at hand. The exit code is 0 if at
+least one ran and none failed.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from bootstrap import install_steps
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -64,9 +66,9 @@ def run_version(version: str, interpreter: Path, tests: Sequence[str]) -> str:
         shutil.rmtree(environment, ignore_errors=True)
         if subprocess.run([str(interpreter), "-m", "venv", str(environment)], check=False).returncode:
             return "failed: no environment"
-    install = ("-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", "--editable", ".[dev]")
-    if subprocess.run([str(python), *install], cwd=ROOT, check=False).returncode:
-        return "failed: set-up"
+    for step in install_steps(sys.platform):
+        if subprocess.run([str(python), *step], cwd=ROOT, check=False).returncode:
+            return "failed: set-up"
     code = subprocess.run([str(python), "-m", "pytest", *tests], cwd=ROOT, check=False).returncode
     return "passed" if code == 0 else f"failed: pytest ended with {code}"
 

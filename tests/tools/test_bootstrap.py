@@ -32,8 +32,9 @@ def checkout() -> Iterator[Path]:
     folder.chmod(0o755)
     (folder / "tools").mkdir()
     shutil.copy(PROJECT / "tools" / "bootstrap.py", folder / "tools")
-    for name in ("constraints.txt", "pyproject.toml"):
-        shutil.copy(PROJECT / name, folder)
+    (folder / "requirements").mkdir()
+    for name in ("requirements/development.txt", "pyproject.toml"):
+        shutil.copy(PROJECT / name, folder / name)
     yield folder
     folder.chmod(0o755)
     shutil.rmtree(folder)
@@ -97,11 +98,13 @@ def test_a_failed_install_is_one_sentence(checkout: Path) -> None:
 
 def test_a_set_up_is_stamped_and_done_once(checkout: Path) -> None:
     """The second call neither installs nor says anything, and needs no right to write."""
-    _pretend_environment(checkout, f"echo installed >> {checkout}/installs")
+    _pretend_environment(checkout, f'echo "$*" >> {checkout}/installs')
     first = subprocess.run(_command(checkout), capture_output=True, text=True, timeout=60, check=False)
     assert (first.returncode, first.stderr.splitlines()[-1]) == (0, "Set-up done.")
     (checkout / ".venv.lock").unlink()
     (checkout / ".venv.lock").mkdir()
     second = subprocess.run(_command(checkout), capture_output=True, text=True, timeout=60, check=False)
     assert (second.returncode, second.stderr) == (0, "")
-    assert (checkout / "installs").read_text() == "installed\n"
+    packages, project = (checkout / "installs").read_text().splitlines()
+    assert "--require-hashes" in packages
+    assert project.endswith("--no-deps --no-build-isolation --editable .")

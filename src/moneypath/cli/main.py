@@ -11,6 +11,7 @@ from rich.console import Console
 
 from moneypath.cli import (
     board_commands,
+    compose_commands,
     drill_commands,
     gate_command,
     metrics_command,
@@ -33,6 +34,7 @@ COMMANDS: tuple[click.Command, ...] = (
     board_commands.board,
     silences_commands.silences,
     board_commands.mint_secrets,
+    compose_commands.compose,
 )
 
 
