@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
-from moneypath.telemetry.exposition.samples import DataPoint, MetricSamples
+from moneypath.telemetry.exposition.samples import DataPoint, Exemplars, LabelValues, MetricSamples
 from moneypath.telemetry.recording import gauges, payment_instrument
 from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.handles import DropCounter
 from moneypath.telemetry.recording.payment_instrument import PaymentInstrument, PaymentSnapshot
 from moneypath.telemetry.recording.store import DROPS as DROPS_SLOT
-from moneypath.telemetry.recording.store import PointStore, Source
+from moneypath.telemetry.recording.store import Merged, PointStore, Source
 
 RECORDS = "moneypath_telemetry_records_total"
 DROPS = "moneypath_telemetry_drops_total"
@@ -60,27 +60,33 @@ class MetricRegistry:
         return self._specs
 
     def collect(self, *, own_only: bool = False) -> Iterator[MetricSamples]:
-        """Yield the samples of each metric.
+        """Yield the samples of each metric, as they were when the first was asked for.
 
-        Payments are copied first and at once, so that their metrics agree.
+        All data points are copied then, and what follows from them is computed metric by metric, so that a
+        scrape can pause in between.
         """
         merged = None if own_only else self._store.merged()
         for _ in range(0 if merged is None else merged.skipped):
             self.drops.count(DropReason.SHARED_FILE)
-        source: Source = self._store if merged is None else merged
+        source = Merged(self._store.own()) if merged is None else merged
         snapshot = None if self.payments is None else self.payments.snapshot(source)
+        exemplars = {name: family.exemplars() for name, family in self.histograms.items()}
         for spec in self._specs.values():
             if spec.kind is MetricKind.HISTOGRAM:
-                yield self._histogram(spec, source, snapshot)
+                yield self._histogram(spec, source, snapshot, exemplars[spec.name])
             elif spec.kind is MetricKind.GAUGE:
                 yield self._gauge(spec, source, snapshot)
             else:
                 yield self._counter(spec, source, snapshot)
 
-    def _histogram(self, spec: MetricSpec, source: Source, snapshot: PaymentSnapshot | None) -> MetricSamples:
-        family = self.histograms[spec.name]
+    def _histogram(
+        self,
+        spec: MetricSpec,
+        source: Source,
+        snapshot: PaymentSnapshot | None,
+        exemplars: dict[LabelValues, Exemplars],
+    ) -> MetricSamples:
         samples = source.copy_of(spec.name)
-        exemplars = family.exemplars()
         if snapshot is not None and spec.name == payment_instrument.HISTOGRAM:
             for key, point in snapshot.durations().items():
                 samples[key] = _added(samples.get(key), point)
