@@ -1,4 +1,4 @@
-"""A series uses little memory, however much it counts."""
+"""A series uses little memory, however much it counts and however often it is scraped."""
 
 import sys
 import tracemalloc
@@ -55,3 +55,31 @@ def test_new_child_with_all_that_belongs_to_it_stays_small() -> None:
         tracemalloc.stop()
     assert len(histogram.points) == CHILDREN
     assert (after - before) / CHILDREN <= 2 * HALF_KILOBYTE
+
+
+def test_scrapes_keep_little_for_each_child() -> None:
+    """Labels are kept as text, lines and templates are not; ten scrapes keep no more than one."""
+    catalogue, combinations = many_children()
+    recorder = setup(catalogue, service="api")
+    histogram = recorder.histogram("moneypath_many_seconds")
+
+    def change() -> None:
+        for labels in combinations:
+            histogram.observe(0.1, **labels)
+            histogram.observe(0.9, **labels)
+
+    change()
+    kept = []
+    tracemalloc.start()
+    try:
+        # Each number is another object now, as after each further scrape.
+        change()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(10):
+            assert recorder.render().count(b"\n") > CHILDREN * len(LATENCY_BUCKETS)
+            kept.append((tracemalloc.get_traced_memory()[0] - before) / CHILDREN)
+            change()
+    finally:
+        tracemalloc.stop()
+    assert 0 < kept[0] <= HALF_KILOBYTE / 2
+    assert kept[-1] <= kept[0] + HALF_KILOBYTE / 8
