@@ -138,7 +138,7 @@ def memory_rows() -> Iterable[Row]:
     ours = [size / CHILDREN / 1000 for size in grown(grow_ours, recorder.render)]
     other = [size / CHILDREN / 1000 for size in grown(grow_theirs, lambda: generate_latest(registry))]
     few, full = data_point_size(LATENCIES), data_point_size((0.0, *LATENCY_BUCKETS, 20.0))
-    detail = f"its data point alone, a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB"
+    detail = f"the data point, a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB"
     yield Row("memory of a histogram child", few / 1000, "KB", 0.5, detail)
     told = "all that is kept: data point, handle, labels, text; {:.2f} before, {:.2f} after ten"
     yield Row("memory of a histogram child, scraped", ours[1], "KB", 1.0, told.format(ours[0], ours[2]))

@@ -1,16 +1,17 @@
 """The cost of a scrape of ten thousand series, and its effect on concurrent requests.
 
 Run `python benchmarks/telemetry_scrape.py`. Every series changes between two scrapes, which is the worst
-case. Requests and ten scrapes a second go to one uvicorn worker. They are sent when they are due, whether or
-not the worker is free, and a request's latency counts from then: otherwise a worker that stands still is
-sent almost nothing meanwhile, and looks well. Spells with and without a scraper alternate.
+case. Requests and ten scrapes a second come when they are due, whether or not the worker is free, and a
+request's latency counts from then: otherwise a worker that stands still is sent almost nothing meanwhile, and
+looks well. Spells with and without a scraper alternate.
 
-An endpoint that blocks the event loop for 100 ms is measured in the same way. The script exits with 1 if ours
-misses its goal, and also if that one meets it, because then the goal would say nothing.
+This is measured twice: on an event loop whose clock is processor time, which judges, and over sockets to a
+uvicorn worker by the clock on the wall, which says something on a quiet machine only. An endpoint that blocks
+the event loop for 100 ms is measured in the same ways. The script exits with 1 if ours misses its goal, and
+also if that one meets it, because then the goal would say nothing.
 """
 
 import argparse
-import asyncio
 import random
 import re
 import socket
@@ -20,12 +21,13 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter, process_time, sleep, thread_time
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 
+from loop_clock import ProcessorLoop, latencies, spend
 from measuring import Row, parser, tell
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Unit, setup
 from moneypath.telemetry.catalogue.declaring import LATENCY_BUCKETS
@@ -40,7 +42,7 @@ SCRAPE_INTERVAL_SECONDS = 0.1
 # What a request does besides: about as long as a small endpoint of FastAPI takes.
 WORK_SECONDS = 0.0003
 # Between two requests of a client, on average, so that the worker is busy but not full.
-REQUEST_INTERVAL_SECONDS = 0.004
+REQUEST_INTERVAL_SECONDS = 0.006
 BLOCKING_SECONDS = 0.1
 GOAL = 1.5
 # The paths of the server, by what is measured on them.
@@ -130,36 +132,41 @@ def render_rows(repeats: int) -> Iterable[Row]:
     yield Row("prometheus_client: the same lines", taken["theirs"], "ms", None, "generate_latest")
 
 
-def piece_row(repeats: int) -> Row:
-    """Return the longest time for which one scrape holds the event loop, in processor time."""
+async def _ignore(message: object) -> None: ...
+
+
+async def _ask_nothing() -> None: ...
+
+
+def measure_on_the_loop(spells: int, seconds: float) -> list[dict[str, float]]:
+    """Return p99 by scraped path in processor time, once a round."""
     series = ManySeries()
     endpoint = metrics_endpoint(series.recorder)
+    loop = ProcessorLoop()
 
-    async def receive() -> None: ...
+    async def scrape() -> None:
+        await endpoint({"type": "http", "method": "GET"}, _ask_nothing, _ignore)
 
-    async def send(message: object) -> None: ...
+    async def scrape_at_once() -> None:
+        series.recorder.render()
 
-    async def scrape() -> list[float]:
-        series.change()
-        steps = endpoint({"type": "http", "method": "GET"}, receive, send).__await__()
-        pieces: list[float] = []
-        while True:
-            started_at = thread_time()
-            try:
-                pause = next(steps)
-            except StopIteration:
-                return [*pieces, thread_time() - started_at]
-            pieces.append(thread_time() - started_at)
-            while pause is not None and not pause.done():
-                await asyncio.sleep(0)
+    async def block() -> None:
+        spend(BLOCKING_SECONDS)
 
-    async def scrapes() -> list[list[float]]:
-        return [await scrape() for _ in range(repeats)]
+    def request() -> None:
+        spend(WORK_SECONDS)
+        series.touch()
 
-    taken = asyncio.run(scrapes())
-    longest = statistics.median(map(max, taken)) * 1e3
-    detail = f"{statistics.median(map(len, taken)):.0f} pieces, {statistics.median(map(sum, taken)) * 1e3:.2f} ms"
-    return Row("longest that one scrape holds the event loop", longest, "ms", 1.0, detail)
+    def once(scraped: Callable[[], Awaitable[object]] | None) -> float:
+        interval = REQUEST_INTERVAL_SECONDS / CLIENTS
+        return p99(latencies(loop, seconds, request, interval, scraped, SCRAPE_INTERVAL_SECONDS))
+
+    paths = {NOTHING: None, OURS: scrape, AT_ONCE: scrape_at_once, BLOCKING: block}
+    try:
+        once(scrape)
+        return [{path: once(scraped) for path, scraped in paths.items()} for _ in range(spells)]
+    finally:
+        loop.close()
 
 
 def serve() -> None:
@@ -175,7 +182,7 @@ def serve() -> None:
         if scope["path"] == AT_ONCE:
             content = series.recorder.render()
         elif scope["path"] == BLOCKING:
-            sleep(BLOCKING_SECONDS)
+            sleep(BLOCKING_SECONDS)  # noqa: ASYNC251 - this is the fault
         else:
             done = perf_counter() + WORK_SECONDS
             series.touch()
@@ -253,30 +260,30 @@ def slower(rounds: Sequence[Mapping[str, float]], path: str) -> float:
     return statistics.median(each[path] / each[NOTHING] for each in rounds)
 
 
-def request_rows(rounds: Sequence[Mapping[str, float]]) -> Iterable[Row]:
+def request_rows(rounds: Sequence[Mapping[str, float]], clock: str) -> Iterable[Row]:
     """Yield how much slower the slowest hundredth of requests is with a scraper, from p99 by path."""
     alone, beside = (statistics.median(each[path] for each in rounds) * 1e3 for path in (NOTHING, OURS))
     told = f"ten scrapes a second; {beside:.2f} ms against {alone:.2f} ms"
     unit = "x without"
-    yield Row("p99 of other requests while being scraped", slower(rounds, OURS), unit, GOAL, told)
-    yield Row("the same, rendered at once", slower(rounds, AT_ONCE), unit, None, "as without an event loop")
+    yield Row(f"p99 of other requests while being scraped{clock}", slower(rounds, OURS), unit, GOAL, told)
+    yield Row(f"the same, rendered at once{clock}", slower(rounds, AT_ONCE), unit)
     told = f"control: blocks for {BLOCKING_SECONDS * 1e3:g} ms, has to be above {GOAL:g}"
-    yield Row("the same, of an endpoint that blocks", slower(rounds, BLOCKING), unit, None, told)
+    yield Row(f"the same, of an endpoint that blocks{clock}", slower(rounds, BLOCKING), unit, None, told)
 
 
-def failures(rounds: Sequence[Mapping[str, float]]) -> list[str]:
-    """Return why this run fails: ours misses the goal, or the control that has to miss it does not."""
-    ours, control = slower(rounds, OURS), slower(rounds, BLOCKING)
+def failures(on_the_loop: Sequence[Mapping[str, float]], by_wall: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return why this run fails: ours misses the goal, or a control that has to miss it does not."""
     found = []
-    if ours > GOAL:
+    if (ours := slower(on_the_loop, OURS)) > GOAL:
         found.append(f"Ours is {ours:.2f} x, above the goal of {GOAL:g}.")
-    if control <= GOAL:
-        found.append(f"The control is {control:.2f} x, within the goal of {GOAL:g}: the goal says nothing.")
+    for clock, rounds in (("on the loop", on_the_loop), ("by the wall", by_wall)):
+        if (control := slower(rounds, BLOCKING)) <= GOAL:
+            found.append(f"The control {clock} is {control:.2f} x, within {GOAL:g}: the goal says nothing.")
     return found
 
 
-def measure(spells: int, seconds: float) -> list[dict[str, float]]:
-    """Return p99 by scraped path, once a round."""
+def measure_by_wall(spells: int, seconds: float) -> list[dict[str, float]]:
+    """Return p99 by scraped path in seconds over sockets, once a round."""
     child = subprocess.Popen(  # noqa: S603 - this very script
         [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -302,10 +309,11 @@ def main() -> int:
     if given.serve:
         serve()
         return 0
-    rendered = [*render_rows(given.repeats), piece_row(given.repeats)]
-    rounds = measure(given.spells, given.seconds)
-    tell([*rendered, *request_rows(rounds)], given.json)
-    found = failures(rounds) if given.judges else []
+    rendered = [*render_rows(given.repeats)]
+    on_the_loop = measure_on_the_loop(given.spells, given.seconds)
+    by_wall = measure_by_wall(given.spells, given.seconds)
+    tell([*rendered, *request_rows(on_the_loop, ""), *request_rows(by_wall, ": on the wall")], given.json)
+    found = failures(on_the_loop, by_wall) if given.judges else []
     sys.stderr.writelines(f"{failure}\n" for failure in found)
     return int(bool(found))
 

@@ -159,7 +159,7 @@ def running(tracer: Tracer) -> Iterator[Recorder]:
 
 
 def whole_process(buckets: tuple[float, ...], *, repeats: int, rounds: int) -> dict[str, float]:
-    """Return the median processor seconds of one round, of all threads and until nothing is left to export."""
+    """Return the median processor seconds of one round, in all threads, until all is exported."""
     observes = yardstick(buckets)
 
     def traced() -> tuple[Work, Callable[[], object]]:

@@ -20,7 +20,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import telemetry_scrape
 
     yield telemetry_scrape
-    for name in ("telemetry_scrape", "measuring"):
+    for name in ("telemetry_scrape", "measuring", "loop_clock"):
         if name not in known:
             sys.modules.pop(name, None)
 
@@ -37,16 +37,25 @@ def rounds(script: ModuleType, *, ours: float, control: float) -> list[dict[str,
         (1.2, 90.0, []),
         (1.5, 1.51, []),
         (1.53, 90.0, ["Ours is 1.53 x"]),
-        (1.2, 1.5, ["The control is 1.50 x"]),
-        (1.6, 1.2, ["Ours is 1.60 x", "The control is 1.20 x"]),
+        (1.2, 1.5, ["The control on the loop is 1.50 x"]),
+        (1.6, 1.2, ["Ours is 1.60 x", "The control on the loop is 1.20 x"]),
     ],
 )
 def test_ours_has_to_meet_the_goal_and_the_control_to_miss_it(
     script: ModuleType, ours: float, control: float, said: list[str]
 ) -> None:
     """Each failure is named; outliers of single rounds decide nothing."""
-    found = script.failures(rounds(script, ours=ours, control=control))
+    quiet = rounds(script, ours=1.0, control=90.0)
+    found = script.failures(rounds(script, ours=ours, control=control), quiet)
     assert [sentence.partition(",")[0] for sentence in found] == said
+
+
+def test_wall_clock_does_not_judge_ours_but_its_control_has_to_miss(script: ModuleType) -> None:
+    """A busy machine is no defect; a measurement that cannot fail is one."""
+    quiet = rounds(script, ours=1.0, control=90.0)
+    assert script.failures(quiet, rounds(script, ours=4.0, control=90.0)) == []
+    (said,) = script.failures(quiet, rounds(script, ours=1.0, control=1.4))
+    assert said.startswith("The control by the wall is 1.40 x")
 
 
 def test_script_ends_with_one_for_a_failure(
@@ -54,15 +63,30 @@ def test_script_ends_with_one_for_a_failure(
 ) -> None:
     """The rows are printed in any case; the smallest run, whose numbers mean nothing, is not judged."""
     monkeypatch.setattr(script, "render_rows", lambda _repeats: [])
-    monkeypatch.setattr(script, "piece_row", lambda _repeats: script.Row("piece", 1, "ms"))
     for ours, options, code in ((1.2, [], 0), (1.6, [], 1), (1.6, ["--smoke"], 0)):
         found = [{**each, script.AT_ONCE: 1.0} for each in rounds(script, ours=ours, control=90.0)]
-        monkeypatch.setattr(script, "measure", lambda _spells, _seconds, found=found: found)
+        monkeypatch.setattr(script, "measure_on_the_loop", lambda _spells, _seconds, found=found: found)
+        monkeypatch.setattr(script, "measure_by_wall", lambda _spells, _seconds, found=found: found)
         monkeypatch.setattr(sys, "argv", ["telemetry_scrape.py", *options])
         assert script.main() == code
         shown = capsys.readouterr()
         assert "the same, of an endpoint that blocks" in shown.out
         assert bool(shown.err) is bool(code)
+
+
+def test_requests_beside_a_blocking_endpoint_are_late_on_the_loop(script: ModuleType) -> None:
+    """Those that came due while it blocked have waited, and no idle time is spent."""
+    loop = script.ProcessorLoop()
+
+    async def block() -> None:
+        script.spend(0.05)
+
+    try:
+        took = script.latencies(loop, 0.2, lambda: None, 0.01, block, 0.1)
+        assert max(took) > 0.01
+        assert min(script.latencies(loop, 3600.0, lambda: None, 600.0, None, 1.0)) >= 0
+    finally:
+        loop.close()
 
 
 @pytest.fixture

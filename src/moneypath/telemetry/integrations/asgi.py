@@ -32,8 +32,8 @@ _CARRIED: Final = {
 }
 
 # Between two steps of a scrape. A turn of the event loop is too short: the next step would run between the
-# arrival of a request and its handler.
-REST_SECONDS: Final = 0.0005
+# arrival of a request and its handler. Timers of event loops count milliseconds, and some round down.
+REST_SECONDS: Final = 0.001
 
 
 class TelemetryMiddleware:

@@ -35,8 +35,8 @@ from moneypath.telemetry.tracing.tracer import NOOP_TRACER, Tracer
 
 __all__ = ["OWN_METRICS", "Recorder"]
 
-# How long one step of a scrape may block an event loop: about as long as a request.
-STEP_SECONDS = 0.0005
+# How long one step of a scrape may block an event loop: no longer than a small request.
+STEP_SECONDS = 0.00025
 
 
 class Recorder:
