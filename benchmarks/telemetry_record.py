@@ -11,7 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from measuring import Row, Work, medians, parser, tell
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
@@ -109,7 +109,7 @@ def record_rows(*, repeats: int, rounds: int) -> Iterable[Row]:
 
 
 def memory_rows() -> Iterable[Row]:
-    """Yield the memory of a histogram child: its data point, and everything that references it."""
+    """Yield the memory of a histogram child and of all that belongs to it, also after scrapes."""
     numbers = tuple(f"number-{number}" for number in range(CHILDREN))
     spec = MetricSpec(
         "moneypath_many_seconds",
@@ -120,7 +120,8 @@ def memory_rows() -> Iterable[Row]:
         LATENCY_BUCKETS,
         CHILDREN * 16,
     )
-    histogram = setup(Catalogue.of([spec]), service="benchmark").histogram(spec.name)
+    recorder = setup(Catalogue.of([spec]), service="benchmark")
+    histogram = recorder.histogram(spec.name)
     registry = CollectorRegistry()
     theirs = Histogram("many_seconds", "-", ["number"], registry=registry, buckets=LATENCY_BUCKETS)
 
@@ -134,14 +135,15 @@ def memory_rows() -> Iterable[Row]:
             for seconds in LATENCIES:
                 theirs.labels(number).observe(seconds)
 
-    whole, other = grown(grow_ours) / CHILDREN, grown(grow_theirs) / CHILDREN
+    ours = [size / CHILDREN / 1000 for size in grown(grow_ours, recorder.render)]
+    other = [size / CHILDREN / 1000 for size in grown(grow_theirs, lambda: generate_latest(registry))]
     few, full = data_point_size(LATENCIES), data_point_size((0.0, *LATENCY_BUCKETS, 20.0))
-    detail = (
-        f"a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB; "
-        f"with handle and labels: {whole / 1000:.2f} KB"
-    )
+    detail = f"the data point, a thousand in each of {len(LATENCIES)} buckets; in all: {full / 1000:.2f} KB"
     yield Row("memory of a histogram child", few / 1000, "KB", 0.5, detail)
-    yield Row("prometheus_client: a histogram child", other / 1000, "KB")
+    told = "all that is kept: data point, handle, labels, text; {:.2f} before, {:.2f} after ten"
+    yield Row("memory of a histogram child, scraped", ours[1], "KB", 1.0, told.format(ours[0], ours[2]))
+    told = "{:.2f} before, {:.2f} after ten"
+    yield Row("prometheus_client: the same", other[1], "KB", None, told.format(other[0], other[2]))
 
 
 def data_point_size(latencies: Iterable[float]) -> int:
@@ -154,13 +156,21 @@ def data_point_size(latencies: Iterable[float]) -> int:
     return sys.getsizeof(point) + sum(map(sys.getsizeof, {id(number): number for number in point}.values()))
 
 
-def grown(grow: Callable[[], None]) -> int:
-    """Return by how many bytes a function increases memory."""
+def grown(grow: Callable[[], None], scrape: Callable[[], bytes]) -> tuple[int, int, int]:
+    """Return by how many bytes memory is larger after a function, then after one scrape, and after ten.
+
+    Before each further scrape the function runs again, so that every line changes.
+    """
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        grow()
-        return tracemalloc.get_traced_memory()[0] - before
+        sizes = []
+        for _ in range(10):
+            grow()
+            sizes.append(tracemalloc.get_traced_memory()[0] - before)
+            scrape()
+            sizes.append(tracemalloc.get_traced_memory()[0] - before)
+        return sizes[0], sizes[1], sizes[-1]
     finally:
         tracemalloc.stop()
 

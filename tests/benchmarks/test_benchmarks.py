@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 # What the scripts import or start.
 HELPERS = {
     "measuring",
+    "loop_clock",
     "fastapi_candidates",
     "refpay_authorize_build",
     "refpay_authorize_client",
@@ -27,6 +28,7 @@ GOALS = {
     "full payment record": (0.5, "x observe"),
     "public context manager": (1.2, "x observe"),
     "memory of a histogram child": (0.5, "KB"),
+    "memory of a histogram child, scraped": (1.0, "KB"),
     "lost records": (0, "records"),
     "shared between processes": (0.25, "x multiprocess observe"),
     "shared between processes: bound observe": (0.25, "x multiprocess observe"),
@@ -65,6 +67,9 @@ def test_every_benchmark_prints_its_rows_with_finite_numbers(name: str, tmp_path
         assert {goal: (named[goal]["goal"], named[goal]["unit"]) for goal in GOALS} == GOALS
         assert named["lost records"]["measured"] == 0
         assert named["memory of a histogram child"]["is_met"]
+        assert named["memory of a histogram child, scraped"]["is_met"]
+        # The caller's thread, and all threads.
+        assert "full payment record, traced: whole process" in named
 
 
 ROWS = "from measuring import Row, parser, tell; tell([{}], parser('-').parse_args().json)"
@@ -87,6 +92,17 @@ def test_the_table_fails_with_a_part(part: str, told: str, tmp_path: Path) -> No
     assert done.returncode == int(bool(told))
     assert told in done.stderr
     assert ("one  " in done.stdout) is not bool(told)
+
+
+def test_the_table_keeps_the_rows_of_a_part_that_judges_itself(tmp_path: Path) -> None:
+    """What was measured is shown, and the exit code is 1."""
+    for name in ("measuring", TABLE):
+        shutil.copy(BENCHMARKS / f"{name}.py", tmp_path)
+    part = ROWS.format("Row('one', 1, 's')") + "; raise SystemExit(1)"
+    (tmp_path / "telemetry_part.py").write_text(part, encoding="utf-8")
+    done = run(tmp_path / f"{TABLE}.py")
+    assert (done.returncode, "one  " in done.stdout) == (1, True)
+    assert "telemetry_part.py: exit code 1, 1 rows" in done.stderr
 
 
 def test_make_bench_runs_them_all() -> None:

@@ -109,8 +109,8 @@ def test_metric_without_samples_is_absent(recorder: Recorder) -> None:
     assert b"routing_active" not in recorder.render()
 
 
-def test_unchanged_histogram_is_rendered_from_memory_and_a_changed_one_anew(recorder: Recorder) -> None:
-    """Cached lines never show an old count."""
+def test_histogram_shows_the_same_until_it_changes(recorder: Recorder) -> None:
+    """A text that was kept never shows an old count."""
     attempt = {"provider": "south", "operation": "query", "outcome": "failed"}
     histogram = recorder.histogram("moneypath_provider_request_duration_seconds")
     for count in (1, 2, 3):

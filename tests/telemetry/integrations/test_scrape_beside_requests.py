@@ -37,9 +37,11 @@ class Answer:
     @property
     def body(self) -> bytes:
         """Return the content, and assert that its Content-Length is right."""
-        start, body = self.messages
-        assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
-        return bytes(body["body"])
+        start, *parts = self.messages
+        assert [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]
+        content = b"".join(part["body"] for part in parts)
+        assert dict(start["headers"])[b"content-length"] == str(len(content)).encode()
+        return content
 
 
 async def turns_beside_a_scrape(recorder: Recorder, answer: Answer) -> int:
@@ -63,10 +65,45 @@ async def test_others_get_their_turn_during_a_long_scrape(
     assert answer.body.count(b"\n") == recorder.render().count(b"\n")
 
 
-async def test_short_scrape_takes_one_step(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short scrape does not switch tasks."""
+async def test_long_scrape_rests_after_each_step_and_is_sent_in_parts(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request takes several turns of the loop, and no step may come in between."""
+    monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    answer = Answer()
+    await metrics_endpoint(recorder)(SCOPE, answer.receive, answer.send)
+    assert len(rests) == len(answer.messages) - 1 > 50
+    assert min(rests) > 0
+    assert answer.body.count(b"\n") == recorder.render().count(b"\n")
+
+
+async def test_short_scrape_is_one_step_and_one_message(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short scrape is not cut up."""
     monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 60.0)
-    assert await turns_beside_a_scrape(recorder, Answer()) <= 3
+    answer = Answer()
+    await metrics_endpoint(recorder)(SCOPE, answer.receive, answer.send)
+    assert len(answer.messages) == 2
+    assert answer.body.count(b"\n") == recorder.render().count(b"\n")
+
+
+async def test_head_request_gets_the_length_and_no_content(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps of a scrape that nobody reads are not sent."""
+    monkeypatch.setattr(recording_recorder, "STEP_SECONDS", 0.0)
+    answer = Answer()
+    await metrics_endpoint(recorder)({**SCOPE, "method": "HEAD"}, answer.receive, answer.send)
+    start, body = answer.messages
+    assert int(dict(start["headers"])[b"content-length"]) > 10_000
+    assert body == {"type": "http.response.body", "body": b""}
 
 
 def test_loop_of_another_kind_gets_it_in_one_go(recorder: Recorder) -> None:

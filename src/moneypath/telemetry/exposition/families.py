@@ -1,7 +1,8 @@
 """Renders metrics as Prometheus text 0.0.4 and OpenMetrics 1.0.
 
-Lines are filled in from templates, many lines with one operation. Text is reused as long as its numbers do
-not change between scrapes.
+Lines are filled in from templates, many lines with one operation. A counter's or gauge's text is reused as
+long as its numbers do not change between scrapes. A histogram keeps one template for all its label
+combinations, because a template and a text for each would take several times the memory of its numbers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from moneypath.telemetry.exposition.samples import DataPoint, Exemplar, Exemplar
 # Lines that are rendered together when one of them changes. Large blocks render faster, small ones change
 # less often.
 LINES_PER_BLOCK = 32
+# Stands for the labels in text that is shared by all combinations. No name, edge or number contains it.
+_LABELS = "\0"
 
 
 class MetricRenderer:
@@ -22,7 +25,7 @@ class MetricRenderer:
     Scrapes may run concurrently: cached values are always replaced, never changed in place.
     """
 
-    __slots__ = ("_blocks", "_children", "_header", "_openmetrics_header", "_spec", "_templates")
+    __slots__ = ("_blocks", "_header", "_openmetrics_header", "_pairs", "_spec", "_template", "_zero")
 
     def __init__(self, spec: MetricSpec) -> None:
         self._spec = spec
@@ -33,10 +36,11 @@ class MetricRenderer:
         self._openmetrics_header = f"# HELP {spec.family} {quoted}\n# TYPE {spec.family} {spec.kind}\n{unit}"
         # For a counter or gauge: its label combinations, and their lines in blocks.
         self._blocks: tuple[list[LabelValues], list[_Block]] = ([], [])
-        # For a histogram: the template for the lines of each combination, then its last data point with the
-        # rendered text.
-        self._templates: dict[LabelValues, str] = {}
-        self._children: dict[LabelValues, tuple[DataPoint, str]] = {}
+        # For a histogram: what all its label combinations share, and the written labels of each.
+        self._template = _histogram_template(spec) if spec.kind is MetricKind.HISTOGRAM else ""
+        # Most combinations never count anything.
+        self._zero: DataPoint = [0.0] + [0] * (len(spec.buckets) + 1)
+        self._pairs: dict[LabelValues, str] = {}
 
     def chunks(self, samples: MetricSamples, *, openmetrics: bool) -> Iterator[str]:
         """Yield the metric's text a few lines at a time; nothing for a metric without samples.
@@ -74,35 +78,24 @@ class MetricRenderer:
     def _histograms(
         self, histograms: Mapping[LabelValues, DataPoint], exemplars: Mapping[LabelValues, Exemplars]
     ) -> Iterator[str]:
-        children = self._children
+        template, zero = self._template, self._zero
+        nothing = _filled(template, zero) if histograms else ""
         for key, point in histograms.items():
-            known = children.get(key)
-            if known is None or known[0] != point:
-                template = self._templates.get(key) or self._remember(key)
-                counts = [*accumulate(point[1:])]
-                known = children[key] = (point, template % (*counts, counts[-1], point[0]))
+            labels = self._pairs.get(key)
+            if labels is None:
+                labels = self._pairs[key] = ",".join(self._written(key))
+            text = (nothing if point == zero else _filled(template, point)).replace(_LABELS, labels)
             if key in exemplars:
                 # The first number of the data point is the sum, so a bucket's line is one less than its
                 # index.
-                yield _add_exemplars(
-                    known[1], {value - 1: exemplar for value, exemplar in exemplars[key].items()}
-                )
-            else:
-                yield known[1]
+                text = _add_exemplars(text, {value - 1: found for value, found in exemplars[key].items()})
+            yield text
 
     def _line(self, key: LabelValues) -> str:
-        return _sample(self._spec.name, self._pairs(key), "%s")
+        # A % in a label value must not be taken for part of the template.
+        return _sample(self._spec.name, self._written(key)).replace("%", "%%") + "%s\n"
 
-    def _remember(self, key: LabelValues) -> str:
-        name, pairs = self._spec.name, self._pairs(key)
-        edges = [*map(repr, map(float, self._spec.buckets)), "+Inf"]
-        # Counts are whole numbers: formatting an integer is faster than finding the shortest float.
-        lines = [_sample(f"{name}_bucket", [*pairs, f'le="{edge}"'], "%d.0") for edge in edges]
-        lines += [_sample(f"{name}_count", pairs, "%d.0"), _sample(f"{name}_sum", pairs, "%s")]
-        template = self._templates[key] = "".join(lines)
-        return template
-
-    def _pairs(self, key: LabelValues) -> list[str]:
+    def _written(self, key: LabelValues) -> list[str]:
         labels = self._spec.labels
         return [f'{label}="{_escape_value(value)}"' for label, value in zip(labels, key, strict=True)]
 
@@ -126,6 +119,20 @@ class _Block:
         return text
 
 
+def _histogram_template(spec: MetricSpec) -> str:
+    labels = [_LABELS] if spec.labels else []
+    edges = [*map(repr, map(float, spec.buckets)), "+Inf"]
+    # Counts are whole numbers: formatting an integer is faster than finding the shortest float.
+    lines = [_sample(f"{spec.name}_bucket", [*labels, f'le="{edge}"']) + "%d.0\n" for edge in edges]
+    lines += [_sample(f"{spec.name}_count", labels) + "%d.0\n", _sample(f"{spec.name}_sum", labels) + "%s\n"]
+    return "".join(lines)
+
+
+def _filled(template: str, point: DataPoint) -> str:
+    counts = [*accumulate(point[1:])]
+    return template % (*counts, counts[-1], point[0])
+
+
 def _add_exemplars(text: str, exemplars: Mapping[int, Exemplar]) -> str:
     lines = text.split("\n")
     for line, exemplar in exemplars.items():
@@ -133,10 +140,8 @@ def _add_exemplars(text: str, exemplars: Mapping[int, Exemplar]) -> str:
     return "\n".join(lines)
 
 
-def _sample(name: str, pairs: Sequence[str], value: str) -> str:
-    labels = f"{{{','.join(pairs)}}}" if pairs else ""
-    # A % in a label value must not be taken for part of the template.
-    return f"{name}{labels} ".replace("%", "%%") + f"{value}\n"
+def _sample(name: str, pairs: Sequence[str]) -> str:
+    return f"{name}{{{','.join(pairs)}}} " if pairs else f"{name} "
 
 
 def _escape(text: str) -> str:

@@ -31,6 +31,10 @@ _CARRIED: Final = {
     if spelling.lower() == name
 }
 
+# Between two steps of a scrape. A turn of the event loop is too short: the next step would run between the
+# arrival of a request and its handler. Timers of event loops count milliseconds, and some round down.
+REST_SECONDS: Final = 0.001
+
 
 class TelemetryMiddleware:
     """Times each HTTP request and gives it a correlation id and a span. Passes anything but HTTP through.
@@ -174,29 +178,33 @@ class _MetricsEndpoint:
             )
         headers: list[tuple[bytes, bytes]]
         if scope["method"] not in ("GET", "HEAD"):
-            status, content, headers = 405, b"", [(b"allow", b"GET, HEAD")]
+            status, parts, headers = 405, [b""], [(b"allow", b"GET, HEAD")]
         else:
             accept = b",".join(value for name, value in scope.get("headers", ()) if name.lower() == b"accept")
             chosen = negotiate(accept.decode("latin-1"))
-            status, content = 200, await _render(self._recorder, openmetrics=chosen.openmetrics)
+            status, parts = 200, await _render(self._recorder, openmetrics=chosen.openmetrics)
             headers = [(b"content-type", chosen.content_type.encode()), (b"vary", b"accept")]
-        headers.append((b"content-length", str(len(content)).encode()))
+        headers.append((b"content-length", str(sum(map(len, parts))).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else content
-        await send({"type": "http.response.body", "body": body})
+        if scope["method"] == "HEAD":
+            parts = [b""]
+        # One message for each step, because joining and sending all at once would hold the loop.
+        for part in parts[:-1]:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": parts[-1]})
 
 
-async def _render(recorder: Recorder, *, openmetrics: bool) -> bytes:
-    """Render in steps, so that asyncio's event loop serves other requests in between.
+async def _render(recorder: Recorder, *, openmetrics: bool) -> list[bytes]:
+    """Render in steps, and rest after each, so that asyncio's event loop serves other requests in between.
 
     On another loop it renders at once.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return recorder.render(openmetrics)
-    steps: list[bytes] = []
-    for step in recorder.render_in_steps(openmetrics):
-        steps.append(step)
-        await asyncio.sleep(0)
-    return b"".join(steps)
+        return [recorder.render(openmetrics)]
+    parts: list[bytes] = []
+    for part in recorder.render_in_steps(openmetrics):
+        parts.append(part)
+        await asyncio.sleep(REST_SECONDS)
+    return parts

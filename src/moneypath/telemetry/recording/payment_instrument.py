@@ -14,6 +14,7 @@ from moneypath.telemetry.exposition.samples import (
     LabelValues,
     collect_exemplars,
 )
+from moneypath.telemetry.recording.frozen_points import NO_POINTS, Frozen, FrozenPoints
 from moneypath.telemetry.recording.handles import DropCounter
 from moneypath.telemetry.recording.payment_handles import BUCKETS, FEE, SUM, PaymentHandle
 from moneypath.telemetry.recording.store import (
@@ -22,7 +23,6 @@ from moneypath.telemetry.recording.store import (
     PAYMENTS_LOST,
     PAYMENTS_STARTED,
     PointStore,
-    Source,
 )
 
 COUNTER = "moneypath_payments_total"
@@ -62,7 +62,7 @@ class PaymentSpecs:
 class PaymentInstrument:
     """The payment handles of a process, and the reading of what they recorded."""
 
-    __slots__ = ("_specs", "_store", "handles")
+    __slots__ = ("_specs", "handles")
 
     def __init__(
         self,
@@ -97,7 +97,6 @@ class PaymentInstrument:
 
     def switch_store(self, store: PointStore) -> None:
         """Continue from zero in another store."""
-        self._store = store
         for operation in self._specs.counter.labels["operation"]:
             lost = store.allocate(PAYMENTS_LOST, (operation,), (0,)) or [0]
             started = store.allocate(PAYMENTS_STARTED, (operation,), (0,)) or [0]
@@ -108,17 +107,13 @@ class PaymentInstrument:
                 if handle.operation == operation:
                     handle.rebind(store, started, lost, lock)
 
-    def snapshot(self, source: Source | None = None) -> "PaymentSnapshot":
-        """Copy all data points at once, so that the metrics of one exposition agree.
-
-        Ended payments are read before started ones, so that the number in flight may be one too high but
-        never below 0.
-        """
+    def snapshot(self, points: Frozen) -> "PaymentSnapshot":
+        """Return what was recorded until the data points were copied."""
         reservoirs = [item for handle in self._all() for item in handle.exemplars.copy().items()]
         # A header that was trusted unparsed may turn out to be malformed.
         exemplars = {key: collected for key, found in reservoirs if (collected := collect_exemplars(found))}
-        source = source or self._store
-        rows, lost, started = map(source.copy_of, (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED))
+        slots = (PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED)
+        rows, lost, started = (points.get(slot, NO_POINTS) for slot in slots)
         return PaymentSnapshot(self._specs, rows, lost, started, exemplars)
 
     def _all(self) -> Iterator[PaymentHandle]:
@@ -132,9 +127,9 @@ class PaymentSnapshot:
     """A copy of the data points of all payments, from which metrics are computed."""
 
     specs: PaymentSpecs
-    rows: dict[LabelValues, DataPoint]
-    lost: dict[LabelValues, DataPoint]
-    started: dict[LabelValues, DataPoint]
+    rows: FrozenPoints
+    lost: FrozenPoints
+    started: FrozenPoints
     exemplars: dict[LabelValues, Exemplars]
 
     def payments(self) -> dict[LabelValues, float]:

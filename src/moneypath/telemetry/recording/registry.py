@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
-from moneypath.telemetry.exposition.samples import DataPoint, MetricSamples
+from moneypath.telemetry.exposition.samples import DataPoint, Exemplars, LabelValues, MetricSamples
 from moneypath.telemetry.recording import gauges, payment_instrument
 from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
+from moneypath.telemetry.recording.frozen_points import NO_POINTS, Frozen, FrozenPoints, freeze, freeze_slots
 from moneypath.telemetry.recording.handles import DropCounter
 from moneypath.telemetry.recording.payment_instrument import PaymentInstrument, PaymentSnapshot
 from moneypath.telemetry.recording.store import DROPS as DROPS_SLOT
-from moneypath.telemetry.recording.store import PointStore, Source
+from moneypath.telemetry.recording.store import PointStore
 
 RECORDS = "moneypath_telemetry_records_total"
 DROPS = "moneypath_telemetry_drops_total"
@@ -60,68 +61,74 @@ class MetricRegistry:
         return self._specs
 
     def collect(self, *, own_only: bool = False) -> Iterator[MetricSamples]:
-        """Yield the samples of each metric.
+        """Yield the samples of each metric, as they were when the first was asked for.
 
-        Payments are copied first and at once, so that their metrics agree.
+        All data points are copied then, and what follows from them is computed metric by metric, so that a
+        scrape can pause in between.
         """
         merged = None if own_only else self._store.merged()
         for _ in range(0 if merged is None else merged.skipped):
             self.drops.count(DropReason.SHARED_FILE)
-        source: Source = self._store if merged is None else merged
-        snapshot = None if self.payments is None else self.payments.snapshot(source)
+        points = freeze(self._store) if merged is None else freeze_slots(merged.slots)
+        snapshot = None if self.payments is None else self.payments.snapshot(points)
+        exemplars = {name: family.exemplars() for name, family in self.histograms.items()}
         for spec in self._specs.values():
+            found = points.get(spec.name, NO_POINTS)
             if spec.kind is MetricKind.HISTOGRAM:
-                yield self._histogram(spec, source, snapshot)
+                yield _histogram(spec, found, exemplars[spec.name], snapshot)
             elif spec.kind is MetricKind.GAUGE:
-                yield self._gauge(spec, source, snapshot)
+                yield _gauge(spec, found, snapshot)
+            elif spec.name == DROPS:
+                drops = points.get(DROPS_SLOT, NO_POINTS).column(0)
+                yield MetricSamples(spec, values={key: int(count) for key, count in drops.items()})
+            elif spec.name == RECORDS:
+                yield MetricSamples(spec, values={(): int(sum(self._records(points, snapshot)))})
             else:
-                yield self._counter(spec, source, snapshot)
+                yield _counter(spec, found, snapshot)
 
-    def _histogram(self, spec: MetricSpec, source: Source, snapshot: PaymentSnapshot | None) -> MetricSamples:
-        family = self.histograms[spec.name]
-        samples = source.copy_of(spec.name)
-        exemplars = family.exemplars()
-        if snapshot is not None and spec.name == payment_instrument.HISTOGRAM:
-            for key, point in snapshot.durations().items():
-                samples[key] = _added(samples.get(key), point)
-            for key, newest in snapshot.duration_exemplars().items():
-                exemplars[key] = {**exemplars.get(key, {}), **newest}
-        return MetricSamples(spec, histograms=samples, exemplars=exemplars)
-
-    def _gauge(self, spec: MetricSpec, source: Source, snapshot: PaymentSnapshot | None) -> MetricSamples:
-        if snapshot is not None and spec.name == payment_instrument.GAUGE:
-            return MetricSamples(spec, values=snapshot.in_flight())
-        values = {key: gauges.value_of(point) for key, point in source.copy_of(spec.name).items()}
-        # NaN means absent.
-        return MetricSamples(
-            spec, values={key: value for key, value in values.items() if not math.isnan(value)}
-        )
-
-    def _counter(self, spec: MetricSpec, source: Source, snapshot: PaymentSnapshot | None) -> MetricSamples:
-        if spec.name == DROPS:
-            drops = source.copy_of(DROPS_SLOT)
-            return MetricSamples(spec, values={key: int(point[0]) for key, point in drops.items()})
-        if spec.name == RECORDS:
-            return MetricSamples(spec, values={(): int(sum(self._records(source, snapshot)))})
-        values = {key: point[0] for key, point in source.copy_of(spec.name).items()}
-        if snapshot is None or spec.name not in (payment_instrument.COUNTER, payment_instrument.COST):
-            return MetricSamples(spec, values=values)
-        for key, value in (
-            snapshot.payments() if spec.name == payment_instrument.COUNTER else snapshot.fees()
-        ).items():
-            values[key] = values.get(key, 0.0) + value
-        exemplars = snapshot.payment_exemplars() if spec.name == payment_instrument.COUNTER else {}
-        return MetricSamples(spec, values=values, exemplars=exemplars)
-
-    def _records(self, source: Source, snapshot: PaymentSnapshot | None) -> Iterator[float]:
+    def _records(self, points: Frozen, snapshot: PaymentSnapshot | None) -> Iterator[float]:
         # The metrics about rendering are not records of the service.
         for name in (*(self.counters.keys() - OWN_METRICS), *self.gauges):
             # In the data point of a counter or gauge the second number counts the records.
-            yield sum(point[1] for point in source.copy_of(name).values())
+            yield sum(points.get(name, NO_POINTS).column(1).values())
         for name in self.histograms:
-            yield sum(sum(point[1:]) for point in source.copy_of(name).values())
+            yield points.get(name, NO_POINTS).total(1)
         if snapshot is not None:
             yield snapshot.records()
+
+
+def _histogram(
+    spec: MetricSpec,
+    points: FrozenPoints,
+    exemplars: dict[LabelValues, Exemplars],
+    snapshot: PaymentSnapshot | None,
+) -> MetricSamples:
+    if snapshot is None or spec.name != payment_instrument.HISTOGRAM:
+        return MetricSamples(spec, histograms=points, exemplars=exemplars)
+    samples = dict(points.items())
+    for key, point in snapshot.durations().items():
+        samples[key] = _added(samples.get(key), point)
+    for key, newest in snapshot.duration_exemplars().items():
+        exemplars[key] = {**exemplars.get(key, {}), **newest}
+    return MetricSamples(spec, histograms=samples, exemplars=exemplars)
+
+
+def _gauge(spec: MetricSpec, points: FrozenPoints, snapshot: PaymentSnapshot | None) -> MetricSamples:
+    if snapshot is not None and spec.name == payment_instrument.GAUGE:
+        return MetricSamples(spec, values=snapshot.in_flight())
+    values = {key: gauges.value_of(point) for key, point in points.items()}
+    # NaN means absent.
+    return MetricSamples(spec, values={key: value for key, value in values.items() if not math.isnan(value)})
+
+
+def _counter(spec: MetricSpec, points: FrozenPoints, snapshot: PaymentSnapshot | None) -> MetricSamples:
+    values = points.column(0)
+    if snapshot is None or spec.name not in (payment_instrument.COUNTER, payment_instrument.COST):
+        return MetricSamples(spec, values=values)
+    is_counter = spec.name == payment_instrument.COUNTER
+    for key, value in (snapshot.payments() if is_counter else snapshot.fees()).items():
+        values[key] = values.get(key, 0.0) + value
+    return MetricSamples(spec, values=values, exemplars=snapshot.payment_exemplars() if is_counter else {})
 
 
 def _added(known: DataPoint | None, point: DataPoint) -> DataPoint:

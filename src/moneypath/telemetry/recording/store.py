@@ -28,23 +28,12 @@ class LivePoint(Protocol):
     def __iter__(self) -> Iterator[float]: ...
 
 
-class Source(Protocol):
-    """What a scrape reads: the data points of this process or of all workers."""
-
-    def copy_of(self, slot: str) -> dict[LabelValues, DataPoint]:
-        """Return a copy of the data points of a slot."""
-
-
 @dataclass(frozen=True, slots=True)
 class Merged:
     """The data points of all workers. `skipped` counts files that were unreadable for the first time."""
 
     slots: Slots
     skipped: int = 0
-
-    def copy_of(self, slot: str) -> dict[LabelValues, DataPoint]:
-        """Return a copy of the data points of a slot."""
-        return dict(self.slots.get(slot, {}))
 
 
 class ExportScope(StrEnum):
@@ -84,12 +73,16 @@ class PointStore:
         """Return a copy of the data points of a slot."""
         return {key: list(point) for key, point in self.points_of(slot).copy().items()}
 
+    def slots(self) -> list[str]:
+        """Return the names of the slots in the order in which to copy them.
+
+        Ended payments are read before started ones: the number in flight may be one too high, never below 0.
+        """
+        return sorted(self._slots.copy(), key=PAYMENTS_STARTED.__eq__)
+
     def own(self) -> dict[str, dict[LabelValues, DataPoint]]:
         """Return a copy of the data points of this process."""
-        # Ended payments are read before started ones: the number in flight may be one too high, never below
-        # 0.
-        names = sorted(self._slots.copy(), key=PAYMENTS_STARTED.__eq__)
-        return {name: self.copy_of(name) for name in names}
+        return {name: self.copy_of(name) for name in self.slots()}
 
     def merged(self) -> Merged | None:
         """Return the sums over all workers; None if this process is the only one."""
