@@ -1,12 +1,13 @@
 """An audit in parts finds what an audit of all rows at once finds, and leaves no files."""
 
+import gc
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from moneypath.oracle import AuditInterrupted, AuditReport, audit
+from moneypath.oracle import AuditInterrupted, AuditReport, audit, large_audit, part_worker
 from moneypath.oracle.spool import PARTS, Spool, Witness, read_part
 
 from .sabotage.registry import SABOTAGES
@@ -32,6 +33,18 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each task of an audit in parts here, where a mutation of it shows and a name has the same hash."""
+
+    def run(folder: Path, *tasks: str) -> None:
+        for task in tasks:
+            part_worker.main(folder, task)
+        gc.enable()
+
+    monkeypatch.setattr(large_audit, "_run", run)
+
+
 def test_a_whole_world_is_whole_in_parts(temporary_folder: Path) -> None:
     """Counts, totals and balances are those of all rows, and nothing stays behind."""
     at_once, in_parts = report_of(whole_world()), report_of(whole_world(), 10)
@@ -48,12 +61,27 @@ ACROSS = (
 )
 
 
-@pytest.mark.parametrize("name", [*ACROSS, "pays_out_more_than_is_owed", "keeps_a_part_of_an_exchange"])
+OVER_ALL = (*ACROSS, "pays_out_more_than_is_owed", "keeps_a_part_of_an_exchange")
+
+
+@pytest.mark.parametrize("name", OVER_ALL)
 def test_a_lie_is_found_across_parts(name: str) -> None:
     """Two references that share a key, a ledger that is off as a whole, a payout that others do not cover.
 
     Of two that share a key, the later one is named; rows of one instant have no order.
     """
+    find_in_parts(name)
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("name", OVER_ALL)
+def test_a_lie_is_found_across_parts_in_one_process(name: str) -> None:
+    """The same, task after task."""
+    find_in_parts(name)
+
+
+def find_in_parts(name: str) -> None:
+    """Have a lie found at once and in parts, and the same of it."""
     lies = {planted.name: planted.rows for planted in LIES}
     rows = lies[name] if name in lies else SABOTAGES[name][0](whole_world())
     rows = replace(rows, book=tuple(replace(one, seq=seq) for seq, one in enumerate(rows.book)))
