@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 
+from moneypath.bounded_http import AnswerTooLarge, read_bounded
 from moneypath.oracle.errors import FieldInvalid, ProviderBookUnreadable
 from moneypath.oracle.fields import (
     Row,
@@ -58,7 +59,7 @@ async def read_provider_book(
             f"{endpoint}: no answer: {type(error).__name__}",
             hint="Check that the acquirer runs at this address, then audit again.",
         ) from error
-    except FieldInvalid as error:
+    except (AnswerTooLarge, FieldInvalid) as error:
         raise ProviderBookUnreadable(
             f"{endpoint}: {error}", hint="Check that address and control token belong to the same acquirer."
         ) from None
@@ -72,12 +73,7 @@ async def _fetch(session: aiohttp.ClientSession, endpoint: str, after: int, limi
     async with session.get(endpoint, params=query, allow_redirects=False) as response:
         if response.status != 200:
             raise FieldInvalid(f"answered {response.status}, needed: 200")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > PAGE_BYTES_MAX:
-                raise FieldInvalid(f"a page has more than {PAGE_BYTES_MAX} bytes")
-    return parse_object(bytes(body))
+        return parse_object(await read_bounded(response, PAGE_BYTES_MAX))
 
 
 def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
