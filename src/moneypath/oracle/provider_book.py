@@ -43,12 +43,12 @@ async def read_provider_book(
     headers = {"Authorization": f"Bearer {token}"}
     try:
         async with asyncio.timeout(timeout_seconds), aiohttp.ClientSession(headers=headers) as session:
-            after: int | None = 0
+            after = 0
             for _ in range(pages_max):
-                page = await _fetch(session, endpoint, after or 0, page_rows)
-                after = _read_page(page, after or 0, charges)
-                if after is None:
+                following = _read_page(await _fetch(session, endpoint, after, page_rows), after, charges)
+                if following is None:
                     return tuple(charges)
+                after = following
     except TimeoutError:
         raise ProviderBookUnreadable(
             f"{endpoint}: no whole book within {timeout_seconds:g} s ({len(charges)} rows read)",
