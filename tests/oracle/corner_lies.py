@@ -101,7 +101,8 @@ CORNER_LIES: Final[dict[str, Rows]] = {
     "posted again without money": GOOD + entry("again", "posting", (PAYABLE, "EUR", 5), (PAYABLE, "EUR", -5)),
     "release of nothing": released((PAYABLE, "EUR", 5), (PAYABLE, "EUR", -5)),
     "release of two currencies": released(
-        ("suspense:north", "EUR", 1), (PAYABLE, "EUR", -1), ("suspense:north", "USD", -9), (PAYABLE, "USD", 9)),
+        ("suspense:north", "EUR", 1), (PAYABLE, "EUR", -1),
+        ("suspense:north", "USD", -9), (PAYABLE, "USD", 9)),
     "one key charged again over less": AUTH.done() + A.done() + Rows((), (
         replace(A.charge(), amount_minor=900),)),
     # Limits.
@@ -162,7 +163,9 @@ def payout_between(debit: Rows, minor: int) -> Rows:
 
 def given_back_in_parts() -> Rows:
     """A late capture, refunded by the service in two parts."""
-    parts = [replace(LATE, operation=REFUND, key=f"undo-{minor}", of="late", minor=minor) for minor in (400, 600)]
+    parts = [
+        replace(LATE, operation=REFUND, key=f"undo-{minor}", of="late", minor=minor) for minor in (400, 600)
+    ]
     apart = [kept_apart(part) for part in parts]
     return AUTH.done() + kept_apart(LATE) + sum((replace(one, answers=()) for one in apart), Rows())
 

@@ -88,9 +88,7 @@ def test_requests_without_answers_are_counted_in_every_part(rows_in_memory: int)
     rows = replace(rows, answers=rows.answers[:2])
     report = report_of(rows, rows_in_memory)
     assert (report.rows.requests, report.rows.unanswered) == (4, 2)
-    assert report.missing_evidence == (
-        "the clients' requests: 2 of 4 have no answer on record, allowed: 0",
-    )
+    assert report.missing_evidence == ("the clients' requests: 2 of 4 have no answer on record, allowed: 0",)
 
 
 def test_a_part_names_what_only_one_reference_may_have() -> None:
@@ -160,8 +158,6 @@ def test_a_summary_says_what_an_engineer_needs() -> None:
 def test_a_summary_says_how_many_contradictions_it_leaves_out(missing: int, more: str) -> None:
     """Twenty are shown."""
     book = tuple(Step(f"r{number}", AUTHORIZE).charge() for number in range(missing))
-    answers = tuple(
-        Step(f"r{number}", AUTHORIZE).answer(Outcome.FAILED) for number in range(missing)
-    )
+    answers = tuple(Step(f"r{number}", AUTHORIZE).answer(Outcome.FAILED) for number in range(missing))
     last = audit((), book, answers).summary().splitlines()[-1]
     assert last == more if more else last.startswith("refused_but_charged: r")

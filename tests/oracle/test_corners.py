@@ -33,7 +33,11 @@ def test_every_request_is_counted_and_answered_or_open() -> None:
                         Outcome.UNKNOWN, False, "shop")
         for one in (step, other)
     )  # fmt: skip
-    assert read.answers[CAPTURE, step.client_key] == [step.answer(), step.answer(Outcome.UNKNOWN), open_capture]
+    assert read.answers[CAPTURE, step.client_key] == [
+        step.answer(),
+        step.answer(Outcome.UNKNOWN),
+        open_capture,
+    ]
     assert read.answers[PAYOUT, other.client_key] == [open_payout]
     assert read.payouts_at == {other.client_key: 4.0}
 

@@ -17,9 +17,7 @@ def told(
     operation: Operation = CAPTURE, *, replayed: bool = False,
 ) -> Acknowledgement:  # fmt: skip
     """One answer to the request of a key."""
-    return Acknowledgement(
-        at, operation, key, key, None, minor, currency, status, outcome, replayed, "shop"
-    )
+    return Acknowledgement(at, operation, key, key, None, minor, currency, status, outcome, replayed, "shop")
 
 
 LIVE = Sender(
@@ -123,7 +121,9 @@ def test_each_witness_expects_what_it_saw() -> None:
 
 def test_what_was_resolved_later_is_taken_off_the_entries() -> None:
     """One of two captured payments was open at first: the metrics show one success at least."""
-    records = RunRecords([Sender([told("k1", S, 200, 1.0), told("k2", P, 202, 1.2)])], POSTINGS[:4], (), {}, 1.0)
+    records = RunRecords(
+        [Sender([told("k1", S, 200, 1.0), told("k2", P, 202, 1.2)])], POSTINGS[:4], (), {}, 1.0
+    )
     assert ("payments live capture succeeded", Witness.LEDGER, 1, 2, 2) in expected(records)
 
 

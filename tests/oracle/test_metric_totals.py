@@ -22,7 +22,10 @@ def compared(least: int, most: int | None, seen: float | None, lost: int = 0) ->
     ("row", "told"),
     [
         (compared(5, 5, 4.0), "fees north: 4 counted, expected 5 by ledger"),
-        (compared(5, 7, 1234567890123456.0), "fees north: 1234567890123456 counted, expected 5 to 7 by ledger"),
+        (
+            compared(5, 7, 1234567890123456.0),
+            "fees north: 1234567890123456 counted, expected 5 to 7 by ledger",
+        ),
         (compared(5, None, 4.5), "fees north: 4.5 counted, expected 5 to more by ledger"),
         (compared(5, 5, None), "fees north: no series at all, expected 5 by ledger"),
         (
@@ -46,8 +49,8 @@ def test_a_series_is_nothing_or_not_known() -> None:
 def test_what_nobody_expects_has_to_be_nothing() -> None:
     """Each row names the witness that should have known of it."""
     seen = SeenTotals(
-        {"payments live refund declined": 1.0, "attempts west query": 2.0, "fees west": 3.0, "captured EUR": 4.0,
-         "captured USD": 0.0},
+        {"payments live refund declined": 1.0, "attempts west query": 2.0, "fees west": 3.0,
+         "captured EUR": 4.0, "captured USD": 0.0},
         FAMILIES,
         deaths=2,
     )  # fmt: skip

@@ -109,4 +109,3 @@ def _repeated(
         for extra in group[1:]:
             detail = f"{what}: {describe_charge(group[0])}, and {describe_charge(extra)}"
             yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
-

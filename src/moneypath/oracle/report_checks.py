@@ -85,4 +85,3 @@ def _largest_difference(found: _Money, wanted: _Money) -> tuple[str, int]:
     differences = {name: abs(mine.get(name, 0) - theirs.get(name, 0)) for name in (*mine, *theirs)}
     currency = max(sorted(differences), key=lambda name: differences[name])
     return currency, differences[currency]
-
