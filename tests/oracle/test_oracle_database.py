@@ -180,7 +180,7 @@ NAMES = ("entry", "posting", "operation", "north", "key", "payment", "order", "i
 def test_a_row_is_a_line_whatever_its_amount(
     account: str, stated: str | None, amount_minor: int, misstated: str
 ) -> None:
-    """An integer of up to 200 digits counts, anything else is shown; an entry without lines states nothing."""
+    """An integer of up to 200 digits counts, others are shown; an entry without lines states nothing."""
     line = _line((*NAMES, account, "EUR", stated, 12.5, "shop", "7"))
     expected = PostingLine(*NAMES, account, "EUR", amount_minor, 12.5, "shop", "7", misstated)
     assert line == expected
