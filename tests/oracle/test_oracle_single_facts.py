@@ -121,12 +121,14 @@ def unfound(part: str) -> tuple[Change, ...]:
     return tuple(change for change in CHANGES if change.part == part and is_whole(change.of(WIDE)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part", WITNESSES)
 def test_each_fact_of_a_world_is_found_or_cannot_be_known(part: str) -> None:
     """Every fact of every row of a witness, one after the other."""
     assert [change for change in unfound(part) if change.explanation(WIDE) is None] == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part", WITNESSES)
 def test_what_stands_in_the_table_is_not_found(part: str) -> None:
     """A row that says too much would hide a check that no longer finds what it found."""
@@ -134,6 +136,7 @@ def test_what_stands_in_the_table_is_not_found(part: str) -> None:
     assert explained - set(unfound(part)) == set()
 
 
+@pytest.mark.heavy
 def test_every_row_of_the_table_is_needed() -> None:
     """One that no change needs would be an excuse."""
     needed = {change.explanation(WIDE) for part in WITNESSES for change in unfound(part)}
