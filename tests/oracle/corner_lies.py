@@ -63,6 +63,18 @@ def released(*legs: tuple[str, str, int]) -> Rows:
     return paid("a") + kept_apart(BACK) + entry("release", "suspense_release", *legs, head=head)
 
 
+def renamed(rows: Rows, merchant: str) -> Rows:
+    """Have another merchant's name wherever one is named."""
+    return Rows(
+        altered(
+            rows.postings,
+            lambda line: replace(line, account=line.account.replace(MERCHANT, merchant), merchant=merchant),
+        ),
+        tuple(replace(one, beneficiary=one.beneficiary and merchant) for one in rows.book),
+        tuple(replace(one, merchant=merchant) for one in rows.answers),
+    )
+
+
 RECEIVABLE, PAYABLE = "provider_receivable:north", f"merchant_payable:{MERCHANT}"
 EURO_AND_A_DOLLAR = (
     (RECEIVABLE, "USD", 1), (PAYABLE, "USD", -1), (RECEIVABLE, "EUR", -1000), (PAYABLE, "EUR", 1000),
@@ -149,6 +161,10 @@ CORNER_LIES: Final[dict[str, Rows]] = {
     "kept apart for another merchant": AUTH.done() + replace(kept_apart(LATE), postings=altered(
         kept_apart(LATE).postings, lambda line: replace(line, merchant="thief"))),
     "nothing in suspense": AUTH.done() + entry("odd", "suspense", ("suspense:north", "EUR", 0)),
+    "booked for another merchant whose name has a colon": replace(renamed(GOOD, "shop:paris"), postings=(
+        *renamed(paid("a"), "shop:paris").postings, *renamed(paid("b"), "shop:rome").postings)),
+    "paid out above what is owed to a merchant whose name has a colon": renamed(
+        GOOD + replace(PAID, minor=2001).done(), "shop:paris"),
     # Reports.
     "a fee of nobody's report": GOOD + Rows(altered(ANONYMOUS.postings, lambda line: replace(
         line, provider="", report="", account=line.account.replace("north", "")))),
@@ -185,18 +201,6 @@ def repaired(reference: str, extra: int) -> Rows:
         for number in range(extra)
     )  # fmt: skip
     return replace(first, book=(replace(first.book[0], seq=2), replace(charge, seq=3), *again, *refunds))
-
-
-def renamed(rows: Rows, merchant: str) -> Rows:
-    """Have another merchant's name wherever one is named."""
-    return Rows(
-        altered(
-            rows.postings,
-            lambda line: replace(line, account=line.account.replace(MERCHANT, merchant), merchant=merchant),
-        ),
-        tuple(replace(one, beneficiary=one.beneficiary and merchant) for one in rows.book),
-        tuple(replace(one, merchant=merchant) for one in rows.answers),
-    )
 
 
 def apart_and_back(minor: int) -> Rows:
