@@ -129,6 +129,7 @@ def test_parts_add_up() -> None:
     for _ in range(2):
         whole.add(audit_part(rows, inputs, world.reports))
     one = audit_part(rows, inputs, world.reports)
+    assert audit_part(PartRows(world.postings[1:]), inputs, ()).currencies == {"EUR": -1000}
     assert whole.discrepancies == one.discrepancies * 2
     assert whole.rows.posting_lines == 64
     assert {group: [2 * minor for minor in sums] for group, sums in one.sums.items()} == whole.sums
