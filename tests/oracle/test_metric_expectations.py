@@ -127,6 +127,12 @@ def test_what_was_resolved_later_is_taken_off_the_entries() -> None:
     assert ("payments live capture succeeded", Witness.LEDGER, 1, 2, 2) in expected(records)
 
 
+def test_the_first_final_answer_of_a_capture_counts() -> None:
+    """A conflict that came later takes nothing back."""
+    records = RunRecords([Sender([told("k1", S, 200, 1.0), told("k1", R, 409, 2.0, 7)])], (), (), {}, 1.0)
+    assert ("captured EUR", Witness.CLIENTS, 100, 100, 100) in expected(records)
+
+
 def test_attempts_of_one_client_burst_at_once() -> None:
     """A single answer: all requests of its provider may lie within one scrape interval."""
     records = RunRecords([Sender([told("k1", S, 200, 1.0)])], (), (), {"north": {"capture": 6}}, 1.0)

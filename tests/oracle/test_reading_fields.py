@@ -15,14 +15,17 @@ from moneypath.oracle import (
     Operation,
     Outcome,
     ProviderBookUnreadable,
+    ReportsUnreadable,
     Request,
     acknowledgement_log,
     read_acknowledgement_log,
     read_provider_book,
+    read_reports_taken,
 )
 from moneypath.oracle.acknowledgement_log import read_line, write_line
 from moneypath.oracle.errors import FieldInvalid
 from moneypath.oracle.fields import (
+    parse_object,
     read_amount,
     read_currency,
     read_integer,
@@ -189,6 +192,31 @@ async def test_a_wrong_page_is_told_in_one_sentence(page: dict[str, object], tol
         with pytest.raises(ProviderBookUnreadable) as caught:
             await read_provider_book(url, TOKEN)
     assert caught.value.what == f"{url}truth/operations: {told}"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"served": {}}, "served: must be a list of objects"),
+        ({"served": [1]}, "served: must be a list of objects"),
+        ({"forgotten": 3}, "the provider has forgotten 3 reports that it served"),
+    ],
+)
+async def test_a_wrong_list_of_reports_is_told_in_one_sentence(content: dict[str, object], told: str) -> None:
+    """What is wrong with it."""
+    page = {"provider": "north", "served": [], "forgotten": 0, **content}
+    async with serving(answering(page), "/truth/reports") as url:
+        with pytest.raises(ReportsUnreadable) as caught:
+            await read_reports_taken(url, TOKEN)
+    assert caught.value.what == f"{url}truth/reports: no list of served reports: FieldInvalid: {told}"
+
+
+@pytest.mark.parametrize(("text", "told"), [("{", "not JSON"), ("[]", "must be a JSON object, not list")])
+def test_what_is_no_object_is_told_without_showing_it(text: str, told: str) -> None:
+    """It may hold anything."""
+    with pytest.raises(FieldInvalid) as caught:
+        parse_object(text)
+    assert str(caught.value) == told
 
 
 async def test_a_cursor_that_stands_still_is_refused() -> None:

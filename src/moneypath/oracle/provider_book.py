@@ -21,7 +21,6 @@ from moneypath.oracle.records import Charge, ChargeStatus, Operation
 PAGE_ROWS = 2000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 PAGES_MAX = 2500
-_CURSOR_MAX = 2**63 - 1
 _TEXT_MAX = 256
 
 
@@ -93,7 +92,7 @@ def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
         charges.append(charge)
     if "next" in page and page["next"] is None:
         return None
-    following = read_integer(page, "next", 1, _CURSOR_MAX)
+    following = read_integer(page, "next", 1)
     if following < last or following <= after:
         raise FieldInvalid(f"next: {following} follows {max(last, after)}, it must grow")
     return following
@@ -103,7 +102,7 @@ def _read_charge(provider: str, row: Row) -> Charge:
     amount_minor, misstated = read_amount(row, "amount_minor")
     return Charge(
         provider=provider,
-        seq=read_integer(row, "seq", 1, _CURSOR_MAX),
+        seq=read_integer(row, "seq", 1),
         key=read_text(row, "key"),
         operation=read_member(row, "kind", Operation),
         reference=read_text(row, "reference"),
