@@ -114,6 +114,23 @@ def test_the_rows_of_a_reference_stay_together_and_in_order() -> None:
             assert mine == [line for line in world.postings if line.merchant_reference == reference]
 
 
+def test_rows_are_spilled_beyond_the_limit_and_not_at_it(temporary_folder: Path) -> None:
+    """Into a folder that says whose it is, and that is gone afterwards."""
+    world = whole_world()
+    with Spool(rows_in_memory=len(world.postings)) as spool:
+        spool.take(Witness.POSTINGS, world.postings)
+        assert not spool.spilled
+        assert list(temporary_folder.iterdir()) == []
+        with pytest.raises(RuntimeError) as caught:
+            spool.close_files()
+        assert str(caught.value) == "the rows are in memory"
+        spool.take(Witness.BOOK, world.book[:1])
+        assert spool.spilled
+        (folder,) = temporary_folder.iterdir()
+        assert folder.name.startswith("moneypath-audit-")
+    assert list(temporary_folder.iterdir()) == []
+
+
 def test_a_process_that_ends_early_is_said(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Part of an audit is none."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
