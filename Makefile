@@ -85,8 +85,8 @@ prove-long: setup  ## What chance could hide, again and again: drills two at a t
 	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
 	@.venv/bin/python tools/false_verdicts.py
 
-mutation: setup  ## Mutate oracle, fail conditions and verdict; list which mutations no test notices, and why they may (over an hour)
-	@.venv/bin/python tools/mutation.py
+mutation: setup  ## Mutate oracle, fail conditions and verdict; list which mutations no test notices, and why they may (over an hour; ONLY='moneypath.oracle.claims.*' a part)
+	@.venv/bin/python tools/mutation.py $(if $(ONLY),--only '$(ONLY)')
 
 explore: setup  ## Run the property tests with new random examples, five times as many
 	@MONEYPATH_EXAMPLES=explore $(RUN) pytest -m "not live and not proof" --hypothesis-show-statistics -q

@@ -1,6 +1,7 @@
 """Mutate what decides whether a proof is one, and list which mutations no test notices.
 
 Run `python tools/mutation.py`; `[tool.mutmut]` in pyproject.toml says what is mutated and by which tests.
+With `--only` a module is run by itself; the report counts what ran before, and what did not as open.
 Whatever survives needs a reason in tests/mutation_survivors.yaml: a pattern that the changed line matches.
 Prints the score of each module, then the survivors without a reason; exits with 0 only if there is none.
 """
@@ -143,6 +144,11 @@ def main() -> int:
     """Mutate, run the tests, print the report."""
     parser = argparse.ArgumentParser(description="List the mutations of the proof that no test notices.")
     parser.add_argument("--children", type=int, default=2, help="mutants at the same time (default 2)")
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="run the mutants of this name again, such as 'moneypath.oracle.claims.*'",
+    )
     parser.add_argument("--report", action="store_true", help="only show the last run's results again")
     arguments = parser.parse_args()
     try:
@@ -150,7 +156,8 @@ def main() -> int:
     except ReasonsInvalid as error:
         parser.error(str(error))
     if not arguments.report:
-        run_mutmut("run", "--max-children", str(arguments.children), capture=False)
+        only = (arguments.only,) if arguments.only else ()
+        run_mutmut("run", "--max-children", str(arguments.children), *only, capture=False)
     os.chdir(ROOT)
     mutants = parse_results(run_mutmut("results", "--all", "true", capture=True))
     if not mutants:

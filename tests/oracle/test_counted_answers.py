@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from moneypath.oracle import Acknowledgement, Operation, Outcome
-from moneypath.oracle.counted_answers import Result, count_answers
+from moneypath.oracle.counted_answers import CountedAnswer, Result, count_answers
 
 S, D, F = Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.FAILED
 U, P, R = Outcome.UNKNOWN, Outcome.INDETERMINATE, Outcome.REJECTED
@@ -17,15 +17,19 @@ def told(status: int, outcome: Outcome, *, replayed: bool = False) -> Told:
     return status, outcome, replayed
 
 
-def ranges(*answers: Told, operation: Operation = Operation.AUTHORIZE) -> dict[Result, tuple[int, int]]:
-    """Return least and most for each result of one key."""
-    log = [
+def log_of(*answers: Told, operation: Operation = Operation.AUTHORIZE) -> list[Acknowledgement]:
+    """Return the answers of one key, a second after each other."""
+    return [
         Acknowledgement(float(at), operation, "key", "reference", None, 100, "EUR", status, outcome, replayed)
         for at, (status, outcome, replayed) in enumerate(answers)
     ]
+
+
+def ranges(*answers: Told, operation: Operation = Operation.AUTHORIZE) -> dict[Result, tuple[int, int]]:
+    """Return least and most for each result of one key."""
     least: Counter[Result] = Counter()
     most: Counter[Result] = Counter()
-    for one in count_answers(log):
+    for one in count_answers(log_of(*answers, operation=operation)):
         least[one.result] += one.least
         most[one.result] += 1
     return {result: (least[result], most[result]) for result in most}
@@ -104,3 +108,40 @@ def test_an_error_after_an_operation_is_known_proves_nothing_more() -> None:
     """Once an operation of the key is known, an error of a later request counts at most."""
     assert ranges(told(202, P), told(503, U)) == {Result.INDETERMINATE: (1, 1), Result.FAILED: (0, 1)}
     assert ranges(told(202, P), told(500, U)) == {Result.INDETERMINATE: (1, 1)}
+
+
+def test_a_read_alone_counts_nothing_and_hides_nothing() -> None:
+    """What comes after a read is counted; a stored answer with 200 is no read."""
+    assert ranges(told(200, S)) == {}
+    assert ranges(told(200, S), told(201, S)) == {Result.SUCCEEDED: (1, 1)}
+    assert ranges(told(0, U), told(200, S, replayed=True))[Result.SUCCEEDED] == (0, 1)
+
+
+def test_what_comes_after_a_repeated_answer_is_counted() -> None:
+    """An answer that says nothing new does not end the log of its key."""
+    assert ranges(told(201, S), told(201, S, replayed=True), told(503, U)) == {
+        Result.SUCCEEDED: (1, 1), Result.FAILED: (0, 1),
+    }  # fmt: skip
+
+
+def test_a_stored_rejection_explains_the_request_without_an_answer() -> None:
+    """It was turned away, or failed before; nothing else may have been counted."""
+    assert ranges(told(0, U), told(422, R, replayed=True)) == {
+        Result.FAILED: (0, 1), Result.TURNED_AWAY: (0, 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "result"), [(400, Result.TURNED_AWAY), (499, Result.TURNED_AWAY)])
+def test_every_other_refusal_is_turned_away(status: int, result: Result) -> None:
+    """From the first to the last status of its kind."""
+    assert ranges(told(status, R)) == {result: (1, 1)}
+
+
+@pytest.mark.parametrize("answer", [told(503, U), told(422, R), told(429, U), told(409, U), told(500, U)])
+def test_what_is_counted_has_the_operation_and_the_instant_of_its_answer(answer: Told) -> None:
+    """They say in which series, and in which scrape."""
+    counted = list(count_answers(log_of(told(202, P), answer, operation=Operation.REFUND)))
+    assert counted[0] == CountedAnswer(Operation.REFUND, Result.INDETERMINATE, 1, 0.0)
+    assert {(one.operation, one.at) for one in counted[1:]} <= {(Operation.REFUND, 1.0)}
+    first = list(count_answers(log_of(answer, operation=Operation.REFUND)))
+    assert {(one.operation, one.at) for one in first} == {(Operation.REFUND, 0.0)}

@@ -1,12 +1,13 @@
 """An audit in parts finds what an audit of all rows at once finds, and leaves no files."""
 
+import gc
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from moneypath.oracle import AuditInterrupted, AuditReport, audit
+from moneypath.oracle import AuditInterrupted, AuditReport, audit, large_audit, part_worker
 from moneypath.oracle.spool import PARTS, Spool, Witness, read_part
 
 from .sabotage.registry import SABOTAGES
@@ -32,6 +33,18 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each task of an audit in parts here, where a mutation of it shows and a name has the same hash."""
+
+    def run(folder: Path, *tasks: str) -> None:
+        for task in tasks:
+            part_worker.main(folder, task)
+        gc.enable()
+
+    monkeypatch.setattr(large_audit, "_run", run)
+
+
 def test_a_whole_world_is_whole_in_parts(temporary_folder: Path) -> None:
     """Counts, totals and balances are those of all rows, and nothing stays behind."""
     at_once, in_parts = report_of(whole_world()), report_of(whole_world(), 10)
@@ -48,12 +61,27 @@ ACROSS = (
 )
 
 
-@pytest.mark.parametrize("name", [*ACROSS, "pays_out_more_than_is_owed", "keeps_a_part_of_an_exchange"])
+OVER_ALL = (*ACROSS, "pays_out_more_than_is_owed", "keeps_a_part_of_an_exchange")
+
+
+@pytest.mark.parametrize("name", OVER_ALL)
 def test_a_lie_is_found_across_parts(name: str) -> None:
     """Two references that share a key, a ledger that is off as a whole, a payout that others do not cover.
 
     Of two that share a key, the later one is named; rows of one instant have no order.
     """
+    find_in_parts(name)
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("name", OVER_ALL)
+def test_a_lie_is_found_across_parts_in_one_process(name: str) -> None:
+    """The same, task after task."""
+    find_in_parts(name)
+
+
+def find_in_parts(name: str) -> None:
+    """Have a lie found at once and in parts, and the same of it."""
     lies = {planted.name: planted.rows for planted in LIES}
     rows = lies[name] if name in lies else SABOTAGES[name][0](whole_world())
     rows = replace(rows, book=tuple(replace(one, seq=seq) for seq, one in enumerate(rows.book)))
@@ -84,6 +112,23 @@ def test_the_rows_of_a_reference_stay_together_and_in_order() -> None:
         for reference in {line.merchant_reference for line in part.postings}:
             mine = [line for line in part.postings if line.merchant_reference == reference]
             assert mine == [line for line in world.postings if line.merchant_reference == reference]
+
+
+def test_rows_are_spilled_beyond_the_limit_and_not_at_it(temporary_folder: Path) -> None:
+    """Into a folder that says whose it is, and that is gone afterwards."""
+    world = whole_world()
+    with Spool(rows_in_memory=len(world.postings)) as spool:
+        spool.take(Witness.POSTINGS, world.postings)
+        assert not spool.spilled
+        assert list(temporary_folder.iterdir()) == []
+        with pytest.raises(RuntimeError) as caught:
+            spool.close_files()
+        assert str(caught.value) == "the rows are in memory"
+        spool.take(Witness.BOOK, world.book[:1])
+        assert spool.spilled
+        (folder,) = temporary_folder.iterdir()
+        assert folder.name.startswith("moneypath-audit-")
+    assert list(temporary_folder.iterdir()) == []
 
 
 def test_a_process_that_ends_early_is_said(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_movements_from_before_the_first_request_are_left_to_another_audit() -> 
 def test_a_report_that_was_served_just_now_need_not_be_booked(served_at: float, whole: bool) -> None:
     """Until the limit it has to be; after it, it may be and may not."""
     scope = Scope(reports_until=100.0)
-    served = report(1, {"EUR": 17}, at=served_at)
+    served = report(1, {"EUR": 17}, {"USD": -5, "EUR": 4}, at=served_at)
     assert served.found(scope=scope) == set()
     unbooked = replace(served, postings=())
     assert (unbooked.found(scope=scope) == set()) is whole

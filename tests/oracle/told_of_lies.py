@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moneypath.oracle import Discrepancy
 
+from .corner_lies import CORNER_LIES
 from .sabotage.registry import SABOTAGES
 from .test_oracle_audit import LIES
 from .world import whole_world
@@ -23,10 +24,14 @@ def told() -> Iterator[str]:
     for name, (alter, _) in SABOTAGES.items():
         yield name.replace("_", " ")
         yield from map(_line, alter(whole_world()).audit())
+    for name, rows in CORNER_LIES.items():
+        yield name
+        yield from map(_line, rows.audit())
 
 
 def _line(found: Discrepancy) -> str:
-    at_stake = "-" if found.amount_minor is None else f"{found.amount_minor} {found.currency}"
+    amount = "-" if found.amount_minor is None else f"{found.amount_minor}"
+    at_stake = f"{amount} {found.currency or ''}".rstrip()
     return f"  {found.kind} | {found.subject} | {at_stake} | {found.detail}"
 
 

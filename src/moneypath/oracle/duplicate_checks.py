@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from moneypath.oracle.evidence import Evidence
-from moneypath.oracle.ledger_checks import describe_charge
+from moneypath.oracle.ledger_checks import describe_charge, largest
 from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation, Outcome
 
 
@@ -34,7 +34,7 @@ def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
                     entry.subject,
                     f"idempotency key {head.idempotency_key} made {movement.operation} {known[1]} of payment "
                     f"{known[2]} at {known[0]} and {made[1]} of payment {made[2]} at {made[0]}",
-                    *_money(entry.receivable),
+                    *largest(entry.receivable),
                 )
 
 
@@ -109,8 +109,3 @@ def _repeated(
         for extra in group[1:]:
             detail = f"{what}: {describe_charge(group[0])}, and {describe_charge(extra)}"
             yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
-
-
-def _money(receivable: dict[str, int]) -> tuple[int | None, str | None]:
-    currency = next(iter(receivable), None)
-    return (abs(receivable[currency]), currency) if currency else (None, None)

@@ -1,7 +1,7 @@
 """Checks of the ledger, by itself and against the providers' books."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from moneypath.oracle.evidence import Entry, Evidence, Movement, releases
 from moneypath.oracle.records import Charge, Discrepancy, DiscrepancyKind, Operation
@@ -63,23 +63,18 @@ def check_postings_are_charged(evidence: Evidence) -> Iterator[Discrepancy]:
         if movement in evidence.charges_of:
             continue
         for entry in entries:
-            money = max(_posted(entry, movement).items(), key=lambda item: abs(item[1]), default=None)
             detail = (
                 f"({movement.operation}) has no counterpart in the book of {movement.provider or 'anyone'}"
             )
-            amount, currency = (abs(money[1]), money[0]) if money else (None, None)
-            yield of_entry(_kinds(movement.operation)[1], entry, detail, amount, currency)
+            yield of_entry(_kinds(movement.operation)[1], entry, detail, *largest(_posted(entry, movement)))
 
 
 def check_postings_are_single(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find operations that two entries post."""
     for movement, entries in evidence.entries_of.items():
         for extra in entries[1:]:
-            money = _posted(extra, movement)
-            currency = next(iter(money), None)
             detail = f"posts the {movement.operation} that entry {entries[0].head.entry_id} posted"
-            amount = abs(money[currency]) if currency else None
-            yield of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, amount, currency)
+            yield of_entry(DiscrepancyKind.POSTED_TWICE, extra, detail, *largest(_posted(extra, movement)))
 
 
 def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -98,10 +93,9 @@ def check_releases_are_backed(evidence: Evidence) -> Iterator[Discrepancy]:
     last = {(one.head.provider, one.head.idempotency_key): one for one in evidence.entries if one.is_release}
     for key, taken in released.items():
         if taken != kept.get(key):
-            currency, minor = next(iter(taken.items()), (None, 0))
-            detail = f"and those beside it release {minor} {currency}: not what may be released of {key[1]}"
-            kind = DiscrepancyKind.POSTING_WITHOUT_CAPTURE
-            yield of_entry(kind, last[key], detail, abs(minor), currency)
+            money = list_money(taken.items())
+            detail = f"and those beside it release {money}: not what may be released of {key[1]}"
+            yield of_entry(DiscrepancyKind.POSTING_WITHOUT_CAPTURE, last[key], detail, *largest(taken))
 
 
 def check_posted_amounts(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -128,8 +122,7 @@ def _compare(entry: Entry, movement: Movement, charge: Charge) -> Iterator[Discr
     if wanted in (money, _mirror(entry, movement)):
         return
     if money and charge.currency not in money:
-        posted = ", ".join(f"{minor} {currency}" for currency, minor in sorted(money.items()))
-        detail = f"posts {posted}, {describe_charge(charge)}"
+        detail = f"posts {list_money(sorted(money.items()))}, {describe_charge(charge)}"
         yield of_entry(DiscrepancyKind.CURRENCY_DIFFERS, entry, detail, charge.amount_minor, charge.currency)
         return
     posted_minor = money.get(charge.currency, 0)
@@ -161,6 +154,17 @@ def of_entry(
     """Return a discrepancy of an entry, named so that it can be looked up."""
     text = f"ledger entry {entry.head.entry_id} ({entry.head.entry_kind}) {detail}"
     return Discrepancy(kind, entry.subject, text, amount_minor, currency)
+
+
+def largest(money: Mapping[str, int]) -> tuple[int | None, str | None]:
+    """Return the largest of some amounts, as a positive number, and its currency; of none, nothing."""
+    currency = max(money, key=lambda name: abs(money[name]), default=None)
+    return (None, None) if currency is None else (abs(money[currency]), currency)
+
+
+def list_money(amounts: Iterable[tuple[str, int]]) -> str:
+    """Describe amounts in minor units by currency."""
+    return ", ".join(f"{minor} {currency}" for currency, minor in amounts) or "nothing"
 
 
 def describe_charge(charge: Charge) -> str:

@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 
+from moneypath.bounded_http import AnswerTooLarge, read_bounded
 from moneypath.oracle.errors import FieldInvalid, ProviderBookUnreadable
 from moneypath.oracle.fields import (
     Row,
@@ -20,7 +21,6 @@ from moneypath.oracle.records import Charge, ChargeStatus, Operation
 PAGE_ROWS = 2000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 PAGES_MAX = 2500
-_CURSOR_MAX = 2**63 - 1
 _TEXT_MAX = 256
 
 
@@ -42,12 +42,12 @@ async def read_provider_book(
     headers = {"Authorization": f"Bearer {token}"}
     try:
         async with asyncio.timeout(timeout_seconds), aiohttp.ClientSession(headers=headers) as session:
-            after: int | None = 0
+            after = 0
             for _ in range(pages_max):
-                page = await _fetch(session, endpoint, after or 0, page_rows)
-                after = _read_page(page, after or 0, charges)
-                if after is None:
+                following = _read_page(await _fetch(session, endpoint, after, page_rows), after, charges)
+                if following is None:
                     return tuple(charges)
+                after = following
     except TimeoutError:
         raise ProviderBookUnreadable(
             f"{endpoint}: no whole book within {timeout_seconds:g} s ({len(charges)} rows read)",
@@ -58,7 +58,7 @@ async def read_provider_book(
             f"{endpoint}: no answer: {type(error).__name__}",
             hint="Check that the acquirer runs at this address, then audit again.",
         ) from error
-    except FieldInvalid as error:
+    except (AnswerTooLarge, FieldInvalid) as error:
         raise ProviderBookUnreadable(
             f"{endpoint}: {error}", hint="Check that address and control token belong to the same acquirer."
         ) from None
@@ -72,12 +72,7 @@ async def _fetch(session: aiohttp.ClientSession, endpoint: str, after: int, limi
     async with session.get(endpoint, params=query, allow_redirects=False) as response:
         if response.status != 200:
             raise FieldInvalid(f"answered {response.status}, needed: 200")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > PAGE_BYTES_MAX:
-                raise FieldInvalid(f"a page has more than {PAGE_BYTES_MAX} bytes")
-    return parse_object(bytes(body))
+        return parse_object(await read_bounded(response, PAGE_BYTES_MAX))
 
 
 def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
@@ -97,7 +92,7 @@ def _read_page(page: Row, after: int, charges: list[Charge]) -> int | None:
         charges.append(charge)
     if "next" in page and page["next"] is None:
         return None
-    following = read_integer(page, "next", 1, _CURSOR_MAX)
+    following = read_integer(page, "next", 1)
     if following < last or following <= after:
         raise FieldInvalid(f"next: {following} follows {max(last, after)}, it must grow")
     return following
@@ -107,7 +102,7 @@ def _read_charge(provider: str, row: Row) -> Charge:
     amount_minor, misstated = read_amount(row, "amount_minor")
     return Charge(
         provider=provider,
-        seq=read_integer(row, "seq", 1, _CURSOR_MAX),
+        seq=read_integer(row, "seq", 1),
         key=read_text(row, "key"),
         operation=read_member(row, "kind", Operation),
         reference=read_text(row, "reference"),

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from moneypath.oracle.evidence import Entry, Evidence
+from moneypath.oracle.ledger_checks import list_money
 from moneypath.oracle.records import Discrepancy, DiscrepancyKind, ReportTaken
 
 _FEE, _EXCHANGE = "fee", "fx"
@@ -30,12 +31,13 @@ def _served(evidence: Evidence) -> Mapping[_Report, list[ReportTaken]]:
     A report that was served too late to be booked by now may be booked or not.
     """
     served: dict[_Report, list[ReportTaken]] = defaultdict(list)
-    for report in sorted((one for one in evidence.reports if one.whole), key=lambda one: one.at):
+    # By provider, number and time.
+    for report in sorted(one for one in evidence.reports if one.whole):
         versions = served[report.provider, str(report.sequence)]
         if report.at <= evidence.scope.reports_until:
             versions.clear()
         elif not versions:
-            versions.append(ReportTaken(report.provider, report.sequence, report.at))
+            versions.append(report._replace(fees=(), exchanged=()))
         versions.append(report)
     return served
 
@@ -54,8 +56,8 @@ def _compare(
         if found in allowed:
             continue
         detail = (
-            f"the ledger books {_list(found)} of report {number or '(none)'} of {provider or 'nobody'} "
-            f"({entry_kind}), the report says {_list(allowed[-1])}"
+            f"the ledger books {list_money(found)} of report {number or '(none)'} of {provider or 'nobody'} "
+            f"({entry_kind}), the report says {list_money(allowed[-1])}"
         )
         currency, at_stake = _largest_difference(found, allowed[-1])
         yield Discrepancy(kind, f"{provider} report {number}", detail, at_stake, currency)
@@ -83,7 +85,3 @@ def _largest_difference(found: _Money, wanted: _Money) -> tuple[str, int]:
     differences = {name: abs(mine.get(name, 0) - theirs.get(name, 0)) for name in (*mine, *theirs)}
     currency = max(sorted(differences), key=lambda name: differences[name])
     return currency, differences[currency]
-
-
-def _list(money: _Money) -> str:
-    return ", ".join(f"{minor} {currency}" for currency, minor in money) or "nothing"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from moneypath.bounded_http import AnswerTooLarge, read_bounded
 from moneypath.oracle.errors import FieldInvalid, ReportsUnreadable
 from moneypath.oracle.fields import Row, parse_object, read_instant, read_integer, read_text
 from moneypath.oracle.records import ReportTaken
@@ -20,7 +21,7 @@ async def read_reports_taken(url: str, token: str) -> tuple[ReportTaken, ...]:
     try:
         async with asyncio.timeout(_ANSWER_SECONDS), aiohttp.ClientSession(headers=headers) as session:
             return _read(await _fetch(session, endpoint))
-    except (aiohttp.ClientError, TimeoutError, FieldInvalid) as error:
+    except (aiohttp.ClientError, TimeoutError, AnswerTooLarge, FieldInvalid) as error:
         raise ReportsUnreadable(
             f"{endpoint}: no list of served reports: {type(error).__name__}: {error}",
             hint="Check that the acquirer runs and answers, then audit again.",
@@ -31,12 +32,7 @@ async def _fetch(session: aiohttp.ClientSession, endpoint: str) -> Row:
     async with session.get(endpoint, allow_redirects=False) as answer:
         if answer.status != 200:
             raise FieldInvalid(f"answered {answer.status}, needed: 200")
-        body = bytearray()
-        async for chunk in answer.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > _BYTES_MAX:
-                raise FieldInvalid(f"the list has more than {_BYTES_MAX} bytes")
-    return parse_object(bytes(body))
+        return parse_object(await read_bounded(answer, _BYTES_MAX))
 
 
 def _read(content: Row) -> tuple[ReportTaken, ...]:
