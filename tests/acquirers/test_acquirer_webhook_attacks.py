@@ -123,7 +123,7 @@ async def test_events_do_not_wait_for_an_attack(start: "Start", merchant: Mercha
 async def test_no_attack_follows_an_event_that_was_accepted_after_its_fault_ended(
     start: "Start", merchant: Merchant
 ) -> None:
-    """A merchant that was slow accepts events for a while longer; a forger whose lease is over sends nothing."""
+    """A slow merchant accepts events for a while longer; a forger whose lease is over sends nothing."""
     merchant.accepting = asyncio.Event()
     client = (await start("north", webhook=WebhookSettings(merchant.url, timeout_seconds=60))).client
     await client.fault(FaultKind.WEBHOOK_FORGED)

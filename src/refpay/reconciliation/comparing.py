@@ -19,7 +19,7 @@ from refpay.reconciliation.evidence_repository import (
 from refpay.reconciliation.matching import Matcher, MatchingInput
 from refpay.reconciliation.model import Break, BreakClass, MatchResult
 
-# Limits the arrays of a statement and how long it takes. A part of a report has several chunks, so that PostgreSQL
+# Limits the arrays of a statement and how long it takes. A part of a report has several, so that PostgreSQL
 # reads one while the one before is matched.
 _CHUNK: Final = 500
 
