@@ -90,7 +90,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     extra = found.keys() - wanted.keys() - {"moneypath", "pip", "setuptools"}
     assert extra == set()
     needed = {name: each for name, each in wanted.items() if each.marker is None or each.marker.evaluate()}
-    assert {name: found.get(name) for name in needed} == {
+    assert {name: found.get(canonicalize_name(name)) for name in needed} == {
         name: str(each.specifier).removeprefix("==") for name, each in needed.items()
     }
 

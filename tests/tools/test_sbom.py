@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component
+from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -101,6 +102,6 @@ def test_a_package_that_is_not_pinned_is_named(program: Path) -> None:
 def test_what_the_schema_refuses_is_not_written(monkeypatch: pytest.MonkeyPatch, program: Path) -> None:
     """A version of the library that writes another form is noticed here, not by a reader."""
     text = json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {}, "strange": 1})
-    monkeypatch.setattr(sbom.JsonV1Dot6, "output_as_string", lambda _: text)
+    monkeypatch.setattr(JsonV1Dot6, "output_as_string", lambda _: text)
     with pytest.raises(ValueError, match=r"not CycloneDX 1\.6"):
         sbom.render(Bom(components=components(program)))

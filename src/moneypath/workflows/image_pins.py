@@ -91,11 +91,11 @@ def _value(node: yaml.Node | None, key: str, depth: int = 0) -> yaml.Node | None
         return None
     own = {each.value: value for each, value in node.value}
     if key in own:
-        found: yaml.Node = own[key]
+        found: yaml.Node | None = own[key]
         return found
     merged = own.get("<<")
     sources = merged.value if isinstance(merged, yaml.SequenceNode) else [merged]
-    return next((found for each in sources if (found := _value(each, key, depth + 1)) is not None), None)
+    return next((value for each in sources if (value := _value(each, key, depth + 1)) is not None), None)
 
 
 async def resolve(places: tuple[Place, ...], ask: AskDigest, *, update: bool) -> tuple[Pin, ...]:
