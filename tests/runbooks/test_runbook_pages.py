@@ -56,6 +56,7 @@ def test_the_pages_are_there() -> None:
     assert [file.stem for file in PAGES] == [
         "approval-drop",
         "cost-spike",
+        "disk-full",
         "double-charge",
         "durability-unsafe",
         "fraud-spike",
