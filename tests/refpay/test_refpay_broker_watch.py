@@ -16,6 +16,7 @@ from refpay.outbox.nats_connection import MessagingAction
 from refpay.outbox.write_refusals import name_failure
 
 CATALOGUE = Path(__file__).parents[2] / "src" / "refpay" / "catalogue.json"
+WELL: dict[str, float] = {cause.value: 0.0 for cause in WriteRefusal}
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -84,11 +85,11 @@ async def test_one_publication_without_an_answer_is_no_refusal_and_two_are() -> 
     watch, relay, _, recorder = watched(TimeoutError())
     await relay()
     await watch.measure()
-    assert shown(recorder) == dict.fromkeys(WriteRefusal, 0)
+    assert shown(recorder) == WELL
     assert watch.trouble() is None
     await relay()
     await watch.measure()
-    assert shown(recorder) == {**dict.fromkeys(WriteRefusal, 0), "unanswered": 1}
+    assert shown(recorder) == {**WELL, "unanswered": 1}
     assert watch.trouble() == "unanswered"
 
 
@@ -104,7 +105,7 @@ async def test_what_failed_on_a_connection_that_is_gone_says_nothing_of_the_next
     assert watch.trouble() == "unreachable"
     connection.session = object()
     await watch.measure()
-    assert shown(recorder) == dict.fromkeys(WriteRefusal, 0)
+    assert shown(recorder) == WELL
 
 
 async def test_a_limit_is_named_at_once_and_ends_with_the_next_publication() -> None:
@@ -120,4 +121,4 @@ async def test_a_limit_is_named_at_once_and_ends_with_the_next_publication() -> 
     relay.action = publish
     await relay()
     await watch.measure()
-    assert shown(recorder) == dict.fromkeys(WriteRefusal, 0)
+    assert shown(recorder) == WELL

@@ -57,6 +57,7 @@ def test_the_pages_are_there() -> None:
         "alert-silenced",
         "approval-drop",
         "cost-spike",
+        "disk-full",
         "double-charge",
         "durability-unsafe",
         "fraud-spike",

@@ -32,7 +32,7 @@ class FakeSupervisor(Supervisor):
         if self.restarts > self.failures:
             self.restarted.set()
             return
-        raise ServerNotReady(name, 1.0, "not ready", [], hint="none")
+        raise ServerNotReady(name, 1.0, "not ready", (), hint="none")
 
 
 async def prepared(folder: Path, ports: PortPool) -> Nats:
