@@ -26,11 +26,10 @@ class SmallDisk:
     def fill(self) -> int:
         """Write until nothing more fits; return how many bytes that took. May be called again and again."""
         written = 0
-        with (self.folder / FILLER).open("ab", buffering=0) as stream:
-            for size in (_MEBIBYTE, 4096, 1):
-                with _until_full():
-                    while True:
-                        written += stream.write(bytes(size))
+        with (self.folder / FILLER).open("ab", buffering=0) as stream, _until_full():
+            # What fits of the last piece is written too.
+            while True:
+                written += stream.write(bytes(_MEBIBYTE))
         return written
 
     def free(self) -> None:
