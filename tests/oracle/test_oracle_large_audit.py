@@ -190,6 +190,8 @@ def test_rows_are_spilled_beyond_the_limit_and_not_at_it(temporary_folder: Path)
 def test_a_process_that_ends_early_is_said(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Part of an audit is none."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(AuditInterrupted, match="ended with 1"):
+    with pytest.raises(AuditInterrupted) as caught:
         report_of(whole_world(), 10)
+    assert caught.value.what == "A process of the audit ended with 1."
+    assert caught.value.hint == "Read its error above, see whether there is enough memory, and audit again."
     assert list(temporary_folder.iterdir()) == []
