@@ -304,6 +304,18 @@ def test_a_cost_is_told_in_whole_units_of_the_currency(good: Figures, gate: Gate
     assert found.allowed.startswith("at most 5000000.0000 a captured payment ")
 
 
+@pytest.mark.parametrize(("micro_units", "status"), [(3e12, MET), (3e12 + 1e6, BROKEN)])
+def test_a_cost_may_be_as_far_above_the_tariff_as_is_allowed(
+    good: Figures, gate: Gate, micro_units: float, status: CriterionStatus
+) -> None:
+    """And no further."""
+    limits = gate.limits.model_copy(
+        update={"cost_per_transaction_micro_units": 5 * 10**12, "cost_above_tariff_at_most_ratio": 0.5}
+    )
+    dear = gate.model_copy(update={"limits": limits})
+    assert result(Measure.COST_PER_TRANSACTION, _cost(good, micro_units, 2e12), dear).status == status
+
+
 def test_a_latency_over_the_last_edge_is_called_so(good: Figures, gate: Gate) -> None:
     """Prometheus knows no number for it."""
     figures = with_counted(good, latency=Histogram({0.1: 94.0, 1.0: 97.0, math.inf: 100.0}))

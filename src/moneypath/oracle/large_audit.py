@@ -81,7 +81,9 @@ def _rows_of(folder: Path, references: set[str], *, recorded: bool) -> Rows:
         requests += (one for one in rows.requests or () if one.merchant_reference in references)
     # The parts come in an order of their own; what came first is named first.
     postings.sort(key=lambda one: one.posted_at)
-    book.sort(key=lambda one: (one.provider, one.seq))
+    book.sort()  # by provider and number
+    answers.sort(key=lambda one: one.at)
+    requests.sort()  # by time
     return Rows(postings, book, answers, requests if recorded else None)
 
 
