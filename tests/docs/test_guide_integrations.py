@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "integrations.md"
 TELEMETRY = ROOT / "src" / "moneypath" / "telemetry"
 # What several modules share, and nobody switches on.
-SHARED = {"__init__", "http_outcomes", "http_server", "routes"}
+SHARED = {"__init__", "http_outcomes", "http_server", "nats_health", "routes"}
 
 
 def switches() -> list[str]:
