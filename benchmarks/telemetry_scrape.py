@@ -135,7 +135,8 @@ def render_rows(repeats: int) -> Iterable[Row]:
 async def _ignore(message: object) -> None: ...
 
 
-async def _ask_nothing() -> None: ...
+async def _ask_nothing() -> MutableMapping[str, Any]:
+    return {}
 
 
 def measure_on_the_loop(spells: int, seconds: float) -> list[dict[str, float]]:

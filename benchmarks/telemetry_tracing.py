@@ -27,6 +27,9 @@ from moneypath.telemetry.correlation import trace
 from moneypath.telemetry.tracing import SpanKind, Tracer
 from moneypath.telemetry.tracing.redacted_span import RedactedSpan
 
+# What is measured, and what ends it.
+Making = tuple[Work, Callable[[], object]]
+
 OBSERVE = "x observe"
 VOCABULARY = {
     "providers": ("north", "south"),
@@ -136,7 +139,7 @@ def yardstick(buckets: tuple[float, ...]) -> Work:
     return work
 
 
-def their_span() -> tuple[Work, Callable[[], object]]:
+def their_span() -> Making:
     """Return an OpenTelemetry span under a caller's context, one in ten sampled, and what ends it."""
     provider = TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.1)), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(NowhereExporter()))
@@ -162,12 +165,16 @@ def whole_process(buckets: tuple[float, ...], *, repeats: int, rounds: int) -> d
     """Return the median processor seconds of one round, in all threads, until all is exported."""
     observes = yardstick(buckets)
 
-    def traced() -> tuple[Work, Callable[[], object]]:
+    def traced() -> Making:
         tracer = Tracer(Nowhere(), queue_limit=rounds)
         recorder = setup(Catalogue.build(VOCABULARY), service="benchmark", tracer=tracer)
         return ours(recorder)["traced"], tracer.close
 
-    candidates = {"yardstick": lambda: (observes, int), "traced": traced, "their span": their_span}
+    candidates: dict[str, Callable[[], Making]] = {
+        "yardstick": lambda: (observes, int),
+        "traced": traced,
+        "their span": their_span,
+    }
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, make in candidates.items():
@@ -189,7 +196,11 @@ def rows(*, repeats: int, rounds: int) -> Iterable[Row]:
     with running(Tracer(Nowhere(), queue_limit=100 * rounds)) as recorder:
         buckets = Catalogue.build(VOCABULARY)["moneypath_provider_request_duration_seconds"].buckets
         span, stop = their_span()
-        candidates = {"yardstick": yardstick(buckets), "their span": span, **ours(recorder)}
+        candidates = {
+            "yardstick": yardstick(buckets),
+            "their span": span,
+            **ours(recorder),
+        }
         taken = medians(candidates, repeats=repeats, rounds=rounds, clock=thread_time)
         stop()
     one = taken["yardstick"]

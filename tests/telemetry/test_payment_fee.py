@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from moneypath.telemetry import Catalogue, CatalogueInvalid, MetricKind, MetricSpec, Recorder, Unit, setup
+from moneypath.telemetry.recording.frozen_points import freeze
 from moneypath.telemetry.recording.payment_instrument import PaymentInstrument
 from moneypath.telemetry.recording.store import PAYMENTS, PointStore
 
@@ -186,13 +187,14 @@ def test_payment_handles_follow_to_another_store(catalogue: Catalogue, recorder:
     assert isinstance(book, PaymentInstrument)
     handle = recorder.begin("authorize")
     handle.finish(0.1, "succeeded", "north", 3)
-    before = book.snapshot()
-    book.switch_store(PointStore())
-    assert book.snapshot().records() == 0
+    before = book.snapshot(freeze(recorder._store))
+    store = PointStore()
+    book.switch_store(store)
+    assert book.snapshot(freeze(store)).records() == 0
     handle.start()
     handle.finish(0.1, "succeeded", "north", 4)
     recorder.begin("authorize")
-    after = book.snapshot()
+    after = book.snapshot(freeze(store))
     assert (before.records(), after.records()) == (1, 1)
     assert before.fees() == {("provider_fee", "north"): 3}
     assert after.fees() == {("provider_fee", "north"): 4}

@@ -51,27 +51,31 @@ def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
     def silenced(alert: str, *spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
         return {series(SILENCES, alert=alert, job=WORKER, instance=instance): gauge(*spans)}
 
-    telling = silences.alerts.violated
+    silence_alert = silences.alerts.violated
     firing: tuple[dict[str, str], ...] = ({},)
-    others = [silenced(name, (1, 300)) for name in path.integrity_alerts() if name != telling]
+    others = [silenced(name, (1, 300)) for name in path.integrity_alerts() if name != silence_alert]
     yield Case(
-        f"stops while {telling} is silenced, and goes on afterwards",
-        silenced(telling, (0, 300), (1, 300), (0, 300)),
+        f"stops while {silence_alert} is silenced, and goes on afterwards",
+        silenced(silence_alert, (0, 300), (1, 300), (0, 300)),
         (AlertsAt(300, firing), AlertsAt(310), AlertsAt(590), AlertsAt(620, firing)),
     )
     yield Case(
         "stops if one of two exporters knows of the silence",
-        silenced(telling, (0, 300)) | silenced(telling, (1, 300), instance="second"),
+        silenced(silence_alert, (0, 300)) | silenced(silence_alert, (1, 300), instance="second"),
         (AlertsAt(300),),
     )
     yield Case(
         "goes on while other alerts are silenced: an alert tells of those",
-        {name: values for each in (silenced(telling, (0, 300)), *others) for name, values in each.items()},
+        {
+            name: values
+            for each in (silenced(silence_alert, (0, 300)), *others)
+            for name, values in each.items()
+        },
         (AlertsAt(300, firing),),
     )
     yield Case(
         "goes on when nobody knows: the stale guard speaks then",
-        silenced(telling, (0, 300), ("_", 300)),
+        silenced(silence_alert, (0, 300), ("_", 300)),
         (AlertsAt(590, firing),),
     )
 
