@@ -241,6 +241,21 @@ async def test_a_database_that_stays_away_is_given_up_in_time(tmp_path: Path) ->
         await await_drained(f"postgresql://refpay_oracle@/postgres?host={tmp_path}", 0.3)
 
 
+async def test_a_database_that_stays_away_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as fast as it can be refused: a database that starts has other work."""
+    asked: list[str] = []
+
+    def refuse(dsn: str, *, command_seconds: float) -> None:
+        asked.append(f"{dsn} {command_seconds}")
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(drain, "connect", refuse)
+    with pytest.raises(DrainTimedOut, match=r"cannot be reached \(ConnectionRefusedError\)"):
+        await await_drained("postgresql:///refpay", 0.3, poll_seconds=0.05)
+    assert set(asked) == {"postgresql:///refpay 10.0"}
+    assert len(asked) <= 7
+
+
 async def test_a_database_that_keeps_silent_is_given_up_in_time() -> None:
     """Somebody listens, and never answers."""
     with socket.socket() as silent:
