@@ -41,6 +41,8 @@ DO $$ BEGIN CREATE ROLE refpay_oracle LOGIN; EXCEPTION WHEN duplicate_object THE
 GRANT USAGE ON SCHEMA oracle TO refpay_oracle;
 GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO refpay_oracle;
 """
+# A folder for a socket that is none, however long the paths of a test are.
+NOWHERE = "/dev/null"
 SLOW = """
 CREATE OR REPLACE VIEW oracle.{view} AS SELECT one.* FROM inner_tables.{table} AS one
 RIGHT JOIN (SELECT pg_sleep(1)) AS asleep ON true
@@ -141,12 +143,12 @@ async def test_a_missing_view_is_said(owner: Connection, dsn: str) -> None:
         await read_postings(dsn)
 
 
-async def test_an_unreachable_ledger_is_said_without_the_password(tmp_path: Path) -> None:
+async def test_an_unreachable_ledger_is_said_without_the_password() -> None:
     """The message names the place, what happened and what to do, and never the password."""
     with pytest.raises(LedgerUnreadable) as caught:
-        await read_postings(f"postgresql://refpay_oracle:hunter2@/postgres?host={tmp_path}")
+        await read_postings(f"postgresql://refpay_oracle:hunter2@/postgres?host={NOWHERE}")
     assert "hunter2" not in str(caught.value)
-    said = "database local socket:5432/postgres: the ledger cannot be read: FileNotFoundError: "
+    said = "database local socket:5432/postgres: the ledger cannot be read: NotADirectoryError: "
     assert caught.value.what.startswith(said)
     assert caught.value.hint == (
         "Check that PostgreSQL runs, that its schema is the newest, and that the role may read it."
@@ -235,10 +237,10 @@ async def test_what_remains_is_named_when_time_is_up(owner: Connection, dsn: str
     assert caught.value.hint == "Check that the worker runs and that the providers answer its queries."
 
 
-async def test_a_database_that_stays_away_is_given_up_in_time(tmp_path: Path) -> None:
+async def test_a_database_that_stays_away_is_given_up_in_time() -> None:
     """A restart is waited for, but no longer than asked."""
-    with pytest.raises(DrainTimedOut, match=r"the database cannot be reached \(FileNotFoundError\)"):
-        await await_drained(f"postgresql://refpay_oracle@/postgres?host={tmp_path}", 0.3)
+    with pytest.raises(DrainTimedOut, match=r"the database cannot be reached \(NotADirectoryError\)"):
+        await await_drained(f"postgresql://refpay_oracle@/postgres?host={NOWHERE}", 0.3)
 
 
 async def test_a_database_that_stays_away_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
