@@ -34,7 +34,7 @@ gate: setup  ## May this build be released? One verdict (BUILD=module that repla
 	@$(RUN) moneypath gate --build "$(BUILD)" $(if $(BASELINE),--baseline "$(BASELINE)") $(if $(JUNIT),--junit "$(JUNIT)")
 
 prove-gate: setup  ## The good build passes and each bad build fails for its reason, RUNS times (ONLY=part of a name)
-	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)" $(if $(ONLY),--only "$(ONLY)")
+	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)" $(if $(ONLY),--only "$(ONLY)") $(if $(CONTINUE),--continue)
 
 crash-test: setup  ## SIGKILL API, worker, PostgreSQL and NATS under load, KILLS times; is any money lost or doubled? (SEED=n)
 	@$(RUN) proofs.crash_test --kills "$(KILLS)" $(if $(SEED),--seed "$(SEED)")
@@ -79,10 +79,10 @@ attack: setup  ## Attack a real payment service on loopback, within bounds: what
 outages: setup  ## Take each server of a stack away under load, fill its disk too: money, healing, and every page in a table (ONLY=nats)
 	@$(RUN) pytest -p tests.outage_table -m outage $(if $(ONLY),-k "$(ONLY)")
 
-prove-long: setup  ## What chance could hide, again and again: drills two at a time, dead actions, the gate (RUNS=20)
-	@.venv/bin/python tools/prove_drills.py --runs "$(RUNS)"
+prove-long: setup  ## What chance could hide, again and again: drills two at a time, dead actions, the gate (RUNS=20, CONTINUE=1)
+	@.venv/bin/python tools/prove_drills.py --runs "$(RUNS)" $(if $(CONTINUE),--continue)
 	@for run in $$(seq "$(RUNS)"); do $(RUN) pytest -p tests.proof_table -m proof tests/live -k action_dead || exit 1; done
-	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)"
+	@.venv/bin/python tools/prove_gate.py --runs "$(RUNS)" $(if $(CONTINUE),--continue)
 	@.venv/bin/python tools/false_verdicts.py
 
 mutation: setup  ## Mutate oracle, fail conditions and verdict; list which mutations no test notices, and why they may (over an hour; ONLY='moneypath.oracle.claims.*' a part)

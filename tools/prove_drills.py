@@ -1,7 +1,8 @@
 """Prove the drills: each unmodified drill passes every time, two at a time so that the machine is busy.
 
 Run `python tools/prove_drills.py --runs 20`. The drills take turns, so that a busy machine affects all alike.
-It prints a table, writes every scorecard as JSON, and exits with 0 only if every run passed.
+It prints a table, writes every scorecard as JSON after each run, and exits with 0 only if every run passed.
+With `--continue` it goes on where a run at the same commit was stopped.
 """
 
 import argparse
@@ -9,11 +10,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+from kept_runs import KeptRuns
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "prove-drills.json"
@@ -48,10 +52,22 @@ def run_drill(file: Path) -> Run:
     return Run(file.stem, passed, card["score"], seconds, tuple(card["failures"]))
 
 
-def run_all(files: Sequence[Path], *, runs: int, at_once: int) -> Iterator[Run]:
+def read_run(row: Mapping[str, Any]) -> Run:
+    """Return a run that was kept."""
+    return Run(**{**row, "failures": tuple(row["failures"])})
+
+
+def still_due(files: Sequence[Path], kept: KeptRuns, *, runs: int) -> Iterator[Path]:
+    """Yield the drills that were not run often enough, in turns."""
+    done = {file: kept.count("drill", file.stem) for file in files}
+    for number in range(runs):
+        yield from (file for file in files if done[file] <= number)
+
+
+def run_all(files: Iterable[Path], *, at_once: int) -> Iterator[Run]:
     """Yield each run as it is due in the table's order."""
     with ThreadPoolExecutor(at_once) as pool:
-        yield from pool.map(run_drill, list(files) * runs)
+        yield from pool.map(run_drill, files)
 
 
 def show(rows: Sequence[Run]) -> str:
@@ -72,6 +88,7 @@ def main() -> int:
     parser.add_argument("drills", nargs="*", type=Path, help="drill files (default all of drills/)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each drill (default 1)")
     parser.add_argument("--at-once", type=int, default=2, help="drills at the same time (default 2)")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="keep the runs of --output")
     parser.add_argument("--output", type=Path, default=RESULTS, help="JSON file (default %(default)s)")
     arguments = parser.parse_args()
     for name in ("runs", "at_once"):
@@ -81,15 +98,15 @@ def main() -> int:
     for file in files:
         if not file.is_file():
             parser.error(f"{file}: there is no such drill; `ls drills` lists them")
-    rows: list[Run] = []
-    for row in run_all(files, runs=arguments.runs, at_once=arguments.at_once):
-        rows.append(row)
+    kept = KeptRuns.open(arguments.output, ROOT, go_on=arguments.go_on)
+    due = list(still_due(files, kept, runs=arguments.runs))
+    for row in run_all(due, at_once=arguments.at_once):
+        kept.add(asdict(row))
         sign = f"passed, {row.score:.2f}" if row.passed else f"FAILED: {'; '.join(row.failures)}"
         sys.stdout.write(f"{row.drill} after {row.seconds:.0f} s: {sign}\n")
         sys.stdout.flush()
+    rows = [read_run(row) for row in kept.rows]
     sys.stdout.write("\n" + show(rows))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"\nevery scorecard: {arguments.output}\n")
     return 0 if all(row.passed for row in rows) else 1
 

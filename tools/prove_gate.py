@@ -1,7 +1,8 @@
 """Prove the release gate: the good build passes every time, each seeded bad build fails for its own reason.
 
 Run `python tools/prove_gate.py --runs 10`. The builds take turns, so that a busy machine affects all alike.
-It prints a table, writes every verdict as JSON, and exits with 0 only if every run had the expected outcome.
+It prints a table, writes every verdict as JSON after each run, and exits with 0 only if every run had the
+expected outcome. With `--continue` it goes on where a run at the same commit was stopped.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from kept_runs import KeptRuns
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "prove-gate.json"
@@ -153,6 +156,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="runs of each build (default 1)")
     parser.add_argument("--file", type=Path, help="gate file (default the project's)")
     parser.add_argument("--only", help="the builds whose name contains this")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="keep the runs of --output")
     parser.add_argument("--output", type=Path, default=RESULTS, help="JSON file (default %(default)s)")
     arguments = parser.parse_args()
     if arguments.runs < 1:
@@ -160,19 +164,19 @@ def main() -> int:
     cases = [case for case in CASES if (arguments.only or "") in case.title]
     if not cases:
         parser.error(f"--only: no build has this in its name: {', '.join(case.title for case in CASES)}")
-    rows: list[dict[str, Any]] = []
+    kept = KeptRuns.open(arguments.output, ROOT, go_on=arguments.go_on)
     for number in range(1, arguments.runs + 1):
         for case in cases:
+            if kept.count("build", case.title) >= number:
+                continue
             row = run_gate(case, arguments.file)
-            rows.append(row)
+            kept.add(row)
             sign = "right" if row["right"] else "WRONG"
             sys.stdout.write(f"run {number}: {sign} after {row['seconds']:.0f} s: {row['summary']}\n")
             sys.stdout.flush()
-    sys.stdout.write("\n" + show(cases, rows))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    sys.stdout.write("\n" + show(cases, kept.rows))
     sys.stdout.write(f"\nevery verdict: {arguments.output}\n")
-    return 0 if all(row["right"] for row in rows) else 1
+    return 0 if all(row["right"] for row in kept.rows) else 1
 
 
 if __name__ == "__main__":
