@@ -16,10 +16,10 @@ from moneypath.workflows.server_deaths import unless_server_dies
 
 SERVERS = {
     "postgres", "nats", "acquirer-north", "acquirer-south", "pager", "refpay-api", "refpay-worker",
-    "prometheus", "alertmanager",
+    "prometheus", "alertmanager", "alert-silences",
 }  # fmt: skip
 PATIENCE_SECONDS = 120.0
-# Each command, killed of another server, so that the four see four of the nine.
+# Each command, killed of another server, so that the four see four of them.
 COMMANDS = {
     "postgres": ("stack", "up", "--scale", "60"),
     "prometheus": ("demo",),
@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 async def test_every_death_is_named_with_its_signal_and_its_log(project: Path, tmp_path: Path) -> None:
-    """Each of the nine is killed for real while work goes on; a crash and an end in order are told apart."""
+    """Each server is killed for real while work goes on; a crash and an end in order are told apart."""
     settings = LiveStackSettings(load(project / FILE_NAME), tmp_path / "run", scale=60)
     told = {}
     async with running_stack(settings, lambda _: None) as live:
