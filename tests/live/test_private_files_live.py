@@ -81,6 +81,7 @@ async def _settled(look: "partial[Iterator[str]]") -> list[str]:
     raise AssertionError("files come and go without end")
 
 
+@pytest.mark.proof
 async def test_the_evidence_of_a_drill_is_as_private(project: Path, tmp_path: Path) -> None:
     """The bundle, the copies in it and the logs of customers, with a umask that would open all."""
     drill = ("drill", "run", "drills/drill-006-double-charge.yaml")
