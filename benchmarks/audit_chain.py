@@ -138,7 +138,7 @@ async def measure(rounds: int, entries: int, trails: list[int]) -> list[measurin
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(
-        "What the chain of the audit trail costs.", rounds=1, entries=500, records=[1000]
+        "What the chain of the audit trail costs.", rounds=1, entries=3000, records=[1000]
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--entries", type=int, default=3000, help="a round")

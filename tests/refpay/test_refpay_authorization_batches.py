@@ -168,7 +168,10 @@ async def bench(settings: "Settings") -> AsyncIterator[Bench]:
 
 
 async def written(db: "RefpayDb") -> dict[str, list[dict[str, Any]]]:
-    """Return all that an authorization writes; ids are numbered as they appear."""
+    """Return all that an authorization writes; ids are numbered as they appear.
+
+    Not what the database numbers by itself: places, and the transaction that wrote a record.
+    """
     names: dict[str, str] = {}
 
     def rename(value: Any) -> Any:
@@ -182,7 +185,10 @@ async def written(db: "RefpayDb") -> dict[str, list[dict[str, Any]]]:
     rows = {}
     for table, order in WRITTEN.items():
         found = await db.rows(f"SELECT * FROM {table} ORDER BY {order}", role="postgres")  # noqa: S608
-        rows[table] = [{name: rename(value) for name, value in row.items() if name != "seq"} for row in found]
+        rows[table] = [
+            {name: rename(value) for name, value in row.items() if name not in ("seq", "written_in")}
+            for row in found
+        ]
     return rows
 
 

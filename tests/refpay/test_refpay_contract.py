@@ -30,6 +30,8 @@ from refpay.payments.claims import Command
 from refpay.providers.errors import ProviderOutcomeUnknown
 from refpay.providers.reports import ReportInvalid, ReportReplayed
 from refpay.risk.errors import RiskTimedOut
+from refpay.seals.accepting import ChainNotAccepted
+from refpay.seals.seal_log import SealLogDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +45,11 @@ NEVER_ANSWERED = {
     ProviderOutcomeUnknown: "becomes an outcome that is not known yet, 202",
     RiskTimedOut: "the authorization goes on without an assessment",
     ColdFileDamaged: "met by the ledger's command alone",
+    ChainNotAccepted: "met by the commands of the chains alone",
     MonthNotMoved: "met by the ledger's command alone",
     ReportInvalid: "met by the worker alone",
     ReportReplayed: "met by the worker alone",
+    SealLogDamaged: "met by the worker and the commands of the chains",
 }
 CHANGING_METHODS = ("post", "put", "patch", "delete")
 

@@ -52,13 +52,12 @@ CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
 }
 
 
+VALUES = {"provider": "north", "queue": "outbox", "currency": "EUR", "alert": "MoneyPathDoubleCharge"}
+
+
 def queries(file: Path) -> dict[str, str]:
     """Return each query of a page by step, filled in for provider north."""
-    return {
-        step.id: fill(step.instruction[0], {"provider": "north", "queue": "outbox", "currency": "EUR"})
-        for step in load(file).steps
-        if not step.is_action
-    }
+    return {step.id: fill(step.instruction[0], VALUES) for step in load(file).steps if not step.is_action}
 
 
 def promtool(folder: Path, document: dict[str, Any], *command: str) -> subprocess.CompletedProcess[str]:

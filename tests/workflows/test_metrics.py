@@ -38,7 +38,7 @@ def test_every_alert_but_those_on_the_scrape_itself_reads_a_metric(facts: dict[s
     rules = (PROJECT / "alerts/rules/moneypath.rules.yml").read_text(encoding="utf-8")
     named = {line.split(":")[1].strip() for line in rules.splitlines() if "alert:" in line}
     read = {alert for fact in facts.values() for alert in fact.alerts}
-    assert named - read == {"MoneyPathTargetDown", "MoneyPathWatchdog"}
+    assert named - read == {"MoneyPathTargetDown"}
 
 
 def test_the_page_holds_every_metric(facts: dict[str, MetricFacts]) -> None:
@@ -60,7 +60,7 @@ def test_the_command_narrows_and_speaks_json(
     assert only["name"] == "moneypath_reconciliation_breaks"
     assert (only["type"], only["series_budget"], list(only["labels"])) == (
         "gauge",
-        140,
+        14,
         ["provider", "class"],
     )
     assert only["alerts"] == ["MoneyPathSettlementMismatch"]

@@ -22,6 +22,8 @@ WATCHDOG = "MoneyPathWatchdog"
 TARGET_EXPECTED = "moneypath_target_expected"
 ROUTING = "moneypath_provider_routing_active"
 LAST_SUCCESS = "moneypath_check_last_success_timestamp_seconds"
+# The target that asks Alertmanager for silences.
+SILENCES_JOB = "alert-silences"
 SILENCES = "moneypath_integrity_alert_silences"
 SILENCE_END = "moneypath_integrity_alert_silence_end_timestamp_seconds"
 MONEY_AT_RISK = "moneypath_money_at_risk_minor_units"

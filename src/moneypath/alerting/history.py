@@ -19,6 +19,7 @@ from moneypath.alerting.baseline import (
     operations,
     worker_job,
 )
+from moneypath.alerting.conventions import SILENCES, SILENCES_JOB, silence_check
 from moneypath.alerting.recorded import windows
 from moneypath.alerting.rules import RuleLiteral, decimal_text, duration_text, window
 from moneypath.alerting.timing import Scale
@@ -158,7 +159,14 @@ def _timed(
 def _gauge_points(path: MoneyPath, catalogue: Catalogue, gauge: GaugeBaseline) -> Iterator[_Point]:
     values = _ahead(gauge.value) if gauge.is_time else _constant(gauge.value)
     for labels in _combinations(catalogue, gauge.name):
-        yield ((gauge.name, {**labels, **_member(worker_job(path))}, values),)
+        yield ((gauge.name, {**labels, **_member(_gauge_job(path, gauge.name, labels))}, values),)
+
+
+def _gauge_job(path: MoneyPath, name: str, labels: dict[str, str]) -> str:
+    """Return the job that exports a gauge: the worker's, unless it is about silences."""
+    check = silence_check(path)
+    is_asked_elsewhere = name == SILENCES or (check is not None and labels.get("check") == check.id)
+    return SILENCES_JOB if is_asked_elsewhere else worker_job(path)
 
 
 def _combinations(catalogue: Catalogue, name: str) -> Iterator[dict[str, str]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from moneypath.alerting.generate import LiveAlerting, write_live
 from moneypath.alerting.history import backfill, longest_window_seconds
-from moneypath.alerting.silences import exporter
+from moneypath.alerting.conventions import SILENCES_JOB
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 from moneypath.stack import alertmanager, binaries, prometheus
@@ -23,8 +23,6 @@ from moneypath.stack.supervisor import Supervisor
 
 # Longer than the longest window, so that the gap until the first scrape does not empty its far end.
 HISTORY_WINDOWS: Final = 2
-# The target that a declaration with a check on silences has.
-SILENCES_JOB: Final = exporter.SERVICE
 
 
 @dataclass(frozen=True, slots=True)

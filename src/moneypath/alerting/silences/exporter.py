@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from moneypath.alerting.conventions import LAST_SUCCESS, SILENCE_END, SILENCES
+from moneypath.alerting.conventions import LAST_SUCCESS, SILENCE_END, SILENCES, SILENCES_JOB
 from moneypath.alerting.errors import SilencesUnknown
 from moneypath.alerting.silences.alertmanager import Silence
 from moneypath.alerting.silences.counting import SilenceReader
@@ -20,7 +20,6 @@ from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.exposition.text import negotiate
 from moneypath.telemetry.setup import Recorder, setup
 
-SERVICE: Final = "alert-silences"
 VIOLATIONS: Final = "moneypath_check_violations"
 _STOP_SECONDS: Final = 2.0
 Tell = Callable[[Mapping[str, object]], None]
@@ -135,7 +134,10 @@ def _recorder(wanted: IntegrityAlerts) -> Recorder:
         }
     )
     return setup(
-        catalogue, service=SERVICE, metrics=(SILENCES, SILENCE_END, VIOLATIONS, LAST_SUCCESS), shared=False
+        catalogue,
+        service=SILENCES_JOB,
+        metrics=(SILENCES, SILENCE_END, VIOLATIONS, LAST_SUCCESS),
+        shared=False,
     )
 
 
