@@ -183,11 +183,11 @@ async def test_a_full_disk_is_named_and_healed_and_nothing_is_lost_or_doubled(
     assert len(said) == 1
     assert "no space left on device" in said[0]
     changes = [entry for entry in logs if entry["event"].startswith("broker_")]
-    *refused, taken_again = [(entry["event"], entry.get("cause")) for entry in changes]
-    assert ("broker_refuses_writes", "disk_full") in refused
-    # The relay may still be without an answer when the server speaks of its disk no more.
-    assert set(refused) <= {("broker_refuses_writes", cause) for cause in ("disk_full", "unanswered")}
-    assert taken_again == ("broker_takes_writes", None)
+    causes = [entry.get("cause") for entry in changes if entry["event"] == "broker_refuses_writes"]
+    assert "disk_full" in causes
+    # What was under way when the server was started again is not answered.
+    assert set(causes) <= {"disk_full", "unanswered"}
+    assert changes[-1]["event"] == "broker_takes_writes"
 
 
 async def test_without_a_start_the_server_never_takes_messages_again(

@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from moneypath.alerting.conventions import SILENCES_JOB
 from moneypath.alerting.generate import LiveAlerting, write_live
 from moneypath.alerting.history import backfill, longest_window_seconds
-from moneypath.alerting.conventions import SILENCES_JOB
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 from moneypath.stack import alertmanager, binaries, prometheus
