@@ -21,7 +21,7 @@ from refpay.reconciliation.model import Break, BreakClass, MatchResult
 
 # Limits the arrays of a statement and how long it takes. A part of a report has several, so that PostgreSQL
 # reads one while the one before is matched.
-_CHUNK: Final = 500
+_CHUNK: Final = 1_000
 
 _Matched = Sequence[tuple[MatchingInput, MatchResult]]
 

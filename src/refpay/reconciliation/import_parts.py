@@ -28,7 +28,7 @@ from refpay.reconciliation.model import ReportState
 from refpay.reconciliation.report_entries import report_entries
 from refpay.reconciliation.reports_repository import KnownReport
 
-PART_LINES: Final = 2_000
+PART_LINES: Final = 4_000
 _LOG: Final = structlog.get_logger()
 
 
