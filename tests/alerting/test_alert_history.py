@@ -115,6 +115,22 @@ def test_the_history_carries_the_labels_of_the_live_series(money_path: MoneyPath
             assert sample.labels["job"] in {target.job for target in money_path.targets}
 
 
+def test_the_past_of_silences_is_of_the_process_that_asks_for_them(money_path: MoneyPath) -> None:
+    """Zeroes of another process would end the alert on a silence; all other gauges are the worker's."""
+    job_of = {
+        (sample.name, sample.labels.get("check")): sample.labels["job"]
+        for family in instant(money_path)
+        for sample in family.samples
+        if sample.name.startswith(("moneypath_check_last", "moneypath_integrity_alert_silences"))
+    }
+    asked = {key for key, job in job_of.items() if job == "alert-silences"}
+    assert asked == {
+        ("moneypath_integrity_alert_silences", None),
+        ("moneypath_check_last_success_timestamp_seconds", "alert_silences"),
+    }
+    assert len(job_of) > len(asked)
+
+
 def test_the_history_holds_every_series_that_a_rule_reads(money_path: MoneyPath) -> None:
     """No window is empty at the first second of a live run, but for what is absent while all is well."""
     groups = rule_groups.build(money_path)

@@ -75,7 +75,7 @@ def violated(path: MoneyPath, check: Check, catalogue: Catalogue) -> AlertRule:
         name=name,
         expr=expr(*broken, held),
         summary=f"{check.title}: violated",
-        detail=f"An invariant of the {check.stage} is broken{instance_text(by)}.",
+        detail=f"{_what_is_wrong(check)}{instance_text(by)}.",
     )
 
 
@@ -170,3 +170,9 @@ def _check_source(check: Check, *, roles: tuple[str, ...], runbook: str) -> Aler
         runbook=runbook,
         dashboard=check.dashboard,
     )
+
+
+def _what_is_wrong(check: Check) -> str:
+    if SILENCES in check.series:
+        return "An integrity alert is silenced"
+    return f"An invariant of the {check.stage} is broken"
