@@ -442,8 +442,17 @@ async def broker(
     await supervisor.stop(name)
 
 
-def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[str, str]:
-    """Return the environment of a refpay process on a test's database; quick, so that tests are."""
+# On one loop with much else, or on a machine that starves it, an answer of a provider may wait.
+PATIENCE = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_OUTCOME_DEADLINE_SECONDS": "90"}
+
+
+def environment_of(
+    db: RefpayDb, secrets_folder: Path, *, patient: bool = False, **changed: str
+) -> dict[str, str]:
+    """Return the environment of a refpay process on a test's database; quick, so that tests are.
+
+    A patient one is for a test in which every provider answers: none of its payments may fail for the time.
+    """
     acknowledgements = secrets_folder.parent / f"acknowledgements-{db.name}"
     acknowledgements.mkdir(exist_ok=True)
     return {
@@ -463,6 +472,7 @@ def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[s
         "REFPAY_OUTCOME_DEADLINE_SECONDS": "3.55",
         # The session's server runs with fsync off.
         "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
+        **(PATIENCE if patient else {}),
         **changed,
     }
 
@@ -692,10 +702,9 @@ async def api(live_settings: Settings, db: RefpayDb) -> AsyncIterator[Client]:
 async def patient_api(
     db: RefpayDb, secrets_folder: Path, acquirers: Mapping[str, Acquirer]
 ) -> AsyncIterator[Client]:
-    """Run the same for many requests at once: on one loop with them, an answer of a provider may wait."""
+    """Run the same for many requests at once."""
     environment = _live_environment(db, secrets_folder, acquirers)
-    patience = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_OUTCOME_DEADLINE_SECONDS": "90"}
-    async with _run_api(read_settings({**environment, **patience})) as client:
+    async with _run_api(read_settings({**environment, **PATIENCE})) as client:
         yield client
         await client.expect_audited(db)
 

@@ -110,7 +110,9 @@ async def test_real_reports_agree_break_and_agree_again(
 ) -> None:
     """Every capture and refund is matched once, in both dialects; a misstated amount comes and goes."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
-    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(
+        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+    )
     settings = read_settings(environment)
     rows = "moneypath_reconciliation_rows_total"
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
@@ -146,7 +148,9 @@ async def test_a_capture_that_is_booked_twice_is_a_double_charge(
 ) -> None:
     """The acquirer forgets our key between two attempts; our book has one movement, the reports two."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
-    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(
+        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+    )
     settings = read_settings(environment)
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
         authorized = (await api.authorize()).body
@@ -198,7 +202,9 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
     flag = ",".join(f"{sold}={bought}@{rate}" for sold, (bought, rate) in RATES.items())
     acquirers = await start_hasty("--settle-in", flag)
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
-    environment = make_environment(db, secrets_folder, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05")
+    environment = make_environment(
+        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+    )
     settings = read_settings(environment)
     moved: list[tuple[str, str, int]] = []
 
