@@ -28,6 +28,7 @@ async def test_six_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "postings.jsonl").exists()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("build", "plan"),
     [

@@ -46,7 +46,7 @@ async def _command(
             await process.wait()
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077])
+@pytest.mark.parametrize("umask", [0o000, pytest.param(0o077, marks=pytest.mark.proof)])
 async def test_a_running_stack_shows_nothing_to_other_accounts(
     project: Path, tmp_path: Path, umask: int
 ) -> None:

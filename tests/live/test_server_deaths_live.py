@@ -52,6 +52,7 @@ async def test_every_death_is_named_with_its_signal_and_its_log(project: Path, t
         assert ("dmesg" in error.hint) is (number is signal.SIGKILL)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("victim", COMMANDS)
 async def test_a_command_ends_with_the_death(project: Path, tmp_path: Path, victim: str) -> None:
     """Stack, demo, drill and gate say which server died, how, and where its log is, and nothing more."""
