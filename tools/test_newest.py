@@ -2,8 +2,8 @@
 
 The distribution's packages, on which the other tests run, are older than the images of compose.yaml. This
 builds the images' versions from source by Go's module proxy, once, into the cache, and runs on them what
-talks to either: the real servers, the generated rules and routes, and a drill. Without Go it says so and
-ends with 2.
+talks to either: the real servers, the generated rules and routes, whole stacks, and a drill. Without Go it
+says so and ends with 2.
 
 Prometheus is built without its web pages and without the service discoveries of clouds: neither is used here.
 """
@@ -26,6 +26,7 @@ from moneypath.workflows import image_pins
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/stack/test_real_monitoring.py", "tests/prometheus", "tests/alerting")
+LIVE_TESTS = ("tests/live",)
 DRILL = "drills/drill-002-partial-provider-outage.yaml"
 NOT_TESTED = 2
 _BUILD_WITHIN_SECONDS = 3 * 3600.0
@@ -122,9 +123,12 @@ def _run(command: list[str], folder: Path, environ: Mapping[str, str]) -> str:
 def test(environ: Mapping[str, str]) -> int:
     """Run the tests of monitoring and a drill on the programs that the variables name; 0 if all passed."""
     pytest = [sys.executable, "-m", "pytest", "-n", "2", "-m", "not proof", *TESTS]
+    live = [sys.executable, "-m", "pytest", "-m", "live and not proof", *LIVE_TESTS]
     drill = [sys.executable, "-m", "moneypath", "drill", "run", DRILL]
     failed = [
-        command for command in (pytest, drill) if subprocess.run(command, cwd=ROOT, env=environ).returncode
+        command
+        for command in (pytest, drill, live)
+        if subprocess.run(command, cwd=ROOT, env=environ).returncode
     ]
     for command in failed:
         say(f"failed: {' '.join(command[1:])}")
