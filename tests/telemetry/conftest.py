@@ -12,6 +12,8 @@ VOCABULARY = {
     "currencies": ("EUR", "USD", "JPY", "KWD"),
     "checks": ("ledger_balance", "capture_posting"),
     "schemes": ("visa", "mastercard"),
+    "traffic": ("live", "canary", "drill"),
+    "cohorts": ("control", "candidate"),
 }
 
 Read = Callable[..., float | None]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from moneypath.telemetry import Recorder
-from moneypath.telemetry.recording.error_outcomes import outcome_of
+from moneypath.telemetry.recording.error_outcomes import NOTHING_SAID, said_by
 
 Read = Callable[..., float | None]
 
@@ -47,8 +47,8 @@ def test_exception_that_cannot_be_asked_is_failed() -> None:
         def payment_outcome(self) -> str:
             raise RuntimeError
 
-    assert outcome_of(Broken()) == "failed"
+    assert said_by(Broken()) == NOTHING_SAID
     first, second = ValueError(), ValueError()
     first.__cause__, second.__cause__ = second, first
-    assert outcome_of(first) == "failed"
-    assert outcome_of(None) == "failed"
+    assert said_by(first) == NOTHING_SAID
+    assert said_by(None) == NOTHING_SAID

@@ -21,7 +21,14 @@ PROVIDERS = ("north", "south", "none")
 def catalogue() -> Catalogue:
     """Return a catalogue with two providers."""
     return Catalogue.build(
-        {"providers": PROVIDERS[:2], "currencies": ("EUR",), "checks": ("a",), "schemes": ("visa",)}
+        {
+            "providers": PROVIDERS[:2],
+            "currencies": ("EUR",),
+            "checks": ("a",),
+            "schemes": ("visa",),
+            "traffic": ("canary", "drill"),
+            "cohorts": ("candidate",),
+        }
     )
 
 

@@ -19,7 +19,7 @@ from moneypath.telemetry.recording.locked import (
     LockedPaymentHandle,
     is_gil_enabled,
 )
-from moneypath.telemetry.recording.payment_handles import PaymentRecord
+from moneypath.telemetry.recording.payment_records import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder as BareRecorder
 from moneypath.telemetry.recording.store import LivePoint, PointStore
 

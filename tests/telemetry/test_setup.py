@@ -94,7 +94,7 @@ def test_a_limit_that_is_no_number_of_series_is_refused(limit: object) -> None:
         setup(service="checkout", providers=["north"], currencies=["EUR"], series_limit=limit)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("slot", ["providers", "currencies", "queues"])
+@pytest.mark.parametrize("slot", ["providers", "currencies", "queues", "operations", "traffic", "cohorts"])
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -125,9 +125,7 @@ def test_a_queue_that_is_there_already_is_refused(queue: str) -> None:
 @pytest.mark.parametrize("slot", ["providers", "currencies", "queues"])
 def test_both_ways_at_once_are_refused(catalogue: Catalogue, slot: str) -> None:
     """It is unclear which one is meant; a catalogue alone works."""
-    with pytest.raises(
-        TelemetryError, match="a catalogue and also providers, currencies, queues or a series_limit"
-    ):
+    with pytest.raises(TelemetryError, match=f"a catalogue and also {slot}"):
         setup(catalogue, service="checkout", **{slot: ["north"]})  # type: ignore[arg-type]
     assert setup(catalogue, service="checkout").metrics == tuple(catalogue.metrics)
 

@@ -16,6 +16,8 @@ from moneypath.telemetry.errors import CatalogueInvalid
 
 OPERATIONS: Final = tuple(operation.value for operation in Operation)
 QUEUES: Final = OPTIONAL_LABEL_SETS["queues"]
+TRAFFIC: Final = OPTIONAL_LABEL_SETS["traffic"]
+COHORTS: Final = OPTIONAL_LABEL_SETS["cohorts"]
 
 Slots = Mapping[str, tuple[str, ...]]
 CustomLabelValue = Annotated[
@@ -68,6 +70,12 @@ class Extension(Declared):
 
     operations: tuple[SnakeId, ...] = Field(max_length=4, description="ids of operations, or []")
     queues: tuple[SnakeId, ...] = Field(default=(), max_length=16, description="ids of queues, or []")
+    traffic: tuple[SnakeId, ...] = Field(
+        default=(), max_length=8, description="kinds of traffic besides live, or []"
+    )
+    cohorts: tuple[SnakeId, ...] = Field(
+        default=(), max_length=8, description="cohorts besides control, or []"
+    )
     metrics: tuple[CustomMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
     series_limit: Count = Field(default=SERIES_LIMIT, description="how many series one process may expose")
 
@@ -80,6 +88,8 @@ def extension_issues(extension: Extension, slots: Slots) -> Iterator[Declaration
     """Yield what the catalogue cannot hold; `slots` are the lists that a label may name."""
     yield from _added_issues(("telemetry", "operations"), extension.operations, OPERATIONS, "an operation")
     yield from _added_issues(("telemetry", "queues"), extension.queues, QUEUES, "a queue")
+    yield from _added_issues(("telemetry", "traffic"), extension.traffic, TRAFFIC, "a kind of traffic")
+    yield from _added_issues(("telemetry", "cohorts"), extension.cohorts, COHORTS, "a cohort")
     names = [metric.name for metric in extension.metrics]
     yield from repeated(("telemetry", "metrics"), names, "name")
     for index, metric in enumerate(extension.metrics):

@@ -6,7 +6,7 @@ from typing import Self, TypeAlias
 from pydantic import Field, model_validator
 
 from moneypath.path.costs import Costs, cost_issues
-from moneypath.path.extension import OPERATIONS, QUEUES, Extension, extension_issues
+from moneypath.path.extension import COHORTS, OPERATIONS, QUEUES, TRAFFIC, Extension, extension_issues
 from moneypath.path.guards import AnyGuard, guard_issues
 from moneypath.path.objectives import AvailabilitySlo, LatencySlo, Slo, objective_issues
 from moneypath.path.parts import (
@@ -105,6 +105,8 @@ def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
     return {
         "operations": (*OPERATIONS, *path.telemetry.operations),
         "queues": (*QUEUES, *path.telemetry.queues),
+        "traffic": (*TRAFFIC, *path.telemetry.traffic),
+        "cohorts": (*COHORTS, *path.telemetry.cohorts),
         "providers": path.provider_ids(),
         "currencies": tuple(path.currencies),
         "schemes": path.schemes,

@@ -34,6 +34,9 @@ def setup(
     providers: Iterable[str] = (),
     currencies: Iterable[str] = (),
     queues: Iterable[str] = (),
+    operations: Iterable[str] = (),
+    traffic: Iterable[str] = (),
+    cohorts: Iterable[str] = (),
     series_limit: int | None = None,
     metrics: Iterable[str] | None = None,
     clock: Callable[[], float] = perf_counter,
@@ -42,8 +45,10 @@ def setup(
 ) -> Recorder:
     """Make the recorder of one process.
 
-    Without a `catalogue`, pass `providers` and `currencies`, and `queues` if the service has its own; the
-    recorder then uses the catalogue of `Catalogue.start`, of at most `series_limit` series. `metrics` names
+    Without a `catalogue`, pass `providers` and `currencies`, and what else the service has: its
+    `operations` (ours without them), and `queues`, `traffic` and `cohorts` besides ours. The recorder then
+    uses the catalogue of `Catalogue.start`, of at most `series_limit` series: each operation, kind of traffic
+    and cohort multiplies the series of the first scrape. `metrics` names
     the metrics that this service records (None: all of them), so that it exposes no zeros for what another
     process counts; the metrics about telemetry itself are always recorded. `clock` returns monotonic
     seconds. `tracer` starts to export if it has a sink; close it when the service ends. Raises
@@ -55,14 +60,21 @@ def setup(
     and the worker exposes its own metrics only.
     """
     _check_types(catalogue, service, clock, shared)
+    given = {
+        "providers": providers,
+        "currencies": currencies,
+        "queues": queues,
+        "operations": operations,
+        "traffic": traffic,
+        "cohorts": cohorts,
+    }
     if catalogue is None:
         limit = SERIES_LIMIT if series_limit is None else series_limit
-        catalogue = Catalogue.start(
-            providers=providers, currencies=currencies, queues=queues, series_limit=limit
-        )
-    elif providers or currencies or queues or series_limit is not None:
+        catalogue = Catalogue.start(**given, series_limit=limit)
+    elif any(given.values()) or series_limit is not None:
+        also = [key for key, values in given.items() if values]
         raise TelemetryError(
-            "setup() got a catalogue and also providers, currencies, queues or a series_limit.",
+            f"setup() got a catalogue and also {', '.join(also) or 'a series_limit'}.",
             hint="Leave them out, because the catalogue has them, or leave out the catalogue.",
         )
     names = set(catalogue.metrics if metrics is None else metrics)

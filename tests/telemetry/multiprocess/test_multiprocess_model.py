@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, Unit, setup
 from moneypath.telemetry.recording.multiprocess import totals
 from moneypath.telemetry.recording.multiprocess.store import SharedStore
-from moneypath.telemetry.recording.payment_handles import PaymentRecord
+from moneypath.telemetry.recording.payment_records import PaymentRecord
 
 SIDES = st.sampled_from(("left", "right"))
 SMALL = ("moneypath_payments_in_flight", "moneypath_payment_duration_seconds")
@@ -38,6 +38,12 @@ CATALOGUE = Catalogue.of(
 )
 
 
+LEFT_OPEN = (
+    'moneypath_payments_total{operation="capture",outcome="indeterminate",'
+    'provider="none",traffic="live",cohort="control"}'
+)
+
+
 class Killed(BaseException):
     """Raised where the process is killed."""
 
@@ -55,7 +61,7 @@ class Workers(RuleBasedStateMachine):
         self.counts: Counter[str] = Counter()
         self.sums: dict[str, list[Fraction]] = {"left": [], "right": []}
         self.open: list[tuple[Recorder, PaymentRecord]] = []
-        self.lost = self.records = 0
+        self.left_open = self.records = 0
         self.last: dict[str, float] = {}
 
     def teardown(self) -> None:
@@ -102,7 +108,9 @@ class Workers(RuleBasedStateMachine):
         assert isinstance(worker._store, SharedStore)
         worker._store._file.abandon()
         self.alive.remove(worker)
-        self.lost += sum(1 for owner, _ in self.open if owner is worker)
+        left = sum(1 for owner, _ in self.open if owner is worker)
+        self.left_open += left
+        self.records += left
         self.open = [(owner, payment) for owner, payment in self.open if owner is not worker]
 
     @rule(worker=workers, steps=st.integers(min_value=0, max_value=6))
@@ -134,7 +142,8 @@ class Workers(RuleBasedStateMachine):
             assert samples.get(f'moneypath_steps_total{{side="{side}"}}', 0) == self.counts[side]
             assert samples.get(f'moneypath_stride_seconds_count{{side="{side}"}}', 0) == len(self.sums[side])
         assert samples['moneypath_payments_in_flight{operation="capture"}'] == len(self.open)
-        assert samples['moneypath_telemetry_drops_total{reason="unfinished"}'] == self.lost
+        assert samples.get(LEFT_OPEN, 0) == self.left_open
+        assert samples['moneypath_telemetry_drops_total{reason="unfinished"}'] == 0
         assert samples['moneypath_telemetry_drops_total{reason="shared_file"}'] == 0
         assert samples["moneypath_telemetry_records_total"] == self.records
         for name, value in self.last.items():

@@ -19,6 +19,13 @@ Scrape = Callable[[Recorder], dict[str, float]]
 LEFT = 'moneypath_steps_total{side="left"}'
 IN_FLIGHT = 'moneypath_payments_in_flight{operation="capture"}'
 UNFINISHED = 'moneypath_telemetry_drops_total{reason="unfinished"}'
+LEFT_OPEN = (
+    'moneypath_payments_total{operation="capture",outcome="indeterminate",'
+    'provider="none",traffic="live",cohort="control"}'
+)
+NEVER_ANSWERED = (
+    'moneypath_payment_duration_seconds_bucket{operation="capture",outcome="indeterminate",le="%s"}'
+)
 CAPTURED = (
     'moneypath_payments_total{operation="capture",outcome="succeeded",provider="north",'
     'traffic="live",cohort="control"}'
@@ -100,10 +107,10 @@ def test_dead_worker_stays_counted_and_costs_nothing(
     assert scrape(newcomer)[LEFT] == scrape(survivor)[LEFT] == 7
 
 
-def test_unfinished_payment_of_a_dead_worker_is_lost_not_in_flight(
+def test_a_payment_that_a_dead_worker_left_open_counts_for_the_objective(
     start: Start, kill: Kill, scrape: Scrape
 ) -> None:
-    """The payment is in flight while the worker lives; then it is one drop."""
+    """It is in flight while the worker lives; then nobody was answered, and it is our failure."""
     survivor, victim = start(), start()
     victim.payment("capture").__enter__()
     survivor.payment("capture").__enter__()
@@ -112,7 +119,15 @@ def test_unfinished_payment_of_a_dead_worker_is_lost_not_in_flight(
     for _ in range(2):
         samples = scrape(survivor)
         assert samples[IN_FLIGHT] == 1
-        assert samples[UNFINISHED] == 1
+        assert samples[LEFT_OPEN] == 1
+        assert samples[NEVER_ANSWERED % "+Inf"] == 1
+        assert samples[NEVER_ANSWERED % "10.0"] == 0
+        assert samples[UNFINISHED] == 0
+    newcomer = start()
+    kill(survivor)
+    for _ in range(2):
+        samples = scrape(newcomer)
+        assert (samples[IN_FLIGHT], samples[LEFT_OPEN]) == (0, 2)
 
 
 def test_sums_over_rows_are_steady_too(start: Start, kill: Kill, scrape: Scrape) -> None:

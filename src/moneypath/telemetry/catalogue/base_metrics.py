@@ -11,7 +11,6 @@ from moneypath.telemetry.catalogue.vocabulary import (
     HTTP_STATUS_CODES,
     NO_PROVIDER,
     AuthorizationResult,
-    Cohort,
     DropReason,
     IdempotencyResult,
     LedgerKind,
@@ -19,7 +18,6 @@ from moneypath.telemetry.catalogue.vocabulary import (
     Outcome,
     RateLimit,
     RequestPart,
-    Traffic,
 )
 
 
@@ -43,8 +41,8 @@ def _payment_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
             "operation": operation,
             "outcome": outcome,
             "provider": (*vocabulary["providers"], NO_PROVIDER),
-            "traffic": values(Traffic),
-            "cohort": values(Cohort),
+            "traffic": vocabulary["traffic"],
+            "cohort": vocabulary["cohorts"],
         },
     )
     yield histogram(

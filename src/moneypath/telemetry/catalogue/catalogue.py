@@ -62,11 +62,12 @@ class Catalogue:
         """Build the catalogue of the money path from the values that its labels may take.
 
         `vocabulary` must have providers, currencies, checks and schemes, and may have methods, operations,
-        queues, reasons, routes, certificates, peers and drills. `latency_thresholds` maps the name of a
-        histogram to the thresholds, in seconds, of its objectives. Each threshold becomes a bucket edge,
-        because a rule can count only up to an edge. All label combinations of such a histogram exist from
-        the first scrape if they are at most PRECREATED_SERIES_MAXIMUM. `own` are metrics of the team; their
-        names must not begin with `moneypath_`. All metrics together may make at most `series_limit` series.
+        traffic, cohorts, queues, reasons, routes, certificates, peers and drills. `latency_thresholds` maps
+        the name of a histogram to the thresholds, in seconds, of its objectives. Each threshold becomes a
+        bucket edge, because a rule can count only up to an edge. All label combinations of such a histogram
+        exist from the first scrape if they are at most PRECREATED_SERIES_MAXIMUM. `own` are metrics of the
+        team; their names must not begin with `moneypath_`. All metrics together may make at most
+        `series_limit` series.
         Raises CatalogueInvalid for an unknown key, an unknown histogram or any broken rule.
         """
         specs = {spec.name: spec for spec in base_metrics(complete_vocabulary(vocabulary))}
@@ -98,20 +99,27 @@ class Catalogue:
         providers: Iterable[str],
         currencies: Iterable[str],
         queues: Iterable[str] = (),
+        operations: Iterable[str] = (),
+        traffic: Iterable[str] = (),
+        cohorts: Iterable[str] = (),
         series_limit: int = SERIES_LIMIT,
     ) -> "Catalogue":
         """Build the catalogue of a service that has no `moneypath.yaml` yet.
 
         The card schemes are the common ones and `other`; the only integrity check is `ledger_balance`.
-        `queues` are added to `outbox`, `notifications` and `compliance_log`. Raises CatalogueInvalid if
-        providers or currencies are missing, if a name cannot be a label value, if a queue is named twice, and
-        if all metrics together make more than `series_limit` series.
+        `queues` are added to `outbox`, `notifications` and `compliance_log`. `operations` are all that the
+        service has, ours without them. `traffic` and `cohorts` are added to `live` and `control`, which alone
+        exist without. Raises CatalogueInvalid if providers or currencies are missing, if a name cannot be a
+        label value or is given twice, and if all metrics together make more than `series_limit` series.
         """
         return cls.build(
             {
                 "providers": providers,
                 "currencies": currencies,
                 "queues": (*OPTIONAL_LABEL_SETS["queues"], *names_in("queues", queues)),
+                "operations": names_in("operations", operations) or OPTIONAL_LABEL_SETS["operations"],
+                "traffic": names_in("traffic", traffic),
+                "cohorts": names_in("cohorts", cohorts),
                 "schemes": STARTING_SCHEMES,
                 "checks": STARTING_CHECKS,
             },

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, OTHER, AtRiskReason, Operation
+from moneypath.telemetry.catalogue.vocabulary import (
+    NO_PROVIDER,
+    OTHER,
+    AtRiskReason,
+    Cohort,
+    Operation,
+    Traffic,
+)
 from moneypath.telemetry.errors import CatalogueInvalid
 
 # Defaults for a service that declares neither; a `moneypath.yaml` replaces them.
@@ -13,6 +20,9 @@ REQUIRED_LABEL_SETS = ("providers", "currencies", "checks", "schemes")
 OPTIONAL_LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "methods": ("card",),
     "operations": tuple(operation.value for operation in Operation),
+    # Others exist only where they are declared: their series would be most of a small service's.
+    "traffic": (Traffic.LIVE.value,),
+    "cohorts": (Cohort.CONTROL.value,),
     "reasons": tuple(reason.value for reason in AtRiskReason),
     "queues": ("outbox", "notifications", "compliance_log"),
     # Empty: the service sets its routes when it adds the HTTP middleware. The process that watches
@@ -24,6 +34,9 @@ OPTIONAL_LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     # The names of the alerts of integrity checks, which only a declaration knows.
     "alerts": (),
 }
+
+# Label sets whose first value needs no declaration: every objective stands on live traffic.
+ALWAYS_PRESENT = ("traffic", "cohorts")
 
 
 def complete_vocabulary(vocabulary: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -51,6 +64,9 @@ def complete_vocabulary(vocabulary: Mapping[str, Iterable[str]]) -> dict[str, tu
             f"The provider id {NO_PROVIDER!r} is reserved.",
             hint="Give the provider another id; this one marks payments that no provider answered.",
         )
+    for label_set in ALWAYS_PRESENT:
+        first = OPTIONAL_LABEL_SETS[label_set]
+        given[label_set] = (*first, *(name for name in given.get(label_set, ()) if name not in first))
     return {**OPTIONAL_LABEL_SETS, **given}
 
 

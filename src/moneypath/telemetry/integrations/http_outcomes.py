@@ -11,6 +11,7 @@ from moneypath.telemetry import correlation
 from moneypath.telemetry.catalogue.vocabulary import Outcome
 from moneypath.telemetry.correlation.context import ACTIVE
 from moneypath.telemetry.recording.error_outcomes import state_outcome
+from moneypath.telemetry.recording.observed_calls import CallNote, get_calls
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing import FaultDomain, Span, SpanKind, current_span
 from moneypath.telemetry.tracing.span_data import ATTEMPT, PROVIDER
@@ -64,8 +65,9 @@ class ProviderCalls(Generic[Request, Response]):
         # If a function names the operation, this checks the provider at least.
         named = self._attempts.spec.labels["operation"][0] if callable(operation) else operation
         self._attempts.bind(provider=provider, operation=named, outcome=Outcome.SUCCEEDED.value)
+        recorder.observe_calls()
         self._tracer = recorder.tracer
-        self._provider = provider
+        self.provider = provider
         self._operation = operation
         self._classify = classify
 
@@ -81,13 +83,15 @@ class ProviderCalls(Generic[Request, Response]):
         """
         operation = self._named(request)
         span = self._tracer.span(
-            f"provider {operation}", SpanKind.CLIENT, {PROVIDER: self._provider, ATTEMPT: _attempt(operation)}
+            f"provider {operation}", SpanKind.CLIENT, {PROVIDER: self.provider, ATTEMPT: _attempt(operation)}
         )
         active = ACTIVE.get()
         span.__enter__()
         correlation.inject(headers)
         ACTIVE.set(active)
-        return ProviderCall(self, operation, span)
+        payment = get_calls()
+        note = None if payment is None else payment.begin(self.provider, operation)
+        return ProviderCall(self, operation, span, note)
 
     def outcome_of(self, status: int, response: Response | None) -> str:
         """Return the outcome of a response; `response` is None if it was not kept."""
@@ -103,7 +107,7 @@ class ProviderCalls(Generic[Request, Response]):
 
     def record(self, operation: str, outcome: str, seconds: float) -> None:
         """Record one attempt. An undeclared label is counted as a drop."""
-        provider = self._provider
+        provider = self.provider
         self._attempts.inc(provider=provider, operation=operation, outcome=outcome)
         self._durations.observe(seconds, provider=provider, operation=operation, outcome=outcome)
 
@@ -117,16 +121,20 @@ class ProviderCalls(Generic[Request, Response]):
 
     def _drop(self) -> None:
         # Undeclared labels, so this counts one drop.
-        self._attempts.inc(provider=self._provider, operation="", outcome="")
+        self._attempts.inc(provider=self.provider, operation="", outcome="")
 
 
 class ProviderCall(Generic[Request, Response]):
     """One attempt. Only its first end counts."""
 
-    __slots__ = ("_calls", "_operation", "_span", "_started_at")
+    __slots__ = ("_calls", "_note", "_operation", "_span", "_started_at")
 
-    def __init__(self, calls: ProviderCalls[Request, Response], operation: str, span: Span) -> None:
+    def __init__(
+        self, calls: ProviderCalls[Request, Response], operation: str, span: Span, note: CallNote | None
+    ) -> None:
         self._calls = calls
+        # In the payment that was active when the call began.
+        self._note = note
         self._operation = operation
         self._span = span
         self._started_at: float | None = perf_counter()
@@ -140,9 +148,9 @@ class ProviderCall(Generic[Request, Response]):
     def record_error(self, error: BaseException, outcome: Outcome, *, status: int | None = None) -> None:
         """End the attempt with the error that prevented a response or its body.
 
-        The outcome is stored on the exception, for a payment that it ends.
+        Outcome and provider are stored on the exception, for a payment that it ends.
         """
-        state_outcome(error, outcome)
+        state_outcome(error, outcome, self._calls.provider)
         if self._started_at is not None:
             fault = FaultDomain.IN_FLIGHT if outcome is Outcome.INDETERMINATE else None
             self._span.end_with(fault_domain=fault, status_code=status)
@@ -153,6 +161,8 @@ class ProviderCall(Generic[Request, Response]):
         if started_at is None:
             return
         self._started_at = None
+        if self._note is not None:
+            self._note.end(outcome)
         self._calls.record(self._operation, outcome, perf_counter() - started_at)
         self._span.end_with(outcome)
         # The span is not active any more; ending it must not change what is active.

@@ -17,6 +17,7 @@ from moneypath.telemetry.recording.handles import (
     bisect_edges,
 )
 from moneypath.telemetry.recording.store import LivePoint, PointStore
+from moneypath.telemetry.recording.undeclared import is_among
 
 # How many orders of label names are cached; a call site always uses the same order.
 REMEMBERED_ORDERS = 4
@@ -96,6 +97,7 @@ class Family(Generic[H]):
         key = self._key(labels)
         if isinstance(key, DropReason):
             self._drops.count(key)
+            self._tell_undeclared(labels)
             return None
         handle = self._handle_of(key)
         if handle is None:
@@ -107,6 +109,18 @@ class Family(Generic[H]):
             values = dict(zip(self.spec.labels, key, strict=True))
             self._orders.setdefault(order, {})[tuple(values[name] for name in order)] = handle
         return handle
+
+    def _tell_undeclared(self, labels: Mapping[str, str]) -> None:
+        tell, name = self._drops.undeclared.tell, self.spec.name
+        if labels.keys() != self.spec.labels.keys():
+            tell(name, "label set", ", ".join(labels), self.spec.labels)
+            return
+        for (label, value), allowed in zip(self._in_order(labels), self._allowed, strict=True):
+            if not is_among(value, allowed):
+                tell(name, label, value, allowed)
+
+    def _in_order(self, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+        return [(label, labels[label]) for label in self.spec.labels]
 
     def _key(self, labels: Mapping[str, str]) -> LabelValues | DropReason:
         names = self.spec.labels

@@ -20,6 +20,7 @@ from moneypath.telemetry.correlation.context import ACTIVE, Active
 from moneypath.telemetry.exposition.samples import ExemplarReservoir
 from moneypath.telemetry.recording import gauges
 from moneypath.telemetry.recording.store import DROPS, LivePoint, PointStore
+from moneypath.telemetry.recording.undeclared import UndeclaredLog
 
 # The largest value that is accepted. An implausible one (a timestamp in ns as a duration) is counted as a
 # drop.
@@ -34,10 +35,11 @@ active = ACTIVE.get
 class DropCounter:
     """Counts records that were not taken, by reason."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counts", "undeclared")
 
     def __init__(self, store: PointStore) -> None:
         self._counts: dict[DropReason, LivePoint] = {}
+        self.undeclared = UndeclaredLog()
         self.switch_store(store)
 
     def switch_store(self, store: PointStore) -> None:

@@ -18,7 +18,8 @@ from moneypath.telemetry.recording.handles import (
     BoundHistogram,
     DropCounter,
 )
-from moneypath.telemetry.recording.payment_handles import PaymentHandle, PaymentRecord
+from moneypath.telemetry.recording.payment_handles import PaymentHandle
+from moneypath.telemetry.recording.payment_records import ObservedPayment
 from moneypath.telemetry.recording.store import LivePoint, PointStore
 
 
@@ -140,7 +141,7 @@ class LockedPaymentHandle(PaymentHandle):
             super().drop(reason)
 
 
-class LockedPayment(PaymentRecord):
+class LockedPayment(ObservedPayment):
     """A payment record on a locked handle. Only one thread can finish it."""
 
     __slots__ = ("_lock",)
@@ -149,12 +150,13 @@ class LockedPayment(PaymentRecord):
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        self.observe_calls()
         self.handle.start()
         clock = self.handle.clock
         self.started_at = clock() if self.since is None else self.since
         return self
 
-    def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:
+    def finish(self, outcome: str, provider: str | None = None, fee_micro_units: float = 0) -> None:
         """Record how the operation ended."""
         with self._lock:
             super().finish(outcome, provider, fee_micro_units)

@@ -10,19 +10,18 @@ from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from time import time
-from types import TracebackType
-from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
 from moneypath.telemetry.correlation.context import Active
 from moneypath.telemetry.exposition.samples import ExemplarReservoir, LabelValues
-from moneypath.telemetry.recording.error_outcomes import outcome_of
 from moneypath.telemetry.recording.handles import ANY_ERROR, LARGEST, DropCounter, active
 from moneypath.telemetry.recording.store import PAYMENTS, LivePoint, PointStore
+from moneypath.telemetry.recording.undeclared import is_among
 
 # The layout of a payment's data point: the sum of seconds, the sum of fees, a count for each bucket, +Inf
 # last.
 SUM, FEE, BUCKETS = 0, 1, 2
+COUNTER = "moneypath_payments_total"
 # A number with no bits from here on is an int, not negative and not larger than a plausible fee.
 FEE_BITS = 30
 
@@ -168,6 +167,12 @@ class PaymentHandle:
         try:
             rows, key = self.rows[outcome], self._row_key(outcome, provider)
         except ANY_ERROR:
+            for label, value, declared in (
+                ("outcome", outcome, self._outcomes),
+                ("provider", provider, self._providers),
+            ):
+                if self._outcomes and not is_among(value, declared):
+                    self._drops.undeclared.tell(COUNTER, label, value, declared)
             return DropReason.UNKNOWN_VALUE
         zero = (0.0, 0, *[0] * (len(self._edges) - BUCKETS))
         point = self._store.allocate(PAYMENTS, key, zero)
@@ -217,56 +222,3 @@ class NoopPaymentHandle(PaymentHandle):
 
     def count_drop(self, reason: DropReason) -> None:
         """Do nothing; the drop was counted before."""
-
-
-class PaymentRecord:
-    """Times one payment operation: enter it, call `finish` once with the outcome, leave it.
-
-    `Recorder.payment` creates it and sets its fields, because an `__init__` would cost one more call.
-    """
-
-    __slots__ = ("handle", "since", "started_at")
-
-    handle: PaymentHandle
-    since: float | None
-    # None before the block is entered and after `finish`.
-    started_at: float | None
-
-    def __enter__(self) -> Self:
-        handle = self.handle
-        handle.started[0] += 1.0
-        clock = handle.clock
-        self.started_at = clock() if self.since is None else self.since
-        return self
-
-    def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:
-        """Record the outcome, the provider that gave the final answer and its fee.
-
-        The fee is in millionths of the reporting currency. Never raises: undeclared labels, an invalid fee
-        and a second call are counted as drops.
-        """
-        started_at = self.started_at
-        handle = self.handle
-        if started_at is None:
-            handle.count_drop(DropReason.FINISHED_TWICE)
-            return
-        # Reset before any call, because another thread could run there and call `finish` too.
-        self.started_at = None
-        clock = handle.clock
-        try:
-            seconds = clock() - started_at
-        except ANY_ERROR:
-            seconds = started_at
-        handle.finish(seconds, outcome, provider, fee_micro_units)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.started_at is None:
-            return
-        if kind is not None:
-            self.finish(outcome_of(error), NO_PROVIDER)
-        else:
-            # The block ended without an outcome. Any outcome would be a guess, so a drop is counted.
-            self.started_at = None
-            self.handle.drop(DropReason.UNFINISHED)

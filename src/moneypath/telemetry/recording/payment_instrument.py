@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from moneypath.telemetry.catalogue.metric import MetricSpec
-from moneypath.telemetry.catalogue.vocabulary import CostComponent, DropReason
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Cohort, CostComponent, Outcome, Traffic
 from moneypath.telemetry.errors import CatalogueInvalid
 from moneypath.telemetry.exposition.samples import (
     DataPoint,
@@ -17,19 +17,15 @@ from moneypath.telemetry.exposition.samples import (
 from moneypath.telemetry.recording.frozen_points import NO_POINTS, Frozen, FrozenPoints
 from moneypath.telemetry.recording.handles import DropCounter
 from moneypath.telemetry.recording.payment_handles import BUCKETS, FEE, SUM, PaymentHandle
-from moneypath.telemetry.recording.store import (
-    DROPS,
-    PAYMENTS,
-    PAYMENTS_LOST,
-    PAYMENTS_STARTED,
-    PointStore,
-)
+from moneypath.telemetry.recording.store import PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED, PointStore
 
-COUNTER = "moneypath_payments_total"
 HISTOGRAM = "moneypath_payment_duration_seconds"
 GAUGE = "moneypath_payments_in_flight"
 COST = "moneypath_cost_micro_units_total"
 UNION = ("operation", "outcome", "provider", "traffic", "cohort")
+
+# What follows the operation in the key of payments that a worker left open.
+_ABANDONED = (Outcome.INDETERMINATE.value, NO_PROVIDER, Traffic.LIVE.value, Cohort.CONTROL.value)
 
 # By traffic, cohort and operation.
 PaymentHandles = dict[str, dict[str, dict[str, PaymentHandle]]]
@@ -193,25 +189,28 @@ class PaymentSnapshot:
         return merged
 
 
-def correct_in_flight(slots: dict[str, dict[LabelValues, DataPoint]], *, exited: bool) -> None:
-    """Correct one worker's counts of started and lost payments before they are added to those of others.
+def correct_in_flight(
+    slots: dict[str, dict[LabelValues, DataPoint]], *, exited_row_size: int | None = None
+) -> None:
+    """Correct one worker's counts of started and ended payments before they are added to those of others.
 
-    Payments that an exited worker started and did not end are lost: they are taken out of flight and
-    counted as unfinished drops. A worker can have ended payments that it did not start: they started while
-    it was being read, or in its parent before the fork. They are not in flight, and never make the number
-    negative.
+    A worker can have ended payments that it did not start: they started while it was being read, or in its
+    parent before the fork. They are not in flight, and never make the number negative.
+
+    With `exited_row_size`, the size of a payment's data point, the worker has exited. What it started and did
+    not end is `indeterminate` then, and nobody's failure but ours: counted with the live payments, because a
+    start does not keep whose it was, and in the last bucket, because it was never answered.
     """
-    started = slots.get(PAYMENTS_STARTED, {})
     ended = {key[0]: point[0] for key, point in slots.get(PAYMENTS_LOST, {}).items()}
     for key, point in slots.get(PAYMENTS, {}).items():
         ended[key[0]] = ended.get(key[0], 0) + sum(point[BUCKETS:])
-    for key, point in started.items():
-        unfinished = point[0] - ended.get(key[0], 0)
+    for (operation,), point in slots.get(PAYMENTS_STARTED, {}).items():
+        unfinished = point[0] - ended.get(operation, 0)
         if unfinished < 0:
             point[0] -= unfinished
-        elif unfinished and exited:
-            slots[PAYMENTS_LOST].setdefault(key, [0.0])[0] += unfinished
-            slots[DROPS].setdefault((DropReason.UNFINISHED.value,), [0.0])[0] += unfinished
+        elif unfinished and exited_row_size is not None:
+            zero = [0.0] * exited_row_size
+            slots.setdefault(PAYMENTS, {}).setdefault((operation, *_ABANDONED), zero)[-1] += unfinished
 
 
 def _recorded_at(exemplar: Exemplar) -> float:

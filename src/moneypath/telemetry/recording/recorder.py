@@ -6,11 +6,11 @@ from typing import NoReturn
 
 from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
-from moneypath.telemetry.catalogue.vocabulary import DropReason
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason
 from moneypath.telemetry.errors import CatalogueInvalid, MetricUnknown
 from moneypath.telemetry.exposition.families import MetricRenderer
 from moneypath.telemetry.exposition.samples import MetricSamples
-from moneypath.telemetry.recording import gauges, payment_instrument
+from moneypath.telemetry.recording import gauges, payment_handles, payment_instrument
 from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.handles import (
     ANY_ERROR,
@@ -27,10 +27,12 @@ from moneypath.telemetry.recording.locked import (
     LockedPayment,
     LockedPaymentHandle,
 )
-from moneypath.telemetry.recording.payment_handles import NoopPaymentHandle, PaymentHandle, PaymentRecord
+from moneypath.telemetry.recording.payment_handles import NoopPaymentHandle, PaymentHandle
 from moneypath.telemetry.recording.payment_instrument import PaymentHandles, PaymentInstrument, PaymentSpecs
+from moneypath.telemetry.recording.payment_records import ObservedPayment, PaymentRecord
 from moneypath.telemetry.recording.registry import OWN_METRICS, RENDER_BYTES, RENDER_SECONDS, MetricRegistry
 from moneypath.telemetry.recording.store import ExportScope, PointStore
+from moneypath.telemetry.recording.undeclared import is_among
 from moneypath.telemetry.tracing.tracer import NOOP_TRACER, Tracer
 
 __all__ = ["OWN_METRICS", "Recorder"]
@@ -69,6 +71,7 @@ class Recorder:
         self._payment_handles: PaymentHandles = (
             {} if self._payments is None or locked else self._payments.handles
         )
+        self._make_record: type[PaymentRecord] = LockedPayment if locked else PaymentRecord
 
     def switch_store(self, store: PointStore) -> None:
         """Continue from zero in another store. A forked child calls it before it runs anything else.
@@ -98,7 +101,7 @@ class Recorder:
             )
 
     def _make_payment_instrument(self, catalogue: Catalogue) -> PaymentInstrument | None:
-        together = (payment_instrument.COUNTER, payment_instrument.HISTOGRAM, payment_instrument.GAUGE)
+        together = (payment_handles.COUNTER, payment_instrument.HISTOGRAM, payment_instrument.GAUGE)
         present = [name for name in together if name in self._renderers]
         if not present:
             return None
@@ -109,7 +112,7 @@ class Recorder:
             )
         cost = catalogue[payment_instrument.COST] if payment_instrument.COST in self._renderers else None
         specs = PaymentSpecs(
-            catalogue[payment_instrument.COUNTER], catalogue[payment_instrument.HISTOGRAM], cost
+            catalogue[payment_handles.COUNTER], catalogue[payment_instrument.HISTOGRAM], cost
         )
         handle = LockedPaymentHandle if self._locked else PaymentHandle
         return PaymentInstrument(specs, self._drops, self._clock, self._store, handle)
@@ -149,27 +152,43 @@ class Recorder:
         """Return the recorder's clock in seconds. Use it only for differences and for `since`."""
         return self._clock()
 
-    # `since` is not keyword-only, because CPython 3.11 does not specialise calls of functions with
-    # keyword-only parameters.
+    # `since` and `provider` are not keyword-only, because CPython 3.11 does not specialise calls of functions
+    # with keyword-only parameters.
     def payment(
-        self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
+        self,
+        operation: str,
+        traffic: str = "live",
+        cohort: str = "control",
+        since: float | None = None,
+        provider: str = NO_PROVIDER,
     ) -> PaymentRecord:
         """Return a context manager that times one payment operation. Call its `finish` once.
 
         `since` is an earlier value of `now()`, for a service that learns late whether a request is a new
-        payment or a replay and still wants to time it from its arrival. If an exception ends the block
-        before `finish`, the payment is recorded as failed without a provider, and the exception passes on.
+        payment or a replay and still wants to time it from its arrival. `provider` is where the payment goes,
+        for a service whose calls are not observed.
+
+        If an exception ends the block before `finish`, the payment is recorded and the exception passes on.
+        Outcome and provider are what the exception states in `payment_outcome` and `payment_provider`, else
+        what the observed calls of the block say: the failure of the provider that let the last call down; or
+        our own, which has no provider, after an answer. Our own failure is `indeterminate` if a call may have
+        moved money. Without any observed call it is `failed`, at `provider`.
         """
         try:
             handle = self._payment_handles[traffic][cohort][operation]
-            record = PaymentRecord()
         except ANY_ERROR:
             handle = self._find_handle(operation, traffic, cohort)
-            record = LockedPayment() if self._locked else PaymentRecord()
+        record = self._make_record()
         record.handle = handle
+        record.provider = provider
         record.since = since
         record.started_at = None
         return record
+
+    def observe_calls(self) -> None:
+        """Note calls to providers in the payments that begin from now on. An integration asks for it."""
+        if self._make_record is PaymentRecord:
+            self._make_record = ObservedPayment
 
     def begin(self, operation: str, traffic: str = "live", cohort: str = "control") -> PaymentHandle:
         """Count a payment operation as started, for a caller that measures time itself.
@@ -194,6 +213,11 @@ class Recorder:
             return self._payments.handles[traffic][cohort][operation]
         except ANY_ERROR:
             self._drops.count(DropReason.UNKNOWN_VALUE)
+            spec = self._registry.specs[payment_handles.COUNTER]
+            given = {"operation": operation, "traffic": traffic, "cohort": cohort}
+            for label, value in given.items():
+                if not is_among(value, spec.labels[label]):
+                    self._drops.undeclared.tell(spec.name, label, value, spec.labels[label])
             return self._noop_handle
 
     @property

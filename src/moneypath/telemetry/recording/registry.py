@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from moneypath.telemetry.catalogue.metric import MetricKind, MetricSpec
 from moneypath.telemetry.catalogue.vocabulary import DropReason
 from moneypath.telemetry.exposition.samples import DataPoint, Exemplars, LabelValues, MetricSamples
-from moneypath.telemetry.recording import gauges, payment_instrument
+from moneypath.telemetry.recording import gauges, payment_handles, payment_instrument
 from moneypath.telemetry.recording.families import CounterFamily, GaugeFamily, HistogramFamily
 from moneypath.telemetry.recording.frozen_points import NO_POINTS, Frozen, FrozenPoints, freeze, freeze_slots
 from moneypath.telemetry.recording.handles import DropCounter
@@ -123,9 +123,9 @@ def _gauge(spec: MetricSpec, points: FrozenPoints, snapshot: PaymentSnapshot | N
 
 def _counter(spec: MetricSpec, points: FrozenPoints, snapshot: PaymentSnapshot | None) -> MetricSamples:
     values = points.column(0)
-    if snapshot is None or spec.name not in (payment_instrument.COUNTER, payment_instrument.COST):
+    if snapshot is None or spec.name not in (payment_handles.COUNTER, payment_instrument.COST):
         return MetricSamples(spec, values=values)
-    is_counter = spec.name == payment_instrument.COUNTER
+    is_counter = spec.name == payment_handles.COUNTER
     for key, value in (snapshot.payments() if is_counter else snapshot.fees()).items():
         values[key] = values.get(key, 0.0) + value
     return MetricSamples(spec, values=values, exemplars=snapshot.payment_exemplars() if is_counter else {})

@@ -4,9 +4,8 @@ from types import TracebackType
 from typing import Self
 
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
-from moneypath.telemetry.recording.error_outcomes import outcome_of
 from moneypath.telemetry.recording.handles import ANY_ERROR
-from moneypath.telemetry.recording.payment_handles import PaymentRecord
+from moneypath.telemetry.recording.payment_records import PaymentRecord
 from moneypath.telemetry.recording.recorder import Recorder
 from moneypath.telemetry.tracing.span import Span
 from moneypath.telemetry.tracing.span_data import PROVIDER
@@ -16,10 +15,15 @@ class TracedRecorder(Recorder):
     """Records a service's metrics, and a span for each payment."""
 
     def payment(
-        self, operation: str, traffic: str = "live", cohort: str = "control", since: float | None = None
+        self,
+        operation: str,
+        traffic: str = "live",
+        cohort: str = "control",
+        since: float | None = None,
+        provider: str = NO_PROVIDER,
     ) -> PaymentRecord:
         """Return a context manager that times one payment operation; see `Recorder.payment`."""
-        record = super().payment(operation, traffic, cohort, since)
+        record = super().payment(operation, traffic, cohort, since, provider)
         return TracedPayment(record, self.tracer.span(f"payment {operation}"))
 
 
@@ -37,13 +41,15 @@ class TracedPayment(PaymentRecord):
         self._record.__enter__()
         return self
 
-    def finish(self, outcome: str, provider: str = NO_PROVIDER, fee_micro_units: float = 0) -> None:
+    def finish(self, outcome: str, provider: str | None = None, fee_micro_units: float = 0) -> None:
         """Record how the operation ended."""
-        self._record.finish(outcome, provider, fee_micro_units)
-        span = self._span
+        record, span = self._record, self._span
+        if provider is None:
+            provider = record.provider if record.started_at is None else record.provider_of(outcome)
+        record.finish(outcome, provider, fee_micro_units)
         try:
             span.end_with(outcome)
-            if provider is not NO_PROVIDER:
+            if provider != NO_PROVIDER:
                 span.set(PROVIDER, provider)
         except ANY_ERROR:
             # The payment record has already counted the invalid value.
@@ -52,7 +58,8 @@ class TracedPayment(PaymentRecord):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._record.__exit__(kind, error, trace)
-        if error is not None and self._span.outcome is None:
-            self._span.end_with(outcome_of(error))
+        record = self._record
+        if error is not None and record.started_at is not None:
+            self.finish(*record.ending_by(error))
+        record.__exit__(kind, error, trace)
         self._span.end(error)

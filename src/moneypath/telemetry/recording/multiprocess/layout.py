@@ -49,17 +49,15 @@ def layout_of(catalogue: Catalogue) -> dict[str, SlotLayout]:
     slots = [_metric_slot(spec) for spec in catalogue]
     reasons = frozenset(reason.value for reason in DropReason)
     slots.append(SlotLayout(store.DROPS, 1, (reasons,), len(reasons)))
-    if {payment_instrument.COUNTER, payment_instrument.HISTOGRAM} <= catalogue.metrics.keys():
-        slots += _payment_slots(
-            catalogue[payment_instrument.COUNTER], catalogue[payment_instrument.HISTOGRAM]
-        )
+    if {payment_handles.COUNTER, payment_instrument.HISTOGRAM} <= catalogue.metrics.keys():
+        slots += _payment_slots(catalogue[payment_handles.COUNTER], catalogue[payment_instrument.HISTOGRAM])
     return {slot.name: slot for slot in slots}
 
 
 def slots_of(layout: Mapping[str, SlotLayout], metrics: Iterable[str]) -> list[SlotLayout]:
     """Return the layouts of the slots that a service with these metrics needs."""
     names = {*metrics, store.DROPS}
-    if payment_instrument.COUNTER in names:
+    if payment_handles.COUNTER in names:
         names |= {store.PAYMENTS, store.PAYMENTS_STARTED, store.PAYMENTS_LOST}
     return [slot for name, slot in layout.items() if name in names]
 

@@ -9,12 +9,12 @@ from moneypath.telemetry.recording import gauges
 from moneypath.telemetry.recording.multiprocess.file import WorkerFileReader, copied
 from moneypath.telemetry.recording.multiprocess.layout import SlotLayout
 from moneypath.telemetry.recording.payment_instrument import correct_in_flight
-from moneypath.telemetry.recording.store import DROPS, PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED
+from moneypath.telemetry.recording.store import PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED
 
 REMEMBERED_LINES = 100_000
 CONSISTENT_READS = 8
 # Slots that `correct_in_flight` corrects before workers are added up.
-IN_FLIGHT_SLOTS = frozenset({DROPS, PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED})
+IN_FLIGHT_SLOTS = frozenset({PAYMENTS, PAYMENTS_LOST, PAYMENTS_STARTED})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +63,10 @@ class KeyParser:
             self._known[line] = row
         return row
 
+    def size_of(self, slot: str) -> int:
+        """Return the size of the data points of a slot."""
+        return self._layout[slot].size
+
     def _parse(self, line: bytes) -> Row | None:
         try:
             name, key, base, size = json.loads(line)
@@ -98,7 +102,7 @@ class Worker:
         for row in self._gauges:
             point[row.base : row.end] = self._gauge(row)
         slots = reading.by_slot(self._in_flight_rows)
-        correct_in_flight(slots, exited=False)
+        correct_in_flight(slots)
         for row in self._in_flight_rows:
             point[row.base : row.end] = slots[row.slot.name][row.key]
         return reading
@@ -109,7 +113,8 @@ class Worker:
         slots = reading.by_slot(reading.rows)
         for row in self._gauges:
             slots[row.slot.name][row.key] = [0.0, reading.values[row.base + gauges.RECORDS], *gauges.ZERO[2:]]
-        correct_in_flight(slots, exited=True)
+        if self._in_flight_rows:
+            correct_in_flight(slots, exited_row_size=self._parser.size_of(PAYMENTS))
         return slots
 
     def _read(self) -> Reading:
