@@ -214,7 +214,8 @@ def reset_test(money_path: MoneyPath, healthy: bool) -> dict[str, object]:
                     {
                         "expr": "count(provider:authorization_bad:ratio_rate1h)",
                         "eval_time": "100s",
-                        "exp_samples": [{"labels": "{}", "value": len(money_path.providers)}],
+                        # And one row without a provider.
+                        "exp_samples": [{"labels": "{}", "value": len(money_path.providers) + 1}],
                     },
                 ],
             }

@@ -32,7 +32,9 @@ def event_recordings(slo: AvailabilitySlo, names: RecordedWindow) -> Iterator[Re
     yield RecordingRule(names.valid, _valid(slo, span))
     yield RecordingRule(names.valid, _increase("sum", slo, span, *_valid_outcomes(slo)), without)
     yield RecordingRule(names.bad, _bad(slo, names))
-    yield RecordingRule(names.bad, _increase("sum", slo, span, _WITHOUT_PROVIDER, bad), without)
+    # Without a series of such failures there are none, as long as there are payments.
+    none = expr(f"\nor sum({names.valid}{{{_WITHOUT_PROVIDER}}}) * ", _ZERO)
+    yield RecordingRule(names.bad, expr(_increase("sum", slo, span, _WITHOUT_PROVIDER, bad), none), without)
 
 
 def whole_path_ratio(names: RecordedWindow) -> RecordingRule:

@@ -49,6 +49,11 @@ class RecordedWindow:
         return f"{WHOLE_PATH}:{series_stem(self.slo)}_bad:ratio_rate{self.suffix}"
 
     @property
+    def everywhere(self) -> str:
+        """Return the series that exists while providers fail alike, without labels."""
+        return f"{WHOLE_PATH}:{series_stem(self.slo)}_bad:everywhere{self.suffix}"
+
+    @property
     def suffix(self) -> str:
         """Return the window as the end of a name: `5m`."""
         return duration_text(self.span.value)

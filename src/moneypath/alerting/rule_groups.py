@@ -46,7 +46,7 @@ def alerts(groups: tuple[RuleGroup, ...]) -> Iterator[AlertRule]:
 
 
 def _slo_rules(path: MoneyPath, slo: Slo) -> tuple[Rule, ...]:
-    return (*sli.recordings(slo), *slo_alerts.alerts(path, slo))
+    return (*sli.recordings(slo), *slo_alerts.recordings(slo), *slo_alerts.alerts(path, slo))
 
 
 def _guard_rules(path: MoneyPath, guard: AnyGuard, catalogue: Catalogue) -> tuple[Rule, ...]:

@@ -11,6 +11,7 @@ is harmed any more.
 
 from collections.abc import Iterator
 
+from moneypath.alerting import everywhere
 from moneypath.alerting.burn import TIERS, Tier, threshold
 from moneypath.alerting.conventions import (
     ROUTING,
@@ -29,7 +30,8 @@ from moneypath.alerting.recorded import (
 from moneypath.alerting.rules import (
     AlertRule,
     AlertSource,
-    Expr,
+    RecordingRule,
+    RuleLiteral,
     SubjectKind,
     count,
     expr,
@@ -38,7 +40,7 @@ from moneypath.alerting.rules import (
 )
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, HardDown, Objective, Slo
-from moneypath.telemetry.catalogue.vocabulary import Operation
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Operation
 
 TRAFFIC_HOLD_SECONDS = 300
 
@@ -53,6 +55,16 @@ def alerts(path: MoneyPath, slo: Slo) -> Iterator[AlertRule]:
         yield _burn(path, slo, TIERS[tier])
     if isinstance(slo, AvailabilitySlo):
         yield _traffic_missing(path, slo)
+
+
+def recordings(slo: Slo) -> Iterator[RecordingRule]:
+    """Yield the rules of what fails at every provider alike, for each window that an alert looks at."""
+    if not isinstance(slo, AvailabilitySlo):
+        return
+    if slo.hard_down:
+        yield everywhere.recording(slo, recorded(slo, HARD_DOWN_SECONDS), _hard_down_events(slo.hard_down))
+    for seconds in sorted({TIERS[tier].short_seconds for tier in slo.burn.tiers} if slo.burn else ()):
+        yield everywhere.recording(slo, recorded(slo, seconds), _burn_events(slo))
 
 
 def hard_down_name(slo: AvailabilitySlo) -> str:
@@ -98,21 +110,21 @@ def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Ale
     by = kept_apart_by(slo)
     seen = recorded(slo, HARD_DOWN_SECONDS)
     share = fixed(declared.bad_share, "bad_share")
-    enough = count(declared.min_events, "min_events")
+    enough = _hard_down_events(declared)
+    failing = expr(f"{seen.ratio} > ", share, f"\n  and on ({by}) {seen.valid} >= ", enough)
+    well = expr(f"{seen.ratio} <= ", share, f"\n    and on ({by}) {seen.valid} >= ", enough)
     return alert_rule(
         path,
         _source(slo),
         name=hard_down_name(slo),
         expr=fires_until_recovered(
-            _routed(slo, expr(f"{seen.ratio} > ", share, f"\n  and on ({by}) {seen.valid} >= ", enough), 2),
+            everywhere.as_ours(slo, seen, everywhere.routed(slo, failing, 2)),
             while_firing(hard_down_name(slo), by),
             by,
-            _routed(
-                slo, expr(f"{seen.ratio} <= ", share, f"\n    and on ({by}) {seen.valid} >= ", enough), 4
-            ),
+            everywhere.recovered(slo, seen, well, share),
         ),
         summary=f"{slo.title}: a provider is down",
-        detail=f"Most live {series_stem(slo)}s at {{{{ $labels.provider }}}} fail.",
+        detail=_detail(f"Most live {series_stem(slo)}s", "fail"),
     )
 
 
@@ -120,18 +132,18 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
     by = kept_apart_by(slo)
     long, short = recorded(slo, tier.long_seconds), recorded(slo, tier.short_seconds)
     limit = fixed(threshold(slo, tier), "burn_threshold")
-    enough = count(evidence_events(slo), "evidence_events")
+    enough = _burn_events(slo)
+    failing = expr(f"{long.ratio} > ", limit, f"\n  and on ({by}) {short.ratio} > ", limit)
+    well = expr(f"{short.ratio} <= ", limit, f"\n    and on ({by}) {short.valid} >= ", enough)
     return alert_rule(
         path,
         _source(slo),
         name=burn_name(slo),
         expr=fires_until_recovered(
-            _routed(slo, expr(f"{long.ratio} > ", limit, f"\n  and on ({by}) {short.ratio} > ", limit), 2),
+            everywhere.as_ours(slo, short, everywhere.routed(slo, failing, 2)),
             while_firing(burn_name(slo), by, tier=tier.id),
             by,
-            _routed(
-                slo, expr(f"{short.ratio} <= ", limit, f"\n    and on ({by}) {short.valid} >= ", enough), 4
-            ),
+            everywhere.recovered(slo, short, well, limit),
         ),
         labels={"tier": tier.id.value},
         summary=f"{slo.title}: the error budget burns",
@@ -141,15 +153,23 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
 
 def _burn_detail(slo: Slo) -> str:
     if isinstance(slo, AvailabilitySlo):
-        failing = f"Live {series_stem(slo)}s at {{{{ $labels.provider }}}} fail"
-        return f"{failing} faster than the error budget allows."
+        return _detail(f"Live {series_stem(slo)}s", "fail faster than the error budget allows")
     return f"{slo.title}: not kept, faster than the error budget allows."
 
 
-def _routed(slo: Slo, condition: Expr, indent: int) -> Expr:
-    """Leave drained providers out of `condition`, if providers are kept apart."""
-    by = kept_apart_by(slo)
-    return expr(condition, f"\n{' ' * indent}unless on ({by}) ", _DRAINED) if by else condition
+def _detail(what: str, how: str) -> str:
+    """Return the sentence that names the provider, or says that it is none of them."""
+    ours = f"{what} {how}, on our own side or at every provider at once: drain nobody."
+    theirs = f"{what} at {{{{ $labels.provider }}}} {how}."
+    return f'{{{{ if eq $labels.provider "{NO_PROVIDER}" }}}}{ours}{{{{ else }}}}{theirs}{{{{ end }}}}'
+
+
+def _hard_down_events(declared: HardDown) -> RuleLiteral:
+    return count(declared.min_events, "min_events")
+
+
+def _burn_events(slo: Slo) -> RuleLiteral:
+    return count(evidence_events(slo), "evidence_events")
 
 
 def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:

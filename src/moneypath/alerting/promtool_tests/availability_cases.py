@@ -1,12 +1,13 @@
 """The test cases that only availability has: outcomes, drained providers, total outages."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from moneypath.alerting.conventions import MONEY_AT_RISK
 from moneypath.alerting.promtool_tests.case import AlertsAt, Case, ValueAt, gauge, series
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
-from moneypath.alerting.promtool_tests.traffic import BUSY, Phase, payments, technical
+from moneypath.alerting.promtool_tests.traffic import BUSY, Phase, payments, routing, technical
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo
@@ -47,6 +48,7 @@ def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     )
     if len(tested.providers) > 1:
         yield from _whole_path_cases(tested, slo)
+        yield from _alike_cases(tested, slo)
 
 
 def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
@@ -56,7 +58,7 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
     down = payments(slo, small, Phase(seconds, rate=tenth, bad=all_bad))
     well = payments(slo, large, Phase(seconds, rate=rest))
     unrouted = payments(slo, NO_PROVIDER, Phase(seconds, rate=tenth, bad=all_bad))
-    small_fires, large_fires = {"provider": small}, {"provider": large}
+    small_fires = {"provider": small}
     none_fires = {"provider": NO_PROVIDER}
     above = Fraction(1, 11) > tested.limit
     for title, events, firing, share in (
@@ -69,7 +71,7 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
         (
             "all of it fails when every provider is down",
             down | payments(slo, large, Phase(seconds, rate=rest, bad=all_bad)),
-            (small_fires, large_fires),
+            (none_fires,),
             all_bad,
         ),
         (
@@ -83,6 +85,66 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
             seconds, f"round({tested.short.whole_ratio}, 0.0001)", round(share * 10_000) / Fraction(10_000)
         )
         yield Case(f"the whole path: {title}", events, (AlertsAt(seconds, firing),), (read,))
+
+
+def _alike_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
+    """Yield when a failure at two providers is one of ours, and when it is each provider's own."""
+    one, other, seconds, share = tested.providers[0], tested.providers[1], FILLING_SECONDS, tested.strong
+    ours = ({"provider": NO_PROVIDER},)
+    enough = Fraction(tested.floor, tested.short_seconds)
+
+    def at_both(first: Fraction, second: Fraction, rate: Fraction, second_rate: Fraction) -> dict[str, str]:
+        return payments(slo, one, Phase(seconds, rate=rate, bad=first)) | payments(
+            slo, other, Phase(seconds, rate=second_rate, bad=second)
+        )
+
+    def own(second: Fraction, *, has_evidence: bool = True) -> tuple[dict[str, str], ...]:
+        """Return the providers that fire for themselves."""
+        counted = has_evidence or tested.long_seconds != tested.short_seconds
+        fires_too = second > tested.limit and counted
+        return tuple({"provider": provider} for provider in (one, other)[: 1 + fires_too])
+
+    quarter, most = share / 4, share * 3 / 4
+    for title, events, firing in (
+        ("is ours when two providers fail alike", at_both(share, most, BUSY, BUSY / 10), ours),
+        (
+            "is the provider's when another one fails far less",
+            at_both(share, quarter, BUSY, BUSY),
+            own(quarter),
+        ),
+        (
+            "is the provider's when another one has too few events to tell",
+            at_both(share, share, BUSY, enough / 2),
+            own(share, has_evidence=False),
+        ),
+        (
+            "is the provider's when the other one is drained",
+            at_both(share, share, BUSY, BUSY) | routing(other, (0, seconds)),
+            own(Fraction(0)),
+        ),
+    ):
+        yield Case(title, events, (AlertsAt(seconds, firing),))
+    lead, few = tested.short_seconds, 3 * enough
+    failing = (Phase(lead, rate=few), Phase(seconds, rate=few, bad=share))
+    yield Case(
+        "is ours when two providers fail alike on just enough events",
+        payments(slo, one, *failing) | payments(slo, other, *failing),
+        (AlertsAt(lead + seconds, ours),),
+    )
+    # The first provider is well again, then the other, too.
+    onset, rest = seconds, tested.short_seconds + FILLING_SECONDS
+    broken, still, well = Phase(onset, bad=share), Phase(rest, bad=share), Phase(rest)
+    # Of the first one a tenth of the traffic, so that the whole path is not well without the other.
+    small = (replace(phase, rate=BUSY / 10) for phase in (broken, well, well))
+    yield Case(
+        "ends when the whole path is well",
+        payments(slo, one, *small) | payments(slo, other, broken, still, well),
+        (
+            AlertsAt(onset, ours),
+            AlertsAt(onset + rest, ({"provider": other}, *ours)),
+            tested.quiet_at(onset + 2 * rest),
+        ),
+    )
 
 
 def drained_cases(tested: RatioAlert) -> Iterator[Case]:

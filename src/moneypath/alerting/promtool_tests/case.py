@@ -16,6 +16,9 @@ STEP_SECONDS = int(PRODUCTION.evaluation_seconds)
 # Coarser than production, which evaluates every 5 s: it halves the time and moves no expectation.
 EVALUATION_SECONDS = 10
 RULES_FROM_TESTS = "../rules/moneypath.rules.yml"
+_CHOICE = re.compile(
+    r'\{\{ if eq \$labels\.(\w+) "(\w+)" \}\}(.*?)\{\{ else \}\}(.*?)\{\{ end \}\}', re.DOTALL
+)
 MONEY_NOT_KNOWN = "Money at risk: not known; see the runbook."
 
 
@@ -138,6 +141,7 @@ def _test(path: MoneyPath, alert: AlertRule, case: Case) -> Document:
 def _expected(alert: AlertRule, labels: Mapping[str, str], money: str) -> Document:
     def fill(text: str) -> str:
         text = text.replace(MONEY_SENTENCE, money)
+        text = _CHOICE.sub(lambda found: found[3] if labels.get(found[1]) == found[2] else found[4], text)
         return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels.get(found[1], ""), text)
 
     return {
