@@ -7,7 +7,7 @@ SEEDS ?= 10000
 RUNS ?= 1
 KILLS ?= 100
 HELPERS := $(addprefix benchmarks/,measuring.py loop_clock.py fastapi_candidates.py telemetry_%.py refpay_authorize_%.py)
-WORKERS := -n auto --maxprocesses 4
+WORKERS ?= -n auto --maxprocesses 4
 PARALLEL := -m "not live and not proof" $(WORKERS)
 ONE_BY_ONE := -m "live and not proof"
 # Processes that tests start would compile the sources anew each time.

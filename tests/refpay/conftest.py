@@ -442,17 +442,13 @@ async def broker(
     await supervisor.stop(name)
 
 
-# On one loop with much else, or on a machine that starves it, an answer of a provider may wait.
+# On one loop with much else, or on a machine that starves it, an answer of a provider may wait. For tests in
+# which every provider answers: none of their payments may fail for the time.
 PATIENCE = {"REFPAY_PROVIDER_TIMEOUT_SECONDS": "30", "REFPAY_OUTCOME_DEADLINE_SECONDS": "90"}
 
 
-def environment_of(
-    db: RefpayDb, secrets_folder: Path, *, patient: bool = False, **changed: str
-) -> dict[str, str]:
-    """Return the environment of a refpay process on a test's database; quick, so that tests are.
-
-    A patient one is for a test in which every provider answers: none of its payments may fail for the time.
-    """
+def environment_of(db: RefpayDb, secrets_folder: Path, **changed: str) -> dict[str, str]:
+    """Return the environment of a refpay process on a test's database; quick, so that tests are."""
     acknowledgements = secrets_folder.parent / f"acknowledgements-{db.name}"
     acknowledgements.mkdir(exist_ok=True)
     return {
@@ -472,7 +468,6 @@ def environment_of(
         "REFPAY_OUTCOME_DEADLINE_SECONDS": "3.55",
         # The session's server runs with fsync off.
         "REFPAY_ALLOW_UNSAFE_DURABILITY": "1",
-        **(PATIENCE if patient else {}),
         **changed,
     }
 
@@ -723,6 +718,12 @@ async def shared_api(
 def make_environment() -> Callable[..., dict[str, str]]:
     """Return what makes the environment of a refpay process."""
     return environment_of
+
+
+@pytest.fixture
+def patience() -> Mapping[str, str]:
+    """Return the settings that let an answer of a provider wait."""
+    return PATIENCE
 
 
 @pytest.fixture

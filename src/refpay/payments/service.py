@@ -275,8 +275,8 @@ class Payments:
                 fee_recorded=True,
             )
             if resolved is None:
-                # What the provider said could not be recorded, so the outcome is indeterminate.
-                handle.finish("indeterminate", subject.provider)
+                # What the provider said could not be recorded: indeterminate, and our failure, not its.
+                handle.finish("indeterminate", "none")
                 return Reply(StoredAnswer(ACCEPTED, subject_body(subject, [operation])))
             status = resolved.operation.status
             fee = 0

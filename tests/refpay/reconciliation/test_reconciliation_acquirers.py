@@ -105,13 +105,14 @@ async def test_real_reports_agree_break_and_agree_again(
     secrets_folder: Path,
     hasty_acquirers: Mapping[str, "Acquirer"],
     make_environment: Callable[..., dict[str, str]],
+    patience: Mapping[str, str],
     run_api: Callable[..., Any],
     serve: Callable[..., Any],
 ) -> None:
     """Every capture and refund is matched once, in both dialects; a misstated amount comes and goes."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
     environment = make_environment(
-        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+        db, secrets_folder, **urls, **patience, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
     )
     settings = read_settings(environment)
     rows = "moneypath_reconciliation_rows_total"
@@ -143,13 +144,14 @@ async def test_a_capture_that_is_booked_twice_is_a_double_charge(
     secrets_folder: Path,
     hasty_acquirers: Mapping[str, "Acquirer"],
     make_environment: Callable[..., dict[str, str]],
+    patience: Mapping[str, str],
     run_api: Callable[..., Any],
     serve: Callable[..., Any],
 ) -> None:
     """The acquirer forgets our key between two attempts; our book has one movement, the reports two."""
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in hasty_acquirers.items()}
     environment = make_environment(
-        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+        db, secrets_folder, **urls, **patience, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
     )
     settings = read_settings(environment)
     async with run_api(settings) as api, open_worker(settings) as app, serve(app) as worker:
@@ -195,6 +197,7 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
     secrets_folder: Path,
     start_hasty: Start,
     make_environment: Callable[..., dict[str, str]],
+    patience: Mapping[str, str],
     run_api: Callable[..., Any],
     serve: Callable[..., Any],
 ) -> None:
@@ -203,7 +206,7 @@ async def test_what_real_acquirers_exchange_is_booked_and_corrected(
     acquirers = await start_hasty("--settle-in", flag)
     urls = {f"REFPAY_{name.upper()}_URL": acquirer.url for name, acquirer in acquirers.items()}
     environment = make_environment(
-        db, secrets_folder, patient=True, **urls, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
+        db, secrets_folder, **urls, **patience, REFPAY_RECONCILE_INTERVAL_SECONDS="0.05"
     )
     settings = read_settings(environment)
     moved: list[tuple[str, str, int]] = []
