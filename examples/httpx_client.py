@@ -14,8 +14,13 @@ recorder = setup(service="checkout", providers=["north"], currencies=["EUR"])
 
 
 def classify(answer: httpx.Response) -> str | None:
-    """Recognise a decline; for anything else the status decides."""
-    return "declined" if answer.is_success and answer.json()["status"] == "declined" else None
+    """Recognise a decline; whatever else is answered, the status decides."""
+    try:
+        content = answer.json()
+    except ValueError:
+        return None
+    declined = isinstance(content, dict) and content.get("status") == "declined"
+    return "declined" if answer.is_success and declined else None
 
 
 async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

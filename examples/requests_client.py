@@ -16,8 +16,13 @@ recorder = setup(service="checkout", providers=["north"], currencies=["EUR"])
 
 
 def classify(answer: requests.Response) -> str | None:
-    """Recognise a decline; for anything else the status decides."""
-    return "declined" if answer.ok and answer.json()["status"] == "declined" else None
+    """Recognise a decline; whatever else is answered, the status decides."""
+    try:
+        content = answer.json()
+    except ValueError:
+        return None
+    declined = isinstance(content, dict) and content.get("status") == "declined"
+    return "declined" if 200 <= answer.status_code < 300 and declined else None
 
 
 class Provider(BaseHTTPRequestHandler):

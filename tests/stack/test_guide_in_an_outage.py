@@ -25,7 +25,7 @@ from moneypath.stack.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "ten-lines.md"
-_, OBSERVED = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+_, OBSERVED, _ = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 BANKS = ("north", "south")
 ALERT = "MoneyPathAuthorizationHardDown"
 FIRING = f'max by (provider) (ALERTS{{alertname="{ALERT}", alertstate="firing"}})'

@@ -14,7 +14,7 @@ from .conftest import Provider, serving
 
 GUIDE = Path(__file__).parents[4] / "docs" / "guides" / "ten-lines.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
-PLAIN, OBSERVED = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PLAIN, OBSERVED, CLASSIFY = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 LINKS = sorted(set(re.findall(r"\]\(([^)#:]+)\)", TEXT)))
 LIMIT = 10
 
