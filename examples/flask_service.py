@@ -26,7 +26,8 @@ def pay(reference: str) -> dict[str, str]:
 
 def main(port: int) -> None:
     """Serve on a loopback port (0: a free one), pay, print and stop."""
-    server = make_server("127.0.0.1", port, app, threaded=True)
+    # One request after the other: a request is counted when its answer was sent, and then the next is read.
+    server = make_server("127.0.0.1", port, app)
     threading.Thread(target=server.serve_forever).start()
     with requests.Session() as client:
         client.trust_env = False
