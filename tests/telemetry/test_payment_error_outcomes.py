@@ -47,8 +47,8 @@ def test_exception_that_cannot_be_asked_is_failed() -> None:
         def payment_outcome(self) -> str:
             raise RuntimeError
 
-    assert said_by(Broken()) == NOTHING_SAID
+    assert said_by(Broken(), handled=True) == NOTHING_SAID
     first, second = ValueError(), ValueError()
     first.__cause__, second.__cause__ = second, first
-    assert said_by(first) == NOTHING_SAID
-    assert said_by(None) == NOTHING_SAID
+    assert said_by(first, handled=True) == NOTHING_SAID
+    assert said_by(None, handled=True) == NOTHING_SAID

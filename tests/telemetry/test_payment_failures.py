@@ -1,7 +1,10 @@
 """Whose failure ended a payment, and whether money may have moved: what its observed calls say."""
 
 import asyncio
+import contextlib
+import enum
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import httpx
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from moneypath.telemetry import Recorder, setup
 from moneypath.telemetry.integrations import httpx as observed_calls
-from moneypath.telemetry.recording.observed_calls import CALLS, ObservedCalls, ending_by
+from moneypath.telemetry.recording.observed_calls import CALLS, ObservedCalls, StrayCalls, ending_by
 from moneypath.telemetry.tracing.tracer import NOOP_TRACER, Tracer
 
 Pay = Callable[[], None]
@@ -242,7 +245,7 @@ OUTCOMES: Sequence[str | None] = (
 )
 def test_money_that_may_have_moved_is_never_failed(calls: list[tuple[str, str, str | None]]) -> None:
     """Whatever the calls, in whatever order: none is forgotten, and nobody is blamed who answered last."""
-    noted = ObservedCalls()
+    noted = ObservedCalls(StrayCalls())
     for provider, operation, outcome in calls:
         note = noted.begin(provider, operation)
         if outcome is not None:
@@ -253,15 +256,188 @@ def test_money_that_may_have_moved_is_never_failed(calls: list[tuple[str, str, s
         for _, operation, ended in calls
     )
     assert outcome == ("indeterminate" if moved else "failed")
-    answered = not calls or calls[-1][2] in ("succeeded", "declined")
-    assert provider == ("none" if answered else calls[-1][0])
+    # A query counts as the last call only while there is no other.
+    last = ([call for call in calls if call[1] != "query"] or calls)[-1:]
+    answered = not last or last[0][2] in ("succeeded", "declined")
+    assert provider == ("none" if answered else last[0][0])
 
 
 def test_every_pair_of_calls_has_one_reading() -> None:
     """The provider is the last that failed; the table is whole."""
     for first, second in product(("succeeded", "failed"), repeat=2):
-        noted = ObservedCalls()
+        noted = ObservedCalls(StrayCalls())
         noted.begin("north", "authorize").end(first)
         noted.begin("south", "authorize").end(second)
         assert noted.failing_provider == ("south" if second == "failed" else "none")
         assert noted.last_provider == "south"
+
+
+class OddOutcome(str, enum.Enum):  # noqa: UP042 - what many services still have
+    """An outcome whose str() is its name."""
+
+    SUCCEEDED = "succeeded"
+
+
+@pytest.mark.parametrize("said", [OddOutcome.SUCCEEDED, "approved", "sucess"])
+def test_an_outcome_of_any_spelling_proves_nothing(service: Recorder, said: str) -> None:
+    """A class of strings whose text is another, and a word that nobody declared: money may have moved."""
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200)), base_url="http://bank"
+    )
+    observed_calls.instrument(
+        client, service, provider="north", operation="authorize", classify=lambda _: said
+    )
+
+    def pay() -> None:
+        client.post("/")
+        raise OwnBug
+
+    assert end_by(service, pay) == {("indeterminate", "none"): 1}
+
+
+def test_what_cannot_be_an_outcome_is_a_drop(service: Recorder) -> None:
+    """As without any observed call: it reaches no payment, and nothing stays in flight."""
+    client = answering(service, "north", 200)
+    with service.payment("authorize") as payment:
+        client.post("/authorize")
+        payment.finish(["failed"])  # type: ignore[arg-type]
+    text = service.render().decode()
+    assert counted(service) == {}
+    assert 'moneypath_telemetry_drops_total{reason="unknown_value"} 1' in text
+    assert 'moneypath_payments_in_flight{operation="authorize"} 0' in text
+
+
+def test_what_was_handled_on_the_way_blames_nobody(service: Recorder) -> None:
+    """A failover in the `except` branch and one after it read the same, whatever was handled."""
+    down, up = answering(service, "north", httpx.ConnectError), answering(service, "south", 200)
+    risk = OwnBug()
+    risk.payment_outcome = "rejected"  # type: ignore[attr-defined]
+
+    def inside() -> None:
+        try:
+            down.post("/authorize")
+        except httpx.ConnectError:
+            up.post("/authorize")
+            raise OwnBug  # noqa: B904 - the point
+
+    def behind() -> None:
+        with contextlib.suppress(httpx.ConnectError):
+            down.post("/authorize")
+        up.post("/authorize")
+        raise OwnBug
+
+    def after_another_outcome() -> None:
+        try:
+            raise risk
+        except OwnBug:
+            up.post("/authorize")
+            raise OwnBug  # noqa: B904 - the point
+
+    for number, pay in enumerate((inside, behind, after_another_outcome), 1):
+        assert end_by(service, pay) == {("indeterminate", "none"): number}
+
+
+def test_an_exception_from_before_the_payment_says_nothing(service: Recorder) -> None:
+    """North failed before the payment began, and was not called in it."""
+    down, up = answering(service, "north", httpx.ReadTimeout), answering(service, "south", 200)
+    try:
+        down.post("/authorize")
+    except httpx.ReadTimeout:
+
+        def pay() -> None:
+            up.post("/authorize")
+            raise OwnBug from None
+
+        assert end_by(service, pay) == {("indeterminate", "none"): 1}
+
+
+async def test_given_up_because_another_failed_is_not_the_failure(service: Recorder) -> None:
+    """A task group cancels the slow bank when the other one breaks: that one is named."""
+    begun = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "north":
+            await begun.wait()
+            return httpx.Response(500)
+        begun.set()
+        await asyncio.Event().wait()
+        return httpx.Response(200)
+
+    clients = {}
+    for name in ("north", "south"):
+        clients[name] = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url=f"http://{name}")
+        observed_calls.instrument(clients[name], service, provider=name, operation="authorize")
+
+    async def call(name: str) -> None:
+        (await clients[name].post("/authorize")).raise_for_status()
+
+    with pytest.raises(ExceptionGroup), service.payment("authorize"):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(call("north"))
+            tasks.create_task(call("south"))
+    assert counted(service) == {("indeterminate", "north"): 1}
+
+
+def test_payments_inside_each_other_and_out_of_order(service: Recorder) -> None:
+    """What the inner one moved, the outer one knows; a block that ends late changes no other's calls."""
+    client = answering(service, "south", 200)
+
+    def nested() -> None:
+        with service.payment("capture") as inner:
+            client.post("/capture")
+            inner.finish("succeeded")
+        raise OwnBug
+
+    counts = end_by(service, nested)
+    assert counts == {("succeeded", "south"): 1, ("indeterminate", "none"): 1}
+
+    first, second = service.payment("authorize"), service.payment("authorize")
+    first.__enter__()
+    second.__enter__()
+    first.finish("declined", "south")
+    first.__exit__(None, None, None)
+    client.post("/authorize")
+    second.__exit__(OwnBug, OwnBug(), None)
+    assert counted(service)["indeterminate", "none"] == 2
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_call_that_no_payment_noted_may_have_been_this_ones(service: Recorder, status: int) -> None:
+    """A pool of threads does not know the payment: `failed` would be a guess."""
+    client = answering(service, "north", status)
+
+    def pay() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(client.post, "/authorize").result()
+        raise OwnBug
+
+    assert end_by(service, pay) == {("indeterminate", "none"): 1}
+
+    def before_any_call() -> None:
+        raise OwnBug
+
+    assert end_by(service, before_any_call)["failed", "none"] == 1
+
+
+def test_a_provider_that_is_misspelt_loses_no_payment(service: Recorder) -> None:
+    """Neither the payment's own, which shows in an outage alone, nor what an exception states."""
+    error = OwnBug()
+    error.payment_outcome, error.payment_provider = "failed", "visa"  # type: ignore[attr-defined]
+    with pytest.raises(OwnBug), service.payment("authorize", provider="North"):
+        raise OwnBug
+    with pytest.raises(OwnBug), service.payment("authorize"):
+        raise error
+    assert counted(service) == {("failed", "none"): 2}
+
+
+def test_an_error_that_is_swallowed_without_a_word_counts(service: Recorder) -> None:
+    """The service answers 503 itself and leaves the block: its calls know how it ended."""
+    client = answering(service, "north", httpx.ReadTimeout)
+    with service.payment("authorize"), contextlib.suppress(httpx.ReadTimeout):
+        client.post("/authorize")
+    assert counted(service) == {("indeterminate", "north"): 1}
+    well = answering(service, "south", 200)
+    with service.payment("authorize"):
+        well.post("/authorize")
+    # It was answered, and nobody said how: that would be a guess.
+    assert 'moneypath_telemetry_drops_total{reason="unfinished"} 1' in service.render().decode()

@@ -3,6 +3,7 @@
 All HTTP client integrations use it.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable, MutableMapping
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -66,6 +67,7 @@ class ProviderCalls(Generic[Request, Response]):
         named = self._attempts.spec.labels["operation"][0] if callable(operation) else operation
         self._attempts.bind(provider=provider, operation=named, outcome=Outcome.SUCCEEDED.value)
         recorder.observe_calls()
+        self._stray_calls = recorder.stray_calls
         self._tracer = recorder.tracer
         self.provider = provider
         self._operation = operation
@@ -90,6 +92,8 @@ class ProviderCalls(Generic[Request, Response]):
         correlation.inject(headers)
         ACTIVE.set(active)
         payment = get_calls()
+        if payment is None:
+            self._stray_calls.add(operation)
         note = None if payment is None else payment.begin(self.provider, operation)
         return ProviderCall(self, operation, span, note)
 
@@ -162,7 +166,7 @@ class ProviderCall(Generic[Request, Response]):
             return
         self._started_at = None
         if self._note is not None:
-            self._note.end(outcome)
+            self._note.end(outcome, is_cancelled=isinstance(error, CancelledError))
         self._calls.record(self._operation, outcome, perf_counter() - started_at)
         self._span.end_with(outcome)
         # The span is not active any more; ending it must not change what is active.

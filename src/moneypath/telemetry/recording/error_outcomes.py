@@ -24,8 +24,12 @@ class Said(NamedTuple):
 NOTHING_SAID: Final = Said()
 
 
-def said_by(error: BaseException | None) -> Said:
-    """Return what an exception, or the first of its causes that states an outcome, says. Never raises."""
+def said_by(error: BaseException | None, *, handled: bool) -> Said:
+    """Return what an exception, or the first of its causes that states an outcome, says. Never raises.
+
+    With `handled` an exception that was being handled when another was raised is a cause too, unless it was
+    raised `from None`.
+    """
     try:
         for _ in range(CAUSES_LIMIT):
             if error is None:
@@ -34,7 +38,10 @@ def said_by(error: BaseException | None) -> Said:
             if isinstance(stated, str) and stated in _OUTCOMES:
                 provider = getattr(error, STATED_PROVIDER, "")
                 return Said(stated, provider if isinstance(provider, str) else "")
-            error = error.__cause__ or error.__context__
+            cause = error.__cause__
+            if cause is None and handled and not error.__suppress_context__:
+                cause = error.__context__
+            error = cause
     except Exception:  # noqa: BLE001 - a property of somebody's exception must not hide the exception
         return NOTHING_SAID
     return NOTHING_SAID

@@ -18,6 +18,7 @@ from moneypath.telemetry.recording.handles import (
     BoundHistogram,
     DropCounter,
 )
+from moneypath.telemetry.recording.observed_calls import StrayCalls
 from moneypath.telemetry.recording.payment_handles import PaymentHandle
 from moneypath.telemetry.recording.payment_records import ObservedPayment
 from moneypath.telemetry.recording.store import LivePoint, PointStore
@@ -146,7 +147,8 @@ class LockedPayment(ObservedPayment):
 
     __slots__ = ("_lock",)
 
-    def __init__(self) -> None:
+    def __init__(self, stray: StrayCalls) -> None:
+        super().__init__(stray)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

@@ -150,6 +150,18 @@ class PaymentHandle:
         if context is not None and context.sampled:
             self._keep_exemplar(outcome, provider, bucket, seconds, context)
 
+    def declared_provider(self, provider: str) -> str:
+        """Return a provider that nobody named for this record; none if it is not declared, which is told.
+
+        What an exception states and what was given before the payment began may be wrong in an outage alone:
+        the payment counts all the same.
+        """
+        if is_among(provider, self._providers):
+            return self._providers[provider]
+        if self._providers:
+            self._drops.undeclared.tell(COUNTER, "provider", provider, self._providers)
+        return NO_PROVIDER
+
     def drop(self, reason: DropReason) -> None:
         """Count a payment that started and cannot be recorded, and take it out of flight."""
         self._drops.count(reason)

@@ -3,11 +3,12 @@
 from types import TracebackType
 from typing import Self
 
-from moneypath.telemetry.catalogue.vocabulary import DropReason
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, DropReason, Outcome
 from moneypath.telemetry.recording.handles import ANY_ERROR
 from moneypath.telemetry.recording.observed_calls import (
     CALLS,
     ObservedCalls,
+    StrayCalls,
     ending_by,
     get_calls,
     provider_of,
@@ -57,9 +58,9 @@ class PaymentRecord:
             seconds = clock() - started_at
         except ANY_ERROR:
             seconds = started_at
-        handle.finish(
-            seconds, outcome, self.provider_of(outcome) if provider is None else provider, fee_micro_units
-        )
+        if provider is None:
+            provider = handle.declared_provider(self.provider_of(outcome))
+        handle.finish(seconds, outcome, provider, fee_micro_units)
 
     def provider_of(self, outcome: str) -> str:  # noqa: ARG002 - what calls say depends on it
         """Return the provider of a payment that is finished without one."""
@@ -75,7 +76,8 @@ class PaymentRecord:
         if self.started_at is None:
             return
         if error is not None:
-            self.finish(*self.ending_by(error))
+            outcome, provider = self.ending_by(error)
+            self.finish(outcome, self.handle.declared_provider(provider))
         else:
             # The block ended without an outcome. Any outcome would be a guess, so a drop is counted.
             self.started_at = None
@@ -85,7 +87,10 @@ class PaymentRecord:
 class ObservedPayment(PaymentRecord):
     """A payment in a process whose calls to providers are observed: they are noted in it."""
 
-    __slots__ = ("_before", "_calls")
+    __slots__ = ("_before", "_calls", "_stray")
+
+    def __init__(self, stray: StrayCalls) -> None:
+        self._stray = stray
 
     def __enter__(self) -> Self:
         self.observe_calls()
@@ -94,7 +99,7 @@ class ObservedPayment(PaymentRecord):
     def observe_calls(self) -> None:
         """Note the calls of the block here, until it ends."""
         self._before = get_calls()
-        self._calls = ObservedCalls()
+        self._calls = ObservedCalls(self._stray)
         CALLS.set(self._calls)
 
     def provider_of(self, outcome: str) -> str:
@@ -108,6 +113,15 @@ class ObservedPayment(PaymentRecord):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        calls = self._calls
+        if error is None and self.started_at is not None and calls.failing_provider != NO_PROVIDER:
+            # The block swallowed what the provider did, and says nothing itself.
+            outcome = Outcome.INDETERMINATE if calls.may_have_moved else Outcome.FAILED
+            self.finish(outcome.value)
         super().__exit__(kind, error, trace)
-        # Set, not reset: the block may end in another task than it began in.
-        CALLS.set(self._before)
+        calls.is_over, before = True, self._before
+        if before is not None:
+            before.absorb(calls)
+        # Set, not reset: blocks may end in another task or order than they began in.
+        if get_calls() is calls:
+            CALLS.set(None if before is None or before.is_over else before)

@@ -1,6 +1,7 @@
 """The recorder, through which a service records and renders its metrics. It has no global state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import NoReturn
 
@@ -27,6 +28,7 @@ from moneypath.telemetry.recording.locked import (
     LockedPayment,
     LockedPaymentHandle,
 )
+from moneypath.telemetry.recording.observed_calls import StrayCalls
 from moneypath.telemetry.recording.payment_handles import NoopPaymentHandle, PaymentHandle
 from moneypath.telemetry.recording.payment_instrument import PaymentHandles, PaymentInstrument, PaymentSpecs
 from moneypath.telemetry.recording.payment_records import ObservedPayment, PaymentRecord
@@ -71,7 +73,10 @@ class Recorder:
         self._payment_handles: PaymentHandles = (
             {} if self._payments is None or locked else self._payments.handles
         )
-        self._make_record: type[PaymentRecord] = LockedPayment if locked else PaymentRecord
+        self.stray_calls = StrayCalls()
+        self._make_record: Callable[[], PaymentRecord] = (
+            partial(LockedPayment, self.stray_calls) if locked else PaymentRecord
+        )
 
     def switch_store(self, store: PointStore) -> None:
         """Continue from zero in another store. A forked child calls it before it runs anything else.
@@ -188,7 +193,7 @@ class Recorder:
     def observe_calls(self) -> None:
         """Note calls to providers in the payments that begin from now on. An integration asks for it."""
         if self._make_record is PaymentRecord:
-            self._make_record = ObservedPayment
+            self._make_record = partial(ObservedPayment, self.stray_calls)
 
     def begin(self, operation: str, traffic: str = "live", cohort: str = "control") -> PaymentHandle:
         """Count a payment operation as started, for a caller that measures time itself.

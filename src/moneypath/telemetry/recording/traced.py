@@ -44,8 +44,11 @@ class TracedPayment(PaymentRecord):
     def finish(self, outcome: str, provider: str | None = None, fee_micro_units: float = 0) -> None:
         """Record how the operation ended."""
         record, span = self._record, self._span
+        if record.started_at is None:
+            record.finish(outcome, provider, fee_micro_units)
+            return
         if provider is None:
-            provider = record.provider if record.started_at is None else record.provider_of(outcome)
+            provider = record.handle.declared_provider(record.provider_of(outcome))
         record.finish(outcome, provider, fee_micro_units)
         try:
             span.end_with(outcome)
@@ -60,6 +63,7 @@ class TracedPayment(PaymentRecord):
     ) -> None:
         record = self._record
         if error is not None and record.started_at is not None:
-            self.finish(*record.ending_by(error))
+            outcome, provider = record.ending_by(error)
+            self.finish(outcome, record.handle.declared_provider(provider))
         record.__exit__(kind, error, trace)
         self._span.end(error)
