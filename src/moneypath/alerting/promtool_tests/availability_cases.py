@@ -1,7 +1,6 @@
 """The test cases that only availability has: outcomes, drained providers, total outages."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 from moneypath.alerting.conventions import MONEY_AT_RISK
@@ -89,61 +88,70 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
 
 def _alike_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     """Yield when a failure at two providers is one of ours, and when it is each provider's own."""
-    one, other, seconds, share = tested.providers[0], tested.providers[1], FILLING_SECONDS, tested.strong
+    one, other, share, window = tested.providers[0], tested.providers[1], tested.strong, tested.short_seconds
     ours = ({"provider": NO_PROVIDER},)
-    enough = Fraction(tested.floor, tested.short_seconds)
+    only, both = ({"provider": one},), ({"provider": one}, {"provider": other})
+    # Both well for as long as the window is; then this many events and this share of bad ones at each.
+    lead, seconds = window, FILLING_SECONDS
 
-    def at_both(first: Fraction, second: Fraction, rate: Fraction, second_rate: Fraction) -> dict[str, str]:
-        return payments(slo, one, Phase(seconds, rate=rate, bad=first)) | payments(
-            slo, other, Phase(seconds, rate=second_rate, bad=second)
+    def at_both(first: Phase, second: Phase) -> dict[str, str]:
+        return payments(slo, one, Phase(lead, rate=first.rate), first) | payments(
+            slo, other, Phase(lead, rate=second.rate), second
         )
 
-    def own(second: Fraction, *, has_evidence: bool = True) -> tuple[dict[str, str], ...]:
-        """Return the providers that fire for themselves."""
-        counted = has_evidence or tested.long_seconds != tested.short_seconds
-        fires_too = second > tested.limit and counted
-        return tuple({"provider": provider} for provider in (one, other)[: 1 + fires_too])
-
-    quarter, most = share / 4, share * 3 / 4
+    few = Fraction(tested.floor + 5, window)
+    hardly = Fraction(2, window)
+    is_hard_down = tested.long_seconds == tested.short_seconds
     for title, events, firing in (
-        ("is ours when two providers fail alike", at_both(share, most, BUSY, BUSY / 10), ours),
         (
-            "is the provider's when another one fails far less",
-            at_both(share, quarter, BUSY, BUSY),
-            own(quarter),
+            "is ours when no provider is well",
+            at_both(Phase(seconds, bad=share), Phase(seconds, rate=BUSY / 10, bad=Fraction(1))),
+            ours,
         ),
         (
-            "is the provider's when another one has too few events to tell",
-            at_both(share, share, BUSY, enough / 2),
-            own(share, has_evidence=False),
+            "is ours when no provider is well, on few events",
+            at_both(Phase(seconds, rate=few, bad=Fraction(1)), Phase(seconds, rate=few, bad=Fraction(1))),
+            ours,
+        ),
+        (
+            "is the provider's beside one that is a little bad at all times",
+            at_both(Phase(seconds, bad=share), Phase(seconds, bad=tested.limit / 2)),
+            only,
+        ),
+        (
+            "is the provider's beside a stray failure of one with hardly any traffic",
+            at_both(Phase(window, bad=Fraction(1)), Phase(window, rate=hardly, bad=Fraction(3, 4))),
+            only if is_hard_down else both,
         ),
         (
             "is the provider's when the other one is drained",
-            at_both(share, share, BUSY, BUSY) | routing(other, (0, seconds)),
-            own(Fraction(0)),
+            at_both(Phase(seconds, bad=share), Phase(seconds, bad=share))
+            | routing(other, (0, lead + seconds)),
+            only,
         ),
     ):
-        yield Case(title, events, (AlertsAt(seconds, firing),))
-    lead, few = tested.short_seconds, 3 * enough
-    failing = (Phase(lead, rate=few), Phase(seconds, rate=few, bad=share))
+        at = lead + (window if "stray" in title else seconds)
+        yield Case(title, events, (AlertsAt(at, firing),))
+    # One fails before the other, and is well before it.
+    turn = max(window, seconds)
+    well, broken = Phase(turn), Phase(turn, bad=Fraction(1))
     yield Case(
-        "is ours when two providers fail alike on just enough events",
-        payments(slo, one, *failing) | payments(slo, other, *failing),
-        (AlertsAt(lead + seconds, ours),),
-    )
-    # The first provider is well again, then the other, too.
-    onset, rest = seconds, tested.short_seconds + FILLING_SECONDS
-    broken, still, well = Phase(onset, bad=share), Phase(rest, bad=share), Phase(rest)
-    # Of the first one a tenth of the traffic, so that the whole path is not well without the other.
-    small = (replace(phase, rate=BUSY / 10) for phase in (broken, well, well))
-    yield Case(
-        "ends when the whole path is well",
-        payments(slo, one, *small) | payments(slo, other, broken, still, well),
+        "takes the place of what was named before, and gives it back",
+        payments(slo, one, well, broken, broken, well, well)
+        | payments(slo, other, well, well, broken, broken, well),
         (
-            AlertsAt(onset, ours),
-            AlertsAt(onset + rest, ({"provider": other}, *ours)),
-            tested.quiet_at(onset + 2 * rest),
+            AlertsAt(2 * turn, only),
+            AlertsAt(3 * turn, ours),
+            AlertsAt(4 * turn, ({"provider": other},)),
+            tested.quiet_at(5 * turn),
         ),
+    )
+    # What was ours stays until there is evidence: nobody is well only because nobody pays.
+    silent = Phase(2 * turn, rate=Fraction(0))
+    yield Case(
+        "does not end because nobody pays any more",
+        payments(slo, one, well, broken, silent) | payments(slo, other, well, broken, silent),
+        (AlertsAt(2 * turn, ours), AlertsAt(4 * turn, ours)),
     )
 
 
