@@ -1,4 +1,4 @@
-"""What fails at every provider alike is no provider's failure, and its alert names none.
+"""What fails at every provider at once is no provider's failure, and its alert names none.
 
 A bug of the service's own, or a network that is ours, fails at all providers at once. Their alerts would
 have somebody drain one after the other. So one alert without a provider takes their place, as for what fails
@@ -20,13 +20,13 @@ UNWELL = Fraction(4, 5)
 LEAST_PROVIDERS = 2
 LEAST_BAD = 3
 
-_DRAINED = expr(f"max by (provider) ({ROUTING}) == ", fixed(0, "drained"))
+DRAINED = expr(f"max by (provider) ({ROUTING}) == ", fixed(0, "drained"))
 
 
 def routed(slo: Slo, condition: Expr, indent: int) -> Expr:
     """Leave drained providers out of `condition`, if providers are kept apart."""
     by = kept_apart_by(slo)
-    return expr(condition, f"\n{' ' * indent}unless on ({by}) ", _DRAINED) if by else condition
+    return expr(condition, f"\n{' ' * indent}unless on ({by}) ", DRAINED) if by else condition
 
 
 def recording(slo: Slo, seen: RecordedWindow, limit: Fraction) -> RecordingRule:

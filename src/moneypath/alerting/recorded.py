@@ -50,7 +50,7 @@ class RecordedWindow:
 
     @property
     def everywhere(self) -> str:
-        """Return the series that exists while providers fail alike, without labels."""
+        """Return the series that exists while no provider is well, without labels."""
         return f"{WHOLE_PATH}:{series_stem(self.slo)}_bad:everywhere{self.suffix}"
 
     @property

@@ -15,7 +15,6 @@ from fractions import Fraction
 from moneypath.alerting import everywhere
 from moneypath.alerting.burn import TIERS, Tier, threshold
 from moneypath.alerting.conventions import (
-    ROUTING,
     alert_rule,
     expected_series,
     fires_until_recovered,
@@ -44,8 +43,6 @@ from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Operation
 
 TRAFFIC_HOLD_SECONDS = 300
 
-_DRAINED = expr(f"max by (provider) ({ROUTING}) == ", fixed(0, "drained"))
-
 
 def alerts(path: MoneyPath, slo: Slo) -> Iterator[AlertRule]:
     """Yield all alerts of `slo`; raises AlertImpossible for one that could never fire."""
@@ -58,7 +55,7 @@ def alerts(path: MoneyPath, slo: Slo) -> Iterator[AlertRule]:
 
 
 def recordings(slo: Slo) -> Iterator[RecordingRule]:
-    """Yield the rules of what fails at every provider alike, for each window that an alert looks at."""
+    """Yield the rules of what fails at every provider at once, for each window that an alert looks at."""
     if not isinstance(slo, AvailabilitySlo):
         return
     if slo.hard_down:
@@ -185,7 +182,7 @@ def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:
         expr=expr(
             expected_series(by),
             f"\nunless on ({by}) ",
-            _DRAINED,
+            everywhere.DRAINED,
             f"\nunless on ({by}) {seen.valid} >= ",
             count(slo.traffic.min_events, "traffic_floor"),
         ),

@@ -47,7 +47,7 @@ def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     )
     if len(tested.providers) > 1:
         yield from _whole_path_cases(tested, slo)
-        yield from _alike_cases(tested, slo)
+        yield from _everywhere_cases(tested, slo)
 
 
 def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
@@ -86,7 +86,7 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
         yield Case(f"the whole path: {title}", events, (AlertsAt(seconds, firing),), (read,))
 
 
-def _alike_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
+def _everywhere_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     """Yield when a failure at two providers is one of ours, and when it is each provider's own."""
     one, other, share, window = tested.providers[0], tested.providers[1], tested.strong, tested.short_seconds
     ours = ({"provider": NO_PROVIDER},)
