@@ -22,6 +22,7 @@ from moneypath.alerting.rules import (
     RecordingRule,
     SubjectKind,
     age,
+    count,
     expr,
     fixed,
     hold,
@@ -106,7 +107,11 @@ def stale(path: MoneyPath, check: Check) -> AlertRule:
 
 
 def target_down(path: MoneyPath, target: Target) -> AlertRule:
-    """Return the alert of a process that does not answer the scrape."""
+    """Return the alert of a service with an instance that does not answer, or with too few of them."""
+    answering = expr("min by (job) (up) == ", _ONE)
+    if target.instances > 1:
+        enough = count(target.instances, "instances")
+        answering = expr("(\n  ", answering, "\n  and on (job) count by (job) (up) >= ", enough, "\n)")
     return alert_rule(
         path,
         AlertSource(
@@ -120,8 +125,7 @@ def target_down(path: MoneyPath, target: Target) -> AlertRule:
         name=TARGET_DOWN,
         expr=expr(
             f'{TARGET_EXPECTED}{{job="{target.job}"}}\nunless on (job) ',
-            "max by (job) (up) == ",
-            _ONE,
+            answering,
         ),
         labels={"job": target.job},
         summary="A process of the money path does not answer the scrape",

@@ -154,9 +154,13 @@ class Provider(Declared):
 
 
 class Target(Declared):
-    """A process that must answer the scrape; `job` is its job and instance label."""
+    """A service whose processes must answer the scrape; `job` is its label.
+
+    Every instance that Prometheus knows has to answer, and at least `instances` of them.
+    """
 
     job: Slug
+    instances: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")] = 1
     stage: SnakeId = Field(description="the id of a stage")
     roles: RoleIds
     runbook: RunbookId

@@ -195,11 +195,13 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
 def _target(path: MoneyPath, target: Target, catalogue: Catalogue) -> Iterator[Case]:
     alone = ({"job": target.job},)
     others = {
-        series("up", job=other.job, instance=other.job): gauge((1, 420))
+        name: gauge((1, 420))
         for other in path.targets
         if other.job != target.job
+        for name in _instances(other)
     }
-    name = series("up", job=target.job, instance=target.job)
+    name, *further = _instances(target)
+    others |= dict.fromkeys(further, gauge((1, 420)))
     hold = TARGET_HOLD_SECONDS
     down = 300 + STEP_SECONDS
     yield Case("stays quiet while every target answers", others | {name: gauge((1, 420))}, (AlertsAt(420),))
@@ -228,4 +230,26 @@ def _target(path: MoneyPath, target: Target, catalogue: Catalogue) -> Iterator[C
         others | {name: gauge((0, 300), (1, 300))},
         (AlertsAt(300, alone), AlertsAt(600)),
     )
-    yield Case(f"fires when {target.job} has never been scraped", others, (AlertsAt(hold + 10, alone),))
+    another = series("up", job=target.job, instance="another")
+    yield Case(
+        f"fires when one of several instances of {target.job} is dead",
+        others | {name: gauge((1, 420)), another: gauge((1, 120), (0, 300))},
+        (AlertsAt(120), AlertsAt(420, alone)),
+    )
+    if further:
+        yield Case(
+            f"fires when {target.job} has one instance too few, and each one answers",
+            others | {name: gauge((1, 420)), further[-1]: gauge((1, 120), ("_", 300))},
+            (AlertsAt(120), AlertsAt(420, alone)),
+        )
+    yield Case(
+        f"fires when {target.job} has never been scraped",
+        {one: values for one, values in others.items() if one not in further},
+        (AlertsAt(hold + 10, alone),),
+    )
+
+
+def _instances(target: Target) -> tuple[str, ...]:
+    """Return the series of as many instances as there have to be, the first one named as the job is."""
+    names = (target.job, *(f"{target.job}-{number}" for number in range(2, target.instances + 1)))
+    return tuple(series("up", job=target.job, instance=name) for name in names)

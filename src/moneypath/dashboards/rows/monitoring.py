@@ -78,12 +78,12 @@ def _fresh(thresholds: Thresholds) -> Panel:
 
 
 def _targets() -> Panel:
-    answering = f"max by (job) (up and on (job) {TARGET_EXPECTED})"
+    answering = f"min by (job) (up and on (job) {TARGET_EXPECTED})"
     return Panel(
         "Targets",
         PanelKind.STAT,
-        "Whether each process answers the scrape, those that Prometheus has never heard of included. Down: "
-        "what it guards cannot be seen, so nothing on this board clears it.",
+        "Whether every instance answers the scrape, services that Prometheus has never heard of included. "
+        "Down: what it guards cannot be seen, so nothing on this board clears it.",
         (Query(f"{answering} or max by (job) ({TARGET_EXPECTED}) * 0", "{{job}}", instant=True),),
         width=6,
         steps=(ThresholdStep(None, Colour.BAD), ThresholdStep(1, Colour.GOOD)),
