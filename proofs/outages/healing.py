@@ -111,7 +111,7 @@ class StackParts:
         return self.tail.read() >= self.captures + CAPTURES_AFTERWARDS
 
     async def _is_ready(self) -> bool:
-        addresses = (self.endpoints.refpay, self.endpoints.worker)
+        addresses = (self.endpoints.service, self.endpoints.worker)
         async with aiohttp.ClientSession() as session:
             for address in addresses:
                 async with session.get(f"{address}/readyz") as answer:

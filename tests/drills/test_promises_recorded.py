@@ -31,7 +31,7 @@ class Drill:
         self.log = EventLog(folder / "events.jsonl")
         self.actions_taken = ActionsTaken()
         self.endpoints = SimpleNamespace(
-            secrets_folder=folder, acquirers=URLS, oracle_dsn="postgresql://oracle"
+            secrets_folder=folder, providers=URLS, oracle_dsn="postgresql://oracle"
         )
         self.sent: list[tuple[str | None, int]] = []
         self.canary = SimpleNamespace(send=self._send)

@@ -111,13 +111,13 @@ async def _metrics(live: LiveStack) -> str:
 async def _replay(live: LiveStack, queue: str, key: str) -> dict[str, Any]:
     """Run the operator action again and again with one key until it says that it is done."""
     client = live.endpoints.secrets_folder / "operations_client"
-    tokens = TokenSource(live.endpoints.refpay, client, "operations:replay")
+    tokens = TokenSource(live.endpoints.service, client, "operations:replay")
     headers = {"Authorization": await tokens.header_async(), "Idempotency-Key": key}
     last: dict[str, Any] = {}
 
     async def done() -> bool:
         nonlocal last
-        url = f"{live.endpoints.refpay}/v1/operations/dead-letters/{queue}/replay"
+        url = f"{live.endpoints.service}/v1/operations/dead-letters/{queue}/replay"
         async with (
             aiohttp.ClientSession(headers=headers) as session,
             session.post(url, json={"reason": "a drill"}) as answer,

@@ -75,7 +75,7 @@ async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path
             assert await runner.wait() == -signal.SIGKILL
         endpoints = Endpoints.load(run_folder)
         token = endpoints.secrets_folder / "north_control_token"
-        async with FaultControl("north", endpoints.acquirers["north"], token) as control:
+        async with FaultControl("north", endpoints.providers["north"], token) as control:
             assert await control.active(), "the fault ended before its lease: nothing was tested"
             # It was active after the instant at which it was asked for, however late the answer came.
             asked_at = time.monotonic()

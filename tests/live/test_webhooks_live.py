@@ -68,7 +68,7 @@ class Shop:
         """Send one request with a key of its own."""
         number = next(self.serial)
         headers = {"Authorization": await self.tokens.header_async(), "Idempotency-Key": f"webhooks-{number}"}
-        url = f"{self.live.endpoints.refpay}{path}"
+        url = f"{self.live.endpoints.service}{path}"
         async with self.session.post(url, json=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
@@ -126,14 +126,14 @@ class Shop:
 
     async def counted(self) -> dict[tuple[str, str], float]:
         """Return what the service counted of webhooks, by provider and result."""
-        async with self.session.get(f"{self.live.endpoints.refpay}/metrics") as answer:
+        async with self.session.get(f"{self.live.endpoints.service}/metrics") as answer:
             text = await answer.text()
         return {(provider, result): float(value) for provider, result, value in _COUNTED.findall(text)}
 
     async def control(self, provider: str, method: str, path: str, body: Any = None) -> Any:
         """Use the control surface of an acquirer."""
         token = secrets.read(self.live.endpoints.secrets_folder, f"{provider}_control_token")
-        url = f"{self.live.endpoints.acquirers[provider]}/control{path}"
+        url = f"{self.live.endpoints.providers[provider]}/control{path}"
         headers = {"Authorization": f"Bearer {token}"}
         async with self.session.request(method, url, json=body, headers=headers) as answer:
             text = await answer.text()
@@ -171,7 +171,7 @@ class Shop:
 
     async def tell(self, provider: str, body: bytes, headers: dict[str, str]) -> int:
         """Send a webhook to the service."""
-        url = f"{self.live.endpoints.refpay}/v1/webhooks/{provider}"
+        url = f"{self.live.endpoints.service}/v1/webhooks/{provider}"
         async with self.session.post(url, data=body, headers=headers) as answer:
             return answer.status
 
@@ -187,7 +187,7 @@ def signed(folder: Path, provider: str, body: bytes) -> dict[str, str]:
 async def open_shop(live: LiveStack) -> AsyncIterator[Shop]:
     """Yield a shop at a running stack."""
     scopes = ("payments:authorize", "payments:capture")
-    tokens = TokenSource(live.endpoints.refpay, live.endpoints.secrets_folder / "checkout_client", *scopes)
+    tokens = TokenSource(live.endpoints.service, live.endpoints.secrets_folder / "checkout_client", *scopes)
     async with aiohttp.ClientSession() as session, superuser(live) as books:
         yield Shop(live, session, books, tokens)
 

@@ -48,12 +48,12 @@ def test_secrets_need_a_writable_folder(tmp_path: Path) -> None:
 
 def _endpoints(run_folder: Path) -> Endpoints:
     return Endpoints(
-        refpay="http://127.0.0.1:1",
+        service="http://127.0.0.1:1",
         worker="http://127.0.0.1:2",
         prometheus="http://127.0.0.1:3",
         alertmanager="http://127.0.0.1:4",
         pager="http://127.0.0.1:5",
-        acquirers={"north": "http://127.0.0.1:6"},
+        providers={"north": "http://127.0.0.1:6"},
         oracle_dsn="postgresql://o:pass-of-the-oracle@127.0.0.1:7/refpay",
         secrets_folder=run_folder / "secrets",
         run_folder=run_folder,
@@ -78,8 +78,8 @@ def test_endpoints_do_not_show_the_password(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (("refpay", "refpaid"), "refpaid"),
-        (('"http://127.0.0.1:1"', "1"), "refpay"),
+        (("service", "servise"), "servise"),
+        (('"http://127.0.0.1:1"', "1"), "service"),
         (('"http://127.0.0.1:6"', "[]"), "north"),
         (("{", "["), "not JSON"),
     ],

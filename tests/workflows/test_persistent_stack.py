@@ -15,8 +15,8 @@ NOBODY = "http://127.0.0.1:1"
 
 def _endpoints(folder: Path, scale: int) -> Endpoints:
     return Endpoints(
-        refpay=NOBODY, worker=NOBODY, prometheus=NOBODY, alertmanager=NOBODY, pager=NOBODY,
-        acquirers={"north": NOBODY}, oracle_dsn="", secrets_folder=folder, run_folder=folder, scale=scale,
+        service=NOBODY, worker=NOBODY, prometheus=NOBODY, alertmanager=NOBODY, pager=NOBODY,
+        providers={"north": NOBODY}, oracle_dsn="", secrets_folder=folder, run_folder=folder, scale=scale,
     )  # fmt: skip
 
 

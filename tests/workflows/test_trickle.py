@@ -35,12 +35,12 @@ class FakeLoadTests:
 def endpoints(run_folder: Path) -> Endpoints:
     """Return endpoints of a stack that only has a folder."""
     return Endpoints(
-        refpay="http://127.0.0.1:1",
+        service="http://127.0.0.1:1",
         worker="http://127.0.0.1:2",
         prometheus="http://127.0.0.1:3",
         alertmanager="http://127.0.0.1:4",
         pager="http://127.0.0.1:5",
-        acquirers={},
+        providers={},
         oracle_dsn="",
         secrets_folder=run_folder,
         run_folder=run_folder,

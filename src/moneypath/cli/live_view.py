@@ -45,8 +45,8 @@ WAITING_FOR: Final[Mapping[str, str]] = {
 def addresses(where: Endpoints) -> dict[str, str]:
     """Return what to open in a browser; Debian's Alertmanager has no web pages."""
     return {
-        "payment service": f"{where.refpay}/v1/openapi.json",
-        "its metrics": f"{where.refpay}/metrics",
+        "payment service": f"{where.service}/v1/openapi.json",
+        "its metrics": f"{where.service}/metrics",
         "Prometheus": f"{where.prometheus}/",
         "Alertmanager": f"{where.alertmanager}/api/v2/alerts",
         "pages delivered": f"{where.pager}/pages",

@@ -29,9 +29,9 @@ async def approve(context: DrillContext, actor: Actor) -> None:
     not answer is asked again.
     """
     actions = {step.instruction[0] for step in context.runbook.steps if step.is_action}
-    tokens = TokenSource(context.endpoints.refpay, context.endpoints.secrets_folder / CLIENT_FILE, SCOPE)
+    tokens = TokenSource(context.endpoints.service, context.endpoints.secrets_folder / CLIENT_FILE, SCOPE)
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-    async with aiohttp.ClientSession(context.endpoints.refpay, timeout=timeout) as session:
+    async with aiohttp.ClientSession(context.endpoints.service, timeout=timeout) as session:
         while True:
             try:
                 for one in await _pending(session, tokens):

@@ -71,7 +71,7 @@ class Attacks:
             sys.executable, "-m", "locust",
             "--locustfile", str(self.project / SCENARIO_FILES[fault]),
             "--headless", "--only-summary", "--skip-log-setup",
-            "--host", self.endpoints.refpay,
+            "--host", self.endpoints.service,
             "--run-time", f"{RUN_SECONDS}s",
         )  # fmt: skip
         return ServerSpec(

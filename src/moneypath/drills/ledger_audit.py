@@ -42,7 +42,7 @@ async def audit_ledger(
     postings = await oracle.read_postings(endpoints.oracle_dsn)
     charges: list[oracle.Charge] = []
     reports: list[oracle.ReportTaken] = []
-    for name, url in endpoints.acquirers.items():
+    for name, url in endpoints.providers.items():
         charges += await oracle.read_provider_book(url, _token(endpoints, name))
         # After the ledger: what it has booked was served before.
         reports += await oracle.read_reports_taken(url, _token(endpoints, name))

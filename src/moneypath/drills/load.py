@@ -35,7 +35,7 @@ class LoadPlan:
             sys.executable, "-m", "locust",
             "--locustfile", str(self.project / SCENARIO_FILE),
             "--headless", "--only-summary", "--skip-log-setup",
-            "--host", self.endpoints.refpay,
+            "--host", self.endpoints.service,
             "--users", str(self.load.users),
             "--spawn-rate", str(self.load.users),
             "--stop-timeout", "20",

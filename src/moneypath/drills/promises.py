@@ -101,18 +101,18 @@ async def _read(context: DrillContext, ended_at: float) -> _Witnesses:
     endpoints = context.endpoints
     tokens = {
         name: (endpoints.secrets_folder / f"{name}_control_token").read_text(encoding="utf-8").strip()
-        for name in endpoints.acquirers
+        for name in endpoints.providers
     }
     return _Witnesses(
         actions=context.actions_taken,
         books={
             name: await oracle.read_provider_book(url, tokens[name])
-            for name, url in endpoints.acquirers.items()
+            for name, url in endpoints.providers.items()
         },
         postings=await oracle.read_postings(endpoints.oracle_dsn),
         served={
             name: await oracle.read_reports_taken(url, tokens[name])
-            for name, url in endpoints.acquirers.items()
+            for name, url in endpoints.providers.items()
         },
         context=context,
         ended_at=ended_at,

@@ -139,12 +139,12 @@ async def _build_context(
     pager = await stack.enter_async_context(Pager(endpoints.pager))
     canary = await stack.enter_async_context(
         Canary(
-            endpoints.refpay, secrets / "canary_client", scenario.card_range, environment.folder / CANARY_LOG
+            endpoints.service, secrets / "canary_client", scenario.card_range, environment.folder / CANARY_LOG
         )
     )
     controls = {
         name: await stack.enter_async_context(FaultControl(name, url, secrets / f"{name}_control_token"))
-        for name, url in endpoints.acquirers.items()
+        for name, url in endpoints.providers.items()
     }
     leases = await stack.enter_async_context(
         Leases(

@@ -18,12 +18,12 @@ class Endpoints:
     `oracle_dsn` holds a password, so it is left out of the repr and the file has mode 0600.
     """
 
-    refpay: str
+    service: str
     worker: str
     prometheus: str
     alertmanager: str
     pager: str
-    acquirers: dict[str, str]
+    providers: dict[str, str]
     oracle_dsn: str = field(repr=False)
     secrets_folder: Path
     run_folder: Path
@@ -52,19 +52,19 @@ class Endpoints:
         if not isinstance(plain, dict) or set(plain) != names:
             given = set(plain) if isinstance(plain, dict) else set()
             raise StackError(f"endpoints unreadable: missing or unknown keys {sorted(names ^ given)}")
-        acquirers = plain.pop("acquirers")
-        if not isinstance(acquirers, dict):
-            raise StackError("endpoints unreadable: acquirers must map a name to an address")
+        providers = plain.pop("providers")
+        if not isinstance(providers, dict):
+            raise StackError("endpoints unreadable: providers must map a name to an address")
         scale = plain.pop("scale")
         if type(scale) is not int:
             raise StackError("endpoints unreadable: scale must be a whole number")
-        for key, value in (plain | acquirers).items():
+        for key, value in (plain | providers).items():
             if not isinstance(value, str):
                 raise StackError(f"endpoints unreadable: {key} must be a string")
         secrets_folder, run_folder = Path(plain.pop("secrets_folder")), Path(plain.pop("run_folder"))
         return cls(
             **plain,
-            acquirers=acquirers,
+            providers=providers,
             secrets_folder=secrets_folder,
             run_folder=run_folder,
             scale=scale,

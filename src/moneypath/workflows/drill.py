@@ -147,7 +147,7 @@ async def run_and_score(
     `actions` replace the operator actions of the same names. On a `fresh` stack nobody has sent payments yet.
     """
     own_actions = runbooks.http_operator_actions(
-        endpoints.refpay, endpoints.secrets_folder / "operations_client"
+        endpoints.service, endpoints.secrets_folder / "operations_client"
     )
     scenario = drill.scenario
     await require_matching_past(

@@ -144,12 +144,12 @@ class _StackBuilder:
             f"Prometheus and Alertmanager are up: {monitoring.prometheus} {monitoring.alertmanager}"
         )
         endpoints = Endpoints(
-            refpay=refpay,
+            service=refpay,
             worker=worker,
             prometheus=monitoring.prometheus,
             alertmanager=monitoring.alertmanager,
             pager=pager.result(),
-            acquirers=urls,
+            providers=urls,
             oracle_dsn=database.result().dsn("refpay_oracle"),
             secrets_folder=self._credentials.clients,
             run_folder=self._folder,

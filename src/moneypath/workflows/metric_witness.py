@@ -92,7 +92,7 @@ class MetricWitness:
         postings = await oracle.read_postings(self.endpoints.oracle_dsn)
         charges = [
             charge
-            for name, url in self.endpoints.acquirers.items()
+            for name, url in self.endpoints.providers.items()
             for charge in await oracle.read_provider_book(url, self.endpoints.control_token(name))
         ]
         return RunRecords(
@@ -106,7 +106,7 @@ class MetricWitness:
     async def _read_received(self) -> dict[str, ReceivedRequests]:
         return {
             name: await read_received_requests(url, self.endpoints.control_token(name))
-            for name, url in self.endpoints.acquirers.items()
+            for name, url in self.endpoints.providers.items()
         }
 
     async def _scraped(self) -> float:

@@ -81,13 +81,15 @@ async def panic(run_folder: Path, tell: Callable[[str], None]) -> None:
     """
     endpoints = Endpoints.load(run_folder)
     failures: list[MoneypathError] = []
-    for name, url in endpoints.acquirers.items():
+    for name, url in endpoints.providers.items():
         try:
             tell(f"{name}: {await _end_faults(name, url, endpoints)} faults ended")
         except MoneypathError as error:
             failures.append(error)
-    actions = runbooks.http_operator_actions(endpoints.refpay, endpoints.secrets_folder / "operations_client")
-    for name in endpoints.acquirers:
+    actions = runbooks.http_operator_actions(
+        endpoints.service, endpoints.secrets_folder / "operations_client"
+    )
+    for name in endpoints.providers:
         call = runbooks.ActionCall(
             "provider.restore", (name,), new_idempotency_key(), "panic", ACTION_SECONDS
         )
