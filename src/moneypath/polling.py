@@ -29,7 +29,12 @@ async def poll_until(
         sleep=sleep,
         retry_error_callback=last_answer,
     )
-    answer: T = await retrying(ask)
+
+    async def asked() -> T:
+        # tenacity takes a function that only returns an awaitable for one that has answered.
+        return await ask()
+
+    answer: T = await retrying(asked)
     return answer
 
 

@@ -83,7 +83,9 @@ async def monitoring(tmp_path: Path, port_pool: PortPool) -> AsyncIterator[Monit
     port = port_pool.reserve("pager")
     async with Supervisor(tmp_path / "run") as supervisor, AsyncExitStack() as sessions:
         await supervisor.start(pager_spec(tmp_path / "run/pager", port, secrets_folder=tmp_path / "secrets"))
-        begun = await MonitoringBuilder(PATH, Scale(60), tmp_path / "run", port_pool, supervisor).begin(
+        begun = await MonitoringBuilder(
+            PATH, Scale(60), tmp_path / "run", port_pool, supervisor, environment="test"
+        ).begin(
             find_programs(lambda _: None),
             pager_url=f"http://127.0.0.1:{port}",
             pager_token_file=tmp_path / "secrets" / token,

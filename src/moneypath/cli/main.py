@@ -17,6 +17,7 @@ from moneypath.cli import (
     metrics_command,
     project_commands,
     silences_commands,
+    target_commands,
 )
 from moneypath.errors import MoneypathError
 from moneypath.telemetry.redaction import redact
@@ -26,6 +27,7 @@ COMMANDS: tuple[click.Command, ...] = (
     drill_commands.drill,
     drill_commands.stack,
     gate_command.gate,
+    target_commands.target,
     project_commands.generate,
     project_commands.check_path,
     project_commands.draw_map,

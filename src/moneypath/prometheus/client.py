@@ -1,8 +1,9 @@
 """Queries over Prometheus' HTTP interface."""
 
 import json
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -21,7 +22,9 @@ _AGGREGATE: Final = "Aggregate the query, so that it returns less."
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One Prometheus, by its URL without `/api`.
+    """One Prometheus, by its URL without `/api`; the URL may have a path of its own.
+
+    `headers` show who asks, and no repr shows them. `tls` is True for the usual certificates.
 
     Every method raises PrometheusUnreachable when there is no answer, and QueryFailed when Prometheus
     refuses the query or its answer is too large or malformed.
@@ -30,6 +33,8 @@ class Prometheus:
     url: str
     timeout_seconds: float = 5.0
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    tls: ssl.SSLContext | bool = True
 
     async def query(self, promql: str, /, *, at: float | None = None) -> tuple[Sample, ...]:
         """Return the samples of an instant query, at most MAX_SAMPLES, now or `at` (Unix seconds)."""
@@ -93,7 +98,12 @@ class Prometheus:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.request(
-                    method, f"{url}/api/v1/{path}", data=dict(form) or None, allow_redirects=False
+                    method,
+                    f"{url}/api/v1/{path}",
+                    data=dict(form) or None,
+                    headers=self.headers,
+                    ssl=self.tls,
+                    allow_redirects=False,
                 ) as answer,
             ):
                 content = await read_bounded(answer, self.max_answer_bytes)

@@ -36,11 +36,12 @@ class TokenUnavailable(MoneypathError):
 class TokenSource:
     """The tokens of one client with fixed scopes; for threads, greenlets and event loops.
 
-    `client_file` holds `name:secret` and is read for every fetch, so that a rotated secret works.
+    `client_file` holds `name:secret` and is read for every fetch, so that a rotated secret works. `path` is
+    where the service at `url` gives tokens out.
     """
 
-    def __init__(self, url: str, client_file: Path, *scopes: str) -> None:
-        self._url, self._file, self._scopes = f"{url.rstrip('/')}{_PATH}", client_file, " ".join(scopes)
+    def __init__(self, url: str, client_file: Path, *scopes: str, path: str = _PATH) -> None:
+        self._url, self._file, self._scopes = f"{url.rstrip('/')}{path}", client_file, " ".join(scopes)
         self._fetching = threading.Lock()
         self._header, self._renew_at, self._ends_at = "", 0.0, 0.0
 

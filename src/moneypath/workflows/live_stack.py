@@ -24,6 +24,8 @@ from moneypath.workflows.migration import migrate
 from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
 from moneypath.workflows.server_deaths import unless_server_dies
 
+# What a target's file says of this stack, and each of its alerts and pages.
+ENVIRONMENT: Final = "reference"
 # Short, so that an unanswered authorization is resolved while people still watch.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 OUTCOME_DEADLINE_SECONDS: Final = 8.0
@@ -132,7 +134,12 @@ class _StackBuilder:
         urls = {name: task.result() for name, task in acquirers.items()}
         refpay, worker = await self._refpay(database.result(), messages.result(), urls)
         monitoring = await MonitoringBuilder(
-            self._settings.path, Scale(self._settings.scale), self._folder, self._ports, self._supervisor
+            self._settings.path,
+            Scale(self._settings.scale),
+            self._folder,
+            self._ports,
+            self._supervisor,
+            environment=ENVIRONMENT,
         ).begin(
             programs.result(),
             pager_url=pager.result(),

@@ -62,12 +62,19 @@ def write_past(path: MoneyPath, scale: Scale, events_per_second: int, until: flo
 
 
 class MonitoringBuilder:
-    """Sets both servers up for one money path at one scale."""
+    """Sets both servers up for one money path at one scale; every alert says its `environment`."""
 
     def __init__(
-        self, path: MoneyPath, scale: Scale, folder: Path, ports: PortPool, supervisor: Supervisor
+        self,
+        path: MoneyPath,
+        scale: Scale,
+        folder: Path,
+        ports: PortPool,
+        supervisor: Supervisor,
+        *,
+        environment: str,
     ) -> None:
-        self._path, self._scale, self._folder = path, scale, folder
+        self._path, self._scale, self._folder, self._environment = path, scale, folder, environment
         self._ports, self._supervisor = ports, supervisor
 
     async def begin(
@@ -148,4 +155,5 @@ class MonitoringBuilder:
             resend_delay_seconds=float(times.resend_delay_seconds),
             lookback_seconds=float(times.lookback_seconds),
             for_grace_period_seconds=float(times.for_grace_seconds),
+            external_labels={"environment": self._environment},
         )

@@ -1,0 +1,92 @@
+"""Commands about targets: deployed services that moneypath may look at, drive and break."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from moneypath.cli.options import json_option
+from moneypath.target.conformance.check import check_target
+from moneypath.target.conformance.finding import Finding, Verdict, exit_code
+from moneypath.target.loader import Target, load_target, read_variables
+
+_STYLES: Final = {
+    Verdict.HOLDS: "green",
+    Verdict.FAILS: "bold red",
+    Verdict.MISSING: "yellow",
+    Verdict.NOT_TRIED: "dim",
+}
+
+
+def _pairs(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    for name, mark, _value in pairs:
+        if not mark:
+            raise click.BadParameter(f"{name!r}; allowed: NAME=VALUE", param=parameter)
+    return {name: value for name, _mark, value in pairs}
+
+
+@click.group()
+def target() -> None:
+    """Check what moneypath may ask of a deployed service: a target's file says it."""
+
+
+@target.command(
+    epilog="Example: moneypath target check targets/reference.yaml --variables RUN/endpoints.json "
+    "--environment reference"
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--set", "given", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Value of a variable."
+)
+@click.option(
+    "--variables", type=click.Path(path_type=Path, dir_okay=False), help="JSON file with values of variables."
+)
+@click.option(
+    "--environment", metavar="NAME", help="Try what changes the service: it runs here, and may be broken."
+)
+@json_option
+def check(
+    file: Path, given: dict[str, str], variables: Path | None, environment: str | None, as_json: bool
+) -> None:
+    """Ask every contract of a target, break and heal one harmless fault, and say what is missing.
+
+    Without --environment nothing is changed but by the canary. Exit codes: 0 everything holds, 1 something
+    does not, 2 bad input, 3 something is missing or was not tried.
+    """
+    known = {} if variables is None else read_variables(variables)
+    chosen = load_target(file, given, known)
+    findings = asyncio.run(_check(chosen, environment, Console(highlight=False, quiet=as_json)))
+    if as_json:
+        rows = [
+            {"contract": one.contract, "verdict": one.verdict, "sentence": one.sentence} for one in findings
+        ]
+        document = chosen.document
+        click.echo(
+            json.dumps(
+                {"target": document.target, "environment": document.environment, "findings": rows}, indent=2
+            )
+        )
+    sys.exit(exit_code(findings))
+
+
+async def _check(chosen: Target, environment: str | None, console: Console) -> list[Finding]:
+    """Print each finding as it comes, and return all."""
+    findings: list[Finding] = []
+    document = chosen.document
+    console.print(f"{document.target} in {document.environment}", style="bold", markup=False)
+    async for finding in check_target(chosen, environment):
+        if not findings or findings[-1].contract != finding.contract:
+            console.print(f"\n{finding.contract}", style="bold", markup=False)
+        style = _STYLES[finding.verdict]
+        console.print(
+            f"  {finding.verdict:<9}  {finding.sentence}", style=style, markup=False, soft_wrap=True
+        )
+        findings.append(finding)
+    counts = [f"{sum(one.verdict is each for one in findings)} {each}" for each in Verdict]
+    console.print(f"\n{', '.join(counts)}", style="bold", markup=False)
+    return findings

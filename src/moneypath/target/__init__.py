@@ -1,0 +1,1 @@
+"""A target: a deployed service, and what moneypath may ask of it. Start at `document.TargetFile`."""

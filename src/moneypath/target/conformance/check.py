@@ -1,0 +1,46 @@
+"""The conformance check of a target, contract by contract."""
+
+from collections.abc import AsyncIterator
+
+from moneypath.target.conformance.actions import check_actions
+from moneypath.target.conformance.canary import check_canary
+from moneypath.target.conformance.faults import check_faults
+from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.load import check_load
+from moneypath.target.conformance.look import check_look
+from moneypath.target.exchange import Exchange
+from moneypath.target.loader import Target
+
+
+async def check_target(target: Target, environment: str | None) -> AsyncIterator[Finding]:
+    """Yield findings as they come; what changes the service is tried only in the `environment` it names.
+
+    Raises NotDrillable when an environment is named that may not be broken.
+    """
+    refusal = "Nobody named the environment that may be broken (--environment), so it was not tried."
+    if environment is not None:
+        target.require_drillable(environment)
+        refusal = ""
+    exchange = Exchange.of(target)
+    async for finding in check_look(exchange):
+        yield finding
+    async for finding in check_canary(exchange):
+        yield finding
+    async for finding in check_load(exchange, refusal):
+        yield finding
+    async for finding in check_actions(exchange, refusal):
+        yield finding
+    async for finding in check_faults(exchange, refusal):
+        yield finding
+    yield _witnesses(target)
+
+
+def _witnesses(target: Target) -> Finding:
+    named = target.document.witnesses
+    if named is None:
+        return Finding.missing(
+            Contract.WITNESSES, "No witnesses: nobody can tell whether every unit of money is accounted for."
+        )
+    if not target.path(named).is_file():
+        return Finding.fails(Contract.WITNESSES, f"{target.path(named)}: does not exist.")
+    return Finding.holds(Contract.WITNESSES, f"The file of the witnesses is {named}.")

@@ -1,0 +1,119 @@
+"""Check the load: it runs for some seconds at its lowest rate, and tells what callers were told."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from moneypath.errors import MoneypathError
+from moneypath.oracle import read_acknowledgement_log
+from moneypath.polling import poll_until
+from moneypath.stack.log_tail import read_tail
+from moneypath.target.conformance.finding import Contract, Finding, Verdict
+from moneypath.target.contracts import Load
+from moneypath.target.exchange import Exchange
+from moneypath.target.loader import Target
+from moneypath.target.placeholders import Argument, arguments_in, fill
+from moneypath.telemetry.redaction import redact
+
+LOAD: Final = Contract.LOAD
+RUN_SECONDS: Final = 5
+FIRST_ANSWER_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.2
+ANSWERS_FILE: Final = "answers_file"
+
+
+async def check_load(exchange: Exchange, refusal: str) -> AsyncIterator[Finding]:
+    """Yield whether the load drives the service; `refusal` says why it may not, if so."""
+    load = exchange.target.document.load
+    if load is None:
+        yield Finding.missing(LOAD, "No load: say `live: true` where real traffic serves, or name a command.")
+    elif load.command is None:
+        yield Finding.holds(LOAD, "Real traffic serves as load, so a drill drives nothing.")
+    elif refusal:
+        yield Finding.not_tried(LOAD, refusal)
+    else:
+        with tempfile.TemporaryDirectory(prefix="moneypath-target-") as folder:
+            yield await _run(exchange.target, load, Path(folder))
+
+
+async def _run(target: Target, load: Load, folder: Path) -> Finding:
+    answers_file, output_file = folder / "answers.jsonl", folder / "output.txt"
+    given: dict[str, Argument] = {
+        "python": sys.executable, "users": 1, "per_second": 1, "seconds": RUN_SECONDS, "seed": 1,
+        ANSWERS_FILE: str(answers_file),
+    }  # fmt: skip
+    words = [str(fill(word, given)) for word in load.command or ()]
+    environment = {name: str(fill(text, given)) for name, text in load.environment.items()}
+    tells = ANSWERS_FILE in set(arguments_in([*(load.command or ()), *load.environment.values()]))
+    try:
+        with output_file.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *words, cwd=target.folder, env={**os.environ, **environment}, start_new_session=True,
+                stdin=DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+    except OSError as error:
+        return Finding.fails(LOAD, f"`{words[0]}` cannot be started: {error.strerror}.")
+    try:
+        finding = await _watch(process, words[0], answers_file if tells else None)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return finding if finding.verdict is not Verdict.FAILS else _with_last_line(finding, output_file)
+
+
+def _with_last_line(finding: Finding, output_file: Path) -> Finding:
+    """Return a finding with the last line that the load printed."""
+    last = " ".join(read_tail(output_file)[-1:]).strip()
+    return replace(finding, sentence=f"{finding.sentence} It said: {redact(last)}") if last else finding
+
+
+async def _watch(process: asyncio.subprocess.Process, word: str, answers_file: Path | None) -> Finding:
+    """Let the load run, stop it by SIGINT as a person would, and read what it wrote."""
+
+    async def is_seen() -> bool:
+        return process.returncode is not None or (answers_file is not None and _has_answer(answers_file))
+
+    await poll_until(
+        is_seen,
+        bool,
+        every_seconds=POLL_SECONDS,
+        within_seconds=FIRST_ANSWER_SECONDS if answers_file else RUN_SECONDS,
+    )
+    if process.returncode not in (None, 0):
+        return Finding.fails(LOAD, f"`{word}` ended with exit code {process.returncode}.")
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        return Finding.fails(LOAD, f"`{word}` did not stop within {STOP_SECONDS:g} s of SIGINT.")
+    if answers_file is None:
+        return Finding.missing(
+            LOAD, "The load runs, and has no {answers_file}: nobody knows what callers were told."
+        )
+    try:
+        log = await asyncio.to_thread(read_acknowledgement_log, answers_file)
+    except MoneypathError as error:
+        return Finding.fails(LOAD, error.what)
+    if not any(answer.status_code for answer in log.acknowledgements):
+        return Finding.fails(LOAD, f"The load had no answer within {FIRST_ANSWER_SECONDS:g} s.")
+    return Finding.holds(
+        LOAD,
+        f"The load runs and stops; {len(log.requests)} requests, {len(log.acknowledgements)} answers.",
+    )
+
+
+def _has_answer(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return b'"outcome"' in file.read_bytes()
+    return False

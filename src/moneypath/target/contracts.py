@@ -1,0 +1,193 @@
+"""The contracts of a target: canary, load, faults and operator actions, each told by calls."""
+
+from typing import Annotated, Final, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location
+from moneypath.target.calls import Call, Server, TargetModel, Word
+from moneypath.target.params import ParamName, Params, Text, param_issues, plain_params
+from moneypath.target.placeholders import unknown_arguments
+
+CANARY_ARGUMENTS: Final = ("unique",)
+LOAD_ARGUMENTS: Final = ("python", "users", "per_second", "seconds", "seed", "answers_file")
+ACTION_ARGUMENTS: Final = ("reason", "idempotency_key")
+FAULT_ARGUMENTS: Final = ("kind", "lease_seconds", "seed", "unique")
+WHERE: Final = "where"
+FAULT_ID: Final = "fault_id"
+PAGES_ARGUMENTS: Final = ("after",)
+
+PlaceId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="lower-case words")]
+KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="a lower-case word")]
+Name: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*$",
+        max_length=60,
+        description="lower-case words joined by - and ., such as provider.drain",
+    ),
+]
+FieldPath = Annotated[
+    str,
+    Field(
+        pattern=r"^\w[\w-]*(\[\w[\w-]*\])?(\.\w[\w-]*(\[\w[\w-]*\])?)*$",
+        max_length=200,
+        description="a path of keys joined by dots, such as result.id or faults[id].hits",
+    ),
+]
+
+
+class Look(TargetModel):
+    """Where to look: the metrics, the alerts, and where delivered pages can be read back.
+
+    `pages` answers with JSON: `{"pages": [{"seq", "at", "role", "status", "alerts": [{"name", "labels"}]}]}`,
+    those after number `{after}`.
+    """
+
+    prometheus: Server
+    alertmanager: Server | None = None
+    pages: Call | None = None
+
+
+class Canary(TargetModel):
+    """One request that a customer could send; `{unique}` is another text each time.
+
+    `marked_by` selects the series that counts it, so that no objective does.
+    """
+
+    call: Call
+    marked_by: Annotated[str, Field(min_length=1, max_length=300, description="a PromQL selector")] | None = (
+        None
+    )
+
+
+class Load(TargetModel):
+    """A command that drives the service until it is stopped, or `live` where real traffic serves.
+
+    It may use `{python}`, the interpreter that runs moneypath, `{users}`, `{per_second}`, `{seconds}`,
+    `{seed}` and `{answers_file}`, into which it writes what callers asked and were told.
+    """
+
+    command: Annotated[tuple[Word, ...], Field(min_length=1, max_length=100)] | None = None
+    environment: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], Word], Field(max_length=50)
+    ] = Field(default_factory=dict)
+    live: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.command is None) != self.live:
+            what = "needs a `command`, or `live: true`, and not both"
+            raise DeclarationIssues([DeclarationIssue((), what, "one of them")])
+        return self
+
+
+class Harmless(TargetModel):
+    """Arguments with which `moneypath target check` may try it."""
+
+    where: PlaceId | None = None
+    params: dict[ParamName, float | Text | tuple[Text, ...]] = Field(default_factory=dict)
+
+
+class FaultKind(TargetModel):
+    """One kind of fault: what it does, and its parameters."""
+
+    title: Text
+    params: Params = Field(default_factory=dict)
+    harmless: Harmless | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        issues = [
+            DeclarationIssue(("params", name), f"`{name}` is no parameter", "another name")
+            for name in sorted({*FAULT_ARGUMENTS, FAULT_ID, WHERE} & set(self.params))
+        ]
+        if self.harmless:
+            given = plain_params(self.harmless.params)
+            issues += [
+                DeclarationIssue(("harmless", "params", *issue.location), issue.what, issue.allowed)
+                for issue in param_issues(self.params, given)
+            ]
+        if issues:
+            raise DeclarationIssues(issues)
+        return self
+
+
+class Faults(TargetModel):
+    """Kinds of faults that begin and end by the same calls; `kind` of `family` is called `family.kind`.
+
+    The calls may use the parameters of the kinds, `{kind}`, `{lease_seconds}`, `{seed}`, and the values of
+    the place that is hit. `begin` answers with an id at the field `id`, which `renew`, `end` and `hits` use
+    as `{fault_id}`; `[id]` in `hits_field` chooses the item of a list with that id. A fault ends by itself
+    after `{lease_seconds}` unless it is renewed; where the target knows no leases, `ends_by_itself` is
+    false, and whoever begins it has to end it.
+    """
+
+    where: Annotated[tuple[PlaceId, ...], Field(max_length=50)] = ()
+    begin: Call
+    id: FieldPath | None = None
+    renew: Call | None = None
+    end: Call
+    hits: Call | None = None
+    hits_field: FieldPath | None = None
+    ends_by_itself: bool = True
+    kinds: Annotated[dict[KindName, FaultKind], Field(min_length=1, max_length=100)]
+
+    @property
+    def calls(self) -> tuple[tuple[str, Call, tuple[str, ...]], ...]:
+        """Return every call with its key and the placeholders that it may use beside those of its place."""
+        params = tuple(dict.fromkeys(name for kind in self.kinds.values() for name in kind.params))
+        first = (*params, *FAULT_ARGUMENTS, *([WHERE] if self.where else []))
+        named = (("renew", self.renew), ("end", self.end), ("hits", self.hits))
+        rest = tuple((name, call, (*first, FAULT_ID)) for name, call in named if call is not None)
+        return (("begin", self.begin, first), *rest)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        issues: list[DeclarationIssue] = []
+        if (self.hits is None) != (self.hits_field is None):
+            what = "`hits` and `hits_field` go together"
+            issues.append(DeclarationIssue(("hits_field",), what, "both, or neither"))
+        places = ", ".join(self.where) or "none"
+        for name, kind in self.kinds.items():
+            where = kind.harmless.where if kind.harmless else None
+            if kind.harmless and (where in self.where if where else not self.where) is False:
+                at: Location = ("kinds", name, "harmless", "where")
+                issues.append(DeclarationIssue(at, "is no place of these faults", places))
+        if issues:
+            raise DeclarationIssues(issues)
+        return self
+
+
+class Action(TargetModel):
+    """What an operator may do: a call with `arguments`, what undoes it, and whether a second person approves.
+
+    `try_with` are arguments with which `moneypath target check` may do and undo it.
+    """
+
+    title: Text
+    arguments: Annotated[tuple[ParamName, ...], Field(max_length=5)] = ()
+    call: Call
+    undo: Name | None = None
+    second_person: bool = False
+    try_with: Annotated[tuple[Text, ...], Field(max_length=5)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        issues = argument_issues(("call",), self.call, (*self.arguments, *ACTION_ARGUMENTS))
+        if self.try_with is not None and len(self.try_with) != len(self.arguments):
+            what = f"has {len(self.try_with)} values for {len(self.arguments)} arguments"
+            issues.append(DeclarationIssue(("try_with",), what, "one a argument, in their order"))
+        if self.try_with is not None and self.undo is None:
+            issues.append(DeclarationIssue(("try_with",), "what is tried has to be undone", "an `undo`"))
+        if issues:
+            raise DeclarationIssues(issues)
+        return self
+
+
+def argument_issues(location: Location, call: Call, known: tuple[str, ...]) -> list[DeclarationIssue]:
+    allowed = ", ".join(f"{{{name}}}" for name in known) or "no placeholder"
+    return [
+        DeclarationIssue(location, f"there is no {{{name}}}", allowed)
+        for name in unknown_arguments(call.asked, known)
+    ]
