@@ -1,0 +1,194 @@
+"""A service of another team: top-ups, brownouts and a pause switch, with none of our names or code."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from aiohttp import web
+
+KEY: Final = "key-of-the-wallet"
+WORD: Final = "password-of-the-operator"
+
+
+@dataclass(slots=True)
+class Wallet:
+    """The state of the service; `lies` are what it does otherwise than its target's file says."""
+
+    lies: set[str] = field(default_factory=set)
+    synthetic: int = 0
+    brownouts: dict[str, tuple[float, int]] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    pages: list[dict[str, Any]] = field(default_factory=list)
+
+    def application(self) -> web.Application:
+        """Return the service."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.post("/topups", self._top_up),
+                web.get("/metrics", self._metrics),
+                web.post("/brownouts/{bank}", self._begin),
+                web.put("/brownouts/{bank}/{id}", self._renew),
+                web.get("/brownouts", self._list),
+                web.delete("/brownouts/{bank}/{id}", self._end),
+                web.post("/switch/{bank}/{state}", self._switch),
+                web.get("/delivered", self._delivered),
+            ]
+        )
+        return app
+
+    def _browned_out(self) -> bool:
+        return any(until > time.monotonic() for until, _ in self.brownouts.values())
+
+    async def _top_up(self, request: web.Request) -> web.Response:
+        self.calls.append("top-up")
+        if request.headers.get("X-Wallet-Key") != KEY:
+            return web.json_response({"error": "who are you", "key": KEY}, status=401)
+        if "synthetic" in request.headers and "unmarked" not in self.lies:
+            self.synthetic += 1
+        if self._browned_out() or "broken" in self.lies:
+            return web.json_response({"error": "bank gone"}, status=502)
+        body = await request.json()
+        assert body["amount"] == {"minor": 100, "currency": "EUR"}
+        return web.json_response({"topup": {"state": "PARKED" if "parked" in self.lies else "APPLIED"}})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        text = f'# TYPE wallet_ops_total counter\nwallet_ops_total{{kind="synthetic"}} {self.synthetic}\n'
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        self.calls.append("begin")
+        body = await request.json()
+        assert set(body) == {"share", "for_seconds"}, body
+        assert body["share"] == 0.25
+        name = secrets.token_hex(4)
+        self.brownouts[name] = (time.monotonic() + body["for_seconds"], 3)
+        return web.json_response({"brownout": {} if "no id" in self.lies else {"name": name}}, status=201)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        self.calls.append("renew")
+        return web.json_response({}, status=500 if "no renewal" in self.lies else 200)
+
+    async def _list(self, _: web.Request) -> web.Response:
+        listed = [{"name": name, "hits": hits} for name, (_, hits) in self.brownouts.items()]
+        return web.json_response({"brownouts": listed})
+
+    async def _end(self, request: web.Request) -> web.Response:
+        self.calls.append("end")
+        known = request.match_info["id"] in self.brownouts
+        if "stays" not in self.lies:
+            self.brownouts.pop(request.match_info["id"], None)
+        return web.json_response({}, status=404 if "ends once" in self.lies and not known else 200)
+
+    async def _switch(self, request: web.Request) -> web.Response:
+        bank, state = request.match_info["bank"], request.match_info["state"]
+        self.calls.append(state)
+        key = request.headers["Idempotency-Key"]
+        repeated = key in self.keys
+        self.keys.append(key)
+        if ("not idempotent" in self.lies and repeated) or ("no undo" in self.lies and state == "on"):
+            return web.json_response({"error": "conflict"}, status=409)
+        if state == "off":
+            self.paused[bank] = (await request.json())["why"]
+        else:
+            self.paused.pop(bank, None)
+        return web.json_response({"bank": bank, "ok": True})
+
+    async def _delivered(self, request: web.Request) -> web.Response:
+        assert request.query["after"] == "0"
+        page: dict[str, Any] = {"seq": 1, "at": 1.5, "role": "oncall", "status": "firing", "alerts": []}
+        if "pages without roles" in self.lies:
+            del page["role"]
+        return web.json_response({"pages": [page]})
+
+
+def target_file(folder: Path, **changes: Any) -> Path:
+    """Write the wallet's target file into `folder`, with its secrets, and return it."""
+    return write_target(folder, DOCUMENT | changes)
+
+
+def write_target(folder: Path, document: Mapping[str, Any]) -> Path:
+    """Write a target's file into `folder`, with the wallet's secrets, and return it."""
+    for name, text in {"wallet_key": KEY, "operator": WORD}.items():
+        (folder / name).write_text(f"{text}\n")
+        (folder / name).chmod(0o600)
+    file = folder / "wallet.yaml"
+    # By way of JSON: the file may hold no aliases.
+    plain = json.loads(json.dumps(document))
+    file.write_text(yaml.safe_dump(plain, sort_keys=False))
+    return file
+
+
+def _request(method: str, path: str, **more: Any) -> dict[str, Any]:
+    return {"request": {"method": method, "url": "${wallet}" + path, **more}}
+
+
+def _switch(title: str, state: str, undo: str, **more: Any) -> dict[str, Any]:
+    headers, body = {"Idempotency-Key": "{idempotency_key}"}, {"why": "{reason}"}
+    asked = _request("POST", "/switch/{bank}/" + state, headers=headers, json=body)
+    call = asked | {"good": {"fields": {"ok": True}}}
+    return {"title": title, "arguments": ["bank"], "undo": undo, "call": call, **more}
+
+
+DOCUMENT: Final[dict[str, Any]] = {
+    "target": "wallet",
+    "environment": "staging",
+    "drillable": True,
+    "variables": {"wallet": None, "prometheus": None, "alertmanager": None},
+    "places": {"bank-one": {"at": "bank-one"}},
+    "look": {
+        "prometheus": {"url": "${prometheus}"},
+        "alertmanager": {"url": "${alertmanager}"},
+        "pages": {"request": {"url": "${wallet}/delivered?after={after}"}},
+    },
+    "canary": {
+        "marked_by": 'wallet_ops_total{kind="synthetic"}',
+        "call": _request(
+            "POST",
+            "/topups",
+            headers={"synthetic": "yes"},
+            auth={"kind": "header", "name": "X-Wallet-Key", "value_file": "wallet_key"},
+            json={"reference": "canary {unique}", "amount": {"minor": 100, "currency": "EUR"}},
+        )
+        | {"good": {"status": [200], "fields": {"topup.state": "APPLIED"}}},
+    },
+    "load": {"live": True},
+    "faults": {
+        "bank": {
+            "where": ["bank-one"],
+            "begin": _request(
+                "POST",
+                "/brownouts/{at}",
+                json={"share": "{share}", "reason": "{reason}", "for_seconds": "{lease_seconds}"},
+            )
+            | {"good": {"status": [201]}},
+            "id": "brownout.name",
+            "renew": _request("PUT", "/brownouts/{at}/{fault_id}"),
+            "end": _request("DELETE", "/brownouts/{at}/{fault_id}"),
+            "hits": _request("GET", "/brownouts"),
+            "hits_field": "brownouts[name].hits",
+            "kinds": {
+                "brownout": {
+                    "title": "The bank answers with errors",
+                    "params": {
+                        "share": {"type": "number", "least": 0, "most": 1},
+                        "reason": {"type": "text", "optional": True},
+                    },
+                    "harmless": {"where": "bank-one", "params": {"share": 0.25}},
+                }
+            },
+        }
+    },
+    "actions": {
+        "bank.off": _switch("Send nothing to a bank", "off", "bank.on", try_with=["bank-one"]),
+        "bank.on": _switch("Send to a bank again", "on", "bank.off"),
+    },
+    "witnesses": "witnesses.yaml",
+}
