@@ -1,9 +1,13 @@
-"""On a stack that nobody drives, checkouts go on: nothing pages, and the board has data."""
+"""On a stack that nobody drives, checkouts go on: nothing pages, the board has data, the target holds."""
 
 import asyncio
 from pathlib import Path
 
 from moneypath.prometheus import Prometheus
+from moneypath.stack.endpoints import FILE_NAME
+from moneypath.target.conformance.check import check_target
+from moneypath.target.conformance.finding import Contract, Verdict
+from moneypath.target.loader import load_target, read_variables
 from moneypath.workflows.board import check_board
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.live_stack import LiveStackSettings, running_stack
@@ -38,8 +42,15 @@ async def test_an_idle_stack_pages_nobody_and_fills_its_board(project: Path, tmp
                 fired |= await _firing(prometheus)
                 await asyncio.sleep(1)
             board = await check_board(project, live.endpoints.prometheus)
+            # Last, because it breaks and drains a provider.
+            known = read_variables(live.endpoints.run_folder / FILE_NAME)
+            target = load_target(project / "targets" / "reference.yaml", None, known)
+            findings = [finding async for finding in check_target(target, "reference")]
     assert not fired
     assert board.passed, board.findings
+    others = [one for one in findings if one.verdict is not Verdict.HOLDS]
+    assert [one.contract for one in others] == [Contract.WITNESSES], others
+    assert {one.contract for one in findings} == set(Contract)
 
 
 async def _firing(prometheus: Prometheus) -> set[str]:

@@ -1,0 +1,61 @@
+"""The guide on targets: what it shows can be loaded, and it names every contract, placeholder and key."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from moneypath.target import contracts
+from moneypath.target.conformance.finding import Contract
+from moneypath.target.loader import load_target
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "targets.md"
+TEXT = GUIDE.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+
+
+def test_the_smallest_file_is_loaded(tmp_path: Path) -> None:
+    """As it is printed, with the one variable that the command above it gives."""
+    file = tmp_path / "wallet.yaml"
+    file.write_text(BLOCKS[0])
+    target = load_target(file, {"wallet": "http://127.0.0.1:8000"})
+    assert target.document.canary is not None
+    assert target.document.faults == {}
+
+
+def test_the_fault_of_another_tool_is_loaded(tmp_path: Path) -> None:
+    """The second block, added to the first."""
+    file = tmp_path / "wallet.yaml"
+    file.write_text(BLOCKS[0] + BLOCKS[1])
+    target = load_target(file, {"wallet": "http://127.0.0.1:8000"})
+    assert target.document.faults["network"].ends_by_itself is False
+
+
+def test_every_contract_and_placeholder_is_named() -> None:
+    """What the code knows stands in the guide."""
+    rows = re.findall(r"^\| `(\w+)` \| ", TEXT, re.M)
+    keys = {Contract.LOOK: "look", Contract.ACTIONS: "actions"}
+    assert {keys.get(each, each.value) for each in Contract} <= set(rows)
+    known = [
+        *contracts.CANARY_ARGUMENTS,
+        *contracts.LOAD_ARGUMENTS,
+        *contracts.ACTION_ARGUMENTS,
+        *contracts.PAGES_ARGUMENTS,
+        contracts.FAULT_ID,
+        contracts.WHERE,
+    ]
+    assert [name for name in known if f"`{{{name}}}`" not in TEXT] == []
+
+
+def test_every_kind_of_auth_is_named() -> None:
+    """With its keys."""
+    rows = dict(re.findall(r"^\| `(bearer|basic|header|oauth2)`(?: \([^)]*\))? \| (.*) \|$", TEXT, re.M))
+    plain: dict[str, Any] = yaml.safe_load(BLOCKS[0])
+    assert plain["canary"]["call"]["request"]["auth"]["kind"] in rows
+    assert {kind: re.findall(r"`(\w+)`", keys) for kind, keys in rows.items()} == {
+        "bearer": ["token_file"],
+        "basic": ["user", "password_file"],
+        "header": ["name", "value_file"],
+        "oauth2": ["token_url", "client_file", "scopes"],
+    }
