@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from moneypath.runbooks import DECLARED_ACTIONS
+from moneypath.runbooks import ACTION_PROMISES
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "docs" / "guides" / "write-a-drill.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_the_guide_lists_the_promise_of_every_action_with_its_numbers() -> None:
         row[0]: row[1] for row in re.findall(r"^\| `([a-z.-]+)` \| (.*?) \|", GUIDE, re.M) if "." in row[0]
     }
     del rows["evidence.query"], rows["evidence.min"]
-    assert set(rows) == set(DECLARED_ACTIONS)
-    for name, action in DECLARED_ACTIONS.items():
-        for number in (action.promise.least, action.promise.least_evidence):
+    assert set(rows) == set(ACTION_PROMISES)
+    for name, promise in ACTION_PROMISES.items():
+        for number in (promise.least, promise.least_evidence):
             assert number <= 1 or str(number) in rows[name], name

@@ -15,7 +15,7 @@ from moneypath.drills.scenario import Scenario, load_scenario
 from moneypath.incidents.events import SYSTEM, Actor, Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.loader import FILE_NAME, load
-from moneypath.runbooks import DECLARED_ACTIONS, Approval, Runbook, Step
+from moneypath.runbooks import ACTION_PROMISES, Approval, Runbook, Step
 from moneypath.runbooks import load as load_runbook
 from moneypath.runbooks.model import END
 
@@ -154,7 +154,7 @@ class Story:
                 self._approve(step)
             self.add(107.0, Kind.RUNBOOK_STEP, step.id, payload, FOLLOWER)
             if step.is_action:
-                promise = DECLARED_ACTIONS[step.instruction[0]].promise
+                promise = ACTION_PROMISES[step.instruction[0]]
                 found, evidence = float(promise.least), float(promise.least_evidence) or None
                 checked = {
                     "action": step.instruction[0], "argument": "north", "key": key,

@@ -13,8 +13,8 @@ from moneypath.drills.promises import UNDER_WAY_SECONDS, Found, _count, _Witness
 from moneypath.errors import MoneypathError
 from moneypath.oracle.records import Charge, ChargeStatus, Operation, PostingLine, ReportTaken
 from moneypath.prometheus import Sample
-from moneypath.runbooks import DECLARED_ACTIONS, OPERATOR_ACTIONS, ActionCall
-from moneypath.runbooks import declared_actions as declared
+from moneypath.runbooks import ACTION_PROMISES, ActionCall
+from moneypath.runbooks import action_promises as declared
 
 DRAINED_AT = 1000.0
 
@@ -71,7 +71,7 @@ class World:
     async def kept(self, action: ActionTaken) -> bool:
         """Tell whether the promise of an action was kept."""
         found = await self.count(action)
-        return DECLARED_ACTIONS[action.name].promise.kept(found.number, found.evidence)
+        return ACTION_PROMISES[action.name].kept(found.number, found.evidence)
 
 
 def _elsewhere(count: int = 30) -> list[Charge]:
@@ -80,7 +80,7 @@ def _elsewhere(count: int = 30) -> list[Charge]:
 
 def test_every_declared_action_has_a_promise_that_can_be_counted() -> None:
     """None is declared without saying how to look at it."""
-    assert set(promises._COUNTS) == OPERATOR_ACTIONS == set(DECLARED_ACTIONS)
+    assert set(promises._COUNTS) == set(ACTION_PROMISES)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from moneypath.incidents.events import EventLog
 from moneypath.incidents.timeline import Kind
 from moneypath.oracle.records import Charge, ChargeStatus, Operation
 from moneypath.prometheus import Sample
-from moneypath.runbooks import declared_actions as declared
+from moneypath.runbooks import action_promises as declared
 
 ENDED_AT = 2000.0
 URLS = {"north": "http://north", "south": "http://south"}

@@ -12,14 +12,19 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from moneypath.runbooks import (
-    OPERATOR_ACTIONS,
+    ACTION_PROMISES,
     ActionCall,
     ActionRefused,
     ActionUnanswered,
-    http_operator_actions,
+    OperatorAction,
+    target_actions,
 )
-from moneypath.runbooks.operator_actions import MAX_ANSWER_BYTES, MAX_ATTEMPTS
+from moneypath.runbooks.operator_actions import MAX_ATTEMPTS
+from moneypath.target.exchange import ANSWER_BYTES_MAX, Exchange
+from moneypath.target.loader import load_target
+from moneypath.workflows.targets import known_actions
 
+TARGET = Path(__file__).parents[2] / "targets" / "reference.yaml"
 TOKEN = "operations-token-of-the-test"
 SECRET = "operations-secret-of-the-test"
 DROP: tuple[int, dict[str, Any]] = (0, {})
@@ -77,9 +82,18 @@ async def refpay() -> AsyncIterator[Refpay]:
 @pytest.fixture
 def client_file(tmp_path: Path) -> Path:
     """A file that holds a client and a line end."""
-    file = tmp_path / "ops_client"
+    file = tmp_path / "operations_client"
     file.write_text(f"operations:{SECRET}\n", encoding="ascii")
+    file.chmod(0o600)
     return file
+
+
+def operator_actions_at(url: str, client_file: Path) -> dict[str, OperatorAction]:
+    """Return the actions that the reference's file tells, of a service at `url`."""
+    names = ("prometheus", "alertmanager", "pager", "providers_north", "providers_south")
+    nowhere = dict.fromkeys(names, "http://127.0.0.1:1")
+    given = {"service": url.rstrip("/"), "secrets_folder": str(client_file.parent), **nowhere}
+    return target_actions(Exchange.of(load_target(TARGET, given)))
 
 
 def call(name: str = "provider.drain", *arguments: str, seconds: float = 5.0) -> ActionCall:
@@ -104,7 +118,7 @@ async def test_an_action_posts_its_operation(
     refpay: Refpay, client_file: Path, name: str, argument: str, expected: str
 ) -> None:
     """Path, bearer token, key and reason are those of the call; the token has the action's scope alone."""
-    answer = await http_operator_actions(refpay.url, client_file)[name](call(name, argument))
+    answer = await operator_actions_at(refpay.url, client_file)[name](call(name, argument))
     assert answer == GOOD[1]
     path, authorization, key, body = refpay.seen[0]
     place, scope = expected.split()
@@ -119,16 +133,17 @@ async def test_the_replay_action_asks_until_the_worker_has_done_it(refpay: Refpa
     """202 says that it is written down; the same key hears of the end."""
     done = {"queue": "compliance_log", "state": "done", "found": 2}
     refpay.script = [(202, {"state": "requested"}), (202, {"state": "running"}), (200, done)]
-    action = http_operator_actions(refpay.url, client_file)["dead-letters.replay"]
+    action = operator_actions_at(refpay.url, client_file)["dead-letters.replay"]
     assert await action(call("dead-letters.replay", "compliance_log")) == done
     assert {(path, key) for path, _, key, _ in refpay.seen} == {
         ("/v1/operations/dead-letters/compliance_log/replay", "key-1")
     }
 
 
-def test_the_actions_are_those_that_the_linter_knows(client_file: Path) -> None:
-    """An operator action cannot be linted without being there, nor be there unlinted."""
-    assert set(http_operator_actions("http://127.0.0.1:1", client_file)) == OPERATOR_ACTIONS
+def test_every_action_of_the_reference_promises_something(client_file: Path) -> None:
+    """No operator action without a promise, and no promise of an action that nobody can run."""
+    known = set(operator_actions_at("http://127.0.0.1:1", client_file))
+    assert known == set(ACTION_PROMISES) == known_actions(TARGET.parents[1])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +164,7 @@ async def test_a_passing_trouble_is_retried_with_the_same_key(
 ) -> None:
     """The service sees one key twice, so there is one effect."""
     refpay.script = [first, GOOD]
-    answer = await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+    answer = await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
     assert answer["changed"] is True
     assert [key for _, _, key, _ in refpay.seen] == ["key-1", "key-1"]
 
@@ -168,7 +183,7 @@ async def test_a_refusal_is_final(refpay: Refpay, client_file: Path, status: int
     """A definitive no is not asked again, and is told with its code."""
     refpay.script = [(status, {"code": code, "detail": "because"})]
     with pytest.raises(ActionRefused, match=f"status {status} {code} because"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
     assert len(refpay.seen) == 1
 
 
@@ -176,14 +191,14 @@ async def test_a_refusal_after_a_lost_answer_is_not_believed(refpay: Refpay, cli
     """The first attempt may have drained: the effect is unknown, so that it will be undone."""
     refpay.script = [DROP, (409, {"code": "last_active_provider"})]
     with pytest.raises(ActionUnanswered, match="last_active_provider"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
 
 
 async def test_retries_are_counted(refpay: Refpay, client_file: Path) -> None:
     """A service that stays in trouble is left after a few attempts."""
     refpay.script = [(503, {"code": "database_unavailable"})]
     with pytest.raises(ActionUnanswered, match="status 503 database_unavailable"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
     assert len(refpay.seen) == MAX_ATTEMPTS
 
 
@@ -192,14 +207,14 @@ async def test_all_attempts_share_one_time_limit(refpay: Refpay, client_file: Pa
     refpay.script = [(-1, {})]
     async with asyncio.timeout(30):
         with pytest.raises(ActionUnanswered, match="time is up"):
-            await http_operator_actions(refpay.url, client_file)["provider.drain"](call(seconds=0.1))
+            await operator_actions_at(refpay.url, client_file)["provider.drain"](call(seconds=0.1))
 
 
 async def test_an_endless_answer_is_not_read(refpay: Refpay, client_file: Path) -> None:
     """The body is bounded."""
-    refpay.script = [(200, b" " * (MAX_ANSWER_BYTES + 1))]
-    with pytest.raises(ActionUnanswered, match="more than 65536 bytes"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+    refpay.script = [(200, b" " * (ANSWER_BYTES_MAX + 1))]
+    with pytest.raises(ActionUnanswered, match="more than 1048576 bytes"):
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
 
 
 @pytest.mark.parametrize("arguments", [("../north",), ("north", "south"), ("North",), ("a/b",), ("a" * 65,)])
@@ -208,7 +223,7 @@ async def test_odd_arguments_never_reach_the_service(
 ) -> None:
     """An argument is a plain name, and there are as many as the operation takes."""
     with pytest.raises(ActionRefused, match="takes 1 argument"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](
             call("provider.drain", *arguments)
         )
     assert not refpay.seen
@@ -216,7 +231,7 @@ async def test_odd_arguments_never_reach_the_service(
 
 async def test_one_token_serves_many_pulls(refpay: Refpay, client_file: Path) -> None:
     """It is fetched once for each scope."""
-    actions = http_operator_actions(refpay.url, client_file)
+    actions = operator_actions_at(refpay.url, client_file)
     for name in ("provider.drain", "provider.restore", "provider.drain"):
         await actions[name](call(name))
     assert len(refpay.granted) == 1
@@ -226,7 +241,7 @@ async def test_a_refused_token_is_renewed_once(refpay: Refpay, client_file: Path
     """A retired key costs one request more; a second refusal is final, and certainly without an effect."""
     refused = (401, {"code": "credential_refused"})
     refpay.script = [refused, GOOD, refused]
-    drain = http_operator_actions(refpay.url, client_file)["provider.drain"]
+    drain = operator_actions_at(refpay.url, client_file)["provider.drain"]
     assert await drain(call()) == GOOD[1]
     assert [seen[1] for seen in refpay.seen] == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]
     with pytest.raises(ActionRefused, match="credential_refused"):
@@ -241,7 +256,7 @@ async def test_what_awaits_an_approval_is_asked_for_until_it_is_approved(
     monkeypatch.setattr("moneypath.runbooks.operator_actions._APPROVAL_PAUSE_SECONDS", 0.01)
     awaiting = (202, {"awaits": "approval", "approval_id": "a-1", "changed": False})
     refpay.script = [*[awaiting] * (2 * MAX_ATTEMPTS), GOOD]
-    action = http_operator_actions(refpay.url, client_file)["duplicates.refund"]
+    action = operator_actions_at(refpay.url, client_file)["duplicates.refund"]
     assert await action(call("duplicates.refund")) == GOOD[1]
     assert {key for _, _, key, _ in refpay.seen} == {"key-1"}
 
@@ -249,7 +264,7 @@ async def test_what_awaits_an_approval_is_asked_for_until_it_is_approved(
 async def test_what_nobody_approves_has_had_no_effect(refpay: Refpay, client_file: Path) -> None:
     """The time is up: refused, with what the second person needs."""
     refpay.script = [(202, {"awaits": "approval", "approval_id": "a-1", "changed": False})]
-    action = http_operator_actions(refpay.url, client_file)["duplicates.refund"]
+    action = operator_actions_at(refpay.url, client_file)["duplicates.refund"]
     with pytest.raises(ActionRefused, match=r"not approved.*approval a-1 is pending") as refused:
         await action(call("duplicates.refund", seconds=0.2))
     assert "another person" in refused.value.hint
@@ -258,21 +273,21 @@ async def test_what_nobody_approves_has_had_no_effect(refpay: Refpay, client_fil
 async def test_an_approval_after_a_lost_answer_is_not_certain(refpay: Refpay, client_file: Path) -> None:
     """The first attempt may have moved money."""
     refpay.script = [DROP, (202, {"awaits": "approval", "approval_id": "a-1"})]
-    action = http_operator_actions(refpay.url, client_file)["duplicates.refund"]
+    action = operator_actions_at(refpay.url, client_file)["duplicates.refund"]
     with pytest.raises(ActionUnanswered):
         await action(call("duplicates.refund", seconds=0.4))
 
 
 @pytest.mark.parametrize(
-    "content", ["", "two words", "operations:", ":secret", "line:x\nline:y", "x" * 5000, "\xff"]
+    "content", ["", "two words", "only-name:", ":secret", "line:x\nline:y", "x" * 5000, "\xff"]
 )
 async def test_a_file_that_holds_no_client_is_refused(
     refpay: Refpay, client_file: Path, content: str
 ) -> None:
     """The sentence names the file, never what is in it; nothing is sent."""
     client_file.write_text(content, encoding="latin-1")
-    with pytest.raises(ActionRefused, match="ops_client") as refused:
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+    with pytest.raises(ActionRefused, match="operations_client") as refused:
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
     assert not content or content[:9] not in refused.value.what
     assert not refpay.seen
 
@@ -280,7 +295,9 @@ async def test_a_file_that_holds_no_client_is_refused(
 async def test_a_missing_client_file_is_one_sentence(refpay: Refpay, tmp_path: Path) -> None:
     """What to do stands beside it."""
     with pytest.raises(ActionRefused, match="name:secret"):
-        await http_operator_actions(refpay.url, tmp_path / "nothing")["provider.drain"](call())
+        await operator_actions_at(refpay.url, tmp_path / "nothing" / "operations_client")["provider.drain"](
+            call()
+        )
 
 
 async def test_the_token_is_in_no_error(refpay: Refpay, client_file: Path) -> None:
@@ -288,7 +305,7 @@ async def test_the_token_is_in_no_error(refpay: Refpay, client_file: Path) -> No
     for script in ([(403, {"code": "scope_missing"})], [DROP]):
         refpay.script, refpay.seen = list(script), []
         with pytest.raises((ActionRefused, ActionUnanswered)) as failed:
-            await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+            await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
         for secret in (TOKEN, SECRET):
             assert secret not in str(failed.value)
             assert secret not in repr(failed.value.__cause__)
@@ -298,5 +315,5 @@ async def test_a_redirect_is_not_followed(refpay: Refpay, client_file: Path) -> 
     """The token goes to the address that was given and nowhere else."""
     refpay.script = [(307, {})]
     with pytest.raises(ActionRefused, match="status 307"):
-        await http_operator_actions(refpay.url, client_file)["provider.drain"](call())
+        await operator_actions_at(refpay.url, client_file)["provider.drain"](call())
     assert len(refpay.seen) == 1

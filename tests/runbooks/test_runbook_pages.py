@@ -16,7 +16,7 @@ from moneypath.path.loader import build_catalogue
 from moneypath.path.loader import load as load_path
 from moneypath.prometheus import Sample
 from moneypath.runbooks import (
-    OPERATOR_ACTIONS,
+    ACTION_PROMISES,
     ActionCall,
     ExecutionContext,
     LintLevel,
@@ -80,7 +80,7 @@ def test_the_page_is_clean(page: Runbook) -> None:
         page,
         known_alerts=ALERTS,
         known_roles=MONEY_PATH.roles,
-        known_actions=OPERATOR_ACTIONS,
+        known_actions=ACTION_PROMISES,
         known_series=catalogue | recorded_series(MONEY_PATH),
         drills=DRILLS,
         today=page.front.review.last,
@@ -243,7 +243,7 @@ class Outage:
     @property
     def actions(self) -> Mapping[str, OperatorAction]:
         """Both actions."""
-        return dict.fromkeys(OPERATOR_ACTIONS, self.run_action)
+        return dict.fromkeys(ACTION_PROMISES, self.run_action)
 
 
 async def test_the_main_page_ends_an_outage() -> None:

@@ -8,6 +8,8 @@ from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.ports import PortPool
 from moneypath.workflows.persistent_stack import panic
 
+PROJECT = Path(__file__).parents[2]
+
 
 async def test_what_does_not_answer_does_not_keep_panic_from_the_rest(tmp_path: Path) -> None:
     """With nobody at home, each provider's faults and each provider's routing were still asked for."""
@@ -22,7 +24,7 @@ async def test_what_does_not_answer_does_not_keep_panic_from_the_rest(tmp_path: 
         ).save()  # fmt: skip
         told: list[str] = []
         with pytest.raises(ExceptionGroup) as caught:
-            await panic(tmp_path, told.append)
+            await panic(PROJECT, tmp_path, told.append)
     said = [str(error) for error in caught.value.exceptions]
     assert told == []
     assert len([text for text in said if "does not answer its fault controls" in text]) == 2

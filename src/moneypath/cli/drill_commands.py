@@ -166,9 +166,10 @@ def keygen(file: Path, name: str, owner: str, days: int) -> None:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Run folder of the stack.",
 )
-def panic(run_folder: Path) -> None:
+@project_option
+def panic(run_folder: Path, project: Path) -> None:
     """End every fault and route payments to every provider again, whoever changed them."""
-    asyncio.run(persistent_stack.panic(run_folder, click.echo))
+    asyncio.run(persistent_stack.panic(project, run_folder, click.echo))
 
 
 @click.group()

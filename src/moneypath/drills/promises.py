@@ -16,7 +16,7 @@ from moneypath.errors import MoneypathError
 from moneypath.incidents.timeline import Kind
 from moneypath.oracle.duplicate_checks import check_provider_keys_charge_once
 from moneypath.oracle.records import Charge, Operation, PostingLine
-from moneypath.runbooks import declared_actions as declared
+from moneypath.runbooks import action_promises as declared
 from moneypath.runbooks.holding import counted
 
 UNDER_WAY_SECONDS: Final = 5.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 from moneypath.drills.scenario import Scenario
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
-from moneypath.runbooks import DECLARED_ACTIONS, EventKind, Outcome, Runbook, Status
+from moneypath.runbooks import ACTION_PROMISES, EventKind, Outcome, Runbook, Status
 from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.model import StepType
 
@@ -78,11 +78,11 @@ def mitigations_done(events: Sequence[Event]) -> Iterator[Event]:
 
 def _broken(payload: Mapping[str, Any]) -> Iterator[str]:
     name, argument = str(payload.get("action")), str(payload.get("argument"))
-    declared = DECLARED_ACTIONS.get(name)
-    if declared is None:
+    promise = ACTION_PROMISES.get(name)
+    if promise is None:
         yield f"promise of {name} {argument} is not declared"
         return
-    promise, found, evidence = declared.promise, payload.get("found"), payload.get("evidence")
+    found, evidence = payload.get("found"), payload.get("evidence")
     if promise.kept(found, evidence):
         return
     title = f"promise of {name} broken: {promise.describe(argument)}"

@@ -1,14 +1,14 @@
 """Runbooks: one printed page each, linted in advance and executed step by step in an incident."""
 
+from moneypath.runbooks.action_promises import ACTION_PROMISES
 from moneypath.runbooks.context import ExecutionContext
-from moneypath.runbooks.declared_actions import DECLARED_ACTIONS, OPERATOR_ACTIONS
 from moneypath.runbooks.dilation import dilated
 from moneypath.runbooks.document import load
 from moneypath.runbooks.execution import execute, undo
 from moneypath.runbooks.lint import AlertRoles, lint, lint_all
 from moneypath.runbooks.lint_issues import LintIssue, LintLevel, LintRule
 from moneypath.runbooks.model import Approval, Runbook, Step
-from moneypath.runbooks.operator_actions import http_operator_action, http_operator_actions
+from moneypath.runbooks.operator_actions import target_actions
 from moneypath.runbooks.pending_undos import PendingUndos
 from moneypath.runbooks.ports import (
     ActionCall,
@@ -23,8 +23,7 @@ from moneypath.runbooks.printing import render
 from moneypath.runbooks.record import EventKind, Execution, Outcome, Status, StepEvent
 
 __all__ = [
-    "DECLARED_ACTIONS",
-    "OPERATOR_ACTIONS",
+    "ACTION_PROMISES",
     "ActionCall",
     "ActionRefused",
     "ActionUnanswered",
@@ -48,11 +47,10 @@ __all__ = [
     "SystemClock",
     "dilated",
     "execute",
-    "http_operator_action",
-    "http_operator_actions",
     "lint",
     "lint_all",
     "load",
     "render",
+    "target_actions",
     "undo",
 ]

@@ -1,14 +1,11 @@
-"""The operator actions of the reference payment service: audited HTTP operations, safe to repeat."""
+"""The operator actions of a target: calls that its file tells, audited by it, safe to repeat."""
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 from tenacity import (
     AsyncRetrying,
     RetryError,
@@ -19,43 +16,27 @@ from tenacity import (
     wait_fixed,
 )
 
-from moneypath.bounded_http import AnswerTooLarge, read_bounded
-from moneypath.runbooks.declared_actions import DECLARED_ACTIONS
 from moneypath.runbooks.ports import ActionCall, ActionRefused, ActionUnanswered, OperatorAction
-from moneypath.stack.tokens import TokenSource, TokenUnavailable
+from moneypath.stack.tokens import TokenUnavailable
+from moneypath.target.contracts import Action
+from moneypath.target.errors import CallUnanswered, SecretUnreadable
+from moneypath.target.exchange import Answer, Exchange
 
 MAX_ATTEMPTS: Final = 5
-MAX_ANSWER_BYTES: Final = 64 * 1024
-_ATTEMPT_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _APPROVAL_PAUSE_SECONDS: Final = 0.5
 _ARGUMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_UNAUTHORIZED: Final = 401
+_CONFLICT: Final = 409
+_BUSY: Final = 429
+_ACCEPTED: Final = 202
+_SERVER_ERROR: Final = 500
 
 
-def http_operator_actions(url: str, client_file: Path) -> dict[str, OperatorAction]:
-    """Return the operator actions of the payment service at `url`.
-
-    Each call uses a token with the scope of its action alone. The client in `client_file` (see
-    `stack.tokens`) needs the scopes of all actions that are run.
-    """
-    base = url.rstrip("/")
-    scopes = {action.scope for action in DECLARED_ACTIONS.values()}
-    tokens = {scope: TokenSource(base, client_file, scope) for scope in scopes}
-    return {
-        name: http_operator_action(f"{base}/v1/operations/{action.path}", tokens[action.scope])
-        for name, action in DECLARED_ACTIONS.items()
-    }
-
-
-def http_operator_action(url_pattern: str, tokens: TokenSource) -> OperatorAction:
-    """Return an operator action that posts to `url_pattern`, each `{}` replaced by one argument."""
-    return _HttpOperatorAction(url_pattern, tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class _Response:
-    status: int
-    body: Mapping[str, Any]
+def target_actions(exchange: Exchange) -> dict[str, OperatorAction]:
+    """Return the operator actions of a target by name; each call is tried until its answer is definitive."""
+    actions = exchange.target.document.actions
+    return {name: _TargetAction(exchange, action) for name, action in actions.items()}
 
 
 @dataclass(slots=True)
@@ -69,36 +50,33 @@ class _CallProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class _HttpOperatorAction:
-    url_pattern: str
-    tokens: TokenSource
+class _TargetAction:
+    exchange: Exchange
+    action: Action
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def __call__(self, call: ActionCall, /) -> Mapping[str, object]:
-        """Post until there is a definitive answer, always with the call's idempotency key.
+        """Ask until there is a definitive answer, always with the call's idempotency key.
 
         A call that awaits an approval is sent again until a second person has decided, or time is up.
         Raises ActionRefused when it certainly had no effect, and ActionUnanswered when it may have had one.
         """
-        url, progress = self._url(call), _CallProgress()
+        arguments, progress = self._arguments(call), _CallProgress()
         try:
-            async with (
-                asyncio.timeout(call.timeout_seconds),
-                aiohttp.ClientSession(headers={"Idempotency-Key": call.idempotency_key}) as session,
-            ):
-                return await self._ask(session, url, call, progress)
+            async with asyncio.timeout(call.timeout_seconds):
+                return await self._ask(arguments, call, progress)
         except TimeoutError:
             progress.last = f"{progress.last}; time is up"
             if progress.awaits_approval and not progress.maybe_effective:
                 raise ActionRefused(f"{call.name} was not approved: {progress.last}", hint=_APPROVE) from None
-        except TokenUnavailable as error:
+        except (TokenUnavailable, SecretUnreadable) as error:
             progress.last = error.what
             if not progress.maybe_effective:
                 raise ActionRefused(f"{call.name} has no token: {error.what}", hint=error.hint) from None
         raise _unanswered(call, progress)
 
     async def _ask(
-        self, session: aiohttp.ClientSession, url: str, call: ActionCall, progress: _CallProgress
+        self, arguments: Mapping[str, str], call: ActionCall, progress: _CallProgress
     ) -> Mapping[str, object]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_TryAgain),
@@ -107,15 +85,15 @@ class _HttpOperatorAction:
             sleep=self.sleep,
         )
         try:
-            answer: Mapping[str, object] = await retrying(self._attempt, session, url, call, progress)
+            answer: Mapping[str, object] = await retrying(self._attempt, arguments, call, progress)
         except RetryError:
             raise _unanswered(call, progress) from None
         return answer
 
     async def _attempt(
-        self, session: aiohttp.ClientSession, url: str, call: ActionCall, progress: _CallProgress
+        self, arguments: Mapping[str, str], call: ActionCall, progress: _CallProgress
     ) -> Mapping[str, object]:
-        """Post once, wait for an approval if it takes one, and return a definitive answer.
+        """Ask once, wait for an approval if it takes one, and return a definitive answer.
 
         Raises _TryAgain when another attempt may bring one.
         """
@@ -125,43 +103,55 @@ class _HttpOperatorAction:
             wait=wait_fixed(_APPROVAL_PAUSE_SECONDS),
             sleep=self.sleep,
         )
-        answer: _Response | None = await approving(self._post_with_token, session, url, call, progress)
-        if answer is not None and answer.status in {200, 201}:
-            return answer.body
+        answer: Answer | None = await approving(self._send_with_token, arguments, progress)
+        if answer is not None and self._is_good(answer):
+            return answer.fields
         if answer is not None and not _is_retryable(answer):
             if progress.maybe_effective:
                 raise _unanswered(call, progress)
             raise ActionRefused(f"{call.name} was refused: {progress.last}", hint=_HINT)
-        if answer is None or answer.status not in {409, 429}:
+        if answer is None or answer.status not in {_CONFLICT, _BUSY}:
             progress.maybe_effective = True
         raise _TryAgain
 
-    async def _post_with_token(
-        self, session: aiohttp.ClientSession, url: str, call: ActionCall, progress: _CallProgress
-    ) -> _Response | None:
-        """Post with a token, once more with a fresh one if the first has expired."""
-        header = await self.tokens.header_async()
-        answer, progress.last = await _post(session, url, call, header)
-        if answer is not None and answer.status == 401 and not progress.renewed:
+    async def _send_with_token(self, arguments: Mapping[str, str], progress: _CallProgress) -> Answer | None:
+        """Ask with a token, once more with a fresh one if the first has expired."""
+        answer, progress.last = await self._send(arguments)
+        if answer is not None and answer.status == _UNAUTHORIZED and not progress.renewed:
             progress.renewed = True
-            self.tokens.forget(header)
-            answer, progress.last = await _post(session, url, call, await self.tokens.header_async())
-        progress.awaits_approval = answer is not None and answer.body.get("awaits") == "approval"
+            self.exchange.access.forget_tokens()
+            answer, progress.last = await self._send(arguments)
+        progress.awaits_approval = answer is not None and answer.field("awaits") == "approval"
         return answer
 
-    def _url(self, call: ActionCall) -> str:
-        wanted = self.url_pattern.count("{}")
-        fits = len(call.arguments) == wanted and all(_ARGUMENT.fullmatch(text) for text in call.arguments)
+    async def _send(self, arguments: Mapping[str, str]) -> tuple[Answer | None, str]:
+        """Return the answer with a description; no answer means that the effect is unknown."""
+        try:
+            answer = await self.exchange.send(self.action.call, arguments)
+        except CallUnanswered as error:
+            return None, error.what
+        if answer.text.strip() and not isinstance(answer.body, dict):
+            # Cut off, or of somebody else: what it says of the effect nobody knows.
+            return None, f"status {answer.status} without a JSON object"
+        return answer, _describe(answer)
+
+    def _is_good(self, answer: Answer) -> bool:
+        return not self.exchange.problem_with(self.action.call, answer)
+
+    def _arguments(self, call: ActionCall) -> dict[str, str]:
+        names = self.action.arguments
+        fits = len(call.arguments) == len(names) and all(_ARGUMENT.fullmatch(text) for text in call.arguments)
         if not fits:
             raise ActionRefused(
-                f"{call.name} takes {wanted} argument(s) of small letters, digits, _ and -",
+                f"{call.name} takes {len(names)} argument(s) of small letters, digits, _ and -",
                 hint="Correct the step's `action`.",
             )
-        return self.url_pattern.format(*call.arguments)
+        given = dict(zip(names, call.arguments, strict=True))
+        return {**given, "reason": call.reason, "idempotency_key": call.idempotency_key}
 
 
 _HINT: Final = "Look at the state of the providers before you do anything else."
-_APPROVE: Final = "Have another person approve it: GET /v1/approvals."
+_APPROVE: Final = "Have another person approve it."
 
 
 class _TryAgain(Exception):  # not an error: it tells the retry to go on
@@ -172,38 +162,14 @@ def _unanswered(call: ActionCall, progress: _CallProgress) -> ActionUnanswered:
     return ActionUnanswered(f"{call.name} has no definitive answer: {progress.last}", hint=_HINT)
 
 
-async def _post(
-    session: aiohttp.ClientSession, url: str, call: ActionCall, header: str
-) -> tuple[_Response | None, str]:
-    """Return the answer with a description; no answer means that the effect is unknown."""
-    try:
-        async with session.post(
-            url,
-            json={"reason": call.reason},
-            headers={"Authorization": header},
-            timeout=aiohttp.ClientTimeout(total=_ATTEMPT_SECONDS),
-            allow_redirects=False,
-        ) as answer:
-            body = json.loads(await read_bounded(answer, MAX_ANSWER_BYTES))
-            if not isinstance(body, dict):
-                return None, f"status {answer.status} without a JSON object"
-            return _Response(answer.status, body), _describe_response(answer.status, body)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return None, type(error).__name__
-    except AnswerTooLarge as error:
-        return None, f"an answer of {error}"
-    except (ValueError, RecursionError):
-        return None, "an answer that is not JSON"
+def _is_retryable(answer: Answer) -> bool:
+    if answer.status == _CONFLICT:
+        return answer.field("code") == "idempotency_in_flight"
+    return answer.status in {_ACCEPTED, _BUSY} or answer.status >= _SERVER_ERROR
 
 
-def _is_retryable(answer: _Response) -> bool:
-    if answer.status == 409:
-        return answer.body.get("code") == "idempotency_in_flight"
-    return answer.status == 429 or answer.status >= 500 or answer.status == 202
-
-
-def _describe_response(status: int, body: Mapping[str, Any]) -> str:
-    detail = f" {str(body['detail'])[:200]}" if "detail" in body else ""
-    if body.get("awaits") == "approval":
-        detail = f" approval {str(body.get('approval_id', ''))[:60]} is pending"
-    return f"status {status} {str(body.get('code', ''))[:60]}{detail}".rstrip()
+def _describe(answer: Answer) -> str:
+    detail = f" {str(answer.field('detail'))[:200]}" if answer.field("detail") is not None else ""
+    if answer.field("awaits") == "approval":
+        detail = f" approval {str(answer.field('approval_id') or '')[:60]} is pending"
+    return f"status {answer.status} {str(answer.field('code') or '')[:60]}{detail}".rstrip()

@@ -9,7 +9,7 @@ from moneypath.stack.tokens import TokenSource
 from moneypath.target.calls import Auth, BasicAuth, BearerToken, ClientCredentials, SecretHeader, Server
 from moneypath.target.errors import SecretUnreadable
 from moneypath.target.loader import Target
-from moneypath.target.secret_files import read_secret
+from moneypath.target.secret_files import read_secret, require_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class Access:
                 ) from None
         return ServerAccess({} if server.auth is None else await self._headers(server.auth), tls)
 
+    def forget_tokens(self) -> None:
+        """Discard every token: one was refused, so its signing key may be retired."""
+        self._tokens.clear()
+
     async def _headers(self, auth: Auth) -> Mapping[str, str]:
         if isinstance(auth, BearerToken):
             return {"Authorization": f"Bearer {self._secret(auth.token_file)}"}
@@ -52,7 +56,7 @@ class Access:
 
     async def _token(self, auth: ClientCredentials) -> str:
         file = self.target.path(auth.client_file)
-        read_secret(file)  # refuses one that everybody can read
+        require_private(file)
         if auth not in self._tokens:
             self._tokens[auth] = TokenSource(auth.token_url, file, *auth.scopes, path="")
         return await self._tokens[auth].header_async()

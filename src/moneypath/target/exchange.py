@@ -31,6 +31,11 @@ class Answer:
     text: str
     seconds: float
 
+    @property
+    def fields(self) -> Mapping[str, JsonValue]:
+        """Return the keys of the JSON object that it is, none if it is none."""
+        return self.body if isinstance(self.body, dict) else {}
+
     def field(self, path: str, chosen: object = None) -> JsonValue:
         """Return the value at a path of keys joined by dots; None where there is none.
 
@@ -68,8 +73,7 @@ class Exchange:
         time, and SecretUnreadable before anything is sent.
         """
         answer = await self.send(call, arguments, place=place)
-        problem = _problem(call.good, answer, is_command=call.command is not None)
-        if problem:
+        if problem := self.problem_with(call, answer):
             raise CallRefused(f"{self.title(call)}: {problem}.", hint=_shown(answer.text))
         return answer
 
@@ -90,6 +94,11 @@ class Exchange:
             command = [str(fill(word, given)) for word in words]
             answer = await self._command(command, call.timeout_seconds)
         return replace(answer, seconds=time.monotonic() - began)
+
+    @staticmethod
+    def problem_with(call: Call, answer: Answer) -> str:
+        """Return why an answer is not what the file calls good, or nothing."""
+        return _problem(call.good, answer, is_command=call.command is not None)
 
     def title(self, call: Call) -> str:
         """Return what is asked, without its arguments."""

@@ -28,13 +28,25 @@ def read_secret(file: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise SecretUnreadable(f"{file}: is not a regular file.", hint=_HINT)
     if status.st_mode & stat.S_IRWXO:
-        mode = stat.S_IMODE(status.st_mode)
-        raise SecretUnreadable(
-            f"{file}: everybody may open it (mode {mode:04o}); allowed: 0600, 0400, 0640, 0440.", hint=_HINT
-        )
+        raise _exposed(file, status.st_mode)
     if len(content) > SECRET_BYTES_MAX:
         raise SecretUnreadable(f"{file}: is larger than {SECRET_BYTES_MAX} bytes.", hint=_HINT)
     return _one_line(file, content)
+
+
+def require_private(file: Path) -> None:
+    """Raise SecretUnreadable for a file that everybody can open; what is in it is for its reader to judge."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return  # its reader says so
+    if mode & stat.S_IRWXO:
+        raise _exposed(file, mode)
+
+
+def _exposed(file: Path, mode: int) -> SecretUnreadable:
+    allowed = f"everybody may open it (mode {stat.S_IMODE(mode):04o}); allowed: 0600, 0400, 0640, 0440"
+    return SecretUnreadable(f"{file}: {allowed}.", hint=_HINT)
 
 
 def _one_line(file: Path, content: bytes) -> str:

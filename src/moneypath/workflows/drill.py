@@ -29,6 +29,7 @@ from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
 from moneypath.workflows.known_series import known_series
 from moneypath.workflows.metric_witness import MAX_ANSWER_BYTES, MetricWitness
 from moneypath.workflows.past_traffic import require_matching_past
+from moneypath.workflows.targets import exchange_with_stack
 
 
 class DrillMismatch(MoneypathError):
@@ -146,9 +147,7 @@ async def run_and_score(
 
     `actions` replace the operator actions of the same names. On a `fresh` stack nobody has sent payments yet.
     """
-    own_actions = runbooks.http_operator_actions(
-        endpoints.service, endpoints.secrets_folder / "operations_client"
-    )
+    own_actions = runbooks.target_actions(exchange_with_stack(project, endpoints))
     scenario = drill.scenario
     await require_matching_past(
         Prometheus(endpoints.prometheus, max_answer_bytes=MAX_ANSWER_BYTES),

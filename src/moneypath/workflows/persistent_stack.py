@@ -20,6 +20,7 @@ from moneypath.workflows.folders import new_run_folder
 from moneypath.workflows.live_stack import LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
+from moneypath.workflows.targets import exchange_with_stack
 from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 
 ACTION_SECONDS = 10.0
@@ -74,7 +75,7 @@ async def run_drill_on_stack(
     return DrillResult(card, bundle, memory.peak_bytes)
 
 
-async def panic(run_folder: Path, tell: Callable[[str], None]) -> None:
+async def panic(project: Path, run_folder: Path, tell: Callable[[str], None]) -> None:
     """End every fault of every provider, then route to every provider; call `tell` with each thing done.
 
     Everything is tried before the failures are raised, as a group of MoneypathErrors.
@@ -86,9 +87,7 @@ async def panic(run_folder: Path, tell: Callable[[str], None]) -> None:
             tell(f"{name}: {await _end_faults(name, url, endpoints)} faults ended")
         except MoneypathError as error:
             failures.append(error)
-    actions = runbooks.http_operator_actions(
-        endpoints.service, endpoints.secrets_folder / "operations_client"
-    )
+    actions = runbooks.target_actions(exchange_with_stack(project, endpoints))
     for name in endpoints.providers:
         call = runbooks.ActionCall(
             "provider.restore", (name,), new_idempotency_key(), "panic", ACTION_SECONDS

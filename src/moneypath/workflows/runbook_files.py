@@ -16,6 +16,7 @@ from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill_evidence import last_passed
 from moneypath.workflows.folders import runs_folder
 from moneypath.workflows.known_series import known_series
+from moneypath.workflows.targets import known_actions
 
 FOLDER = "runbooks"
 UNPAGED_SEVERITY = "none"
@@ -67,6 +68,7 @@ def lint_runbooks(
     rules = alert_roles(path)
     alerts = {rule.alert for rule in rules}
     series = known_series(path)
+    actions = known_actions(project)
     found = tuple(runbooks.load(file) for file in sorted((project / FOLDER).glob("*.md")))
     drills = {file.stem for file in (project / "drills").glob("drill-*.yaml")}
     passed = last_passed(runs_folder(environ))
@@ -77,7 +79,7 @@ def lint_runbooks(
             runbook,
             known_alerts=alerts,
             known_roles=path.roles,
-            known_actions=runbooks.OPERATOR_ACTIONS,
+            known_actions=actions,
             known_series=series,
             drills=drills,
             today=today,

@@ -19,7 +19,7 @@ from moneypath.incidents.evidence_files import EVENTS, MANIFEST, SCORECARD, hash
 from moneypath.incidents.manifest import ManifestHead, origin, parse_manifest
 from moneypath.incidents.timeline import Kind
 from moneypath.incidents.verification import References, Verification
-from moneypath.runbooks import DECLARED_ACTIONS
+from moneypath.runbooks import ACTION_PROMISES
 from moneypath.stack.pager.payload import LogHead as SentHead
 from moneypath.stack.pager.payload import Webhook
 from moneypath.stack.pager.store import PageStore
@@ -170,7 +170,7 @@ def tell(
     if harm_ends:
         story.add(22, Kind.HARM_ENDED, "customers", {"evidence": 100.0})
         story.add(28, Kind.HARM_STAYED_ENDED, "customers", {"evidence": 400.0})
-    promise = DECLARED_ACTIONS["duplicates.refund"].promise
+    promise = ACTION_PROMISES["duplicates.refund"]
     kept = {
         "action": "duplicates.refund", "argument": "north", "key": "key of refund", "reason": "",
         "found": float(promise.least), "evidence": float(promise.least_evidence) or None,
