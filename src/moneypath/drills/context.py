@@ -16,6 +16,7 @@ from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
 from moneypath.runbooks import ExecutionContext, OperatorAction, PendingUndos, Query, Runbook, Step
 from moneypath.stack.endpoints import Endpoints
+from moneypath.target.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class DrillContext:
     scenario: Scenario
     log: EventLog
     endpoints: Endpoints
+    exchange: Exchange
     runbook: Runbook
     actions: Mapping[str, OperatorAction]
     query: Query

@@ -42,6 +42,7 @@ from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction, Query, Runbook
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.supervisor import Supervisor
+from moneypath.target.exchange import Exchange
 
 # Production time, which the scale shortens, and real seconds that it never falls below.
 BEFORE_SECONDS: Final = 600.0
@@ -67,6 +68,7 @@ class DrillEnvironment:
 
     project: Path
     endpoints: Endpoints
+    exchange: Exchange
     runbook: Runbook
     actions: Mapping[str, OperatorAction]
     query: Query
@@ -167,6 +169,7 @@ async def _build_context(
         scenario,
         log,
         endpoints,
+        environment.exchange,
         environment.runbook,
         actions_taken.watch(environment.actions),
         environment.query,

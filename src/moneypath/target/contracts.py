@@ -12,6 +12,7 @@ from moneypath.target.placeholders import unknown_arguments
 CANARY_ARGUMENTS: Final = ("unique",)
 LOAD_ARGUMENTS: Final = ("python", "users", "per_second", "seconds", "seed", "answers_file")
 ACTION_ARGUMENTS: Final = ("reason", "idempotency_key")
+APPROVAL_ARGUMENTS: Final = ("approval_id", *ACTION_ARGUMENTS)
 FAULT_ARGUMENTS: Final = ("kind", "lease_seconds", "seed", "unique")
 WHERE: Final = "where"
 FAULT_ID: Final = "fault_id"
@@ -180,6 +181,26 @@ class Action(TargetModel):
             issues.append(DeclarationIssue(("try_with",), what, "one a argument, in their order"))
         if self.try_with is not None and self.undo is None:
             issues.append(DeclarationIssue(("try_with",), "what is tried has to be undone", "an `undo`"))
+        if issues:
+            raise DeclarationIssues(issues)
+        return self
+
+
+class Approvals(TargetModel):
+    """How a second person sees what awaits an approval, and approves it.
+
+    `items` is where `pending` has its list; each item has `approval_id`, `action` and `subject_id`. `approve`
+    may use `{approval_id}`, `{reason}` and `{idempotency_key}`.
+    """
+
+    pending: Call
+    items: FieldPath
+    approve: Call
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        issues = argument_issues(("pending",), self.pending, ())
+        issues += argument_issues(("approve",), self.approve, APPROVAL_ARGUMENTS)
         if issues:
             raise DeclarationIssues(issues)
         return self

@@ -12,6 +12,7 @@ from moneypath.target.contracts import (
     LOAD_ARGUMENTS,
     PAGES_ARGUMENTS,
     Action,
+    Approvals,
     Canary,
     Faults,
     KindName,
@@ -48,6 +49,7 @@ class TargetFile(TargetModel):
     load: Load | None = None
     faults: Annotated[dict[KindName, Faults], Field(max_length=20)] = Field(default_factory=dict)
     actions: Annotated[dict[Name, Action], Field(max_length=100)] = Field(default_factory=dict)
+    approvals: Approvals | None = None
     witnesses: SecretFile | None = Field(default=None, description="the path of a file of witnesses")
 
     @model_validator(mode="after")

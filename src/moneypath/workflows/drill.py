@@ -147,7 +147,6 @@ async def run_and_score(
 
     `actions` replace the operator actions of the same names. On a `fresh` stack nobody has sent payments yet.
     """
-    own_actions = runbooks.target_actions(exchange_with_stack(project, endpoints))
     scenario = drill.scenario
     await require_matching_past(
         Prometheus(endpoints.prometheus, max_answer_bytes=MAX_ANSWER_BYTES),
@@ -156,12 +155,15 @@ async def run_and_score(
         checkouts_per_second=scenario.load.checkouts_per_second,
         now=time.time(),
     )
+    exchange = exchange_with_stack(project, endpoints)
+    own_actions = runbooks.target_actions(exchange)
     log = EventLog(folder / EVENTS)
     log.listen(listener)
     log.listen(plan.anchor_start())
     environment = DrillEnvironment(
         project=project,
         endpoints=endpoints,
+        exchange=exchange,
         runbook=drill.runbook,
         actions={**own_actions, **(actions or {})},
         query=runbooks.dilated(Prometheus(endpoints.prometheus).query, Scale(drill.scenario.clock.scale)),
