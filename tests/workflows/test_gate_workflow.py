@@ -8,6 +8,7 @@ import pytest
 from moneypath import oracle
 from moneypath.capacity.counters import Window
 from moneypath.capacity.errors import BuildEnded, GateRefused, GateUnmeasured
+from moneypath.cli.gate_command import choose_build
 from moneypath.errors import MoneypathError
 from moneypath.oracle import Acknowledgement, Operation, Outcome
 from moneypath.stack.errors import BinaryMissing, ServerDied, ServerNotReady
@@ -28,6 +29,15 @@ def test_the_committed_gate_and_builds_are_accepted(build: Build | None) -> None
     assert prepared.build is (build or REFERENCE.build)
     assert REFERENCE.build.environment == {}
     assert BAD.environment == {"PYTHONPATH": str(PROJECT)}
+
+
+def test_a_build_by_the_names_of_the_own_one_is_the_own_one() -> None:
+    """`make gate` always names a module; only another one is looked for in the project's folder too."""
+    own = REFERENCE.build
+    assert choose_build(REFERENCE, None, None, PROJECT) is own
+    assert choose_build(REFERENCE, own.api, own.worker, PROJECT) is own
+    assert choose_build(REFERENCE, BAD.api, None, PROJECT) == BAD
+    assert choose_build(REFERENCE, None, "other", PROJECT) == Build(own.api, "other", PROJECT)
 
 
 @pytest.mark.parametrize("module", ["no_such_build", "refpay.no_such_build", "no_such.build"])

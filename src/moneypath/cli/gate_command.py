@@ -72,7 +72,7 @@ def gate(
     The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: load, machine or baseline prove nothing.
     """
     starter = find_starter(starter_name)
-    build = _chosen_build(starter, api, worker, project)
+    build = choose_build(starter, api, worker, project)
     prepared = gating.prepare(
         project, file or project / gating.GATE_FILE, starter, build, baseline=baseline, record=record
     )
@@ -96,7 +96,7 @@ def gate(
     raise click.exceptions.Exit(verdict.exit_code)
 
 
-def _chosen_build(starter: Starter, api: str | None, worker: str | None, project: Path) -> Build:
+def choose_build(starter: Starter, api: str | None, worker: str | None, project: Path) -> Build:
     """Return the starter's own build, or one with modules that are looked for in the project's folder too."""
     own = starter.build
     chosen = Build(api or own.api, worker or own.worker, own.folder)
