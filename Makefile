@@ -51,7 +51,7 @@ coverage: setup  ## Run the tests but those of whole stacks, and print the share
 	@$(RUN) coverage erase
 	@$(RUN) coverage run -m pytest $(PARALLEL)
 	@$(RUN) coverage combine --quiet
-	@for package in src/moneypath src/refpay src/acquirers; do \
+	@for package in src/moneypath src/refpay src/acquirers src/refstack; do \
 		echo "$$package: $$($(RUN) coverage report --include="$$package/*" --format=total) % of its lines were run"; \
 	done
 	@echo "All files: $$($(RUN) coverage report --format=total) %; .venv/bin/coverage report --show-missing lists them."

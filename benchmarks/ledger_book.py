@@ -301,6 +301,8 @@ async def open_server() -> AsyncIterator[Server]:
                 ports.reserve("postgres"),
                 superuser_password=secrets.token_urlsafe(12),
                 roles=passwords,
+                owner="refpay_owner",
+                database="refpay",
             )
             await supervisor.start(prepared.spec)
             yield Server(prepared, passwords)

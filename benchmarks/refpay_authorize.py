@@ -25,10 +25,10 @@ from moneypath.stack import binaries, postgres
 from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
 from moneypath.stack.supervisor import Supervisor
-from moneypath.workflows.credentials import mint
 from refpay.db.upgrade import upgrade_schema
 from refpay.settings import DatabaseSettings
 from refpay_authorize_pgbench import SCRIPTS, Pgbench
+from refstack.credentials import mint
 
 HERE = Path(__file__).parent
 PROVIDERS = ("north", "south")
@@ -122,6 +122,8 @@ class Bench:
             self._ports.reserve("postgres"),
             superuser_password=self._credentials.superuser,
             roles=self._credentials.database,
+            owner="refpay_owner",
+            database="refpay",
         )
         await self._start(prepared.spec)
         owner = DatabaseSettings(

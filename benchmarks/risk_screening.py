@@ -87,6 +87,8 @@ async def open_server(folder: Path) -> AsyncIterator[postgres.Postgres]:
                 ports.reserve("postgres"),
                 superuser_password=PASSWORD,
                 roles=dict.fromkeys(ROLES, PASSWORD),
+                owner="refpay_owner",
+                database="refpay",
             )
             await supervisor.start(prepared.spec)
             owner = DatabaseSettings(prepared.url("refpay_owner"), "refpay_owner", PASSWORD)

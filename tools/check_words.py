@@ -155,9 +155,12 @@ def command_texts(command: click.Command, path: str) -> Iterator[Text]:
             yield Text(path, 1, name.lstrip("-"), "key")
         yield Text(path, 1, getattr(parameter, "help", None) or "", "message")
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield Text(f"{path} {name}", 1, name, "key")
-            yield from command_texts(child, f"{path} {name}")
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield Text(f"{path} {name}", 1, name, "key")
+                yield from command_texts(child, f"{path} {name}")
 
 
 def project_texts(root: Path) -> Iterator[Text]:

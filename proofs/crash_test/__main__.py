@@ -5,6 +5,7 @@ import json
 import secrets
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +19,10 @@ from moneypath.cli.main import run
 from moneypath.cli.pipe_safe_console import PipeSafeConsole
 from moneypath.errors import MoneypathError
 from moneypath.workflows.folders import new_run_folder
-from moneypath.workflows.live_stack import Build
+from refstack.live_stack import REFERENCE
 
 REPORT: Final = "crash-test.json"
-_API: Final = Build().api
+_API: Final = REFERENCE.build.api
 _SEEDS: Final = 1_000_000
 _WIDTH: Final = 110
 
@@ -57,7 +58,7 @@ def main(kills: int, seed: int | None, processes: tuple[str, ...], build: str, a
         kills=kills,
         seed=secrets.randbelow(_SEEDS) if seed is None else seed,
         processes=tuple(map(Process, dict.fromkeys(processes))) or tuple(Process),
-        build=Build() if build == _API else Build(build, folder=PROJECT),
+        build=REFERENCE.build if build == _API else replace(REFERENCE.build, api=build, folder=PROJECT),
     )
     folder = new_run_folder("crash-test")
     say = _ProgressPrinter()

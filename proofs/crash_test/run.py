@@ -20,8 +20,9 @@ from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack.server import ServerSpec
-from moneypath.workflows.live_stack import Build, LiveStack, LiveStackSettings, running_stack
+from moneypath.stack.starters import Build, LiveStack, LiveStackSettings
 from moneypath.workflows.server_deaths import unless_server_dies
+from refstack.live_stack import REFERENCE, running_stack
 
 PROJECT: Final = Path(__file__).parents[2]
 SCALE: Final = 60
@@ -49,7 +50,7 @@ class Plan:
     kills: int
     seed: int
     processes: tuple[Process, ...] = tuple(Process)
-    build: Build = field(default_factory=Build)
+    build: Build = REFERENCE.build
 
     @property
     def command(self) -> str:

@@ -28,9 +28,10 @@ from moneypath.incidents.paging import Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack.errors import ServerDied
 from moneypath.stack.server import ServerSpec
+from moneypath.stack.starters import LiveStack, LiveStackSettings
 from moneypath.stack.supervisor import Supervisor
-from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
 from moneypath.workflows.server_deaths import unless_server_dies
+from refstack.live_stack import running_stack
 
 # The goal, and how much longer we look to say what is missing.
 HEALED_WITHIN_SECONDS: Final = 60.0

@@ -78,6 +78,8 @@ async def running(folder: Path) -> AsyncIterator[Server]:
                 ports.reserve("postgres"),
                 superuser_password=secrets["postgres"],
                 roles={role: secrets[role] for role in _ROLES},
+                owner="refpay_owner",
+                database="refpay",
             )
             settings = (*_SETTINGS, f"unix_socket_directories={sockets}")
             flags = (part for setting in settings for part in ("-c", setting))

@@ -17,7 +17,10 @@ PROJECT = Path(__file__).parents[2]
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     yield name, command
     if isinstance(command, click.Group):
-        for child, each in command.commands.items():
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            each = command.get_command(context, child)
+            assert each is not None
             yield from _commands(each, f"{name} {child}")
 
 

@@ -21,8 +21,8 @@ from moneypath.dashboards.provisioning import BOARDS_FOLDER
 from moneypath.path.loader import load
 from moneypath.stack.binaries import find
 from moneypath.telemetry.catalogue.vocabulary import Disk
-from moneypath.workflows.containers import ENVIRONMENT_FILE, mint_for_containers
 from refpay.settings import read_database, read_settings
+from refstack.container_secrets import ENVIRONMENT_FILE, mint_for_containers
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Path(__file__).with_name("compose-spec.json")

@@ -9,8 +9,8 @@ import pytest
 
 from moneypath.incidents.events import Event
 from moneypath.stack import secrets
+from moneypath.stack.starters import LiveStack
 from moneypath.workflows.drill_stack import DrillObserver
-from moneypath.workflows.live_stack import LiveStack
 
 PROJECT = Path(__file__).parents[2]
 

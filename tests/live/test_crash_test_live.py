@@ -8,7 +8,8 @@ from proofs.crash_test.run import Plan, Result, run_crash_test
 from proofs.crash_test.schedule import Process
 
 from moneypath.oracle import DiscrepancyKind
-from moneypath.workflows.live_stack import Build
+from moneypath.stack.starters import Build
+from refstack.live_stack import REFERENCE
 
 SEED = 1
 
@@ -41,7 +42,7 @@ async def test_a_bad_build_is_not_whole(project: Path, tmp_path: Path, build: st
     """Money moved twice, or was forgotten in a crash; the ledger is kept to look at afterwards."""
     api = f"loadtests.badbuilds.{build}"
     # A commit of the good worker would take those of the bad API to disk with its own.
-    worker = f"{api}_worker" if build == "acknowledges_before_disk" else Build().worker
+    worker = f"{api}_worker" if build == "acknowledges_before_disk" else REFERENCE.build.worker
     bad = Plan(plan.kills, plan.seed, plan.processes, Build(api, worker, project))
     result = await _run(tmp_path, bad)
     assert not result.whole

@@ -22,8 +22,9 @@ from moneypath.drills.scenario import Load
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
 from moneypath.stack.nats import CONFIG_FILE
+from moneypath.stack.starters import LiveStack, LiveStackSettings
 from moneypath.stack.tokens import TokenSource
-from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
+from refstack.live_stack import running_stack
 
 LOAD = Load(checkouts_per_second=20, users=20, card_ranges={"411111": 7, "550000": 3})
 PATIENCE_SECONDS = 60.0

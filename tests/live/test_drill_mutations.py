@@ -24,8 +24,9 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.runbooks import ActionCall
 from moneypath.stack import secrets
+from moneypath.stack.starters import LiveStack
 from moneypath.workflows.drill_stack import DrillObserver, drill_on_own_stack
-from moneypath.workflows.live_stack import LiveStack
+from refstack.live_stack import REFERENCE
 
 MakeViewer = Callable[..., DrillObserver]
 
@@ -95,7 +96,7 @@ async def _run(
     project: Path, spoilt: Spoilt, folder: Path, observer: DrillObserver, **options: Any
 ) -> Scorecard:
     file = project / "drills" / f"{spoilt.drill}.yaml"
-    card = (await drill_on_own_stack(project, file, folder, observer, **options)).card
+    card = (await drill_on_own_stack(project, file, folder, observer, starter=REFERENCE, **options)).card
     caught_by(card.failures)
     return card
 

@@ -9,10 +9,11 @@ from moneypath.capacity.gate_file import Gate, Load, Measure
 from moneypath.capacity.observation import CriterionStatus
 from moneypath.capacity.recorded_windows import RecordedWindows
 from moneypath.capacity.verdict import GateOutcome
+from moneypath.stack.starters import Build
 from moneypath.workflows.gate import GATE_FILE, GateResult, prepare, run_gate
 from moneypath.workflows.gate_run import GateObserver
-from moneypath.workflows.live_stack import Build
 from moneypath.workflows.revision import Revision
+from refstack.live_stack import REFERENCE
 
 RATE = 10
 
@@ -41,8 +42,8 @@ def _short(gate: Gate) -> Gate:
     return gate.model_copy(update=changes)
 
 
-async def _run(project: Path, folder: Path, build: Build) -> GateResult:
-    prepared = prepare(project, project / GATE_FILE, build)
+async def _run(project: Path, folder: Path, build: Build | None = None) -> GateResult:
+    prepared = prepare(project, project / GATE_FILE, REFERENCE, build)
     prepared = replace(prepared, gate=_short(prepared.gate))
     observer = GateObserver(announce=lambda _: None, measured=lambda _, __: None)
     return await run_gate(project, prepared, folder, observer)
@@ -50,7 +51,7 @@ async def _run(project: Path, folder: Path, build: Build) -> GateResult:
 
 async def test_the_gate_measures_the_good_build_and_finds_nothing(project: Path, tmp_path: Path) -> None:
     """Every required measure is known; on a machine that others use, only speed may be in doubt."""
-    result = await _run(project, tmp_path, Build())
+    result = await _run(project, tmp_path)
     verdict, counted = result.verdict, result.verdict.figures.counted
     assert verdict.outcome is not GateOutcome.FAILED, verdict.summary
     assert not any(result.status is CriterionStatus.UNKNOWN for result in verdict.results)
@@ -63,7 +64,8 @@ async def test_the_gate_measures_the_good_build_and_finds_nothing(project: Path,
 
 async def test_the_gate_fails_a_build_that_charges_twice_under_retry(project: Path, tmp_path: Path) -> None:
     """The service's own numbers are all fine; the acquirers' books are not."""
-    build = Build("loadtests.badbuilds.charges_twice_under_retry", folder=project)
+    api = "loadtests.badbuilds.charges_twice_under_retry"
+    build = replace(REFERENCE.build, api=api, folder=project)
     result = await _run(project, tmp_path, build)
     assert result.verdict.outcome is GateOutcome.FAILED
     assert Measure.ORACLE in {result.measure for result in result.verdict.broken}
@@ -74,13 +76,13 @@ async def test_the_gate_fails_a_build_that_charges_twice_under_retry(project: Pa
 @pytest.mark.proof
 async def test_the_gate_compares_a_build_with_a_revision_of_it(project: Path, tmp_path: Path) -> None:
     """Both are driven in turn and measured, and the answers of every load are audited."""
-    prepared = prepare(project, project / GATE_FILE, Build())
+    prepared = prepare(project, project / GATE_FILE, REFERENCE)
     gate = _short(prepared.gate)
     windows = gate.baseline.model_copy(update={"warm_up": 6.0, "windows": 5, "window": 4.0})
     prepared = replace(
         prepared,
         gate=gate.model_copy(update={"baseline": windows}),
-        baseline=Revision(project, "HEAD", "HEAD"),
+        baseline=Revision(project, "HEAD", "HEAD", REFERENCE.build),
         record=tmp_path / "windows.json",
     )
     observer = GateObserver(announce=lambda _: None, measured=lambda _, __: None)

@@ -11,8 +11,9 @@ import pytest
 
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack.errors import ServerDied
-from moneypath.workflows.live_stack import LiveStackSettings, running_stack
+from moneypath.stack.starters import LiveStackSettings
 from moneypath.workflows.server_deaths import unless_server_dies
+from refstack.live_stack import running_stack
 
 SERVERS = {
     "postgres", "nats", "acquirer-north", "acquirer-south", "pager", "refpay-api", "refpay-worker",

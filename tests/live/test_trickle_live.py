@@ -5,13 +5,14 @@ from pathlib import Path
 
 from moneypath.prometheus import Prometheus
 from moneypath.stack.endpoints import FILE_NAME
+from moneypath.stack.starters import LiveStackSettings
 from moneypath.target.conformance.check import check_target
 from moneypath.target.conformance.finding import Contract, Verdict
 from moneypath.target.loader import load_target, read_variables
 from moneypath.workflows.board import check_board
 from moneypath.workflows.declaration import load_declaration
-from moneypath.workflows.live_stack import LiveStackSettings, running_stack
 from moneypath.workflows.trickle import NAMES, Trickle, checkouts_per_second, flowing
+from refstack.live_stack import running_stack
 
 SCALE = 60
 # Several times the window and the hold of the alert for missing traffic, which are 5 s each at this scale.

@@ -8,7 +8,8 @@ import asyncpg
 from moneypath.incidents.paging import Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
-from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
+from moneypath.stack.starters import LiveStack, LiveStackSettings
+from refstack.live_stack import running_stack
 
 from .conftest import PROJECT
 

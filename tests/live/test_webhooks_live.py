@@ -19,14 +19,10 @@ import pytest_asyncio
 from acquirers.signing import Signer
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
+from moneypath.stack.starters import LiveStack, LiveStackSettings
 from moneypath.stack.tokens import TokenSource
-from moneypath.workflows.live_stack import (
-    OUTCOME_DEADLINE_SECONDS,
-    PROVIDER_TIMEOUT_SECONDS,
-    LiveStack,
-    LiveStackSettings,
-    running_stack,
-)
+from refstack.live_stack import running_stack
+from refstack.servers import OUTCOME_DEADLINE_SECONDS, PROVIDER_TIMEOUT_SECONDS
 
 from .conftest import PROJECT, superuser
 

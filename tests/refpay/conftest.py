@@ -165,6 +165,8 @@ async def server(
         ports.reserve("postgres"),
         superuser_password=read_file(secrets_folder, "superuser_password"),
         roles={role: read_file(secrets_folder, f"{role}_password") for role in ROLES},
+        owner="refpay_owner",
+        database="refpay",
     )
     # Ten times faster, and as good a proof: fsync is for power cuts, and these tests kill only processes.
     spec = replace(prepared.spec, command=(*prepared.spec.command, "-c", "fsync=off"))

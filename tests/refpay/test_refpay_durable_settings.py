@@ -83,7 +83,12 @@ async def durability_server(
 
     roles = {name: secret(f"{name}_password") for name in ("refpay_owner", "refpay_app", "refpay_oracle")}
     prepared = await postgres.prepare(
-        folder, ports.reserve(NAME), superuser_password=secret("superuser_password"), roles=roles
+        folder,
+        ports.reserve(NAME),
+        superuser_password=secret("superuser_password"),
+        roles=roles,
+        owner="refpay_owner",
+        database="refpay",
     )
     environment = {
         "REFPAY_LISTEN_PORT": "0",

@@ -84,6 +84,8 @@ async def _start_postgres(folder: Path, port_pool: PortPool, supervisor: Supervi
         port_pool.reserve("postgres"),
         superuser_password="a-password-of-the-test",
         roles={"refpay_owner": "another-password"},
+        owner="refpay_owner",
+        database="refpay",
     )
     await supervisor.start(database.spec)
     connection = await asyncpg.connect(database.admin_dsn)

@@ -31,7 +31,14 @@ def open_folder() -> Iterator[Path]:
 
 async def _prepared(folder: Path, port_pool: PortPool) -> Postgres:
     port = port_pool.reserve("postgres")
-    return await postgres.prepare(folder, port, superuser_password="password-of-admin", roles=_ROLES)
+    return await postgres.prepare(
+        folder,
+        port,
+        superuser_password="password-of-admin",
+        roles=_ROLES,
+        owner="refpay_owner",
+        database="refpay",
+    )
 
 
 async def _value(dsn: str, query: str) -> object:
@@ -153,6 +160,8 @@ async def test_what_nobody_cannot_reach_is_copied_and_removed(
             port_pool.reserve("postgres"),
             superuser_password="password-of-admin",
             roles=_ROLES,
+            owner="refpay_owner",
+            database="refpay",
             binary=binary,
         )
         await supervisor.start(database.spec)
@@ -223,5 +232,7 @@ async def test_a_broken_database_says_what_is_wrong(tmp_path: Path, port_pool: P
 async def test_names_and_passwords_are_checked(tmp_path: Path, wrong: dict[str, str]) -> None:
     """They become part of statements, so what could end one is refused, without showing the password."""
     with pytest.raises(ValueError, match=r"name|password") as refused:
-        await postgres.prepare(tmp_path, 1, superuser_password="x", roles=wrong)
+        await postgres.prepare(
+            tmp_path, 1, superuser_password="x", roles=wrong, owner="refpay_owner", database="refpay"
+        )
     assert "a'b" not in str(refused.value)

@@ -15,11 +15,11 @@ from moneypath.capacity.recorded_windows import RecordedWindows, describe_plan
 from moneypath.capacity.short_windows import LATENCY
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack.errors import ServerNotReady
-from moneypath.workflows import comparison
+from moneypath.stack.starters import LiveStack
 from moneypath.workflows.comparison import ShortWindows
 from moneypath.workflows.gate import GATE_FILE, prepare
-from moneypath.workflows.live_stack import Build, LiveStack
 from moneypath.workflows.revision import Revision
+from refstack.live_stack import REFERENCE, ReferenceStarter
 
 PROJECT = Path(__file__).parents[2]
 PATH = load(PROJECT / FILE_NAME)
@@ -44,11 +44,14 @@ async def test_a_baseline_that_does_not_start_is_not_the_builds_fault(
         async def __aexit__(self, *_: object) -> None:
             raise AssertionError
 
-    monkeypatch.setattr(comparison, "running_stack", lambda *_: NeverReady())
-    monkeypatch.setattr(Revision, "export", lambda *_: Build())
-    windows = ShortWindows(PROJECT, PATH, GATE, lambda _: None)
+    class NeverStarts(ReferenceStarter):
+        def running(self, *_: object) -> AbstractAsyncContextManager[LiveStack]:
+            return NeverReady()
+
+    monkeypatch.setattr(Revision, "export", lambda *_: REFERENCE.build)
+    windows = ShortWindows(PROJECT, PATH, GATE, lambda _: None, NeverStarts())
     with pytest.raises(GateUnmeasured, match=r"the baseline v1 \(abc\)") as unmeasured:
-        await windows.compare(_live(tmp_path), Revision(PROJECT, "v1", "abc"))
+        await windows.compare(_live(tmp_path), Revision(PROJECT, "v1", "abc", REFERENCE.build))
     assert unmeasured.value.exit_code == 3
 
 
@@ -77,7 +80,7 @@ async def test_recorded_windows_of_another_machine_or_of_other_measures_are_not_
         return measured, None
 
     monkeypatch.setattr(ShortWindows, "record", record)
-    windows = ShortWindows(PROJECT, PATH, GATE, lambda _: None)
+    windows = ShortWindows(PROJECT, PATH, GATE, lambda _: None, REFERENCE)
     found, _ = await windows.compare(_live(tmp_path), recorded)
     assert found.baseline == "v1"
     assert said in found.unusable
@@ -89,8 +92,8 @@ def test_a_baseline_is_found_before_anything_starts(tmp_path: Path) -> None:
     """A file is read, any other name is a revision."""
     file = tmp_path / "windows.json"
     RecordedWindows("v1", {}, {}, ({"cost": 1.0},)).write(file)
-    prepared = prepare(PROJECT, PROJECT / GATE_FILE, Build(), baseline=str(file))
+    prepared = prepare(PROJECT, PROJECT / GATE_FILE, REFERENCE, baseline=str(file))
     assert isinstance(prepared.baseline, RecordedWindows)
-    assert prepare(PROJECT, PROJECT / GATE_FILE, Build()).baseline is None
+    assert prepare(PROJECT, PROJECT / GATE_FILE, REFERENCE).baseline is None
     with pytest.raises(GateRefused, match="there is no revision no-such-revision"):
-        prepare(PROJECT, PROJECT / GATE_FILE, Build(), baseline="no-such-revision")
+        prepare(PROJECT, PROJECT / GATE_FILE, REFERENCE, baseline="no-such-revision")

@@ -18,11 +18,11 @@ class Stack:
     def pids(self) -> dict[str, int]:
         """Return the build, its database and another server, whose use is not the build's."""
         own = os.getpid()
-        return {"refpay-api": own, "postgres": own, "prometheus": 2**22 + 1}
+        return {"service": own, "postgres": own, "prometheus": 2**22 + 1}
 
 
 def _sampler() -> ResourceSampler:
-    return ResourceSampler(cast("Supervisor", Stack()))
+    return ResourceSampler(cast("Supervisor", Stack()), ("service",))
 
 
 async def test_connections_that_nobody_uses_get_their_time_to_close(monkeypatch: pytest.MonkeyPatch) -> None:

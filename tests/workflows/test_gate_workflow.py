@@ -1,5 +1,6 @@
 """Round the verdict: bad input is refused first, and the end of a build is told from the gate's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,32 +8,45 @@ import pytest
 from moneypath import oracle
 from moneypath.capacity.counters import Window
 from moneypath.capacity.errors import BuildEnded, GateRefused, GateUnmeasured
+from moneypath.cli.gate_command import choose_build
 from moneypath.errors import MoneypathError
 from moneypath.oracle import Acknowledgement, Operation, Outcome
 from moneypath.stack.errors import BinaryMissing, ServerDied, ServerNotReady
+from moneypath.stack.starters import Build
 from moneypath.workflows.gate import GATE_FILE, _reason_without_verdict, prepare
 from moneypath.workflows.gate_run import count_checkouts
-from moneypath.workflows.live_stack import Build
+from refstack.live_stack import REFERENCE
 
 PROJECT = Path(__file__).parents[2]
-BAD = Build("loadtests.badbuilds.slower", folder=PROJECT)
+BAD = replace(REFERENCE.build, api="loadtests.badbuilds.slower", folder=PROJECT)
 
 
-@pytest.mark.parametrize("build", [Build(), BAD])
-def test_the_committed_gate_and_builds_are_accepted(build: Build) -> None:
+@pytest.mark.parametrize("build", [None, REFERENCE.build, BAD])
+def test_the_committed_gate_and_builds_are_accepted(build: Build | None) -> None:
     """The product's own build needs no folder of ours on its path."""
-    prepared = prepare(PROJECT, PROJECT / GATE_FILE, build)
+    prepared = prepare(PROJECT, PROJECT / GATE_FILE, REFERENCE, build)
     assert prepared.objectives.availability in prepared.path.slos
-    assert prepared.build is build
-    assert Build().environment == {}
+    assert prepared.build is (build or REFERENCE.build)
+    assert REFERENCE.build.environment == {}
     assert BAD.environment == {"PYTHONPATH": str(PROJECT)}
+
+
+def test_a_build_by_the_names_of_the_own_one_is_the_own_one() -> None:
+    """`make gate` always names a module; only another one is looked for in the project's folder too."""
+    own = REFERENCE.build
+    assert choose_build(REFERENCE, None, None, PROJECT) is own
+    assert choose_build(REFERENCE, own.api, own.worker, PROJECT) is own
+    assert choose_build(REFERENCE, BAD.api, None, PROJECT) == BAD
+    assert choose_build(REFERENCE, None, "other", PROJECT) == Build(own.api, "other", PROJECT)
 
 
 @pytest.mark.parametrize("module", ["no_such_build", "refpay.no_such_build", "no_such.build"])
 def test_a_build_that_is_not_there_is_refused(module: str) -> None:
     """By its name, with the exit code of bad input."""
+    build = replace(REFERENCE.build, api=module, folder=PROJECT)
     with pytest.raises(GateRefused, match=module) as refused:
-        prepare(PROJECT, PROJECT / GATE_FILE, Build(module, folder=PROJECT))
+        prepare(PROJECT, PROJECT / GATE_FILE, REFERENCE, build)
+    assert REFERENCE.build.api in refused.value.hint
     assert refused.value.exit_code == 2
 
 
@@ -41,7 +55,7 @@ def test_a_bad_gate_file_is_bad_input(tmp_path: Path) -> None:
     file = tmp_path / "gate.yaml"
     file.write_text("title: x\n", encoding="utf-8")
     with pytest.raises(GateRefused, match="limits: missing key") as refused:
-        prepare(PROJECT, file, Build())
+        prepare(PROJECT, file, REFERENCE)
     assert refused.value.exit_code == 2
 
 
@@ -59,7 +73,7 @@ def test_the_builds_own_end_fails_and_any_other_is_no_verdict(
     error: Exception, kind: type[MoneypathError], code: int
 ) -> None:
     """A pipeline must not read a broken machine as a broken build, nor the other way round."""
-    reason = _reason_without_verdict(error)
+    reason = _reason_without_verdict(error, REFERENCE.build_servers)
     assert isinstance(reason, kind)
     assert reason.exit_code == code
 
@@ -67,7 +81,7 @@ def test_the_builds_own_end_fails_and_any_other_is_no_verdict(
 def test_a_bug_of_ours_stays_one() -> None:
     """It is not dressed up as a sentence."""
     bug = ZeroDivisionError()
-    assert _reason_without_verdict(ExceptionGroup("x", [BinaryMissing("y"), bug])) is bug
+    assert _reason_without_verdict(ExceptionGroup("x", [BinaryMissing("y"), bug]), ()) is bug
 
 
 def _answer(key: str, at: float, operation: Operation = Operation.AUTHORIZE) -> Acknowledgement:

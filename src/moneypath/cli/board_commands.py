@@ -1,4 +1,4 @@
-"""Commands about the Grafana board, and about compose.yaml, which shows it."""
+"""Commands about the Grafana board."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,6 @@ from rich.console import Console
 
 from moneypath.cli.options import project_option
 from moneypath.workflows import board as boards
-from moneypath.workflows import containers
 
 
 @click.group()
@@ -33,16 +32,3 @@ def check(url: str, project: Path) -> None:
     result = asyncio.run(boards.check_board(project, url))
     boards.require(result)
     Console(highlight=False).print(f"the board is proven: {result.sentence}", markup=False, soft_wrap=True)
-
-
-@click.command("secrets", epilog="Example: moneypath secrets")
-@project_option
-def mint_secrets(project: Path) -> None:
-    """Create the secrets that compose.yaml mounts, in .secrets; existing ones are kept."""
-    folder = containers.mint_for_containers(project)
-    Console(highlight=False).print(
-        f"secrets are in {folder}\nnext: docker compose --env-file "
-        f"{containers.SECRETS_FOLDER}/{containers.ENVIRONMENT_FILE} up --build",
-        markup=False,
-        soft_wrap=True,
-    )

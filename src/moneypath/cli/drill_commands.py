@@ -1,9 +1,10 @@
-"""Commands that run the demo, a drill or a stack."""
+"""Commands that run a drill or a stack."""
 
 import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -11,13 +12,13 @@ from rich.console import Console
 from moneypath.cli.evidence_options import reference_options, seal_options
 from moneypath.cli.evidence_view import show_verification, verification_json
 from moneypath.cli.live_view import LiveView
-from moneypath.cli.options import json_option, project_option
+from moneypath.cli.options import json_option, project_option, starter_option
 from moneypath.cli.scorecard_view import scorecard_json
 from moneypath.incidents import trusted_signers
 from moneypath.incidents.verification import EvidenceVerdict, References
+from moneypath.stack.starters import find_starter
 from moneypath.workflows import evidence_sealing, evidence_verification, persistent_stack
 from moneypath.workflows.board import BoardResult
-from moneypath.workflows.demo import DemoResult, run_demo
 from moneypath.workflows.drill_stack import DrillResult, drill_on_own_stack
 from moneypath.workflows.evidence_sealing import SealPlan
 from moneypath.workflows.folders import new_run_folder
@@ -28,50 +29,6 @@ stack_option = click.option(
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Run folder of a stack that `moneypath stack up` keeps; without it the drill starts its own.",
 )
-
-
-@click.command(epilog="Example: moneypath demo --keep")
-@click.option("--keep", is_flag=True, help="Leave everything running afterwards, until Ctrl-C.")
-@click.option(
-    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Save what was shown as a picture."
-)
-@seal_options
-@json_option
-@project_option
-def demo(keep: bool, svg: Path | None, plan: SealPlan, as_json: bool, project: Path) -> None:
-    """Start everything, break a provider, and watch alert, page, runbook, recovery and score.
-
-    Everything is real: PostgreSQL, NATS, two simulated acquirers with books of their own, the payment
-    service, Prometheus, Alertmanager, and a load of checkouts. The exit code is 0 only if the drill passed
-    and every query of the Grafana board found its data. With --keep, checkouts go on at a low rate.
-    """
-    view = LiveView(quiet=as_json, record=svg is not None)
-    kept: list[DemoResult] = []
-
-    async def keep_running(result: DemoResult) -> None:
-        kept.append(result)
-        view.show_result(result.drill, result.board)
-        view.show_kept()
-        await asyncio.Event().wait()
-
-    work = run_demo(
-        project,
-        new_run_folder("demo"),
-        view.observer,
-        afterwards=keep_running if keep else None,
-        plan=plan,
-    )
-    try:
-        with view:
-            result = asyncio.run(work)
-        view.show_result(result.drill, result.board)
-    except KeyboardInterrupt:
-        if not kept:
-            raise
-        result = kept[0]  # Ctrl-C after the drill is how `--keep` ends
-    if svg is not None:
-        view.save(svg)
-    _end(result.drill, board=result.board, passed=result.passed, as_json=as_json)
 
 
 @click.group()
@@ -87,17 +44,31 @@ def drill() -> None:
     type=click.IntRange(1, 60),
     help="Production time per real time, instead of the file's; 1 is production itself.",
 )
+@starter_option
 @seal_options
 @json_option
 @project_option
 def run_drill(
-    file: Path, run_folder: Path | None, scale: int | None, plan: SealPlan, as_json: bool, project: Path
+    file: Path,
+    run_folder: Path | None,
+    scale: int | None,
+    starter_name: str | None,
+    plan: SealPlan,
+    as_json: bool,
+    project: Path,
 ) -> None:
     """Run one drill and print its scorecard; the exit code is 0 only if it passed."""
     view = LiveView(quiet=as_json)
     if run_folder is None:
+        starter = find_starter(starter_name)
         work = drill_on_own_stack(
-            project, file.resolve(), new_run_folder(file.stem), view.observer, plan=plan, scale=scale
+            project,
+            file.resolve(),
+            new_run_folder(file.stem),
+            view.observer,
+            starter=starter,
+            plan=plan,
+            scale=scale,
         )
     else:
         work = persistent_stack.run_drill_on_stack(
@@ -106,7 +77,7 @@ def run_drill(
     with view:
         result = asyncio.run(work)
     view.show_result(result)
-    _end(result, passed=result.card.passed, as_json=as_json)
+    end_drill(result, passed=result.card.passed, as_json=as_json)
 
 
 @drill.command(epilog="Example: moneypath drill verify ~/.local/state/moneypath/runs/<run>/drill")
@@ -186,21 +157,26 @@ def stack() -> None:
     type=click.IntRange(1, 200),
     help="Checkouts a second, in the past that is filled in too; a drill needs as many as it drives.",
 )
+@starter_option
 @project_option
-def up(scale: int, checkouts: int | None, project: Path) -> None:
+def up(scale: int, checkouts: int | None, starter_name: str | None, project: Path) -> None:
     """Start the whole money path, print where everything is, and run until Ctrl-C.
 
     Checkouts go on, at a low rate unless told otherwise, so that the board has data and no alert fires; they
     pause during a drill.
     """
+    starter = find_starter(starter_name)
     view = LiveView()
     work = persistent_stack.keep_stack_running(
-        project, new_run_folder("stack"), scale, view.observer, checkouts=checkouts
+        project, new_run_folder("stack"), scale, view.observer, starter=starter, checkouts=checkouts
     )
     asyncio.run(work)
 
 
-def _end(result: DrillResult, *, board: BoardResult | None = None, passed: bool, as_json: bool) -> None:
+def end_drill(
+    result: DrillResult, *, board: BoardResult | None = None, passed: bool, as_json: bool
+) -> NoReturn:
+    """End the command with the exit code of a drill; print its scorecard first if JSON was asked for."""
     if as_json:
         document = {
             **scorecard_json(result.card),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,12 +11,10 @@ from moneypath.capacity.document import to_document
 from moneypath.capacity.errors import GateRefused
 from moneypath.capacity.junit import to_junit
 from moneypath.cli.gate_view import GateView
-from moneypath.cli.options import json_option, project_option
+from moneypath.cli.options import json_option, project_option, starter_option
+from moneypath.stack.starters import Build, Starter, find_starter
 from moneypath.workflows import gate as gating
 from moneypath.workflows.folders import new_run_folder
-from moneypath.workflows.live_stack import Build
-
-DEFAULT = Build()
 
 
 @click.command(epilog="Example: moneypath gate --build loadtests.badbuilds.loses_postings --junit gate.xml")
@@ -27,16 +26,14 @@ DEFAULT = Build()
 @click.option(
     "--build",
     "api",
-    default=DEFAULT.api,
-    show_default=True,
-    help="Module that `python -m` runs as the service.",
+    metavar="MODULE",
+    help="Module that `python -m` runs as the service; by default the starter's own.",
 )
 @click.option(
     "--worker-build",
     "worker",
-    default=DEFAULT.worker,
-    show_default=True,
-    help="Module that `python -m` runs as the service's worker.",
+    metavar="MODULE",
+    help="Module that `python -m` runs as the service's worker; by default the starter's own.",
 )
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML too."
@@ -52,15 +49,17 @@ DEFAULT = Build()
     type=click.Path(path_type=Path, dir_okay=False),
     help="Record the windows of this build for later comparisons on an equal machine.",
 )
+@starter_option
 @json_option
 @project_option
 def gate(
     file: Path | None,
-    api: str,
-    worker: str,
+    api: str | None,
+    worker: str | None,
     junit: Path | None,
     baseline: str | None,
     record: Path | None,
+    starter_name: str | None,
     as_json: bool,
     project: Path,
 ) -> None:
@@ -72,9 +71,10 @@ def gate(
 
     The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: load, machine or baseline prove nothing.
     """
-    own = DEFAULT if (api, worker) == (DEFAULT.api, DEFAULT.worker) else Build(api, worker, folder=project)
+    starter = find_starter(starter_name)
+    build = choose_build(starter, api, worker, project)
     prepared = gating.prepare(
-        project, file or project / gating.GATE_FILE, own, baseline=baseline, record=record
+        project, file or project / gating.GATE_FILE, starter, build, baseline=baseline, record=record
     )
     for what, output in (("JUnit file", junit), ("baseline", record)):
         if output is not None and not output.absolute().parent.is_dir():
@@ -94,3 +94,10 @@ def gate(
     else:
         click.echo(verdict.summary)
     raise click.exceptions.Exit(verdict.exit_code)
+
+
+def choose_build(starter: Starter, api: str | None, worker: str | None, project: Path) -> Build:
+    """Return the starter's own build, or one with modules that are looked for in the project's folder too."""
+    own = starter.build
+    chosen = Build(api or own.api, worker or own.worker, own.folder)
+    return own if chosen == own else replace(chosen, folder=project)

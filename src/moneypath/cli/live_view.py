@@ -19,9 +19,9 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
 from moneypath.stack.endpoints import Endpoints
+from moneypath.stack.starters import LiveStack
 from moneypath.workflows.board import BoardResult
 from moneypath.workflows.drill_stack import DrillObserver, DrillResult
-from moneypath.workflows.live_stack import NOT_DILATED, LiveStack
 
 PICTURE_WIDTH = 132
 PIPE_WIDTH = 160
@@ -133,7 +133,10 @@ class LiveView:
             table.add_row(name, url)
         self._announce("everything is up")
         self._console.print(table)
-        self._console.print(f"Not dilated, whatever the scale: {'; '.join(NOT_DILATED)}", style="dim")
+        if live.not_dilated:
+            self._console.print(
+                f"Not dilated, whatever the scale: {'; '.join(live.not_dilated)}", style="dim"
+            )
         if live.clamped:
             self._console.print(
                 f"Windows held at four scrapes, which the scale would shorten: {', '.join(live.clamped)}",

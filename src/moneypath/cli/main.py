@@ -19,11 +19,11 @@ from moneypath.cli import (
     silences_commands,
     target_commands,
 )
+from moneypath.cli.plugins import PluggableGroup
 from moneypath.errors import MoneypathError
 from moneypath.telemetry.redaction import redact
 
 COMMANDS: tuple[click.Command, ...] = (
-    drill_commands.demo,
     drill_commands.drill,
     drill_commands.stack,
     gate_command.gate,
@@ -35,15 +35,15 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.runbook,
     board_commands.board,
     silences_commands.silences,
-    board_commands.mint_secrets,
     compose_commands.compose,
 )
 
 
 @click.group(
+    cls=PluggableGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Start here: `moneypath demo` breaks a provider on purpose and shows who is paged, what they do, "
-    "and whether every unit of money is accounted for.",
+    epilog="Start here: `moneypath drill run` breaks a provider on purpose and shows who is paged, what they "
+    "do, and whether every unit of money is accounted for.",
 )
 @click.version_option(package_name="moneypath")
 def moneypath() -> None:

@@ -55,6 +55,13 @@ class HistoryRefused(StackError):
     code: ClassVar[str] = "history_refused"
 
 
+class StarterUnavailable(StackError):
+    """There is no starter of a stack, no single one, or none that can be loaded."""
+
+    code: ClassVar[str] = "starter_unavailable"
+    exit_code: ClassVar[int] = 2  # bad input: for a release gate 1 would be a failed build
+
+
 class ReaperLost(StackError):
     """The process that owns the servers ended, and the servers with it."""
 

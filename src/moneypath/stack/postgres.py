@@ -73,8 +73,8 @@ async def prepare(
     *,
     superuser_password: str,
     roles: Mapping[str, str],
-    owner: str = "refpay_owner",
-    database: str = "refpay",
+    owner: str,
+    database: str,
     binary: Binary | None = None,
 ) -> Postgres:
     """Initialise a database folder with its roles (name to password), and describe its server.

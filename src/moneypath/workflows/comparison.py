@@ -28,11 +28,11 @@ from moneypath.capacity.short_windows import (
 from moneypath.capacity.tariff import dearest_fees
 from moneypath.errors import MoneypathError
 from moneypath.path.model import MoneyPath
+from moneypath.stack.starters import Announce, LiveStack, LiveStackSettings, Starter
 from moneypath.workflows.error_leaves import leaves
 from moneypath.workflows.gate_load import GateLoad
 from moneypath.workflows.gate_run import FOLDER, open_prometheus
 from moneypath.workflows.gate_sampling import ResourceSampler
-from moneypath.workflows.live_stack import Announce, LiveStack, LiveStackSettings, running_stack
 from moneypath.workflows.revision import Revision
 from moneypath.workflows.server_deaths import unless_server_dies
 
@@ -53,6 +53,7 @@ class ShortWindows:
     path: MoneyPath
     gate: Gate
     announce: Announce
+    starter: Starter
 
     async def compare(self, live: LiveStack, baseline: Baseline) -> tuple[Comparison, GateLoad]:
         """Compare the build with a baseline; return the load too, whose answers the audit needs.
@@ -106,7 +107,7 @@ class ShortWindows:
         settings = LiveStackSettings(
             self.path, folder / STACK_FOLDER, gate.scale, gate.load.checkouts_per_second, build=build
         )
-        return running_stack(settings, lambda _: None)
+        return self.starter.running(settings, lambda _: None)
 
     async def _drive(
         self, live: LiveStack, previous: LiveStack | None
@@ -146,7 +147,7 @@ class _Side:
         folder.mkdir(exist_ok=True)
         due = [warm_up.due, *(turn.due for turn in turns)]
         self.load = GateLoad(LOAD, plan.project, folder, live.endpoints, plan.gate, due)
-        self.sampler = ResourceSampler(live.supervisor)
+        self.sampler = ResourceSampler(live.supervisor, live.build_servers)
 
     async def start(self) -> None:
         """Start the load, which sends nothing before its first turn."""

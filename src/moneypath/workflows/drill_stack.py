@@ -8,16 +8,15 @@ from typing import Final
 from moneypath.drills.scoring import Scorecard
 from moneypath.incidents.events import Event
 from moneypath.runbooks import OperatorAction
+from moneypath.stack.starters import Announce, Build, LiveStack, LiveStackSettings, Starter
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import load_drill, run_and_score
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
-from moneypath.workflows.live_stack import Announce, Build, LiveStack, LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
 from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 
 BUNDLE: Final = "drill"
-GOOD_BUILD: Final = Build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +43,18 @@ async def drill_on_own_stack(
     run_folder: Path,
     observer: DrillObserver,
     *,
+    starter: Starter,
     afterwards: Callable[[DrillResult], Awaitable[None]] | None = None,
     actions: Mapping[str, OperatorAction] | None = None,
     plan: SealPlan = UNSEALED,
-    build: Build = GOOD_BUILD,
+    build: Build | None = None,
     scale: int | None = None,
 ) -> DrillResult:
     """Start a stack at the drill's scale, run the drill, await `afterwards`, stop the stack.
 
     A trickle of checkouts goes on while `afterwards` runs. `actions` replace the operator actions of the
-    same names. `plan` seals the evidence. `build` is the payment service to run. `scale`
-    replaces that of the drill's file.
+    same names. `plan` seals the evidence. `build` is the service to run instead of the starter's own.
+    `scale` replaces that of the drill's file.
     """
     path = load_declaration(project)
     drill = load_drill(project, drill_file, path, scale=scale)
@@ -62,7 +62,7 @@ async def drill_on_own_stack(
     settings = LiveStackSettings(
         path, run_folder, scenario.clock.scale, scenario.load.checkouts_per_second, build=build
     )
-    async with running_stack(settings, observer.announce) as live:
+    async with starter.running(settings, observer.announce) as live:
         observer.ready(live)
         memory = PeakMemory()
         bundle = run_folder / BUNDLE

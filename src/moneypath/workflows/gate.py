@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,12 +19,11 @@ from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
 from moneypath.stack.errors import ServerDied, ServerNotReady
 from moneypath.stack.folders import private_files
+from moneypath.stack.starters import Build, LiveStackSettings, Starter
 from moneypath.workflows.comparison import Baseline, ShortWindows
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.error_leaves import leaves
 from moneypath.workflows.gate_run import FOLDER, GateObserver, GateRun, Phases
-from moneypath.workflows.gate_sampling import BUILD_SERVERS
-from moneypath.workflows.live_stack import Build, LiveStackSettings, running_stack
 from moneypath.workflows.revision import find_revision
 from moneypath.workflows.server_deaths import unless_server_dies
 
@@ -40,6 +40,7 @@ class PreparedGate:
     path: MoneyPath
     gate: Gate
     objectives: DeclaredObjectives
+    starter: Starter
     build: Build
     baseline: Baseline | None = None
     # Where the windows of this build are recorded for later comparisons.
@@ -61,12 +62,20 @@ class GateResult:
 
 
 def prepare(
-    project: Path, file: Path, build: Build, *, baseline: str | None = None, record: Path | None = None
+    project: Path,
+    file: Path,
+    starter: Starter,
+    build: Build | None = None,
+    *,
+    baseline: str | None = None,
+    record: Path | None = None,
 ) -> PreparedGate:
     """Read and check everything before anything starts; raises GateRefused.
 
-    `baseline` is a revision, or a file of recorded windows if there is one of that name.
+    Without a `build` it is the starter's own. `baseline` is a revision, or a file of recorded windows if
+    there is one of that name.
     """
+    build = build or starter.build
     try:
         path = load_declaration(project)
         gate, objectives = load_gate(file, path)
@@ -85,15 +94,17 @@ def prepare(
         if found.returncode != 0:
             raise GateRefused(
                 f"no such build: there is no module {module}",
-                hint="Name a module that `python -m` runs from the project's folder, such as refpay.app.",
+                hint="Name a module that `python -m` runs from the project's folder, such as "
+                f"{starter.build.api}.",
             )
-    return PreparedGate(path, gate, objectives, build, _find_baseline(project, baseline), record)
+    compared = _find_baseline(project, baseline, starter.build)
+    return PreparedGate(path, gate, objectives, starter, build, compared, record)
 
 
-def _find_baseline(project: Path, name: str | None) -> Baseline | None:
+def _find_baseline(project: Path, name: str | None, build: Build) -> Baseline | None:
     if name is None:
         return None
-    return RecordedWindows.read(Path(name)) if Path(name).is_file() else find_revision(project, name)
+    return RecordedWindows.read(Path(name)) if Path(name).is_file() else find_revision(project, name, build)
 
 
 async def run_gate(
@@ -110,13 +121,13 @@ async def run_gate(
     )
     phases = Phases()
     try:
-        async with running_stack(settings, observer.announce) as live:
+        async with prepared.starter.running(settings, observer.announce) as live:
             phases.end("start")
             run = GateRun(project, prepared.path, gate, prepared.objectives, live, observer, phases)
             await unless_server_dies(live.supervisor, _measure_windows(prepared, run))
             figures, ended_early = await unless_server_dies(live.supervisor, run.measure())
     except (MoneypathError, ExceptionGroup) as error:
-        raise _reason_without_verdict(error) from error
+        raise _reason_without_verdict(error, prepared.starter.build_servers) from error
     phases.end("stop")
     verdict = decide(figures, gate, prepared.objectives, build=build.api, ended_early=ended_early)
     result = GateResult(verdict, run_folder / FOLDER, phases.seconds)
@@ -128,7 +139,7 @@ async def run_gate(
 
 async def _measure_windows(prepared: PreparedGate, run: GateRun) -> None:
     """Compare the build with its baseline, or record its windows, if either is asked for."""
-    windows = ShortWindows(run.project, run.path, run.gate, run.observer.announce)
+    windows = ShortWindows(run.project, run.path, run.gate, run.observer.announce, prepared.starter)
     if prepared.baseline is not None:
         run.comparison, load = await windows.compare(run.live, prepared.baseline)
         measured = run.comparison.build_windows
@@ -143,11 +154,11 @@ async def _measure_windows(prepared: PreparedGate, run: GateRun) -> None:
     run.phases.end("windows")
 
 
-def _reason_without_verdict(error: Exception) -> Exception:
+def _reason_without_verdict(error: Exception, build_servers: Collection[str]) -> Exception:
     """Return what to raise: BuildEnded for the build's end, a bug as it is, GateUnmeasured for all else."""
     found = leaves(error)
     for each in found:
-        if isinstance(each, ServerDied | ServerNotReady) and each.name in BUILD_SERVERS:
+        if isinstance(each, ServerDied | ServerNotReady) and each.name in build_servers:
             return BuildEnded(each.what, hint=each.hint)
     for each in found:
         if not isinstance(each, MoneypathError):

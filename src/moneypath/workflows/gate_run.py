@@ -23,10 +23,10 @@ from moneypath.errors import MoneypathError
 from moneypath.oracle.metric_expectations import Sender
 from moneypath.path.model import MoneyPath
 from moneypath.prometheus import Prometheus, QueryFailed
+from moneypath.stack.starters import Announce, LiveStack
 from moneypath.workflows.gate_load import GateLoad
 from moneypath.workflows.gate_sampling import ResourceSampler
 from moneypath.workflows.last_scrapes import await_last_scrapes
-from moneypath.workflows.live_stack import Announce, LiveStack
 from moneypath.workflows.metric_witness import MetricWitness
 
 FOLDER: Final = "gate"
@@ -91,7 +91,7 @@ class GateRun:
         supervisor = self.live.supervisor
         witness = MetricWitness(self.path, self.live.endpoints)
         await witness.begin()
-        sampler = ResourceSampler(supervisor)
+        sampler = ResourceSampler(supervisor, self.live.build_servers)
         connections = await sampler.count_open()
         await supervisor.start(self.load.spec())
         say(f"warming up for {gate.warm_up:g} s at {gate.load.checkouts_per_second} checkouts/s")

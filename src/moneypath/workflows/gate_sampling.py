@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Final
 
 from moneypath.capacity.resources import ResourceSample
@@ -12,7 +12,6 @@ from moneypath.stack.supervisor import Supervisor
 from moneypath.stack.usage import UsageMeter
 
 EVERY_SECONDS: Final = 1.0
-BUILD_SERVERS: Final = ("refpay-api", "refpay-worker")
 DATABASE: Final = "postgres"
 
 
@@ -23,8 +22,8 @@ class ResourceSampler:
     build.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, supervisor: Supervisor, build_servers: Collection[str]) -> None:
+        self._supervisor, self._build_servers = supervisor, build_servers
         self._build, self._database = UsageMeter(), UsageMeter()
         self.samples: tuple[ResourceSample, ...] | None = ()
 
@@ -43,7 +42,7 @@ class ResourceSampler:
     async def count_open(self) -> int | None:
         """Return how many sockets and files the build's processes have open; None if one may not be read."""
         try:
-            usage = await asyncio.to_thread(UsageMeter().read, self._pids(*BUILD_SERVERS))
+            usage = await asyncio.to_thread(UsageMeter().read, self._pids(*self._build_servers))
         except PermissionError:
             return None
         return usage.descriptors
@@ -79,7 +78,7 @@ class ResourceSampler:
 
     def _sample(self) -> ResourceSample:
         at = time.time()
-        build = self._build.read(self._pids(*BUILD_SERVERS))
+        build = self._build.read(self._pids(*self._build_servers))
         database = self._database.read(self._pids(DATABASE))
         return ResourceSample(
             at=at,

@@ -11,13 +11,13 @@ from moneypath.incidents.events import Event
 from moneypath.runbooks.context import new_idempotency_key
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.folders import private_files
+from moneypath.stack.starters import LiveStackSettings, Starter
 from moneypath.workflows import stack_lock
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score
 from moneypath.workflows.drill_stack import BUNDLE, DrillObserver, DrillResult
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.folders import new_run_folder
-from moneypath.workflows.live_stack import LiveStackSettings, running_stack
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
 from moneypath.workflows.targets import exchange_with_stack
@@ -27,7 +27,13 @@ ACTION_SECONDS = 10.0
 
 
 async def keep_stack_running(
-    project: Path, run_folder: Path, scale: int, observer: DrillObserver, *, checkouts: int | None = None
+    project: Path,
+    run_folder: Path,
+    scale: int,
+    observer: DrillObserver,
+    *,
+    starter: Starter,
+    checkouts: int | None = None,
 ) -> None:
     """Start a stack, keep checkouts going on it, and wait until cancelled.
 
@@ -37,7 +43,7 @@ async def keep_stack_running(
     path = load_declaration(project)
     rate = checkouts or checkouts_per_second(path, scale)
     settings = LiveStackSettings(path, run_folder, scale, rate)
-    async with running_stack(settings, observer.announce) as live:
+    async with starter.running(settings, observer.announce) as live:
         observer.ready(live)
         observer.announce(f"run folder: {run_folder}")
         observer.announce(f"checkouts go on at {rate} a second, so that the board has data")

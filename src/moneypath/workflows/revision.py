@@ -4,12 +4,12 @@ import io
 import shutil
 import subprocess
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from moneypath.capacity.errors import GateRefused
-from moneypath.workflows.live_stack import Build
+from moneypath.stack.starters import Build
 
 GIT_SECONDS: Final = 30.0
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -18,11 +18,12 @@ SOURCES: Final = "src"
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit of the project, as it was named."""
+    """A commit of the project, as it was named; `build` is what of it runs."""
 
     project: Path
     name: str
     commit: str
+    build: Build
 
     @property
     def title(self) -> str:
@@ -37,11 +38,11 @@ class Revision:
         folder.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(archive)) as content:
             content.extractall(folder, filter="data")
-        return Build(folder=folder / SOURCES)
+        return replace(self.build, folder=folder / SOURCES)
 
 
-def find_revision(project: Path, name: str) -> Revision:
-    """Return the commit that `name` stands for.
+def find_revision(project: Path, name: str, build: Build) -> Revision:
+    """Return the commit that `name` stands for, with `build` to run of it.
 
     Raises GateRefused for an unknown one, for one without the service, and while files that git knows are
     changed: the verdict would name a build that nobody can find again.
@@ -62,10 +63,10 @@ def find_revision(project: Path, name: str) -> Revision:
             hint="Commit or stash the changes.",
         )
     commit = found.decode().strip()
-    service = Build().api
+    service = build.api
     if _git(project, "cat-file", "-e", f"{commit}:{SOURCES}/{service.replace('.', '/')}/__main__.py") is None:
         raise _refused(name, f"has no {service} to compare with")
-    return Revision(project, name, commit)
+    return Revision(project, name, commit, build)
 
 
 def _refused(name: str, what: str) -> GateRefused:

@@ -30,7 +30,7 @@ from moneypath.oracle import (
     Outcome,
     RowCounts,
 )
-from moneypath.workflows.live_stack import Build
+from refstack.live_stack import REFERENCE
 
 ENOUGH = RowCounts(200, 100, 150, 100, 100, 100)
 EFFECTS = MessageEffects(
@@ -220,7 +220,9 @@ def test_whatever_is_wrong_is_a_finding(spoil: str, capsys: pytest.CaptureFixtur
 
 def test_the_command_repeats_the_plan() -> None:
     """Only what differs from the defaults is said."""
-    plan = Plan(3, 4, (Process.NATS,), Build("loadtests.badbuilds.slower", folder=Path()))
+    plan = Plan(
+        3, 4, (Process.NATS,), replace(REFERENCE.build, api="loadtests.badbuilds.slower", folder=Path())
+    )
     expected = "--kills 3 --seed 4 --process nats --build loadtests.badbuilds.slower"
     assert plan.command == f"python -m proofs.crash_test {expected}"
 

@@ -26,9 +26,10 @@ from moneypath.alerting.timing import Scale
 from moneypath.incidents.paging import Page, Pager
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.stack import secrets
-from moneypath.workflows.live_stack import LiveStack, LiveStackSettings, running_stack
+from moneypath.stack.starters import LiveStack, LiveStackSettings
 from refpay.ids import mint_id
 from refpay.ledger.entries import EntryKind
+from refstack.live_stack import running_stack
 
 pytestmark = [pytest.mark.proof, pytest.mark.attack, pytest.mark.timeout(900)]
 

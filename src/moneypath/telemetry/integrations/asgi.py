@@ -39,7 +39,7 @@ REST_SECONDS: Final = 0.001
 class TelemetryMiddleware:
     """Times each HTTP request and gives it a correlation id and a span. Passes anything but HTTP through.
 
-    `routes` are the path templates (`/v1/payments/{payment_id}`) that may become a label; any other path is
+    `routes` are the path templates (`/orders/{order_id}`) that may become a label; any other path is
     `other`. An exception counts as 500 and passes on. Inside another middleware of this class, as in a
     mounted application, it only passes requests on, so that each request counts once.
 

@@ -27,7 +27,7 @@ _CARRIED = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in CARRIED}
 class TelemetryMiddleware:
     """Times each request until its response ends or is abandoned, and gives it a correlation id.
 
-    `routes` are the path templates (`/v1/payments/{payment_id}`) that may become a label, or a function
+    `routes` are the path templates (`/orders/{order_id}`) that may become a label, or a function
     that returns those of an application. The function is called at the first request, when all routes
     exist. Any other path is `other`. An exception counts as 500 and passes on.
     """

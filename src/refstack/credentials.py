@@ -33,7 +33,10 @@ SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
     "auditor": ("operations:read", "audit:read", "ledger:read"),
 }
 _KEY_ID: Final = "first"
-DATABASE_ROLES: Final = ("refpay_owner", "refpay_app", "refpay_oracle")
+DATABASE: Final = "refpay"
+DATABASE_OWNER: Final = "refpay_owner"
+DATABASE_ROLES: Final = (DATABASE_OWNER, "refpay_app", "refpay_oracle")
+NATS_USER: Final = "refpay"
 OWNER_PASSWORD: Final = "refpay_owner_password"  # noqa: S105 - a file's name
 
 
@@ -105,7 +108,7 @@ def mint(folder: Path, *, providers: Iterable[str], roles: Iterable[str]) -> Cre
             "clients.json": _clients(clients),
         },
     )
-    _put(folder / "schema", {OWNER_PASSWORD: database["refpay_owner"]})
+    _put(folder / "schema", {OWNER_PASSWORD: database[DATABASE_OWNER]})
     superuser = database.pop("postgres")
     return Credentials(folder, database, superuser, nats["nats_password"])
 
@@ -114,7 +117,7 @@ def _forget_exposed(folder: Path) -> None:
     """Remove the owner's password if API and worker could read it, so that another one is minted."""
     exposed = folder / "refpay" / OWNER_PASSWORD
     if exposed.exists():
-        (folder / "database" / "refpay_owner").unlink(missing_ok=True)
+        (folder / "database" / DATABASE_OWNER).unlink(missing_ok=True)
         exposed.unlink()
 
 

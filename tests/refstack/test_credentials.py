@@ -5,10 +5,10 @@ import json
 import stat
 from pathlib import Path
 
-from moneypath.workflows.credentials import SCOPES, mint
 from refpay.clock import SystemClock
 from refpay.identity.principals import Principals
 from refpay.identity.signing import read_signing_keys
+from refstack.credentials import SCOPES, mint
 
 
 def test_secrets_are_private_and_split_by_reader(tmp_path: Path) -> None:

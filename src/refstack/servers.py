@@ -1,31 +1,30 @@
-"""The whole money path, live: database, NATS, acquirers, payment service, Prometheus, Alertmanager, pager."""
+"""Start the servers of one run: database, NATS, acquirers, payment service, monitoring, pager."""
 
 import asyncio
 import contextlib
-import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 from moneypath.stack import nats, postgres
-from moneypath.stack.endpoints import FILE_NAME as ENDPOINTS_FILE
 from moneypath.stack.endpoints import Endpoints
-from moneypath.stack.folders import private_files
 from moneypath.stack.nats_healing import healing
 from moneypath.stack.ports import PortPool
 from moneypath.stack.server import ServerSpec, http_ready
+from moneypath.stack.starters import Announce, Build, LiveStack, LiveStackSettings
 from moneypath.stack.supervisor import Supervisor
-from moneypath.workflows.credentials import Credentials, mint
-from moneypath.workflows.migration import migrate
 from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
-from moneypath.workflows.server_deaths import unless_server_dies
+from refstack.credentials import DATABASE, DATABASE_OWNER, NATS_USER, Credentials
+from refstack.migration import migrate
 
 # What a target's file says of this stack, and each of its alerts and pages.
 ENVIRONMENT: Final = "reference"
+# The build of this revision.
+BUILD: Final = Build(api="refpay.app", worker="refpay.worker")
+API: Final = "refpay-api"
+WORKER: Final = "refpay-worker"
 # Short, so that an unanswered authorization is resolved while people still watch.
 PROVIDER_TIMEOUT_SECONDS: Final = 1.0
 OUTCOME_DEADLINE_SECONDS: Final = 8.0
@@ -40,71 +39,9 @@ NOT_DILATED: Final = (
     f"a provider's time-out of {PROVIDER_TIMEOUT_SECONDS:g} s",
     f"{OUTCOME_DEADLINE_SECONDS:g} s until an outcome is asked for",
 )
-# What a stopped stack must not leave: secrets, the database, messages, addresses. Evidence stays.
-REMOVED_AT_END: Final = ("secrets", "postgres", "nats", ENDPOINTS_FILE)
-
-Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """The payment service to run: two modules for `python -m`; `folder` is where Python finds them."""
-
-    api: str = "refpay.app"
-    worker: str = "refpay.worker"
-    folder: Path | None = None
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Return the environment in which Python finds the modules."""
-        return {} if self.folder is None else {"PYTHONPATH": str(self.folder)}
-
-
-@dataclass(frozen=True, slots=True)
-class LiveStackSettings:
-    """What to run and where: `run_folder` holds all state of the run, `scale` shortens the alerts' windows.
-
-    `events_per_second` is the expected load over all providers; the backfilled history has the same.
-    """
-
-    path: MoneyPath
-    run_folder: Path
-    scale: int
-    events_per_second: int = 20
-    build: Build = field(default_factory=Build)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveStack:
-    """A running money path."""
-
-    endpoints: Endpoints
-    supervisor: Supervisor
-    clamped: tuple[str, ...]
-
-
-@contextlib.asynccontextmanager
-async def running_stack(settings: LiveStackSettings, announce: Announce) -> AsyncIterator[LiveStack]:
-    """Start everything, yield it, and stop it in order however the block is left.
-
-    Raises what the stack raises: a missing binary, a taken port, an unwritable folder, a server that dies.
-    """
-    path, folder = settings.path, settings.run_folder
-    with private_files():
-        credentials = mint(folder / "secrets", providers=path.provider_ids(), roles=path.paged_roles())
-        try:
-            with PortPool() as ports:
-                async with Supervisor(folder) as supervisor:
-                    for name in REMOVED_AT_END:
-                        supervisor.remove_at_end(folder / name)
-                    async with contextlib.AsyncExitStack() as tasks:
-                        builder = _StackBuilder(settings, credentials, ports, supervisor, announce, tasks)
-                        yield await unless_server_dies(supervisor, builder.build())
-        finally:
-            _remove_leftovers(folder)
-
-
-class _StackBuilder:
+class StackBuilder:
     """Starts the servers of one run, each after those that it needs."""
 
     def __init__(
@@ -121,9 +58,10 @@ class _StackBuilder:
         self._tasks = tasks
         self._folder = settings.run_folder
         # Known before anything listens there: acquirers tell the payment service what happened.
-        self._api_port = ports.reserve("refpay-api")
+        self._api_port = ports.reserve(API)
 
     async def build(self) -> LiveStack:
+        """Start everything, and write where it is."""
         path = self._settings.path
         async with asyncio.TaskGroup() as group:
             programs = group.create_task(asyncio.to_thread(find_programs, self._announce))
@@ -144,7 +82,7 @@ class _StackBuilder:
             programs.result(),
             pager_url=pager.result(),
             pager_token_file=self._credentials.alertmanager / "pager_token",
-            targets={"refpay-api": _address(refpay), "refpay-worker": _address(worker)},
+            targets={API: _address(refpay), WORKER: _address(worker)},
             events_per_second=self._settings.events_per_second,
         )
         self._announce(
@@ -163,7 +101,13 @@ class _StackBuilder:
             scale=self._settings.scale,
         )
         endpoints.save()
-        return LiveStack(endpoints, self._supervisor, monitoring.clamped)
+        return LiveStack(
+            endpoints=endpoints,
+            supervisor=self._supervisor,
+            build_servers=(API, WORKER),
+            clamped=monitoring.clamped,
+            not_dilated=NOT_DILATED,
+        )
 
     async def _database(self) -> postgres.Postgres:
         server = await postgres.prepare(
@@ -171,6 +115,8 @@ class _StackBuilder:
             self._ports.reserve("postgres"),
             superuser_password=self._credentials.superuser,
             roles=self._credentials.database,
+            owner=DATABASE_OWNER,
+            database=DATABASE,
         )
         await self._supervisor.start(server.spec)
         self._announce("PostgreSQL is up")
@@ -181,7 +127,7 @@ class _StackBuilder:
             self._folder / "nats",
             self._ports.reserve("nats"),
             self._ports.reserve("nats-monitoring"),
-            user="refpay",
+            user=NATS_USER,
             password=self._credentials.nats,
         )
         await self._supervisor.start(server.spec)
@@ -215,7 +161,7 @@ class _StackBuilder:
     ) -> tuple[str, str]:
         acknowledgements = self._folder / "acknowledgements"
         acknowledgements.mkdir(mode=0o700, exist_ok=True)
-        port, worker_port = self._api_port, self._ports.reserve("refpay-worker")
+        port, worker_port = self._api_port, self._ports.reserve(WORKER)
         environment = {
             "REFPAY_LISTEN_PORT": str(port),
             "REFPAY_WORKER_PORT": str(worker_port),
@@ -227,7 +173,7 @@ class _StackBuilder:
             "REFPAY_RECONCILE_INTERVAL_SECONDS": f"{RECONCILE_INTERVAL_SECONDS:g}",
             **{f"REFPAY_{name.upper()}_URL": url for name, url in acquirers.items()},
         }
-        build = self._settings.build
+        build = self._settings.build or BUILD
         environment |= build.environment
         await migrate({**environment, "REFPAY_SECRETS_FOLDER": str(self._credentials.schema)})
         # The API only writes the outbox, so it does not get the address of NATS.
@@ -240,11 +186,11 @@ class _StackBuilder:
         }
         async with asyncio.TaskGroup() as group:
             api = group.create_task(
-                self._python("refpay-api", ("-m", build.api), port, ready="/readyz", env=environment)
+                self._python(API, ("-m", build.api), port, ready="/readyz", env=environment)
             )
             worker = group.create_task(
                 self._python(
-                    "refpay-worker",
+                    WORKER,
                     ("-m", build.worker),
                     worker_port,
                     ready="/readyz",
@@ -275,13 +221,6 @@ class _StackBuilder:
         )
         self._announce(f"{name} is up: {url}")
         return url
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what is left when even the supervisor could not be started."""
-    for name in REMOVED_AT_END:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / ENDPOINTS_FILE).unlink(missing_ok=True)
 
 
 def _fee_flags(path: MoneyPath, provider: str) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from typing import Final
 
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
+from moneypath.stack.starters import LiveStack
 from moneypath.workflows.board import BoardResult, check_board
 from moneypath.workflows.drill_stack import DrillObserver, DrillResult, drill_on_own_stack
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
-from moneypath.workflows.live_stack import LiveStack
+from refstack.live_stack import REFERENCE
 
 DRILL_FILE: Final = "drills/drill-002-partial-provider-outage.yaml"
 
@@ -76,6 +77,7 @@ async def run_demo(
         project / DRILL_FILE,
         run_folder,
         board.observer,
+        starter=REFERENCE,
         afterwards=None if afterwards is None else keep,
         plan=plan,
     )
