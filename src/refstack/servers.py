@@ -19,7 +19,8 @@ from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
 from refstack.credentials import DATABASE, DATABASE_OWNER, NATS_USER, Credentials
 from refstack.migration import migrate
 
-# What a target's file says of this stack, and each of its alerts and pages.
+# The target that this stack is, and what each of its alerts and pages says of its environment.
+TARGET: Final = "reference"
 ENVIRONMENT: Final = "reference"
 # The build of this revision.
 BUILD: Final = Build(api="refpay.app", worker="refpay.worker")
@@ -89,6 +90,7 @@ class StackBuilder:
             f"Prometheus and Alertmanager are up: {monitoring.prometheus} {monitoring.alertmanager}"
         )
         endpoints = Endpoints(
+            target=TARGET,
             service=refpay,
             worker=worker,
             prometheus=monitoring.prometheus,

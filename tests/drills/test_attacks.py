@@ -57,6 +57,7 @@ def endpoints(url: str, folder: Path) -> Endpoints:
     (folder / "checkout_client").write_text("checkout:shop-secret\n")
     gone = "http://127.0.0.1:9"
     return Endpoints(
+        target="reference",
         service=url, worker=gone, prometheus=gone, alertmanager=gone, pager=gone, providers={},
         oracle_dsn="", secrets_folder=folder, run_folder=folder, scale=60,
     )  # fmt: skip

@@ -45,6 +45,7 @@ def endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoints:
     monkeypatch.setattr(oracle, "read_reports_taken", nothing)
     (tmp_path / "north_control_token").write_text("token\n")
     return Endpoints(
+        target="reference",
         service="", worker="", prometheus="", alertmanager="", pager="", providers={"north": ""},
         oracle_dsn="", secrets_folder=tmp_path, run_folder=tmp_path, scale=60,
     )  # fmt: skip

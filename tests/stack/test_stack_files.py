@@ -48,6 +48,7 @@ def test_secrets_need_a_writable_folder(tmp_path: Path) -> None:
 
 def _endpoints(run_folder: Path) -> Endpoints:
     return Endpoints(
+        target="reference",
         service="http://127.0.0.1:1",
         worker="http://127.0.0.1:2",
         prometheus="http://127.0.0.1:3",

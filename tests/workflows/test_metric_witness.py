@@ -64,6 +64,7 @@ async def witness(stack: Stack, folder: Path) -> AsyncIterator[MetricWitness]:
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         endpoints = Endpoints(
+            target="reference",
             service=url, worker=url, prometheus=url, alertmanager=url, pager=url, providers={"north": url},
             oracle_dsn="postgresql://nobody@127.0.0.1:1/none", secrets_folder=folder, run_folder=folder,
             scale=60,

@@ -18,6 +18,7 @@ async def test_what_does_not_answer_does_not_keep_panic_from_the_rest(tmp_path: 
         for name in ("north_control_token", "south_control_token"):
             (tmp_path / name).write_text("token")
         Endpoints(
+            target="reference",
             service=nobody, worker=nobody, prometheus=nobody, alertmanager=nobody, pager=nobody,
             providers={"north": nobody, "south": nobody}, oracle_dsn="",
             secrets_folder=tmp_path, run_folder=tmp_path, scale=60,

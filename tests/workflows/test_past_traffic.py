@@ -89,6 +89,7 @@ async def test_a_drill_on_a_stack_without_a_past_is_refused_before_it_begins(tmp
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         endpoints = Endpoints(
+            target="reference",
             service=url, worker=url, prometheus=url, alertmanager=url, pager=url, providers={},
             oracle_dsn="", secrets_folder=tmp_path, run_folder=tmp_path, scale=60,
         )  # fmt: skip

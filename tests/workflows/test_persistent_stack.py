@@ -15,6 +15,7 @@ NOBODY = "http://127.0.0.1:1"
 
 def _endpoints(folder: Path, scale: int) -> Endpoints:
     return Endpoints(
+        target="reference",
         service=NOBODY, worker=NOBODY, prometheus=NOBODY, alertmanager=NOBODY, pager=NOBODY,
         providers={"north": NOBODY}, oracle_dsn="", secrets_folder=folder, run_folder=folder, scale=scale,
     )  # fmt: skip

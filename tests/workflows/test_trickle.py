@@ -35,6 +35,7 @@ class FakeLoadTests:
 def endpoints(run_folder: Path) -> Endpoints:
     """Return endpoints of a stack that only has a folder."""
     return Endpoints(
+        target="reference",
         service="http://127.0.0.1:1",
         worker="http://127.0.0.1:2",
         prometheus="http://127.0.0.1:3",

@@ -13,11 +13,12 @@ FILE_NAME = "endpoints.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """The addresses of one stack, and the factor by which its time is scaled.
+    """The addresses of one stack, the target that it is, and the factor by which its time is scaled.
 
     `oracle_dsn` holds a password, so it is left out of the repr and the file has mode 0600.
     """
 
+    target: str
     service: str
     worker: str
     prometheus: str

@@ -12,8 +12,6 @@ from moneypath.target.exchange import Exchange
 from moneypath.target.loader import flatten, load_target
 
 FOLDER: Final = "targets"
-# The target that a stack of its own is; its addresses and secrets are those of the run.
-OWN_STACK: Final = "reference"
 
 
 class TargetsClash(MoneypathError):
@@ -23,13 +21,41 @@ class TargetsClash(MoneypathError):
     exit_code = 2
 
 
-def load_documents(project: Path) -> tuple[TargetFile, ...]:
-    """Return every target's file of the project, without values of its variables.
+class TargetUnknown(MoneypathError):
+    """A stack that is no target of the project."""
+
+    code = "target_unknown"
+    exit_code = 2
+
+
+def known_actions(project: Path) -> frozenset[str]:
+    """Return the operator actions that at least one target of the project has.
 
     Raises DeclarationInvalid, and TargetsClash when two have one name.
     """
+    return frozenset(name for _, document in _documents(project) for name in document.actions)
+
+
+def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
+    """Return an exchange with a running stack, by the file of the target that it is.
+
+    Its variables get their values from the stack's addresses. Raises TargetUnknown, DeclarationInvalid,
+    and VariableMissing when the file needs what the stack does not have.
+    """
+    found = {document.target: file for file, document in _documents(project)}
+    if endpoints.target not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise TargetUnknown(
+            f"{project / FOLDER}: no file of the target {endpoints.target}; there are: {known}.",
+            hint="Write one: docs/guides/targets.md says how.",
+        )
+    return Exchange.of(load_target(found[endpoints.target], None, flatten(json.loads(endpoints.to_json()))))
+
+
+def _documents(project: Path) -> list[tuple[Path, TargetFile]]:
+    """Return every target's file of the project, without values of its variables."""
     found: dict[str, Path] = {}
-    documents: list[TargetFile] = []
+    documents = []
     for file in sorted((project / FOLDER).glob("*.yaml")):
         document = load_yaml(file, TargetFile)
         if document.target in found:
@@ -38,19 +64,5 @@ def load_documents(project: Path) -> tuple[TargetFile, ...]:
                 hint="Give each target a name of its own.",
             )
         found[document.target] = file
-        documents.append(document)
-    return tuple(documents)
-
-
-def known_actions(project: Path) -> frozenset[str]:
-    """Return the operator actions that at least one target of the project has."""
-    return frozenset(name for document in load_documents(project) for name in document.actions)
-
-
-def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
-    """Return an exchange with a running stack, by the target's file of the project.
-
-    Raises DeclarationInvalid, and VariableMissing when the file needs what a stack does not have.
-    """
-    known = flatten(json.loads(endpoints.to_json()))
-    return Exchange.of(load_target(project / FOLDER / f"{OWN_STACK}.yaml", None, known))
+        documents.append((file, document))
+    return documents
