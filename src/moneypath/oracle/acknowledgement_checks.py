@@ -27,6 +27,7 @@ def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
                     f"{_describe(answer)}, but {' and '.join(missing)} lacks it",
                     answer.amount_minor,
                     answer.currency,
+                    answer.at,
                 )
 
 
@@ -65,6 +66,7 @@ def check_payments_agree(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"{', '.join(sorted(known))}",
                 answer.amount_minor,
                 answer.currency,
+                answer.at,
             )
 
 
@@ -90,6 +92,7 @@ def check_movements_are_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
                 "for it",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -102,6 +105,7 @@ def check_answers_were_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
             f"{_describe(answer)}, and the client has no such request on record",
             answer.amount_minor,
             answer.currency,
+            answer.at,
         )
 
 
@@ -125,6 +129,7 @@ def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"{_describe(answer)}, but {describe_charge(charge)}",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -147,6 +152,7 @@ def check_late_captures_are_given_back(evidence: Evidence) -> Iterator[Discrepan
                 f"{describe_charge(charge)}: it stays in suspense, neither owed nor given back in full",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -167,6 +173,7 @@ def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
                     f"{_describe(answer)} (payment {answer.payment_id})",
                     first.amount_minor,
                     first.currency,
+                    answer.at,
                 )
                 break
 
@@ -196,7 +203,7 @@ def _compare(answer: Acknowledgement, charge: Charge) -> Iterator[Discrepancy]:
     if answer.currency == charge.currency:
         kind, at_stake = DiscrepancyKind.AMOUNT_DIFFERS, abs(answer.amount_minor - charge.amount_minor)
     detail = f"{_describe(answer)}, but {describe_charge(charge)}"
-    yield Discrepancy(kind, answer.merchant_reference, detail, at_stake, charge.currency)
+    yield Discrepancy(kind, answer.merchant_reference, detail, at_stake, charge.currency, charge.at)
 
 
 def _promised(answer: Acknowledgement) -> tuple[object, ...]:
