@@ -9,8 +9,6 @@ from moneypath.oracle.ledger_checks import describe_charge, of_entry
 from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Operation
 from moneypath.outcomes import DEFINITIVE
 
-_ASKED_FOR = (Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT)
-
 
 def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find acknowledged successes that no provider's book has, or that the ledger lacks though they move
@@ -78,7 +76,7 @@ def check_movements_are_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
     """
     asked = evidence.requests.references
     for movement, charges in evidence.charges_of.items():
-        if movement.operation not in _ASKED_FOR:
+        if movement.operation not in evidence.scope.asked_for:
             continue
         for entry in evidence.entries_of.get(movement, ()):
             charge, key = charges[0], entry.head.idempotency_key

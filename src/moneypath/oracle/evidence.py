@@ -80,12 +80,13 @@ class Entry:
 class Scope:
     """What of the books an audit can judge; times are Unix seconds.
 
-    Nobody has the requests of movements before `asked_since`. A report that was served after
-    `reports_until` need not be booked yet.
+    Nobody has the requests of movements before `asked_since`, nor of other operations than `asked_for`. A
+    report that was served after `reports_until` need not be booked yet.
     """
 
     asked_since: float = -math.inf
     reports_until: float = math.inf
+    asked_for: frozenset[Operation] = frozenset((Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,207 @@
+"""Read the witnesses of a reconciliation, translate them, and have the oracle audit them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from moneypath.oracle.audit import audit
+from moneypath.oracle.audit_report import AuditReport, MinimumEvidence
+from moneypath.oracle.checks import Check
+from moneypath.oracle.evidence import Scope
+from moneypath.oracle.records import (
+    Acknowledgement,
+    Charge,
+    Discrepancy,
+    DiscrepancyKind,
+    Operation,
+    PostingLine,
+)
+from moneypath.oracle.spool import ROWS_IN_MEMORY
+from moneypath.witnesses.accounts import Accounts
+from moneypath.witnesses.answer_rows import AnswerRows
+from moneypath.witnesses.book_rows import BookRows
+from moneypath.witnesses.columns import Columns, Row, columns_of
+from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile
+from moneypath.witnesses.entry_rules import rules_for
+from moneypath.witnesses.faults import Faults
+from moneypath.witnesses.file_source import FileSource
+from moneypath.witnesses.ledger_rows import LedgerRows
+from moneypath.witnesses.method import Facts, choose_checks, list_unknowns
+from moneypath.witnesses.reading import Reading
+from moneypath.witnesses.sources import source_of
+from moneypath.witnesses.tally import Tally
+from moneypath.witnesses.verdict import Verdict
+from moneypath.witnesses.vocabulary import AccountRole, Kind, Shape
+from moneypath.witnesses.window import Window
+
+Record = TypeVar("Record")
+_ASKED_FOR = (Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the witnesses of one reconciliation; what it noticed on the way is in `tallies` and `faults`."""
+
+    declared: WitnessFile
+    one: Reconciliation
+    folder: Path
+    window: Window
+    faults: Faults = field(default_factory=Faults)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Witness | None:
+        """Return the ledger, if there is one."""
+        return self.declared.find(self.one.ledger) if self.one.ledger else None
+
+    @property
+    def books(self) -> tuple[Witness, ...]:
+        """Return the books of the providers."""
+        return tuple(self.declared.find(name) for name in self.one.books)
+
+    @property
+    def answers(self) -> Witness | None:
+        """Return what callers were told, if that is on record."""
+        return self.declared.find(self.one.answers) if self.one.answers else None
+
+    @property
+    def has_authorizations(self) -> bool:
+        """Whether every book has authorizations, so that they can be compared."""
+        return bool(self.books) and all(Kind.AUTHORIZE in book.kinds for book in self.books)
+
+    def postings(self) -> Iterator[PostingLine]:
+        """Yield the lines of the ledger."""
+        witness = self.ledger
+        if witness is not None:
+            rows = LedgerRows(self._begin(witness), Accounts(witness.accounts))
+            columns = columns_of(witness, compared_with_answers=self.one.answers is not None)
+            yield from self._read(rows.reading, columns, rows.lines)
+
+    def charges(self) -> Iterator[Charge]:
+        """Yield the operations of all books."""
+        first = 0
+        for witness in self.books:
+            rows = BookRows(self._begin(witness), self.has_authorizations, first)
+            yield from self._read(rows.reading, columns_of(witness), rows.charges)
+            first += rows.reading.tally.rows
+
+    def acknowledgements(self) -> Iterator[Acknowledgement]:
+        """Yield what callers were told."""
+        witness = self.answers
+        if witness is not None:
+            rows = AnswerRows(self._begin(witness), self.has_authorizations)
+            yield from self._read(rows.reading, columns_of(witness), rows.answers)
+
+    def _begin(self, witness: Witness) -> Reading:
+        reading = Reading(witness, self.declared.currencies, self.window, self.faults)
+        self.tallies[witness.id] = reading.tally
+        return reading
+
+    def _read(
+        self, reading: Reading, columns: Columns, translate: Callable[[Sequence[Row]], Iterable[Record]]
+    ) -> Iterator[Record]:
+        source = source_of(reading.witness, self.folder, columns, self.window)
+        found: set[str] = set()
+        for page in source.pages(found):
+            reading.tally.columns = frozenset(found)
+            yield from translate(page)
+        if isinstance(source, FileSource):
+            reading.tally.torn_line = source.torn_line
+
+
+def reconcile(
+    declared: WitnessFile,
+    one: Reconciliation,
+    folder: Path,
+    window: Window,
+    *,
+    rows_in_memory: int = ROWS_IN_MEMORY,
+) -> Verdict:
+    """Compare the witnesses of one reconciliation.
+
+    The paths of the witnesses begin at `folder`. Raises WitnessInvalid and WitnessUnreadable.
+    """
+    reader = Reader(declared, one, folder, window)
+    report = audit(
+        reader.postings(),
+        reader.charges(),
+        reader.acknowledgements(),
+        scope=Scope(asked_for=_asked_for(reader.answers)),
+        minimum=MinimumEvidence(0, 0, 0),
+        rows_in_memory=rows_in_memory,
+        checks=_choose(reader),
+        rules=rules_for(reader.ledger.accounts if reader.ledger else ()),
+    )
+    facts = _facts(reader)
+    found = [each for each in report.discrepancies if each.at is None or window.judges(each.at)]
+    if facts.compares_fees:
+        found += _compare_fees(reader)
+    return Verdict(
+        reconciliation=one.id,
+        window=window,
+        tallies=tuple(reader.tallies.values()),
+        totals=report.totals,
+        discrepancies=tuple(found),
+        faults=reader.faults,
+        unknown=tuple(list_unknowns(facts)),
+        empty=tuple(_find_empty(reader, report)),
+    )
+
+
+def _choose(reader: Reader) -> Iterator[Check]:
+    """Yield the checks that apply: it is asked for them after the last row, when all columns are known."""
+    yield from choose_checks(_facts(reader))
+
+
+def _facts(reader: Reader) -> Facts:
+    ledger, books = reader.ledger, [reader.tallies[book.id] for book in reader.books]
+    named = any(
+        "beneficiary" in reader.tallies[one.id].columns for one in (ledger, reader.answers) if one is not None
+    )
+    kept = ledger is not None and AccountRole.PROVIDER_FEE in ledger.accounts
+    return Facts(
+        ledger=ledger is not None,
+        book=bool(books),
+        answers=reader.answers is not None,
+        claims_zero_sum=ledger is None or ledger.shape is not Shape.SINGLE,
+        names_parents=all("parent" in book.columns for book in books),
+        names_beneficiaries=named,
+        has_authorizations=reader.has_authorizations,
+        several_captures=reader.one.several_captures,
+        is_partial=reader.window.is_partial,
+        compares_fees=kept and all("fee" in one.columns for one in books) and reader.window == Window(),
+    )
+
+
+def _asked_for(answers: Witness | None) -> frozenset[Operation]:
+    """Return the operations that answers are on record of."""
+    kinds = {kind.value for kind in answers.kinds} if answers is not None else set()
+    return frozenset(operation for operation in _ASKED_FOR if operation.value in kinds)
+
+
+def _compare_fees(reader: Reader) -> Iterator[Discrepancy]:
+    """Yield where the ledger and the books say that a provider kept different amounts."""
+    ledger = reader.ledger
+    booked = reader.tallies[ledger.id].fees if ledger is not None else Counter()
+    kept: Counter[tuple[str, str]] = Counter()
+    for book in reader.books:
+        kept.update(reader.tallies[book.id].fees)
+    for provider, currency in sorted({*booked, *kept}):
+        mine, theirs = booked[provider, currency], kept[provider, currency]
+        if mine != theirs:
+            detail = f"the ledger has {mine} {currency} of fees, the book of {provider} {theirs}"
+            kind = DiscrepancyKind.FEE_DIFFERS
+            yield Discrepancy(kind, provider, detail, abs(mine - theirs), currency)
+
+
+def _find_empty(reader: Reader, report: AuditReport) -> Iterator[str]:
+    """Yield the witnesses of which no row could be compared."""
+    rows = report.rows
+    if reader.one.ledger is not None and not rows.posting_lines:
+        yield reader.one.ledger
+    if reader.one.books and not rows.charges:
+        yield ", ".join(reader.one.books)
+    if reader.one.answers is not None and not rows.acknowledgements:
+        yield reader.one.answers
