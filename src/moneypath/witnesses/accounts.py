@@ -14,6 +14,7 @@ _GROUPS: Final[Mapping[AccountRole, str]] = {
     AccountRole.RECEIVABLE: "provider",
     AccountRole.PAYOUT_CLEARING: "provider",
     AccountRole.PROVIDER_FEE: "provider",
+    AccountRole.SUSPENSE: "provider",
     AccountRole.PAYABLE: "beneficiary",
 }
 # The oracle's names of these accounts.
@@ -23,6 +24,8 @@ _CLASSES: Final[Mapping[AccountRole, str]] = {
     AccountRole.PAYOUT_CLEARING: "payout_clearing",
     AccountRole.PROVIDER_FEE: "provider_fees",
     AccountRole.FEE: "fee",
+    AccountRole.SUSPENSE: "suspense",
+    AccountRole.HOLD: "hold_payable",
     AccountRole.OTHER: "other",
 }
 _KEPT_MAX: Final = 200_000

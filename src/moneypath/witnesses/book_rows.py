@@ -28,7 +28,7 @@ _OWN_WORDS: Final[Mapping[str | float | None, str]] = {
     ChargeStatus.REFUSED.value: _REFUSED,
     _PENDING: _PENDING,
 }
-_NO_OPERATION: Final = frozenset((Kind.FEE, Kind.OTHER, Kind.NO_MONEY))
+_NO_OPERATION: Final = frozenset((Kind.FEE, Kind.EXCHANGE, Kind.OTHER, Kind.NO_MONEY))
 _AUTHORIZATIONS: Final = frozenset((Kind.AUTHORIZE, Kind.VOID))
 
 

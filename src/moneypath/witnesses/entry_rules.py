@@ -13,6 +13,7 @@ _OWNERS: Final[Mapping[AccountRole, Owner]] = {
     AccountRole.PAYABLE: Owner.MERCHANT,
     AccountRole.PAYOUT_CLEARING: Owner.PROVIDER,
     AccountRole.PROVIDER_FEE: Owner.PROVIDER,
+    AccountRole.SUSPENSE: Owner.PROVIDER,
     AccountRole.FEE: Owner.ANY,
     AccountRole.OTHER: Owner.ANY,
 }
@@ -30,18 +31,21 @@ def rules_for(declared: Collection[AccountRole]) -> Mapping[str, EntryRule]:
     No kind but `fee` moves what we owe without an operation of a provider: a transfer from one merchant to
     another has no second witness.
     """
-    receivable, payable = _leg(AccountRole.RECEIVABLE), _leg(AccountRole.PAYABLE)
-    kept, ours, other = (
-        _leg(role) for role in (AccountRole.PROVIDER_FEE, AccountRole.FEE, AccountRole.OTHER)
+    receivable, payable, suspense = map(
+        _leg, (AccountRole.RECEIVABLE, AccountRole.PAYABLE, AccountRole.SUSPENSE)
     )
+    kept, ours, other = map(_leg, (AccountRole.PROVIDER_FEE, AccountRole.FEE, AccountRole.OTHER))
     clearing = AccountRole.PAYOUT_CLEARING if AccountRole.PAYOUT_CLEARING in declared else None
     paid_from = _leg(clearing or AccountRole.RECEIVABLE)
     rules: dict[str, EntryRule] = {
-        kind: EntryRule(operation, receivable, payable, kept=kept, beside=(ours,))
+        kind: EntryRule(operation, receivable, payable, ends_hold=True, kept=kept, beside=(ours,))
         for kind, operation in _OPERATIONS.items()
     }
     rules[Kind.PAYOUT] = EntryRule(Operation.PAYOUT, paid_from, payable, kept=kept, beside=(ours,))
     rules[Kind.FEE] = EntryRule(None, receivable, kept, beside=(payable, ours, other))
+    rules[Kind.EXCHANGE] = EntryRule(None, receivable, other)
+    rules[Kind.SUSPENSE] = EntryRule(None, receivable, suspense, ends_hold=True)
+    rules[Kind.SUSPENSE_RELEASE] = EntryRule(None, suspense, payable)
     rules[Kind.OTHER] = EntryRule(None, other, ours)
     return rules
 

@@ -12,7 +12,12 @@ from moneypath.witnesses.reading import Reading
 from moneypath.witnesses.vocabulary import AccountRole, Kind, Shape, Sign
 
 _OF_PROVIDER: Final = frozenset(
-    (AccountRole.RECEIVABLE, AccountRole.PAYOUT_CLEARING, AccountRole.PROVIDER_FEE)
+    (
+        AccountRole.RECEIVABLE,
+        AccountRole.PAYOUT_CLEARING,
+        AccountRole.PROVIDER_FEE,
+        AccountRole.SUSPENSE,
+    )
 )
 # The debited and the credited account of what a row of shape `single` implies.
 _IMPLIED: Final = {
@@ -23,6 +28,7 @@ _IMPLIED: Final = {
     Kind.CHARGEBACK_REVERSAL: (AccountRole.RECEIVABLE, AccountRole.PAYABLE),
 }
 _CASES: Final = frozenset((Kind.CHARGEBACK, Kind.CHARGEBACK_REVERSAL))
+_UNWITNESSED: Final = frozenset((Kind.FEE, Kind.EXCHANGE, Kind.OTHER))
 _NOBODY: Final = Account(None, "no account")
 # An undeclared word may be one of the oracle's own; so it is set apart.
 _UNDECLARED: Final = "undeclared"
@@ -66,7 +72,7 @@ class LedgerRows:
         if kind in _CASES:
             # No client asked for it; the oracle looks for the case's name here.
             asked = key
-        elif kind in (Kind.FEE, Kind.OTHER):
+        elif kind in _UNWITNESSED:
             reading.tally.skipped[kind] += 1
         name = f"{_UNDECLARED} {show(raw)}" if kind is None else kind.value
         return [
@@ -90,7 +96,7 @@ class LedgerRows:
 
     def _implied(self, head: list[Any], row: Row, kind: Kind | None) -> Iterator[PostingLine]:
         """Yield both sides of what a row implies; money of other kinds has no side that anybody knows."""
-        if kind in (Kind.FEE, Kind.OTHER):
+        if kind in _UNWITNESSED:
             return
         minor, misstated = self._magnitude(row, head)
         sides = (_NOBODY, _NOBODY)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moneypath.oracle.acknowledgement_checks import (
+    check_late_captures_are_given_back,
     check_movements_agree,
     check_movements_are_asked_for,
     check_refusals_are_kept,
@@ -23,6 +24,7 @@ from moneypath.oracle.entry_checks import (
     check_amounts_are_whole,
     check_entries_agree_with_themselves,
     check_entries_are_known,
+    check_holds_balance,
 )
 from moneypath.oracle.ledger_checks import (
     check_charges_are_posted,
@@ -31,6 +33,7 @@ from moneypath.oracle.ledger_checks import (
     check_posted_amounts,
     check_postings_are_charged,
     check_postings_are_single,
+    check_releases_are_backed,
 )
 from moneypath.oracle.limit_checks import (
     check_captures_are_authorized,
@@ -48,6 +51,7 @@ _OF_A_LEDGER: tuple[Check, ...] = (
     check_entries_are_known,
     check_accounts_are_allowed,
     check_entries_agree_with_themselves,
+    check_holds_balance,
     check_postings_are_single,
     check_posted_keys_charge_once,
     check_named_beneficiaries,
@@ -85,10 +89,16 @@ def choose_checks(facts: Facts) -> tuple[Check, ...]:
         checks.append(check_replays_agree)
     if facts.ledger and facts.book:
         checks += (check_charges_are_posted, check_postings_are_charged, check_posted_amounts)
+        if not facts.is_partial:
+            checks.append(check_releases_are_backed)
     if facts.answers and facts.book:
         checks += (check_movements_agree, check_refusals_are_kept)
         if facts.ledger:
-            checks += (check_successes_are_kept, check_movements_are_asked_for)
+            checks += (
+                check_successes_are_kept,
+                check_movements_are_asked_for,
+                check_late_captures_are_given_back,
+            )
         else:
             checks.append(check_answers_are_booked)
     elif facts.answers:

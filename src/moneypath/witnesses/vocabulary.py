@@ -43,7 +43,8 @@ class Sign(StrEnum):
 class Kind(StrEnum):
     """What the kinds of a witness may stand for.
 
-    `fee` and `other` move money that no other witness has an operation for; `no_money` moves none.
+    `fee`, `exchange` and `other` move money that no other witness has an operation for; `no_money` moves
+    none. `suspense` is money that the team cannot explain yet, `suspense_release` what became of it.
     """
 
     AUTHORIZE = "authorize"
@@ -54,6 +55,9 @@ class Kind(StrEnum):
     CHARGEBACK = "chargeback"
     CHARGEBACK_REVERSAL = "chargeback_reversal"
     FEE = "fee"
+    EXCHANGE = "exchange"
+    SUSPENSE = "suspense"
+    SUSPENSE_RELEASE = "suspense_release"
     OTHER = "other"
     NO_MONEY = "no_money"
 
@@ -61,7 +65,7 @@ class Kind(StrEnum):
 class AccountRole(StrEnum):
     """What the accounts of a ledger may stand for.
 
-    `provider_fee` is what a provider keeps, `fee` what the team keeps.
+    `provider_fee` is what a provider keeps, `fee` what the team keeps. A `hold` promises money and is none.
     """
 
     RECEIVABLE = "receivable"
@@ -69,6 +73,8 @@ class AccountRole(StrEnum):
     PAYOUT_CLEARING = "payout_clearing"
     PROVIDER_FEE = "provider_fee"
     FEE = "fee"
+    SUSPENSE = "suspense"
+    HOLD = "hold"
     OTHER = "other"
 
 
@@ -89,10 +95,13 @@ KINDS: dict[Role, tuple[Kind, ...]] = {
         Kind.CHARGEBACK,
         Kind.CHARGEBACK_REVERSAL,
         Kind.FEE,
+        Kind.EXCHANGE,
+        Kind.SUSPENSE,
+        Kind.SUSPENSE_RELEASE,
         Kind.OTHER,
         Kind.NO_MONEY,
     ),
-    Role.BOOK: tuple(Kind),
+    Role.BOOK: tuple(kind for kind in Kind if kind not in (Kind.SUSPENSE, Kind.SUSPENSE_RELEASE)),
     Role.ANSWERS: (Kind.AUTHORIZE, Kind.CAPTURE, Kind.REFUND, Kind.VOID, Kind.PAYOUT, Kind.NO_MONEY),
 }
 """What the kinds of each role may stand for."""
