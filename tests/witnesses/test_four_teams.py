@@ -4,7 +4,7 @@ import pytest
 
 from tests.witnesses.business import trade
 from tests.witnesses.conftest import OpenTeam
-from tests.witnesses.teams import CHANGES, TEAMS, Team
+from tests.witnesses.teams import CHANGES, EXPORT, TEAMS, Team
 
 EACH = pytest.mark.parametrize("team", TEAMS, ids=lambda team: team.name)
 # What says that it was this unit, and not another.
@@ -41,3 +41,22 @@ def test_a_spoilt_unit_is_found(open_team: OpenTeam, team: Team, change: str) ->
     assert done.code == 1
     assert done.kinds & FOUND[change]
     assert "order-0" in {one["subject"] for one in done.verdict["discrepancies"]}
+
+
+@pytest.mark.parametrize("plus", [1, -1])
+def test_a_fee_that_the_provider_did_not_keep_is_found(open_team: OpenTeam, plus: int) -> None:
+    """Its rows state gross, fee and net; the ledger books what it keeps of each sale."""
+    shop = open_team(EXPORT)
+    unknown = shop.judge().verdict["cannot_know"]
+    assert not any("fees" in text for text in unknown)
+    shop.execute(f"UPDATE balance_transactions SET fee = fee + {plus} WHERE id = 'prov-1'")
+    done = shop.judge()
+    (found,) = done.verdict["discrepancies"]
+    assert (done.code, found["kind"], found["amount"]) == (1, "fee_differs", "1")
+
+
+def test_a_fee_that_is_no_amount_is_found(open_team: OpenTeam) -> None:
+    """A fraction of the smallest unit, and nothing at all."""
+    shop = open_team(EXPORT)
+    shop.execute("UPDATE balance_transactions SET fee = NULL WHERE id = 'prov-1'")
+    assert "amount_invalid" in shop.judge().kinds

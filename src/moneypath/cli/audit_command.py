@@ -90,7 +90,7 @@ def _window(one: Reconciliation, since: str | None, until: str | None, now: floa
         end = now - one.settle
     if begin >= end:
         raise WitnessInvalid("--since is not before the end of the window", hint="Name an earlier time.")
-    return Window(begin, end, one.settle)
+    return Window(begin, end, one.settle, is_bounded=until is not None)
 
 
 def _read(option: str, text: str) -> float:

@@ -162,4 +162,7 @@ def _of_the_books(facts: Facts) -> Iterator[str]:
     if facts.several_captures:
         yield "whether an order was captured twice under two keys: it may have several captures"
     if not facts.compares_fees:
-        yield "whether the providers' fees are right: no column fee, no provider_fee account, or a window"
+        yield (
+            "whether the providers' fees are right: they need a column fee, provider_fee accounts, and no row "
+            "outside of the time that is judged"
+        )

@@ -161,6 +161,8 @@ def _facts(reader: Reader) -> Facts:
         "beneficiary" in reader.tallies[one.id].columns for one in (ledger, reader.answers) if one is not None
     )
     kept = ledger is not None and AccountRole.PROVIDER_FEE in ledger.accounts
+    # Totals agree only where nothing is left out: a sale and its fee may lie on two sides of an edge.
+    settled = not reader.window.is_partial and not any(one.unjudged for one in reader.tallies.values())
     return Facts(
         ledger=ledger is not None,
         book=bool(books),
@@ -171,7 +173,7 @@ def _facts(reader: Reader) -> Facts:
         has_authorizations=reader.has_authorizations,
         several_captures=reader.one.several_captures,
         is_partial=reader.window.is_partial,
-        compares_fees=kept and all("fee" in one.columns for one in books) and reader.window == Window(),
+        compares_fees=kept and settled and all("fee" in one.columns for one in books),
     )
 
 

@@ -17,7 +17,7 @@ def read_secret(file: Path) -> str:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _refuse(file, f"cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refuse(file, "is not a regular file")
@@ -27,7 +27,9 @@ def read_secret(file: Path) -> str:
                 f"is open to everybody (mode {stat.S_IMODE(status.st_mode):04o}), allowed: 0600 or 0640",
                 hint=f"Run chmod 600 {file}, and change the password: others may have read it.",
             )
-        content = stream.read(_BYTES_MAX + 1)
+        content = os.read(descriptor, _BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     try:
         text = content.decode("utf-8").strip()
     except UnicodeDecodeError:

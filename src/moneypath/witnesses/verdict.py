@@ -1,5 +1,6 @@
 """The verdict on a reconciliation: what was compared, what contradicts what, and what nobody can know."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,10 +75,10 @@ class Verdict:
 
     def _period(self) -> str:
         window = self.window
-        if window == Window():
+        if not window.is_cut:
             return "all rows"
         since = show_time(window.since) if window.is_partial else "the first row"
-        until = show_time(window.until) if window.until < Window().until else "the last"
+        until = show_time(window.until) if window.until < math.inf else "the last"
         return f"from {since} to {until}, with {window.settle:g} s on each side to find counterparts"
 
     def _findings(self) -> Iterator[str]:

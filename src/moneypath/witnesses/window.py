@@ -14,17 +14,24 @@ class Window:
     """From `since` on and before `until`, in Unix seconds; what is `settle` outside of it is read too.
 
     The two records of one movement may be that far apart. What lies in the margin is a counterpart of what
-    is inside, and not judged itself: its own counterpart may lie beyond.
+    is inside, and not judged itself: its own counterpart may lie beyond. Without an `is_bounded` end all that
+    is later is read and counted too, so that a row with a time of the future does not go unseen.
     """
 
     since: float = -math.inf
     until: float = math.inf
     settle: float = 0.0
+    is_bounded: bool = True
 
     @property
     def is_partial(self) -> bool:
         """Whether earlier rows are left out, so that what they build up to is not known."""
         return self.since > -math.inf
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether any row may be left out or is not judged."""
+        return self.since > -math.inf or self.until < math.inf
 
     @property
     def reads_from(self) -> float:
@@ -34,7 +41,7 @@ class Window:
     @property
     def reads_to(self) -> float:
         """Return the time before which is read."""
-        return self.until + self.settle
+        return self.until + self.settle if self.is_bounded else math.inf
 
     def reads(self, at: float) -> bool:
         """Tell whether a row of this time is read."""
