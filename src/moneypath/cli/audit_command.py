@@ -1,5 +1,6 @@
 """The command `moneypath audit`."""
 
+import gc
 import json
 import math
 import time
@@ -41,6 +42,15 @@ def audit(file: Path, since: str | None, until: str | None, only: str | None, as
     Reads only, each source by one SELECT. The exit code is 0 whole, 1 not whole, 2 bad input, 3 inconclusive:
     a witness could not be read or had nothing to compare.
     """
+    # The rows are millions of objects without cycles; to look for cycles takes half as long as the audit.
+    gc.disable()
+    try:
+        _audit(file, since, until, only, as_json=as_json)
+    finally:
+        gc.enable()
+
+
+def _audit(file: Path, since: str | None, until: str | None, only: str | None, *, as_json: bool) -> None:
     now = time.time()
     verdicts: list[Verdict] = []
     unread: list[MoneypathError] = []

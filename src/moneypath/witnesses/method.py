@@ -87,23 +87,29 @@ def choose_checks(facts: Facts) -> tuple[Check, ...]:
         checks += _of_a_book(facts)
     if facts.answers:
         checks.append(check_replays_agree)
+    return (*checks, *_between(facts))
+
+
+def _between(facts: Facts) -> Iterator[Check]:
+    """Yield the checks of one witness against another."""
     if facts.ledger and facts.book:
-        checks += (check_charges_are_posted, check_postings_are_charged, check_posted_amounts)
+        yield from (check_charges_are_posted, check_postings_are_charged, check_posted_amounts)
         if not facts.is_partial:
-            checks.append(check_releases_are_backed)
-    if facts.answers and facts.book:
-        checks += (check_movements_agree, check_refusals_are_kept)
-        if facts.ledger:
-            checks += (
-                check_successes_are_kept,
-                check_movements_are_asked_for,
-                check_late_captures_are_given_back,
-            )
-        else:
-            checks.append(check_answers_are_booked)
-    elif facts.answers:
-        checks += (check_answers_are_posted, check_entries_are_asked_for)
-    return tuple(checks)
+            yield check_releases_are_backed
+    if not facts.answers:
+        return
+    if not facts.book:
+        yield from (check_answers_are_posted, check_entries_are_asked_for)
+        return
+    yield from (check_movements_agree, check_refusals_are_kept)
+    if facts.ledger:
+        yield from (
+            check_successes_are_kept,
+            check_movements_are_asked_for,
+            check_late_captures_are_given_back,
+        )
+    else:
+        yield check_answers_are_booked
 
 
 def _of_a_book(facts: Facts) -> Iterator[Check]:
@@ -163,6 +169,6 @@ def _of_the_books(facts: Facts) -> Iterator[str]:
         yield "whether an order was captured twice under two keys: it may have several captures"
     if not facts.compares_fees:
         yield (
-            "whether the providers' fees are right: they need a column fee, provider_fee accounts, and no row "
-            "outside of the time that is judged"
+            "whether the providers' fees are right: they need a column fee, provider_fee accounts, and no "
+            "row outside of the time that is judged"
         )
