@@ -1,7 +1,7 @@
-"""Measure `moneypath audit` on a ledger that is not ours: seconds and peak memory of 10 k, 100 k, 1 M transactions.
+"""Measure `moneypath audit` on a ledger that is not ours: seconds and peak memory by number of transactions.
 
-A real server holds wallet transfers with two sides, a provider's book and the answers: three rows a transaction,
-each read by one SELECT. The command runs as a process of its own; the peak is the sum over all its processes
+A real server holds wallet transfers with two sides, a provider's book and the answers: three rows a
+transaction, each read by one SELECT. The command runs as a process of its own; the peak is the sum over all its processes
 (PSS), without the server's. `--windows N` audits a day by N windows instead of all at once.
 
     python benchmarks/foreign_audit.py [--transactions N ...] [--windows N]
@@ -17,6 +17,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -110,7 +111,7 @@ async def fill(server: postgres.Postgres, folder: Path, transactions: int) -> No
 
 
 def audit(file: Path, *window: str) -> tuple[float, float, float, int]:
-    """Audit, and return seconds, those of the processor, megabytes at the peak, and the rows that were read."""
+    """Audit, and return seconds, those of the processor, megabytes at the peak, and the rows read."""
     before = os.times()
     command = [sys.executable, "-m", "moneypath", "audit", str(file), "--json", *window]
     begun = perf_counter()
@@ -142,7 +143,7 @@ def audit_windows(file: Path, windows: int) -> tuple[float, float, float, int]:
     edges = [_BEGAN + _PERIOD * number / windows for number in range(windows + 1)]
     found = [
         audit(file, "--since", since.isoformat(), "--until", until.isoformat())
-        for since, until in zip(edges, edges[1:], strict=False)
+        for since, until in pairwise(edges)
     ]
     seconds, used, megabytes, rows = zip(*found, strict=True)
     return sum(seconds), sum(used), max(megabytes), sum(rows)

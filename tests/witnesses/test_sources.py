@@ -1,11 +1,15 @@
 """A witness that cannot be used is refused, one that cannot be read proves nothing; neither ends in a trace."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from moneypath.witnesses import Window, load_witnesses, sql_source
+from moneypath.witnesses.columns import columns_of
+from moneypath.witnesses.sql_source import SqlSource
 from tests.witnesses.conftest import Audited, OpenTeam, Shop
 from tests.witnesses.teams import WALLETS
 
@@ -223,10 +227,39 @@ def test_a_file_that_is_missing_or_too_long_is_said(open_team: OpenTeam) -> None
 
 
 def test_one_snapshot_for_the_whole_source(open_team: OpenTeam, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is committed while pages are read belongs to the next audit."""
+    """What is committed between two pages belongs to the next audit."""
     shop = open_team(WALLETS)
-    monkeypatch.setattr("moneypath.witnesses.sql_source.PAGE_ROWS", 3)
+    monkeypatch.setattr(sql_source, "PAGE_ROWS", 3)
+    witness = load_witnesses(shop.file).find("wallet_rows")
+    source = SqlSource(witness, shop.folder, columns_of(witness), Window())
     before = count(shop)
-    slow = f"SELECT row.* FROM ({SELECT}) AS row"
-    (shop.folder / "sql" / "ledger.sql").write_text(slow, encoding="utf-8")
-    assert [one["rows"] for one in shop.judge().verdict["witnesses"]][0] == before
+    pages = source.pages(set())
+    read = len(next(pages))
+    shop.execute("INSERT INTO wallet SELECT * FROM wallet", "DELETE FROM wallet WHERE id = 'txn-1'")
+    read += sum(len(page) for page in pages)
+    assert read == before
+
+
+def test_a_server_that_is_silent_is_given_up(open_team: OpenTeam, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and says nothing."""
+    shop = open_team(WALLETS)
+    monkeypatch.setattr(sql_source, "_CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"postgresql://me:hunter2@127.0.0.1:{server.getsockname()[1]}/x"
+        (shop.folder / "secrets" / "dsn").write_text(address, encoding="utf-8")
+        done = shop.audit()
+    assert (done.code, "does not answer within 0.2 s" in done.output) == (3, True)
+    assert "hunter2" not in done.output
+
+
+def test_what_one_reconciliation_cannot_read_leaves_the_others_their_verdict(open_team: OpenTeam) -> None:
+    """The exit code is 3, unless another one is not whole."""
+    shop = open_team(WALLETS)
+    shop.edit("reconcile:", "reconcile:\n  - {id: two, ledger: wallet_rows, books: [provider_book]}")
+    shop.edit("file: answers.jsonl", "file: answers.jsonl\n    rows_max: 5")
+    done = shop.audit("--json")
+    assert (done.code, [one["result"] for one in done.document["audits"]]) == (3, ["whole"])
+    assert done.document["unread"] == ["witness client_log: more than 5 rows"]
+    shop.execute(WALLETS.changes["lost"])
+    assert shop.audit("--json").code == 1
+    assert shop.audit("--json", "--only", "all").code == 3

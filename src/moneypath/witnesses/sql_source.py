@@ -91,7 +91,7 @@ class SqlSource:
         count = 0
         # Each page is asked for by a task of its own, so the time is kept here and not in one of them.
         ends = asyncio.get_running_loop().time() + self.witness.time_limit
-        async with self._snapshot(dsn, ends) as connection:
+        async with self._snapshot(dsn) as connection:
             async with asyncio.timeout_at(ends):
                 cursor = await self._open(connection, query, found)
             while True:
@@ -116,10 +116,10 @@ class SqlSource:
         return await selected.cursor(*self._bounds(types))
 
     @asynccontextmanager
-    async def _snapshot(self, dsn: str, ends: float) -> AsyncIterator[Connection]:
+    async def _snapshot(self, dsn: str) -> AsyncIterator[Connection]:
         """Open a transaction that can write nothing and that its server ends at the time limit."""
         limit = f"{int(self.witness.time_limit * 1000)}ms"
-        async with asyncio.timeout_at(ends):
+        try:
             connection = await asyncpg.connect(
                 dsn,
                 timeout=_CONNECT_SECONDS,
@@ -131,6 +131,9 @@ class SqlSource:
                     "idle_in_transaction_session_timeout": limit,
                 },
             )
+        except TimeoutError:
+            what = f"{describe(dsn)} does not answer within {_CONNECT_SECONDS:g} s"
+            raise self._unreadable(what, "See whether the server runs.") from None
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
