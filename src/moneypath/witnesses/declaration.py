@@ -157,7 +157,10 @@ class WitnessFile(BaseModel):
 
     model_config = _STRICT
 
-    currencies: Annotated[Mapping[CurrencyCode, Exponent], Field(min_length=1)]
+    currencies: Annotated[
+        Mapping[CurrencyCode, Exponent],
+        Field(min_length=1, description="codes and their digits after the point, such as {EUR: 2}"),
+    ]
     witnesses: Annotated[tuple[Witness, ...], Field(min_length=1, max_length=100)]
     reconcile: Annotated[tuple[Reconciliation, ...], Field(min_length=1, max_length=100)]
     checks: tuple[dict[str, JsonValue], ...] = ()
