@@ -1,8 +1,8 @@
 """Measure `moneypath audit` on a ledger that is not ours: seconds and peak memory by number of transactions.
 
 A real server holds wallet transfers with two sides, a provider's book and the answers: three rows a
-transaction, each read by one SELECT. The command runs as a process of its own; the peak is the sum over all its processes
-(PSS), without the server's. `--windows N` audits a day by N windows instead of all at once.
+transaction, each read by one SELECT. The command runs as a process of its own; the peak is the sum over all
+its processes (PSS), without the server's. `--windows N` audits a day by N windows instead of all at once.
 
     python benchmarks/foreign_audit.py [--transactions N ...] [--windows N]
 """

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 from click.testing import CliRunner
-
-from moneypath.cli.main import moneypath
 from tests.oracle.conftest import postgres_socket
 from tests.witnesses import teams
 from tests.witnesses.business import Event, trade, write_answers
+
+from moneypath.cli.main import moneypath
 
 __all__ = ["open_team", "postgres_socket"]
 
@@ -91,7 +91,7 @@ OpenTeam = Callable[..., Shop]
 
 
 @pytest.fixture
-def open_team(postgres_socket: Path, tmp_path: Path) -> Iterator[OpenTeam]:  # noqa: F811 - the fixture itself
+def open_team(postgres_socket: Path, tmp_path: Path) -> OpenTeam:
     """Return what sets a team up with what it did."""
 
     def open_one(team: teams.Team, events: Sequence[Event] | None = None) -> Shop:
@@ -111,7 +111,7 @@ def open_team(postgres_socket: Path, tmp_path: Path) -> Iterator[OpenTeam]:  # n
         write_answers(shop.folder / "answers.jsonl", events)
         return shop
 
-    yield open_one
+    return open_one
 
 
 def _write(shop: Shop, team: teams.Team) -> None:

@@ -1,14 +1,15 @@
-"""refpay's ledger as any team's: lines in minor units, with holds, suspense, fees, exchanges, authorizations."""
+"""refpay's ledger as any team's: lines in minor units, with holds, suspense, fees, exchanges."""
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from moneypath.oracle import ChargeStatus, PostingLine
 from tests.oracle.world import Rows
 from tests.witnesses import teams
 from tests.witnesses.conftest import OpenTeam, Shop
+
+from moneypath.oracle import ChargeStatus, PostingLine
 
 YAML = """
 currencies: {EUR: 2, USD: 2}

@@ -1,4 +1,4 @@
-"""Four teams: the tables of each, what it writes into them, how a unit is spoilt there, and its witness file."""
+"""Four teams: the tables of each, what it writes, how a unit is spoilt there, and its witness file."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,8 @@ class Team:
 
 def _wallet(events: Sequence[Event]) -> Rows:
     """Write transfers between wallets: a sale is held first and then committed under its hold."""
-    wallets, orders = [], []
+    wallets: list[tuple[Any, ...]] = []
+    orders = []
     for one in events:
         order, shop = f"@{one.provider}-{one.currency}", f"@merchant-{one.merchant}-{one.currency}"
         bank = f"@payout_clearing-{one.provider}-{one.currency}"
@@ -176,11 +177,12 @@ FROM journal LEFT JOIN journal_line ON journal_id = journal.id
 """,
     changes={
         "lost": "DELETE FROM journal WHERE id = 1; DELETE FROM journal_line WHERE journal_id = 1",
-        "doubled": "INSERT INTO journal SELECT 1000, type, provider, provider_key, reference, asked, merchant, "
-        "currency, posted_at FROM journal WHERE id = 1; "
+        "doubled": "INSERT INTO journal SELECT 1000, type, provider, provider_key, reference, asked, "
+        "merchant, currency, posted_at FROM journal WHERE id = 1; "
         "INSERT INTO journal_line SELECT 1000, account, amount FROM journal_line WHERE journal_id = 1",
         "wrong": "UPDATE journal_line SET amount = amount + sign(amount) * 5 WHERE journal_id = 1 "
-        "AND account !~ '^5100' AND abs(amount) = (SELECT max(amount) FROM journal_line WHERE journal_id = 1)",
+        "AND account !~ '^5100' AND abs(amount) = (SELECT max(amount) FROM journal_line "
+        "WHERE journal_id = 1)",
         "re-addressed": "UPDATE journal_line SET account = '2100-thief' "
         "WHERE journal_id = 1 AND account ~ '^2100'",
         "fractional": "UPDATE journal_line SET amount = amount + sign(amount) * 4e-19 "

@@ -1,12 +1,15 @@
-"""What three witnesses find of changes that somebody makes in a ledger, and what is left to the SQL checks."""
+"""What three witnesses find of changes in a ledger, and what is left to the SQL checks."""
 
 import pytest
-
 from tests.witnesses.conftest import OpenTeam
 from tests.witnesses.teams import WALLETS
 
 ROWS = "INSERT INTO wallet SELECT 'txn-x', NULL, 'APPLIED', "
-MOVED = "UPDATE balances SET amount = amount + {minor} WHERE account = (SELECT {side} FROM wallet WHERE id = '{id}')"
+MOVED = (
+    "UPDATE balances SET amount = amount + {minor} "
+    "WHERE account = (SELECT {side} FROM wallet WHERE id = '{id}')"
+)
+TRANSFER = "'@merchant-bakery-EUR', '@merchant-thief-EUR', 900, 'EUR', '2026-03-01 00:00Z'"
 BALANCES = """
 INSERT INTO balances SELECT account, sum(amount) FROM (
     SELECT destination AS account, amount FROM wallet WHERE status = 'APPLIED'
@@ -34,8 +37,8 @@ FOUND = {
     "second posting, balances moved": (
         (
             f"{ROWS} kind, source, destination, amount, currency, created_at FROM wallet WHERE id = 'txn-1'",
-            "INSERT INTO orders SELECT 'txn-x', provider, provider_key, reference, asked, merchant FROM orders "
-            "WHERE hold = 'hold-1'",
+            "INSERT INTO orders SELECT 'txn-x', provider, provider_key, reference, asked, merchant "
+            "FROM orders WHERE hold = 'hold-1'",
             *moved("txn-x", "(SELECT amount FROM wallet WHERE id = 'txn-x')"),
         ),
         {"posted_twice"},
@@ -52,13 +55,11 @@ FOUND = {
         {"beneficiary_differs"},
     ),
     "transfer between merchants": (
-        (
-            f"{ROWS} 'treasury', '@merchant-bakery-EUR', '@merchant-thief-EUR', 900, 'EUR', '2026-03-01 00:00Z'",
-        ),
+        (f"{ROWS} 'treasury', {TRANSFER}",),
         {"account_unexpected"},
     ),
     "transfer between merchants under a word of its own": (
-        (f"{ROWS} 'gift', '@merchant-bakery-EUR', '@merchant-thief-EUR', 900, 'EUR', '2026-03-01 00:00Z'",),
+        (f"{ROWS} 'gift', {TRANSFER}",),
         {"entry_kind_unknown"},
     ),
     "provider's key edited": (

@@ -1,35 +1,86 @@
 """A witness file with a mistake is refused with file, line, key and what is allowed."""
 
 import pytest
-
 from tests.witnesses.conftest import OpenTeam
 from tests.witnesses.teams import WALLETS
 
 MISTAKES = {
     "no currencies": ("currencies: {EUR: 2, KWD: 3, ETH: 18}\n", "", "currencies: missing key"),
-    "a currency of no exponent": ("EUR: 2", "EUR: 99", "currencies.EUR: 99: should be less than or equal to 30"),
-    "an unknown key": ("    shape: two_sided", "    shap: two_sided", '"shap" is an unknown key, did you mean'),
-    "an unknown shape": ("shape: two_sided", "shape: triangular", "shape: \"triangular\""),
+    "a currency of no exponent": (
+        "EUR: 2",
+        "EUR: 99",
+        "currencies.EUR: 99: should be less than or equal to 30",
+    ),
+    "an unknown key": (
+        "    shape: two_sided",
+        "    shap: two_sided",
+        '"shap" is an unknown key, did you mean',
+    ),
+    "an unknown shape": ("shape: two_sided", "shape: triangular", 'shape: "triangular"'),
     "no shape": ("    shape: two_sided\n", "", "a ledger needs a shape; allowed: shape: lines or two_sided"),
     "an unknown kind": ("other: [treasury]", "gift: [treasury]", "gift"),
-    "a kind of another role": ("other: [treasury]", "authorize: [treasury]", "role ledger has no authorize; allowed:"),
-    "a word twice": ("other: [treasury]", "other: [capture]", '"capture" is capture already; allowed: each word once'),
+    "a kind of another role": (
+        "other: [treasury]",
+        "authorize: [treasury]",
+        "role ledger has no authorize; allowed:",
+    ),
+    "a word twice": (
+        "other: [treasury]",
+        "other: [capture]",
+        '"capture" is capture already; allowed: each word once',
+    ),
     "a sign of another shape": ("sign: unsigned", "sign: by_kind", "by_kind does not fit; allowed: unsigned"),
-    "a broken pattern": ("'^@treasury-'", "'^@treasury-('", "is no regular expression that RE2 reads; allowed:"),
+    "a broken pattern": (
+        "'^@treasury-'",
+        "'^@treasury-('",
+        "is no regular expression that RE2 reads; allowed:",
+    ),
     "a pattern that looks back": ("'^@treasury-'", "'(a)\\1'", "is no regular expression that RE2 reads"),
-    "a group of another role": ("'^@treasury-'", "'^@(?P<provider>x)'", "has the group provider; allowed: an RE2"),
-    "no payable account": ("      payable: '^@merchant-(?P<beneficiary>\\w+)-'\n", "", "no payable account; allowed:"),
-    "two sources": ("    sql: sql/ledger.sql", "    sql: sql/ledger.sql\n    file: x", "has no one source; allowed: either"),
+    "a group of another role": (
+        "'^@treasury-'",
+        "'^@(?P<provider>x)'",
+        "has the group provider; allowed: an RE2",
+    ),
+    "no payable account": (
+        "      payable: '^@merchant-(?P<beneficiary>\\w+)-'\n",
+        "",
+        "no payable account; allowed:",
+    ),
+    "two sources": (
+        "    sql: sql/ledger.sql",
+        "    sql: sql/ledger.sql\n    file: x",
+        "has no one source; allowed: either",
+    ),
     "an address without a query": ("    sql: sql/ledger.sql\n", "", "wallet_rows has no one source"),
-    "a duration without a unit": ("settle: 1m", "settle: 60", "is not a duration; allowed: a whole number and ms"),
-    "a witness of another role": ("ledger: wallet_rows", "ledger: client_log", 'is no witness of role ledger; allowed: wallet_rows'),
-    "a witness that is not there": ("books: [provider_book]", "books: [booc]", '"booc" is no witness of role book'),
-    "one witness alone": ("ledger: wallet_rows, books: [provider_book], ", "", "all compares nothing; allowed: two of"),
+    "a duration without a unit": (
+        "settle: 1m",
+        "settle: 60",
+        "is not a duration; allowed: a whole number and ms",
+    ),
+    "a witness of another role": (
+        "ledger: wallet_rows",
+        "ledger: client_log",
+        "is no witness of role ledger; allowed: wallet_rows",
+    ),
+    "a witness that is not there": (
+        "books: [provider_book]",
+        "books: [booc]",
+        '"booc" is no witness of role book',
+    ),
+    "one witness alone": (
+        "ledger: wallet_rows, books: [provider_book], ",
+        "",
+        "all compares nothing; allowed: two of",
+    ),
     "an id twice": ("id: provider_book", "id: client_log", '"client_log" stands twice'),
-    "an unknown status": ("moved: [ok]", "gone: [ok]", "gone is no word of this role; allowed: moved, refused, pending"),
+    "an unknown status": (
+        "moved: [ok]",
+        "gone: [ok]",
+        "gone is no word of this role; allowed: moved, refused, pending",
+    ),
     "a status word twice": ('refused: ["no"]', "refused: [ok]", '"ok" stands twice'),
     "an alias": ("settle: 1m", "settle: *m", "an alias is not allowed"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

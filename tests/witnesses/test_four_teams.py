@@ -1,7 +1,6 @@
 """Four ledgers that are not ours: whole when they are, and each spoilt unit is found."""
 
 import pytest
-
 from tests.witnesses.business import trade
 from tests.witnesses.conftest import OpenTeam
 from tests.witnesses.teams import CHANGES, EXPORT, TEAMS, Team

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.witnesses.conftest import OpenTeam, Shop
+from tests.witnesses.teams import Team
 
 from moneypath.witnesses.columns import columns_of
 from moneypath.witnesses.declaration import Witness
 from moneypath.witnesses.vocabulary import AccountRole, Kind, Role, Shape, Sign, Unit
-from tests.witnesses.conftest import OpenTeam, Shop
-from tests.witnesses.teams import Team
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "audit-your-ledger.md"
 TEXT = GUIDE.read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from tests.witnesses.conftest import OpenTeam, Shop
 from tests.witnesses.teams import CLASSIC, PAYMENTS, WALLETS
 

@@ -1,7 +1,6 @@
 """refpay's own ledger, declared as any other: whole when it is, and each spoilt unit is found."""
 
 import pytest
-
 from tests.oracle.wider_world import wider_world
 from tests.oracle.world import whole_world
 from tests.witnesses.conftest import OpenTeam

@@ -1,7 +1,6 @@
 """A row that says nothing, or what is not declared, is reported with its name and never passes in silence."""
 
 import pytest
-
 from tests.witnesses.conftest import OpenTeam
 from tests.witnesses.teams import CLASSIC, EXPORT, WALLETS
 
@@ -74,10 +73,14 @@ ANSWERS = {
     "another outcome": ('"outcome": "succeeded"', '"outcome": "fine"', "word_undeclared"),
     "another currency": ('"currency": "ETH"', '"currency": "DOGE"', "currency_undeclared"),
     "no time": ('"at": "2026-03-01T00:00:00+00:00"', '"at": "today"', "time_invalid"),
-    "a time without an offset": ('"at": "2026-03-01T00:00:00+00:00"', '"at": "2026-03-01T00:00:00"', "time_invalid"),
+    "a time without an offset": (
+        '"at": "2026-03-01T00:00:00+00:00"',
+        '"at": "2026-03-01T00:00:00"',
+        "time_invalid",
+    ),
     "a fraction": ('"amount": ', '"amount": 0.4e', "amount_invalid"),
     "below zero": ('"amount": ', '"amount": -', "amount_invalid"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("row", ANSWERS)
@@ -99,9 +102,10 @@ def test_amounts_beyond_63_bits_are_compared_to_the_last_digit(open_team: OpenTe
     shop.execute(
         "INSERT INTO journal VALUES (900, 'INV', 'north', 'key-h', 'order-h', 'ask-h', 'bakery', 'ETH', "
         "'2026-03-01 00:00Z')",
-        f"INSERT INTO journal_line VALUES (900, '1200-north', {huge} * 1e-18), (900, '2100-bakery', -{huge} * 1e-18)",
-        f"INSERT INTO book VALUES ('north', 'key-h', 'charge', 'order-h', {huge}, 'ETH', 'ok', 'prov-h', NULL, "
-        "'2026-03-01 00:00Z')",
+        f"INSERT INTO journal_line VALUES (900, '1200-north', {huge} * 1e-18)",
+        f"INSERT INTO journal_line VALUES (900, '2100-bakery', -{huge} * 1e-18)",
+        f"INSERT INTO book VALUES ('north', 'key-h', 'charge', 'order-h', {huge}, 'ETH', 'ok', 'prov-h', "
+        "NULL, '2026-03-01 00:00Z')",
     )
     shop.edit("answers: client_log, ", "")
     assert shop.judge().code == 0

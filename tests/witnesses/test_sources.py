@@ -1,4 +1,4 @@
-"""A witness that cannot be used is refused, one that cannot be read proves nothing; neither ends in a trace."""
+"""A witness that cannot be used is refused, one that cannot be read proves nothing."""
 
 import asyncio
 import socket
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.witnesses.conftest import Audited, OpenTeam, Shop
+from tests.witnesses.teams import WALLETS
 
 from moneypath.witnesses import Window, load_witnesses, sql_source
 from moneypath.witnesses.columns import columns_of
 from moneypath.witnesses.sql_source import SqlSource
-from tests.witnesses.conftest import Audited, OpenTeam, Shop
-from tests.witnesses.teams import WALLETS
 
 SELECT = WALLETS.queries["ledger"].strip().removesuffix(";")
 
@@ -22,6 +22,7 @@ def asked(shop: Shop, query: str) -> Audited:
     return shop.audit()
 
 
+READ_WRITE = "set_config('transaction_read_only', 'off', true)"
 WRITING = {
     "delete": "DELETE FROM wallet RETURNING *",
     "with": f"WITH gone AS (DELETE FROM wallet RETURNING *) {SELECT}",
@@ -29,9 +30,9 @@ WRITING = {
     "two statements": f"{SELECT}; DELETE FROM wallet",
     "out of the brackets": f"{SELECT}) AS one; DELETE FROM wallet; SELECT * FROM ({SELECT}",
     "commit": f"COMMIT; DELETE FROM wallet; {SELECT}",
-    "read-write": f"SELECT * FROM ({SELECT}) AS row WHERE set_config('transaction_read_only', 'off', true) = 'off'",
+    "read-write": f"SELECT * FROM ({SELECT}) AS row WHERE {READ_WRITE} = 'off'",
     "create": "CREATE TABLE other (entry_id text)",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("query", WRITING)

@@ -69,8 +69,7 @@ def test_rows_without_a_time_are_read_in_every_window(open_team: OpenTeam) -> No
     shop = open_team(WALLETS)
     shop.execute("UPDATE wallet SET created_at = NULL WHERE id = 'txn-1'")
     done = window(shop)
-    assert (done.code, done.kinds) == (1, {"time_invalid", "posting_without_capture", "moved_unasked"} & done.kinds
-        | {"time_invalid"})  # fmt: skip
+    assert (done.code, "time_invalid" in done.kinds) == (1, True)
 
 
 def test_times_that_are_texts_have_their_windows_too(open_team: OpenTeam) -> None:
@@ -86,8 +85,8 @@ def test_what_is_younger_than_the_settle_time_is_not_judged(open_team: OpenTeam)
     shop = open_team(WALLETS)
     shop.execute(
         "INSERT INTO orders VALUES ('txn-f', 'north', 'key-f', 'order-f', 'ask-f', 'bakery')",
-        "INSERT INTO wallet VALUES ('txn-f', NULL, 'APPLIED', 'capture', '@north-EUR', '@merchant-bakery-EUR', "
-        "100, 'EUR', now() + interval '30 s')",
+        "INSERT INTO wallet VALUES ('txn-f', NULL, 'APPLIED', 'capture', '@north-EUR', "
+        "'@merchant-bakery-EUR', 100, 'EUR', now() + interval '30 s')",
     )
     done = shop.audit("--json")
     assert (done.code, done.verdict["witnesses"][0]["not_judged"]) == (0, 1)
