@@ -62,8 +62,8 @@ BOOK_CHANGES = {
     "UPDATE book SET amount = amount + 1 WHERE key = 'key-1'": "amount_differs",
     "UPDATE book SET currency = 'KWD' WHERE key = 'key-1' AND currency <> 'KWD'": "currency_differs",
     "INSERT INTO book SELECT * FROM book WHERE key = 'key-1'": "key_charged_twice",
-    "INSERT INTO book SELECT provider, 'key-x', kind, 'order-x', amount, currency, status, 'prov-x', parent, at "
-    "FROM book WHERE key = 'key-1'": "moved_unasked",
+    "INSERT INTO book SELECT provider, 'key-x', kind, 'order-x', amount, currency, status, 'prov-x', parent, "
+    "at FROM book WHERE key = 'key-1'": "moved_unasked",
     "UPDATE book SET status = 'ok' WHERE key = 'key-0'": "refused_but_charged",
     "UPDATE book SET amount = amount + 0.4 WHERE key = 'key-1'": "amount_invalid",
 }
@@ -84,8 +84,8 @@ def test_without_a_book_a_posting_after_a_no_and_one_unasked_are_found(open_team
     shop.execute(
         "INSERT INTO orders VALUES ('txn-n', 'north', 'key-0', 'order-no', 'ask-0', 'bakery'), "
         "('txn-u', 'north', 'key-u', 'order-u', 'ask-u', 'bakery')",
-        "INSERT INTO wallet SELECT name, NULL, 'APPLIED', 'capture', '@north-EUR', '@merchant-bakery-EUR', 100, "
-        "'EUR', '2026-03-01 00:00:30Z' FROM unnest(ARRAY['txn-n', 'txn-u']) AS name",
+        "INSERT INTO wallet SELECT name, NULL, 'APPLIED', 'capture', '@north-EUR', "
+        "'@merchant-bakery-EUR', 100, 'EUR', '2026-03-01 00:00:30Z' FROM unnest(ARRAY['txn-n', 'txn-u']) AS name",
     )
     done = shop.judge()
     found = {(one["kind"], one["subject"]) for one in done.verdict["discrepancies"]}
@@ -137,8 +137,8 @@ def test_the_sentences_name_rows_money_and_what_is_unknown(open_team: OpenTeam) 
     """What a person reads: compared, found with a bound, unknown."""
     shop = open_team(WALLETS)
     shop.execute("DELETE FROM wallet WHERE kind = 'capture' AND status = 'APPLIED'",
-        "INSERT INTO wallet SELECT 'odd-' || n, NULL, 'APPLIED', 'odd', 'x', 'y', 1, 'EUR', '2026-03-01 00:00Z' "
-        "FROM generate_series(1, 30) AS n")  # fmt: skip
+        "INSERT INTO wallet SELECT 'odd-' || n, NULL, 'APPLIED', 'odd', 'x', 'y', 1, 'EUR', "
+        "'2026-03-01 00:00Z' FROM generate_series(1, 30) AS n")  # fmt: skip
     said = shop.audit("--until", "2027-01-01T00:00:00Z").output
     assert "all: NOT WHOLE, " in said
     assert "compared: wallet_rows: " in said

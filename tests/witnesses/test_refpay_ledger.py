@@ -17,7 +17,8 @@ CHANGES = {
         ) + f" FROM lines WHERE {ENTRY}", "posted_twice",
     ),
     "wrong": (
-        f"UPDATE lines SET amount_minor = (amount_minor::numeric + sign(amount_minor::numeric))::text WHERE {ENTRY}",
+        "UPDATE lines SET amount_minor = (amount_minor::numeric + sign(amount_minor::numeric))::text "
+        f"WHERE {ENTRY}",
         "amount_differs",
     ),
     "re-addressed": (
