@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from moneypath.cli import (
+    audit_command,
     board_commands,
     compose_commands,
     drill_commands,
@@ -28,6 +29,7 @@ COMMANDS: tuple[click.Command, ...] = (
     drill_commands.stack,
     gate_command.gate,
     target_commands.target,
+    audit_command.audit,
     project_commands.generate,
     project_commands.check_path,
     project_commands.draw_map,

@@ -9,8 +9,6 @@ from moneypath.oracle.ledger_checks import describe_charge, of_entry
 from moneypath.oracle.records import Acknowledgement, Charge, Discrepancy, DiscrepancyKind, Operation
 from moneypath.outcomes import DEFINITIVE
 
-_ASKED_FOR = (Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT)
-
 
 def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
     """Find acknowledged successes that no provider's book has, or that the ledger lacks though they move
@@ -27,6 +25,7 @@ def check_successes_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
                     f"{_describe(answer)}, but {' and '.join(missing)} lacks it",
                     answer.amount_minor,
                     answer.currency,
+                    answer.at,
                 )
 
 
@@ -65,6 +64,7 @@ def check_payments_agree(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"{', '.join(sorted(known))}",
                 answer.amount_minor,
                 answer.currency,
+                answer.at,
             )
 
 
@@ -76,7 +76,7 @@ def check_movements_are_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
     """
     asked = evidence.requests.references
     for movement, charges in evidence.charges_of.items():
-        if movement.operation not in _ASKED_FOR:
+        if movement.operation not in evidence.scope.asked_for:
             continue
         for entry in evidence.entries_of.get(movement, ()):
             charge, key = charges[0], entry.head.idempotency_key
@@ -90,6 +90,7 @@ def check_movements_are_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
                 "for it",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -102,6 +103,7 @@ def check_answers_were_asked_for(evidence: Evidence) -> Iterator[Discrepancy]:
             f"{_describe(answer)}, and the client has no such request on record",
             answer.amount_minor,
             answer.currency,
+            answer.at,
         )
 
 
@@ -125,6 +127,7 @@ def check_refusals_are_kept(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"{_describe(answer)}, but {describe_charge(charge)}",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -147,6 +150,7 @@ def check_late_captures_are_given_back(evidence: Evidence) -> Iterator[Discrepan
                 f"{describe_charge(charge)}: it stays in suspense, neither owed nor given back in full",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -167,6 +171,7 @@ def check_replays_agree(evidence: Evidence) -> Iterator[Discrepancy]:
                     f"{_describe(answer)} (payment {answer.payment_id})",
                     first.amount_minor,
                     first.currency,
+                    answer.at,
                 )
                 break
 
@@ -196,7 +201,7 @@ def _compare(answer: Acknowledgement, charge: Charge) -> Iterator[Discrepancy]:
     if answer.currency == charge.currency:
         kind, at_stake = DiscrepancyKind.AMOUNT_DIFFERS, abs(answer.amount_minor - charge.amount_minor)
     detail = f"{_describe(answer)}, but {describe_charge(charge)}"
-    yield Discrepancy(kind, answer.merchant_reference, detail, at_stake, charge.currency)
+    yield Discrepancy(kind, answer.merchant_reference, detail, at_stake, charge.currency, charge.at)
 
 
 def _promised(answer: Acknowledgement) -> tuple[object, ...]:

@@ -7,11 +7,12 @@ Merchant references and idempotency keys are compared as they are, so one audit 
 merchants that share neither references nor keys.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from moneypath.oracle.audit_report import AuditReport, LoadDriven, MinimumEvidence
 from moneypath.oracle.checks import CHECKS, Check, run
+from moneypath.oracle.entry_kinds import ENTRY_RULES, EntryRule
 from moneypath.oracle.evidence import Scope, collect
 from moneypath.oracle.large_audit import audit_in_parts
 from moneypath.oracle.partial_audit import Inputs, audit_rows
@@ -52,12 +53,15 @@ def audit(
     minimum: MinimumEvidence | None = None,
     load: LoadDriven | None = None,
     rows_in_memory: int = ROWS_IN_MEMORY,
+    checks: Iterable[Check] = CHECKS,
+    rules: Mapping[str, EntryRule] = ENTRY_RULES,
 ) -> AuditReport:
     """Find all discrepancies and report on how much evidence; at least one capture per witness by default.
 
     `load` says how many checkouts the clients were to ask for. Beyond `rows_in_memory` the rows are spilled
-    to temporary files and audited in parts, by two processes; what is found is the same. Raises
-    AuditInterrupted if one of these processes ends.
+    to temporary files and audited in parts, by two processes; what is found is the same. `checks` and `rules`
+    are others for a ledger of other kinds of entries, or a witness less. Raises AuditInterrupted if one of
+    these processes ends.
     """
     with Spool(rows_in_memory) as spool:
         spool.take(Witness.POSTINGS, postings)
@@ -66,7 +70,7 @@ def audit(
         if requests is not None:
             spool.take(Witness.REQUESTS, requests)
         rows = spool.rows if requests is not None else replace(spool.rows, requests=None)
-        inputs = Inputs(tuple(reports), scope or Scope(), recorded=requests is not None)
+        inputs = Inputs(tuple(reports), scope or Scope(), requests is not None, tuple(checks), rules)
         whole = audit_in_parts(spool, inputs) if spool.spilled else audit_rows(rows, inputs)
     return AuditReport(
         discrepancies=whole.discrepancies,

@@ -15,6 +15,15 @@ def check_beneficiaries(evidence: Evidence) -> Iterator[Discrepancy]:
     ledger's own record of whose payment it is. One at least has to name a merchant, and none may name
     another, also for entries that owe nobody anything so far.
     """
+    yield from _find(evidence, some_name_nobody=False)
+
+
+def check_named_beneficiaries(evidence: Evidence) -> Iterator[Discrepancy]:
+    """Find them where a witness names a merchant; an entry of which none does contradicts nobody."""
+    yield from _find(evidence, some_name_nobody=True)
+
+
+def _find(evidence: Evidence, *, some_name_nobody: bool) -> Iterator[Discrepancy]:
     clients = evidence.requests.merchants
     for entry in evidence.entries:
         head = entry.head
@@ -26,6 +35,8 @@ def check_beneficiaries(evidence: Evidence) -> Iterator[Discrepancy]:
             if account == PAYABLE:
                 owners[owner] = line
         if owners.keys() == named if owners else len(named) <= 1:
+            continue
+        if some_name_nobody and not named and len(owners) == 1:
             continue
         line = next((line for owner, line in owners.items() if {owner} != named), head)
         detail = f"is booked for {_list(owners)}, the witnesses name {_list(named)}"

@@ -53,4 +53,4 @@ def _fits(charge: Charge, base: Charge) -> bool:
 def _inconsistent(charge: Charge, what: str) -> Discrepancy:
     detail = f"{describe_charge(charge)}, {what}"
     kind = DiscrepancyKind.BOOK_INCONSISTENT
-    return Discrepancy(kind, charge.reference, detail, charge.amount_minor, charge.currency)
+    return Discrepancy(kind, charge.reference, detail, charge.amount_minor, charge.currency, charge.at)

@@ -35,6 +35,7 @@ def check_posted_keys_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
                     f"idempotency key {head.idempotency_key} made {movement.operation} {known[1]} of payment "
                     f"{known[2]} at {known[0]} and {made[1]} of payment {made[2]} at {made[0]}",
                     *largest(entry.receivable),
+                    head.posted_at,
                 )
 
 
@@ -52,6 +53,7 @@ def check_acknowledged_keys_charge_once(evidence: Evidence) -> Iterator[Discrepa
                 f"{', '.join(sorted(str(payment) for payment in payments))}",
                 last.amount_minor,
                 last.currency,
+                last.at,
             )
 
 
@@ -78,7 +80,7 @@ def check_references_charge_once(evidence: Evidence) -> Iterator[Discrepancy]:
                 continue
             detail = f"captured twice: {describe_charge(first)}, and {describe_charge(extra)}"
             kind = DiscrepancyKind.REFERENCE_CHARGED_TWICE
-            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
+            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency, extra.at)
 
 
 def check_references_authorize_once(evidence: Evidence) -> Iterator[Discrepancy]:
@@ -108,4 +110,4 @@ def _repeated(
     for group in groups.values():
         for extra in group[1:]:
             detail = f"{what}: {describe_charge(group[0])}, and {describe_charge(extra)}"
-            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency)
+            yield Discrepancy(kind, extra.reference, detail, extra.amount_minor, extra.currency, extra.at)

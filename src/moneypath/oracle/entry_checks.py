@@ -88,5 +88,5 @@ def check_amounts_are_whole(evidence: Evidence) -> Iterator[Discrepancy]:
     for charge in evidence.misstated:
         detail = f"{charge.provider}'s book has {charge.operation} {charge.key} over {charge.misstated}"
         yield Discrepancy(
-            DiscrepancyKind.AMOUNT_INVALID, charge.reference, detail, None, charge.currency or None
+            DiscrepancyKind.AMOUNT_INVALID, charge.reference, detail, None, charge.currency or None, charge.at
         )

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class Entry:
         if line.account or line.amount_minor or line.misstated:
             self.lines.append(line)
         if line.amount_minor:
-            stated = self.rule is not None and self.rule.stated.is_of(line)
+            stated = self.rule is not None and self.rule.states(line)
             side = self.receivable if stated else self.others
             side[line.currency] = side.get(line.currency, 0) + line.amount_minor
 
@@ -80,12 +80,13 @@ class Entry:
 class Scope:
     """What of the books an audit can judge; times are Unix seconds.
 
-    Nobody has the requests of movements before `asked_since`. A report that was served after
-    `reports_until` need not be booked yet.
+    Nobody has the requests of movements before `asked_since`, nor of other operations than `asked_for`. A
+    report that was served after `reports_until` need not be booked yet.
     """
 
     asked_since: float = -math.inf
     reports_until: float = math.inf
+    asked_for: frozenset[Operation] = frozenset((Operation.CAPTURE, Operation.REFUND, Operation.PAYOUT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,10 @@ def collect(
     requests: Iterable[Request] | None = None,
     reports: Iterable[ReportTaken] = (),
     scope: Scope | None = None,
+    rules: Mapping[str, EntryRule] = ENTRY_RULES,
 ) -> Evidence:
     """Index the rows of all witnesses. Time and memory grow linearly with the rows."""
-    entries = _group_lines(postings)
+    entries = _group_lines(postings, rules)
     entries_of: dict[Movement, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.operation is not None:
@@ -244,12 +246,12 @@ def _owner(posted: list[Entry] | None) -> str | None:
     return (posted[0].head.idempotency_key or None) if posted else None
 
 
-def _group_lines(postings: Iterable[PostingLine]) -> tuple[Entry, ...]:
+def _group_lines(postings: Iterable[PostingLine], rules: Mapping[str, EntryRule]) -> tuple[Entry, ...]:
     entries: dict[str, Entry] = {}
     for line in postings:
         entry = entries.get(line.entry_id)
         if entry is None:
-            rule = ENTRY_RULES.get(line.entry_kind)
+            rule = rules.get(line.entry_kind)
             entry = entries[line.entry_id] = Entry(line, rule, rule.operation if rule else None)
         entry.add(line)
     for entry in entries.values():

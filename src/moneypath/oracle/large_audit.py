@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moneypath.oracle.errors import AuditInterrupted
-from moneypath.oracle.evidence import collect
+from moneypath.oracle.evidence import Evidence, collect
 from moneypath.oracle.partial_audit import BUCKETS, Inputs, Names, PartialAudit, audit_part, names_in
 from moneypath.oracle.records import Acknowledgement, Charge, PostingLine, Request
 from moneypath.oracle.spool import PARTS, Rows, Spool, read_part
@@ -42,7 +42,7 @@ def audit_in_parts(spool: Spool, inputs: Inputs) -> PartialAudit:
         known = set(whole.discrepancies)
         together: PartialAudit = load(folder / result_name(SHARED))
         whole.discrepancies += tuple(one for one in together.discrepancies if one not in known)
-    return whole.finish()
+    return whole.finish(inputs.checks)
 
 
 def audit_parts(folder: Path, number: int) -> None:
@@ -62,10 +62,14 @@ def audit_sharing(folder: Path) -> None:
     references: set[str] = set()
     for part in range(PARTS):
         rows = read_part(folder, part, recorded=inputs.recorded)
-        names = names_in(collect(rows.postings, rows.book, rows.answers, requests=rows.requests))
+        names = names_in(_index(rows, inputs))
         references.update(reference for name, reference in names if hash(name) in shared)
     rows = _rows_of(folder, set(islice(sorted(references), _SHARING_MAX)), recorded=inputs.recorded)
     _store(folder / result_name(SHARED), audit_part(rows, inputs, inputs.reports if "" in references else ()))
+
+
+def _index(rows: Rows, inputs: Inputs) -> Evidence:
+    return collect(rows.postings, rows.book, rows.answers, requests=rows.requests, rules=inputs.rules)
 
 
 def _rows_of(folder: Path, references: set[str], *, recorded: bool) -> Rows:

@@ -54,6 +54,7 @@ def check_charges_are_posted(evidence: Evidence) -> Iterator[Discrepancy]:
                 f"{describe_charge(charge)} has no entry in the ledger",
                 charge.amount_minor,
                 charge.currency,
+                charge.at,
             )
 
 
@@ -153,7 +154,7 @@ def of_entry(
 ) -> Discrepancy:
     """Return a discrepancy of an entry, named so that it can be looked up."""
     text = f"ledger entry {entry.head.entry_id} ({entry.head.entry_kind}) {detail}"
-    return Discrepancy(kind, entry.subject, text, amount_minor, currency)
+    return Discrepancy(kind, entry.subject, text, amount_minor, currency, entry.head.posted_at)
 
 
 def largest(money: Mapping[str, int]) -> tuple[int | None, str | None]:

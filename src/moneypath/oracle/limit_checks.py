@@ -82,7 +82,8 @@ def _check_parts(evidence: Evidence, operation: Operation, kind: DiscrepancyKind
 
 def _exceeds(kind: DiscrepancyKind, charge: Charge, left: int, what: str) -> Discrepancy:
     detail = f"{describe_charge(charge)}, but {left} {what}"
-    return Discrepancy(kind, charge.reference, detail, charge.amount_minor - max(left, 0), charge.currency)
+    at_stake = charge.amount_minor - max(left, 0)
+    return Discrepancy(kind, charge.reference, detail, at_stake, charge.currency, charge.at)
 
 
 def _same(authorization: Charge, capture: Charge) -> bool:

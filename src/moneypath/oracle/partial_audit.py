@@ -2,15 +2,21 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Final, TypeAlias
 
 from moneypath.oracle.audit_report import MoneyTotal, RowCounts
-from moneypath.oracle.checks import CHECKS, OF_THE_WHOLE_LEDGER, run
+from moneypath.oracle.checks import CHECKS, OF_THE_WHOLE_LEDGER, Check, run
 from moneypath.oracle.claims import ClaimStatus
+from moneypath.oracle.entry_kinds import ENTRY_RULES, EntryRule
 from moneypath.oracle.evidence import Evidence, Scope, collect
-from moneypath.oracle.ledger_checks import find_unbalanced_currencies, sum_currencies
+from moneypath.oracle.ledger_checks import (
+    check_currencies_balance,
+    find_unbalanced_currencies,
+    sum_currencies,
+)
+from moneypath.oracle.limit_checks import check_payouts_are_payable
 from moneypath.oracle.payable import Account, PayableAccount, find_uncovered_payouts, read_accounts
 from moneypath.oracle.records import Discrepancy, Operation, ReportTaken
 from moneypath.oracle.spool import Rows
@@ -18,16 +24,25 @@ from moneypath.oracle.spool import Rows
 Names: TypeAlias = "list[array[int]]"
 BUCKETS: Final = 16
 _NO_ROWS = RowCounts(0, 0, 0, 0, 0, 0)
-_OF_A_PART = tuple(check for check in CHECKS if check not in OF_THE_WHOLE_LEDGER)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known beside the rows. `recorded` says whether clients recorded their requests."""
+    """What is known beside the rows, and what they are held to.
+
+    `recorded` says whether clients recorded their requests. `rules` has what each kind of entry may be.
+    """
 
     reports: tuple[ReportTaken, ...]
     scope: Scope
     recorded: bool
+    checks: tuple[Check, ...] = CHECKS
+    rules: Mapping[str, EntryRule] = field(default_factory=lambda: ENTRY_RULES)
+
+    @property
+    def of_a_part(self) -> tuple[Check, ...]:
+        """Return the checks that see all that they need in a part of the rows."""
+        return tuple(check for check in self.checks if check not in OF_THE_WHOLE_LEDGER)
 
 
 @dataclass(slots=True)
@@ -57,12 +72,12 @@ class PartialAudit:
         for name, account in other.accounts.items():
             self.accounts.setdefault(name, PayableAccount()).extend(account)
 
-    def finish(self) -> "PartialAudit":
-        """Add what only the whole ledger shows, and return this."""
-        self.discrepancies += (
-            *find_unbalanced_currencies(self.currencies),
-            *find_uncovered_payouts(self.accounts),
-        )
+    def finish(self, checks: Collection[Check] = CHECKS) -> "PartialAudit":
+        """Add what only the whole ledger shows, as far as it is asked for, and return this."""
+        if check_currencies_balance in checks:
+            self.discrepancies += tuple(find_unbalanced_currencies(self.currencies))
+        if check_payouts_are_payable in checks:
+            self.discrepancies += tuple(find_uncovered_payouts(self.accounts))
         return self
 
     def totals(self) -> tuple[MoneyTotal, ...]:
@@ -72,7 +87,7 @@ class PartialAudit:
 
 def audit_rows(rows: Rows, inputs: Inputs) -> PartialAudit:
     """Audit all rows at once."""
-    return audit_part(rows, inputs, inputs.reports).finish()
+    return audit_part(rows, inputs, inputs.reports).finish(inputs.checks)
 
 
 def audit_part(
@@ -80,10 +95,16 @@ def audit_part(
 ) -> PartialAudit:
     """Audit the rows of some references; `reports` are those whose entries are among them."""
     evidence = collect(
-        rows.postings, rows.book, rows.answers, requests=rows.requests, reports=reports, scope=inputs.scope
+        rows.postings,
+        rows.book,
+        rows.answers,
+        requests=rows.requests,
+        reports=reports,
+        scope=inputs.scope,
+        rules=inputs.rules,
     )
     return PartialAudit(
-        discrepancies=run(evidence, _OF_A_PART),
+        discrepancies=run(evidence, inputs.of_a_part),
         rows=_count(evidence, rows),
         sums=_sum(evidence),
         currencies=sum_currencies(evidence),

@@ -135,4 +135,5 @@ def find_uncovered_payouts(accounts: Mapping[Account, PayableAccount]) -> Iterat
                     f"owed then: {owed}",
                     payout.minor - max(owed, 0),
                     currency,
+                    payout.posted_at,
                 )

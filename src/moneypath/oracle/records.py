@@ -3,7 +3,7 @@
 Rows are named tuples: an audit makes millions of them, and a frozen dataclass takes eight times as long.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -216,7 +216,8 @@ class Discrepancy:
 
     `subject` is the merchant reference if there is one, else the idempotency key, the entry id or the
     currency. `amount_minor` is the amount at stake and never negative: the whole amount if money is missing
-    or was moved twice, the difference if two amounts disagree.
+    or was moved twice, the difference if two amounts disagree. `at` is when what contradicts happened, in
+    Unix seconds; None if it has no time of its own, as a sum has none.
     """
 
     kind: DiscrepancyKind
@@ -224,3 +225,4 @@ class Discrepancy:
     detail: str
     amount_minor: int | None = None
     currency: str | None = None
+    at: float | None = field(default=None, compare=False)

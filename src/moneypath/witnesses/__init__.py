@@ -1,0 +1,25 @@
+"""Read the records of any team's money by a declared vocabulary, and have the oracle compare them."""
+
+from moneypath.witnesses.comparison import reconcile
+from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile, load_witnesses
+from moneypath.witnesses.errors import WitnessInvalid, WitnessUnreadable
+from moneypath.witnesses.faults import Fault, FaultKind, Faults
+from moneypath.witnesses.verdict import Result, Verdict
+from moneypath.witnesses.window import Window, read_time
+
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "Reconciliation",
+    "Result",
+    "Verdict",
+    "Window",
+    "Witness",
+    "WitnessFile",
+    "WitnessInvalid",
+    "WitnessUnreadable",
+    "load_witnesses",
+    "read_time",
+    "reconcile",
+]
