@@ -88,6 +88,7 @@ async def open_server(folder: Path) -> AsyncIterator[postgres.Postgres]:
                 superuser_password=secrets.token_urlsafe(12),
                 roles={_ROLE: secrets.token_urlsafe(12)},
                 owner=_ROLE,
+                database=_ROLE,
             )
             await supervisor.start(prepared.spec)
             yield prepared

@@ -192,3 +192,49 @@ DOCUMENT: Final[dict[str, Any]] = {
     },
     "witnesses": "witnesses.yaml",
 }
+
+
+def write_witnesses(
+    folder: Path,
+    *,
+    booked: int = 100,
+    told: int = 100,
+    at: float | None = None,
+    reconcile: Mapping[str, Any] | None = None,
+) -> None:
+    """Write three witnesses of one top-up a minute ago, as files of JSON lines."""
+    when = time.time() - 60 if at is None else at
+    asked = {"idempotency_key": "i1", "merchant_reference": "r1", "kind": "TOPUP", "beneficiary": "ada"}
+    booked_by_us = {
+        "entry_id": "e1",
+        "provider_key": "k1",
+        "payment_id": "p1",
+        "posted_at": when,
+        "provider": "bank-one",
+    }
+    lines: dict[str, dict[str, object]] = {
+        "rows": {**asked, **booked_by_us, "amount": 100},
+        "bank": {
+            "provider": "bank-one",
+            "key": "k1",
+            "kind": "credit",
+            "reference": "r1",
+            "amount": booked,
+            "at": when,
+        },
+        "told": {**asked, "amount": told, "at": when, "outcome": "succeeded"},
+    }
+    for name, line in lines.items():
+        (folder / f"{name}.jsonl").write_text(json.dumps({"currency": "EUR", **line}) + "\n")
+    joined = reconcile or {"id": "wallet", "ledger": "rows", "books": ["bank"], "answers": "told"}
+    kinds = {"capture": ["TOPUP"]}
+    document = {
+        "currencies": {"EUR": 2},
+        "witnesses": [
+            {"id": "rows", "role": "ledger", "file": "rows.jsonl", "shape": "single", "kinds": kinds},
+            {"id": "bank", "role": "book", "file": "bank.jsonl", "kinds": {"capture": ["credit"]}},
+            {"id": "told", "role": "answers", "file": "told.jsonl", "kinds": kinds},
+        ],
+        "reconcile": [joined],
+    }
+    (folder / "witnesses.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(document))))

@@ -12,16 +12,17 @@ from moneypath.cli.main import moneypath
 from moneypath.target.conformance import canary, faults, look
 from moneypath.target.conformance.check import check_target
 from moneypath.target.conformance.finding import Contract, Finding, Verdict, exit_code
+from moneypath.target.conformance.witnesses import check_witnesses
 from moneypath.target.loader import load_target
 
-from .stranger import DOCUMENT, KEY, Wallet, target_file
+from .stranger import DOCUMENT, KEY, Wallet, target_file, write_witnesses
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return the folder of the target's file."""
     (tmp_path / "targets").mkdir()
-    (tmp_path / "targets" / "witnesses.yaml").write_text("witnesses: []\n")
+    write_witnesses(tmp_path / "targets")
     return tmp_path / "targets"
 
 
@@ -147,3 +148,28 @@ async def test_no_secret_is_in_what_is_printed(folder: Path, addresses: Mapping[
     failed = [one for one in findings if one.verdict is Verdict.FAILS]
     assert [one.contract for one in failed] == [Contract.CANARY]
     assert all(KEY not in one.sentence for one in findings)
+
+
+TWO: Final = {"id": "wallet", "ledger": "rows", "books": ["bank"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "said"),
+    [
+        ({"booked": 101}, Verdict.FAILS, "wallet: not whole, "),
+        ({"told": 99}, Verdict.FAILS, "wallet: not whole, "),
+        ({"at": 1.0}, Verdict.MISSING, "nothing to compare in the last hour: rows, bank, told"),
+        ({"reconcile": TWO}, Verdict.MISSING, "without answers"),
+        ({"reconcile": {"id": "wallet", "ledger": "rowz"}}, Verdict.FAILS, '"rowz" is no witness'),
+    ],
+)
+async def test_witnesses_are_reconciled(tmp_path: Path, changes: Any, verdict: Verdict, said: str) -> None:
+    """A book or an answer that differs, rows of another time, a witness that is lacking, a wrong file."""
+    target = load_target(target_file(tmp_path), dict.fromkeys(DOCUMENT["variables"], "http://127.0.0.1:1"))
+    write_witnesses(tmp_path)
+    assert [one.verdict async for one in check_witnesses(target)] == [Verdict.HOLDS]
+    write_witnesses(tmp_path, **changes)
+    found = [one async for one in check_witnesses(target)]
+    assert any(one.verdict is verdict and said in one.sentence for one in found), found
+    (tmp_path / "witnesses.yaml").unlink()
+    assert [one.verdict async for one in check_witnesses(target)] == [Verdict.FAILS]

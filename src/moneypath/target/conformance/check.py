@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from moneypath.target.conformance.actions import check_actions
 from moneypath.target.conformance.canary import check_canary
 from moneypath.target.conformance.faults import check_faults
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Finding
 from moneypath.target.conformance.load import check_load
 from moneypath.target.conformance.look import check_look
+from moneypath.target.conformance.witnesses import check_witnesses
 from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target
 
@@ -32,15 +33,5 @@ async def check_target(target: Target, environment: str | None) -> AsyncIterator
         yield finding
     async for finding in check_faults(exchange, refusal):
         yield finding
-    yield _witnesses(target)
-
-
-def _witnesses(target: Target) -> Finding:
-    named = target.document.witnesses
-    if named is None:
-        return Finding.missing(
-            Contract.WITNESSES, "No witnesses: nobody can tell whether every unit of money is accounted for."
-        )
-    if not target.path(named).is_file():
-        return Finding.fails(Contract.WITNESSES, f"{target.path(named)}: does not exist.")
-    return Finding.holds(Contract.WITNESSES, f"The file of the witnesses is {named}.")
+    async for finding in check_witnesses(target):
+        yield finding
