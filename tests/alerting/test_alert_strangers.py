@@ -24,7 +24,7 @@ HELD: Final = 50
 
 def _rules() -> dict[str, Any]:
     """Return what the committed rule file has on webhooks: promtool evaluates all rules in every test."""
-    groups = yaml.safe_load((ROOT / RULES_FILE).read_text(encoding="utf-8"))["groups"]
+    groups = yaml.safe_load((ROOT / "alerts" / RULES_FILE).read_text(encoding="utf-8"))["groups"]
     kept = [
         {**group, "rules": [rule for rule in group["rules"] if "webhook" in rule["expr"]]} for group in groups
     ]

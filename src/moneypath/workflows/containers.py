@@ -12,7 +12,7 @@ from moneypath.stack.errors import FolderUnwritable
 from moneypath.workflows.credentials import mint
 from moneypath.workflows.declaration import load_declaration
 
-ROUTES_FILE: Final = "compose/alertmanager.yml"
+ROUTES_FILE: Final = "alertmanager.yml"
 PAGER_URL: Final = "http://pager:8084"
 SECRETS_FOLDER: Final = ".secrets"
 ENVIRONMENT_FILE: Final = "compose.env"
@@ -20,11 +20,13 @@ NATS_USER: Final = "refpay"
 
 
 def container_files(path: MoneyPath) -> dict[str, str]:
-    """Return the files to commit: Alertmanager's routes to the pager of compose.yaml."""
+    """Return the files to commit: Alertmanager's routes to the pager of compose.yaml, if there is one."""
+    if path.outputs.compose is None:
+        return {}
     routes = routing.configuration(
         path, Scale(1), pager_url=PAGER_URL, credentials_file="secrets/pager_token"
     )
-    return {ROUTES_FILE: routes}
+    return {f"{path.outputs.compose}/{ROUTES_FILE}": routes}
 
 
 def mint_for_containers(project: Path) -> Path:
