@@ -16,6 +16,7 @@ from moneypath.path.source import DeclarationInvalid, parse_yaml
 
 def written(path: MoneyPath) -> Any:
     """Return the generated file's content."""
+    assert path.costs is not None
     return json.loads(write_costs(path.costs, reporting_currency=path.reporting_currency))
 
 

@@ -20,16 +20,17 @@ Location = tuple[str | int, ...]
 # Deleting or renaming one of these leaves a declaration that is meant to be possible.
 FREE_KEYS = {("roles", "support")}
 # These may be absent, and may not be misspelt. Every other key is missed by name.
-OPTIONAL_KEYS = set(
-    """
-    reporting_currency links runbooks dashboards alerts prefix violated stale outputs catalogue costs docs compose
-    currencies schemes title paged stages owner_role uses_providers leads_to controls providers licence
-    outcome_deadline_seconds data_residency checks guards watchdog telemetry operations traffic cohorts metrics
-    exported stage roles runbook dashboard stale_after_seconds stale_roles stale_runbook window_days operation per
-    excluded_outcomes bad_outcomes bad_results burn tiers detect_at_ratio detect_within_seconds hard_down bad_share
-    histogram select alert missing_after_seconds by
-    """.split()
-)
+OPTIONAL_KEYS = {
+    "reporting_currency", "links", "runbooks", "dashboards", "alerts", "prefix", "violated", "stale",
+    "outputs", "catalogue", "costs", "docs", "compose", "currencies", "schemes", "title", "paged", "stages",
+    "owner_role", "uses_providers", "leads_to", "controls", "providers", "licence",
+    "outcome_deadline_seconds", "data_residency", "checks", "guards", "watchdog", "telemetry", "operations",
+    "traffic", "cohorts", "metrics", "exported", "stage", "roles", "runbook", "dashboard",
+    "stale_after_seconds", "stale_roles", "stale_runbook", "window_days", "operation", "per",
+    "excluded_outcomes", "bad_outcomes", "bad_results", "burn", "tiers", "detect_at_ratio",
+    "detect_within_seconds", "hard_down", "bad_share", "histogram", "select", "alert",
+    "missing_after_seconds", "by",
+}  # fmt: skip
 # These may be null by design.
 NULLABLE_KEYS = {
     "hard_down", "burn", "evidence", "by", "per", "traffic", "costs", "compose",

@@ -1,8 +1,8 @@
 """Tell the files that `moneypath generate` wrote from those that somebody wrote by hand.
 
 A file says so itself, in a header of its first lines. JSON has no comments: what is generated as JSON is
-known by its hash, which `moneypath.sha256` keeps. That file lists everything that is generated, so that what is
-generated no longer can be named. `sha256sum --check` reads it.
+known by its hash, which `moneypath.sha256` keeps. That file lists everything that is generated, so that what
+is generated no longer can be named. `sha256sum --check` reads it.
 """
 
 import hashlib
