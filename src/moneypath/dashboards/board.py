@@ -23,7 +23,7 @@ def money_path_board(path: MoneyPath) -> Board:
     thresholds = Thresholds.of(path)
     sections = (overview, money, authorizations, reconciliation, messages, costs, objectives, monitoring)
     names = [name for name, _ in VARIABLES]
-    rows = rows_of_exported(path, (section(thresholds) for section in sections), names)
+    rows = rows_of_exported(thresholds, (section(thresholds) for section in sections), names)
     return Board(
         uid=UID,
         title="Money path",

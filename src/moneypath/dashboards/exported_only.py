@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from moneypath.alerting.analysis import selectors
+from moneypath.alerting.analysis import known_series, selectors
 from moneypath.dashboards.model import Panel, Query, Row, Variable
 from moneypath.dashboards.queries import TimeRange, substitute
 from moneypath.dashboards.render import ALL
+from moneypath.dashboards.thresholds import Thresholds
 from moneypath.path.exported import exported
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import PAYMENTS
@@ -19,15 +20,20 @@ from moneypath.path.objectives import PAYMENTS
 _FIRST: Final = ("moneypath_provider_routing_active", "moneypath_money_at_risk_minor_units", PAYMENTS)
 
 
-def rows_of_exported(path: MoneyPath, rows: Iterable[Row], variables: Iterable[str]) -> tuple[Row, ...]:
+def rows_of_exported(
+    thresholds: Thresholds, rows: Iterable[Row], variables: Iterable[str]
+) -> tuple[Row, ...]:
     """Return the rows with those queries that read exported metrics and recorded series alone."""
-    chosen = dict.fromkeys(variables, ALL)
-    samples = {sample: spec.name for spec in path.catalogue() for sample in spec.sample_names}
+    path, chosen = thresholds.path, dict.fromkeys(variables, ALL)
     there = exported(path)
+    hidden = {
+        sample for spec in path.catalogue() if spec.name not in there for sample in spec.sample_names
+    }
+    shown_series = known_series(path, thresholds.groups).keys() - hidden
 
     def is_exported(query: Query) -> bool:
         read = selectors(substitute(query.expr, chosen, TimeRange()))
-        return all(samples[series] in there for series, _ in read if series in samples)
+        return all(series in shown_series for series, _ in read)
 
     def panels(row: Row) -> Iterator[Panel]:
         for panel in row.panels:
