@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "slos": [
             {
                 "kind": "availability", "id": "refund-availability", "operation": "refund",
-                "objective": "0.99", "traffic": {"min_events": 5},
+                "objective": "0.99", "traffic": {"min_events": 5}, "hard_down": None,
             }
         ]
     },
