@@ -227,6 +227,8 @@ class StackBuilder:
 
 def _fee_flags(path: MoneyPath, provider: str) -> tuple[str, ...]:
     """Return the flags that make an acquirer charge the declared fees."""
+    if path.costs is None:
+        return ()
     fee = next(fee for fee in path.costs.provider_fees if fee.provider == provider)
     fixed = ",".join(f"{currency}={minor}" for currency, minor in fee.fixed.items())
     return "--fee-basis-points", str(fee.basis_points), "--fee-fixed", fixed

@@ -24,7 +24,9 @@ def guard(money_path: MoneyPath) -> RatioGuard:
 
 def fees(money_path: MoneyPath, provider: str) -> Iterator[float]:
     """Yield the fee of each captured payment of the load test at `provider`, in micro-units."""
-    fee = next(each for each in money_path.costs.provider_fees if each.provider == provider)
+    costs = money_path.costs
+    assert costs is not None
+    fee = next(each for each in costs.provider_fees if each.provider == provider)
     orders = Orders(
         seed="ceiling",
         user=1,
@@ -37,7 +39,7 @@ def fees(money_path: MoneyPath, provider: str) -> Iterator[float]:
         order = orders.next_order()
         minor = fee.fixed[order.currency] + (order.capture_minor * fee.basis_points + 5000) // 10_000
         major = Decimal(minor).scaleb(-money_path.currencies[order.currency])
-        yield float(major * money_path.costs.rates.to_reporting[order.currency] * 1_000_000)
+        yield float(major * costs.rates.to_reporting[order.currency] * 1_000_000)
 
 
 def means(money_path: MoneyPath, provider: str, events: int) -> list[float]:
@@ -48,6 +50,7 @@ def means(money_path: MoneyPath, provider: str, events: int) -> list[float]:
 
 def capacity_per_event(money_path: MoneyPath, guard: RatioGuard) -> float:
     """Return what capacity adds to each of the fewest payments that count, in micro-units."""
+    assert money_path.costs is not None
     an_hour = sum(each.price_per_hour for each in money_path.costs.provisioned)
     return float(an_hour) * 1_000_000 / 3600 * guard.window_seconds / guard.min_events
 

@@ -25,7 +25,7 @@ PATH = load(ROOT / "moneypath.yaml")
 GROUPS = rule_groups.build(PATH)
 ALERTS = tuple(rule_groups.alerts(GROUPS))
 FILES = files(PATH)
-COMMITTED = yaml.safe_load((ROOT / RULES_FILE).read_text(encoding="utf-8"))
+COMMITTED = yaml.safe_load((ROOT / "alerts" / RULES_FILE).read_text(encoding="utf-8"))
 # States, not thresholds: 0 and 1 say what a gauge means.
 STATES = {"zero", "one", "drained"}
 
@@ -153,7 +153,7 @@ def write(folder: Path, alert: AlertRule, document: Any, test: str) -> Path:
 
 def test_the_committed_rules_are_valid(root: Path, promtool: RunTool) -> None:
     """promtool accepts the committed rule file, duplicates included."""
-    result = promtool("check", "rules", "--lint-fatal", RULES_FILE, cwd=root)
+    result = promtool("check", "rules", "--lint-fatal", RULES_FILE, cwd=root / "alerts")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -162,7 +162,7 @@ def test_the_committed_rules_pass_the_committed_tests(
     alert: AlertRule, root: Path, tmp_path: Path, promtool: RunTool
 ) -> None:
     """Each alert fires, stays quiet and ends as its committed test file says."""
-    committed = (root / TESTS_FOLDER / file_name(alert, ALERTS)).read_text(encoding="utf-8")
+    committed = (root / "alerts" / TESTS_FOLDER / file_name(alert, ALERTS)).read_text(encoding="utf-8")
     test_file = write(tmp_path, alert, COMMITTED, committed)
     result = promtool("test", "rules", test_file.name, cwd=test_file.parent)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -171,7 +171,7 @@ def test_the_committed_rules_pass_the_committed_tests(
 def test_a_committed_test_runs_where_it_lies(root: Path, promtool: RunTool) -> None:
     """A test file finds the whole rule file from its own folder, as for whoever runs it by hand."""
     name = "MoneyPathWatchdog.test.yml"
-    result = promtool("test", "rules", name, cwd=root / TESTS_FOLDER)
+    result = promtool("test", "rules", name, cwd=root / "alerts" / TESTS_FOLDER)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -231,7 +231,7 @@ def test_a_test_without_its_rules_fails(tmp_path: Path, root: Path, promtool: Ru
     """The sanity series does its work: with rule files that match nothing the test fails."""
     (tmp_path / "tests").mkdir()
     for name in ("MoneyPathLedgerImbalance.test.yml", "MoneyPathTrafficMissing.test.yml"):
-        text = (root / TESTS_FOLDER / name).read_text(encoding="utf-8")
+        text = (root / "alerts" / TESTS_FOLDER / name).read_text(encoding="utf-8")
         (tmp_path / "tests" / name).write_text(text, encoding="utf-8")
         assert promtool("test", "rules", name, cwd=tmp_path / "tests").returncode != 0
 

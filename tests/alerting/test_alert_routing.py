@@ -17,14 +17,16 @@ from .conftest import RunTool
 def receivers(amtool: RunTool, root: Path, **labels: str) -> list[str]:
     """Return the receivers that the committed configuration chooses for an alert with `labels`."""
     pairs = [f"{key}={value}" for key, value in labels.items()]
-    result = amtool("config", "routes", "test", f"--config.file={ALERTMANAGER_FILE}", *pairs, cwd=root)
+    result = amtool(
+        "config", "routes", "test", f"--config.file={ALERTMANAGER_FILE}", *pairs, cwd=root / "alerts"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout.strip().split(",")
 
 
 def test_the_committed_configuration_is_valid(root: Path, amtool: RunTool) -> None:
     """amtool accepts the committed file."""
-    result = amtool("check-config", ALERTMANAGER_FILE, cwd=root)
+    result = amtool("check-config", ALERTMANAGER_FILE, cwd=root / "alerts")
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -16,18 +16,19 @@ from .conftest import RunTool
 
 WINDOW, SECONDS = "5m", 300
 RATE = Fraction(10)
+JOB = "shop"
 
 
 def _events(path: MoneyPath, slo: Slo, bad: Fraction) -> dict[str, str]:
     """Return ten events a second with a share of bad ones; of providers, the first has all of these."""
     phase = Phase(600, rate=RATE, bad=bad)
     if isinstance(slo, LatencySlo):
-        return latency_traffic.histogram(slo, path.catalogue(), (phase,))
+        return latency_traffic.histogram(JOB, slo, path.catalogue(), (phase,))
     if not isinstance(slo, AvailabilitySlo):
-        return events_traffic.counters(slo, path.catalogue(), (phase,))
+        return events_traffic.counters(JOB, slo, path.catalogue(), (phase,))
     first, second = path.provider_ids()[:2]
-    sick = traffic.payments(slo, first, Phase(600, rate=RATE / 10, bad=bad))
-    return sick | traffic.payments(slo, second, Phase(600, rate=RATE * 9 / 10))
+    sick = traffic.payments(JOB, slo, first, Phase(600, rate=RATE / 10, bad=bad))
+    return sick | traffic.payments(JOB, slo, second, Phase(600, rate=RATE * 9 / 10))
 
 
 def _test(counts: ObjectiveCounts, series: dict[str, str], bad: Fraction) -> dict[str, Any]:
@@ -71,7 +72,12 @@ def test_technical_declines_count_no_more_than_live_declines(
     tests = []
     for declined, bad in ((True, Fraction(1, 5)), (False, Fraction(0))):
         series = traffic.technical(
-            slo, provider, Phase(600, rate=RATE, bad=Fraction(1, 5)), declined=declined
+            JOB,
+            slo,
+            money_path.catalogue(),
+            provider,
+            Phase(600, rate=RATE, bad=Fraction(1, 5)),
+            declined=declined,
         )
         valid = RATE * SECONDS if declined else RATE * SECONDS * Fraction(4, 5)
         one = _test(counts, series, bad)

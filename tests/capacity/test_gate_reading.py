@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from moneypath.alerting.conventions import WATCHDOG
 from moneypath.capacity.counters import Window
 from moneypath.capacity.figures import Tally
 from moneypath.capacity.reading import (
@@ -175,7 +174,7 @@ async def test_without_the_watchdogs_beat_nothing_is_known_of_alerts(
     times: tuple[float, ...], beats: bool
 ) -> None:
     """No series at all, or one that stopped, is not "no alert"."""
-    watchdog = Series({"alertname": WATCHDOG, "severity": "none"}, [(at, 1.0) for at in times])
+    watchdog = Series({"alertname": "MoneyPathWatchdog", "severity": "none"}, [(at, 1.0) for at in times])
     other = Series({"alertname": "Ticket", "severity": "warning"}, [(at, 1.0) for at in (11.0, 20.0)])
     fake = Fake({"ALERTS": (watchdog, other) if times else (other,)})
     alerts = (await read_counted(fake, PROMISES, WINDOW)).alerts
@@ -187,7 +186,9 @@ async def test_a_watchdog_that_pauses_in_the_middle_is_unknown() -> None:
     """What fired in the pause was not seen."""
     window = Window(0.0, 60.0, 60.0)
     for times, known in ((range(1, 61), True), ([*range(1, 20), *range(40, 61)], False)):
-        watchdog = Series({"alertname": WATCHDOG, "severity": "none"}, [(float(at), 1.0) for at in times])
+        watchdog = Series(
+            {"alertname": "MoneyPathWatchdog", "severity": "none"}, [(float(at), 1.0) for at in times]
+        )
         counted = await read_counted(Fake({"ALERTS": (watchdog,)}), PROMISES, window)
         assert (counted.alerts is not None) is known
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from moneypath.alerting import rule_groups
-from moneypath.alerting.conventions import WATCHDOG
+from moneypath.alerting.conventions import watchdog_name
 from moneypath.dashboards.board import money_path_board
 from moneypath.dashboards.generate import DATA_SOURCES_FILE, PROVIDERS_FILE, board_ids, generate
 from moneypath.dashboards.model import GRID_COLUMNS, Board, PanelKind
@@ -106,7 +106,7 @@ def test_every_alert_has_a_panel_that_links_its_runbook(
     alerts = {
         alert.name: alert
         for alert in rule_groups.alerts(rule_groups.build(money_path))
-        if alert.name != WATCHDOG
+        if alert.name != watchdog_name(money_path)
     }
     watched = {alert for panel in board.panels() for alert in panel.alerts}
     assert set(alerts) <= watched
@@ -159,9 +159,9 @@ def test_a_new_currency_and_provider_are_on_the_board(tmp_path: Path) -> None:
 def test_the_provisioning_finds_the_board(money_path: MoneyPath) -> None:
     """Nothing is editable by hand, and rates are wide enough for the scrapes of production."""
     files = generate(money_path)
-    (provider,) = yaml.safe_load(files[PROVIDERS_FILE])["providers"]
+    (provider,) = yaml.safe_load(files[f"dashboards/{PROVIDERS_FILE}"])["providers"]
     assert provider["options"]["path"] == BOARDS_FOLDER
     assert provider["allowUiUpdates"] is False
-    (source,) = yaml.safe_load(files[DATA_SOURCES_FILE])["datasources"]
+    (source,) = yaml.safe_load(files[f"dashboards/{DATA_SOURCES_FILE}"])["datasources"]
     assert source["jsonData"]["timeInterval"] == "5s"
     assert source["url"] == "${MONEYPATH_PROMETHEUS_URL}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from moneypath.path.costs import COSTS_FILE, write_costs
+from moneypath.path.costs import write_costs
 from moneypath.path.loader import load
 from moneypath.path.model import MoneyPath
 from moneypath.path.source import DeclarationInvalid, parse_yaml
@@ -16,6 +16,7 @@ from moneypath.path.source import DeclarationInvalid, parse_yaml
 
 def written(path: MoneyPath) -> Any:
     """Return the generated file's content."""
+    assert path.costs is not None
     return json.loads(write_costs(path.costs, reporting_currency=path.reporting_currency))
 
 
@@ -29,7 +30,8 @@ def refusal(document: Any) -> str:
 def test_the_committed_file_is_what_the_declaration_yields(declaration_file: Path) -> None:
     """Services read the costs of this declaration, not of an older one."""
     path = load(declaration_file)
-    committed = (declaration_file.parent / COSTS_FILE).read_text(encoding="utf-8")
+    committed = (declaration_file.parent / path.outputs.costs).read_text(encoding="utf-8")
+    assert path.costs is not None
     assert write_costs(path.costs, reporting_currency=path.reporting_currency) == committed
 
 

@@ -161,6 +161,7 @@ async def test_the_page_names_whose_failure_it_is(
     if scale == 1:
         (slo,) = (slo for slo in path.slos if isinstance(slo, AvailabilitySlo))
         assert slo.hard_down is not None
+        assert slo.hard_down.detect_within_seconds is not None
         assert harmed is not None
         assert paged - harmed <= slo.hard_down.detect_within_seconds
 

@@ -64,7 +64,7 @@ KINDS = {
 @pytest.fixture
 def wanted() -> IntegrityAlerts:
     """Return what the repository's declaration asks for."""
-    return integrity_alerts.load(ROOT / integrity_alerts.INTEGRITY_ALERTS_FILE)
+    return integrity_alerts.load(ROOT / "alerts" / integrity_alerts.INTEGRITY_ALERTS_FILE)
 
 
 @pytest.fixture

@@ -12,18 +12,11 @@ _FAULTS: Final = "Fault controls: how a provider is broken is to be told by a ta
 _BOOKS: Final = "Providers' books over HTTP: where they are read is to be told by a target file."
 _TOKENS: Final = "Where a client gets its tokens is to be told by a target file."
 _PAGES: Final = "Pages of the service to open in a browser are to be told by a target file."
-_DERIVED: Final = "Derived from the declaration on another branch."
 _PROSE: Final = "A sentence that is to say provider, in a package that another branch works on."
 
 # File and word of all that still is said, with the reason. What is not said any more has to go.
 ALLOWED: Final = {
-    ("alerting/promtool_tests/check_cases.py", "refpay"): _DERIVED,
-    ("alerting/promtool_tests/counter_guard_cases.py", "refpay"): _DERIVED,
-    ("alerting/promtool_tests/events_traffic.py", "refpay"): _DERIVED,
-    ("alerting/promtool_tests/latency_traffic.py", "refpay"): _DERIVED,
-    ("alerting/promtool_tests/traffic.py", "refpay"): _DERIVED,
     ("cli/live_view.py", "/v1/openapi.json"): _PAGES,
-    ("dashboards/rows/overview.py", "acquirer"): _PROSE,
     ("drills/canary.py", "/v1/payments"): _CANARY,
     ("drills/canary.py", "payments:authorize"): _CANARY,
     ("drills/canary.py", "traffic:canary"): _CANARY,
@@ -35,9 +28,6 @@ ALLOWED: Final = {
     ("oracle/received_requests.py", "acquirer"): _PROSE,
     ("oracle/reports_taken.py", "/truth/reports"): _BOOKS,
     ("oracle/reports_taken.py", "acquirer"): _PROSE,
-    ("path/costs.py", "refpay"): _DERIVED,
-    ("path/loader.py", "refpay"): _DERIVED,
-    ("path/parts.py", "acquirer"): _PROSE,
     ("runbooks/placeholders.py", "north"): _PROSE,
     ("stack/tokens.py", "/v1/oauth/token"): _TOKENS,
 }

@@ -6,13 +6,14 @@ from typing import TypeAlias
 
 import promql_parser as promql
 
-from moneypath.alerting.conventions import WATCHDOG, Severity
+from moneypath.alerting.conventions import Severity, watchdog_name
 from moneypath.alerting.errors import RuleInvalid
 from moneypath.alerting.rules import AlertRule, Expr, Rule, RuleGroup, literal_text
 from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
 
-ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
+RUNBOOK_URL = "runbook_url"
+ANNOTATIONS = ("summary", "description", RUNBOOK_URL, "dashboard_url")
 Labels: TypeAlias = dict[str, "tuple[str, ...] | None"]
 """The labels of a series, each with all its values, or None when they are not closed."""
 
@@ -131,7 +132,7 @@ def _alert_defects(path: MoneyPath, alert: AlertRule) -> Iterator[str]:
     severity = alert.labels.get("severity")
     if severity not in set(Severity):
         yield f"severity {severity}; allowed: {', '.join(Severity)}"
-    if (severity == Severity.NONE) != (alert.name == WATCHDOG):
+    if (severity == Severity.NONE) != (alert.name == watchdog_name(path)):
         yield "only the watchdog has the severity none, and it has no other"
     if len({"slo", "check"} & set(alert.labels)) != 1:
         yield "has to have either the label slo or the label check"
@@ -142,10 +143,10 @@ def _alert_defects(path: MoneyPath, alert: AlertRule) -> Iterator[str]:
     if roles != f"|{'|'.join(named)}|" or not set(named) <= set(path.roles):
         yield f"roles {roles}; allowed: declared roles between bars, such as |eng|ops|"
     for annotation in ANNOTATIONS:
-        if not alert.annotations.get(annotation):
+        if not alert.annotations.get(annotation) and (annotation != RUNBOOK_URL or alert.source.runbook):
             yield f"the annotation {annotation} is missing"
     if "{{" in alert.annotations.get("summary", ""):
         yield "the summary has to be static, templates belong into the description"
-    link = alert.annotations.get("runbook_url", "")
-    if not (link.startswith(path.links.runbooks) and link.endswith(".md")):
+    link = alert.annotations.get(RUNBOOK_URL)
+    if link is not None and not (link.startswith(path.links.runbooks) and link.endswith(".md")):
         yield "runbook_url does not lead to the runbooks"

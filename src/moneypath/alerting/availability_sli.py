@@ -12,13 +12,12 @@ so they are compared with all valid payments: their ratio is their share of all 
 from collections.abc import Iterator
 
 from moneypath.alerting.matchers import one_of
-from moneypath.alerting.recorded import RecordedWindow
+from moneypath.alerting.recorded import RecordedWindow, kept_apart_by
 from moneypath.alerting.rules import Expr, RecordingRule, RuleLiteral, expr, fixed
-from moneypath.path.objectives import AvailabilitySlo
+from moneypath.path.objectives import PAYMENTS, RESULTS, AvailabilitySlo
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Outcome, Traffic
 
-PAYMENTS = "moneypath_payments_total"
-RESULTS = "moneypath_authorization_results_total"
+__all__ = ["PAYMENTS", "RESULTS", "event_recordings", "whole_path_ratio"]
 
 _ANY_PROVIDER = f'provider!="{NO_PROVIDER}"'
 _WITHOUT_PROVIDER = f'provider="{NO_PROVIDER}"'
@@ -26,7 +25,11 @@ _ZERO = fixed(0, "zero")
 
 
 def event_recordings(slo: AvailabilitySlo, names: RecordedWindow) -> Iterator[RecordingRule]:
-    """Yield the rules of valid and of bad events, by provider and without one."""
+    """Yield the rules of valid and of bad events; where providers are kept apart, for what had none, too."""
+    if not kept_apart_by(slo):
+        yield RecordingRule(names.valid, _increase("sum", slo, names.span, *_valid_outcomes(slo)))
+        yield RecordingRule(names.bad, _bad(slo, names))
+        return
     span, without = names.span, {"provider": NO_PROVIDER}
     bad = one_of("outcome", slo.bad_outcomes)
     yield RecordingRule(names.valid, _valid(slo, span))
@@ -51,18 +54,18 @@ def _valid(slo: AvailabilitySlo, span: RuleLiteral) -> Expr:
 
 
 def _bad(slo: AvailabilitySlo, names: RecordedWindow) -> Expr:
-    span = names.span
+    span, by = names.span, kept_apart_by(slo)
+    aggregate, only = ("sum by (provider)", (_ANY_PROVIDER,)) if by else ("sum", ())
     # Without any series of bad outcomes there are none, as long as there are valid events.
-    nothing = expr(f"{names.valid}{{{_ANY_PROVIDER}}} * ", _ZERO)
-    bad_outcomes = one_of("outcome", slo.bad_outcomes)
-    failed = _increase("sum by (provider)", slo, span, _ANY_PROVIDER, bad_outcomes)
+    nothing = expr(f"{names.valid}{{{_ANY_PROVIDER}}} * " if by else f"{names.valid} * ", _ZERO)
+    failed = _increase(aggregate, slo, span, *only, one_of("outcome", slo.bad_outcomes))
     failed = expr("(\n  ", failed, "\n  or ", nothing, "\n)")
     if not slo.bad_results:
         return failed
     declined_only = one_of("outcome", (Outcome.DECLINED,))
-    declined = _increase("sum by (provider)", slo, span, _ANY_PROVIDER, declined_only)
+    declined = _increase(aggregate, slo, span, *only, declined_only)
     results = "|".join(slo.bad_results)
-    technical = expr(f'sum by (provider) (increase({RESULTS}{{result=~"{results}"}}[', span, "]))")
+    technical = expr(f'{aggregate} (increase({RESULTS}{{result=~"{results}"}}[', span, "]))")
     lesser = expr(
         technical, "\n  <= ", declined, "\n  or ", declined, "\n  < ", technical, "\n  or ", nothing
     )

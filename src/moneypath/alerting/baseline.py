@@ -34,7 +34,8 @@ class CounterBaseline:
     def is_healthy(self, labels: dict[str, str], catalogue: Catalogue) -> bool:
         """Tell whether healthy events carry these labels, at whichever provider."""
         known = catalogue[self.name].labels
-        return labels.get("provider") != NO_PROVIDER and any(
+        nobody = labels.get("provider") == NO_PROVIDER and known["provider"] != (NO_PROVIDER,)
+        return not nobody and any(
             all(
                 label == "provider" or value == chosen.get(label, known[label][0])
                 for label, value in labels.items()
@@ -74,7 +75,9 @@ def operations(path: MoneyPath) -> frozenset[str]:
 
 def gauge_baselines(path: MoneyPath) -> tuple[GaugeBaseline, ...]:
     """Return every gauge that the rules read and that exists while all is well, each once."""
-    found = [GaugeBaseline(ROUTING, 1), GaugeBaseline(LAST_SUCCESS, 0, is_time=True)]
+    known = path.catalogue()
+    always = (GaugeBaseline(ROUTING, 1), GaugeBaseline(LAST_SUCCESS, 0, is_time=True))
+    found = [each for each in always if each.name in known]
     found += [GaugeBaseline(series) for check in path.checks for series in check.series]
     for guard in path.guards:
         if isinstance(guard, IncreaseGuard | RatioGuard):
@@ -95,9 +98,12 @@ def api_job(path: MoneyPath) -> str:
 
 
 def worker_job(path: MoneyPath) -> str:
-    """Return the job that exports what the database holds: the target at the stage of the first check."""
-    stage = path.checks[0].stage
-    return next((target.job for target in path.targets if target.stage == stage), path.targets[-1].job)
+    """Return the job that exports what the database holds: the target at the stage of the first check.
+
+    Without one it is the last target.
+    """
+    stages = [check.stage for check in path.checks[:1]]
+    return next((target.job for target in path.targets if target.stage in stages), path.targets[-1].job)
 
 
 def job_at_stage(path: MoneyPath, stage: str) -> str:
@@ -110,14 +116,14 @@ def _counter_baselines(path: MoneyPath) -> Iterator[CounterBaseline]:
     for slo in path.slos:
         here = job_at_stage(path, slo.stage)
         if isinstance(slo, AvailabilitySlo):
-            chosen = {"operation": slo.operation.value, "outcome": Outcome.SUCCEEDED.value}
+            chosen = {"operation": slo.operation, "outcome": Outcome.SUCCEEDED.value}
             yield CounterBaseline(PAYMENTS, here, (chosen,), one)
             if slo.bad_results:
                 yield CounterBaseline(RESULTS, here, ({"result": AuthorizationResult.APPROVED.value},), one)
         elif isinstance(slo, LatencySlo):
             yield CounterBaseline(slo.histogram.series, here, (_first(slo.histogram.select),), one)
         else:
-            yield CounterBaseline(slo.series, here, ({slo.label: slo.good[0]},), one)
+            yield CounterBaseline(slo.series, here, ({**_first(slo.select), slo.label: slo.good[0]},), one)
     for guard in path.guards:
         here = job_at_stage(path, guard.stage)
         if isinstance(guard, IncreaseGuard):

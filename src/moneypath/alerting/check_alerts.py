@@ -3,9 +3,7 @@
 from moneypath.alerting.conventions import (
     LAST_SUCCESS,
     SILENCES,
-    TARGET_DOWN,
     TARGET_EXPECTED,
-    WATCHDOG,
     Severity,
     alert_rule,
     expected_series,
@@ -13,6 +11,8 @@ from moneypath.alerting.conventions import (
     links,
     silence_check,
     source_labels,
+    target_down_name,
+    watchdog_name,
     while_firing,
 )
 from moneypath.alerting.rules import (
@@ -45,7 +45,7 @@ _ZERO = fixed(0, "zero")
 def expected(path: MoneyPath, catalogue: Catalogue) -> tuple[RecordingRule, ...]:
     """Return a series for each target and member that must exist, since absence has no labels."""
     constant = expr("vector(", _ONE, ")")
-    members = {"provider": path.provider_ids()}
+    members: dict[str, tuple[str, ...]] = {"provider": path.provider_ids()}
     for guard in path.guards:
         if not isinstance(guard, IncreaseGuard | RatioGuard) and guard.evidence:
             members |= catalogue[guard.evidence.series].labels
@@ -122,7 +122,7 @@ def target_down(path: MoneyPath, target: Target) -> AlertRule:
             runbook=target.runbook,
             dashboard=target.dashboard,
         ),
-        name=TARGET_DOWN,
+        name=target_down_name(path),
         expr=expr(
             f'{TARGET_EXPECTED}{{job="{target.job}"}}\nunless on (job) ',
             answering,
@@ -153,7 +153,7 @@ def watchdog(path: MoneyPath) -> AlertRule:
         dashboard=path.watchdog.dashboard,
     )
     return AlertRule(
-        name=WATCHDOG,
+        name=watchdog_name(path),
         source=source,
         expr=expr("vector(", _ONE, ")", *heard),
         labels=source_labels(source, Severity.NONE),

@@ -17,8 +17,6 @@ class Severity(StrEnum):
     NONE = "none"
 
 
-TARGET_DOWN = "MoneyPathTargetDown"
-WATCHDOG = "MoneyPathWatchdog"
 TARGET_EXPECTED = "moneypath_target_expected"
 ROUTING = "moneypath_provider_routing_active"
 LAST_SUCCESS = "moneypath_check_last_success_timestamp_seconds"
@@ -35,6 +33,16 @@ MONEY_SENTENCE = (
     f'{{{{ else }}}}{{{{ if query "{_RISK}" }}}}none counted;'
     " {{ else }}not known; {{ end }}{{ end }}see the runbook."
 )
+
+
+def target_down_name(path: MoneyPath) -> str:
+    """Return the name of the alert of a process that does not answer."""
+    return f"{path.alerts.prefix}TargetDown"
+
+
+def watchdog_name(path: MoneyPath) -> str:
+    """Return the name of the alert that always fires."""
+    return f"{path.alerts.prefix}Watchdog"
 
 
 def silence_check(path: MoneyPath) -> Check | None:
@@ -95,11 +103,9 @@ def source_labels(source: AlertSource, severity: Severity) -> dict[str, str]:
 
 
 def links(path: MoneyPath, source: AlertSource) -> dict[str, str]:
-    """Return the annotations that link the runbook and the dashboard."""
-    return {
-        "runbook_url": f"{path.links.runbooks}{source.runbook}.md",
-        "dashboard_url": f"{path.links.dashboards}{source.dashboard}",
-    }
+    """Return the annotations that link the runbook, if there is one, and the dashboard."""
+    runbook = {"runbook_url": f"{path.links.runbooks}{source.runbook}.md"} if source.runbook else {}
+    return {**runbook, "dashboard_url": f"{path.links.dashboards}{source.dashboard}"}
 
 
 def instance_text(by: str) -> str:

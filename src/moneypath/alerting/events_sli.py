@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moneypath.alerting.matchers import one_of
+from moneypath.alerting.matchers import one_of, selector
 from moneypath.alerting.recorded import RecordedWindow, good_share_series
 from moneypath.alerting.rules import Expr, RecordingRule, expr, fixed
 from moneypath.path.objectives import EventsSlo
@@ -15,7 +15,8 @@ def event_recordings(slo: EventsSlo, names: RecordedWindow) -> Iterator[Recordin
     """Yield the rules of valid and of bad events."""
 
     def increase(values: tuple[str, ...]) -> Expr:
-        return expr(f"sum(increase({slo.series}{{{one_of(slo.label, values)}}}[", names.span, "]))")
+        chosen = selector(slo.select, one_of(slo.label, values))
+        return expr(f"sum(increase({slo.series}{chosen}[", names.span, "]))")
 
     yield RecordingRule(names.valid, increase((*slo.good, *slo.bad)))
     # Without any series of bad events there are none, as long as there are valid ones.

@@ -8,13 +8,14 @@ from typing import TypeAlias
 from moneypath.alerting import rule_groups
 from moneypath.alerting.burn import TIERS, threshold, window_seconds
 from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS, TARGET_UP
-from moneypath.alerting.conventions import TARGET_DOWN
+from moneypath.alerting.conventions import target_down_name
 from moneypath.alerting.errors import AlertImpossible
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS, TRAFFIC_SECONDS
 from moneypath.alerting.rules import AlertRule, decimal_text, hold, window
 from moneypath.alerting.slo_alerts import (
     TRAFFIC_HOLD_SECONDS,
     burn_name,
+    detected_ratio,
     hard_down_name,
     traffic_missing_name,
 )
@@ -97,9 +98,9 @@ def _facts(alert: AlertRule, detections: dict[_Key, _Detection]) -> AlertFacts:
 def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
     delay = scale.timing.delay_seconds
     for slo in path.slos:
-        yield from _burn_detections(slo, scale)
+        yield from _burn_detections(path, slo, scale)
         if isinstance(slo, AvailabilitySlo):
-            yield from _availability_detections(slo, scale)
+            yield from _availability_detections(path, slo, scale)
     for check in path.checks:
         yield (check.alerts.violated, check.id, None), _Detection(delay)
         stale = _span(scale, check.stale_after_seconds) + scale.apply(hold(STALE_HOLD_SECONDS, "hold"))
@@ -110,7 +111,7 @@ def _detections(path: MoneyPath, scale: Scale) -> Iterator[tuple[_Key, _Detectio
         yield (guard.alert, guard.id, None), detection
     # A process that hangs is found down later than one that is gone: only when its scrape times out.
     down = scale.timing.hanging_scrape_seconds + scale.apply(hold(TARGET_HOLD_SECONDS, "hold"))
-    yield (TARGET_DOWN, TARGET_UP, None), _Detection(delay + down)
+    yield (target_down_name(path), TARGET_UP, None), _Detection(delay + down)
 
 
 def _patience(guard: AnyGuard) -> tuple[int, ...]:
@@ -124,22 +125,25 @@ def _patience(guard: AnyGuard) -> tuple[int, ...]:
     return (guard.grace_seconds if isinstance(guard, DeadlineGuard) else 0, *missing)
 
 
-def _availability_detections(slo: AvailabilitySlo, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
+def _availability_detections(
+    path: MoneyPath, slo: AvailabilitySlo, scale: Scale
+) -> Iterator[tuple[_Key, _Detection]]:
     delay = scale.timing.delay_seconds
     if slo.hard_down:
         share, total = Fraction(slo.hard_down.bad_share), Fraction(1)
         seconds = window_seconds(share, _span(scale, HARD_DOWN_SECONDS), total)
         budget = slo.hard_down.detect_within_seconds
-        yield (hard_down_name(slo), slo.id, None), _Detection(delay + seconds, total, budget)
-    silence = _span(scale, TRAFFIC_SECONDS) + scale.apply(hold(TRAFFIC_HOLD_SECONDS, "hold"))
-    yield (traffic_missing_name(slo), slo.id, None), _Detection(delay + silence)
+        yield (hard_down_name(path, slo), slo.id, None), _Detection(delay + seconds, total, budget)
+    if slo.traffic:
+        silence = _span(scale, TRAFFIC_SECONDS) + scale.apply(hold(TRAFFIC_HOLD_SECONDS, "hold"))
+        yield (traffic_missing_name(path, slo), slo.id, None), _Detection(delay + silence)
 
 
-def _burn_detections(slo: Slo, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
+def _burn_detections(path: MoneyPath, slo: Slo, scale: Scale) -> Iterator[tuple[_Key, _Detection]]:
     burn = slo.burn
     if burn is None:
         return
-    ratio = Fraction(burn.detect_at_ratio)
+    ratio = detected_ratio(burn)
     for tier_id in burn.tiers:
         tier = TIERS[tier_id]
         limit = threshold(slo, tier)
@@ -150,7 +154,7 @@ def _burn_detections(slo: Slo, scale: Scale) -> Iterator[tuple[_Key, _Detection]
         # The promise is that of the fastest tier; the slower ones are there for smaller ratios.
         promise = burn.detect_within_seconds if tier_id is burn.tiers[0] else None
         detection = _Detection(scale.timing.delay_seconds + seconds, ratio, promise)
-        yield (burn_name(slo), slo.id, tier_id.value), detection
+        yield (burn_name(path, slo), slo.id, tier_id.value), detection
 
 
 def _span(scale: Scale, seconds: int) -> Fraction:

@@ -11,9 +11,10 @@ from moneypath.alerting.silences.integrity_alerts import INTEGRITY_ALERTS_FILE
 from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 
-RULES_FILE = "alerts/rules/moneypath.rules.yml"
-TESTS_FOLDER = "alerts/tests"
-ALERTMANAGER_FILE = "alerts/alertmanager.yml"
+# In the folder of alerts that the declaration names.
+RULES_FILE = "rules/moneypath.rules.yml"
+TESTS_FOLDER = "tests"
+ALERTMANAGER_FILE = "alertmanager.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class LiveAlerting:
 
 
 def generate(path: MoneyPath) -> dict[str, str]:
-    """Return the files to commit, by their path in the repository.
+    """Return the files to commit, by their path in the project.
 
     Raises AlertImpossible or RuleInvalid before anything is written.
     """
@@ -49,7 +50,7 @@ def generate(path: MoneyPath) -> dict[str, str]:
         files[INTEGRITY_ALERTS_FILE] = described.to_json()
     for name, text in suite.files(path).items():
         files[f"{TESTS_FOLDER}/{name}"] = text
-    return files
+    return {f"{path.outputs.alerts}/{name}": text for name, text in files.items()}
 
 
 def write_live(
@@ -67,7 +68,7 @@ def write_live(
     alertmanager_file.write_text(configuration, encoding="utf-8")
     integrity_alerts_file: Path | None = None
     if (described := integrity_alerts.describe(path)) is not None:
-        integrity_alerts_file = folder / Path(INTEGRITY_ALERTS_FILE).name
+        integrity_alerts_file = folder / INTEGRITY_ALERTS_FILE
         integrity_alerts_file.write_text(described.to_json(), encoding="utf-8")
     return LiveAlerting(rule_file, alertmanager_file, integrity_alerts_file, clamped(groups, scale))
 

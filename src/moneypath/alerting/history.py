@@ -16,17 +16,21 @@ from moneypath.alerting.baseline import (
     api_job,
     counter_baselines,
     gauge_baselines,
+    job_at_stage,
     operations,
     worker_job,
 )
 from moneypath.alerting.conventions import SILENCES, SILENCES_JOB, silence_check
+from moneypath.alerting.matchers import one_of, selector
 from moneypath.alerting.recorded import windows
 from moneypath.alerting.rules import RuleLiteral, decimal_text, duration_text, window
 from moneypath.alerting.timing import Scale
 from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
+from moneypath.path.objectives import DURATIONS, AvailabilitySlo, LatencySlo
+from moneypath.path.selection import LabelMatcher
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
-from moneypath.telemetry.catalogue.vocabulary import Cohort, Outcome, Traffic
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Cohort, Outcome, Traffic
 
 # Between the edges 0.05 and 0.1 of our histograms: a healthy provider's answer.
 _HEALTHY_SECONDS = Decimal("0.08")
@@ -86,16 +90,40 @@ def window_fill_query(path: MoneyPath, scale: Scale) -> str:
 
     As in every query of a drill, the window is that of production and has to be dilated by the same `scale`.
     """
-    operation = path.availability_slos()[0].operation
     longest = _longest(path)
     samples = decimal_text(scale.apply(longest) / scale.timing.scrape_seconds)
-    providers = "|".join(path.provider_ids())
-    matchers = (
-        f'job="{api_job(path)}",operation="{operation}",outcome="{Outcome.SUCCEEDED}",'
-        f'traffic="{Traffic.LIVE}",cohort="{Cohort.CONTROL}",provider=~"{providers}"'
-    )
     window_text = duration_text(longest.value)
-    return f"clamp_max(min(count_over_time({PAYMENTS}{{{matchers}}}[{window_text}])) / {samples}, 1)"
+    return f"clamp_max(min(count_over_time({_healthy_series(path)}[{window_text}])) / {samples}, 1)"
+
+
+def payments_selector(path: MoneyPath) -> str | None:
+    """Return the series that count live payments as objectives see them, or None if none looks at them."""
+    if slos := path.availability_slos():
+        return f'{PAYMENTS}{{operation="{slos[0].operation}",traffic="{Traffic.LIVE}"}}'
+    for slo in path.slos:
+        if isinstance(slo, LatencySlo) and slo.histogram.series == DURATIONS:
+            return f"{slo.histogram.series}_count{selector(slo.histogram.select)}"
+    return None
+
+
+def _healthy_series(path: MoneyPath) -> str:
+    """Return the series that grow while all is well: those of the first availability objective, if any."""
+    if slos := path.availability_slos():
+        providers = "|".join(path.provider_ids() or (NO_PROVIDER,))
+        matchers = (
+            f'job="{api_job(path)}",operation="{slos[0].operation}",outcome="{Outcome.SUCCEEDED}",'
+            f'traffic="{Traffic.LIVE}",cohort="{Cohort.CONTROL}",provider=~"{providers}"'
+        )
+        return f"{PAYMENTS}{{{matchers}}}"
+    slo = next(slo for slo in path.slos if not isinstance(slo, AvailabilitySlo))
+    here = one_of("job", (job_at_stage(path, slo.stage),))
+    if isinstance(slo, LatencySlo):
+        name, select = f"{slo.histogram.series}_count", slo.histogram.select
+    else:
+        name, select = slo.series, (*slo.select, LabelMatcher(label=slo.label, values=slo.good[:1]))
+    # The first value of each label is what the history that is filled in has.
+    first = tuple(one_of(match.label, match.values[:1]) for match in select)
+    return f"{name}{{{', '.join((here, *first))}}}"
 
 
 def _longest(path: MoneyPath) -> RuleLiteral:
@@ -132,7 +160,7 @@ def _counter_points(
 ) -> Iterator[_Point]:
     spec, looked_at = catalogue[counter.name], operations(path)
     # Without the label one series counts for all providers.
-    alone = counter.share * rate * (1 if "provider" in spec.labels else len(path.providers))
+    alone = counter.share * rate * (1 if "provider" in spec.labels else max(1, len(path.providers)))
     for labels in _combinations(catalogue, counter.name):
         if labels.get("operation", "") not in {"", *looked_at}:
             continue

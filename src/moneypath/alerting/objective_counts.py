@@ -47,11 +47,11 @@ def _queries(slo: Slo) -> tuple[str, str]:
         return _availability(slo)
     if isinstance(slo, LatencySlo):
         return _latency(slo)
-    good_or_bad = one_of(slo.label, (*slo.good, *slo.bad))
-    bad = one_of(slo.label, slo.bad)
+    good_or_bad = selector(slo.select, one_of(slo.label, (*slo.good, *slo.bad)))
+    bad = selector(slo.select, one_of(slo.label, slo.bad))
     return (
-        f"sum(increase({slo.series}{{{good_or_bad}}}[{{window}}]))",
-        f"sum(increase({slo.series}{{{bad}}}[{{window}}]))",
+        f"sum(increase({slo.series}{good_or_bad}[{{window}}]))",
+        f"sum(increase({slo.series}{bad}[{{window}}]))",
     )
 
 

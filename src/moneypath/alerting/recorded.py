@@ -1,5 +1,6 @@
 """The names of the series recorded of an objective, and their windows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moneypath.alerting.burn import TIERS
@@ -11,7 +12,7 @@ HARD_DOWN_SECONDS = 60
 TRAFFIC_SECONDS = 300
 WHOLE_PATH = "path"
 
-OPERATION_NOUNS = {
+OPERATION_NOUNS: Mapping[str, str] = {
     Operation.AUTHORIZE: "authorization",
     Operation.CAPTURE: "capture",
     Operation.VOID: "void",
@@ -19,6 +20,7 @@ OPERATION_NOUNS = {
     Operation.PAYOUT: "payout",
     Operation.QUERY: "query",
 }
+"""Operations of a team's own are called by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def windows(slo: Slo) -> tuple[int, ...]:
 
 def kept_apart_by(slo: Slo) -> str:
     """Return the label that an objective is kept apart by; empty over the whole path."""
-    return slo.per.value if isinstance(slo, AvailabilitySlo) else ""
+    return slo.per.value if isinstance(slo, AvailabilitySlo) and slo.per else ""
 
 
 def level(slo: Slo) -> str:
@@ -85,10 +87,15 @@ def level(slo: Slo) -> str:
 
 
 def series_stem(slo: Slo) -> str:
-    """Return the stem of an objective's series: its operation as a noun, or its id."""
+    """Return the stem of an objective's series: its operation as a noun, or its id; words joined by _."""
     if isinstance(slo, AvailabilitySlo):
-        return OPERATION_NOUNS[slo.operation]
+        return OPERATION_NOUNS.get(slo.operation, slo.operation)
     return slo.id.replace("-", "_")
+
+
+def event_words(slo: AvailabilitySlo) -> str:
+    """Return what an availability objective counts, in the plural: `authorizations`."""
+    return f"{series_stem(slo).replace('_', ' ')}s"
 
 
 def good_share_series(slo: Slo) -> str:

@@ -4,7 +4,7 @@ Only its delivery proves that a page arrives. `amtool config routes test` shows 
 does not know whether the receiver answers, and it ignores time intervals.
 """
 
-from moneypath.alerting.conventions import WATCHDOG
+from moneypath.alerting.conventions import watchdog_name
 from moneypath.alerting.render import Document, dump
 from moneypath.alerting.rules import duration_text
 from moneypath.alerting.timing import Scale
@@ -40,7 +40,7 @@ def configuration(path: MoneyPath, scale: Scale, *, pager_url: str, credentials_
                 "repeat_interval": duration_text(timing.repeat_interval_seconds),
                 "routes": [
                     {
-                        "matchers": [f'alertname="{WATCHDOG}"'],
+                        "matchers": [f'alertname="{watchdog_name(path)}"'],
                         "receiver": WATCHDOG_RECEIVER,
                         "repeat_interval": duration_text(timing.heartbeat_seconds),
                     },

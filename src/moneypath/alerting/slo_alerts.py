@@ -23,6 +23,7 @@ from moneypath.alerting.conventions import (
 from moneypath.alerting.recorded import (
     HARD_DOWN_SECONDS,
     TRAFFIC_SECONDS,
+    event_words,
     kept_apart_by,
     recorded,
     series_stem,
@@ -37,8 +38,9 @@ from moneypath.alerting.rules import (
     fixed,
     hold,
 )
+from moneypath.path.defaults import camel_case
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import AvailabilitySlo, HardDown, Objective, Slo
+from moneypath.path.objectives import DEFAULT_EVENTS, AvailabilitySlo, Burn, HardDown, Objective, Slo, Traffic
 from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Operation
 
 TRAFFIC_HOLD_SECONDS = 300
@@ -50,13 +52,13 @@ def alerts(path: MoneyPath, slo: Slo) -> Iterator[AlertRule]:
         yield _hard_down(path, slo, slo.hard_down)
     for tier in slo.burn.tiers if slo.burn else ():
         yield _burn(path, slo, TIERS[tier])
-    if isinstance(slo, AvailabilitySlo):
-        yield _traffic_missing(path, slo)
+    if isinstance(slo, AvailabilitySlo) and slo.traffic:
+        yield _traffic_missing(path, slo, slo.traffic)
 
 
 def recordings(slo: Slo) -> Iterator[RecordingRule]:
     """Yield the rules of what fails at every provider at once, for each window that an alert looks at."""
-    if not isinstance(slo, AvailabilitySlo):
+    if not isinstance(slo, AvailabilitySlo) or not kept_apart_by(slo):
         return
     if slo.hard_down:
         yield everywhere.recording(slo, recorded(slo, HARD_DOWN_SECONDS), Fraction(slo.hard_down.bad_share))
@@ -64,31 +66,36 @@ def recordings(slo: Slo) -> Iterator[RecordingRule]:
         yield everywhere.recording(slo, recorded(slo, tier.short_seconds), threshold(slo, tier))
 
 
-def hard_down_name(slo: AvailabilitySlo) -> str:
-    """Return the name of the alert of a total outage: `MoneyPathAuthorizationHardDown`."""
-    return f"MoneyPath{series_stem(slo).capitalize()}HardDown"
+def hard_down_name(path: MoneyPath, slo: AvailabilitySlo) -> str:
+    """Return the name of the alert of a total outage: the prefix, and `AuthorizationHardDown`."""
+    return f"{path.alerts.prefix}{camel_case(series_stem(slo))}HardDown"
 
 
-def burn_name(slo: Slo) -> str:
+def burn_name(path: MoneyPath, slo: Slo) -> str:
     """Return the name of the burn alert; raises ValueError if the objective has none."""
     if isinstance(slo, AvailabilitySlo):
-        return f"MoneyPath{series_stem(slo).capitalize()}BudgetBurn"
+        return f"{path.alerts.prefix}{camel_case(series_stem(slo))}BudgetBurn"
     if slo.burn is None:
         raise ValueError(f"no burn alert is declared: {slo.id}")
     return slo.burn.alert
 
 
-def traffic_missing_name(slo: AvailabilitySlo) -> str:
+def traffic_missing_name(path: MoneyPath, slo: AvailabilitySlo) -> str:
     """Return the name of the alert of missing traffic; authorization is where traffic arrives."""
-    if slo.operation is Operation.AUTHORIZE:
-        return "MoneyPathTrafficMissing"
-    return f"MoneyPath{series_stem(slo).capitalize()}TrafficMissing"
+    if slo.operation == Operation.AUTHORIZE:
+        return f"{path.alerts.prefix}TrafficMissing"
+    return f"{path.alerts.prefix}{camel_case(series_stem(slo))}TrafficMissing"
+
+
+def detected_ratio(burn: Burn) -> Fraction:
+    """Return the share of bad events at which a burn is to be detected: by default all of them."""
+    return Fraction(1 if burn.detect_at_ratio is None else burn.detect_at_ratio)
 
 
 def evidence_events(slo: Slo) -> int:
     """Return how many valid events in the short window are evidence that a burn has ended."""
     if isinstance(slo, AvailabilitySlo):
-        return slo.traffic.min_events
+        return slo.traffic.min_events if slo.traffic else DEFAULT_EVENTS
     return slo.burn.min_events if slo.burn else 0
 
 
@@ -115,17 +122,17 @@ def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Ale
     return alert_rule(
         path,
         _source(slo),
-        name=hard_down_name(slo),
+        name=hard_down_name(path, slo),
         expr=everywhere.as_ours(
             slo,
             seen,
             failing,
             fires_until_recovered(
-                failing, while_firing(hard_down_name(slo), by), by, everywhere.routed(slo, well, 4)
+                failing, while_firing(hard_down_name(path, slo), by), by, everywhere.routed(slo, well, 4)
             ),
         ),
-        summary=f"{slo.title}: a provider is down",
-        detail=_detail(f"Most live {series_stem(slo)}s", "fail"),
+        summary=f"{slo.title}: a provider is down" if by else f"{slo.title}: down",
+        detail=_detail(slo, "Most live", "fail"),
     )
 
 
@@ -141,14 +148,14 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
     return alert_rule(
         path,
         _source(slo),
-        name=burn_name(slo),
+        name=burn_name(path, slo),
         expr=everywhere.as_ours(
             slo,
             short,
             failing,
             fires_until_recovered(
                 failing,
-                while_firing(burn_name(slo), by, tier=tier.id),
+                while_firing(burn_name(path, slo), by, tier=tier.id),
                 by,
                 everywhere.routed(slo, well, 4),
             ),
@@ -161,35 +168,40 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
 
 def _burn_detail(slo: Slo) -> str:
     if isinstance(slo, AvailabilitySlo):
-        return _detail(f"Live {series_stem(slo)}s", "fail faster than the error budget allows")
+        return _detail(slo, "Live", "fail faster than the error budget allows")
     return f"{slo.title}: not kept, faster than the error budget allows."
 
 
-def _detail(what: str, how: str) -> str:
+def _detail(slo: AvailabilitySlo, which: str, how: str) -> str:
     """Return the sentence that names the provider, or says that it is none of them."""
+    what = f"{which} {event_words(slo)}"
+    if not kept_apart_by(slo):
+        return f"{what} {how}."
     ours = f"{what} {how}, on our own side or at every provider at once: drain nobody."
     theirs = f"{what} at {{{{ $labels.provider }}}} {how}."
     return f'{{{{ if eq $labels.provider "{NO_PROVIDER}" }}}}{ours}{{{{ else }}}}{theirs}{{{{ end }}}}'
 
 
-def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo) -> AlertRule:
+def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo, floor: Traffic) -> AlertRule:
     by = kept_apart_by(slo)
     seen = recorded(slo, TRAFFIC_SECONDS)
+    detail = f"Hardly any live {event_words(slo)} are seen."
+    expected = expr("vector(", fixed(1, "one"), ")")
+    if by:
+        detail = (
+            f"{{{{ $labels.{by} }}}} is routed to, yet hardly any live {event_words(slo)} are seen there."
+        )
+        expected = expr(f"{expected_series(by)}\nunless on ({by}) ", everywhere.DRAINED)
     return alert_rule(
         path,
-        _source(slo, roles=slo.traffic.roles, runbook=slo.traffic.runbook),
-        name=traffic_missing_name(slo),
+        _source(slo, roles=floor.roles, runbook=floor.runbook),
+        name=traffic_missing_name(path, slo),
         expr=expr(
-            expected_series(by),
-            f"\nunless on ({by}) ",
-            everywhere.DRAINED,
+            expected,
             f"\nunless on ({by}) {seen.valid} >= ",
-            count(slo.traffic.min_events, "traffic_floor"),
+            count(floor.min_events, "traffic_floor"),
         ),
         summary=f"{slo.title}: traffic is missing",
-        detail=(
-            f"{{{{ $labels.provider }}}} is routed to, yet hardly any live "
-            f"{series_stem(slo)}s are seen there."
-        ),
+        detail=detail,
         hold=hold(TRAFFIC_HOLD_SECONDS, "traffic_hold"),
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from moneypath.alerting.conventions import watchdog_name
 from moneypath.path import yaml_document
 from moneypath.path.durations import Duration
 from moneypath.path.model import MoneyPath
@@ -137,13 +138,15 @@ class BaselineWindows(Declared):
 class DeclaredObjectives:
     """The objectives that a gate file names, as moneypath.yaml declares them.
 
-    `violations` are the alerts of gauges that have to be 0, however slow the machine is.
+    `violations` are the alerts of gauges that have to be 0, however slow the machine is. `watchdog` is the
+    alert that always fires.
     """
 
     availability: AvailabilitySlo
     latency: LatencySlo
     ledger_writes: EventsSlo
     violations: frozenset[str]
+    watchdog: str
 
     @property
     def within_seconds(self) -> float:
@@ -217,7 +220,7 @@ def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, DeclaredObjectives]:
     names = gate.objectives
     problems: list[DeclarationIssue] = []
     availabilities = [
-        slo for slo in path.slos if isinstance(slo, AvailabilitySlo) and slo.operation is Operation.AUTHORIZE
+        slo for slo in path.slos if isinstance(slo, AvailabilitySlo) and slo.operation == Operation.AUTHORIZE
     ]
     latencies = [slo for slo in path.slos if isinstance(slo, LatencySlo)]
     events = [slo for slo in path.slos if isinstance(slo, EventsSlo)]
@@ -230,7 +233,7 @@ def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, DeclaredObjectives]:
             file, [Problem(lines.line(m.location), key_text(m.location), m.what, m.allowed) for m in problems]
         )
     violations = frozenset(check.alerts.violated for check in path.checks)
-    return gate, DeclaredObjectives(availability, latency, ledger_writes, violations)
+    return gate, DeclaredObjectives(availability, latency, ledger_writes, violations, watchdog_name(path))
 
 
 def _find(key: str, wanted: str, candidates: Sequence[S], problems: list[DeclarationIssue]) -> S | None:

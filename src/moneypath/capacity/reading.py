@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Final, Protocol, TypeVar
 
-from moneypath.alerting.conventions import WATCHDOG
 from moneypath.capacity.counters import Window, by_label, total
 from moneypath.capacity.figures import Cost, FiredAlert, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import DeclaredObjectives
@@ -72,7 +71,8 @@ async def read_counted(source: SampleSource, objectives: DeclaredObjectives, win
 
     async def alerts() -> tuple[FiredAlert, ...] | None:
         series = await read('ALERTS{alertstate="firing"}')
-        return fired(series, window, objectives.violations) if beats(series, window) else None
+        beating = beats(series, window, objectives.watchdog)
+        return fired(series, window, objectives.violations) if beating else None
 
     async def ledger_writes() -> Tally | None:
         return count_events(objectives.ledger_writes, await read(objectives.ledger_writes.series), window)
@@ -183,15 +183,15 @@ def fired(series: Iterable[Series], window: Window, violations: frozenset[str]) 
     return tuple(sorted(found, key=lambda alert: (alert.after_seconds, alert.name, alert.about)))
 
 
-def beats(series: Iterable[Series], window: Window) -> bool:
-    """Return whether the watchdog fired throughout the window.
+def beats(series: Iterable[Series], window: Window, watchdog: str) -> bool:
+    """Return whether the alert `watchdog` fired throughout the window.
 
     It does as long as alerts are evaluated at all.
     """
     times = sorted(
         at
         for each in series
-        if each.labels.get("alertname") == WATCHDOG
+        if each.labels.get("alertname") == watchdog
         for at, _ in each.samples
         if window.start < at <= window.end
     )

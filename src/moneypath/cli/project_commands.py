@@ -20,15 +20,18 @@ from moneypath.workflows.declaration import load_declaration
 @click.option("--check", is_flag=True, help="Write nothing; fail when a committed file differs.")
 @project_option
 def generate(check: bool, project: Path) -> None:
-    """Write everything that follows from moneypath.yaml: alerts, routes, dashboards, catalogue, diagrams."""
+    """Write everything that follows from moneypath.yaml: alerts, routes, dashboards, catalogue, diagrams.
+
+    A file that somebody wrote by hand is never overwritten: then nothing is written, and the exit code is 1.
+    """
     console = Console(highlight=False)
     if check:
         console.print(f"{generation.check(project)} generated files are up to date")
         return
-    names = generation.write(project)
-    console.print(
-        "\n".join(f"wrote {name}" for name in names) or "nothing to write: all files are up to date"
-    )
+    done = generation.write(project)
+    lines = [f"wrote {name}" for name in done.written] or ["nothing to write: all files are up to date"]
+    lines += [f"generated no longer, delete it: {name}" for name in done.leftovers]
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 @click.command("path", epilog="Example: moneypath path")

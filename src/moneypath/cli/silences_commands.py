@@ -64,7 +64,7 @@ def asking_options(command: Callable[..., None]) -> Callable[..., None]:
             "--alerts",
             "alerts_file",
             type=click.Path(path_type=Path, dir_okay=False),
-            default=Path(INTEGRITY_ALERTS_FILE),
+            default=Path("alerts") / INTEGRITY_ALERTS_FILE,
             show_default=True,
             help="What `moneypath generate` wrote about the integrity alerts.",
         ),

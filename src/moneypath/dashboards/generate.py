@@ -8,8 +8,9 @@ from moneypath.dashboards.model import Board
 from moneypath.dashboards.render import dashboard_json
 from moneypath.path.model import MoneyPath
 
-PROVIDERS_FILE: Final = "dashboards/provisioning/dashboards/moneypath.yaml"
-DATA_SOURCES_FILE: Final = "dashboards/provisioning/datasources/prometheus.yaml"
+# In the folder of dashboards that the declaration names.
+PROVIDERS_FILE: Final = "provisioning/dashboards/moneypath.yaml"
+DATA_SOURCES_FILE: Final = "provisioning/datasources/prometheus.yaml"
 
 
 def boards(path: MoneyPath) -> tuple[Board, ...]:
@@ -23,14 +24,15 @@ def board_ids(path: MoneyPath) -> tuple[str, ...]:
 
 
 def board_file(board: Board) -> str:
-    """Return the path of a board's file in the repository."""
-    return f"dashboards/{board.uid}.json"
+    """Return the name of a board's file in the folder of dashboards."""
+    return f"{board.uid}.json"
 
 
 def generate(path: MoneyPath) -> dict[str, str]:
-    """Return the files to commit, by their path in the repository."""
-    return {
+    """Return the files to commit, by their path in the project."""
+    files = {
         **{board_file(board): dashboard_json(board) for board in boards(path)},
         PROVIDERS_FILE: provisioning.providers_yaml(),
         DATA_SOURCES_FILE: provisioning.data_sources_yaml(),
     }
+    return {f"{path.outputs.dashboards}/{name}": text for name, text in files.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from moneypath.alerting import rule_groups
 from moneypath.alerting.rules import AlertRule, LiteralKind, RuleGroup, RuleLiteral, SubjectKind
 from moneypath.dashboards.model import Colour, ThresholdStep
-from moneypath.path.guards import AgeGuard, RatioGuard
+from moneypath.path.guards import AgeGuard, AnyGuard, IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import EventsSlo, LatencySlo, Slo
 
@@ -29,13 +29,23 @@ class Thresholds:
         """Build the rules of `path` and collect the numbers; raises what building raises."""
         return cls(path, rule_groups.build(path))
 
-    def fires_at(self, alert: str, kind: LiteralKind) -> float | None:
-        """Return the literal of `kind` that `alert` compares with, or None."""
-        for rule in self._alerts(alert):
-            for literal in _compared(rule):
-                if literal.kind is kind:
-                    return float(literal.value)
+    def fires_at(self, series: str, kind: LiteralKind) -> float | None:
+        """Return the literal of `kind` that the alert of a guard on `series` compares with, or None."""
+        guards = {guard.id for guard in self.path.guards if _watched(guard) == series}
+        for rule in self._alerts():
+            if rule.source.kind is SubjectKind.CHECK and rule.source.subject in guards:
+                for literal in _compared(rule):
+                    if literal.kind is kind:
+                        return float(literal.value)
         return None
+
+    def alerts_on(self, *names: str) -> tuple[str, ...]:
+        """Return the alerts of checks and guards on any of these series, in their order."""
+        found: list[str] = []
+        for name in names:
+            found += [check.alerts.violated for check in self.path.checks if name in check.series]
+            found += [guard.alert for guard in self.path.guards if _watched(guard) == name]
+        return tuple(dict.fromkeys(found))
 
     def latency_slos(self) -> tuple[LatencySlo, ...]:
         """Return the declared latency objectives."""
@@ -57,13 +67,10 @@ class Thresholds:
 
     def slo_alerts(self, slo: Slo) -> tuple[str, ...]:
         """Return the names of the alerts of an objective."""
-        rules = (rule for group in self.groups for rule in group.rules)
         names = (
             rule.name
-            for rule in rules
-            if isinstance(rule, AlertRule)
-            and rule.source.kind is SubjectKind.SLO
-            and rule.source.subject == slo.id
+            for rule in self._alerts()
+            if rule.source.kind is SubjectKind.SLO and rule.source.subject == slo.id
         )
         return tuple(dict.fromkeys(names))
 
@@ -72,17 +79,19 @@ class Thresholds:
         return {check.id: float(check.stale_after_seconds) for check in self.path.checks}
 
     def runbooks(self) -> dict[str, str]:
-        """Return the address of the runbook of each alert."""
-        return {
-            rule.name: rule.annotations["runbook_url"]
-            for group in self.groups
-            for rule in group.rules
-            if isinstance(rule, AlertRule)
-        }
+        """Return the address of the runbook of each alert that has one; a place in the project is none."""
+        links = ((rule.name, rule.annotations.get("runbook_url", "")) for rule in self._alerts())
+        return {name: link for name, link in links if link.startswith(("http://", "https://"))}
 
-    def _alerts(self, name: str) -> Iterator[AlertRule]:
-        for group in self.groups:
-            yield from (rule for rule in group.rules if isinstance(rule, AlertRule) and rule.name == name)
+    def _alerts(self) -> Iterator[AlertRule]:
+        return rule_groups.alerts(self.groups)
+
+
+def _watched(guard: AnyGuard) -> str:
+    """Return the series that a guard looks at; of a ratio it is the numerator."""
+    if isinstance(guard, IncreaseGuard):
+        return guard.counter.series
+    return guard.numerator.series if isinstance(guard, RatioGuard) else guard.series
 
 
 def _compared(rule: AlertRule) -> Iterator[RuleLiteral]:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from moneypath.drills.parts import Condition, ScenarioModel
 from moneypath.path.durations import Duration
+from moneypath.path.parts import RoleId
 from moneypath.path.source import DeclarationIssue, DeclarationIssues
 from moneypath.runbooks.holding import Hold
 
@@ -34,7 +35,7 @@ class ExpectedPage(ScenarioModel):
     """A page of `alert` to a role: `within` this time of the effect, acknowledged `ack` after that."""
 
     alert: str
-    role: str
+    role: RoleId
     within: Duration
     ack: Duration
 

@@ -14,6 +14,7 @@ from moneypath.drills.expected import Expect
 from moneypath.drills.parts import SLUG, Condition, ScenarioModel
 from moneypath.drills.timeline_entry import FaultParams, TargetKind, TimelineEntry
 from moneypath.path.durations import Duration, format_duration
+from moneypath.path.parts import RoleId
 from moneypath.path.source import DeclarationIssue, DeclarationIssues, load_yaml
 
 FILE_STEM: Final = r"drill-\d{3}-[a-z0-9-]+"
@@ -97,7 +98,7 @@ class Scenario(ScenarioModel):
     timeline: Annotated[tuple[TimelineEntry, ...], Field(min_length=1)]
     effective_when: EffectiveWhen = EffectiveWhen.CANARY_HARMED
     expect: Expect
-    responders: dict[str, Responder]
+    responders: dict[RoleId, Responder]
     scoring: Scoring
     controls: tuple[str, ...] = ()
 

@@ -18,8 +18,6 @@ from moneypath.path.problems import DeclarationIssue, Location, suggest
 from moneypath.telemetry.catalogue.label_sets import OPTIONAL_LABEL_SETS
 from moneypath.telemetry.catalogue.vocabulary import CostComponent
 
-# Services read this file; they do not read the declaration.
-COSTS_FILE: Final = "src/refpay/costs.json"
 FORMAT_VERSION: Final = 1
 METHODS: Final = OPTIONAL_LABEL_SETS["methods"]
 PROVISIONED: Final = tuple(one for one in CostComponent if one is not CostComponent.PROVIDER_FEE)
@@ -116,18 +114,22 @@ def cost_issues(
         yield DeclarationIssue((*rates, reporting_currency), what, '"1"')
 
 
-def fee_micro_units(costs: Costs, exponents: Mapping[str, int]) -> Callable[[str, str, int], int]:
+def fee_micro_units(costs: Costs | None, exponents: Mapping[str, int]) -> Callable[[str, str, int], int]:
     """Return what a provider takes for one capture, by provider, currency and minor units of the capture.
 
     The fee is in micro-units of the reporting currency: fixed, plus basis points rounded half up to whole
-    minor units, then exchanged at the declared rate and rounded again. `exponents` are the currencies'.
+    minor units, then exchanged at the declared rate and rounded again. Without costs there is none.
+    `exponents` are the currencies'.
     """
+    if costs is None:
+        return lambda _provider, _currency, _captured: 0
+    to_reporting = costs.rates.to_reporting
     fees = {fee.provider: fee for fee in costs.provider_fees if fee.method == CARD}
 
     def fee_of(provider: str, currency: str, captured_minor: int) -> int:
         fee = fees[provider]
         minor = fee.fixed[currency] + (captured_minor * fee.basis_points + 5_000) // 10_000
-        rate = Fraction(costs.rates.to_reporting[currency])
+        rate = Fraction(to_reporting[currency])
         exact = minor * rate * _MICRO_UNITS / Fraction(10) ** exponents[currency]
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 

@@ -66,9 +66,12 @@ class CustomMetric(Declared):
 
 
 class Extension(Declared):
-    """What the services of a team record besides what every money path records."""
+    """What the services of a team record besides what every money path records.
 
-    operations: tuple[SnakeId, ...] = Field(max_length=4, description="ids of operations, or []")
+    `exported` are metrics of the catalogue that they record although no objective, check or guard reads them.
+    """
+
+    operations: tuple[SnakeId, ...] = Field(default=(), max_length=4, description="ids of operations, or []")
     queues: tuple[SnakeId, ...] = Field(default=(), max_length=16, description="ids of queues, or []")
     traffic: tuple[SnakeId, ...] = Field(
         default=(), max_length=8, description="kinds of traffic besides live, or []"
@@ -76,7 +79,12 @@ class Extension(Declared):
     cohorts: tuple[SnakeId, ...] = Field(
         default=(), max_length=8, description="cohorts besides control, or []"
     )
-    metrics: tuple[CustomMetric, ...] = Field(max_length=100, description="a list of metrics, or []")
+    metrics: tuple[CustomMetric, ...] = Field(
+        default=(), max_length=100, description="a list of metrics, or []"
+    )
+    exported: tuple[SeriesName, ...] = Field(
+        default=(), max_length=100, description="names of metrics that the board shows besides, or []"
+    )
     series_limit: Count = Field(default=SERIES_LIMIT, description="how many series one process may expose")
 
     def specs(self, slots: Slots) -> tuple[MetricSpec, ...]:

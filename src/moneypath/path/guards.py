@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from moneypath.path.parts import (
+    DEFAULT_DASHBOARD,
+    DEFAULT_STALE_SECONDS,
     AlertName,
     Count,
     Declared,
@@ -18,6 +20,7 @@ from moneypath.path.parts import (
     SeriesName,
     Slug,
     SnakeId,
+    StageId,
     Title,
 )
 from moneypath.path.problems import DeclarationIssue, Location
@@ -40,20 +43,20 @@ class Evidence(Declared):
     """
 
     series: SeriesName
-    missing_after_seconds: Seconds
+    missing_after_seconds: Seconds = DEFAULT_STALE_SECONDS
 
 
 class Guard(Declared):
     """The keys that every guard has. Generation fails when `detect_within_seconds` cannot be kept."""
 
     id: SnakeId
-    title: Title
-    stage: SnakeId = Field(description="the id of a stage")
-    alert: AlertName
-    detect_within_seconds: Seconds
-    roles: RoleIds
-    runbook: RunbookId
-    dashboard: Slug
+    title: Title = ""
+    stage: StageId = ""
+    alert: AlertName = ""
+    detect_within_seconds: Seconds | None = Field(default=None, description="whole seconds from 1 to 86400")
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+    dashboard: Slug = DEFAULT_DASHBOARD
 
 
 class AgeGuard(Guard):
@@ -104,7 +107,7 @@ class RatioGuard(Guard):
     kind: Literal["ratio"]
     numerator: SeriesSelector
     denominator: SeriesSelector
-    by: SnakeId | None = Field(description="a label of both series, or null")
+    by: SnakeId | None = Field(default=None, description="a label of both series, or null")
     window_seconds: Seconds
     fires: Side
     limit: PositiveDecimal

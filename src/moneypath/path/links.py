@@ -49,13 +49,17 @@ def dashboard_links(path: MoneyPath) -> Iterator[tuple[Location, str]]:
 
 def runbook_links(path: MoneyPath) -> Iterator[tuple[Location, str]]:
     """Yield the location and the id of each runbook that is named."""
-    for location, part in _parts(path):
-        yield (*location, "runbook"), part.runbook
-    for index, check in enumerate(path.checks):
-        yield ("checks", index, "stale_runbook"), check.stale_runbook
-    for index, slo in enumerate(path.slos):
-        if isinstance(slo, AvailabilitySlo):
-            yield ("slos", index, "traffic", "runbook"), slo.traffic.runbook
+    named = [((*location, "runbook"), part.runbook) for location, part in _parts(path)]
+    named += [
+        (("checks", index, "stale_runbook"), check.stale_runbook) for index, check in enumerate(path.checks)
+    ]
+    named += [
+        (("slos", index, "traffic", "runbook"), slo.traffic.runbook)
+        for index, slo in enumerate(path.slos)
+        if isinstance(slo, AvailabilitySlo) and slo.traffic
+    ]
+    # An alert may have no runbook yet.
+    yield from ((location, name) for location, name in named if name)
 
 
 def _parts(path: MoneyPath) -> Iterator[tuple[Location, AlertingPart | Watchdog]]:

@@ -7,8 +7,6 @@ from moneypath.path.source import load_yaml
 from moneypath.telemetry.catalogue import Catalogue
 
 FILE_NAME = "moneypath.yaml"
-# Services read this file; they do not read the declaration.
-CATALOGUE_FILE = "src/refpay/catalogue.json"
 
 
 def load(file: Path) -> MoneyPath:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from moneypath.path.parts import (
+    DEFAULT_DASHBOARD,
     AlertName,
     Count,
     Declared,
@@ -19,10 +20,12 @@ from moneypath.path.parts import (
     SeriesName,
     Slug,
     SnakeId,
+    StageId,
     Title,
 )
-from moneypath.path.problems import DeclarationIssue, Location, repeated
+from moneypath.path.problems import DeclarationIssue, Location, repeated, suggest
 from moneypath.path.selection import (
+    LabelMatcher,
     LabelValue,
     SeriesSelector,
     label_issues,
@@ -33,6 +36,12 @@ from moneypath.path.selection import (
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.catalogue import LONGEST_THRESHOLD_SECONDS
 from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Operation, Outcome
+
+# So few events of the short window are no evidence that an outage has ended.
+DEFAULT_EVENTS: Final = 5
+PAYMENTS: Final = "moneypath_payments_total"
+DURATIONS: Final = "moneypath_payment_duration_seconds"
+RESULTS: Final = "moneypath_authorization_results_total"
 
 
 class Per(StrEnum):
@@ -49,64 +58,85 @@ class TierId(StrEnum):
 
 
 class Burn(Declared):
-    """The burn tiers that page, and how fast they must detect which share of bad answers."""
+    """The burn tiers that page, and how fast they must detect which share of bad answers.
 
-    tiers: tuple[TierId, ...] = Field(min_length=1)
-    detect_at_ratio: Ratio
-    detect_within_seconds: Seconds
+    Without `detect_at_ratio` that is a total outage. Without `detect_within_seconds` nothing is promised.
+    """
+
+    tiers: tuple[TierId, ...] = Field(default=(TierId.FAST,), min_length=1)
+    detect_at_ratio: Ratio | None = Field(
+        default=None, description='a decimal in quotes above 0 and below 1, such as "0.3"'
+    )
+    detect_within_seconds: Seconds | None = Field(default=None, description="whole seconds from 1 to 86400")
 
 
 class NamedBurn(Burn):
     """A burn whose alert has a name of its own. It ends only on `min_events` in its short window."""
 
-    alert: AlertName
-    min_events: Count
+    alert: AlertName = ""
+    min_events: Count = DEFAULT_EVENTS
 
 
 class HardDown(Declared):
     """The alert of a total outage: `bad_share` over one minute with at least `min_events`."""
 
-    bad_share: Ratio
-    min_events: Count
-    detect_within_seconds: Seconds
+    bad_share: Ratio = Decimal("0.5")
+    min_events: Count = 10
+    detect_within_seconds: Seconds | None = Field(default=None, description="whole seconds from 1 to 86400")
 
 
 class Traffic(Declared):
     """The fewest valid events in five minutes; with fewer, missing traffic is an alert by itself."""
 
     min_events: Count
-    roles: RoleIds
-    runbook: RunbookId
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+
+
+# What is answered without a provider would make providers look fast.
+_AUTHORIZATIONS: Final = SeriesSelector(
+    series=DURATIONS,
+    select=(
+        LabelMatcher(label="operation", values=(Operation.AUTHORIZE,)),
+        LabelMatcher(
+            label="outcome",
+            values=tuple(each for each in Outcome if each not in {Outcome.REJECTED, Outcome.BLOCKED}),
+        ),
+    ),
+)
 
 
 class Objective(Declared):
     """The keys that every objective has."""
 
     id: Slug
-    title: Title
-    stage: SnakeId = Field(description="the id of a stage")
+    title: Title = ""
+    stage: StageId = ""
     objective: Ratio
-    window_days: int = Field(ge=7, le=90, description="whole days from 7 to 90")
-    roles: RoleIds
-    runbook: RunbookId
-    dashboard: Slug
+    window_days: int = Field(default=30, ge=7, le=90, description="whole days from 7 to 90")
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+    dashboard: Slug = DEFAULT_DASHBOARD
 
 
 class AvailabilitySlo(Objective):
-    """An objective on the answers to one operation, each provider apart.
+    """An objective on the answers to one operation, each provider apart unless `per` is null.
 
-    Valid is every outcome except `excluded_outcomes`. Bad is `bad_outcomes` plus `bad_results`.
+    Valid is every outcome except `excluded_outcomes`. Bad is `bad_outcomes` plus `bad_results`. Without
+    `traffic` no alert tells that payments have stopped.
     """
 
     kind: Literal["availability"]
-    operation: Operation
-    per: Per
-    excluded_outcomes: tuple[Outcome, ...]
-    bad_outcomes: tuple[Outcome, ...] = Field(min_length=1)
-    bad_results: tuple[AuthorizationResult, ...]
-    burn: Burn
-    hard_down: HardDown | None = Field(description="a mapping, or null")
-    traffic: Traffic
+    operation: SnakeId = Field(default=Operation.AUTHORIZE.value, description="the id of an operation")
+    per: Per | None = Field(default=Per.PROVIDER, description="provider, or null for all together")
+    excluded_outcomes: tuple[Outcome, ...] = (Outcome.REJECTED, Outcome.BLOCKED)
+    bad_outcomes: tuple[Outcome, ...] = Field(
+        default=(Outcome.FAILED, Outcome.INDETERMINATE, Outcome.SHED), min_length=1
+    )
+    bad_results: tuple[AuthorizationResult, ...] = ()
+    burn: Burn = Burn()
+    hard_down: HardDown | None = Field(default=HardDown(), description="a mapping, or null")
+    traffic: Traffic | None = Field(default=None, description="a mapping, or null")
 
 
 class LatencySlo(Objective):
@@ -115,20 +145,28 @@ class LatencySlo(Objective):
     RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"timed": "histogram"}
 
     kind: Literal["latency"]
-    histogram: SeriesSelector
+    histogram: SeriesSelector = _AUTHORIZATIONS
     threshold_seconds: PositiveDecimal
-    burn: NamedBurn | None = Field(description="a mapping, or null when nothing pages for it")
+    burn: NamedBurn | None = Field(
+        default=NamedBurn(), description="a mapping, or null when nothing pages for it"
+    )
 
 
 class EventsSlo(Objective):
-    """An objective on events that the `label` of a counter tells apart; other values do not count."""
+    """An objective on events that the `label` of a counter tells apart; other values do not count.
+
+    `select` narrows the counter by its other labels.
+    """
 
     kind: Literal["events"]
     series: SeriesName
+    select: tuple[LabelMatcher, ...] = Field(default=(), description="mappings of label and values, or []")
     label: SnakeId = Field(description="a label of the series")
     good: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
     bad: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
-    burn: NamedBurn | None = Field(description="a mapping, or null when nothing pages for it")
+    burn: NamedBurn | None = Field(
+        default=NamedBurn(), description="a mapping, or null when nothing pages for it"
+    )
 
 
 Slo: TypeAlias = Annotated[AvailabilitySlo | LatencySlo | EventsSlo, Field(discriminator="kind")]
@@ -137,7 +175,7 @@ Slo: TypeAlias = Annotated[AvailabilitySlo | LatencySlo | EventsSlo, Field(discr
 def objective_issues(location: Location, slo: Slo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
     """Yield contradictions within an objective, and between it and the catalogue."""
     if isinstance(slo, AvailabilitySlo):
-        yield from _availability_issues(location, slo)
+        yield from _availability_issues(location, slo, catalogue)
     elif isinstance(slo, LatencySlo):
         yield from _latency_issues(location, slo, catalogue)
     else:
@@ -146,7 +184,13 @@ def objective_issues(location: Location, slo: Slo, catalogue: Catalogue) -> Iter
         yield from repeated((*location, "burn", "tiers"), slo.burn.tiers)
 
 
-def _availability_issues(location: Location, slo: AvailabilitySlo) -> Iterator[DeclarationIssue]:
+def _availability_issues(
+    location: Location, slo: AvailabilitySlo, catalogue: Catalogue
+) -> Iterator[DeclarationIssue]:
+    operations = catalogue[PAYMENTS].labels["operation"]
+    if slo.operation not in operations:
+        what = f'there is no operation "{slo.operation}"{suggest(slo.operation, operations)}'
+        yield DeclarationIssue((*location, "operation"), what, ", ".join(operations))
     both = sorted(set(slo.excluded_outcomes) & set(slo.bad_outcomes))
     if both:
         what = f"{', '.join(both)} cannot be bad and left out at the same time"
@@ -156,9 +200,12 @@ def _availability_issues(location: Location, slo: AvailabilitySlo) -> Iterator[D
     yield from repeated((*location, "bad_outcomes"), slo.bad_outcomes)
     yield from repeated((*location, "excluded_outcomes"), slo.excluded_outcomes)
     yield from repeated((*location, "bad_results"), slo.bad_results)
-    if slo.bad_results and slo.operation is not Operation.AUTHORIZE:
+    if slo.bad_results and slo.operation != Operation.AUTHORIZE:
         what = "only authorizations have results"
         yield DeclarationIssue((*location, "bad_results"), what, f"[] when the operation is {slo.operation}")
+    if slo.bad_results and RESULTS not in catalogue:
+        what = "results are counted by provider, and none is declared"
+        yield DeclarationIssue((*location, "bad_results"), what, "[] without providers")
 
 
 def _latency_issues(location: Location, slo: LatencySlo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
@@ -180,6 +227,11 @@ def _event_issues(location: Location, slo: EventsSlo, catalogue: Catalogue) -> I
     if unknown:
         yield from unknown
         return
+    yield from selection_issues((*location, "select"), slo.series, slo.select, catalogue)
+    for index, match in enumerate(slo.select):
+        if match.label == slo.label:
+            what = f"{slo.label} tells good from bad, so it selects nothing"
+            yield DeclarationIssue((*location, "select", index, "label"), what, "another label of the series")
     allowed = catalogue[slo.series].labels[slo.label]
     yield from value_issues((*location, "good"), slo.good, slo.label, allowed)
     yield from value_issues((*location, "bad"), slo.bad, slo.label, allowed)

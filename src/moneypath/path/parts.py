@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -83,36 +83,68 @@ SeriesName = Annotated[
 AlertName = Annotated[
     str,
     Field(
-        pattern=r"^MoneyPath(?:[A-Z][a-z]+)+$",
+        pattern=r"^[A-Z][A-Za-z0-9]+$",
         max_length=60,
-        description="MoneyPath, an object and a condition in CamelCase, such as MoneyPathLedgerImbalance",
+        description="alerts.prefix, an object and a condition in CamelCase, such as MoneyPathLedgerImbalance",
+    ),
+]
+AlertPrefix = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z][A-Za-z0-9]*$",
+        max_length=30,
+        description="a word in CamelCase that the names of all alerts begin with, such as MoneyPath",
     ),
 ]
 Exponent = Annotated[int, Field(ge=0, le=3, description="the decimals of the minor unit, 0 to 3")]
 Seconds = Annotated[int, Field(ge=1, le=86_400, description="whole seconds from 1 to 86400")]
 Count = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
-RoleIds = Annotated[tuple[Slug, ...], Field(min_length=1, description="ids of roles, at least one")]
+RoleId = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$",
+        max_length=32,
+        description="lower-case words joined by - or _, such as eng or on-call",
+    ),
+]
+"""One pattern wherever a role is named: label of an alert, address of a pager, runbook, drill."""
+RoleIds = Annotated[tuple[RoleId, ...], Field(min_length=1, description="ids of roles, at least one")]
+StageId = Annotated[SnakeId, Field(description="the id of a stage")]
 RunbookId = Annotated[Slug, Field(description="the file name of the runbook, without runbooks/ and .md")]
 
 
+# The board that is always generated.
+DEFAULT_DASHBOARD: Final = "money-path"
+DEFAULT_STALE_SECONDS: Final = 480
+
+
 class Declared(BaseModel):
-    """The base of every part of a declaration: unknown keys are refused, values are frozen."""
+    """The base of every part of a declaration: unknown keys are refused, values are frozen.
+
+    Text and tuples that may be left out have an empty default; `defaults` fills in what depends on others.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Links(Declared):
-    """The base addresses of the links in a page."""
+    """The base addresses of the links in a page: by default the place in the project, and in Grafana."""
 
-    runbooks: BaseUrl
-    dashboards: BaseUrl
+    runbooks: BaseUrl = "runbooks/"
+    dashboards: BaseUrl = "/d/"
+
+
+class Alerts(Declared):
+    """What the names of all alerts have in common."""
+
+    prefix: AlertPrefix = "MoneyPath"
 
 
 class Role(Declared):
     """A person or team that answers; `paged` says whether a page can reach them."""
 
-    title: Title
-    paged: bool = Field(description="true or false")
+    title: Title = ""
+    paged: bool = Field(default=True, description="true or false")
 
 
 class ComplianceControl(Declared):
@@ -121,7 +153,7 @@ class ComplianceControl(Declared):
     id: Slug
     title: Title
     kind: ControlKind
-    owner_role: Slug = Field(description="the id of a role")
+    owner_role: RoleId = Field(description="the id of a role")
 
 
 class Stage(Declared):
@@ -130,15 +162,17 @@ class Stage(Declared):
     RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"gates": "controls"}
 
     id: SnakeId
-    title: Title
-    owner_role: Slug = Field(description="the id of a role")
-    uses_providers: bool = Field(description="true or false")
-    leads_to: tuple[SnakeId, ...] = Field(description="ids of stages")
-    controls: tuple[ComplianceControl, ...] = Field(max_length=12, description="compliance controls, or []")
+    title: Title = ""
+    owner_role: RoleId = Field(default="", description="the id of a role")
+    uses_providers: bool = Field(default=False, description="true or false")
+    leads_to: tuple[SnakeId, ...] = Field(default=(), description="ids of stages")
+    controls: tuple[ComplianceControl, ...] = Field(
+        default=(), max_length=12, description="compliance controls, or []"
+    )
 
 
 class Provider(Declared):
-    """An acquirer. Money younger than `outcome_deadline_seconds` is in flight, not missing.
+    """Who moves money for us. Money younger than `outcome_deadline_seconds` is in flight, not missing.
 
     `licence` says on what grounds it may move money, `data_residency` where it keeps payment data.
     """
@@ -146,11 +180,11 @@ class Provider(Declared):
     RENAMED_KEYS: ClassVar[Mapping[str, str]] = {"settle_deadline_seconds": "outcome_deadline_seconds"}
 
     id: SnakeId
-    title: Title
-    schemes: tuple[SnakeId, ...] = Field(min_length=1, description="ids from `schemes`")
-    outcome_deadline_seconds: Seconds
-    licence: Title
-    data_residency: Title
+    title: Title = ""
+    schemes: tuple[SnakeId, ...] = Field(default=(), min_length=1, description="ids from `schemes`")
+    outcome_deadline_seconds: Seconds = 15
+    licence: Title = "not declared"
+    data_residency: Title = "not declared"
 
 
 class Target(Declared):
@@ -161,38 +195,38 @@ class Target(Declared):
 
     job: Slug
     instances: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")] = 1
-    stage: SnakeId = Field(description="the id of a stage")
-    roles: RoleIds
-    runbook: RunbookId
-    dashboard: Slug
+    stage: StageId = ""
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+    dashboard: Slug = DEFAULT_DASHBOARD
 
 
 class CheckAlerts(Declared):
     """The names of the two alerts of a check: a violation, and a check that did not run."""
 
-    violated: AlertName
-    stale: AlertName
+    violated: AlertName = ""
+    stale: AlertName = ""
 
 
 class Check(Declared):
     """An integrity check: gauges that must be 0, and how long the check may be silent."""
 
     id: SnakeId
-    title: Title
-    stage: SnakeId = Field(description="the id of a stage")
+    title: Title = ""
+    stage: StageId = ""
     series: tuple[SeriesName, ...] = Field(min_length=1, description="names of gauges that have to be 0")
-    stale_after_seconds: Seconds
-    alerts: CheckAlerts
-    roles: RoleIds
-    runbook: RunbookId
-    stale_roles: RoleIds
-    stale_runbook: RunbookId
-    dashboard: Slug
+    stale_after_seconds: Seconds = DEFAULT_STALE_SECONDS
+    alerts: CheckAlerts = CheckAlerts()
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+    stale_roles: RoleIds = ()
+    stale_runbook: RunbookId = ""
+    dashboard: Slug = DEFAULT_DASHBOARD
 
 
 class Watchdog(Declared):
     """The alert that always fires, and the roles that look when its heartbeat stops."""
 
-    roles: RoleIds
-    runbook: RunbookId
-    dashboard: Slug
+    roles: RoleIds = ()
+    runbook: RunbookId = ""
+    dashboard: Slug = DEFAULT_DASHBOARD

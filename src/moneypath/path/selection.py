@@ -23,7 +23,7 @@ class SeriesSelector(Declared):
     """A counter or histogram narrowed by `select`; an empty list selects all of it."""
 
     series: SeriesName
-    select: tuple[LabelMatcher, ...] = Field(description="mappings of label and values, or []")
+    select: tuple[LabelMatcher, ...] = Field(default=(), description="mappings of label and values, or []")
 
 
 def series_issues(

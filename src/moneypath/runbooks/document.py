@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from moneypath.path.durations import Duration
+from moneypath.path.parts import RoleId
 from moneypath.path.source import (
     DeclarationInvalid,
     DeclarationIssue,
@@ -24,7 +25,6 @@ from moneypath.runbooks.model import (
     Fence,
     FrontMatter,
     Name,
-    Role,
     Runbook,
     Section,
     Sentence,
@@ -51,7 +51,7 @@ class StepDeclaration(BaseModel):
     step: int = Field(ge=1)
     id: Name
     type: StepType
-    role: Role
+    role: RoleId
     title: Sentence
     query: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] | None = Field(
         default=None, description="a list of one PromQL query"

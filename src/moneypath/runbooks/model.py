@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from moneypath.path.durations import Duration
+from moneypath.path.parts import RoleId
 from moneypath.runbooks.expectations import Expectation, QueryExpectation
 from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.placeholders import names
@@ -30,7 +31,6 @@ END: Final = "end"
 ESCALATE: Final = "escalate"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Sentence = Annotated[str, Field(min_length=3, max_length=400, pattern=r"^[^\n]*$")]
 
 
@@ -72,7 +72,7 @@ class FirstHourEntry(_Declared):
     """What a role has done `by` a time after the page, and the evidence of it."""
 
     by: Duration
-    role: Role
+    role: RoleId
     do: Sentence
     evidence: Sentence
 
@@ -81,7 +81,7 @@ class Communication(_Declared):
     """Whom a role informs, by when and in which words."""
 
     to: Sentence
-    role: Role
+    role: RoleId
     by: Duration
     say: Sentence
 
@@ -90,7 +90,7 @@ class RegulatoryQuestion(_Declared):
     """A regime that a role decides about, and the facts to decide on; no legal advice."""
 
     regime: Name
-    role: Role
+    role: RoleId
     facts: tuple[Sentence, ...] = Field(min_length=1, max_length=12)
 
 
@@ -107,10 +107,10 @@ class FrontMatter(_Declared):
     id: Name
     title: Sentence
     version: int = Field(ge=1)
-    owner_role: Role
+    owner_role: RoleId
     severity: Severity
     triggers: tuple[str, ...] = Field(min_length=1, max_length=12)
-    roles: dict[Role, RoleAssignment] = Field(min_length=1)
+    roles: dict[RoleId, RoleAssignment] = Field(min_length=1)
     first_hour: tuple[FirstHourEntry, ...] = Field(min_length=1, max_length=12)
     do_not: tuple[Sentence, ...] = Field(min_length=1, max_length=8)
     comms: tuple[Communication, ...] = Field(max_length=8)

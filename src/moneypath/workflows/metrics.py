@@ -15,7 +15,8 @@ from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue.catalogue import PREFIX, Catalogue
 from moneypath.telemetry.catalogue.metric import MetricSpec
 
-METRICS_PAGE: Final = "docs/metrics.md"
+# In the folder of documents that the declaration names.
+METRICS_PAGE: Final = "metrics.md"
 
 Reads = Callable[[str], frozenset[str]]
 """Which of the catalogue's metrics a PromQL expression reads, recorded series followed to their source."""

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, Protocol
 
-from moneypath.alerting.history import longest_window_seconds
+from moneypath.alerting.history import longest_window_seconds, payments_selector
 from moneypath.alerting.timing import Scale
 from moneypath.capacity.counters import increase
 from moneypath.errors import MoneypathError
 from moneypath.path.model import MoneyPath
 from moneypath.prometheus import Series
-from moneypath.telemetry.catalogue.vocabulary import Traffic
 
 OFF_AT_MOST: Final = 0.1
 
@@ -37,11 +36,14 @@ async def require_matching_past(
 ) -> None:
     """Compare the traffic of the longest window before `now` (Unix seconds) with what a drill will drive.
 
+    Without an objective on payments there is nothing to compare.
     Raises PastMismatch, and QueryFailed.
     """
     seconds = float(longest_window_seconds(path, Scale(scale)))
-    operation = path.availability_slos()[0].operation
-    selector = f'moneypath_payments_total{{operation="{operation}",traffic="{Traffic.LIVE}"}}'
+    selector = payments_selector(path)
+    if selector is None:
+        # No alert on a share of payments looks back.
+        return
     past = past_rate(await source.raw_samples(selector, now - seconds, now), now - seconds)
     if abs(past - checkouts_per_second) > OFF_AT_MOST * checkouts_per_second:
         raise PastMismatch(

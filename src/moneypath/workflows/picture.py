@@ -9,8 +9,9 @@ from moneypath.path.diagram.model import derive
 from moneypath.path.diagram.svg import to_svg
 from moneypath.path.model import MoneyPath
 
-SVG_FILE = "docs/images/money-path.svg"
-MERMAID_FILE = "docs/money-path.mmd"
+# In the folder of documents that the declaration names.
+SVG_FILE = "images/money-path.svg"
+MERMAID_FILE = "money-path.mmd"
 
 
 class PictureFormat(StrEnum):
@@ -34,7 +35,11 @@ def draw(path: MoneyPath, form: PictureFormat) -> str:
 
 def pictures(path: MoneyPath) -> dict[str, str]:
     """Return the committed pictures: file relative to the project, and content."""
-    return {SVG_FILE: draw(path, PictureFormat.SVG), MERMAID_FILE: draw(path, PictureFormat.MERMAID)}
+    folder = path.outputs.docs
+    return {
+        f"{folder}/{SVG_FILE}": draw(path, PictureFormat.SVG),
+        f"{folder}/{MERMAID_FILE}": draw(path, PictureFormat.MERMAID),
+    }
 
 
 def save(content: str, file: Path) -> None:

@@ -16,7 +16,6 @@ from moneypath.alerting.recorded import TRAFFIC_SECONDS
 from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import AvailabilitySlo
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.server import ServerSpec
 from moneypath.workflows import stack_lock
@@ -46,8 +45,8 @@ class LoadTests(Protocol):
 
 def checkouts_per_second(path: MoneyPath, scale: int) -> int:
     """Return the lowest rate at which no alert for missing traffic fires, with a margin."""
-    floors = [slo.traffic.min_events for slo in path.slos if isinstance(slo, AvailabilitySlo)]
-    events = max(floors, default=1) * len(path.providers) * MARGIN
+    floors = [slo.traffic.min_events for slo in path.availability_slos() if slo.traffic]
+    events = max(floors, default=1) * max(1, len(path.providers)) * MARGIN
     return min(MAX_CHECKOUTS_PER_SECOND, max(1, math.ceil(events * scale / TRAFFIC_SECONDS)))
 
 

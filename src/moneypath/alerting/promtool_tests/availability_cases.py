@@ -19,44 +19,66 @@ def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     strong = Phase(seconds, bad=tested.strong)
     quiet, fires = (tested.quiet_at(seconds),), (tested.fires_at(seconds),)
     for outcome in slo.bad_outcomes:
-        yield Case(f"counts {outcome} as bad", payments(slo, provider, strong, bad_outcome=outcome), fires)
-    for outcome in slo.excluded_outcomes:
-        yield Case(f"does not count {outcome}", payments(slo, provider, strong, bad_outcome=outcome), quiet)
-    canary = payments(slo, provider, strong, kind=Traffic.CANARY)
-    yield Case("does not count failing canaries", canary | payments(slo, provider, Phase(seconds)), quiet)
-    if slo.bad_results:
-        yield Case("counts technical declines as bad", technical(slo, provider, strong), fires)
         yield Case(
-            "does not page for technical declines of canaries alone",
-            technical(slo, provider, strong, declined=False),
+            f"counts {outcome} as bad",
+            payments(tested.job, slo, provider, strong, bad_outcome=outcome),
+            fires,
+        )
+    for outcome in slo.excluded_outcomes:
+        yield Case(
+            f"does not count {outcome}",
+            payments(tested.job, slo, provider, strong, bad_outcome=outcome),
             quiet,
         )
-    # Everything fails before a provider is chosen, for a share of all payments.
-    share = tested.strong
-    unrouted = payments(slo, NO_PROVIDER, Phase(seconds, rate=BUSY * share, bad=Fraction(1)))
+    canary = payments(tested.job, slo, provider, strong, kind=Traffic.CANARY)
     yield Case(
-        "sets failures without a provider against all traffic, and fires for a large share of it",
-        payments(slo, provider, Phase(seconds, rate=BUSY * (1 - share))) | unrouted,
-        (AlertsAt(seconds, ({"provider": NO_PROVIDER},)),),
+        "does not count failing canaries", canary | payments(tested.job, slo, provider, Phase(seconds)), quiet
     )
-    few = payments(slo, NO_PROVIDER, Phase(seconds, rate=BUSY * tested.limit / 2, bad=Fraction(1)))
-    yield Case(
-        "stays quiet when few payments fail without a provider",
-        payments(slo, provider, Phase(seconds)) | few,
-        quiet,
-    )
-    if len(tested.providers) > 1:
+    if slo.bad_results:
+        yield Case(
+            "counts technical declines as bad",
+            technical(tested.job, slo, tested.catalogue, provider, strong),
+            fires,
+        )
+        yield Case(
+            "does not page for technical declines of canaries alone",
+            technical(tested.job, slo, tested.catalogue, provider, strong, declined=False),
+            quiet,
+        )
+    if tested.is_kept_apart:
+        yield from _unrouted_cases(tested, slo)
+    if tested.is_kept_apart and len(tested.providers) > 1:
         yield from _whole_path_cases(tested, slo)
         yield from _everywhere_cases(tested, slo)
+
+
+def _unrouted_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
+    """Yield what fails before a provider is chosen, which is a share of all payments."""
+    provider, seconds = tested.provider, FILLING_SECONDS
+    share = tested.strong
+    unrouted = payments(tested.job, slo, NO_PROVIDER, Phase(seconds, rate=BUSY * share, bad=Fraction(1)))
+    yield Case(
+        "sets failures without a provider against all traffic, and fires for a large share of it",
+        payments(tested.job, slo, provider, Phase(seconds, rate=BUSY * (1 - share))) | unrouted,
+        (AlertsAt(seconds, ({"provider": NO_PROVIDER},)),),
+    )
+    few = payments(
+        tested.job, slo, NO_PROVIDER, Phase(seconds, rate=BUSY * tested.limit / 2, bad=Fraction(1))
+    )
+    yield Case(
+        "stays quiet when few payments fail without a provider",
+        payments(tested.job, slo, provider, Phase(seconds)) | few,
+        (tested.quiet_at(seconds),),
+    )
 
 
 def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     """Yield what the whole path reads when its providers are unequal: each payment counts once."""
     small, large, seconds = tested.providers[0], tested.providers[1], FILLING_SECONDS
     tenth, rest, all_bad = BUSY / 10, BUSY * 9 / 10, Fraction(1)
-    down = payments(slo, small, Phase(seconds, rate=tenth, bad=all_bad))
-    well = payments(slo, large, Phase(seconds, rate=rest))
-    unrouted = payments(slo, NO_PROVIDER, Phase(seconds, rate=tenth, bad=all_bad))
+    down = payments(tested.job, slo, small, Phase(seconds, rate=tenth, bad=all_bad))
+    well = payments(tested.job, slo, large, Phase(seconds, rate=rest))
+    unrouted = payments(tested.job, slo, NO_PROVIDER, Phase(seconds, rate=tenth, bad=all_bad))
     small_fires = {"provider": small}
     none_fires = {"provider": NO_PROVIDER}
     above = Fraction(1, 11) > tested.limit
@@ -69,13 +91,13 @@ def _whole_path_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
         ),
         (
             "all of it fails when every provider is down",
-            down | payments(slo, large, Phase(seconds, rate=rest, bad=all_bad)),
+            down | payments(tested.job, slo, large, Phase(seconds, rate=rest, bad=all_bad)),
             (none_fires,),
             all_bad,
         ),
         (
             "what fails without a provider is a part of it, once",
-            well | payments(slo, small, Phase(seconds, rate=tenth)) | unrouted,
+            well | payments(tested.job, slo, small, Phase(seconds, rate=tenth)) | unrouted,
             (none_fires,) if above else (),
             Fraction(1, 11),
         ),
@@ -95,8 +117,8 @@ def _everywhere_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
     lead, seconds = window, FILLING_SECONDS
 
     def at_both(first: Phase, second: Phase) -> dict[str, str]:
-        return payments(slo, one, Phase(lead, rate=first.rate), first) | payments(
-            slo, other, Phase(lead, rate=second.rate), second
+        return payments(tested.job, slo, one, Phase(lead, rate=first.rate), first) | payments(
+            tested.job, slo, other, Phase(lead, rate=second.rate), second
         )
 
     few = Fraction(tested.floor + 5, window)
@@ -126,7 +148,7 @@ def _everywhere_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
         (
             "is the provider's when the other one is drained",
             at_both(Phase(seconds, bad=share), Phase(seconds, bad=share))
-            | routing(other, (0, lead + seconds)),
+            | routing(tested.worker, other, (0, lead + seconds)),
             only,
         ),
     ):
@@ -137,8 +159,8 @@ def _everywhere_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
     well, broken = Phase(turn), Phase(turn, bad=Fraction(1))
     yield Case(
         "takes the place of what was named before, and gives it back",
-        payments(slo, one, well, broken, broken, well, well)
-        | payments(slo, other, well, well, broken, broken, well),
+        payments(tested.job, slo, one, well, broken, broken, well, well)
+        | payments(tested.job, slo, other, well, well, broken, broken, well),
         (
             AlertsAt(2 * turn, only),
             AlertsAt(3 * turn, ours),
@@ -150,7 +172,8 @@ def _everywhere_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case
     silent = Phase(2 * turn, rate=Fraction(0))
     yield Case(
         "does not end because nobody pays any more",
-        payments(slo, one, well, broken, silent) | payments(slo, other, well, broken, silent),
+        payments(tested.job, slo, one, well, broken, silent)
+        | payments(tested.job, slo, other, well, broken, silent),
         (AlertsAt(2 * turn, ours), AlertsAt(4 * turn, ours)),
     )
 

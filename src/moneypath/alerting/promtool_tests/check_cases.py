@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from moneypath.alerting.baseline import worker_job
 from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS
 from moneypath.alerting.conventions import LAST_SUCCESS, SILENCES, silence_check
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
@@ -9,12 +10,10 @@ from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check, Target
 from moneypath.telemetry.catalogue import Catalogue
 
-WORKER = "refpay-worker"
 
-
-def violated_cases(check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
+def violated_cases(path: MoneyPath, check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
     """Return the cases of a broken invariant."""
-    return tuple(_violated(check, catalogue))
+    return tuple(_violated(worker_job(path), check, catalogue))
 
 
 def stale_cases(path: MoneyPath, check: Check, catalogue: Catalogue) -> tuple[Case, ...]:
@@ -30,9 +29,10 @@ def target_cases(path: MoneyPath, target: Target, catalogue: Catalogue) -> tuple
 def zeros(path: MoneyPath, catalogue: Catalogue, seconds: int) -> dict[str, str]:
     """Return every gauge that must be 0, at 0 for so many seconds."""
     found: dict[str, str] = {}
+    worker = worker_job(path)
     for name in (name for check in path.checks for name in check.series):
         labels = {label: values[0] for label, values in catalogue[name].labels.items()}
-        found[series(name, **labels, job=WORKER, instance=WORKER)] = gauge((0, seconds))
+        found[series(name, **labels, job=worker, instance=worker)] = gauge((0, seconds))
     return found
 
 
@@ -48,8 +48,10 @@ def watchdog_cases(path: MoneyPath) -> tuple[Case, ...]:
 
 
 def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
-    def silenced(alert: str, *spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
-        return {series(SILENCES, alert=alert, job=WORKER, instance=instance): gauge(*spans)}
+    worker = worker_job(path)
+
+    def silenced(alert: str, *spans: tuple[int | str, int], instance: str = worker) -> dict[str, str]:
+        return {series(SILENCES, alert=alert, job=worker, instance=instance): gauge(*spans)}
 
     silence_alert = silences.alerts.violated
     firing: tuple[dict[str, str], ...] = ({},)
@@ -80,17 +82,17 @@ def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
     )
 
 
-def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
+def _violated(worker: str, check: Check, catalogue: Catalogue) -> Iterator[Case]:
     labels = {label: values[0] for label, values in catalogue[check.series[0]].labels.items()}
     firing = (labels,)
 
-    def gauges(*spans: tuple[int | str, int], instance: str = WORKER) -> dict[str, str]:
-        return {series(name, **labels, job=WORKER, instance=instance): gauge(*spans) for name in check.series}
+    def gauges(*spans: tuple[int | str, int], instance: str = worker) -> dict[str, str]:
+        return {series(name, **labels, job=worker, instance=instance): gauge(*spans) for name in check.series}
 
     healthy = gauges((0, 600))
     yield Case("stays quiet while the gauges are 0", healthy, (AlertsAt(0), AlertsAt(600)))
     for name in check.series:
-        own = {series(name, **labels, job=WORKER, instance=WORKER): gauge((0, 300), (1, 300))}
+        own = {series(name, **labels, job=worker, instance=worker): gauge((0, 300), (1, 300))}
         yield Case(
             f"fires at once when {name} is 1",
             healthy | own,
@@ -112,9 +114,9 @@ def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
         gauges((7, 300), ("_", 300), (0, 600)),
         (AlertsAt(300, firing), AlertsAt(590, firing), AlertsAt(700)),
     )
-    half = {series(check.series[0], **labels, job=WORKER, instance=WORKER): gauge((7, 300), (0, 300))}
+    half = {series(check.series[0], **labels, job=worker, instance=worker): gauge((7, 300), (0, 300))}
     if len(check.series) > 1:
-        last = {series(check.series[-1], **labels, job=WORKER, instance=WORKER): gauge((7, 300), ("_", 300))}
+        last = {series(check.series[-1], **labels, job=worker, instance=worker): gauge((7, 300), ("_", 300))}
         yield Case("does not end while one of the gauges is unknown", half | last, (AlertsAt(590, firing),))
     yield Case(
         "takes the worst of two exporters, not the sum and not the last",
@@ -124,7 +126,8 @@ def _violated(check: Check, catalogue: Catalogue) -> Iterator[Case]:
 
 
 def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case]:
-    name = series(LAST_SUCCESS, check=check.id, job=WORKER, instance=WORKER)
+    worker = worker_job(path)
+    name = series(LAST_SUCCESS, check=check.id, job=worker, instance=worker)
     limit = check.stale_after_seconds
     hold = STALE_HOLD_SECONDS + 2 * STEP_SECONDS
     firing: tuple[dict[str, str], ...] = ({},)
@@ -160,7 +163,7 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
     yield Case("fires when there has never been such a check", {}, (AlertsAt(60, firing),))
     yield Case(
         "fires when only another check succeeds",
-        {series(LAST_SUCCESS, check="another", job=WORKER, instance=WORKER): f"0+{STEP_SECONDS}x24"},
+        {series(LAST_SUCCESS, check="another", job=worker, instance=worker): f"0+{STEP_SECONDS}x24"},
         (AlertsAt(60, firing),),
     )
     yield Case(

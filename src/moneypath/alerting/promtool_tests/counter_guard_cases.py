@@ -22,17 +22,16 @@ _PERCENT = Fraction(1, 100)
 _BUSY = Fraction(100)
 # Constant traffic needs no more before a case looks: a ratio does not wait for its window to fill.
 _FILLING_SECONDS = 120
-_INSTANCE = {"job": "refpay-api", "instance": "refpay-api"}
 
 
-def increase_cases(guard: IncreaseGuard, catalogue: Catalogue) -> tuple[Case, ...]:
-    """Return the cases of a counter that grows too fast."""
-    return tuple(_increase(guard, catalogue))
+def increase_cases(job: str, guard: IncreaseGuard, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a counter, counted by `job`, that grows too fast."""
+    return tuple(_increase(job, guard, catalogue))
 
 
-def ratio_cases(guard: RatioGuard, catalogue: Catalogue) -> tuple[Case, ...]:
-    """Return the cases of a ratio on the wrong side of its limit."""
-    tested = _Ratio(guard, catalogue)
+def ratio_cases(job: str, guard: RatioGuard, catalogue: Catalogue) -> tuple[Case, ...]:
+    """Return the cases of a ratio on the wrong side of its limit; `job` counts both parts."""
+    tested = _Ratio(job, guard, catalogue)
     return (*_ratio_beginning(tested), *_ratio_input(tested), *_ratio_ending(tested))
 
 
@@ -41,12 +40,12 @@ def _labels(selector: SeriesSelector, catalogue: Catalogue, **more: str) -> dict
     return first | {match.label: match.values[0] for match in selector.select} | more
 
 
-def _name(selector: SeriesSelector, catalogue: Catalogue, **more: str) -> str:
-    return series(selector.series, **_labels(selector, catalogue, **more), **_INSTANCE)
+def _name(job: str, selector: SeriesSelector, catalogue: Catalogue, **more: str) -> str:
+    return series(selector.series, **_labels(selector, catalogue, **more), job=job, instance=job)
 
 
-def _increase(guard: IncreaseGuard, catalogue: Catalogue) -> Iterator[Case]:
-    name, window = _name(guard.counter, catalogue), guard.window_seconds
+def _increase(job: str, guard: IncreaseGuard, catalogue: Catalogue) -> Iterator[Case]:
+    name, window = _name(job, guard.counter, catalogue), guard.window_seconds
     firing = ({match.label: match.values[0] for match in guard.counter.select},)
     # So much each step is exactly the limit in a full window.
     step = Fraction(guard.at_least * STEP_SECONDS, window)
@@ -77,7 +76,7 @@ def _increase(guard: IncreaseGuard, catalogue: Catalogue) -> Iterator[Case]:
     yield Case("takes a restarted counter for what it is", few, (AlertsAt(long),))
     for match in guard.counter.select:
         for value in sorted(set(catalogue[guard.counter.series].labels[match.label]) - set(match.values)):
-            other = _name(guard.counter, catalogue, **{match.label: value})
+            other = _name(job, guard.counter, catalogue, **{match.label: value})
             busy = {other: counter(Segment(step * 2, long))}
             yield Case(f"does not count {match.label} {value}", busy, (AlertsAt(long),))
 
@@ -94,6 +93,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Ratio:
+    job: str
     guard: RatioGuard
     catalogue: Catalogue
 
@@ -152,11 +152,13 @@ class _Ratio:
                 )
             )
 
-        numerator = {_name(guard.numerator, catalogue, **of): grown(None)}
+        numerator = {_name(self.job, guard.numerator, catalogue, **of): grown(None)}
         if self.is_share:
-            return numerator | {_name(guard.denominator, catalogue, **of, **self._rest()): grown(Fraction(1))}
+            return numerator | {
+                _name(self.job, guard.denominator, catalogue, **of, **self._rest()): grown(Fraction(1))
+            }
         events = counter(*(Segment(part.rate * STEP_SECONDS, part.seconds, part.reset) for part in parts))
-        return numerator | {_name(guard.denominator, catalogue, **of): events}
+        return numerator | {_name(self.job, guard.denominator, catalogue, **of): events}
 
     def _rest(self) -> dict[str, str]:
         """Return labels of events that are in the denominator and not in the numerator."""
@@ -216,7 +218,7 @@ def _ratio_input(tested: _Ratio) -> Iterator[Case]:
     yield Case("is silent without the denominator", dict(_others(tested, series)), (AlertsAt(seconds),))
     for label, value in _other_labels(tested):
         more = {guard.by: tested.members[0]} if guard.by else {}
-        name = _name(guard.denominator, tested.catalogue, **{label: value}, **more)
+        name = _name(tested.job, guard.denominator, tested.catalogue, **{label: value}, **more)
         strange = {name: counter(Segment(_BUSY * STEP_SECONDS * 100, seconds))}
         both = strange | tested.traffic(_Part(seconds, tested.good if fires else tested.wrong))
         yield Case(f"does not count {label} {value}", both, (AlertsAt(seconds, () if fires else firing),))

@@ -17,22 +17,34 @@ def counting_cases(tested: RatioAlert, slo: EventsSlo) -> Iterator[Case]:
     strong, healthy = (Phase(seconds, bad=tested.strong),), (Phase(seconds),)
     quiet, fires = (tested.quiet_at(seconds),), (tested.fires_at(seconds),)
     for value in slo.bad:
-        bad = {counter_name(slo, catalogue, value): values(strong, bad=True)}
-        good = {counter_name(slo, catalogue, slo.good[0]): values(strong, bad=False)}
+        bad = {counter_name(tested.job, slo, catalogue, value): values(strong, bad=True)}
+        good = {counter_name(tested.job, slo, catalogue, slo.good[0]): values(strong, bad=False)}
         yield Case(f"counts {value} as bad", good | bad, fires)
     for value in slo.good:
-        good = {counter_name(slo, catalogue, value): values(healthy, bad=False)}
+        good = {counter_name(tested.job, slo, catalogue, value): values(healthy, bad=False)}
         share = ValueAt(seconds, f"sum({good_share_series(slo)})", Fraction(1))
         yield Case(f"counts {value} as good", good, quiet, (share,))
     for value in sorted(set(catalogue[slo.series].labels[slo.label]) - {*slo.good, *slo.bad}):
-        other = {counter_name(slo, catalogue, value): values(strong, bad=True)}
+        other = {counter_name(tested.job, slo, catalogue, value): values(strong, bad=True)}
         yield Case(f"leaves {value} out", tested.events(*healthy) | other, quiet)
+    selected = {match.label: match.values for match in slo.select}
     for label, known in catalogue[slo.series].labels.items():
-        for value in known if label != slo.label else ():
+        for value in sorted(set(known) - set(selected.get(label, known))):
+            strange = {
+                counter_name(tested.job, slo, catalogue, slo.bad[0], **{label: value}): values(
+                    strong, bad=True
+                )
+            }
+            yield Case(f"does not count {label} {value}", tested.events(*healthy) | strange, quiet)
+        for value in selected.get(label, known) if label != slo.label else ():
             own = {
-                counter_name(slo, catalogue, slo.good[0], **{label: value}): values(strong, bad=False),
-                counter_name(slo, catalogue, slo.bad[0], **{label: value}): values(strong, bad=True),
+                counter_name(tested.job, slo, catalogue, slo.good[0], **{label: value}): values(
+                    strong, bad=False
+                ),
+                counter_name(tested.job, slo, catalogue, slo.bad[0], **{label: value}): values(
+                    strong, bad=True
+                ),
             }
             yield Case(f"counts {label} {value}", own, fires)
-    alone = {counter_name(slo, catalogue, slo.bad[0]): values(healthy, bad=False)}
+    alone = {counter_name(tested.job, slo, catalogue, slo.bad[0]): values(healthy, bad=False)}
     yield Case("fires when there are only bad events", alone, fires)

@@ -5,21 +5,20 @@ from moneypath.alerting.promtool_tests.traffic import Phase, values
 from moneypath.path.objectives import EventsSlo
 from moneypath.telemetry.catalogue import Catalogue
 
-_INSTANCE = {"job": "refpay-api", "instance": "refpay-api"}
 
-
-def counters(slo: EventsSlo, catalogue: Catalogue, phases: tuple[Phase, ...]) -> dict[str, str]:
+def counters(job: str, slo: EventsSlo, catalogue: Catalogue, phases: tuple[Phase, ...]) -> dict[str, str]:
     """Return the series of good and bad events."""
     return {
-        counter_name(slo, catalogue, slo.good[0]): values(phases, bad=False),
-        counter_name(slo, catalogue, slo.bad[0]): values(phases, bad=True),
+        counter_name(job, slo, catalogue, slo.good[0]): values(phases, bad=False),
+        counter_name(job, slo, catalogue, slo.bad[0]): values(phases, bad=True),
     }
 
 
-def counter_name(slo: EventsSlo, catalogue: Catalogue, value: str, **others: str) -> str:
+def counter_name(job: str, slo: EventsSlo, catalogue: Catalogue, value: str, **others: str) -> str:
     """Return the series of events with `value` in the label that tells good from bad.
 
-    `others` are values of other labels, which have their first value otherwise.
+    `others` are values of other labels, which have their first selected value otherwise.
     """
     labels = {label: known[0] for label, known in catalogue[slo.series].labels.items()}
-    return series(slo.series, **{**labels, **others, slo.label: value}, **_INSTANCE)
+    labels |= {match.label: match.values[0] for match in slo.select}
+    return series(slo.series, **{**labels, **others, slo.label: value}, job=job, instance=job)

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from moneypath.alerting.baseline import worker_job
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
-from moneypath.alerting.promtool_tests.check_cases import WORKER, zeros
+from moneypath.alerting.promtool_tests.check_cases import zeros
 from moneypath.alerting.rules import AlertRule
 from moneypath.path.guards import AgeGuard, DeadlineGuard, GaugeGuard
 from moneypath.path.model import MoneyPath
 from moneypath.telemetry.catalogue import Catalogue
 
-_INSTANCE = {"job": WORKER, "instance": WORKER}
 _START = 300
 
 
@@ -23,6 +23,11 @@ class _Tested:
     guard: GaugeGuard
     catalogue: Catalogue
     siblings: tuple[AlertRule, ...]
+
+    @property
+    def worker(self) -> str:
+        """Return the job that exports the gauges."""
+        return worker_job(self.path)
 
     @property
     def members(self) -> tuple[dict[str, str], ...]:
@@ -37,17 +42,21 @@ class _Tested:
 
     def first(self, text: str) -> dict[str, str]:
         """Return the guarded series of the first member."""
-        return {series(self.guard.series, **self.members[0], **_INSTANCE): text}
+        return {self.named(self.guard.series, self.members[0]): text}
+
+    def named(self, name: str, member: dict[str, str]) -> str:
+        """Return the series `name` of a member."""
+        return series(name, **member, job=self.worker, instance=self.worker)
 
     def around(self, seconds: int, *, evidence_of_first: bool = True) -> dict[str, str]:
         """Return the other series that must exist for so long: the evidence, and the other members."""
         guard, found = self.guard, self.asked(gauge((1, seconds)))
         for member in self.members[1:]:
             if self.own_evidence or guard.evidence is None:
-                found[series(guard.series, **member, **_INSTANCE)] = self.well(seconds)
+                found[self.named(guard.series, member)] = self.well(seconds)
         if guard.evidence and not self.own_evidence:
             for member in self.members[0 if evidence_of_first else 1 :]:
-                found[series(guard.evidence.series, **member, **_INSTANCE)] = gauge((1, seconds))
+                found[self.named(guard.evidence.series, member)] = gauge((1, seconds))
         return found
 
     def well(self, seconds: int) -> str:
@@ -79,7 +88,7 @@ class _Tested:
         gap, scraped = pause // STEP_SECONDS, f"1+0x{begun // STEP_SECONDS - 1}"
         values = " ".join([*run(0, begun), f"_x{gap}", *run(begun + pause, 120)])
         up = " ".join([*([scraped] if begun else []), f"_x{gap - 1}", "1+0x24"])
-        names = (series(self.guard.evidence.series, **member, **_INSTANCE) for member in self.members)
+        names = (self.named(self.guard.evidence.series, member) for member in self.members)
         return self.asked(up) | dict.fromkeys(names, values)
 
     def missing(self, seconds: int, *members: dict[str, str]) -> AlertsAt:
@@ -151,7 +160,7 @@ def _level(tested: _Tested, above: Decimal) -> Iterator[Case]:
         around | tested.first(gauge((above + 1, 300), (above, 300))),
         (AlertsAt(_START, alone), AlertsAt(at)),
     )
-    second = series(tested.guard.series, **tested.members[0], job=WORKER, instance="second")
+    second = series(tested.guard.series, **tested.members[0], job=tested.worker, instance="second")
     yield Case(
         "takes the worst of two exporters, not the sum and not the last",
         around | tested.first(gauge((above, 600))) | {second: gauge((above + 1, 600))},
@@ -170,7 +179,7 @@ def _evidence(tested: _Tested, patience: int) -> Iterator[Case]:
         if tested.own_evidence:
             return tested.first(text or f"{tested.well(_START)} stale")
         assert tested.guard.evidence is not None  # noqa: S101  # only guards with evidence come here
-        name = series(tested.guard.evidence.series, **first, **_INSTANCE)
+        name = tested.named(tested.guard.evidence.series, first)
         return {name: gauge((1, _START), ("_", patience))} | (tested.first(text) if text else {})
 
     yield Case(

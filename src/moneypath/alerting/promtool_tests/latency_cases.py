@@ -21,16 +21,20 @@ def counting_cases(tested: RatioAlert, slo: LatencySlo) -> Iterator[Case]:
     labels = catalogue[slo.histogram.series].labels
     for match in slo.histogram.select:
         for value in match.values:
-            own = histogram(slo, catalogue, strong, **{match.label: value})
+            own = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
             yield Case(f"counts {match.label} {value}", own, fires)
         for value in sorted(set(labels[match.label]) - set(match.values)):
-            other = histogram(slo, catalogue, strong, **{match.label: value})
-            both = histogram(slo, catalogue, healthy) | other
+            other = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
+            both = histogram(tested.job, slo, catalogue, healthy) | other
             yield Case(f"does not count {match.label} {value}", both, quiet)
     edge = decimal_text(Fraction(slo.threshold_seconds))
-    spelt = histogram(slo, catalogue, healthy, edge=edge)
+    spelt = histogram(tested.job, slo, catalogue, healthy, edge=edge)
     yield Case(f"reads the threshold's bucket when its edge is spelt {edge}", spelt, quiet)
-    bare = {name: text for name, text in histogram(slo, catalogue, healthy).items() if "_bucket" not in name}
+    bare = {
+        name: text
+        for name, text in histogram(tested.job, slo, catalogue, healthy).items()
+        if "_bucket" not in name
+    }
     yield Case("takes everything for slow when the threshold's bucket is missing", bare, fires)
 
 
@@ -38,13 +42,13 @@ def quantile_cases(tested: RatioAlert, slo: LatencySlo) -> Iterator[Case]:
     """Yield what the recorded quantiles say with and without traffic."""
     catalogue, seconds = tested.catalogue, FILLING_SECONDS
     quiet = (tested.quiet_at(seconds),)
-    idle = histogram(slo, catalogue, (Phase(seconds, rate=Fraction(0)),))
+    idle = histogram(tested.job, slo, catalogue, (Phase(seconds, rate=Fraction(0)),))
     either = " or ".join(quantile_series(slo, percent) for percent in QUANTILES)
     yield Case(
         "gives no quantile for zero traffic instead of NaN", idle, quiet, (ValueAt(seconds, either, None),)
     )
     # All but 2 % are in the first bucket: linear in it, 95/98 of the threshold; the rest lies beyond.
-    few = histogram(slo, catalogue, (Phase(seconds, bad=2 * PERCENT),))
+    few = histogram(tested.job, slo, catalogue, (Phase(seconds, bad=2 * PERCENT),))
     threshold = Fraction(slo.threshold_seconds)
     values = {95: round(Fraction(95, 98) * threshold, 3), 99: threshold}
     yield Case(

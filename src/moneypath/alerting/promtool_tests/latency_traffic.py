@@ -5,11 +5,15 @@ from moneypath.alerting.promtool_tests.traffic import Phase, values
 from moneypath.path.objectives import LatencySlo
 from moneypath.telemetry.catalogue import Catalogue
 
-_INSTANCE = {"job": "refpay-api", "instance": "refpay-api"}
-
 
 def histogram(
-    slo: LatencySlo, catalogue: Catalogue, phases: tuple[Phase, ...], *, edge: str = "", **labels: str
+    job: str,
+    slo: LatencySlo,
+    catalogue: Catalogue,
+    phases: tuple[Phase, ...],
+    *,
+    edge: str = "",
+    **labels: str,
 ) -> dict[str, str]:
     """Return a histogram whose good events end within the threshold, the bad ones in the last bucket.
 
@@ -17,11 +21,12 @@ def histogram(
     """
     name = slo.histogram.series
     first = {label: known[0] for label, known in catalogue[name].labels.items()}
+    here = {"job": job, "instance": job}
     chosen = first | {match.label: match.values[0] for match in slo.histogram.select} | labels
     total = counter(*(Segment(each.rate * STEP_SECONDS, each.seconds, each.reset) for each in phases))
     good = values(phases, bad=False)
     return {
-        series(f"{name}_bucket", **chosen, le=edge or str(float(slo.threshold_seconds)), **_INSTANCE): good,
-        series(f"{name}_bucket", **chosen, le="+Inf", **_INSTANCE): total,
-        series(f"{name}_count", **chosen, **_INSTANCE): total,
+        series(f"{name}_bucket", **chosen, le=edge or str(float(slo.threshold_seconds)), **here): good,
+        series(f"{name}_bucket", **chosen, le="+Inf", **here): total,
+        series(f"{name}_count", **chosen, **here): total,
     }

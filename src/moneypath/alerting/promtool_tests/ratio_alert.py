@@ -19,10 +19,13 @@ FILLING_SECONDS = 120
 class RatioAlert:
     """An alert on a share of bad events: fires above `limit`, ends on `floor` events in the short window.
 
-    `providers` are those of the money path; where they are kept apart, the first is at fault.
+    `providers` are those of the money path, or `none`; where they are kept apart, the first is at fault.
+    `job` counts the events, `worker` says which provider is routed to.
     """
 
     slo: Slo
+    job: str
+    worker: str
     catalogue: Catalogue
     providers: tuple[str, ...]
     limit: Fraction
@@ -59,20 +62,20 @@ class RatioAlert:
     def events(self, *phases: Phase) -> dict[str, str]:
         """Return the series of good and bad events, at the provider at fault."""
         if isinstance(self.slo, AvailabilitySlo):
-            return traffic.payments(self.slo, self.provider, *phases)
+            return traffic.payments(self.job, self.slo, self.provider, *phases)
         if isinstance(self.slo, LatencySlo):
-            return latency_traffic.histogram(self.slo, self.catalogue, phases)
-        return events_traffic.counters(self.slo, self.catalogue, phases)
+            return latency_traffic.histogram(self.job, self.slo, self.catalogue, phases)
+        return events_traffic.counters(self.job, self.slo, self.catalogue, phases)
 
     def healthy_neighbour(self, seconds: int) -> dict[str, str]:
         """Return healthy events of another provider, if there is one and providers are kept apart."""
-        if not isinstance(self.slo, AvailabilitySlo) or len(self.providers) < 2:
+        if not isinstance(self.slo, AvailabilitySlo) or not self.is_kept_apart or len(self.providers) < 2:
             return {}
-        return traffic.payments(self.slo, self.providers[1], Phase(seconds))
+        return traffic.payments(self.job, self.slo, self.providers[1], Phase(seconds))
 
     def routed(self, *spans: tuple[int | str, int]) -> dict[str, str]:
         """Return the routing state of the provider at fault, if the alert reads it."""
-        return traffic.routing(self.provider, *spans) if self.is_kept_apart else {}
+        return traffic.routing(self.worker, self.provider, *spans) if self.is_kept_apart else {}
 
     def quiet_at(self, seconds: int) -> AlertsAt:
         """Return that nothing fires."""

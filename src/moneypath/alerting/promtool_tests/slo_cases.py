@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
+from moneypath.alerting.baseline import api_job, worker_job
 from moneypath.alerting.burn import TIERS, Tier, threshold
 from moneypath.alerting.promtool_tests import availability_cases, events_cases, latency_cases
 from moneypath.alerting.promtool_tests.case import Case
@@ -15,10 +16,11 @@ from moneypath.alerting.promtool_tests.ratio_alert_cases import (
 )
 from moneypath.alerting.recorded import HARD_DOWN_SECONDS, recorded
 from moneypath.alerting.rules import AlertRule
-from moneypath.alerting.slo_alerts import evidence_events, hard_down_name
+from moneypath.alerting.slo_alerts import detected_ratio, evidence_events, hard_down_name
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, HardDown, LatencySlo, Slo
 from moneypath.telemetry.catalogue import Catalogue
+from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER
 
 
 def slo_cases(path: MoneyPath, slo: Slo, alert: AlertRule, catalogue: Catalogue) -> Iterator[Case]:
@@ -26,13 +28,13 @@ def slo_cases(path: MoneyPath, slo: Slo, alert: AlertRule, catalogue: Catalogue)
     if "tier" in alert.labels:
         tier = next(tier for tier in TIERS.values() if tier.id == alert.labels["tier"])
         yield from _ratio_cases(_burn_alert(path, slo, tier, catalogue))
-    elif isinstance(slo, AvailabilitySlo) and slo.hard_down and alert.name == hard_down_name(slo):
+    elif isinstance(slo, AvailabilitySlo) and slo.hard_down and alert.name == hard_down_name(path, slo):
         tested = _hard_down_alert(path, slo, slo.hard_down, catalogue)
         yield from _ratio_cases(tested)
         yield from availability_cases.few_events_cases(tested)
         yield availability_cases.money_at_risk_case(path, tested)
-    elif isinstance(slo, AvailabilitySlo):
-        yield from traffic_missing_cases(path, slo)
+    elif isinstance(slo, AvailabilitySlo) and slo.traffic:
+        yield from traffic_missing_cases(path, slo, slo.traffic)
 
 
 def _ratio_cases(tested: RatioAlert) -> Iterator[Case]:
@@ -56,13 +58,14 @@ def _counting_cases(tested: RatioAlert) -> Iterator[Case]:
 
 
 def _burn_alert(path: MoneyPath, slo: Slo, tier: Tier, catalogue: Catalogue) -> RatioAlert:
-    detected = slo.burn.detect_at_ratio if slo.burn else 1
     return RatioAlert(
         slo=slo,
+        job=api_job(path),
+        worker=worker_job(path),
         catalogue=catalogue,
-        providers=path.provider_ids(),
+        providers=path.provider_ids() or (NO_PROVIDER,),
         limit=threshold(slo, tier),
-        onset_ratio=Fraction(detected),
+        onset_ratio=detected_ratio(slo.burn) if slo.burn else Fraction(1),
         long_seconds=tier.long_seconds,
         short=recorded(slo, tier.short_seconds),
         floor=evidence_events(slo),
@@ -74,8 +77,10 @@ def _hard_down_alert(
 ) -> RatioAlert:
     return RatioAlert(
         slo=slo,
+        job=api_job(path),
+        worker=worker_job(path),
         catalogue=catalogue,
-        providers=path.provider_ids(),
+        providers=path.provider_ids() or (NO_PROVIDER,),
         limit=Fraction(declared.bad_share),
         onset_ratio=Fraction(1),
         long_seconds=HARD_DOWN_SECONDS,

@@ -1,7 +1,8 @@
 """All generated promtool test files, one for each alert rule."""
 
 from moneypath.alerting import rule_groups
-from moneypath.alerting.conventions import TARGET_DOWN
+from moneypath.alerting.baseline import api_job
+from moneypath.alerting.conventions import target_down_name
 from moneypath.alerting.promtool_tests import check_cases, counter_guard_cases, gauge_guard_cases
 from moneypath.alerting.promtool_tests.case import Case, file_text
 from moneypath.alerting.promtool_tests.slo_cases import slo_cases
@@ -33,13 +34,13 @@ def _cases(path: MoneyPath, alert: AlertRule, alerts: tuple[AlertRule, ...]) -> 
         return tuple(slo_cases(path, slo, alert, catalogue))
     for check in path.checks:
         if alert.name == check.alerts.violated:
-            return check_cases.violated_cases(check, catalogue)
+            return check_cases.violated_cases(path, check, catalogue)
         if alert.name == check.alerts.stale:
             return check_cases.stale_cases(path, check, catalogue)
     for guard in path.guards:
         if subject == guard.id:
             return _guard_cases(path, guard, alert, alerts)
-    if alert.name == TARGET_DOWN:
+    if alert.name == target_down_name(path):
         target = next(target for target in path.targets if target.job == alert.labels["job"])
         return check_cases.target_cases(path, target, catalogue)
     return check_cases.watchdog_cases(path)
@@ -50,9 +51,9 @@ def _guard_cases(
 ) -> tuple[Case, ...]:
     catalogue = path.catalogue()
     if isinstance(guard, IncreaseGuard):
-        return counter_guard_cases.increase_cases(guard, catalogue)
+        return counter_guard_cases.increase_cases(api_job(path), guard, catalogue)
     if isinstance(guard, RatioGuard):
-        return counter_guard_cases.ratio_cases(guard, catalogue)
+        return counter_guard_cases.ratio_cases(api_job(path), guard, catalogue)
     same_evidence = {
         other.id
         for other in path.guards

@@ -7,6 +7,7 @@ from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.conventions import ROUTING
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, Segment, counter, gauge, series
 from moneypath.path.objectives import AvailabilitySlo
+from moneypath.telemetry.catalogue import Catalogue
 from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Cohort, Outcome, Traffic
 
 # Events a second, many enough that no floor of events matters unless a case is about it.
@@ -23,31 +24,26 @@ class Phase:
     reset: bool = False
 
 
-def payments_name(slo: AvailabilitySlo, provider: str, outcome: str, traffic: Traffic = Traffic.LIVE) -> str:
-    """Return the series of payments of one outcome."""
+def payments_name(
+    job: str, slo: AvailabilitySlo, provider: str, outcome: str, traffic: Traffic = Traffic.LIVE
+) -> str:
+    """Return the series of payments of one outcome that `job` counts."""
     return series(
         PAYMENTS,
-        operation=slo.operation.value,
+        operation=slo.operation,
         outcome=outcome,
         provider=provider,
         traffic=traffic.value,
         cohort=Cohort.CONTROL.value,
-        job="refpay-api",
-        instance="refpay-api",
+        job=job,
+        instance=job,
     )
 
 
-def results_name(provider: str, result: str) -> str:
-    """Return the series of authorizations of one result."""
-    return series(
-        RESULTS,
-        provider=provider,
-        method="card",
-        scheme="visa",
-        currency="EUR",
-        result=result,
-        job="refpay-api",
-    )
+def results_name(job: str, catalogue: Catalogue, provider: str, result: str) -> str:
+    """Return the series of authorizations of one result that `job` counts."""
+    first = {label: known[0] for label, known in catalogue[RESULTS].labels.items()}
+    return series(RESULTS, **{**first, "provider": provider, "result": result}, job=job)
 
 
 def values(phases: tuple[Phase, ...], *, bad: bool) -> str:
@@ -63,6 +59,7 @@ def values(phases: tuple[Phase, ...], *, bad: bool) -> str:
 
 
 def payments(
+    job: str,
     slo: AvailabilitySlo,
     provider: str,
     *phases: Phase,
@@ -71,25 +68,37 @@ def payments(
 ) -> dict[str, str]:
     """Return the series of good and bad payments at `provider`."""
     return {
-        payments_name(slo, provider, Outcome.SUCCEEDED, kind): values(phases, bad=False),
-        payments_name(slo, provider, bad_outcome or slo.bad_outcomes[0], kind): values(phases, bad=True),
+        payments_name(job, slo, provider, Outcome.SUCCEEDED, kind): values(phases, bad=False),
+        payments_name(job, slo, provider, bad_outcome or slo.bad_outcomes[0], kind): values(phases, bad=True),
     }
 
 
-def technical(slo: AvailabilitySlo, provider: str, *phases: Phase, declined: bool = True) -> dict[str, str]:
+def technical(
+    job: str,
+    slo: AvailabilitySlo,
+    catalogue: Catalogue,
+    provider: str,
+    *phases: Phase,
+    declined: bool = True,
+) -> dict[str, str]:
     """Return technical declines as the bad events; without `declined` only canaries had them."""
-    own = {payments_name(slo, provider, Outcome.SUCCEEDED): values(phases, bad=False)}
+
+    def name(outcome: str, kind: Traffic = Traffic.LIVE) -> str:
+        return payments_name(job, slo, provider, outcome, kind)
+
+    results = results_name(job, catalogue, provider, AuthorizationResult.TECHNICAL_DECLINE)
+    own = {name(Outcome.SUCCEEDED): values(phases, bad=False)}
     if declined:
-        own[payments_name(slo, provider, Outcome.DECLINED)] = values(phases, bad=True)
+        own[name(Outcome.DECLINED)] = values(phases, bad=True)
     else:
-        own[payments_name(slo, provider, Outcome.DECLINED)] = values(tuple(_healthy(phases)), bad=True)
-        own[payments_name(slo, provider, Outcome.DECLINED, Traffic.CANARY)] = values(phases, bad=True)
-    return {**own, results_name(provider, AuthorizationResult.TECHNICAL_DECLINE): values(phases, bad=True)}
+        own[name(Outcome.DECLINED)] = values(tuple(_healthy(phases)), bad=True)
+        own[name(Outcome.DECLINED, Traffic.CANARY)] = values(phases, bad=True)
+    return {**own, results: values(phases, bad=True)}
 
 
-def routing(provider: str, *spans: tuple[int | str, int]) -> dict[str, str]:
-    """Return whether `provider` is routed to, 1 or 0 for so many seconds each."""
-    name = series(ROUTING, provider=provider, job="refpay-worker", instance="refpay-worker")
+def routing(job: str, provider: str, *spans: tuple[int | str, int]) -> dict[str, str]:
+    """Return whether `provider` is routed to, as `job` says: 1 or 0 for so many seconds each."""
+    name = series(ROUTING, provider=provider, job=job, instance=job)
     return {name: gauge(*spans)}
 
 

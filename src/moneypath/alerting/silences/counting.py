@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from moneypath.alerting.conventions import WATCHDOG
 from moneypath.alerting.silences.alertmanager import Alertmanager, FiringAlert, Silence
 from moneypath.alerting.silences.integrity_alerts import ALERT_NAME, IntegrityAlerts
 from moneypath.alerting.silences.matchers import can_mute
@@ -32,7 +31,7 @@ class SilenceReader:
         says of those that fire.
         """
         # First: a silence that ends in between is then said of an alert and no longer listed.
-        firing = await self.alertmanager.alerts((WATCHDOG, *self.wanted.alerts))
+        firing = await self.alertmanager.alerts((self.wanted.watchdog_name, *self.wanted.alerts))
         silences = await self.alertmanager.active_silences()
         self._added = added_labels(self.wanted, firing) or self._added
         return {name: self._of(name, silences, firing) for name in self.wanted.alerts}
@@ -59,7 +58,7 @@ def added_labels(wanted: IntegrityAlerts, firing: Sequence[FiringAlert]) -> tupl
     """Return what each Prometheus adds to its alerts: what the watchdog carries besides its rule's labels."""
     found: list[Mapping[str, str]] = []
     for alert in firing:
-        if alert.labels.get(ALERT_NAME) == WATCHDOG:
+        if alert.labels.get(ALERT_NAME) == wanted.watchdog_name:
             added = {label: value for label, value in alert.labels.items() if label not in wanted.watchdog}
             if added not in found:
                 found.append(added)

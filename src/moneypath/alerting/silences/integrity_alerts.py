@@ -9,14 +9,15 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moneypath.alerting import rule_groups
-from moneypath.alerting.conventions import SILENCES, WATCHDOG, silence_check
+from moneypath.alerting.conventions import SILENCES, silence_check, watchdog_name
 from moneypath.alerting.errors import IntegrityAlertsUnreadable
 from moneypath.alerting.rules import AlertRule
 from moneypath.alerting.silences.matchers import LabelValues
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check
 
-INTEGRITY_ALERTS_FILE: Final = "alerts/integrity-alerts.json"
+# In the folder of alerts, which is `alerts` unless the declaration names another.
+INTEGRITY_ALERTS_FILE: Final = "integrity-alerts.json"
 ALERT_NAME: Final = "alertname"
 FILE_BYTES_MAX: Final = 1 << 20
 
@@ -40,6 +41,11 @@ class IntegrityAlerts:
     watchdog: Mapping[str, str]
     alerts: Mapping[str, LabelValues]
 
+    @property
+    def watchdog_name(self) -> str:
+        """Return the name of the watchdog."""
+        return self.watchdog.get(ALERT_NAME, "")
+
     def to_json(self) -> str:
         """Return the text of the file."""
         document = {"check": self.check, "watchdog": self.watchdog, "alerts": self.alerts}
@@ -56,14 +62,14 @@ def describe(path: MoneyPath) -> IntegrityAlerts | None:
     for check in path.checks:
         found[check.alerts.violated] = _labels(rules[check.alerts.violated], _instances(path, check))
         found[check.alerts.stale] = _labels(rules[check.alerts.stale], {})
-    return IntegrityAlerts(asking.id, _with_name(rules[WATCHDOG]), found)
+    return IntegrityAlerts(asking.id, _with_name(rules[watchdog_name(path)]), found)
 
 
 def load(file: Path) -> IntegrityAlerts:
     """Read the file that `moneypath generate` wrote; raises IntegrityAlertsUnreadable."""
     hint = (
         f"Declare a check whose series is {SILENCES} in moneypath.yaml and run `moneypath generate`; "
-        f"it writes {INTEGRITY_ALERTS_FILE}."
+        f"it writes {INTEGRITY_ALERTS_FILE} into the folder of alerts."
     )
     try:
         with file.open("rb") as reader:

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-from moneypath.alerting.availability_sli import RESULTS
+from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.counter_guards import ratio_recorded
-from moneypath.alerting.recorded import TRAFFIC_SECONDS, WHOLE_PATH, recorded, series_stem
+from moneypath.alerting.recorded import TRAFFIC_SECONDS, WHOLE_PATH, event_words, kept_apart_by, recorded
 from moneypath.alerting.rules import LiteralKind
+from moneypath.alerting.slo_alerts import hard_down_name, traffic_missing_name
 from moneypath.dashboards.amounts import CURRENCY, PROVIDER
 from moneypath.dashboards.model import Colour, FieldOverride, Panel, PanelKind, Query, Row, ValueMapping
 from moneypath.dashboards.rows.objectives import authorization_latency
 from moneypath.dashboards.thresholds import Thresholds, at_least, at_most
 
-DOWN = "MoneyPathAuthorizationHardDown"
-BURN = "MoneyPathAuthorizationBudgetBurn"
-_LIVE = f'operation="authorize", traffic="live", {PROVIDER}'
+SIGNALS = "moneypath_risk_signals_total"
 _OUTCOMES = {
     "succeeded": "green",
     "declined": "blue",
@@ -37,45 +36,54 @@ def authorizations(thresholds: Thresholds) -> Row:
     return Row(
         "Authorizations",
         (
-            _outcomes(),
+            *_outcomes(thresholds),
             *_bad_share(thresholds),
             *authorization_latency(thresholds),
             *_approval(thresholds),
-            _results(),
-            _providers(),
+            _results(thresholds),
+            _providers(thresholds),
             _risk(thresholds),
         ),
     )
 
 
-def _outcomes() -> Panel:
-    rate = f"sum by (outcome) (rate(moneypath_payments_total{{{_LIVE}}}[$__rate_interval]))"
-    return Panel(
-        "Live authorizations by outcome",
-        PanelKind.TIMESERIES,
-        "How many a second, and how they ended. Declined is a correct answer of the issuer; failed, "
-        "indeterminate and shed are not. Nothing at all is the worst picture of all: look at the targets in "
-        "the last row.",
-        (Query(rate, "{{outcome}}"),),
-        width=8,
-        unit="reqps",
-        min_value=0,
-        stacked=True,
-        alerts=("MoneyPathTrafficMissing",),
-        overrides={name: FieldOverride(colour=colour) for name, colour in _OUTCOMES.items()},
-    )
+def _outcomes(thresholds: Thresholds) -> Iterator[Panel]:
+    path = thresholds.path
+    for slo in path.availability_slos():
+        live = f'operation="{slo.operation}", traffic="live", {PROVIDER}'
+        rate = f"sum by (outcome) (rate({PAYMENTS}{{{live}}}[$__rate_interval]))"
+        yield Panel(
+            f"Live {event_words(slo)} by outcome",
+            PanelKind.TIMESERIES,
+            "How many a second, and how they ended. Declined is a correct answer of the issuer; failed, "
+            "indeterminate and shed are not. Nothing at all is the worst picture of all: look at the targets "
+            "in the last row.",
+            (Query(rate, "{{outcome}}"),),
+            width=8,
+            unit="reqps",
+            min_value=0,
+            stacked=True,
+            alerts=(traffic_missing_name(path, slo),) if slo.traffic else (),
+            overrides={name: FieldOverride(colour=colour) for name, colour in _OUTCOMES.items()},
+        )
 
 
 def _bad_share(thresholds: Thresholds) -> Iterator[Panel]:
     for slo in thresholds.path.availability_slos():
-        noun = series_stem(slo)
+        words, ratio = event_words(slo), recorded(slo, TRAFFIC_SECONDS).ratio
+        title, meaning, query = f"Bad {words}", "", Query(ratio, "bad")
+        if kept_apart_by(slo):
+            title, query = f"Bad {words} by provider", Query(f"{ratio}{{{PROVIDER}}}", "{{provider}}")
+            meaning = (
+                "One line up and the others flat: drain that provider. `none` is payments that reached no "
+                "provider. "
+            )
         yield Panel(
-            f"Bad {noun}s by provider",
+            title,
             PanelKind.TIMESERIES,
-            f"Share of bad answers among valid {noun}s of 5 minutes. One line up and the others flat: drain "
-            "that provider. `none` is payments that reached no provider. The red line is where the provider "
-            "counts as down.",
-            (Query(f"{recorded(slo, TRAFFIC_SECONDS).ratio}{{{PROVIDER}}}", "{{provider}}"),),
+            f"Share of bad answers among valid {words} of 5 minutes. {meaning}The red line is where "
+            f"{'the provider' if meaning else 'the service'} counts as down.",
+            (query,),
             width=8,
             unit="percentunit",
             min_value=0,
@@ -105,7 +113,7 @@ def _approval(thresholds: Thresholds) -> Iterator[Panel]:
         )
 
 
-def _results() -> Panel:
+def _results(thresholds: Thresholds) -> Panel:
     answers = f"moneypath_authorization_results_total{{{PROVIDER}, {CURRENCY}}}"
     return Panel(
         "Results by class",
@@ -118,12 +126,12 @@ def _results() -> Panel:
         unit="reqps",
         min_value=0,
         stacked=True,
-        alerts=("MoneyPathApprovalDrop",),
+        alerts=thresholds.alerts_on(RESULTS),
         overrides={name: FieldOverride(colour=colour) for name, colour in _RESULTS.items()},
     )
 
 
-def _providers() -> Panel:
+def _providers(thresholds: Thresholds) -> Panel:
     return Panel(
         "Providers in use",
         PanelKind.STATE_TIMELINE,
@@ -140,7 +148,11 @@ def _providers() -> Panel:
         ),
         width=6,
         value_mappings=(ValueMapping(1, "in use", Colour.GOOD), ValueMapping(0, "out", Colour.BAD)),
-        alerts=(DOWN,),
+        alerts=tuple(
+            hard_down_name(thresholds.path, slo)
+            for slo in thresholds.path.availability_slos()
+            if slo.hard_down
+        ),
     )
 
 
@@ -151,12 +163,12 @@ def _risk(thresholds: Thresholds) -> Panel:
         "How often a rule of risk found an authorization suspicious, and how many were blocked. A burst of "
         "card testing costs fees and reputation within minutes: block the card range.",
         (
-            Query("sum by (rule) (increase(moneypath_risk_signals_total[5m]))", "{{rule}}"),
+            Query(f"sum by (rule) (increase({SIGNALS}[5m]))", "{{rule}}"),
             Query('sum(increase(moneypath_risk_decisions_total{decision="blocked"}[5m]))', "blocked"),
         ),
         width=6,
         decimals=0,
         min_value=0,
-        steps=at_most(thresholds.fires_at("MoneyPathFraudSpike", LiteralKind.COUNT)),
-        alerts=("MoneyPathFraudSpike",),
+        steps=at_most(thresholds.fires_at(SIGNALS, LiteralKind.COUNT)),
+        alerts=thresholds.alerts_on(SIGNALS),
     )

@@ -9,8 +9,8 @@ from moneypath.dashboards.amounts import PROVIDER
 from moneypath.dashboards.model import Panel, PanelKind, Query, Row
 from moneypath.dashboards.rows.overview import MICRO_UNITS
 from moneypath.dashboards.thresholds import Thresholds, at_most
+from moneypath.path.exported import exported
 
-HIGH = "MoneyPathCostPerTransactionHigh"
 _HOUR = 3600
 # What is provisioned belongs to no provider; choosing one must not hide it.
 _PAID_FOR = 'provider=~"none|${provider:regex}"'
@@ -20,9 +20,6 @@ def costs(thresholds: Thresholds) -> Row:
     """Return the row on costs, all in the reporting currency."""
     unit = f"suffix:{thresholds.path.reporting_currency}"
     spent = f"rate(moneypath_cost_micro_units_total{{{_PAID_FOR}}}[$__rate_interval])"
-    captured = (
-        f'moneypath_payments_total{{operation="capture", outcome="succeeded", traffic="live", {PROVIDER}}}'
-    )
     return Row(
         "Cost",
         (
@@ -38,23 +35,30 @@ def costs(thresholds: Thresholds) -> Row:
                 decimals=2,
                 min_value=0,
                 stacked=True,
-                alerts=(HIGH,),
+                alerts=thresholds.alerts_on(COST),
             ),
             *_per_transaction(thresholds, unit),
-            Panel(
-                "Captured payments",
-                PanelKind.TIMESERIES,
-                "What the cost is divided by. When it falls, the cost of one rises though nothing became "
-                "dearer.",
-                (Query(f"sum by (provider) (rate({captured}[$__rate_interval]))", "{{provider}}"),),
-                width=8,
-                height=7,
-                unit="reqps",
-                min_value=0,
-                alerts=(HIGH,),
-            ),
+            *_captured(thresholds),
         ),
     )
+
+
+def _captured(thresholds: Thresholds) -> Iterator[Panel]:
+    captured = (
+        f'moneypath_payments_total{{operation="capture", outcome="succeeded", traffic="live", {PROVIDER}}}'
+    )
+    if COST in exported(thresholds.path):
+        yield Panel(
+            "Captured payments",
+            PanelKind.TIMESERIES,
+            "What the cost is divided by. When it falls, the cost of one rises though nothing became dearer.",
+            (Query(f"sum by (provider) (rate({captured}[$__rate_interval]))", "{{provider}}"),),
+            width=8,
+            height=7,
+            unit="reqps",
+            min_value=0,
+            alerts=thresholds.alerts_on(COST),
+        )
 
 
 def _per_transaction(thresholds: Thresholds, unit: str) -> Iterator[Panel]:

@@ -4,12 +4,16 @@ from moneypath.alerting.rules import LiteralKind
 from moneypath.dashboards.model import Panel, PanelKind, Query, Row
 from moneypath.dashboards.thresholds import Thresholds, at_most, zero
 
-BACKLOG = "MoneyPathQueueBacklog"
+DEPTH = "moneypath_queue_depth"
+OLDEST = "moneypath_queue_oldest_timestamp_seconds"
+DEAD = "moneypath_dead_letter_depth"
+REFUSED = "moneypath_broker_writes_refused"
+DISKS = "moneypath_disk_fill_ratio"
 
 
 def messages(thresholds: Thresholds) -> Row:
     """Return the row on messages."""
-    written = "min by (queue) (moneypath_queue_oldest_timestamp_seconds)"
+    written = f"min by (queue) ({OLDEST})"
     return Row(
         "Messages",
         (
@@ -19,13 +23,13 @@ def messages(thresholds: Thresholds) -> Row:
                 "Messages that wait, those handed out and not yet acknowledged included. The outbox growing "
                 "means that the broker does not take them; another queue growing means that its consumer is "
                 "slow or stuck.",
-                (Query("max by (queue) (moneypath_queue_depth)", "{{queue}}"),),
+                (Query(f"max by (queue) ({DEPTH})", "{{queue}}"),),
                 width=8,
                 height=7,
                 decimals=0,
                 min_value=0,
-                steps=at_most(thresholds.fires_at(BACKLOG, LiteralKind.COUNT)),
-                alerts=(BACKLOG,),
+                steps=at_most(thresholds.fires_at(DEPTH, LiteralKind.COUNT)),
+                alerts=thresholds.alerts_on(DEPTH),
             ),
             Panel(
                 "Oldest waiting message",
@@ -37,8 +41,8 @@ def messages(thresholds: Thresholds) -> Row:
                 height=7,
                 unit="s",
                 min_value=0,
-                steps=at_most(thresholds.fires_at(BACKLOG, LiteralKind.AGE)),
-                alerts=(BACKLOG,),
+                steps=at_most(thresholds.fires_at(OLDEST, LiteralKind.AGE)),
+                alerts=thresholds.alerts_on(OLDEST),
             ),
             Panel(
                 "Dead letters by reason",
@@ -47,7 +51,7 @@ def messages(thresholds: Thresholds) -> Row:
                 "message is handled once however often it is replayed.",
                 (
                     Query(
-                        "sum by (reason) (max by (queue, reason) (moneypath_dead_letter_depth))",
+                        f"sum by (reason) (max by (queue, reason) ({DEAD}))",
                         "{{reason}}",
                     ),
                 ),
@@ -56,20 +60,20 @@ def messages(thresholds: Thresholds) -> Row:
                 decimals=0,
                 min_value=0,
                 steps=zero(),
-                alerts=("MoneyPathDeadLetters",),
+                alerts=thresholds.alerts_on(DEAD),
             ),
             Panel(
                 "Broker takes no messages",
                 PanelKind.TIMESERIES,
                 "1 while the broker takes no messages, by cause. The outbox holds them and payments go on. "
                 "After a full disk it stays closed until it is started again. No line: it is away.",
-                (Query("max by (cause) (moneypath_broker_writes_refused)", "{{cause}}"),),
+                (Query(f"max by (cause) ({REFUSED})", "{{cause}}"),),
                 width=12,
                 height=7,
                 decimals=0,
                 min_value=0,
                 steps=zero(),
-                alerts=("MoneyPathBrokerWritesRefused",),
+                alerts=thresholds.alerts_on(REFUSED),
             ),
             Panel(
                 "How full the disks are",
@@ -77,13 +81,13 @@ def messages(thresholds: Thresholds) -> Row:
                 "Bytes or inodes, whichever is scarcer. Of a disk over 50 GiB only the last 50 GiB count, so "
                 "that 90 % means 5 GiB free there. A full disk stops payments (database, receipts) or "
                 "messages.",
-                (Query("max by (disk) (moneypath_disk_fill_ratio)", "{{disk}}"),),
+                (Query(f"max by (disk) ({DISKS})", "{{disk}}"),),
                 width=12,
                 height=7,
                 unit="percentunit",
                 min_value=0,
-                steps=at_most(thresholds.fires_at("MoneyPathDiskFilling", LiteralKind.COUNT)),
-                alerts=("MoneyPathDiskFilling",),
+                steps=at_most(thresholds.fires_at(DISKS, LiteralKind.COUNT)),
+                alerts=thresholds.alerts_on(DISKS),
             ),
         ),
     )

@@ -1,5 +1,6 @@
 """Money that is not accounted for."""
 
+from moneypath.alerting.business_metrics import BREAKS
 from moneypath.alerting.rules import LiteralKind
 from moneypath.dashboards import amounts
 from moneypath.dashboards.amounts import CURRENCY, PROVIDER
@@ -9,7 +10,16 @@ from moneypath.dashboards.thresholds import Thresholds, at_most, zero
 _AT_RISK = "max by (reason, currency) (moneypath_money_at_risk_minor_units{{{matchers}}})"
 _WHOLE = "every unit is accounted for, so no reason holds any money"
 _SETTLED = "no operation has an unknown outcome"
-UNRESOLVED = "MoneyPathIndeterminateUnresolved"
+UNBALANCED = "moneypath_ledger_unbalanced_entries"
+UNPOSTED = "moneypath_captures_without_posting"
+UNCAPTURED = "moneypath_postings_without_capture"
+DOUBLE = "moneypath_duplicate_charges"
+MISSING = "moneypath_ledger_missing_writes"
+LEDGER_CHAIN = "moneypath_ledger_chain_breaks"
+AUDIT_CHAIN = "moneypath_audit_chain_breaks"
+UNSAFE = "moneypath_durability_unsafe"
+OLDEST_UNKNOWN = "moneypath_indeterminate_oldest_timestamp_seconds"
+DEBT = "moneypath_merchant_debt_minor_units"
 
 
 def money(thresholds: Thresholds) -> Row:
@@ -19,8 +29,8 @@ def money(thresholds: Thresholds) -> Row:
         (
             _at_risk(thresholds),
             _by_reason(thresholds),
-            _violations(),
-            _unknown(),
+            _violations(thresholds),
+            _unknown(thresholds),
             _unknown_money(thresholds),
             _oldest(thresholds),
             _debt(thresholds),
@@ -40,7 +50,7 @@ def _at_risk(thresholds: Thresholds) -> Panel:
         ),
         width=8,
         steps=zero(),
-        alerts=("MoneyPathLedgerImbalance",),
+        alerts=thresholds.alerts_on(UNBALANCED),
         overrides=amounts.overrides(thresholds.path),
         no_value="not known",
     )
@@ -59,24 +69,22 @@ def _by_reason(thresholds: Thresholds) -> Panel:
             ),
         ),
         width=8,
-        alerts=("MoneyPathCaptureUnposted", "MoneyPathDoubleCharge", "MoneyPathSettlementMismatch"),
+        alerts=thresholds.alerts_on(UNPOSTED, DOUBLE, BREAKS),
         columns={"reason": "Reason", "currency": "Currency"},
         no_value="Every unit is accounted for.",
     )
 
 
-def _violations() -> Panel:
-    unposted = f"moneypath_captures_without_posting{{{PROVIDER}}}"
-    uncaptured = f"moneypath_postings_without_capture{{{PROVIDER}}}"
+def _violations(thresholds: Thresholds) -> Panel:
     counts = {
-        "unbalanced entries": f"sum(max by (currency) (moneypath_ledger_unbalanced_entries{{{CURRENCY}}}))",
-        "captures without posting": f"sum(max by (provider) ({unposted}))",
-        "postings without capture": f"sum(max by (provider) ({uncaptured}))",
-        "duplicate charges": "max(moneypath_duplicate_charges)",
-        "writes not read back": "max(moneypath_ledger_missing_writes)",
-        "breaks of the ledger's chain": "max(moneypath_ledger_chain_breaks)",
-        "breaks of the audit trail's chain": "max(moneypath_audit_chain_breaks)",
-        "unsafe durability settings": "sum(max by (setting) (moneypath_durability_unsafe))",
+        "unbalanced entries": f"sum(max by (currency) ({UNBALANCED}{{{CURRENCY}}}))",
+        "captures without posting": f"sum(max by (provider) ({UNPOSTED}{{{PROVIDER}}}))",
+        "postings without capture": f"sum(max by (provider) ({UNCAPTURED}{{{PROVIDER}}}))",
+        "duplicate charges": f"max({DOUBLE})",
+        "writes not read back": f"max({MISSING})",
+        "breaks of the ledger's chain": f"max({LEDGER_CHAIN})",
+        "breaks of the audit trail's chain": f"max({AUDIT_CHAIN})",
+        "unsafe durability settings": f"sum(max by (setting) ({UNSAFE}))",
     }
     return Panel(
         "What has to be 0",
@@ -89,14 +97,8 @@ def _violations() -> Panel:
         decimals=0,
         steps=zero(),
         min_value=0,
-        alerts=(
-            "MoneyPathLedgerImbalance",
-            "MoneyPathCaptureUnposted",
-            "MoneyPathDoubleCharge",
-            "MoneyPathLedgerWriteMissing",
-            "MoneyPathLedgerChainBroken",
-            "MoneyPathAuditChainBroken",
-            "MoneyPathDurabilityUnsafe",
+        alerts=thresholds.alerts_on(
+            UNBALANCED, UNPOSTED, UNCAPTURED, DOUBLE, MISSING, LEDGER_CHAIN, AUDIT_CHAIN, UNSAFE
         ),
     )
 
@@ -109,18 +111,18 @@ def _debt(thresholds: Thresholds) -> Panel:
         "payout. Credits of other merchants reduce nothing.",
         amounts.queries(
             thresholds.path,
-            lambda only: f"max by (currency) (moneypath_merchant_debt_minor_units{{{only}}})",
+            lambda only: f"max by (currency) ({DEBT}{{{only}}})",
         ),
         width=24,
         height=4,
         steps=zero(),
-        alerts=("MoneyPathMerchantInDebt",),
+        alerts=thresholds.alerts_on(DEBT),
         overrides=amounts.overrides(thresholds.path),
         no_value="not known",
     )
 
 
-def _unknown() -> Panel:
+def _unknown(thresholds: Thresholds) -> Panel:
     return Panel(
         "Operations of unknown outcome",
         PanelKind.TIMESERIES,
@@ -132,7 +134,7 @@ def _unknown() -> Panel:
         height=7,
         decimals=0,
         min_value=0,
-        alerts=(UNRESOLVED,),
+        alerts=thresholds.alerts_on(OLDEST_UNKNOWN),
     )
 
 
@@ -150,14 +152,14 @@ def _unknown_money(thresholds: Thresholds) -> Panel:
         amounts.queries(thresholds.path, minor_units),
         width=8,
         height=7,
-        alerts=(UNRESOLVED,),
+        alerts=thresholds.alerts_on(OLDEST_UNKNOWN),
         overrides=amounts.overrides(thresholds.path),
         no_value="not known",
     )
 
 
 def _oldest(thresholds: Thresholds) -> Panel:
-    began = f"min by (provider) (moneypath_indeterminate_oldest_timestamp_seconds{{{PROVIDER}}})"
+    began = f"min by (provider) ({OLDEST_UNKNOWN}{{{PROVIDER}}})"
     return Panel(
         "Oldest of them",
         PanelKind.STAT,
@@ -168,7 +170,7 @@ def _oldest(thresholds: Thresholds) -> Panel:
         height=7,
         unit="s",
         decimals=0,
-        steps=at_most(thresholds.fires_at(UNRESOLVED, LiteralKind.AGE)),
-        alerts=(UNRESOLVED,),
+        steps=at_most(thresholds.fires_at(OLDEST_UNKNOWN, LiteralKind.AGE)),
+        alerts=thresholds.alerts_on(OLDEST_UNKNOWN),
         no_value="none",
     )

@@ -1,13 +1,15 @@
 """Monitoring itself: firing alerts, fresh checks, targets that answer."""
 
+from collections.abc import Iterator
+
 from moneypath.alerting.conventions import (
     LAST_SUCCESS,
     SILENCE_END,
     SILENCES,
-    TARGET_DOWN,
     TARGET_EXPECTED,
-    WATCHDOG,
     silence_check,
+    target_down_name,
+    watchdog_name,
 )
 from moneypath.dashboards.model import (
     Colour,
@@ -20,19 +22,34 @@ from moneypath.dashboards.model import (
     ValueMapping,
 )
 from moneypath.dashboards.thresholds import Thresholds, at_most, zero
+from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check
 
-FIRING = f'ALERTS{{alertstate="firing", alertname!="{WATCHDOG}"}}'
+
+def firing(path: MoneyPath) -> str:
+    """Return the series of every alert that fires, the watchdog left out."""
+    return f'ALERTS{{alertstate="firing", alertname!="{watchdog_name(path)}"}}'
 
 
 def monitoring(thresholds: Thresholds) -> Row:
     """Return the row on alerting itself."""
     asked = silence_check(thresholds.path)
     silences = () if asked is None else (_silenced(asked), _silence_ends(asked))
-    return Row("Alerts, checks, targets", (_firing(), _fresh(thresholds), _targets(), *silences))
+    return Row(
+        "Alerts, checks, targets", (_firing(thresholds), *_fresh(thresholds), _targets(thresholds), *silences)
+    )
 
 
-def _firing() -> Panel:
+def _firing(thresholds: Thresholds) -> Panel:
+    columns = {
+        "alertname": "Alert",
+        "severity": "Severity",
+        "stage": "Stage",
+        "provider": "Provider",
+        "currency": "Currency",
+        "job": "Process",
+        "roles": "Paged",
+    }
     return Panel(
         "Alerts firing",
         PanelKind.TABLE,
@@ -40,28 +57,22 @@ def _firing() -> Panel:
         "availability: a double charge during an outage is not the outage.",
         (
             Query(
-                f"max by (alertname, severity, stage, provider, currency, job, roles) ({FIRING})",
+                f"max by ({', '.join(columns)}) ({firing(thresholds.path)})",
                 instant=True,
                 empty_when="no alert fires",
             ),
         ),
         width=12,
-        columns={
-            "alertname": "Alert",
-            "severity": "Severity",
-            "stage": "Stage",
-            "provider": "Provider",
-            "currency": "Currency",
-            "job": "Process",
-            "roles": "Paged",
-        },
+        columns=columns,
         no_value="No alert is firing.",
     )
 
 
-def _fresh(thresholds: Thresholds) -> Panel:
+def _fresh(thresholds: Thresholds) -> Iterator[Panel]:
     ages = thresholds.stale_after()
-    return Panel(
+    if not ages:
+        return
+    yield Panel(
         "Age of the last good check",
         PanelKind.STAT,
         "How long ago each integrity check last ran to its end. A check past its limit proves nothing, "
@@ -77,7 +88,7 @@ def _fresh(thresholds: Thresholds) -> Panel:
     )
 
 
-def _targets() -> Panel:
+def _targets(thresholds: Thresholds) -> Panel:
     answering = f"min by (job) (up and on (job) {TARGET_EXPECTED})"
     return Panel(
         "Targets",
@@ -88,7 +99,7 @@ def _targets() -> Panel:
         width=6,
         steps=(ThresholdStep(None, Colour.BAD), ThresholdStep(1, Colour.GOOD)),
         value_mappings=(ValueMapping(1, "up", Colour.GOOD), ValueMapping(0, "down", Colour.BAD)),
-        alerts=(TARGET_DOWN,),
+        alerts=(target_down_name(thresholds.path),),
         no_value="no rules are evaluated",
     )
 

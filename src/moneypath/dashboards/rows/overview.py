@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from moneypath.alerting.business_metrics import BREAKS, COST, LEDGER_SERIES, WATERMARK, objective_words
-from moneypath.alerting.conventions import WATCHDOG
+from moneypath.alerting.conventions import watchdog_name
 from moneypath.alerting.counter_guards import ratio_recorded
 from moneypath.alerting.gauge_guards import age_series
 from moneypath.alerting.latency_sli import QUANTILES
@@ -44,7 +44,7 @@ def overview(thresholds: Thresholds) -> Row:
                 f"sum(max by (provider, class) (moneypath_reconciliation_breaks{{{PROVIDER}}}))",
                 decimals=0,
                 steps=zero(),
-                alerts=("MoneyPathSettlementMismatch",),
+                alerts=thresholds.alerts_on(BREAKS),
             ),
             *_cost(thresholds),
             _number(
@@ -52,7 +52,7 @@ def overview(thresholds: Thresholds) -> Row:
                 "Alerts that fire now, the heartbeat left out. `heartbeat missing` means that rules are not "
                 "evaluated at all, so silence proves nothing. The last row lists them.",
                 # By subtraction: when the heartbeat is gone, this has no value rather than a good one.
-                f'count({_FIRING}}}) - count({_FIRING}, alertname="{WATCHDOG}"}})',
+                f'count({_FIRING}}}) - count({_FIRING}, alertname="{watchdog_name(thresholds.path)}"}})',
                 decimals=0,
                 steps=zero(),
                 no_value="heartbeat missing",
@@ -102,7 +102,7 @@ def _lag(thresholds: Thresholds) -> Iterator[Panel]:
         yield _number(
             guard.id.replace("_", " ").capitalize(),
             "How far behind the slowest provider's settlement the comparison with the ledger is. "
-            "Nothing younger than this has been checked against the acquirer's own books.",
+            "Nothing younger than this has been checked against the provider's own books.",
             f"max({age_series(guard, catalogue)}{{{PROVIDER}}})",
             unit="s",
             decimals=0,

@@ -11,8 +11,7 @@ from moneypath.dashboards.amounts import PROVIDER
 from moneypath.dashboards.model import FieldOverride, Panel, PanelKind, Query, Row
 from moneypath.dashboards.thresholds import Thresholds, at_least, at_most
 
-MISMATCH = "MoneyPathSettlementMismatch"
-LATE = "MoneyPathSettlementLate"
+DUE = "moneypath_settlement_due_timestamp_seconds"
 WEBHOOKS = "moneypath_webhooks_total"
 _AGREED = "ledger and settlement reports agree, so no difference is open"
 
@@ -23,12 +22,12 @@ def reconciliation(thresholds: Thresholds) -> Row:
         "Reconciliation",
         (
             *_lag(thresholds),
-            _breaks(),
-            _reports(),
+            _breaks(thresholds),
+            _reports(thresholds),
             *_webhooks(thresholds),
             _money(thresholds),
-            _oldest(),
-            _due(),
+            _oldest(thresholds),
+            _due(thresholds),
             _strangers(),
         ),
     )
@@ -52,8 +51,8 @@ def _lag(thresholds: Thresholds) -> Iterator[Panel]:
         )
 
 
-def _breaks() -> Panel:
-    open_now = f"max by (provider, class) (moneypath_reconciliation_breaks{{{PROVIDER}}})"
+def _breaks(thresholds: Thresholds) -> Panel:
+    open_now = f"max by (provider, class) ({BREAKS}{{{PROVIDER}}})"
     return Panel(
         "Open breaks by class",
         PanelKind.TIMESERIES,
@@ -65,11 +64,11 @@ def _breaks() -> Panel:
         decimals=0,
         min_value=0,
         stacked=True,
-        alerts=(MISMATCH,),
+        alerts=thresholds.alerts_on(BREAKS),
     )
 
 
-def _reports() -> Panel:
+def _reports(thresholds: Thresholds) -> Panel:
     files = f"moneypath_settlement_files_total{{{PROVIDER}}}"
     return Panel(
         "Settlement reports by result",
@@ -81,7 +80,7 @@ def _reports() -> Panel:
         width=6,
         min_value=0,
         stacked=True,
-        alerts=(LATE, MISMATCH),
+        alerts=thresholds.alerts_on(DUE, BREAKS),
         overrides={
             "invalid": FieldOverride(colour="red"),
             "late": FieldOverride(colour="orange"),
@@ -130,13 +129,13 @@ def _money(thresholds: Thresholds) -> Panel:
         (amounts.table_query(thresholds.path, minor_units, empty_when=_AGREED),),
         width=12,
         height=6,
-        alerts=(MISMATCH,),
+        alerts=thresholds.alerts_on(BREAKS),
         columns={"provider": "Provider", "class": "Class", "currency": "Currency"},
         no_value="No difference is open.",
     )
 
 
-def _oldest() -> Panel:
+def _oldest(thresholds: Thresholds) -> Panel:
     found = f"min by (class) (moneypath_reconciliation_oldest_break_timestamp_seconds{{{PROVIDER}}})"
     return Panel(
         "Oldest open break",
@@ -147,13 +146,13 @@ def _oldest() -> Panel:
         height=6,
         unit="s",
         decimals=0,
-        alerts=(MISMATCH,),
+        alerts=thresholds.alerts_on(BREAKS),
         no_value="none",
     )
 
 
-def _due() -> Panel:
-    due = f"max by (provider) (moneypath_settlement_due_timestamp_seconds{{{PROVIDER}}})"
+def _due(thresholds: Thresholds) -> Panel:
+    due = f"max by (provider) ({DUE}{{{PROVIDER}}})"
     return Panel(
         "Next report is due in",
         PanelKind.STAT,
@@ -165,7 +164,7 @@ def _due() -> Panel:
         unit="s",
         decimals=0,
         steps=at_least(0.0),
-        alerts=(LATE,),
+        alerts=thresholds.alerts_on(DUE),
         no_value="not known",
     )
 

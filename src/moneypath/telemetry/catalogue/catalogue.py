@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moneypath.telemetry.catalogue import file as catalogue_file
 from moneypath.telemetry.catalogue.base_metrics import base_metrics
+from moneypath.telemetry.catalogue.empty_label_sets import NOBODY, without_nobody
 from moneypath.telemetry.catalogue.label_sets import (
     OPTIONAL_LABEL_SETS,
     STARTING_CHECKS,
@@ -58,6 +59,7 @@ class Catalogue:
         latency_thresholds: Mapping[str, Iterable[float]] | None = None,
         own: Iterable[MetricSpec] = (),
         series_limit: int = SERIES_LIMIT,
+        may_be_empty: Iterable[str] = (),
     ) -> "Catalogue":
         """Build the catalogue of the money path from the values that its labels may take.
 
@@ -67,10 +69,12 @@ class Catalogue:
         bucket edge, because a rule can count only up to an edge. All label combinations of such a histogram
         exist from the first scrape if they are at most PRECREATED_SERIES_MAXIMUM. `own` are metrics of the
         team; their names must not begin with `moneypath_`. All metrics together may make at most
-        `series_limit` series.
-        Raises CatalogueInvalid for an unknown key, an unknown histogram or any broken rule.
+        `series_limit` series. Without values for a key of `may_be_empty` the metrics that need one are left
+        out. Raises CatalogueInvalid for an unknown key, an unknown histogram or any broken rule.
         """
-        specs = {spec.name: spec for spec in base_metrics(complete_vocabulary(vocabulary))}
+        empty = tuple(key for key in may_be_empty if not tuple(vocabulary.get(key, ())))
+        filled = complete_vocabulary({**vocabulary, **dict.fromkeys(empty, (NOBODY,))})
+        specs = {spec.name: spec for spec in without_nobody(base_metrics(filled))}
         for added in own:
             if added.name in specs:
                 raise CatalogueInvalid(f"Metric {added.name} is declared twice.")
