@@ -12,7 +12,6 @@ _FAULTS: Final = "Fault controls: how a provider is broken is to be told by a ta
 _BOOKS: Final = "Providers' books over HTTP: where they are read is to be told by a target file."
 _TOKENS: Final = "Where a client gets its tokens is to be told by a target file."
 _PAGES: Final = "Pages of the service to open in a browser are to be told by a target file."
-_PROSE: Final = "A sentence that is to say provider, in a package that another branch works on."
 
 # File and word of all that still is said, with the reason. What is not said any more has to go.
 ALLOWED: Final = {
@@ -21,14 +20,9 @@ ALLOWED: Final = {
     ("drills/canary.py", "payments:authorize"): _CANARY,
     ("drills/canary.py", "traffic:canary"): _CANARY,
     ("drills/faults.py", "/control/faults"): _FAULTS,
-    ("drills/faults.py", "acquirer"): _PROSE,
     ("oracle/provider_book.py", "/truth/operations"): _BOOKS,
-    ("oracle/provider_book.py", "acquirer"): _PROSE,
     ("oracle/received_requests.py", "/truth/requests"): _BOOKS,
-    ("oracle/received_requests.py", "acquirer"): _PROSE,
     ("oracle/reports_taken.py", "/truth/reports"): _BOOKS,
-    ("oracle/reports_taken.py", "acquirer"): _PROSE,
-    ("runbooks/placeholders.py", "north"): _PROSE,
     ("stack/tokens.py", "/v1/oauth/token"): _TOKENS,
 }
 

@@ -22,7 +22,7 @@ class FaultControlFailed(MoneypathError):
 
 
 class FaultControl:
-    """A client of the fault controls of one acquirer."""
+    """A client of the fault controls of one provider."""
 
     def __init__(self, provider: str, url: str, token_file: Path) -> None:
         self.provider = provider

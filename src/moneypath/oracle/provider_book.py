@@ -51,16 +51,16 @@ async def read_provider_book(
     except TimeoutError:
         raise ProviderBookUnreadable(
             f"{endpoint}: no whole book within {timeout_seconds:g} s ({len(charges)} rows read)",
-            hint="Check that the acquirer runs and answers, then audit again.",
+            hint="Check that the provider runs and answers, then audit again.",
         ) from None
     except aiohttp.ClientError as error:
         raise ProviderBookUnreadable(
             f"{endpoint}: no answer: {type(error).__name__}",
-            hint="Check that the acquirer runs at this address, then audit again.",
+            hint="Check that the provider runs at this address, then audit again.",
         ) from error
     except (AnswerTooLarge, FieldInvalid) as error:
         raise ProviderBookUnreadable(
-            f"{endpoint}: {error}", hint="Check that address and control token belong to the same acquirer."
+            f"{endpoint}: {error}", hint="Check that address and control token belong to the same provider."
         ) from None
     raise ProviderBookUnreadable(
         f"{endpoint}: more than {pages_max} pages of {page_rows} rows", hint="Audit a shorter run."

@@ -45,7 +45,7 @@ async def read_received_requests(url: str, token: str, *, timeout_seconds: float
         what = error if isinstance(error, FieldInvalid) else type(error).__name__
         raise ProviderBookUnreadable(
             f"{endpoint}: no count of received requests: {what}",
-            hint="Check that the acquirer runs at this address and counts what it receives.",
+            hint="Check that the provider runs at this address and counts what it receives.",
         ) from None
 
 

@@ -24,7 +24,7 @@ async def read_reports_taken(url: str, token: str) -> tuple[ReportTaken, ...]:
     except (aiohttp.ClientError, TimeoutError, AnswerTooLarge, FieldInvalid) as error:
         raise ReportsUnreadable(
             f"{endpoint}: no list of served reports: {type(error).__name__}: {error}",
-            hint="Check that the acquirer runs and answers, then audit again.",
+            hint="Check that the provider runs and answers, then audit again.",
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Placeholders such as `{provider}` in a step, filled from the labels of the alert.
 
-Only a bare name in braces is a placeholder; PromQL's `{provider="north"}` is not.
+Only a bare name in braces is a placeholder; PromQL's `{provider="x"}` is not.
 """
 
 import re
