@@ -42,22 +42,22 @@ READERS: Final = {
         read_provider_book, provider_book, "PAGE_BYTES_MAX", "/truth/operations",
         {"provider": "north", "rows": [], "next": None}, (),
         "no answer: ClientConnectorError",
-        "Check that the acquirer runs at this address, then audit again.",
-        "Check that address and control token belong to the same acquirer.",
+        "Check that the provider runs at this address, then audit again.",
+        "Check that address and control token belong to the same provider.",
     ),
     "reports": Reader(
         read_reports_taken, reports_taken, "_BYTES_MAX", "/truth/reports",
         {"provider": "north", "served": [], "forgotten": 0}, (),
         "no list of served reports: ClientConnectorError: ",
-        "Check that the acquirer runs and answers, then audit again.",
-        "Check that the acquirer runs and answers, then audit again.",
+        "Check that the provider runs and answers, then audit again.",
+        "Check that the provider runs and answers, then audit again.",
     ),
     "requests": Reader(
         read_received_requests, received_requests, "_BYTES_MAX", "/truth/requests",
         {"since": 1.0, "received": {"capture": 2}}, ReceivedRequests(1.0, {"capture": 2}),
         "no count of received requests: ClientConnectorError",
-        "Check that the acquirer runs at this address and counts what it receives.",
-        "Check that the acquirer runs at this address and counts what it receives.",
+        "Check that the provider runs at this address and counts what it receives.",
+        "Check that the provider runs at this address and counts what it receives.",
     ),
 }  # fmt: skip
 each_reader = pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
@@ -185,4 +185,4 @@ async def test_a_silent_provider_of_a_book_is_given_up() -> None:
     async with hanging(READERS["book"]) as url, asyncio.timeout(20):
         with pytest.raises(MoneypathError, match=r"no whole book within 0\.1 s \(0 rows read\)") as caught:
             await read_provider_book(url, TOKEN, timeout_seconds=0.1)
-    assert caught.value.hint == "Check that the acquirer runs and answers, then audit again."
+    assert caught.value.hint == "Check that the provider runs and answers, then audit again."
