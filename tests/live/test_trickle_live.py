@@ -7,7 +7,7 @@ from moneypath.prometheus import Prometheus
 from moneypath.stack.endpoints import FILE_NAME
 from moneypath.stack.starters import LiveStackSettings
 from moneypath.target.conformance.check import check_target
-from moneypath.target.conformance.finding import Contract, Verdict
+from moneypath.target.conformance.finding import Contract, ContractState
 from moneypath.target.loader import load_target, read_variables
 from moneypath.workflows.board import check_board
 from moneypath.workflows.declaration import load_declaration
@@ -49,7 +49,7 @@ async def test_an_idle_stack_pages_nobody_and_fills_its_board(project: Path, tmp
             findings = [finding async for finding in check_target(target, "reference")]
     assert not fired
     assert board.passed, board.findings
-    others = [one for one in findings if one.verdict is not Verdict.HOLDS]
+    others = [one for one in findings if one.state is not ContractState.HOLDS]
     assert [one.contract for one in others] == [Contract.WITNESSES], others
     assert {one.contract for one in findings} == set(Contract)
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from moneypath.cli.main import moneypath
 from moneypath.target.conformance import canary, faults, look
 from moneypath.target.conformance.check import check_target
-from moneypath.target.conformance.finding import Contract, Finding, Verdict, exit_code
+from moneypath.target.conformance.finding import Contract, ContractFinding, ContractState, exit_code
 from moneypath.target.conformance.witnesses import check_witnesses
 from moneypath.target.loader import load_target
 
@@ -31,7 +31,7 @@ async def _ask(
     addresses: Mapping[str, str],
     environment: str | None = "staging",
     changes: Mapping[str, Any] | None = None,
-) -> list[Finding]:
+) -> list[ContractFinding]:
     target = load_target(target_file(folder, **(changes or {})), addresses)
     return [finding async for finding in check_target(target, environment)]
 
@@ -41,7 +41,7 @@ async def test_a_service_that_keeps_its_contracts_holds(
 ) -> None:
     """Every contract is asked; the fault and the action are over when the check is."""
     findings = await _ask(folder, addresses)
-    assert [one for one in findings if one.verdict is not Verdict.HOLDS] == []
+    assert [one for one in findings if one.state is not ContractState.HOLDS] == []
     assert {one.contract for one in findings} == set(Contract)
     assert exit_code(findings) == 0
     assert (wallet.brownouts, wallet.paused) == ({}, {})
@@ -55,7 +55,7 @@ async def test_without_the_environment_nothing_is_changed(
     """Who names no environment gets a canary alone, and is told what was not tried."""
     findings = await _ask(folder, addresses, environment=None)
     assert wallet.calls == ["top-up"]
-    untried = [one.contract for one in findings if one.verdict is Verdict.NOT_TRIED]
+    untried = [one.contract for one in findings if one.state is ContractState.NOT_TRIED]
     assert untried == [Contract.ACTIONS, Contract.FAULTS]
     assert exit_code(findings) == 3
 
@@ -84,7 +84,7 @@ async def test_each_lie_is_named(
     for lie, (contract, said) in LIES.items():
         wallet.lies, wallet.brownouts, wallet.paused = {lie}, {}, {}
         findings = await _ask(folder, addresses)
-        failed = [one for one in findings if one.verdict is Verdict.FAILS]
+        failed = [one for one in findings if one.state is ContractState.FAILS]
         assert any(one.contract is contract and said in one.sentence for one in failed), (lie, failed)
         assert exit_code(findings) == 1
         assert wallet.paused == {} or lie == "no undo"
@@ -93,7 +93,7 @@ async def test_each_lie_is_named(
 async def test_alerts_of_another_environment_are_named(folder: Path, addresses: Mapping[str, str]) -> None:
     """A target of production whose alerts say staging fails: their pages would reach the wrong people."""
     findings = await _ask(folder, addresses, "production", {"environment": "production"})
-    failed = [one.sentence for one in findings if one.verdict is Verdict.FAILS]
+    failed = [one.sentence for one in findings if one.state is ContractState.FAILS]
     assert len(failed) == 1
     assert "environment: staging; the target is in production" in failed[0]
 
@@ -104,7 +104,7 @@ async def test_what_a_target_does_not_say_is_missing(folder: Path, addresses: Ma
     nothing |= {"faults": {}, "actions": {}, "places": {}, "variables": {"prometheus": None}}
     only = nothing | {"look": {"prometheus": {"url": "${prometheus}"}}}
     findings = await _ask(folder, {"prometheus": addresses["prometheus"]}, "staging", only)
-    missing = [one.contract for one in findings if one.verdict is Verdict.MISSING]
+    missing = [one.contract for one in findings if one.state is ContractState.MISSING]
     assert missing == [
         Contract.LOOK, Contract.LOOK, Contract.CANARY, Contract.LOAD, Contract.ACTIONS, Contract.FAULTS,
         Contract.WITNESSES,
@@ -119,7 +119,7 @@ async def test_servers_that_are_gone_are_sentences(
     monkeypatch.setattr(look, "SENT_WITHIN_SECONDS", 0.1)
     gone = "http://127.0.0.1:1"
     findings = await _ask(folder, {"wallet": wallet_url, "prometheus": gone, "alertmanager": gone})
-    failed = [one for one in findings if one.verdict is Verdict.FAILS]
+    failed = [one for one in findings if one.state is ContractState.FAILS]
     assert {one.contract for one in failed} == {Contract.LOOK, Contract.CANARY}
     assert all(gone in one.sentence for one in failed)
 
@@ -145,7 +145,7 @@ async def test_no_secret_is_in_what_is_printed(folder: Path, addresses: Mapping[
     call = copy.deepcopy(DOCUMENT["canary"]["call"])
     del call["request"]["auth"]
     findings = await _ask(folder, addresses, None, {"canary": {"call": call}})
-    failed = [one for one in findings if one.verdict is Verdict.FAILS]
+    failed = [one for one in findings if one.state is ContractState.FAILS]
     assert [one.contract for one in failed] == [Contract.CANARY]
     assert all(KEY not in one.sentence for one in findings)
 
@@ -154,22 +154,24 @@ TWO: Final = {"id": "wallet", "ledger": "rows", "books": ["bank"]}
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict", "said"),
+    ("changes", "state", "said"),
     [
-        ({"booked": 101}, Verdict.FAILS, "wallet: not whole, "),
-        ({"told": 99}, Verdict.FAILS, "wallet: not whole, "),
-        ({"at": 1.0}, Verdict.MISSING, "nothing to compare in the last hour: rows, bank, told"),
-        ({"reconcile": TWO}, Verdict.MISSING, "without answers"),
-        ({"reconcile": {"id": "wallet", "ledger": "rowz"}}, Verdict.FAILS, '"rowz" is no witness'),
+        ({"booked": 101}, ContractState.FAILS, "wallet: not whole, "),
+        ({"told": 99}, ContractState.FAILS, "wallet: not whole, "),
+        ({"at": 1.0}, ContractState.MISSING, "nothing to compare in the last hour: rows, bank, told"),
+        ({"reconcile": TWO}, ContractState.MISSING, "without answers"),
+        ({"reconcile": {"id": "wallet", "ledger": "rowz"}}, ContractState.FAILS, '"rowz" is no witness'),
     ],
 )
-async def test_witnesses_are_reconciled(tmp_path: Path, changes: Any, verdict: Verdict, said: str) -> None:
+async def test_witnesses_are_reconciled(
+    tmp_path: Path, changes: Any, state: ContractState, said: str
+) -> None:
     """A book or an answer that differs, rows of another time, a witness that is lacking, a wrong file."""
     target = load_target(target_file(tmp_path), dict.fromkeys(DOCUMENT["variables"], "http://127.0.0.1:1"))
     write_witnesses(tmp_path)
-    assert [one.verdict async for one in check_witnesses(target)] == [Verdict.HOLDS]
+    assert [one.state async for one in check_witnesses(target)] == [ContractState.HOLDS]
     write_witnesses(tmp_path, **changes)
     found = [one async for one in check_witnesses(target)]
-    assert any(one.verdict is verdict and said in one.sentence for one in found), found
+    assert any(one.state is state and said in one.sentence for one in found), found
     (tmp_path / "witnesses.yaml").unlink()
-    assert [one.verdict async for one in check_witnesses(target)] == [Verdict.FAILS]
+    assert [one.state async for one in check_witnesses(target)] == [ContractState.FAILS]

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from moneypath.cli.options import json_option
 from moneypath.target.conformance.check import check_target
-from moneypath.target.conformance.finding import Finding, Verdict, exit_code
+from moneypath.target.conformance.finding import ContractFinding, ContractState, exit_code
 from moneypath.target.loader import Target, load_target, read_variables
 
 _STYLES: Final = {
-    Verdict.HOLDS: "green",
-    Verdict.FAILS: "bold red",
-    Verdict.MISSING: "yellow",
-    Verdict.NOT_TRIED: "dim",
+    ContractState.HOLDS: "green",
+    ContractState.FAILS: "bold red",
+    ContractState.MISSING: "yellow",
+    ContractState.NOT_TRIED: "dim",
 }
 
 
@@ -62,9 +62,7 @@ def check(
     chosen = load_target(file, given, known)
     findings = asyncio.run(_check(chosen, environment, Console(highlight=False, quiet=as_json)))
     if as_json:
-        rows = [
-            {"contract": one.contract, "verdict": one.verdict, "sentence": one.sentence} for one in findings
-        ]
+        rows = [{"contract": one.contract, "state": one.state, "sentence": one.sentence} for one in findings]
         document = chosen.document
         click.echo(
             json.dumps(
@@ -74,19 +72,17 @@ def check(
     sys.exit(exit_code(findings))
 
 
-async def _check(chosen: Target, environment: str | None, console: Console) -> list[Finding]:
+async def _check(chosen: Target, environment: str | None, console: Console) -> list[ContractFinding]:
     """Print each finding as it comes, and return all."""
-    findings: list[Finding] = []
+    findings: list[ContractFinding] = []
     document = chosen.document
     console.print(f"{document.target} in {document.environment}", style="bold", markup=False)
     async for finding in check_target(chosen, environment):
         if not findings or findings[-1].contract != finding.contract:
             console.print(f"\n{finding.contract}", style="bold", markup=False)
-        style = _STYLES[finding.verdict]
-        console.print(
-            f"  {finding.verdict:<9}  {finding.sentence}", style=style, markup=False, soft_wrap=True
-        )
+        style = _STYLES[finding.state]
+        console.print(f"  {finding.state:<9}  {finding.sentence}", style=style, markup=False, soft_wrap=True)
         findings.append(finding)
-    counts = [f"{sum(one.verdict is each for one in findings)} {each}" for each in Verdict]
+    counts = [f"{sum(one.state is each for one in findings)} {each}" for each in ContractState]
     console.print(f"\n{', '.join(counts)}", style="bold", markup=False)
     return findings

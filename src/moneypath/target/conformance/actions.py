@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from moneypath.errors import MoneypathError
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.contracts import Action
 from moneypath.target.exchange import Exchange
 
@@ -14,26 +14,26 @@ ACTIONS: Final = Contract.ACTIONS
 REASON: Final = "moneypath target check"
 
 
-async def check_actions(exchange: Exchange, refusal: str) -> AsyncIterator[Finding]:
+async def check_actions(exchange: Exchange, refusal: str) -> AsyncIterator[ContractFinding]:
     """Yield a finding for each operator action; `refusal` says why none may be tried, if so."""
     actions = exchange.target.document.actions
     if not actions:
-        yield Finding.missing(ACTIONS, "No operator actions: no step of a runbook can be run.")
+        yield ContractFinding.missing(ACTIONS, "No operator actions: no step of a runbook can be run.")
     undoes = {action.undo for action in actions.values() if action.try_with is not None}
     for name, action in actions.items():
         if name in undoes:
             continue
         if action.try_with is None:
-            yield Finding.not_tried(ACTIONS, f"{name}: has no `try_with`, so it was not tried.")
+            yield ContractFinding.not_tried(ACTIONS, f"{name}: has no `try_with`, so it was not tried.")
         elif refusal:
-            yield Finding.not_tried(ACTIONS, f"{name}: {refusal}")
+            yield ContractFinding.not_tried(ACTIONS, f"{name}: {refusal}")
         elif action.second_person:
-            yield Finding.not_tried(ACTIONS, f"{name}: needs a second person, so it was not tried.")
+            yield ContractFinding.not_tried(ACTIONS, f"{name}: needs a second person, so it was not tried.")
         else:
             yield await _try(exchange, name, action, action.try_with)
 
 
-async def _try(exchange: Exchange, name: str, action: Action, values: tuple[str, ...]) -> Finding:
+async def _try(exchange: Exchange, name: str, action: Action, values: tuple[str, ...]) -> ContractFinding:
     given = dict(zip(action.arguments, values, strict=True))
     key = {"reason": REASON, "idempotency_key": str(uuid.uuid4())}
     problem, undo = "", exchange.target.document.actions[action.undo or name]
@@ -48,9 +48,9 @@ async def _try(exchange: Exchange, name: str, action: Action, values: tuple[str,
         await asyncio.shield(undoing)
     except MoneypathError as error:
         undone = f"and {action.undo} did not undo it: {error.what}"
-        return Finding.fails(ACTIONS, f"{name}: {problem or 'was done'} {undone}")
+        return ContractFinding.fails(ACTIONS, f"{name}: {problem or 'was done'} {undone}")
     if problem:
-        return Finding.fails(ACTIONS, f"{name}: {problem}")
-    return Finding.holds(
+        return ContractFinding.fails(ACTIONS, f"{name}: {problem}")
+    return ContractFinding.holds(
         ACTIONS, f"{name} {' '.join(values)}: done, asked for again, and undone by {action.undo}."
     )

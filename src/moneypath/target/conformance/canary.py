@@ -7,7 +7,7 @@ from typing import Final
 from moneypath.errors import MoneypathError
 from moneypath.polling import poll_until
 from moneypath.prometheus import Prometheus
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.conformance.look import prometheus_of
 from moneypath.target.contracts import Canary
 from moneypath.target.exchange import Exchange
@@ -18,11 +18,11 @@ POLL_SECONDS: Final = 0.5
 CANARY: Final = Contract.CANARY
 
 
-async def check_canary(exchange: Exchange) -> AsyncIterator[Finding]:
+async def check_canary(exchange: Exchange) -> AsyncIterator[ContractFinding]:
     """Yield whether the canary is answered well, and whether it is counted apart."""
     canary = exchange.target.document.canary
     if canary is None:
-        yield Finding.missing(
+        yield ContractFinding.missing(
             CANARY, "No canary: a drill cannot tell when a fault takes effect, nor when it is over."
         )
         return
@@ -31,15 +31,17 @@ async def check_canary(exchange: Exchange) -> AsyncIterator[Finding]:
         before = await _count(prometheus, canary)
         answer = await exchange.ask(canary.call, {"unique": secrets.token_hex(8)})
     except MoneypathError as error:
-        yield Finding.fails(CANARY, error.what)
+        yield ContractFinding.fails(CANARY, error.what)
         return
-    yield Finding.holds(CANARY, f"The canary was answered {answer.status} after {answer.seconds:.2f} s.")
+    yield ContractFinding.holds(
+        CANARY, f"The canary was answered {answer.status} after {answer.seconds:.2f} s."
+    )
     yield await _marked(prometheus, canary, before)
 
 
-async def _marked(prometheus: Prometheus, canary: Canary, before: float) -> Finding:
+async def _marked(prometheus: Prometheus, canary: Canary, before: float) -> ContractFinding:
     if canary.marked_by is None:
-        return Finding.missing(
+        return ContractFinding.missing(
             CANARY, "No `marked_by`: nobody can tell whether objectives leave canaries out."
         )
     try:
@@ -50,13 +52,13 @@ async def _marked(prometheus: Prometheus, canary: Canary, before: float) -> Find
             within_seconds=COUNTED_WITHIN_SECONDS,
         )
     except MoneypathError as error:
-        return Finding.fails(CANARY, error.what)
+        return ContractFinding.fails(CANARY, error.what)
     if counted <= before:
-        return Finding.fails(
+        return ContractFinding.fails(
             CANARY,
             f"{canary.marked_by} counted no canary within {COUNTED_WITHIN_SECONDS:g} s, so it is not marked.",
         )
-    return Finding.holds(CANARY, f"{canary.marked_by} counted the canary.")
+    return ContractFinding.holds(CANARY, f"{canary.marked_by} counted the canary.")
 
 
 async def _count(prometheus: Prometheus, canary: Canary) -> float:

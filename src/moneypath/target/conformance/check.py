@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from moneypath.target.conformance.actions import check_actions
 from moneypath.target.conformance.canary import check_canary
 from moneypath.target.conformance.faults import check_faults
-from moneypath.target.conformance.finding import Finding
+from moneypath.target.conformance.finding import ContractFinding
 from moneypath.target.conformance.load import check_load
 from moneypath.target.conformance.look import check_look
 from moneypath.target.conformance.witnesses import check_witnesses
@@ -13,7 +13,7 @@ from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target
 
 
-async def check_target(target: Target, environment: str | None) -> AsyncIterator[Finding]:
+async def check_target(target: Target, environment: str | None) -> AsyncIterator[ContractFinding]:
     """Yield findings as they come; what changes the service is tried only in the `environment` it names.
 
     Raises NotDrillable when an environment is named that may not be broken.

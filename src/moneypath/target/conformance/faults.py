@@ -8,7 +8,7 @@ from typing import Final
 
 from moneypath.errors import MoneypathError
 from moneypath.polling import poll_until
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.contracts import FAULT_ID, Faults, Harmless
 from moneypath.target.exchange import Exchange
 from moneypath.target.params import complete, describe, plain_params
@@ -20,21 +20,21 @@ HEALED_WITHIN_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
 
 
-async def check_faults(exchange: Exchange, refusal: str) -> AsyncIterator[Finding]:
+async def check_faults(exchange: Exchange, refusal: str) -> AsyncIterator[ContractFinding]:
     """Yield a finding for the fault that is tried, and for each that is not."""
     families = exchange.target.document.faults
     if not families:
-        yield Finding.missing(FAULTS, "No faults: no drill can break anything here.")
+        yield ContractFinding.missing(FAULTS, "No faults: no drill can break anything here.")
     tried = False
     for family, faults in families.items():
         if not faults.ends_by_itself:
             what = f"{family}: does not end by itself, so a drill that dies leaves it behind."
-            yield Finding.missing(FAULTS, what)
+            yield ContractFinding.missing(FAULTS, what)
         harmless = [(name, kind.harmless) for name, kind in faults.kinds.items() if kind.harmless is not None]
         if not harmless:
-            yield Finding.not_tried(FAULTS, f"{family}: no kind has `harmless`, so none was tried.")
+            yield ContractFinding.not_tried(FAULTS, f"{family}: no kind has `harmless`, so none was tried.")
         elif refusal:
-            yield Finding.not_tried(FAULTS, f"{family}: {refusal}")
+            yield ContractFinding.not_tried(FAULTS, f"{family}: {refusal}")
         elif not tried:
             tried = True
             name, how = harmless[0]
@@ -66,15 +66,15 @@ class _Trial:
         }
 
 
-async def _break_and_heal(exchange: Exchange, trial: _Trial) -> Finding:
+async def _break_and_heal(exchange: Exchange, trial: _Trial) -> ContractFinding:
     name, fault, place, arguments = trial.name, trial.faults, trial.how.where, trial.arguments
     try:
         answer = await exchange.ask(fault.begin, arguments, place=place)
     except MoneypathError as error:
-        return Finding.fails(FAULTS, f"{name}: did not begin: {error.what}")
+        return ContractFinding.fails(FAULTS, f"{name}: did not begin: {error.what}")
     begun = name if fault.id is None else answer.field(fault.id)
     if not isinstance(begun, str | int):
-        return Finding.fails(FAULTS, f"{name}: its begin answered without an id at {fault.id}.")
+        return ContractFinding.fails(FAULTS, f"{name}: its begin answered without an id at {fault.id}.")
     later = {**arguments, FAULT_ID: begun}
     problem, hits = "", None
     try:
@@ -84,12 +84,12 @@ async def _break_and_heal(exchange: Exchange, trial: _Trial) -> Finding:
     try:
         await asyncio.shield(_end(exchange, fault, later, place))
     except MoneypathError as error:
-        return Finding.fails(FAULTS, f"{name}: began and could not be ended: {error.what}")
+        return ContractFinding.fails(FAULTS, f"{name}: began and could not be ended: {error.what}")
     if problem:
-        return Finding.fails(FAULTS, f"{name}: {problem}")
+        return ContractFinding.fails(FAULTS, f"{name}: {problem}")
     counted = "" if fault.hits is None else f", {hits} hits"
     where = f" at {place}" if place else ""
-    return Finding.holds(
+    return ContractFinding.holds(
         FAULTS, f"{name}{where} {describe(trial.given)}: began{counted}, and ended.".replace("  ", " ")
     )
 
@@ -115,11 +115,13 @@ async def _end(
     await exchange.ask(fault.end, arguments, place=place)
 
 
-async def _healed(exchange: Exchange) -> Finding:
+async def _healed(exchange: Exchange) -> ContractFinding:
     """Return whether the canary is well again after the fault."""
     canary = exchange.target.document.canary
     if canary is None:
-        return Finding.not_tried(FAULTS, "Without a canary nobody knows whether the service is well again.")
+        return ContractFinding.not_tried(
+            FAULTS, "Without a canary nobody knows whether the service is well again."
+        )
 
     async def problem() -> str:
         try:
@@ -132,5 +134,7 @@ async def _healed(exchange: Exchange) -> Finding:
         problem, lambda what: not what, every_seconds=POLL_SECONDS, within_seconds=HEALED_WITHIN_SECONDS
     )
     if why:
-        return Finding.fails(FAULTS, f"The canary is not well {HEALED_WITHIN_SECONDS:g} s later: {why}")
-    return Finding.holds(FAULTS, "The canary is well after the fault.")
+        return ContractFinding.fails(
+            FAULTS, f"The canary is not well {HEALED_WITHIN_SECONDS:g} s later: {why}"
+        )
+    return ContractFinding.holds(FAULTS, "The canary is well after the fault.")

@@ -17,7 +17,7 @@ class Contract(StrEnum):
     WITNESSES = "witnesses"
 
 
-class Verdict(StrEnum):
+class ContractState(StrEnum):
     """How one thing stands: it holds, it does not, it is not there, or nobody tried."""
 
     HOLDS = "holds"
@@ -31,37 +31,37 @@ _INCONCLUSIVE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ContractFinding:
     """One sentence about one thing."""
 
     contract: Contract
-    verdict: Verdict
+    state: ContractState
     sentence: str
 
     @classmethod
-    def holds(cls, contract: Contract, sentence: str) -> "Finding":
+    def holds(cls, contract: Contract, sentence: str) -> "ContractFinding":
         """Return that something is as the file says."""
-        return cls(contract, Verdict.HOLDS, sentence)
+        return cls(contract, ContractState.HOLDS, sentence)
 
     @classmethod
-    def fails(cls, contract: Contract, sentence: str) -> "Finding":
+    def fails(cls, contract: Contract, sentence: str) -> "ContractFinding":
         """Return that something is not as the file says."""
-        return cls(contract, Verdict.FAILS, sentence)
+        return cls(contract, ContractState.FAILS, sentence)
 
     @classmethod
-    def missing(cls, contract: Contract, sentence: str) -> "Finding":
+    def missing(cls, contract: Contract, sentence: str) -> "ContractFinding":
         """Return that the file says nothing of something, and what nobody can do without it."""
-        return cls(contract, Verdict.MISSING, sentence)
+        return cls(contract, ContractState.MISSING, sentence)
 
     @classmethod
-    def not_tried(cls, contract: Contract, sentence: str) -> "Finding":
+    def not_tried(cls, contract: Contract, sentence: str) -> "ContractFinding":
         """Return that something was not asked, and why."""
-        return cls(contract, Verdict.NOT_TRIED, sentence)
+        return cls(contract, ContractState.NOT_TRIED, sentence)
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def exit_code(findings: Sequence[ContractFinding]) -> int:
     """Return 0 when all hold, 1 when one fails, 3 when one is missing or was not tried."""
-    verdicts = {finding.verdict for finding in findings}
-    if Verdict.FAILS in verdicts:
+    states = {finding.state for finding in findings}
+    if ContractState.FAILS in states:
         return _FAILED
-    return 0 if verdicts <= {Verdict.HOLDS} else _INCONCLUSIVE
+    return 0 if states <= {ContractState.HOLDS} else _INCONCLUSIVE

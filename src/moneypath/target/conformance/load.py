@@ -16,7 +16,7 @@ from moneypath.errors import MoneypathError
 from moneypath.oracle import read_acknowledgement_log
 from moneypath.polling import poll_until
 from moneypath.stack.log_tail import read_tail
-from moneypath.target.conformance.finding import Contract, Finding, Verdict
+from moneypath.target.conformance.finding import Contract, ContractFinding, ContractState
 from moneypath.target.contracts import Load
 from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target
@@ -31,21 +31,23 @@ POLL_SECONDS: Final = 0.2
 ANSWERS_FILE: Final = "answers_file"
 
 
-async def check_load(exchange: Exchange, refusal: str) -> AsyncIterator[Finding]:
+async def check_load(exchange: Exchange, refusal: str) -> AsyncIterator[ContractFinding]:
     """Yield whether the load drives the service; `refusal` says why it may not, if so."""
     load = exchange.target.document.load
     if load is None:
-        yield Finding.missing(LOAD, "No load: say `live: true` where real traffic serves, or name a command.")
+        yield ContractFinding.missing(
+            LOAD, "No load: say `live: true` where real traffic serves, or name a command."
+        )
     elif load.command is None:
-        yield Finding.holds(LOAD, "Real traffic serves as load, so a drill drives nothing.")
+        yield ContractFinding.holds(LOAD, "Real traffic serves as load, so a drill drives nothing.")
     elif refusal:
-        yield Finding.not_tried(LOAD, refusal)
+        yield ContractFinding.not_tried(LOAD, refusal)
     else:
         with tempfile.TemporaryDirectory(prefix="moneypath-target-") as folder:
             yield await _run(exchange.target, load, Path(folder))
 
 
-async def _run(target: Target, load: Load, folder: Path) -> Finding:
+async def _run(target: Target, load: Load, folder: Path) -> ContractFinding:
     answers_file, output_file = folder / "answers.jsonl", folder / "output.txt"
     given: dict[str, Argument] = {
         "python": sys.executable, "users": 1, "per_second": 1, "seconds": RUN_SECONDS, "seed": 1,
@@ -61,23 +63,25 @@ async def _run(target: Target, load: Load, folder: Path) -> Finding:
                 stdin=DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
     except OSError as error:
-        return Finding.fails(LOAD, f"`{words[0]}` cannot be started: {error.strerror}.")
+        return ContractFinding.fails(LOAD, f"`{words[0]}` cannot be started: {error.strerror}.")
     try:
         finding = await _watch(process, words[0], answers_file if tells else None)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    return finding if finding.verdict is not Verdict.FAILS else _with_last_line(finding, output_file)
+    return finding if finding.state is not ContractState.FAILS else _with_last_line(finding, output_file)
 
 
-def _with_last_line(finding: Finding, output_file: Path) -> Finding:
+def _with_last_line(finding: ContractFinding, output_file: Path) -> ContractFinding:
     """Return a finding with the last line that the load printed."""
     last = " ".join(read_tail(output_file)[-1:]).strip()
     return replace(finding, sentence=f"{finding.sentence} It said: {redact(last)}") if last else finding
 
 
-async def _watch(process: asyncio.subprocess.Process, word: str, answers_file: Path | None) -> Finding:
+async def _watch(
+    process: asyncio.subprocess.Process, word: str, answers_file: Path | None
+) -> ContractFinding:
     """Let the load run, stop it by SIGINT as a person would, and read what it wrote."""
 
     async def is_seen() -> bool:
@@ -90,24 +94,24 @@ async def _watch(process: asyncio.subprocess.Process, word: str, answers_file: P
         within_seconds=FIRST_ANSWER_SECONDS if answers_file else RUN_SECONDS,
     )
     if process.returncode not in (None, 0):
-        return Finding.fails(LOAD, f"`{word}` ended with exit code {process.returncode}.")
+        return ContractFinding.fails(LOAD, f"`{word}` ended with exit code {process.returncode}.")
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGINT)
     try:
         await asyncio.wait_for(process.wait(), STOP_SECONDS)
     except TimeoutError:
-        return Finding.fails(LOAD, f"`{word}` did not stop within {STOP_SECONDS:g} s of SIGINT.")
+        return ContractFinding.fails(LOAD, f"`{word}` did not stop within {STOP_SECONDS:g} s of SIGINT.")
     if answers_file is None:
-        return Finding.missing(
+        return ContractFinding.missing(
             LOAD, "The load runs, and has no {answers_file}: nobody knows what callers were told."
         )
     try:
         log = await asyncio.to_thread(read_acknowledgement_log, answers_file)
     except MoneypathError as error:
-        return Finding.fails(LOAD, error.what)
+        return ContractFinding.fails(LOAD, error.what)
     if not any(answer.status_code for answer in log.acknowledgements):
-        return Finding.fails(LOAD, f"The load had no answer within {FIRST_ANSWER_SECONDS:g} s.")
-    return Finding.holds(
+        return ContractFinding.fails(LOAD, f"The load had no answer within {FIRST_ANSWER_SECONDS:g} s.")
+    return ContractFinding.holds(
         LOAD,
         f"The load runs and stops; {len(log.requests)} requests, {len(log.acknowledgements)} answers.",
     )

@@ -9,7 +9,7 @@ from moneypath.errors import MoneypathError
 from moneypath.polling import poll_until
 from moneypath.prometheus import Prometheus
 from moneypath.target.calls import Call, HttpRequest, Server
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.exchange import Exchange
 
 LOOK: Final = Contract.LOOK
@@ -50,17 +50,17 @@ class Pages(BaseModel):
     pages: tuple[_Page, ...]
 
 
-async def check_look(exchange: Exchange) -> AsyncIterator[Finding]:
+async def check_look(exchange: Exchange) -> AsyncIterator[ContractFinding]:
     """Yield a finding for each server that is to be looked at."""
     look, environment = exchange.target.document.look, exchange.target.document.environment
     async for finding in _prometheus(exchange, look.prometheus):
         yield finding
     if look.alertmanager is None:
-        yield Finding.missing(LOOK, "No Alertmanager: nobody can tell whether an alert is routed.")
+        yield ContractFinding.missing(LOOK, "No Alertmanager: nobody can tell whether an alert is routed.")
     else:
         yield await _alertmanager(exchange, look.alertmanager, environment)
     if look.pages is None:
-        yield Finding.missing(LOOK, "No pages: nobody can tell whether a page arrives, and when.")
+        yield ContractFinding.missing(LOOK, "No pages: nobody can tell whether a page arrives, and when.")
     else:
         yield await _pages(exchange, look.pages)
 
@@ -72,29 +72,33 @@ async def prometheus_of(exchange: Exchange) -> Prometheus:
     return Prometheus(server.url, headers=access.headers, tls=access.tls)
 
 
-async def _prometheus(exchange: Exchange, server: Server) -> AsyncIterator[Finding]:
+async def _prometheus(exchange: Exchange, server: Server) -> AsyncIterator[ContractFinding]:
     try:
         prometheus = await prometheus_of(exchange)
         up = await prometheus.value("count(up == 1)")
         beats = await prometheus.query(WATCHDOG)
     except MoneypathError as error:
-        yield Finding.fails(LOOK, error.what)
+        yield ContractFinding.fails(LOOK, error.what)
         return
     if not up:
-        yield Finding.fails(LOOK, f"Prometheus at {server.url} answers and scrapes nothing that is up.")
+        yield ContractFinding.fails(
+            LOOK, f"Prometheus at {server.url} answers and scrapes nothing that is up."
+        )
     else:
-        yield Finding.holds(LOOK, f"Prometheus at {server.url} answers; {up:g} of its targets are up.")
+        yield ContractFinding.holds(
+            LOOK, f"Prometheus at {server.url} answers; {up:g} of its targets are up."
+        )
     if beats:
-        yield Finding.holds(
+        yield ContractFinding.holds(
             LOOK, f"The rules are loaded: {beats[0].labels['alertname']} fires, as it always does."
         )
     else:
-        yield Finding.fails(
+        yield ContractFinding.fails(
             LOOK, "No watchdog fires, so the rules are not loaded: give Prometheus the alerts folder."
         )
 
 
-async def _alertmanager(exchange: Exchange, server: Server, environment: str) -> Finding:
+async def _alertmanager(exchange: Exchange, server: Server, environment: str) -> ContractFinding:
     try:
         seen = await poll_until(
             lambda: _environments_of_watchdog(exchange, server),
@@ -103,20 +107,20 @@ async def _alertmanager(exchange: Exchange, server: Server, environment: str) ->
             within_seconds=SENT_WITHIN_SECONDS,
         )
     except MoneypathError as error:
-        return Finding.fails(LOOK, error.what)
+        return ContractFinding.fails(LOOK, error.what)
     except ValidationError:
-        return Finding.fails(LOOK, f"{server.url} does not answer as Alertmanager does.")
+        return ContractFinding.fails(LOOK, f"{server.url} does not answer as Alertmanager does.")
     if not seen:
         what = f"Alertmanager at {server.url} has no watchdog: Prometheus sends it nothing."
-        return Finding.fails(LOOK, what)
+        return ContractFinding.fails(LOOK, what)
     if seen != {environment}:
-        return Finding.fails(
+        return ContractFinding.fails(
             LOOK,
             f"The alerts say {ENVIRONMENT}: {', '.join(sorted(seen))}; the target is in {environment}. Set "
             "it as an external label of Prometheus, or pages of one environment reach the people of another.",
         )
     what = f"Alertmanager at {server.url} has the watchdog, with {ENVIRONMENT}: {environment}."
-    return Finding.holds(LOOK, what)
+    return ContractFinding.holds(LOOK, what)
 
 
 async def _environments_of_watchdog(exchange: Exchange, server: Server) -> set[str]:
@@ -127,14 +131,14 @@ async def _environments_of_watchdog(exchange: Exchange, server: Server) -> set[s
     return {alert.labels.get(ENVIRONMENT, "no label") for alert in alerts}
 
 
-async def _pages(exchange: Exchange, call: Call) -> Finding:
+async def _pages(exchange: Exchange, call: Call) -> ContractFinding:
     try:
         answer = await exchange.ask(call, {"after": 0})
         found = Pages.model_validate(answer.body)
     except MoneypathError as error:
-        return Finding.fails(LOOK, error.what)
+        return ContractFinding.fails(LOOK, error.what)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the answer"
-        return Finding.fails(LOOK, f"Pages cannot be read: {where}: {first['msg']}.")
-    return Finding.holds(LOOK, f"Pages can be read back; {len(found.pages)} are there.")
+        return ContractFinding.fails(LOOK, f"Pages cannot be read: {where}: {first['msg']}.")
+    return ContractFinding.holds(LOOK, f"Pages can be read back; {len(found.pages)} are there.")

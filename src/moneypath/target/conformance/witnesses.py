@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.errors import MoneypathError
-from moneypath.target.conformance.finding import Contract, Finding
+from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.loader import Target
 from moneypath.witnesses import (
     Reconciliation,
@@ -23,39 +23,41 @@ WITNESSES: Final = Contract.WITNESSES
 JUDGED_SECONDS: Final = 3600.0
 
 
-async def check_witnesses(target: Target) -> AsyncIterator[Finding]:
+async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
     """Yield what each reconciliation came to, and which witness each lacks."""
     named = target.document.witnesses
     if named is None:
         what = "No witnesses: nobody can tell whether every unit of money is accounted for."
-        yield Finding.missing(WITNESSES, what)
+        yield ContractFinding.missing(WITNESSES, what)
         return
     file = target.path(named)
     try:
         declared = await asyncio.to_thread(load_witnesses, file)
     except MoneypathError as error:
-        yield Finding.fails(WITNESSES, error.what)
+        yield ContractFinding.fails(WITNESSES, error.what)
         return
     for one in declared.reconcile:
         yield await _reconcile(declared, one, file.parent)
         for what in _lacking(one):
-            yield Finding.missing(WITNESSES, f"{one.id}: {what}")
+            yield ContractFinding.missing(WITNESSES, f"{one.id}: {what}")
 
 
-async def _reconcile(declared: WitnessFile, one: Reconciliation, folder: Path) -> Finding:
+async def _reconcile(declared: WitnessFile, one: Reconciliation, folder: Path) -> ContractFinding:
     until = time.time() - one.settle
     window = Window(until - JUDGED_SECONDS, until, one.settle)
     try:
         verdict = await asyncio.to_thread(reconcile, declared, one, folder, window)
     except MoneypathError as error:
-        return Finding.fails(WITNESSES, f"{one.id}: {error.what}")
+        return ContractFinding.fails(WITNESSES, f"{one.id}: {error.what}")
     if verdict.result is Result.NOT_WHOLE:
-        return Finding.fails(WITNESSES, f"{one.id}: not whole, {verdict.found} found: {_first(verdict)}")
+        return ContractFinding.fails(
+            WITNESSES, f"{one.id}: not whole, {verdict.found} found: {_first(verdict)}"
+        )
     if verdict.result is Result.INCONCLUSIVE:
         what = f"{one.id}: nothing to compare in the last hour: {', '.join(verdict.empty)}."
-        return Finding.missing(WITNESSES, what)
+        return ContractFinding.missing(WITNESSES, what)
     rows = ", ".join(f"{tally.witness} {tally.rows}" for tally in verdict.tallies)
-    return Finding.holds(WITNESSES, f"{one.id}: whole over the last hour (rows: {rows}).")
+    return ContractFinding.holds(WITNESSES, f"{one.id}: whole over the last hour (rows: {rows}).")
 
 
 def _first(verdict: Verdict) -> str:
