@@ -143,7 +143,7 @@ def test_the_command_refuses_what_may_not_be_broken(tmp_path: Path) -> None:
 async def test_no_secret_is_in_what_is_printed(folder: Path, addresses: Mapping[str, str]) -> None:
     """A service that answers with its own key does not make us print it."""
     call = copy.deepcopy(DOCUMENT["canary"]["call"])
-    del call["request"]["auth"]
+    call["request"]["auth"]["name"] = "X-Other-Key"
     findings = await _ask(folder, addresses, None, {"canary": {"call": call}})
     failed = [one for one in findings if one.state is ContractState.FAILS]
     assert [one.contract for one in failed] == [Contract.CANARY]

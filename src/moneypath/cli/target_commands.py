@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,10 @@ import click
 from rich.console import Console
 
 from moneypath.cli.options import json_option
+from moneypath.path.source import DeclarationInvalid
 from moneypath.target.conformance.check import check_target
 from moneypath.target.conformance.finding import ContractFinding, ContractState, exit_code
+from moneypath.target.errors import TargetInvalid
 from moneypath.target.loader import Target, load_target, read_variables
 
 _STYLES: Final = {
@@ -59,8 +62,14 @@ def check(
     does not, 2 bad input, 3 something is missing or was not tried.
     """
     known = {} if variables is None else read_variables(variables)
-    chosen = load_target(file, given, known)
-    findings = asyncio.run(_check(chosen, environment, Console(highlight=False, quiet=as_json)))
+    try:
+        chosen = load_target(file, given, known)
+    except DeclarationInvalid as error:
+        raise TargetInvalid(error.what, hint=error.hint) from None
+    try:
+        findings = asyncio.run(_check(chosen, environment, Console(highlight=False, quiet=as_json)))
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(128 + signal.SIGTERM) from None
     if as_json:
         rows = [{"contract": one.contract, "state": one.state, "sentence": one.sentence} for one in findings]
         document = chosen.document
@@ -75,6 +84,10 @@ def check(
 async def _check(chosen: Target, environment: str | None, console: Console) -> list[ContractFinding]:
     """Print each finding as it comes, and return all."""
     findings: list[ContractFinding] = []
+    # As Ctrl-C: what was broken is healed before the command ends.
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     document = chosen.document
     console.print(f"{document.target} in {document.environment}", style="bold", markup=False)
     async for finding in check_target(chosen, environment):

@@ -15,6 +15,8 @@ import yaml
 from moneypath.path.problems import Location, Problem, key_text
 
 MAX_DEPTH = 32
+# A few seconds of reading; no declaration has a tenth of them.
+MAX_NODES = 20_000
 MAX_DIGITS = 18
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
@@ -27,6 +29,7 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # PyYAML's own name and shape
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -35,6 +38,10 @@ class _Loader(yaml.SafeLoader):
                 None, None, "an alias is not allowed here, write the value out", event.start_mark
             )
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # untyped upstream
+            raise yaml.composer.ComposerError(None, None, f"more than {MAX_NODES} keys and values", mark)
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # untyped upstream
             raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)

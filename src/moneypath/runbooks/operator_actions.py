@@ -130,7 +130,10 @@ class _TargetAction:
             answer = await self.exchange.send(self.action.call, arguments)
         except CallUnanswered as error:
             return None, error.what
-        if answer.text.strip() and not isinstance(answer.body, dict):
+        if self.action.call.command is not None and answer.status != 0:
+            # A command may have had its effect before it failed.
+            return None, f"exit code {answer.status}"
+        if not answer.is_object_or_empty:
             # Cut off, or of somebody else: what it says of the effect nobody knows.
             return None, f"status {answer.status} without a JSON object"
         return answer, _describe(answer)

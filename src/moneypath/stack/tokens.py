@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode
@@ -93,14 +94,14 @@ class TokenSource:
     def _ask(self, credentials: str) -> dict[str, Any]:
         form = urlencode({"grant_type": "client_credentials", "scope": self._scopes}).encode()
         headers = {"Authorization": credentials, "Content-Type": "application/x-www-form-urlencoded"}
-        request = urllib.request.Request(self._url, form, headers)  # noqa: S310 the address of our own stack
         try:
+            request = urllib.request.Request(self._url, form, headers)  # noqa: S310 the address of a target
             with _OPENER.open(request, timeout=ANSWER_SECONDS) as answer:
                 content = json.loads(answer.read(_ANSWER_BYTES_MAX))
         except urllib.error.HTTPError as error:
             with error:
                 self._fail(f"the answer is status {error.code} {_code_of(error)}".rstrip())
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError, HTTPException) as error:
             self._fail(f"there is no valid answer ({type(error).__name__})")
         return content if isinstance(content, dict) else {}
 

@@ -4,12 +4,16 @@ import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from moneypath.stack.tokens import TokenSource
 from moneypath.target.calls import Auth, BasicAuth, BearerToken, ClientCredentials, SecretHeader, Server
 from moneypath.target.errors import SecretUnreadable
 from moneypath.target.loader import Target
 from moneypath.target.secret_files import read_secret, require_private
+from moneypath.telemetry.redaction import redact
+
+MASK: Final = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Access:
 
     target: Target
     _tokens: dict[ClientCredentials, TokenSource] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set, repr=False)
 
     async def of(self, server: Server) -> ServerAccess:
         """Return how to ask `server`; raises SecretUnreadable, and TokenUnavailable for OAuth 2."""
@@ -44,12 +49,18 @@ class Access:
         """Discard every token: one was refused, so its signing key may be retired."""
         self._tokens.clear()
 
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that were read, and without what a terminal would obey."""
+        for secret in sorted(self._seen, key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        return redact("".join(char if char.isprintable() else " " for char in text))
+
     async def _headers(self, auth: Auth) -> Mapping[str, str]:
         if isinstance(auth, BearerToken):
             return {"Authorization": f"Bearer {self._secret(auth.token_file)}"}
         if isinstance(auth, BasicAuth):
             pair = f"{auth.user}:{self._secret(auth.password_file)}"
-            return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+            return {"Authorization": f"Basic {self._remember(base64.b64encode(pair.encode()).decode())}"}
         if isinstance(auth, SecretHeader):
             return {auth.name: self._secret(auth.value_file)}
         return {"Authorization": await self._token(auth)}
@@ -59,7 +70,13 @@ class Access:
         require_private(file)
         if auth not in self._tokens:
             self._tokens[auth] = TokenSource(auth.token_url, file, *auth.scopes, path="")
-        return await self._tokens[auth].header_async()
+        header = await self._tokens[auth].header_async()
+        self._remember(header.removeprefix("Bearer "))
+        return header
 
     def _secret(self, name: str) -> str:
-        return read_secret(self.target.path(name))
+        return self._remember(read_secret(self.target.path(name)))
+
+    def _remember(self, secret: str) -> str:
+        self._seen.add(secret)
+        return secret

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from moneypath.path.source import DeclarationIssue, DeclarationIssues
 
@@ -11,8 +11,18 @@ MOST_SECONDS: Final = 600
 SecretFile = Annotated[
     str, Field(min_length=1, max_length=400, description="the path of a file, relative to this one")
 ]
+
+
+def _without_secret(url: str) -> str:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        # A ValueError: pydantic makes problems of nothing else.
+        raise ValueError("an address holds no user and password: use `auth`")
+    return url
+
+
 Url = Annotated[
     str,
+    AfterValidator(_without_secret),
     Field(
         pattern=r"^(https?://|\$?\{)[^\s]+$",
         max_length=400,

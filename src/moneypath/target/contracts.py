@@ -2,7 +2,8 @@
 
 from typing import Annotated, Final, Self, TypeAlias
 
-from pydantic import Field, model_validator
+import promql_parser
+from pydantic import AfterValidator, Field, model_validator
 
 from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location
 from moneypath.target.calls import Call, Server, TargetModel, Word
@@ -38,6 +39,23 @@ FieldPath = Annotated[
 ]
 
 
+def _selector(promql: str) -> str:
+    try:
+        tree = promql_parser.parse(promql)
+    except ValueError:
+        raise ValueError("is no PromQL") from None
+    if not isinstance(tree, promql_parser.VectorSelector) or not tree.name:
+        raise ValueError("is no selector of one series by its name")
+    return promql
+
+
+Selector = Annotated[
+    str,
+    AfterValidator(_selector),
+    Field(min_length=1, max_length=300, description='a selector, such as payments_total{kind="canary"}'),
+]
+
+
 class Look(TargetModel):
     """Where to look: the metrics, the alerts, and where delivered pages can be read back.
 
@@ -57,9 +75,7 @@ class Canary(TargetModel):
     """
 
     call: Call
-    marked_by: Annotated[str, Field(min_length=1, max_length=300, description="a PromQL selector")] | None = (
-        None
-    )
+    marked_by: Selector | None = None
 
 
 class Load(TargetModel):
@@ -87,7 +103,7 @@ class Harmless(TargetModel):
     """Arguments with which `moneypath target check` may try it."""
 
     where: PlaceId | None = None
-    params: dict[ParamName, float | Text | tuple[Text, ...]] = Field(default_factory=dict)
+    params: dict[ParamName, int | float | Text | tuple[Text, ...]] = Field(default_factory=dict)
 
 
 class FaultKind(TargetModel):

@@ -108,6 +108,9 @@ class TargetFile(TargetModel):
             places = self._keys_of_places if fault.where else ()
             for key, call, known in fault.calls:
                 found += argument_issues(("faults", name, key), call, (*known, *places))
+        for key, server in (("prometheus", self.look.prometheus), ("alertmanager", self.look.alertmanager)):
+            for name in unknown_arguments(server.model_dump(mode="json") if server else None, ()):
+                found.append(DeclarationIssue(("look", key), f"there is no {{{name}}}", "no placeholder"))
         if self.canary is not None:
             found += argument_issues(("canary", "call"), self.canary.call, CANARY_ARGUMENTS)
         if self.look.pages is not None:

@@ -10,6 +10,13 @@ class SecretUnreadable(MoneypathError):
     exit_code = 2
 
 
+class TargetInvalid(MoneypathError):
+    """A target's file that cannot be used."""
+
+    code = "target_invalid"
+    exit_code = 2
+
+
 class VariableMissing(MoneypathError):
     """A variable of a target's file without a value, or a value for one that it does not have."""
 

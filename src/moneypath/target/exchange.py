@@ -32,6 +32,11 @@ class Answer:
     seconds: float
 
     @property
+    def is_object_or_empty(self) -> bool:
+        """Whether it is a JSON object, or nothing; anything else may be cut off, or of somebody else."""
+        return isinstance(self.body, dict) or not self.text.strip()
+
+    @property
     def fields(self) -> Mapping[str, JsonValue]:
         """Return the keys of the JSON object that it is, none if it is none."""
         return self.body if isinstance(self.body, dict) else {}
@@ -81,6 +86,16 @@ class Exchange:
         self, call: Call, arguments: Mapping[str, Argument] | None = None, *, place: str | None = None
     ) -> Answer:
         """Ask and return whatever was answered; raises CallUnanswered, and SecretUnreadable."""
+        try:
+            return await self._send(call, arguments, place)
+        except KeyError as error:
+            raise CallRefused(f"{self.title(call)}: there is no value for {{{error.args[0]}}}.") from None
+        except ValueError as error:
+            # An address that is none, or text that cannot be sent; pydantic's errors are some of these.
+            what = str(error).splitlines()[0][:SHOWN]
+            raise CallRefused(f"{self.title(call)}: cannot be asked: {what}.") from None
+
+    async def _send(self, call: Call, arguments: Mapping[str, Argument] | None, place: str | None) -> Answer:
         values = self.target.document.places[place] if place else {}
         given = {**(arguments or {}), **({"where": place} if place else {})}
         began = time.monotonic()
@@ -153,8 +168,11 @@ def _problem(good: GoodAnswer, answer: Answer, *, is_command: bool) -> str:
         return f"ended with exit code {answer.status}"
     if not is_command and answer.status not in good.status:
         return f"answered {answer.status}; good are {', '.join(map(str, good.status))}"
+    if good.fields and not isinstance(answer.body, dict):
+        return "answered no JSON object"
     for path, wanted in good.fields.items():
-        if answer.field(path) != wanted:
+        found = answer.field(path)
+        if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
             return f"answered without {path}: {json.dumps(wanted)}"
     return ""
 

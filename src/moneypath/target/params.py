@@ -23,7 +23,7 @@ class Param(TargetModel):
     least: float | None = None
     most: float | None = None
     values: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
-    default: float | Text | tuple[Text, ...] | None = None
+    default: int | float | Text | tuple[Text, ...] | None = None
     optional: bool = False
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ def param_issues(declared: Mapping[str, Param], given: Mapping[str, object]) -> 
             yield DeclarationIssue((name,), problem, param.allowed)
 
 
-def plain_params(given: Mapping[str, float | str | tuple[str, ...]]) -> dict[str, Argument]:
+def plain_params(given: Mapping[str, int | float | str | tuple[str, ...]]) -> dict[str, Argument]:
     """Return parameters of a file as they are sent."""
     return {name: _plain(value) for name, value in given.items()}
 
@@ -100,5 +100,5 @@ def describe(arguments: Mapping[str, Argument]) -> str:
     return " ".join(f"{name}={as_text(value)}" for name, value in arguments.items())
 
 
-def _plain(default: float | str | tuple[str, ...]) -> Argument:
+def _plain(default: int | float | str | tuple[str, ...]) -> Argument:
     return list(default) if isinstance(default, tuple) else default

@@ -77,8 +77,17 @@ def _has_value(value: JsonValue, arguments: Mapping[str, Argument]) -> bool:
 
 
 def fill_url(url: str, arguments: Mapping[str, Argument]) -> str:
-    """Return `url` with every `{argument}` replaced and quoted, so that none leaves its place."""
-    return _ARGUMENT.sub(lambda found: quote(as_text(arguments[found[1]]), safe=""), url)
+    """Return `url` with every `{argument}` replaced and quoted, so that none leaves its place.
+
+    Raises ValueError for one that means a folder, or nothing, and KeyError.
+    """
+    return _ARGUMENT.sub(lambda found: _quoted(found[1], as_text(arguments[found[1]])), url)
+
+
+def _quoted(name: str, text: str) -> str:
+    if text in ("", ".", ".."):
+        raise ValueError(f"{name} is {text!r}, which is no part of an address")
+    return quote(text, safe="", errors="replace")
 
 
 def as_text(argument: Argument) -> str:
@@ -87,7 +96,9 @@ def as_text(argument: Argument) -> str:
         return str(argument).lower()
     if isinstance(argument, list):
         return ",".join(argument)
-    return f"{argument:g}" if isinstance(argument, float) else str(argument)
+    if isinstance(argument, float) and argument.is_integer():
+        return str(int(argument))
+    return str(argument)
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

@@ -40,6 +40,8 @@ def require_private(file: Path) -> None:
         mode = file.stat().st_mode
     except OSError:
         return  # its reader says so
+    if not stat.S_ISREG(mode):
+        raise SecretUnreadable(f"{file}: is not a regular file.", hint=_HINT)
     if mode & stat.S_IRWXO:
         raise _exposed(file, mode)
 

@@ -8,6 +8,7 @@ from moneypath.errors import MoneypathError
 from moneypath.polling import poll_until
 from moneypath.prometheus import Prometheus
 from moneypath.target.conformance.finding import Contract, ContractFinding
+from moneypath.target.conformance.finishing import told
 from moneypath.target.conformance.look import prometheus_of
 from moneypath.target.contracts import Canary
 from moneypath.target.exchange import Exchange
@@ -31,7 +32,7 @@ async def check_canary(exchange: Exchange) -> AsyncIterator[ContractFinding]:
         before = await _count(prometheus, canary)
         answer = await exchange.ask(canary.call, {"unique": secrets.token_hex(8)})
     except MoneypathError as error:
-        yield ContractFinding.fails(CANARY, error.what)
+        yield ContractFinding.fails(CANARY, told(error))
         return
     yield ContractFinding.holds(
         CANARY, f"The canary was answered {answer.status} after {answer.seconds:.2f} s."
@@ -52,7 +53,7 @@ async def _marked(prometheus: Prometheus, canary: Canary, before: float) -> Cont
             within_seconds=COUNTED_WITHIN_SECONDS,
         )
     except MoneypathError as error:
-        return ContractFinding.fails(CANARY, error.what)
+        return ContractFinding.fails(CANARY, told(error))
     if counted <= before:
         return ContractFinding.fails(
             CANARY,

@@ -1,13 +1,14 @@
 """The conformance check of a target, contract by contract."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from moneypath.target.conformance.actions import check_actions
 from moneypath.target.conformance.canary import check_canary
 from moneypath.target.conformance.faults import check_faults
-from moneypath.target.conformance.finding import ContractFinding
+from moneypath.target.conformance.finding import ContractFinding, ContractState
 from moneypath.target.conformance.load import check_load
-from moneypath.target.conformance.look import check_look
+from moneypath.target.conformance.look import check_environment, check_look
 from moneypath.target.conformance.witnesses import check_witnesses
 from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target
@@ -23,8 +24,19 @@ async def check_target(target: Target, environment: str | None) -> AsyncIterator
         target.require_drillable(environment)
         refusal = ""
     exchange = Exchange.of(target)
+    async for finding in _findings(exchange, refusal):
+        # What a target answers is quoted in them, and it may quote what it was sent.
+        yield replace(finding, sentence=exchange.access.masked(finding.sentence))
+
+
+async def _findings(exchange: Exchange, refusal: str) -> AsyncIterator[ContractFinding]:
     async for finding in check_look(exchange):
         yield finding
+    seen = await check_environment(exchange)
+    yield seen
+    if not refusal and seen.state is not ContractState.HOLDS:
+        # The file's word alone is not enough: a variable may name the servers of another environment.
+        refusal = "The alerts do not say that this is the environment of the file, so it was not tried."
     async for finding in check_canary(exchange):
         yield finding
     async for finding in check_load(exchange, refusal):
@@ -33,5 +45,5 @@ async def check_target(target: Target, environment: str | None) -> AsyncIterator
         yield finding
     async for finding in check_faults(exchange, refusal):
         yield finding
-    async for finding in check_witnesses(target):
+    async for finding in check_witnesses(exchange.target):
         yield finding

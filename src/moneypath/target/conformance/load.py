@@ -27,6 +27,8 @@ LOAD: Final = Contract.LOAD
 RUN_SECONDS: Final = 5
 FIRST_ANSWER_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
+FIRST_BYTES: Final = 256 * 1024
+GOOD_STATUSES: Final = range(200, 300)
 POLL_SECONDS: Final = 0.2
 ANSWERS_FILE: Final = "answers_file"
 
@@ -93,8 +95,9 @@ async def _watch(
         every_seconds=POLL_SECONDS,
         within_seconds=FIRST_ANSWER_SECONDS if answers_file else RUN_SECONDS,
     )
-    if process.returncode not in (None, 0):
-        return ContractFinding.fails(LOAD, f"`{word}` ended with exit code {process.returncode}.")
+    if process.returncode is not None:
+        what = f"`{word}` ended by itself, with exit code {process.returncode}, and has to run until stopped."
+        return ContractFinding.fails(LOAD, what)
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGINT)
     try:
@@ -109,8 +112,8 @@ async def _watch(
         log = await asyncio.to_thread(read_acknowledgement_log, answers_file)
     except MoneypathError as error:
         return ContractFinding.fails(LOAD, error.what)
-    if not any(answer.status_code for answer in log.acknowledgements):
-        return ContractFinding.fails(LOAD, f"The load had no answer within {FIRST_ANSWER_SECONDS:g} s.")
+    if not any(answer.status_code in GOOD_STATUSES for answer in log.acknowledgements):
+        return ContractFinding.fails(LOAD, f"The load had no good answer within {FIRST_ANSWER_SECONDS:g} s.")
     return ContractFinding.holds(
         LOAD,
         f"The load runs and stops; {len(log.requests)} requests, {len(log.acknowledgements)} answers.",
@@ -118,6 +121,6 @@ async def _watch(
 
 
 def _has_answer(file: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return b'"outcome"' in file.read_bytes()
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        return b'"outcome"' in stream.read(FIRST_BYTES)
     return False

@@ -1,7 +1,8 @@
 """Check where to look: Prometheus, Alertmanager with the environment's label, and the pages."""
 
+import math
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -10,6 +11,7 @@ from moneypath.polling import poll_until
 from moneypath.prometheus import Prometheus
 from moneypath.target.calls import Call, HttpRequest, Server
 from moneypath.target.conformance.finding import Contract, ContractFinding
+from moneypath.target.conformance.finishing import told
 from moneypath.target.exchange import Exchange
 
 LOOK: Final = Contract.LOOK
@@ -21,7 +23,7 @@ WATCHDOG: Final = 'ALERTS{alertname=~".*Watchdog",alertstate="firing"}'
 
 
 class _PagedAlert(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
     name: str
     labels: dict[str, str]
 
@@ -35,34 +37,39 @@ _ALERTS: Final = TypeAdapter(list[_Alert])
 
 
 class _Page(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
     seq: int = Field(ge=0)
-    at: float
-    role: str
-    status: str
+    at: float = Field(allow_inf_nan=False)
+    role: str = Field(min_length=1)
+    status: Literal["firing", "resolved"]
     alerts: tuple[_PagedAlert, ...]
 
 
 class Pages(BaseModel):
     """The pages that were delivered, as the contract has them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
     pages: tuple[_Page, ...]
 
 
 async def check_look(exchange: Exchange) -> AsyncIterator[ContractFinding]:
-    """Yield a finding for each server that is to be looked at."""
-    look, environment = exchange.target.document.look, exchange.target.document.environment
+    """Yield a finding for Prometheus, its rules, and the pages."""
+    look = exchange.target.document.look
     async for finding in _prometheus(exchange, look.prometheus):
         yield finding
-    if look.alertmanager is None:
-        yield ContractFinding.missing(LOOK, "No Alertmanager: nobody can tell whether an alert is routed.")
-    else:
-        yield await _alertmanager(exchange, look.alertmanager, environment)
     if look.pages is None:
         yield ContractFinding.missing(LOOK, "No pages: nobody can tell whether a page arrives, and when.")
     else:
         yield await _pages(exchange, look.pages)
+
+
+async def check_environment(exchange: Exchange) -> ContractFinding:
+    """Return whether Alertmanager's alerts say that this is the environment of the target's file."""
+    server = exchange.target.document.look.alertmanager
+    if server is None:
+        what = "No Alertmanager: nobody can tell whether an alert is routed, nor which environment this is."
+        return ContractFinding.missing(LOOK, what)
+    return await _alertmanager(exchange, server, exchange.target.document.environment)
 
 
 async def prometheus_of(exchange: Exchange) -> Prometheus:
@@ -78,9 +85,9 @@ async def _prometheus(exchange: Exchange, server: Server) -> AsyncIterator[Contr
         up = await prometheus.value("count(up == 1)")
         beats = await prometheus.query(WATCHDOG)
     except MoneypathError as error:
-        yield ContractFinding.fails(LOOK, error.what)
+        yield ContractFinding.fails(LOOK, told(error))
         return
-    if not up:
+    if not up or not math.isfinite(up):
         yield ContractFinding.fails(
             LOOK, f"Prometheus at {server.url} answers and scrapes nothing that is up."
         )
@@ -89,9 +96,8 @@ async def _prometheus(exchange: Exchange, server: Server) -> AsyncIterator[Contr
             LOOK, f"Prometheus at {server.url} answers; {up:g} of its targets are up."
         )
     if beats:
-        yield ContractFinding.holds(
-            LOOK, f"The rules are loaded: {beats[0].labels['alertname']} fires, as it always does."
-        )
+        name = beats[0].labels.get("alertname", "the watchdog")
+        yield ContractFinding.holds(LOOK, f"The rules are loaded: {name} fires, as it always does.")
     else:
         yield ContractFinding.fails(
             LOOK, "No watchdog fires, so the rules are not loaded: give Prometheus the alerts folder."
@@ -107,7 +113,7 @@ async def _alertmanager(exchange: Exchange, server: Server, environment: str) ->
             within_seconds=SENT_WITHIN_SECONDS,
         )
     except MoneypathError as error:
-        return ContractFinding.fails(LOOK, error.what)
+        return ContractFinding.fails(LOOK, told(error))
     except ValidationError:
         return ContractFinding.fails(LOOK, f"{server.url} does not answer as Alertmanager does.")
     if not seen:
@@ -134,9 +140,9 @@ async def _environments_of_watchdog(exchange: Exchange, server: Server) -> set[s
 async def _pages(exchange: Exchange, call: Call) -> ContractFinding:
     try:
         answer = await exchange.ask(call, {"after": 0})
-        found = Pages.model_validate(answer.body)
+        found = Pages.model_validate_json(answer.text)
     except MoneypathError as error:
-        return ContractFinding.fails(LOOK, error.what)
+        return ContractFinding.fails(LOOK, told(error))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the answer"
