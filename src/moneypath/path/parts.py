@@ -4,9 +4,12 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from moneypath.path.problems import DeclarationIssue, DeclarationIssues
+from moneypath.path.sql_checks import VIOLATIONS, SqlCheck, sql_check_issues
 
 
 class ControlKind(StrEnum):
@@ -175,7 +178,10 @@ class CheckAlerts(Declared):
 
 
 class Check(Declared):
-    """An integrity check: gauges that must be 0, and how long the check may be silent."""
+    """An integrity check: gauges that must be 0, and how long the check may be silent.
+
+    With `sql` it runs on a database of the team's own, and its gauge is that of `moneypath exporter`.
+    """
 
     id: SnakeId
     title: Title
@@ -188,6 +194,27 @@ class Check(Declared):
     stale_roles: RoleIds
     stale_runbook: RunbookId
     dashboard: Slug
+    sql: SqlCheck | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_gauge_of_sql(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("sql") is not None:
+            return {"series": [VIOLATIONS], **data}
+        return data
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if self.sql is None:
+            return self
+        found = list(sql_check_issues(self.sql, self.stale_after_seconds))
+        if self.series != (VIOLATIONS,):
+            found.append(
+                DeclarationIssue(("series",), "sql brings its own gauge", f"[{VIOLATIONS}], or nothing")
+            )
+        if found:
+            raise DeclarationIssues(found)
+        return self
 
 
 class Watchdog(Declared):
