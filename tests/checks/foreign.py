@@ -167,7 +167,8 @@ def plan_of(
 
 async def until(owner: Connection, question: str, *arguments: object) -> None:
     """Ask the database until it answers true."""
-    answer = await poll_until(
-        lambda: owner.fetchval(question, *arguments), bool, every_seconds=0.02, within_seconds=60
-    )
-    assert answer
+
+    async def ask() -> bool:
+        return bool(await owner.fetchval(question, *arguments))
+
+    assert await poll_until(ask, bool, every_seconds=0.02, within_seconds=60)

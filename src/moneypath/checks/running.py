@@ -68,6 +68,7 @@ async def _outcome(connection: Connection, check: CheckPlan, tally: Tally) -> tu
     except ColumnsUnfit as unfit:
         return Outcome.UNFIT, str(unfit)
     except GONE as error:
+        connection.terminate()
         return Outcome.UNREACHABLE, describe(error)
     except asyncpg.PostgresError as error:
         said = f": {redact(error.args[0])}" if str(error.sqlstate).startswith(_OF_THE_TEXT) else ""

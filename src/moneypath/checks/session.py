@@ -43,6 +43,8 @@ GONE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    # What asyncpg says when the server ended an idle session just before it was used again.
+    asyncpg.InternalClientError,
 )
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -180,7 +180,7 @@ class CheckAlerts(Declared):
 class Check(Declared):
     """An integrity check: gauges that must be 0, and how long the check may be silent.
 
-    With `sql` it runs on a database of the team's own, and its gauge is that of `moneypath exporter`.
+    With `sql` it is run by `moneypath exporter` on a database of the team's own.
     """
 
     id: SnakeId
@@ -196,22 +196,14 @@ class Check(Declared):
     dashboard: Slug
     sql: SqlCheck | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_the_gauge_of_sql(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("sql") is not None:
-            return {"series": [VIOLATIONS], **data}
-        return data
-
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         if self.sql is None:
             return self
         found = list(sql_check_issues(self.sql, self.stale_after_seconds))
         if self.series != (VIOLATIONS,):
-            found.append(
-                DeclarationIssue(("series",), "sql brings its own gauge", f"[{VIOLATIONS}], or nothing")
-            )
+            what = "is not the gauge that `moneypath exporter` shows"
+            found.append(DeclarationIssue(("series",), what, f"[{VIOLATIONS}]"))
         if found:
             raise DeclarationIssues(found)
         return self
