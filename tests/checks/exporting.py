@@ -48,6 +48,19 @@ class Exporting:
             said: dict[str, Any] = await answer.json()
             return said
 
+    async def until_standing(self, standing: str) -> None:
+        """Wait until it stands so with its only database."""
+        wanted = {"dsn": standing}
+
+        async def sources() -> dict[str, str]:
+            found: dict[str, str] = (await self.health())["sources"]
+            return found
+
+        found = await poll_until(
+            sources, lambda one: one == wanted, every_seconds=0.1, within_seconds=WITHIN_SECONDS
+        )
+        assert found == wanted
+
     async def kill(self) -> None:
         """Kill it without a chance to say anything."""
         self.process.kill()

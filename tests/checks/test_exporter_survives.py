@@ -195,8 +195,7 @@ async def test_of_two_exporters_one_owns_and_the_other_takes_over(ledger: Ledger
     async with exporting(ledger.file) as first:
         await first.until(known)
         async with exporting(ledger.file) as second:
-            while (await second.health())["sources"] != {"dsn": "standby"}:
-                pass
+            await second.until_standing("standby")
             shown = await second.scrape()
             assert {name.partition("{")[0] for name in shown} == {"moneypath_check_runs_total"}
             assert sum(shown.values()) == 0
@@ -212,10 +211,9 @@ async def test_an_owner_that_lost_its_session_stands_by_without_a_value(ledger: 
     async with exporting(ledger.file) as first:
         await first.until(known)
         async with exporting(ledger.file) as second:
-            while (await second.health())["sources"] != {"dsn": "standby"}:
-                pass
+            await second.until_standing("standby")
             superuser = await asyncpg.connect(ledger.database.dsn("postgres", "books"), timeout=30)
-            # Locked by us for a moment, so that the second asks before the first is back.
+            # The first is stopped meanwhile, so that the second asks before it is back.
             owners = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
             for pid in [row["pid"] for row in await superuser.fetch(owners)]:
                 os.kill(first.process.pid, signal.SIGSTOP)

@@ -35,7 +35,7 @@ def test_a_check_of_each_kind_becomes_a_plan(tmp_path: Path) -> None:
     """Files are relative to the declaration; checks of one secret share a source, and so a lock."""
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql" / "own.sql").write_text("SELECT 1;\n", encoding="utf-8")
-    checks = {
+    checks: dict[str, dict[str, Any]] = {
         "entries": {"ready": ZERO_SUM, "rows_max": 5},
         "own": {"query_file": "sql/own.sql", "amount": "none", "dsn_file": "secrets/other"},
         "stuck": {"ready": STUCK, "every_seconds": 30},
