@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from click.testing import CliRunner, Result
+from tests.docs.test_guides_that_add import PROJECT, blocks, declare
 
 from moneypath.checks import gauges
 from moneypath.cli.main import moneypath
@@ -19,7 +20,6 @@ from moneypath.path.ready_checks import ReadyCheck
 from moneypath.path.source import parse_yaml
 from moneypath.path.sql_checks import VIOLATIONS, VIOLATIONS_MONEY
 from moneypath.telemetry.catalogue.vocabulary import CheckRunOutcome
-from tests.docs.test_guides_that_add import PROJECT, blocks, declare
 
 from .foreign import Connection
 

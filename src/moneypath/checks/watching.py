@@ -63,7 +63,9 @@ class SourceWatch:
 
     async def watch(self) -> NoReturn:
         """Connect again and again, with growing pauses while there is no connection."""
-        pauses = wait_exponential_jitter(self._pace.retry_first, self._pace.retry_most, jitter=0.5)
+        pauses = wait_exponential_jitter(
+            multiplier=self._pace.retry_first, max=self._pace.retry_most, jitter=self._pace.retry_first
+        )
         while True:
             connecting = AsyncRetrying(
                 retry=retry_if_exception_type((DatabaseLost, SecretFileUnusable)),
