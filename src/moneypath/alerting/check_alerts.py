@@ -12,6 +12,7 @@ from moneypath.alerting.conventions import (
     silence_check,
     source_labels,
     target_down_name,
+    violations_money,
     watchdog_name,
     while_firing,
 )
@@ -31,6 +32,7 @@ from moneypath.alerting.rules import (
 from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check, Target
+from moneypath.path.sql_checks import AmountUnit
 from moneypath.telemetry.catalogue import Catalogue
 
 TARGET_UP = "target_up"
@@ -63,7 +65,9 @@ def violated(path: MoneyPath, check: Check, catalogue: Catalogue) -> AlertRule:
     """Return the alert of a broken invariant; it ends only when the gauges exist and are 0."""
     by = ", ".join(catalogue[check.series[0]].labels)
     name = check.alerts.violated
-    gauges = [f"max by ({by}) ({series})" for series in check.series]
+    # One gauge for the checks of all teams: an alert is about its own.
+    own = f'{{check="{check.id}"}}' if "check" in catalogue[check.series[0]].labels else ""
+    gauges = [f"max by ({by}) ({series}{own})" for series in check.series]
     broken: list[Expr] = []
     recovery: list[Expr] = []
     for gauge in gauges:
@@ -76,7 +80,7 @@ def violated(path: MoneyPath, check: Check, catalogue: Catalogue) -> AlertRule:
         name=name,
         expr=expr(*broken, held),
         summary=f"{check.title}: violated",
-        detail=f"{_what_is_wrong(check)}{instance_text(by)}.",
+        detail=f"{_what_is_wrong(check)}{instance_text(by)}.{_money_found(check)}",
     )
 
 
@@ -174,6 +178,13 @@ def _check_source(check: Check, *, roles: tuple[str, ...], runbook: str) -> Aler
         runbook=runbook,
         dashboard=check.dashboard,
     )
+
+
+def _money_found(check: Check) -> str:
+    """Return the money in the violations of an SQL check, as a template; of another check nothing."""
+    if check.sql is None or check.sql.amount is AmountUnit.NONE:
+        return ""
+    return f" In its violations: {violations_money(check.id)}`moneypath exporter --once` lists them."
 
 
 def _what_is_wrong(check: Check) -> str:

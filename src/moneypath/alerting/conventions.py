@@ -7,6 +7,8 @@ from types import MappingProxyType
 from moneypath.alerting.rules import AlertRule, AlertSource, Expr, RuleLiteral, expr
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check
+from moneypath.path.sql_checks import VIOLATIONS_MONEY
+from moneypath.telemetry.catalogue import Catalogue
 
 
 class Severity(StrEnum):
@@ -25,6 +27,7 @@ SILENCES_JOB = "alert-silences"
 SILENCES = "moneypath_integrity_alert_silences"
 SILENCE_END = "moneypath_integrity_alert_silence_end_timestamp_seconds"
 MONEY_AT_RISK = "moneypath_money_at_risk_minor_units"
+NO_MONEY_FOUND = "no amount known; "
 
 _RISK = f"max by (reason, currency) ({MONEY_AT_RISK})"
 MONEY_SENTENCE = (
@@ -43,6 +46,22 @@ def target_down_name(path: MoneyPath) -> str:
 def watchdog_name(path: MoneyPath) -> str:
     """Return the name of the alert that always fires."""
     return f"{path.alerts.prefix}Watchdog"
+
+
+def violations_money(check: str) -> str:
+    """Return the money in the violations of an SQL check by currency, as a template."""
+    money = f"max by (currency) ({VIOLATIONS_MONEY}{{check='{check}'}}) > 0"
+    return (
+        f'{{{{ range query "{money}" | sortByLabel "currency" }}}}'
+        '{{ printf "%.0f" .Value }} minor units of {{ .Labels.currency }}; '
+        f"{{{{ else }}}}{NO_MONEY_FOUND}{{{{ end }}}}"
+    )
+
+
+def check_labels(check: Check, series: str, catalogue: Catalogue) -> Mapping[str, tuple[str, ...]]:
+    """Return the labels of a gauge of a check, with their values; of the label `check` only its own id."""
+    labels = dict(catalogue[series].labels)
+    return {**labels, "check": (check.id,)} if "check" in labels else labels
 
 
 def silence_check(path: MoneyPath) -> Check | None:

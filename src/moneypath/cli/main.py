@@ -14,6 +14,7 @@ from moneypath.cli import (
     board_commands,
     compose_commands,
     drill_commands,
+    exporter_command,
     gate_command,
     metrics_command,
     project_commands,
@@ -37,6 +38,7 @@ COMMANDS: tuple[click.Command, ...] = (
     project_commands.runbook,
     board_commands.board,
     silences_commands.silences,
+    exporter_command.exporter,
     compose_commands.compose,
 )
 

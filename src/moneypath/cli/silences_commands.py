@@ -1,7 +1,6 @@
 """Commands about the silences of integrity alerts."""
 
 import asyncio
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +17,13 @@ from rich.text import Text
 from moneypath.alerting.silences import integrity_alerts
 from moneypath.alerting.silences.alertmanager import Alertmanager, Silence
 from moneypath.alerting.silences.counting import SilenceReader
-from moneypath.alerting.silences.exporter import json_line, serve
+from moneypath.alerting.silences.exporter import serve
 from moneypath.alerting.silences.integrity_alerts import INTEGRITY_ALERTS_FILE
+from moneypath.cli.listening_options import host_option, port_taken
 from moneypath.cli.options import json_option
 from moneypath.errors import MoneypathError
 from moneypath.path.durations import format_duration
+from moneypath.stack.exposing import json_line
 
 TOKEN_BYTES_MAX: Final = 4096
 
@@ -33,23 +34,10 @@ class TokenUnreadable(MoneypathError):
     code = "token_unreadable"
 
 
-class PortTaken(MoneypathError):
-    """An address on which nothing can listen."""
-
-    code = "port_taken"
-
-
 def _url(_: click.Context, __: click.Parameter, value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r}; allowed: an address that begins with http:// or https://")
     return value
-
-
-def _address(_: click.Context, __: click.Parameter, value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise click.BadParameter(f"{value!r}; allowed: an IP address, such as 127.0.0.1") from None
 
 
 def asking_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -108,7 +96,7 @@ def list_silences(url: str, alerts_file: Path, token_file: Path | None, as_json:
     epilog="Example: moneypath silences export --alertmanager http://127.0.0.1:9093 --port 9095"
 )
 @asking_options
-@click.option("--host", default="127.0.0.1", show_default=True, callback=_address, help="Where to listen.")
+@host_option
 @click.option(
     "--port", type=click.IntRange(0, 65_535), required=True, help="Port to listen on; 0 chooses a free one."
 )
@@ -133,13 +121,8 @@ def export(
         click.echo(json_line(event))
 
     reader = _reader(url, alerts_file, token_file)
-    try:
+    with port_taken(host, port):
         asyncio.run(serve(reader, host, port, every_seconds=every_seconds, tell=tell))
-    except OSError as error:
-        raise PortTaken(
-            f"Nothing can listen on {host} port {port}: {error.strerror or error}.",
-            hint="Choose another --port, or 0 for a free one.",
-        ) from error
 
 
 def _reader(url: str, alerts_file: Path, token_file: Path | None) -> SilenceReader:

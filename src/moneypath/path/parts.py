@@ -4,9 +4,12 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from moneypath.path.problems import DeclarationIssue, DeclarationIssues
+from moneypath.path.sql_checks import VIOLATIONS, SqlCheck, sql_check_issues
 
 
 class ControlKind(StrEnum):
@@ -209,7 +212,10 @@ class CheckAlerts(Declared):
 
 
 class Check(Declared):
-    """An integrity check: gauges that must be 0, and how long the check may be silent."""
+    """An integrity check: gauges that must be 0, and how long the check may be silent.
+
+    With `sql` it is run by `moneypath exporter` on a database of the team's own.
+    """
 
     id: SnakeId
     title: Title = ""
@@ -222,6 +228,19 @@ class Check(Declared):
     stale_roles: RoleIds = ()
     stale_runbook: RunbookId = ""
     dashboard: Slug = DEFAULT_DASHBOARD
+    sql: SqlCheck | None = None
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if self.sql is None:
+            return self
+        found = list(sql_check_issues(self.sql, self.stale_after_seconds))
+        if self.series != (VIOLATIONS,):
+            what = "is not the gauge that `moneypath exporter` shows"
+            found.append(DeclarationIssue(("series",), what, f"[{VIOLATIONS}]"))
+        if found:
+            raise DeclarationIssues(found)
+        return self
 
 
 class Watchdog(Declared):

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from moneypath.alerting.conventions import MONEY_SENTENCE, TARGET_EXPECTED
+from moneypath.alerting.conventions import (
+    MONEY_SENTENCE,
+    NO_MONEY_FOUND,
+    TARGET_EXPECTED,
+    violations_money,
+)
 from moneypath.alerting.render import Document, dump
 from moneypath.alerting.rules import AlertRule, decimal_text, duration_text
 from moneypath.alerting.timing import PRODUCTION
@@ -26,13 +31,15 @@ MONEY_NOT_KNOWN = "Money at risk: not known; see the runbook."
 class AlertsAt:
     """The instances of the alert under test that are expected at one time, by their distinguishing labels.
 
-    `others` are instances of other rules that raise alerts of the same name.
+    `others` are instances of other rules that raise alerts of the same name. `found` is what an SQL check
+    says of the money in its violations.
     """
 
     seconds: int
     firing: tuple[Mapping[str, str], ...] = ()
     money: str = MONEY_NOT_KNOWN
     others: tuple[tuple[AlertRule, Mapping[str, str]], ...] = ()
+    found: str = NO_MONEY_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ def _test(path: MoneyPath, alert: AlertRule, case: Case) -> Document:
                 "eval_time": duration_text(Fraction(alerts_at.seconds)),
                 "alertname": alert.name,
                 "exp_alerts": [
-                    _expected(rule, labels, alerts_at.money)
+                    _expected(rule, labels, alerts_at)
                     for rule, labels in (*((alert, labels) for labels in alerts_at.firing), *alerts_at.others)
                 ],
             }
@@ -138,9 +145,10 @@ def _test(path: MoneyPath, alert: AlertRule, case: Case) -> Document:
     }
 
 
-def _expected(alert: AlertRule, labels: Mapping[str, str], money: str) -> Document:
+def _expected(alert: AlertRule, labels: Mapping[str, str], at: AlertsAt) -> Document:
     def fill(text: str) -> str:
-        text = text.replace(MONEY_SENTENCE, money)
+        text = text.replace(MONEY_SENTENCE, at.money)
+        text = text.replace(violations_money(alert.source.subject), at.found)
         text = _CHOICE.sub(lambda found: found[3] if labels.get(found[1]) == found[2] else found[4], text)
         return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels.get(found[1], ""), text)
 

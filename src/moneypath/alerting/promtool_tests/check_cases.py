@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from moneypath.alerting.baseline import worker_job
 from moneypath.alerting.check_alerts import STALE_HOLD_SECONDS, TARGET_HOLD_SECONDS
-from moneypath.alerting.conventions import LAST_SUCCESS, SILENCES, silence_check
+from moneypath.alerting.conventions import LAST_SUCCESS, SILENCES, check_labels, silence_check
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, AlertsAt, Case, gauge, series
 from moneypath.path.model import MoneyPath
 from moneypath.path.parts import Check, Target
+from moneypath.path.sql_checks import VIOLATIONS_MONEY, AmountUnit
 from moneypath.telemetry.catalogue import Catalogue
 
 
@@ -30,8 +31,8 @@ def zeros(path: MoneyPath, catalogue: Catalogue, seconds: int) -> dict[str, str]
     """Return every gauge that must be 0, at 0 for so many seconds."""
     found: dict[str, str] = {}
     worker = worker_job(path)
-    for name in (name for check in path.checks for name in check.series):
-        labels = {label: values[0] for label, values in catalogue[name].labels.items()}
+    for check, name in ((one, name) for one in path.checks for name in one.series):
+        labels = {label: values[0] for label, values in check_labels(check, name, catalogue).items()}
         found[series(name, **labels, job=worker, instance=worker)] = gauge((0, seconds))
     return found
 
@@ -83,7 +84,7 @@ def _heartbeat(path: MoneyPath, silences: Check) -> Iterator[Case]:
 
 
 def _violated(worker: str, check: Check, catalogue: Catalogue) -> Iterator[Case]:
-    labels = {label: values[0] for label, values in catalogue[check.series[0]].labels.items()}
+    labels = {label: values[0] for label, values in check_labels(check, check.series[0], catalogue).items()}
     firing = (labels,)
 
     def gauges(*spans: tuple[int | str, int], instance: str = worker) -> dict[str, str]:
@@ -114,6 +115,26 @@ def _violated(worker: str, check: Check, catalogue: Catalogue) -> Iterator[Case]
         gauges((7, 300), ("_", 300), (0, 600)),
         (AlertsAt(300, firing), AlertsAt(590, firing), AlertsAt(700)),
     )
+    if check.sql is not None and check.sql.amount is not AmountUnit.NONE:
+        money = {
+            series(VIOLATIONS_MONEY, check=check.id, currency=currency, job=worker, instance=instance): value
+            for currency, instance, value in (
+                ("JPY", worker, gauge((70, 600))),
+                ("EUR", worker, gauge((1250, 600))),
+                ("EUR", "second", gauge((1250, 600))),
+                ("USD", worker, gauge((0, 600))),
+            )
+        }
+        said = "1250 minor units of EUR; 70 minor units of JPY; "
+        yield Case(
+            "says the money in its violations, each currency once, and not what two exporters add up to",
+            gauges((2, 600)) | money,
+            (AlertsAt(300, firing, found=said),),
+        )
+    if "check" in labels:
+        other = {**labels, "check": "another"}
+        wrong = {series(check.series[0], **other, job=worker, instance=worker): gauge((7, 600))}
+        yield Case("stays quiet when another check is violated", healthy | wrong, (AlertsAt(600),))
     half = {series(check.series[0], **labels, job=worker, instance=worker): gauge((7, 300), (0, 300))}
     if len(check.series) > 1:
         last = {series(check.series[-1], **labels, job=worker, instance=worker): gauge((7, 300), ("_", 300))}

@@ -1,11 +1,8 @@
 """Serve the silences of integrity alerts as metrics."""
 
 import asyncio
-import contextlib
-import json
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -15,14 +12,11 @@ from moneypath.alerting.errors import SilencesUnknown
 from moneypath.alerting.silences.alertmanager import Silence
 from moneypath.alerting.silences.counting import SilenceReader
 from moneypath.alerting.silences.integrity_alerts import IntegrityAlerts
-from moneypath.stack.pager.listening import listening
+from moneypath.stack.exposing import Tell, metrics_app, serve_until_stopped
 from moneypath.telemetry.catalogue import Catalogue
-from moneypath.telemetry.exposition.text import negotiate
 from moneypath.telemetry.setup import Recorder, setup
 
 VIOLATIONS: Final = "moneypath_check_violations"
-_STOP_SECONDS: Final = 2.0
-Tell = Callable[[Mapping[str, object]], None]
 
 
 class SilenceGauges:
@@ -87,39 +81,13 @@ class Exporter:
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(client_max_size=1024)
-        app.add_routes([web.get("/metrics", self._metrics), web.get("/healthz", self._health)])
-        return app
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        form = negotiate(request.headers.get("Accept", ""))
-        body = self._gauges.recorder.render(form.openmetrics)
-        return web.Response(body=body, headers={"Content-Type": form.content_type})
-
-    async def _health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "problem": self._problem})
+        return metrics_app(self._gauges.recorder, lambda: {"problem": self._problem})
 
 
 async def serve(reader: SilenceReader, host: str, port: int, *, every_seconds: float, tell: Tell) -> None:
     """Serve until SIGTERM or SIGINT; tells the port, which is a free one for port 0. Raises OSError."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     exporter = Exporter(reader, every_seconds=every_seconds, tell=tell)
-    async with listening(exporter.app(), host, port, stop_seconds=_STOP_SECONDS) as bound:
-        tell({"event": "listening", "port": bound})
-        asking = asyncio.create_task(exporter.ask_for_ever(), name="silences")
-        stopping = asyncio.create_task(stopped.wait(), name="stop")
-        try:
-            # A defect in asking ends the process: an exporter that asks no more must not look alive.
-            await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                asking.result()
-        finally:
-            for task in (asking, stopping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+    await serve_until_stopped(exporter.app(), host, port, work=[exporter.ask_for_ever()], tell=tell)
 
 
 def _recorder(wanted: IntegrityAlerts) -> Recorder:
@@ -139,8 +107,3 @@ def _recorder(wanted: IntegrityAlerts) -> Recorder:
         metrics=(SILENCES, SILENCE_END, VIOLATIONS, LAST_SUCCESS),
         shared=False,
     )
-
-
-def json_line(event: Mapping[str, object]) -> str:
-    """Return an event as one line of JSON."""
-    return json.dumps(event, ensure_ascii=False)

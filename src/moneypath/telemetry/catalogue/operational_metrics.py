@@ -1,18 +1,51 @@
-"""The metrics of webhooks, disks, certificates, clocks and drills."""
+"""The metrics of SQL checks, webhooks, disks, certificates, clocks and drills."""
 
 from collections.abc import Iterator
 
 from moneypath.telemetry.catalogue.declaring import Vocabulary, counter, gauge, values
 from moneypath.telemetry.catalogue.metric import Merge, MetricSpec, Unit
-from moneypath.telemetry.catalogue.vocabulary import Disk, UnattributedReason, WebhookResult
+from moneypath.telemetry.catalogue.vocabulary import (
+    CheckRunOutcome,
+    Disk,
+    UnattributedReason,
+    WebhookResult,
+)
 
 
 def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
     """Yield the metrics with the label values of `vocabulary`. The service fills in those that are empty."""
+    yield from _sql_check_metrics(vocabulary)
     yield from _webhook_metrics(vocabulary)
     yield from _platform_metrics(vocabulary)
     yield from _silence_metrics(vocabulary)
     yield from _drill_metrics(vocabulary)
+
+
+def _sql_check_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
+    check = {"check": vocabulary["checks"]}
+    yield gauge(
+        name="moneypath_check_violation_minor_units",
+        help="Money in the violations that an SQL check found in its last run; has to be 0.",
+        unit=Unit.MINOR_UNITS,
+        labels={**check, "currency": vocabulary["currencies"]},
+    )
+    yield gauge(
+        name="moneypath_check_unreadable_violations",
+        help="Violations of an SQL check whose amount or currency cannot be read; counted as violations too.",
+        labels=check,
+    )
+    yield gauge(
+        name="moneypath_check_oldest_violation_timestamp_seconds",
+        help="Since when the oldest violation of an SQL check exists, Unix time; absent if no row says it.",
+        unit=Unit.SECONDS,
+        labels=check,
+    )
+    yield counter(
+        name="moneypath_check_runs_total",
+        help="Runs of an SQL check by how they ended.",
+        labels={**check, "outcome": values(CheckRunOutcome)},
+        precreate=False,
+    )
 
 
 def _webhook_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:

@@ -104,6 +104,20 @@ class AtRiskReason(StrEnum):
     INDETERMINATE = "indeterminate"
 
 
+class CheckRunOutcome(StrEnum):
+    """How one run of an SQL check ended.
+
+    `truncated`: there are more violations than were counted. `unfit`: its columns are not those of a check.
+    """
+
+    SUCCEEDED = "succeeded"
+    TRUNCATED = "truncated"
+    TIMED_OUT = "timed_out"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    UNFIT = "unfit"
+
+
 class ProbeResult(StrEnum):
     """Whether an acknowledged ledger write could be read back."""
 
