@@ -17,8 +17,7 @@ from moneypath.workflows import generate
 from .conftest import RunTool
 from .small_declarations import SECTIONS, TEN_LINES, parsed, text_with, without_providers
 
-
-# The tests of the ten lines' objectives take a minute; a section changes their names, links and labels at most.
+# The tests of the ten lines' objectives take a minute; a section changes names, links and labels at most.
 OF_TEN_LINES = (
     "AuthorizationHardDown.test.yml",
     "AuthorizationBudgetBurn.fast.test.yml",
@@ -43,9 +42,7 @@ def require_sound_rules(alerts: Path, promtool: RunTool, amtool: RunTool, known:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     routed = amtool("check-config", "alertmanager.yml", cwd=alerts)
     assert routed.returncode == 0, routed.stdout + routed.stderr
-    files = sorted(
-        file.name for file in (alerts / "tests").iterdir() if not file.name.endswith(tuple(known))
-    )
+    files = sorted(file.name for file in (alerts / "tests").iterdir() if not file.name.endswith(tuple(known)))
     if files:
         tested = promtool("test", "rules", *files, cwd=alerts / "tests")
         assert tested.returncode == 0, tested.stdout + tested.stderr

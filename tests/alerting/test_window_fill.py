@@ -40,14 +40,15 @@ def counted(path: MoneyPath) -> list[float]:
     wanted = {matcher.name: set(matcher.value.split("|")) for matcher in matchers}
     text = backfill(path, until=1_790_000_000.25, seconds=10, step=10)
     # Its parser knows one instant of a histogram.
-    last = "\n".join(line for line in text.splitlines() if line.startswith("#") or line.endswith(" 1790000000.25"))
+    last = "\n".join(
+        line for line in text.splitlines() if line.startswith("#") or line.endswith(" 1790000000.25")
+    )
     families = text_string_to_metric_families(f"{last}\n")  # type: ignore[no-untyped-call]  # untyped upstream
     return [
         sample.value
         for family in families
         for sample in family.samples
-        if sample.name == name
-        and all(sample.labels.get(label) in values for label, values in wanted.items())
+        if sample.name == name and all(sample.labels.get(label) in values for label, values in wanted.items())
     ]
 
 

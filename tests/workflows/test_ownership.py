@@ -69,7 +69,9 @@ def test_a_hand_written_file_in_the_place_of_a_generated_one_is_kept(fresh: Path
     (fresh / name).parent.mkdir(parents=True, exist_ok=True)
     (fresh / name).write_text("{}\n", encoding="utf-8")
     before = contents(fresh)
-    with pytest.raises(generate.FileNotGenerated, match=rf"{name} (lacks the header|is not listed)") as refused:
+    with pytest.raises(
+        generate.FileNotGenerated, match=rf"{name} (lacks the header|is not listed)"
+    ) as refused:
         generate.write(fresh)
     assert contents(fresh) == before
     assert "`outputs`" in refused.value.hint
