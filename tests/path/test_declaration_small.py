@@ -100,7 +100,7 @@ EVENTS = """\
         (BASE.replace("roles: {eng: {}, desk: {paged: false}}\n", ""), "roles: missing key"),
         (BASE.replace("targets: [{job: checkout}]\n", ""), "targets: missing key"),
         (BASE.replace("{eng: {}, desk", "{desk"), r"none of these roles is paged"),
-        (BASE.replace("eng: {}", "Eng: {}"), r"roles\.Eng: "Eng": does not match"),
+        (BASE.replace("eng: {}", "Eng: {}"), r'roles\.Eng: "Eng": does not match'),
         (BASE.replace("kind: availability,", "kind: availability, operation: top_up,"), r'slos\[0\]\.operation: there is no operation "top_up".*authorize, capture'),
         (BASE + BASE.splitlines()[-1].replace("authorization-", "other-"), r'slos\[1\]\.operation: "authorize" has an availability objective already; allowed: one for each operation'),
         (BASE + "alerts: {prefix: acme}\n", r"alerts\.prefix: .*CamelCase"),
