@@ -26,9 +26,7 @@ def rows_of_exported(
     """Return the rows with those queries that read exported metrics and recorded series alone."""
     path, chosen = thresholds.path, dict.fromkeys(variables, ALL)
     there = exported(path)
-    hidden = {
-        sample for spec in path.catalogue() if spec.name not in there for sample in spec.sample_names
-    }
+    hidden = {sample for spec in path.catalogue() if spec.name not in there for sample in spec.sample_names}
     shown_series = known_series(path, thresholds.groups).keys() - hidden
 
     def is_exported(query: Query) -> bool:
