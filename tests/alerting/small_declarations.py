@@ -27,7 +27,9 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "schemes": {"schemes": ["visa"]},
     "links": {"links": {"runbooks": "https://a.example/", "dashboards": "https://b.example/d/"}},
     "alerts": {"alerts": {"prefix": "Acme"}},
-    "outputs": {"outputs": {"catalogue": "shop/catalogue.json", "alerts": "ops/alerts", "compose": "compose"}},
+    "outputs": {
+        "outputs": {"catalogue": "shop/catalogue.json", "alerts": "ops/alerts", "compose": "compose"}
+    },
     "roles": {"roles": {"on-call": {}, "risk_desk": {"paged": False}}},
     "stages": {
         "stages": [
@@ -57,7 +59,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "slos": [
             {
                 "kind": "events", "id": "approval", "series": "moneypath_authorization_results_total",
-                "label": "result", "good": ["approved"], "bad": ["hard_decline"], "objective": "0.7", "burn": None,
+                "label": "result", "good": ["approved"], "bad": ["hard_decline"], "objective": "0.7",
+                "burn": None,
             }
         ]
     },

@@ -17,7 +17,7 @@ from moneypath.workflows import generate
 from .conftest import RunTool
 from .small_declarations import SECTIONS, TEN_LINES, parsed, text_with, without_providers
 
-# The tests of the ten lines' objectives take a minute; a section changes their names, links and labels at most.
+# The tests of the ten lines' objectives take a minute; a section changes names, links and labels at most.
 OF_TEN_LINES = (
     "AuthorizationHardDown.test.yml",
     "AuthorizationBudgetBurn.fast.test.yml",

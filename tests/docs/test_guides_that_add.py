@@ -17,6 +17,7 @@ PROJECT = Path(__file__).parents[2]
 GUIDES = PROJECT / "docs" / "guides"
 NEEDED = (
     "moneypath.yaml",
+    "moneypath.sha256",
     "alerts",
     "benchmarks",
     "compose",

@@ -77,7 +77,7 @@ async def pay(url: str) -> None:
 async def until(seen: Prometheus, promql: str) -> None:
     """Wait until a query has a result."""
     async with asyncio.timeout(120):
-        while not await seen.query(promql):
+        while not await seen.query(promql):  # noqa: ASYNC110 - Prometheus has no event
             await asyncio.sleep(0.2)
 
 
