@@ -85,7 +85,8 @@ def test_without_a_book_a_posting_after_a_no_and_one_unasked_are_found(open_team
         "INSERT INTO orders VALUES ('txn-n', 'north', 'key-0', 'order-no', 'ask-0', 'bakery'), "
         "('txn-u', 'north', 'key-u', 'order-u', 'ask-u', 'bakery')",
         "INSERT INTO wallet SELECT name, NULL, 'APPLIED', 'capture', '@north-EUR', "
-        "'@merchant-bakery-EUR', 100, 'EUR', '2026-03-01 00:00:30Z' FROM unnest(ARRAY['txn-n', 'txn-u']) AS name",
+        "'@merchant-bakery-EUR', 100, 'EUR', '2026-03-01 00:00:30Z' "
+        "FROM unnest(ARRAY['txn-n', 'txn-u']) AS name",
     )
     done = shop.judge()
     found = {(one["kind"], one["subject"]) for one in done.verdict["discrepancies"]}
