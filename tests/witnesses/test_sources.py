@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -10,7 +11,7 @@ from tests.witnesses.conftest import Audited, OpenTeam, Shop
 from tests.witnesses.teams import WALLETS
 
 from moneypath.witnesses import Window, load_witnesses, sql_source
-from moneypath.witnesses.columns import columns_of
+from moneypath.witnesses.columns import Row, columns_of
 from moneypath.witnesses.sql_source import SqlSource
 
 SELECT = WALLETS.queries["ledger"].strip().removesuffix(";")
@@ -180,8 +181,9 @@ def test_a_secret_that_is_no_file_is_refused(open_team: OpenTeam) -> None:
     file = shop.folder / "secrets" / "dsn"
     file.unlink()
     assert "cannot be read: No such file or directory" in shop.audit().output
-    file.mkdir()
-    assert shop.audit().code == 2
+    file.mkdir(mode=0o700)
+    done = shop.audit()
+    assert (done.code, "is not a regular file" in done.output) == (2, True)
 
 
 LINES = {
@@ -264,3 +266,32 @@ def test_what_one_reconciliation_cannot_read_leaves_the_others_their_verdict(ope
     shop.execute(WALLETS.changes["lost"])
     assert shop.audit("--json").code == 1
     assert shop.audit("--json", "--only", "all").code == 3
+
+
+def test_the_whole_query_sees_one_instant(open_team: OpenTeam, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function in it too, though it is called anew for each row."""
+    shop = open_team(WALLETS)
+    shop.execute(
+        "CREATE FUNCTION seen() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT count(*) FROM team.wallet'"
+    )
+    pages = ledger_pages(shop, monkeypatch, "team.seen()")
+    seen = {row[6] for row in next(pages)}
+    shop.execute("INSERT INTO wallet SELECT * FROM wallet")
+    seen |= {row[6] for page in pages for row in page}
+    assert seen == {str(count(shop) // 2)}
+
+
+def test_the_server_has_the_time_limit_too(open_team: OpenTeam, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that dies leaves no query behind."""
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        pages = ledger_pages(open_team(WALLETS), monkeypatch, f"current_setting('{name}')")
+        assert {row[6] for page in pages for row in page} == {"10min"}
+
+
+def ledger_pages(shop: Shop, monkeypatch: pytest.MonkeyPatch, payment: str) -> Iterator[Sequence[Row]]:
+    """Read the ledger, three rows at a time, with this as its `payment_id`."""
+    monkeypatch.setattr(sql_source, "PAGE_ROWS", 3)
+    query = SELECT.replace("NULL AS payment_id", f"{payment} AS payment_id")
+    (shop.folder / "sql" / "ledger.sql").write_text(query, encoding="utf-8")
+    witness = load_witnesses(shop.file).find("wallet_rows")
+    return SqlSource(witness, shop.folder, columns_of(witness), Window()).pages(set())

@@ -37,7 +37,7 @@ BAD_INPUT: Final = 2
 @click.option("--only", metavar="ID", help="Carry out one reconciliation of the file.")
 @json_option
 def audit(file: Path, since: str | None, until: str | None, only: str | None, as_json: bool) -> None:
-    """Compare ledger, providers' books and answers by a file of witnesses.
+    """Compare ledger, providers' books and answers, as FILE declares these witnesses.
 
     Reads only, each source by one SELECT. The exit code is 0 whole, 1 not whole, 2 bad input, 3 inconclusive:
     a witness could not be read or had nothing to compare.

@@ -60,7 +60,7 @@ class Witness(BaseModel):
 
     @property
     def sign(self) -> Sign:
-        """Return what the sign of an amount says; each shape and role has a usual one."""
+        """Return what the sign of an amount says; each shape and role has its usual one."""
         return self.amount.sign or self._signs[0]
 
     @property

@@ -125,7 +125,6 @@ class SqlSource:
                 timeout=_CONNECT_SECONDS,
                 server_settings={
                     "application_name": "moneypath-audit",
-                    "default_transaction_read_only": "on",
                     "statement_timeout": limit,
                     "lock_timeout": limit,
                     "idle_in_transaction_session_timeout": limit,
