@@ -5,12 +5,12 @@ from tests.witnesses.business import trade
 from tests.witnesses.conftest import OpenTeam, Shop
 from tests.witnesses.teams import CLASSIC, TEAMS, WALLETS, Team
 
-from moneypath.witnesses import Verdict, Window, load_witnesses, reconcile
+from moneypath.witnesses import AuditVerdict, Window, load_witnesses, reconcile
 
 pytestmark = pytest.mark.heavy
 
 
-def compare(shop: Shop, rows_in_memory: int) -> Verdict:
+def compare(shop: Shop, rows_in_memory: int) -> AuditVerdict:
     declared = load_witnesses(shop.file)
     one = declared.reconcile[0]
     return reconcile(declared, one, shop.folder, Window(), rows_in_memory=rows_in_memory)

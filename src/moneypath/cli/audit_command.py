@@ -15,9 +15,9 @@ from moneypath.oracle import AuditInterrupted
 from moneypath.path.problems import DeclarationInvalid
 from moneypath.telemetry.redaction import redact
 from moneypath.witnesses import (
+    AuditVerdict,
     Reconciliation,
     Result,
-    Verdict,
     Window,
     WitnessFile,
     WitnessInvalid,
@@ -52,7 +52,7 @@ def audit(file: Path, since: str | None, until: str | None, only: str | None, as
 
 def _audit(file: Path, since: str | None, until: str | None, only: str | None, *, as_json: bool) -> None:
     now = time.time()
-    verdicts: list[Verdict] = []
+    verdicts: list[AuditVerdict] = []
     unread: list[MoneypathError] = []
     try:
         declared = load_witnesses(file)
@@ -111,7 +111,7 @@ def _read(option: str, text: str) -> float:
     return at
 
 
-def _exit_code(verdicts: list[Verdict], unread: list[MoneypathError]) -> int:
+def _exit_code(verdicts: list[AuditVerdict], unread: list[MoneypathError]) -> int:
     results = {verdict.result for verdict in verdicts}
     if Result.NOT_WHOLE in results:
         return Result.NOT_WHOLE

@@ -4,16 +4,16 @@ from moneypath.witnesses.comparison import reconcile
 from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile, load_witnesses
 from moneypath.witnesses.errors import WitnessInvalid, WitnessUnreadable
 from moneypath.witnesses.faults import Fault, FaultKind, Faults
-from moneypath.witnesses.verdict import Result, Verdict
+from moneypath.witnesses.verdict import AuditVerdict, Result
 from moneypath.witnesses.window import Window, read_time
 
 __all__ = [
+    "AuditVerdict",
     "Fault",
     "FaultKind",
     "Faults",
     "Reconciliation",
     "Result",
-    "Verdict",
     "Window",
     "Witness",
     "WitnessFile",

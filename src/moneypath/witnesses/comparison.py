@@ -14,7 +14,7 @@ from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile
 from moneypath.witnesses.entry_rules import rules_for
 from moneypath.witnesses.method import Facts, choose_checks, list_unknowns
 from moneypath.witnesses.reader import Reader
-from moneypath.witnesses.verdict import Verdict
+from moneypath.witnesses.verdict import AuditVerdict
 from moneypath.witnesses.vocabulary import AccountRole, Shape
 from moneypath.witnesses.window import Window
 
@@ -30,7 +30,7 @@ def reconcile(
     window: Window,
     *,
     rows_in_memory: int = ROWS_IN_MEMORY,
-) -> Verdict:
+) -> AuditVerdict:
     """Compare the witnesses of one reconciliation.
 
     The paths of the witnesses begin at `folder`. Raises WitnessInvalid and WitnessUnreadable.
@@ -50,7 +50,7 @@ def reconcile(
     found = [each for each in report.discrepancies if each.at is None or window.judges(each.at)]
     if facts.compares_fees:
         found += _compare_fees(reader)
-    return Verdict(
+    return AuditVerdict(
         reconciliation=one.id,
         window=window,
         tallies=tuple(reader.tallies.values()),

@@ -25,7 +25,7 @@ class Result(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AuditVerdict:
     """What one reconciliation came to. `unknown` is what its witnesses leave open."""
 
     reconciliation: str

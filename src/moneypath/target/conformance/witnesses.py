@@ -10,9 +10,9 @@ from moneypath.errors import MoneypathError
 from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.loader import Target
 from moneypath.witnesses import (
+    AuditVerdict,
     Reconciliation,
     Result,
-    Verdict,
     Window,
     WitnessFile,
     load_witnesses,
@@ -60,7 +60,7 @@ async def _reconcile(declared: WitnessFile, one: Reconciliation, folder: Path) -
     return ContractFinding.holds(WITNESSES, f"{one.id}: whole over the last hour (rows: {rows}).")
 
 
-def _first(verdict: Verdict) -> str:
+def _first(verdict: AuditVerdict) -> str:
     if verdict.discrepancies:
         found = verdict.discrepancies[0]
         return f"{found.kind}: {found.subject}: {found.detail}"
