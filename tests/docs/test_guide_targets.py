@@ -24,11 +24,12 @@ def test_the_smallest_file_is_loaded(tmp_path: Path) -> None:
     assert target.document.faults == {}
 
 
-def test_the_fault_of_another_tool_is_loaded(tmp_path: Path) -> None:
-    """The second block, added to the first."""
+def test_the_other_blocks_are_loaded_with_the_first(tmp_path: Path) -> None:
+    """Actions, and the fault of another tool."""
     file = tmp_path / "wallet.yaml"
-    file.write_text(BLOCKS[0] + BLOCKS[1])
+    file.write_text("".join(BLOCKS))
     target = load_target(file, {"wallet": "http://127.0.0.1:8000"})
+    assert target.document.actions["bank.off"].try_with == ("bank-one",)
     assert target.document.faults["network"].ends_by_itself is False
 
 
