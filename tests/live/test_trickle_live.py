@@ -49,8 +49,11 @@ async def test_an_idle_stack_pages_nobody_and_fills_its_board(project: Path, tmp
             findings = [finding async for finding in check_target(target, "reference")]
     assert not fired
     assert board.passed, board.findings
-    others = [one for one in findings if one.state is not ContractState.HOLDS]
-    assert [one.contract for one in others] == [Contract.WITNESSES], others
+    # Some actions cannot be tried without harm, and its witnesses are not told by a file.
+    states = {one.state for one in findings if one.contract is not Contract.WITNESSES}
+    assert states <= {ContractState.HOLDS, ContractState.NOT_TRIED}, findings
+    held = [one.contract for one in findings if one.state is ContractState.HOLDS]
+    assert set(held) == set(Contract) - {Contract.WITNESSES}
     assert {one.contract for one in findings} == set(Contract)
 
 
