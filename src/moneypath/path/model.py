@@ -94,7 +94,7 @@ class MoneyPath(Declared):
                 thresholds.setdefault(slo.histogram.series, []).append(float(slo.threshold_seconds))
         slots = _vocabulary(self)
         return Catalogue.build(
-            {**slots, "alerts": self.integrity_alerts()},
+            {**slots, **_derived(self)},
             latency_thresholds=thresholds,
             own=self.telemetry.specs(slots),
             series_limit=self.telemetry.series_limit,
@@ -114,6 +114,14 @@ def _vocabulary(path: MoneyPath) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _derived(path: MoneyPath) -> dict[str, tuple[str, ...]]:
+    """Return the label values that follow from the checks; a metric of the team's own has no such list."""
+    return {
+        "alerts": path.integrity_alerts(),
+        "sql_checks": tuple(check.id for check in path.checks if check.sql is not None),
+    }
+
+
 def _catalogue_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
     slots = _vocabulary(path)
     found = tuple(extension_issues(path.telemetry, slots))
@@ -122,7 +130,7 @@ def _catalogue_issues(path: MoneyPath) -> Iterator[DeclarationIssue]:
         return
     try:
         limit = path.telemetry.series_limit
-        labels = {**slots, "alerts": path.integrity_alerts()}
+        labels = {**slots, **_derived(path)}
         catalogue = Catalogue.build(labels, own=path.telemetry.specs(slots), series_limit=limit)
     except CatalogueInvalid as problem:
         # Each part is sound: a name is taken, or all of them together make more series than the limit.
