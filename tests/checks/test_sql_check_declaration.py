@@ -185,4 +185,4 @@ def test_only_checks_with_sql_have_the_series_of_sql_checks(tmp_path: Path) -> N
         scrape = setup(catalogue, service="shop", shared=False).render().decode()
         lines = [line for line in scrape.splitlines() if line.startswith(f"{RUNS}{{")]
         assert len(lines) == len(checks) * len(CheckRunOutcome)
-    assert set(lines) == {f'{RUNS}{{check="wallet",outcome="{outcome}"}} 0' for outcome in CheckRunOutcome}
+    assert set(lines) == {f'{RUNS}{{check="wallet",outcome="{outcome}"}} 0.0' for outcome in CheckRunOutcome}
