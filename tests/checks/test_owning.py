@@ -5,12 +5,13 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from moneypath.checks.errors import DatabaseLost
 from moneypath.checks.gauges import LAST_SUCCESS, CheckGauges
 from moneypath.checks.plan import plan
-from moneypath.checks.session import holds_lock, lock_key, read_only_connection, try_lock
+from moneypath.checks.session import answered, holds_lock, lock_key, read_only_connection, try_lock
 from moneypath.checks.watching import Pace, SourceWatch
 from moneypath.path.loader import load
 from moneypath.polling import poll_until
@@ -37,6 +38,19 @@ async def test_one_session_holds_the_lock_until_it_ends(owner: Connection, dsn: 
             assert await try_lock(second, key)
         with pytest.raises(DatabaseLost):
             await holds_lock(first, key)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.InternalClientError("a state"), TimeoutError(), ConnectionResetError(104, "reset")]
+)
+async def test_whatever_a_dead_session_raises_is_a_lost_database(error: Exception) -> None:
+    """The first is what asyncpg says of an idle session that the server ended a moment ago."""
+
+    async def question() -> None:
+        raise error
+
+    with pytest.raises(DatabaseLost):
+        await answered(question())
 
 
 async def test_an_exporter_whose_lock_was_given_away_measures_nothing(

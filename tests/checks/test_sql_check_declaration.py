@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from moneypath.checks.errors import ChecksUndeclared, QueryUnusable
+from moneypath.checks.gauges import RUNS
 from moneypath.checks.plan import plan
 from moneypath.path.loader import load
 from moneypath.path.model import MoneyPath
 from moneypath.path.problems import DeclarationInvalid
-from moneypath.path.sql_checks import VIOLATIONS
+from moneypath.path.sql_checks import VIOLATIONS, VIOLATIONS_MONEY
+from moneypath.telemetry.catalogue.vocabulary import CheckRunOutcome
+from moneypath.telemetry.setup import setup
 
 from .declared import DECLARATION, declare
 from .foreign import BALANCE_IS_SUM, CAPTURE_WITHOUT_POSTING, STUCK, ZERO_SUM
@@ -171,3 +174,15 @@ def test_what_cannot_be_planned_is_said(tmp_path: Path) -> None:
         path: MoneyPath = load(file)
         with pytest.raises(QueryUnusable, match=said):
             plan(path, file)
+
+
+def test_only_checks_with_sql_have_the_series_of_sql_checks(tmp_path: Path) -> None:
+    """A service without any adds none to its scrape; the exporter has every outcome from the first."""
+    without, declared = load(DECLARATION), load(declare(tmp_path, {"wallet": {"ready": ZERO_SUM}}))
+    for path, checks in ((without, ()), (declared, ("wallet",))):
+        catalogue = path.catalogue()
+        assert catalogue[VIOLATIONS_MONEY].labels["check"] == checks
+        scrape = setup(catalogue, service="shop", shared=False).render().decode()
+        lines = [line for line in scrape.splitlines() if line.startswith(f"{RUNS}{{")]
+        assert len(lines) == len(checks) * len(CheckRunOutcome)
+    assert set(lines) == {f'{RUNS}{{check="wallet",outcome="{outcome}"}} 0.0' for outcome in CheckRunOutcome}

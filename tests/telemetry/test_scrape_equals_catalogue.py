@@ -11,7 +11,8 @@ from moneypath.telemetry import Catalogue, MetricKind, MetricSpec, Recorder, set
 VOCABULARY = {
     "providers": ("north", "south"),
     "currencies": ("EUR", "JPY"),
-    "checks": ("ledger_balance",),
+    "checks": ("ledger_balance", "wallet"),
+    "sql_checks": ("wallet",),
     "schemes": ("visa",),
     "routes": ("/v1/payments",),
     "certificates": ("api.example",),

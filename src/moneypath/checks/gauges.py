@@ -30,10 +30,6 @@ class CheckGauges:
             metrics=(VIOLATIONS, VIOLATIONS_MONEY, UNREADABLE, OLDEST, LAST_SUCCESS, RUNS),
             shared=False,
         )
-        # The first failure counts: it is an increase from 0, not from nothing.
-        for check in plan.checks:
-            for outcome in CheckRunOutcome:
-                self.recorder.counter(RUNS).bind(check=check.id, outcome=outcome.value)
 
     def show(self, result: RunResult) -> None:
         """Show what a run found, and count it."""

@@ -85,7 +85,7 @@ class SourceWatch:
                 while not await try_lock(connection, key):
                     self._stand_by()
                     await _pause(ended, self._pace.standby)
-                self._owns(Ownership.OWNER)
+                self._stands(Ownership.OWNER)
                 await self._run_checks(connection, key, ended)
             except DatabaseLost as lost:
                 self._lose(lost.reason)
@@ -118,12 +118,12 @@ class SourceWatch:
     def _stand_by(self) -> None:
         for check in self._source.checks:
             self._gauges.stand_by(check.id)
-        self._owns(Ownership.STANDBY)
+        self._stands(Ownership.STANDBY)
 
     def _lose(self, reason: str) -> None:
         for check in self._source.checks:
             self._gauges.forget(check.id)
-        self._owns(Ownership.CONNECTING, reason)
+        self._stands(Ownership.CONNECTING, reason)
 
     def _count_unreachable(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -131,7 +131,7 @@ class SourceWatch:
             self._gauges.count(check.id, CheckRunOutcome.UNREACHABLE)
         self._lose(error.reason if isinstance(error, DatabaseLost) else str(error))
 
-    def _owns(self, standing: Ownership, reason: str = "") -> None:
+    def _stands(self, standing: Ownership, reason: str = "") -> None:
         self.standing = standing
         found = {"event": standing.value, "source": self.name, **({"reason": reason} if reason else {})}
         if self._told.get("") != found:

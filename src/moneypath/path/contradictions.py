@@ -29,7 +29,7 @@ def _catalogue_issues(path: Declaration) -> Iterator[DeclarationIssue]:
         return
     try:
         limit = path.telemetry.series_limit
-        labels = {**slots, "alerts": path.integrity_alerts()}
+        labels = {**slots, **path.derived()}
         catalogue = Catalogue.build(
             labels,
             own=path.telemetry.specs(slots),

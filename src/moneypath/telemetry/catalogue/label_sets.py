@@ -33,6 +33,8 @@ OPTIONAL_LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "drills": (),
     # The names of the alerts of integrity checks, which only a declaration knows.
     "alerts": (),
+    # Those checks that run as SQL on a database of the team's own.
+    "sql_checks": (),
 }
 
 # Label sets whose first value needs no declaration: every objective stands on live traffic.

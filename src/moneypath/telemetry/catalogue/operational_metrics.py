@@ -22,29 +22,34 @@ def operational_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
 
 
 def _sql_check_metrics(vocabulary: Vocabulary) -> Iterator[MetricSpec]:
-    check = {"check": vocabulary["checks"]}
+    # A service without any such check has no series of them.
+    check = {"check": vocabulary["sql_checks"]}
+    checks = max(1, len(vocabulary["sql_checks"]))
     yield gauge(
         name="moneypath_check_violation_minor_units",
         help="Money in the violations that an SQL check found in its last run; has to be 0.",
         unit=Unit.MINOR_UNITS,
         labels={**check, "currency": vocabulary["currencies"]},
+        series_budget=checks * len(vocabulary["currencies"]),
     )
     yield gauge(
         name="moneypath_check_unreadable_violations",
         help="Violations of an SQL check whose amount or currency cannot be read; counted as violations too.",
         labels=check,
+        series_budget=checks,
     )
     yield gauge(
         name="moneypath_check_oldest_violation_timestamp_seconds",
         help="Since when the oldest violation of an SQL check exists, Unix time; absent if no row says it.",
         unit=Unit.SECONDS,
         labels=check,
+        series_budget=checks,
     )
     yield counter(
         name="moneypath_check_runs_total",
         help="Runs of an SQL check by how they ended.",
         labels={**check, "outcome": values(CheckRunOutcome)},
-        precreate=False,
+        series_budget=checks * len(CheckRunOutcome),
     )
 
 
