@@ -126,6 +126,16 @@ def test_what_is_generated_no_longer_is_named_and_not_deleted(project: Path) -> 
     assert generate.check(project) > 0
 
 
+def test_what_an_older_version_left_is_named_by_its_header(project: Path) -> None:
+    """It kept no list: a test of an alert of another name stands beside those that are generated now."""
+    (project / MANIFEST).unlink()
+    declare(project, "name:", "alerts: {prefix: Acme}\nname:")
+    (project / "dashboards/money-path.json").unlink()
+    done = generate.write(project)
+    assert BURN_TEST in done.leftovers
+    assert generate.write(project).leftovers == done.leftovers
+
+
 def test_a_hand_written_file_beside_generated_ones_is_no_leftover(project: Path) -> None:
     """A test of somebody's own rules stays, and is not spoken of."""
     (project / "alerts/tests/own.test.yml").write_text("rule_files: []\n")
