@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 from tests.oracle.conftest import postgres_socket
-from tests.witnesses import teams
+from tests.witnesses import provider_book, teams
 from tests.witnesses.business import Event, trade, write_answers
 
 from moneypath.cli.main import moneypath
@@ -100,8 +100,8 @@ def open_team(postgres_socket: Path, tmp_path: Path) -> OpenTeam:
         rows = dict(team.rows(events))
         schema = team.schema
         if "book" not in team.queries:
-            schema += teams.BOOK
-            rows["book"] = teams.book_rows(events)
+            schema += provider_book.BOOK
+            rows["book"] = provider_book.book_rows(events)
         grants = (
             "GRANT USAGE ON SCHEMA team TO auditor; GRANT SELECT ON ALL TABLES IN SCHEMA team TO auditor;"
         )
@@ -121,12 +121,12 @@ def _write(shop: Shop, team: teams.Team) -> None:
     options = "options=-c%20search_path%3Dteam"
     dsn.write_text(f"postgresql://auditor@/postgres?host={shop.socket}&{options}\n", encoding="utf-8")
     dsn.chmod(0o600)
-    for name, query in {"book": teams.BOOK_SQL, **team.queries}.items():
+    for name, query in {"book": provider_book.BOOK_SQL, **team.queries}.items():
         (shop.folder / "sql" / f"{name}.sql").write_text(query, encoding="utf-8")
     own_book = "book" in team.queries
     reconcile = teams.RECONCILE.format(
         ledger=teams.LEDGERS[team.name], book="balance_transactions" if own_book else "provider_book"
     )
-    book = "" if own_book else teams.BOOK_YAML
+    book = "" if own_book else provider_book.BOOK_YAML
     text = f"{teams.CURRENCIES}witnesses:{team.yaml}{book}{teams.ANSWERS_YAML}{reconcile}"
     shop.file.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Four teams: the tables of each, what it writes, how a unit is spoilt there, and its witness file."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +9,6 @@ from tests.witnesses.business import DIGITS, Event
 CURRENCIES = f"currencies: {{{', '.join(f'{code}: {digits}' for code, digits in DIGITS.items())}}}\n"
 Rows = Mapping[str, Sequence[Sequence[Any]]]
 
-BOOK = """
-CREATE TABLE book (provider text, key text, kind text, reference text, amount numeric, currency text,
-    status text, provider_reference text, parent text, at timestamptz);
-"""
-BOOK_SQL = "SELECT * FROM book"
-BOOK_YAML = """
-  - id: provider_book
-    role: book
-    dsn_file: secrets/dsn
-    sql: sql/book.sql
-    kinds: {capture: [charge], refund: [refund], payout: [payout], chargeback: [dispute]}
-    statuses: {moved: [ok], refused: ["no"]}
-"""
 ANSWERS_YAML = """
   - id: client_log
     role: answers
@@ -31,23 +18,6 @@ ANSWERS_YAML = """
 RECONCILE = (
     "reconcile:\n  - {{id: all, ledger: {ledger}, books: [{book}], answers: client_log, settle: 1m}}\n"
 )
-_BOOK_WORDS = {"capture": "charge", "refund": "refund", "payout": "payout", "chargeback": "dispute"}
-
-
-def book_rows(events: Iterable[Event]) -> Sequence[Sequence[Any]]:
-    """Return the provider's book, with a charge that it declined."""
-    rows = [
-        (
-            one.provider, one.key, _BOOK_WORDS[one.kind], one.order, one.minor, one.currency, "ok", one.own,
-            one.parent, one.at,
-        )
-        for one in events
-    ]  # fmt: skip
-    first = rows[0]
-    return [
-        *rows,
-        (first[0], "key-0", "charge", "order-no", first[4], first[5], "no", "prov-0", None, first[9]),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
