@@ -62,6 +62,13 @@ class Declaration(Declared):
         """Return the ids of the providers, in the order of the file."""
         return tuple(provider.id for provider in self.providers)
 
+    def derived(self) -> dict[str, tuple[str, ...]]:
+        """Return the label values that follow from the checks; a team's own metric has no such list."""
+        return {
+            "alerts": self.integrity_alerts(),
+            "sql_checks": tuple(check.id for check in self.checks if check.sql is not None),
+        }
+
     def integrity_alerts(self) -> tuple[str, ...]:
         """Return the names of the alerts of all checks, in the order of the file."""
         pairs = ((check.alerts.violated, check.alerts.stale) for check in self.checks)

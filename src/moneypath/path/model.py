@@ -38,10 +38,3 @@ class MoneyPath(Declaration):
             series_limit=self.telemetry.series_limit,
             may_be_empty=("providers", "checks"),
         )
-
-    def derived(self) -> dict[str, tuple[str, ...]]:
-        """Return the label values that follow from the checks; a metric of the team's own has no such list."""
-        return {
-            "alerts": self.integrity_alerts(),
-            "sql_checks": tuple(check.id for check in self.checks if check.sql is not None),
-        }
