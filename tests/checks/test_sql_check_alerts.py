@@ -30,7 +30,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return what is generated of a declaration with two SQL checks; it takes seconds."""
     path = load(declare(tmp_path_factory.mktemp("declared"), CHECKS))
     wanted = {RULES_FILE, INTEGRITY_ALERTS_FILE, *(f"{TESTS_FOLDER}/{alert}.test.yml" for alert in ALERTS)}
-    found = {name: text for name, text in generate(path).items() if name in wanted}
+    inside = {name.removeprefix(f"{path.outputs.alerts}/"): text for name, text in generate(path).items()}
+    found = {name: text for name, text in inside.items() if name in wanted}
     return {**found, RULES_FILE: needed_rules(found[RULES_FILE])}
 
 

@@ -18,6 +18,7 @@ GUIDES = PROJECT / "docs" / "guides"
 NEEDED = (
     "moneypath.yaml",
     "moneypath.sha256",
+    "targets",
     "alerts",
     "benchmarks",
     "compose",
