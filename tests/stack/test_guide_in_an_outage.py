@@ -1,6 +1,7 @@
 """The guide's service, as printed, against the generated rules on a real Prometheus while a bank fails."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,8 +55,7 @@ class Bank:
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serve an application on a free port of loopback."""
-    # It would silence its loggers for every later test.
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event
@@ -63,6 +63,9 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await running
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        # Its level is the process's, and so that of every later test.
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def printed_service(bank: str, url: str, monkeypatch: pytest.MonkeyPatch) -> FastAPI:

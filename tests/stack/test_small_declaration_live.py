@@ -1,6 +1,7 @@
 """The guides' service and the ten-line declaration on a real Prometheus: nothing fires, no panel is empty."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 
 from moneypath.alerting import render, rule_groups
 from moneypath.alerting.timing import Scale
+from moneypath.polling import poll_until
 from moneypath.prometheus.client import Prometheus
 from moneypath.stack import prometheus
 from moneypath.stack.binaries import Binary
@@ -45,8 +47,7 @@ def bank() -> FastAPI:
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serve an application on a free port of loopback."""
-    # It would silence its loggers for every later test.
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event
@@ -54,6 +55,9 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await running
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        # Its level is the process's, and so that of every later test.
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def printed_service(url: str, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
