@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from moneypath.checks.errors import SecretFileUnusable
 from moneypath.cli.listening_options import PortTaken
 from moneypath.cli.main import moneypath
+from moneypath.secret_files import SecretFileUnusable
 
 from .declared import declare
 from .foreign import BALANCE_IS_SUM, ZERO_SUM, Connection

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from moneypath.checks.amounts import DIGITS_MAX, read_amount
 from moneypath.checks.columns import describing
-from moneypath.checks.errors import QueryUnusable, SecretFileUnusable
+from moneypath.checks.database_address import place_of, read_dsn
+from moneypath.checks.errors import QueryUnusable
 from moneypath.checks.quoting import quote_identifier, quote_literal, quote_table
-from moneypath.checks.secret_file import place_of, read_dsn
 from moneypath.checks.statement import QUERY_BYTES_MAX, one_select, read_query
 from moneypath.path.sql_checks import AmountUnit
+from moneypath.secret_files import SecretFileUnusable
 
 from .foreign import EXPONENTS, Connection
 

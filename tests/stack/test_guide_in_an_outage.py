@@ -1,17 +1,13 @@
 """The guide's service, as printed, against the generated rules on a real Prometheus while a bank fails."""
 
 import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from moneypath.alerting import render, rule_groups
@@ -23,6 +19,8 @@ from moneypath.stack import prometheus
 from moneypath.stack.binaries import Binary
 from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
+
+from .serving import serving
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "ten-lines.md"
@@ -50,22 +48,6 @@ class Bank:
             return self.answer
 
         return app
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve an application on a free port of loopback."""
-    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await running
-    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-        # Its level is the process's, and so that of every later test.
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def printed_service(bank: str, url: str, monkeypatch: pytest.MonkeyPatch) -> FastAPI:

@@ -1,16 +1,12 @@
 """The guides' service and the ten-line declaration on a real Prometheus: nothing fires, no panel is empty."""
 
 import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from moneypath.alerting import render, rule_groups
@@ -23,6 +19,8 @@ from moneypath.stack.ports import PortPool
 from moneypath.stack.supervisor import Supervisor
 from moneypath.workflows import board, generate
 from moneypath.workflows.declaration import load_declaration
+
+from .serving import serving
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 _, SERVICE, _ = re.findall(r"```python\n(.*?)```", (GUIDES / "ten-lines.md").read_text("utf-8"), re.DOTALL)
@@ -42,22 +40,6 @@ def bank() -> FastAPI:
         return {"status": "approved"}
 
     return app
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve an application on a free port of loopback."""
-    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await running
-    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-        # Its level is the process's, and so that of every later test.
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def printed_service(url: str, monkeypatch: pytest.MonkeyPatch) -> FastAPI:

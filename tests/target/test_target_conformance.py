@@ -1,6 +1,7 @@
 """`moneypath target check` on a service that is not ours: whole when it is, and each lie of it is named."""
 
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +9,9 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner
 
+from moneypath.alerting.conventions import watchdog_name
 from moneypath.cli.main import moneypath
+from moneypath.path.loader import load
 from moneypath.target.conformance import canary, faults, look
 from moneypath.target.conformance.check import check_target
 from moneypath.target.conformance.finding import Contract, ContractFinding, ContractState, exit_code
@@ -175,3 +178,11 @@ async def test_witnesses_are_reconciled(
     assert any(one.state is state and said in one.sentence for one in found), found
     (tmp_path / "witnesses.yaml").unlink()
     assert [one.state async for one in check_witnesses(target)] == [ContractState.FAILS]
+
+
+def test_the_watchdog_that_is_looked_for_is_the_one_that_is_generated() -> None:
+    """Whatever the team's prefix: the name that the rules give it fits the query of the check."""
+    path = load(Path(__file__).parents[2] / "moneypath.yaml")
+    found = re.search(r'alertname=~"([^"]+)"', look.WATCHDOG)
+    assert found is not None
+    assert re.fullmatch(found[1], watchdog_name(path))

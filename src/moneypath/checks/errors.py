@@ -15,12 +15,6 @@ class QueryUnusable(MoneypathError):
     code = "query_unusable"
 
 
-class SecretFileUnusable(MoneypathError):
-    """A file with the address of a database that cannot be read, or that others may read."""
-
-    code = "secret_file_unusable"
-
-
 class DatabaseLost(Exception):
     """A database that is gone or does not answer. `reason` quotes neither a row nor a secret."""
 

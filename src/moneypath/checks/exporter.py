@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from moneypath.checks.database_address import read_dsn
 from moneypath.checks.errors import DatabaseLost
 from moneypath.checks.gauges import CheckGauges
 from moneypath.checks.plan import CheckPlan, Plan, SourcePlan
 from moneypath.checks.results import RunResult
 from moneypath.checks.running import run
-from moneypath.checks.secret_file import read_dsn
 from moneypath.checks.session import read_only_connection
 from moneypath.checks.watching import Pace, SourceWatch
 from moneypath.stack.exposing import Tell, metrics_app, serve_until_stopped

@@ -10,13 +10,14 @@ from typing import NoReturn
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from moneypath.checks.errors import DatabaseLost, SecretFileUnusable
+from moneypath.checks.database_address import read_dsn
+from moneypath.checks.errors import DatabaseLost
 from moneypath.checks.gauges import CheckGauges
 from moneypath.checks.plan import CheckPlan, SourcePlan
 from moneypath.checks.results import RunResult
 from moneypath.checks.running import run
-from moneypath.checks.secret_file import read_dsn
 from moneypath.checks.session import Connection, holds_lock, lock_key, read_only_connection, try_lock
+from moneypath.secret_files import SecretFileUnusable
 from moneypath.stack.exposing import Tell
 from moneypath.telemetry.catalogue.vocabulary import CheckRunOutcome
 

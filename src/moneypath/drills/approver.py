@@ -26,7 +26,7 @@ async def approve(context: DrillContext, actor: Actor) -> None:
     if approvals is None:
         return
     actions = {step.instruction[0] for step in context.runbook.steps if step.is_action}
-    reason = f"drill {context.scenario.title}: the refunds are those of the reports"
+    reason = f"drill {context.scenario.title}: its runbook asks for it"
     while True:
         try:
             for one in await _pending(context.exchange, approvals):

@@ -17,9 +17,10 @@ from tenacity import (
 )
 
 from moneypath.runbooks.ports import ActionCall, ActionRefused, ActionUnanswered, OperatorAction
+from moneypath.secret_files import SecretFileUnusable
 from moneypath.stack.tokens import TokenUnavailable
 from moneypath.target.contracts import Action
-from moneypath.target.errors import CallUnanswered, SecretUnreadable
+from moneypath.target.errors import CallUnanswered
 from moneypath.target.exchange import Answer, Exchange
 
 MAX_ATTEMPTS: Final = 5
@@ -69,7 +70,7 @@ class _TargetAction:
             progress.last = f"{progress.last}; time is up"
             if progress.awaits_approval and not progress.maybe_effective:
                 raise ActionRefused(f"{call.name} was not approved: {progress.last}", hint=_APPROVE) from None
-        except (TokenUnavailable, SecretUnreadable) as error:
+        except (TokenUnavailable, SecretFileUnusable) as error:
             progress.last = error.what
             if not progress.maybe_effective:
                 raise ActionRefused(f"{call.name} has no token: {error.what}", hint=error.hint) from None

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from moneypath.secret_files import SecretFileUnusable, read_secret, require_private
 from moneypath.stack.tokens import TokenSource
 from moneypath.target.calls import Auth, BasicAuth, BearerToken, ClientCredentials, SecretHeader, Server
-from moneypath.target.errors import SecretUnreadable
 from moneypath.target.loader import Target
-from moneypath.target.secret_files import read_secret, require_private
 from moneypath.telemetry.redaction import redact
 
 MASK: Final = "***"
@@ -33,14 +32,14 @@ class Access:
     _seen: set[str] = field(default_factory=set, repr=False)
 
     async def of(self, server: Server) -> ServerAccess:
-        """Return how to ask `server`; raises SecretUnreadable, and TokenUnavailable for OAuth 2."""
+        """Return how to ask `server`; raises SecretFileUnusable, and TokenUnavailable for OAuth 2."""
         tls: ssl.SSLContext | bool = True
         if server.ca_file is not None:
             file = self.target.path(server.ca_file)
             try:
                 tls = ssl.create_default_context(cafile=str(file))
             except (OSError, ssl.SSLError):
-                raise SecretUnreadable(
+                raise SecretFileUnusable(
                     f"{file}: is no file of certificates.", hint="Name a PEM file of the authority."
                 ) from None
         return ServerAccess({} if server.auth is None else await self._headers(server.auth), tls)

@@ -167,8 +167,10 @@ class Faults(TargetModel):
             issues.append(DeclarationIssue(("hits_field",), what, "both, or neither"))
         places = ", ".join(self.where) or "none"
         for name, kind in self.kinds.items():
-            where = kind.harmless.where if kind.harmless else None
-            if kind.harmless and (where in self.where if where else not self.where) is False:
+            if kind.harmless is None:
+                continue
+            where = kind.harmless.where
+            if (where is None and self.where) or (where is not None and where not in self.where):
                 at: Location = ("kinds", name, "harmless", "where")
                 issues.append(DeclarationIssue(at, "is no place of these faults", places))
         if issues:

@@ -3,13 +3,6 @@
 from moneypath.errors import MoneypathError
 
 
-class SecretUnreadable(MoneypathError):
-    """A secret's file that is missing, empty, too large, or open to everybody."""
-
-    code = "secret_unreadable"
-    exit_code = 2
-
-
 class TargetInvalid(MoneypathError):
     """A target's file that cannot be used."""
 

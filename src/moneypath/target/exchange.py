@@ -75,7 +75,7 @@ class Exchange:
         """Ask and return a good answer.
 
         Raises CallRefused for another answer than the file calls good, CallUnanswered when there is none in
-        time, and SecretUnreadable before anything is sent.
+        time, and SecretFileUnusable before anything is sent.
         """
         answer = await self.send(call, arguments, place=place)
         if problem := self.problem_with(call, answer):
@@ -85,7 +85,7 @@ class Exchange:
     async def send(
         self, call: Call, arguments: Mapping[str, Argument] | None = None, *, place: str | None = None
     ) -> Answer:
-        """Ask and return whatever was answered; raises CallUnanswered, and SecretUnreadable."""
+        """Ask and return whatever was answered; raises CallUnanswered, and SecretFileUnusable."""
         try:
             return await self._send(call, arguments, place)
         except KeyError as error:

@@ -12,10 +12,10 @@ import asyncpg
 
 from moneypath.oracle.database import UNREACHABLE, describe
 from moneypath.path.source import read_text
+from moneypath.secret_files import SecretFileUnusable, read_secret
 from moneypath.witnesses.columns import AMOUNTS, TIMES, Columns, Row
 from moneypath.witnesses.declaration import Witness
 from moneypath.witnesses.errors import WitnessInvalid, WitnessUnreadable
-from moneypath.witnesses.secret_file import read_secret
 from moneypath.witnesses.vocabulary import Role
 from moneypath.witnesses.window import Window
 
@@ -57,7 +57,10 @@ class SqlSource:
 
         Raises WitnessInvalid for what has to be corrected, WitnessUnreadable for what may pass.
         """
-        dsn = read_secret(self.folder / str(self.witness.dsn_file))
+        try:
+            dsn = read_secret(self.folder / str(self.witness.dsn_file))
+        except SecretFileUnusable as error:
+            raise WitnessInvalid(f"secret file {error.what}", hint=error.hint) from None
         query = self._query()
         try:
             with asyncio.Runner() as runner:

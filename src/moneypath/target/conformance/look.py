@@ -73,7 +73,7 @@ async def check_environment(exchange: Exchange) -> ContractFinding:
 
 
 async def prometheus_of(exchange: Exchange) -> Prometheus:
-    """Return the target's Prometheus; raises SecretUnreadable."""
+    """Return the target's Prometheus; raises SecretFileUnusable."""
     server = exchange.target.document.look.prometheus
     access = await exchange.access.of(server)
     return Prometheus(server.url, headers=access.headers, tls=access.tls)
