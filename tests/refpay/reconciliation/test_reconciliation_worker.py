@@ -30,8 +30,10 @@ def worker_settings(fake_environment: dict[str, str], tmp_path: Path) -> Setting
     catalogue = json.loads(Path(refpay.__file__).with_name("catalogue.json").read_text())
     for metric in catalogue["metrics"]:
         checks = metric["labels"].get("check")
-        if checks is not None:
-            metric["labels"]["check"] = sorted({*checks, "settlement_matched", "single_charge"})
+        if checks:
+            wider = sorted({*checks, "settlement_matched", "single_charge"})
+            metric["labels"]["check"] = wider
+            metric["series_budget"] = metric["series_budget"] // len(checks) * len(wider)
     file = tmp_path / "catalogue.json"
     file.write_text(json.dumps(catalogue))
     return read_settings({**fake_environment, "REFPAY_CATALOGUE_FILE": str(file)})
