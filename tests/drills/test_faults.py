@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
+from moneypath.drills.faults import FaultControlFailed, Leases
 from moneypath.drills.scenario import load_scenario
-from moneypath.drills.timeline_entry import TimelineEntry
+from moneypath.drills.timeline_entry import FaultParams, TimelineEntry
+from moneypath.target.exchange import Exchange
+from moneypath.target.loader import load_target
 
-DRILL = Path(__file__).parents[2] / "drills" / "drill-002-partial-provider-outage.yaml"
+PROJECT = Path(__file__).parents[2]
+DRILL = PROJECT / "drills" / "drill-002-partial-provider-outage.yaml"
 TOKEN = "control"
 
 
@@ -58,7 +61,7 @@ class Target:
 
 
 @asynccontextmanager
-async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncIterator[FaultControl]:
+async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncIterator[Exchange]:
     app = web.Application()
     app.router.add_post("/control/faults", target.begin)
     app.router.add_get("/control/faults", target.list)
@@ -68,11 +71,15 @@ async def _control(target: Target, tmp_path: Path, token: str = TOKEN) -> AsyncI
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    (tmp_path / "token").write_text(token)
+    for place in ("north", "south"):
+        file = tmp_path / f"{place}_control_token"
+        file.write_text(token)
+        file.chmod(0o600)
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    names = ("service", "prometheus", "alertmanager", "pager", "providers_north", "providers_south")
+    values = {**dict.fromkeys(names, url), "secrets_folder": str(tmp_path)}
     try:
-        async with FaultControl("north", url, tmp_path / "token") as control:
-            yield control
+        yield Exchange.of(load_target(PROJECT / "targets" / "reference.yaml", values))
     finally:
         await runner.cleanup()
 
@@ -81,9 +88,9 @@ def _steps() -> list[TimelineEntry]:
     return [step for step in load_scenario(DRILL).timeline if step.fault]
 
 
-def _leases(control: FaultControl, ended: list[str], lease: float = 0.3) -> Leases:
+def _leases(control: Exchange, ended: list[str], lease: float = 0.3) -> Leases:
     return Leases(
-        {"north": control},
+        control,
         seed=7,
         lease_seconds=lease,
         on_ended=lambda name, target: ended.append(f"{name} at {target}"),
@@ -193,7 +200,32 @@ async def test_a_fault_tells_only_the_parameters_that_it_has(tmp_path: Path) -> 
 async def test_a_wrong_token_is_one_clear_sentence(tmp_path: Path) -> None:
     """The target's refusal names the provider and the status, and holds no token."""
     target = Target()
-    async with _control(target, tmp_path, token="forged-token") as control:
-        with pytest.raises(FaultControlFailed, match=r"north refused POST .* 401") as caught:
-            await control.begin(_steps()[0], seed=1, lease_seconds=1)
+    async with _control(target, tmp_path, token="forged-token") as control, _leases(control, []) as leases:
+        with pytest.raises(FaultControlFailed, match=r"north: POST .* answered 401") as caught:
+            await leases.begin(_steps()[0])
         assert "forged-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"fault": "provider.explode"},
+            r"reference has no fault provider\.explode; allowed: provider\.",
+        ),
+        ({"fault": "ledger.lose"}, r"has no fault ledger\.lose"),
+        ({"target": "west"}, r"target: west; allowed: north, south"),
+        ({"params": {"rate": 0.5, "colour": "red"}}, r"params\.colour: there is no such parameter; allowed"),
+        ({"params": {"rate": 0.5, "operations": ["top_up"]}}, r"params\.operations: there is no top_up"),
+    ],
+)
+async def test_a_fault_that_does_not_fit_its_target_is_not_begun(
+    changed: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    """The target's file says what there is, and the error what is allowed."""
+    given = FaultParams.model_validate(changed.get("params", {"rate": 0.5}))
+    target = Target()
+    async with _control(target, tmp_path) as control, _leases(control, []) as leases:
+        with pytest.raises(FaultControlFailed, match=said):
+            await leases.begin(_steps()[1].model_copy(update={**changed, "params": given}))
+    assert target.begun == []

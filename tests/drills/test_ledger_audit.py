@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from moneypath import oracle
-from moneypath.drills.ledger_audit import Driven, audit_ledger
+from moneypath.drills.ledger_audit import audit_ledger
+from moneypath.drills.service import Driven
 from moneypath.stack.endpoints import Endpoints
 
 

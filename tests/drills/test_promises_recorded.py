@@ -30,11 +30,12 @@ class Drill:
             (folder / f"{name}_control_token").write_text(f"token-of-{name}\n", encoding="utf-8")
         self.log = EventLog(folder / "events.jsonl")
         self.actions_taken = ActionsTaken()
-        self.endpoints = SimpleNamespace(
-            secrets_folder=folder, providers=URLS, oracle_dsn="postgresql://oracle"
+        self.endpoints = cast(
+            Any,
+            SimpleNamespace(secrets_folder=folder, providers=URLS, oracle_dsn="postgresql://oracle"),
         )
         self.sent: list[tuple[str | None, int]] = []
-        self.canary = SimpleNamespace(send=self._send)
+        self.canary = cast(Any, SimpleNamespace(send=self._send))
 
     def took(self, name: str, argument: str, answered_at: float | None = 1000.0, **answer: object) -> None:
         """Note an action."""
@@ -116,7 +117,7 @@ async def test_each_answered_action_is_recorded_with_its_count(
     drill.took(declared.SUSPENSE_RELEASE, "op-1")
     drill.took(declared.DEAD_LETTERS_REPLAY, "notifications")
     drill.took(declared.PROVIDER_RESTORE, "south", answered_at=None)
-    await record_promises(drill.context)
+    await record_promises(drill.context, drill.endpoints)
     assert [(one["action"], one["found"], one["evidence"]) for one in drill.recorded] == [
         (declared.PROVIDER_DRAIN, 1, 1),
         (declared.SETTLEMENT_REFETCH, 1, None),
@@ -145,7 +146,7 @@ async def test_a_witness_that_cannot_be_read_leaves_all_not_known(
     monkeypatch.setattr(oracle, "read_postings", gone)
     drill.took(declared.PROVIDER_DRAIN, "north")
     drill.took(declared.SUSPENSE_RELEASE, "op-1")
-    await record_promises(drill.context)
+    await record_promises(drill.context, drill.endpoints)
     assert [(one["found"], one["reason"]) for one in drill.recorded] == [
         (None, "ledger unreachable: oracle")
     ] * 2
@@ -156,7 +157,7 @@ async def test_without_an_answered_action_nobody_is_asked(
 ) -> None:
     """Nothing was promised."""
     drill.took(declared.PROVIDER_DRAIN, "north", answered_at=None)
-    await record_promises(drill.context)
+    await record_promises(drill.context, drill.endpoints)
     assert (drill.recorded, witnesses) == ([], [])
 
 
@@ -165,5 +166,5 @@ async def test_only_a_range_that_was_unblocked_is_probed(drill: Drill) -> None:
     drill.took(declared.RISK_UNBLOCK, "busiest")
     drill.took(declared.RISK_BLOCK, "range", card_range="421234")
     drill.took(declared.RISK_UNBLOCK, "range", card_range="455555")
-    await probe(drill.context)
+    await probe(drill.context, drill.canary)
     assert drill.sent == [("455555", promises.PROBE_AMOUNT_MINOR)] * PROBES

@@ -36,18 +36,17 @@ class Shift:
                 pager=self,
                 log=log,
                 real=lambda seconds: seconds / 60_000,
-                role_token=lambda role: Path(role),
             ),
         )
 
-    async def acknowledge(self, page: Page, token: Path, head: LogHead) -> str:
+    async def acknowledge(self, page: Page, role: str, head: LogHead) -> str:
         """Note the page, as the pager does; the log has a head by then."""
         assert head.seq >= 0
         if self.waits:
             async with asyncio.timeout(5):
                 await self.waits.wait()
         self.acknowledged.append(page.seq)
-        return token.name
+        return role
 
     async def respond(self, role: str, *alerts: str, **script: object) -> None:
         """Let a role answer the pages of these alerts, one page each."""

@@ -53,7 +53,7 @@ BROKEN: list[tuple[str, Callable[[str], str], str]] = [
     ("scale too high", lambda t: t.replace("scale: 60", "scale: 600"), "clock.scale"),
     ("duration without unit", lambda t: t.replace("within: 9m", "within: 9"), "within"),
     ("rate above one", lambda t: t.replace("rate: 0.2", "rate: 1.2"), "rate"),
-    ("unknown fault", lambda t: t.replace("provider.refuse", "provider.explode"), "fault"),
+    ("unknown fault", lambda t: t.replace("provider.refuse", "explode"), "fault"),
     ("end of what never began", lambda t: t.replace("end: [north-refuses,", "end: [south-refuses,"), "end"),
     (
         "entry that does nothing",

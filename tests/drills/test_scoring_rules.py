@@ -14,7 +14,7 @@ from moneypath.workflows.scoring_again import FIRST_RULES, SCORERS, ScoredOtherw
 LOGS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("rules", [2, 3, RULES])
+@pytest.mark.parametrize("rules", [2, 3, 4, RULES])
 @pytest.mark.parametrize("name", ["passed", "harm-not-ended", "not-approved"])
 def test_rules_score_a_log_as_they_did(name: str, rules: int) -> None:
     """If this fails, a bundle that is sound would be called broken.

@@ -24,11 +24,11 @@ async def test_pager_keeps_the_head_of_the_log_that_acknowledged(tmp_path: Path)
     log.append("measured", "two")
     log.close()
     app = create_app(store, Tokens.load(tmp_path / "secrets"))
-    async with TestServer(app) as server, Pager(str(server.make_url("/"))) as pager:
+    async with TestServer(app) as server, Pager(str(server.make_url("/")), tmp_path / "secrets") as pager:
         (page,) = await pager.pages_after(0, wait_seconds=0)
         with pytest.raises(AcknowledgementRefused):
-            await pager.acknowledge(page, tmp_path / "secrets" / "role_ops_token", log.head)
-        principal = await pager.acknowledge(page, tmp_path / "secrets" / "role_eng_token", log.head)
+            await pager.acknowledge(page, "ops", log.head)
+        principal = await pager.acknowledge(page, "eng", log.head)
     assert principal == "role_eng"
     kept = PageStore(tmp_path / "pages.jsonl")
     kept.close()

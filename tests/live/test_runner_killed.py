@@ -9,12 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
-from moneypath.drills.faults import FaultControl
 from moneypath.stack.endpoints import Endpoints
+from moneypath.target.exchange import Exchange
+from moneypath.workflows.targets import exchange_with_stack
 
 LEASE_SECONDS = 10.0
 PATIENCE_SECONDS = 90.0
@@ -58,6 +60,15 @@ async def _command(project: Path, state: Path, *arguments: str) -> AsyncIterator
         sys.stdout.write(said.read_text())  # shown if the test fails
 
 
+async def _active(exchange: Exchange) -> list[Any]:
+    """Return the faults that are active at the provider that the drill breaks."""
+    hits = exchange.target.document.faults["provider"].hits
+    assert hits is not None
+    found = (await exchange.ask(hits, place="north")).field("faults")
+    assert isinstance(found, list)
+    return found
+
+
 async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path, tmp_path: Path) -> None:
     """The fault ends within its lease by itself; the stack stays up for others and stops in order."""
     runs = tmp_path / "moneypath" / "runs"
@@ -73,17 +84,15 @@ async def test_sigkill_in_mid_fault_leaves_no_fault_and_no_process(project: Path
             runner.send_signal(signal.SIGKILL)
             killed_at = time.monotonic()
             assert await runner.wait() == -signal.SIGKILL
-        endpoints = Endpoints.load(run_folder)
-        token = endpoints.secrets_folder / "north_control_token"
-        async with FaultControl("north", endpoints.providers["north"], token) as control:
-            assert await control.active(), "the fault ended before its lease: nothing was tested"
-            # It was active after the instant at which it was asked for, however late the answer came.
-            asked_at = time.monotonic()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while await control.active():
-                    assert asked_at - killed_at <= LEASE_SECONDS, "the fault outlives its lease"
-                    await asyncio.sleep(0.05)
-                    asked_at = time.monotonic()
+        exchange = exchange_with_stack(project, Endpoints.load(run_folder))
+        assert await _active(exchange), "the fault ended before its lease: nothing was tested"
+        # It was active after the instant at which it was asked for, however late the answer came.
+        asked_at = time.monotonic()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await _active(exchange):
+                assert asked_at - killed_at <= LEASE_SECONDS, "the fault outlives its lease"
+                await asyncio.sleep(0.05)
+                asked_at = time.monotonic()
         await _until(lambda: _gone(drill_tree), "the runner's children to end")
         assert stack.returncode is None, "the stack fell with the drill"
         stack.send_signal(signal.SIGTERM)

@@ -19,7 +19,6 @@ ALLOWED: Final = {
     ("drills/canary.py", "/v1/payments"): _CANARY,
     ("drills/canary.py", "payments:authorize"): _CANARY,
     ("drills/canary.py", "traffic:canary"): _CANARY,
-    ("drills/faults.py", "/control/faults"): _FAULTS,
     ("oracle/provider_book.py", "/truth/operations"): _BOOKS,
     ("oracle/received_requests.py", "/truth/requests"): _BOOKS,
     ("oracle/reports_taken.py", "/truth/reports"): _BOOKS,

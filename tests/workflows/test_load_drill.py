@@ -44,6 +44,11 @@ SPOILED = {
         "{name: MoneyPathIndeterminate, labels",
         "unknown alert: MoneyPathIndeterminate",
     ),
+    "a fault that no target has": (
+        "fault: provider.refuse",
+        "fault: provider.explode",
+        "unknown fault: provider.explode",
+    ),
     "an allowed page to nobody": ("pages: [ops, eng]}", "pages: [ops, boss]}", "unknown role: boss"),
     "evidence that nobody counts": (
         "query: 'sum(moneypath_payments_total{",

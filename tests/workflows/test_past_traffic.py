@@ -11,7 +11,7 @@ from moneypath.alerting.timing import Scale
 from moneypath.path.loader import FILE_NAME, load
 from moneypath.prometheus import Series
 from moneypath.stack.endpoints import Endpoints
-from moneypath.workflows.drill import load_drill, run_and_score
+from moneypath.workflows.drill import load_drill, run_and_score, service_of_stack
 from moneypath.workflows.monitoring import write_past
 from moneypath.workflows.past_traffic import PastMismatch, past_rate, require_matching_past
 
@@ -89,11 +89,12 @@ async def test_a_drill_on_a_stack_without_a_past_is_refused_before_it_begins(tmp
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         endpoints = Endpoints(
-            target="reference",
-            service=url, worker=url, prometheus=url, alertmanager=url, pager=url, providers={},
+            target="reference", service=url, worker=url, prometheus=url, alertmanager=url, pager=url,
+            providers={"north": url, "south": url},
             oracle_dsn="", secrets_folder=tmp_path, run_folder=tmp_path, scale=60,
         )  # fmt: skip
         rate = drill.scenario.load.checkouts_per_second
         with pytest.raises(PastMismatch, match=rf"has 0\.0 payments a second, the drill drives {rate}\b"):
-            await run_and_score(drill, PROJECT, endpoints, tmp_path / "drill", lambda _: None)
+            service = service_of_stack(PROJECT, drill, endpoints)
+            await run_and_score(drill, PROJECT, service, tmp_path / "drill", lambda _: None)
     assert not (tmp_path / "drill").exists()

@@ -254,7 +254,7 @@ def test_downgrade_by_claiming_no_format_is_never_authenticated(bundle: Bundle) 
 def test_downgrade_by_claiming_earlier_rules(tmp_path: Path) -> None:
     """Earlier rules knew no second person; no bundle with a format was scored by them."""
     bundle = Bundle(tmp_path, "run-1", story={"approved": False})
-    bundle.text(MANIFEST, lambda text: text.replace('"rules": 4', '"rules": 1'))
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 5', '"rules": 1'))
     assert said(bundle.verify())[0] == "manifest.json claims rules 1, which no such bundle had"
 
 
@@ -268,11 +268,11 @@ def test_downgrade_by_claiming_rules_without_metrics(bundle: Bundle) -> None:
     bundle.seal_again()
     assert said(bundle.verify()) == []
     assert "metrics were never compared with clients and books" in bundle.scorecard["failures"]
-    bundle.text(MANIFEST, lambda text: text.replace('"rules": 4', '"rules": 2'))
-    assert "manifest.json claims rules 2, the log was written for rules 4" in said(bundle.verify())
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 5', '"rules": 2'))
+    assert "manifest.json claims rules 2, the log was written for rules 5" in said(bundle.verify())
 
 
 def test_rules_that_are_not_known_yet(bundle: Bundle) -> None:
     """A score by later rules cannot be computed here."""
-    bundle.text(MANIFEST, lambda text: text.replace('"rules": 4', '"rules": 9'))
-    assert said(bundle.verify()) == ["manifest.json claims rules 9, and this version knows 4"]
+    bundle.text(MANIFEST, lambda text: text.replace('"rules": 5', '"rules": 9'))
+    assert said(bundle.verify()) == ["manifest.json claims rules 9, and this version knows 5"]

@@ -14,10 +14,11 @@ from moneypath.cli.evidence_view import show_verification, verification_json
 from moneypath.cli.live_view import LiveView
 from moneypath.cli.options import json_option, project_option, starter_option
 from moneypath.cli.scorecard_view import scorecard_json
+from moneypath.cli.target_options import read_target, target_option, variable_options
 from moneypath.incidents import trusted_signers
 from moneypath.incidents.verification import EvidenceVerdict, References
 from moneypath.stack.starters import find_starter
-from moneypath.workflows import evidence_sealing, evidence_verification, persistent_stack
+from moneypath.workflows import drill_target, evidence_sealing, evidence_verification, persistent_stack
 from moneypath.workflows.board import BoardResult
 from moneypath.workflows.drill_stack import DrillResult, drill_on_own_stack
 from moneypath.workflows.evidence_sealing import SealPlan
@@ -45,6 +46,8 @@ def drill() -> None:
     help="Production time per real time, instead of the file's; 1 is production itself.",
 )
 @starter_option
+@target_option
+@variable_options
 @seal_options
 @json_option
 @project_option
@@ -53,13 +56,35 @@ def run_drill(
     run_folder: Path | None,
     scale: int | None,
     starter_name: str | None,
+    target_file: Path | None,
+    given: dict[str, str],
+    variables: Path | None,
+    environment: str | None,
     plan: SealPlan,
     as_json: bool,
     project: Path,
 ) -> None:
-    """Run one drill and print its scorecard; the exit code is 0 only if it passed."""
+    """Run one drill and print its scorecard; the exit code is 0 only if it passed.
+
+    With --target it runs on a deployed service, as the target's file says, and breaks it only in the
+    --environment that you name.
+    """
+    if target_file is None and (given or variables or environment):
+        raise click.UsageError("--set, --variables and --environment go with --target")
+    if target_file is not None and (run_folder or starter_name):
+        raise click.UsageError("--target goes without --stack and --starter")
     view = LiveView(quiet=as_json)
-    if run_folder is None:
+    if target_file is not None:
+        work = drill_target.drill_on_target(
+            project,
+            file.resolve(),
+            read_target(target_file, given, variables),
+            environment,
+            view.observer.event,
+            plan=plan,
+            scale=scale,
+        )
+    elif run_folder is None:
         starter = find_starter(starter_name)
         work = drill_on_own_stack(
             project,

@@ -11,11 +11,10 @@ import click
 from rich.console import Console
 
 from moneypath.cli.options import json_option
-from moneypath.path.source import DeclarationInvalid
+from moneypath.cli.target_options import read_target, variable_options
 from moneypath.target.conformance.check import check_target
 from moneypath.target.conformance.finding import ContractFinding, ContractState, exit_code
-from moneypath.target.errors import TargetInvalid
-from moneypath.target.loader import Target, load_target, read_variables
+from moneypath.target.loader import Target
 
 _STYLES: Final = {
     ContractState.HOLDS: "green",
@@ -23,14 +22,6 @@ _STYLES: Final = {
     ContractState.MISSING: "yellow",
     ContractState.NOT_TRIED: "dim",
 }
-
-
-def _pairs(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    for name, mark, _value in pairs:
-        if not mark:
-            raise click.BadParameter(f"{name!r}; allowed: NAME=VALUE", param=parameter)
-    return {name: value for name, _mark, value in pairs}
 
 
 @click.group()
@@ -43,15 +34,7 @@ def target() -> None:
     "--environment reference"
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--set", "given", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Value of a variable."
-)
-@click.option(
-    "--variables", type=click.Path(path_type=Path, dir_okay=False), help="JSON file with values of variables."
-)
-@click.option(
-    "--environment", metavar="NAME", help="Try what changes the service: it runs here, and may be broken."
-)
+@variable_options
 @json_option
 def check(
     file: Path, given: dict[str, str], variables: Path | None, environment: str | None, as_json: bool
@@ -61,11 +44,7 @@ def check(
     Without --environment nothing is changed but by the canary. Exit codes: 0 everything holds, 1 something
     does not, 2 bad input, 3 something is missing or was not tried.
     """
-    known = {} if variables is None else read_variables(variables)
-    try:
-        chosen = load_target(file, given, known)
-    except DeclarationInvalid as error:
-        raise TargetInvalid(error.what, hint=error.hint) from None
+    chosen = read_target(file, given, variables)
     try:
         findings = asyncio.run(_check(chosen, environment, Console(highlight=False, quiet=as_json)))
     except asyncio.CancelledError:

@@ -40,16 +40,23 @@ _OUTCOMES_OF_CREATED: Final[Mapping[object, Outcome]] = {
 class CanaryProbeResult:
     """The answer to one canary: its HTTP status, 0 for no answer, and when it came (monotonic clock).
 
-    One that was not `sent`, for want of a token or of a connection, failed for a reason of its own.
+    One that was not `sent`, for want of a token or of a connection, failed for a reason of its own. `good` is
+    what the target's file says of the answer, where there is one.
     """
 
     status: int
     at_mono: float
     sent: bool = True
+    good: bool | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it was answered as it is on a good day."""
+        return 200 <= self.status < 300 if self.good is None else self.good
 
     def shows(self, effects: Collection[int]) -> bool:
         """Tell whether a fault with these effects harmed it."""
-        return self.sent and self.status in effects
+        return self.sent and not self.good and self.status in effects
 
 
 class Canary:

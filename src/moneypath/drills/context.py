@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moneypath.drills.actions_taken import ActionsTaken
-from moneypath.drills.attacks import Attacks
 from moneypath.drills.business import BusinessWatcher
-from moneypath.drills.canary import Canary
+from moneypath.drills.effect import Canaries
 from moneypath.drills.faults import Leases
 from moneypath.drills.scenario import Scenario
+from moneypath.drills.service import DrillPager, TrafficFaults
 from moneypath.incidents.events import Actor, EventLog
-from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
 from moneypath.runbooks import ExecutionContext, OperatorAction, PendingUndos, Query, Runbook, Step
-from moneypath.stack.endpoints import Endpoints
 from moneypath.target.exchange import Exchange
 
 
@@ -25,29 +23,30 @@ class DrillContext:
 
     `pending_undos` outlives a cancelled runbook, so that its mitigations can still be undone. `faults_over`
     is set when every fault of the timeline has ended: only then may a provider say that it is repaired.
+    `folder` takes the logs of load and canary.
     """
 
     scenario: Scenario
     log: EventLog
-    endpoints: Endpoints
     exchange: Exchange
     runbook: Runbook
     actions: Mapping[str, OperatorAction]
     query: Query
-    pager: Pager
-    canary: Canary
+    pager: DrillPager
+    canary: Canaries
     leases: Leases
-    attacks: Attacks
+    traffic: TrafficFaults
     business: BusinessWatcher
     actions_taken: ActionsTaken
-    customers_log_file: Path
+    folder: Path
+    customers_log_file: Path | None
     pending_undos: PendingUndos = field(default_factory=PendingUndos)
     faults_over: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: set[str] = field(default_factory=set)
 
     async def end_faults(self, names: Sequence[str]) -> None:
         """End the faults called `names`; those that have ended already are ignored."""
-        await self.attacks.end(names)
+        await self.traffic.end(names)
         await self.leases.end(list(names))
         self._ended.update(names)
         if self._ended >= {step.id for step in self.scenario.timeline if step.id}:
@@ -56,10 +55,6 @@ class DrillContext:
     def real(self, seconds: float) -> float:
         """Return production seconds as real seconds."""
         return seconds / self.scenario.clock.scale
-
-    def role_token(self, role: str) -> Path:
-        """Return the file with the token that a role acknowledges its pages with."""
-        return self.endpoints.secrets_folder / f"role_{role}_token"
 
     def execution_context(self, labels: Mapping[str, str]) -> ExecutionContext:
         """Return the context in which the runbook is followed for an alert with `labels`."""

@@ -70,7 +70,7 @@ class EffectWatcher:
     A failure that is no effect of the fault is counted in `own`, so that whoever finds no effect knows why.
     """
 
-    customers: CustomersLog
+    customers: CustomersLog | None
     canaries: Canaries
     clock: Clock
     effects: Collection[int]
@@ -84,7 +84,7 @@ class EffectWatcher:
             found = [Effect("canary", each.status, each.at_mono) for each in canaries]
             found += [
                 Effect("customer", answer.status_code, self.clock.mono_at(answer.at))
-                for answer in await asyncio.to_thread(lambda: list(self.customers.appended()))
+                for answer in await asyncio.to_thread(self._answered)
                 if answer.status_code in self.effects and answer.status_code and not answer.replayed
             ]
             if found:
@@ -93,8 +93,11 @@ class EffectWatcher:
                 return None
             await asyncio.sleep(EVERY_SECONDS)
 
+    def _answered(self) -> list[Acknowledgement]:
+        return [] if self.customers is None else list(self.customers.appended())
+
     def _harmed(self, result: CanaryProbeResult) -> bool:
         harmed = result.shows(self.effects)
-        if not harmed and not 200 <= result.status < 300:
+        if not harmed and not result.is_good:
             self.own[result.status] += 1
         return harmed

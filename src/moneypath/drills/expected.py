@@ -86,7 +86,7 @@ class Expect(ScenarioModel):
     harmed_objectives: tuple[str, ...]
     harm: Harm
     restored_within: Duration
-    ledger_truth: Literal["whole"]
+    ledger_truth: Literal["whole", "unknown"]
 
     @property
     def known_alerts(self) -> tuple[NamedAlert, ...]:

@@ -2,128 +2,55 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Self
 
-import aiohttp
-
-from moneypath.drills.timeline_entry import FaultParams, TimelineEntry
+from moneypath.drills.timeline_entry import TimelineEntry
 from moneypath.errors import MoneypathError
+from moneypath.target.calls import Call
+from moneypath.target.contracts import FAULT_ID, Faults
+from moneypath.target.exchange import Answer, Exchange
+from moneypath.target.params import complete, param_issues
+from moneypath.target.placeholders import Argument
 
-REQUEST_SECONDS: Final = 5.0
+THE_SERVICE = "the service"
 
 
 class FaultControlFailed(MoneypathError):
-    """The fault controls of a target refused a request or did not answer."""
+    """The target has no such fault, refused it, or did not answer."""
 
     code = "fault_control_failed"
 
 
-class FaultControl:
-    """A client of the fault controls of one provider."""
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A fault under way: its calls, where it is, and what its calls are asked with."""
 
-    def __init__(self, provider: str, url: str, token_file: Path) -> None:
-        self.provider = provider
-        self._url, self._token_file = url, token_file
-        self._session: aiohttp.ClientSession | None = None
+    faults: Faults
+    place: str | None
+    arguments: Mapping[str, Argument]
 
-    async def __aenter__(self) -> Self:
-        token = self._token_file.read_text(encoding="utf-8").strip()
-        self._session = aiohttp.ClientSession(
-            base_url=self._url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def begin(self, step: TimelineEntry, *, seed: int, lease_seconds: float) -> str:
-        """Begin the fault of `step` and return its id in the target."""
-        if step.fault is None or step.params is None:
-            raise ValueError(f"timeline entry begins no fault: {step.id}")
-        body = _body(step.fault, step.params, seed=seed, lease_seconds=lease_seconds)
-        answer = await self._call("POST", "/control/faults", body)
-        fault_id: str = answer["id"]
-        return fault_id
-
-    async def renew(self, fault_id: str, lease_seconds: float) -> None:
-        """Extend the lease of an active fault by `lease_seconds`."""
-        await self._call("PUT", f"/control/faults/{fault_id}/lease", {"lease_seconds": lease_seconds})
-
-    async def end(self, fault_id: str) -> None:
-        """End one fault; one that has ended already is no error."""
-        await self._call("DELETE", f"/control/faults/{fault_id}", None, gone_is_fine=True)
-
-    async def end_all(self) -> None:
-        """End every fault of this target, whoever began it."""
-        await self._call("DELETE", "/control/faults", None)
-
-    async def active(self) -> list[Mapping[str, Any]]:
-        """Return the faults that are active now."""
-        faults: list[Mapping[str, Any]] = (await self._call("GET", "/control/faults", None))["faults"]
-        return faults
-
-    async def _call(self, method: str, path: str, body: object, *, gone_is_fine: bool = False) -> Any:
-        if self._session is None:
-            raise RuntimeError("FaultControl is used outside its `async with` block")
-        try:
-            async with self._session.request(method, path, json=body) as answer:
-                if gone_is_fine and answer.status == 404:
-                    return {}
-                text = await answer.text()
-                if answer.status >= 300:
-                    raise FaultControlFailed(
-                        f"{self.provider} refused {method} {path} with {answer.status}: {text[:300]}",
-                        hint="Compare the fault's `params` with what the provider's fault controls allow.",
-                    )
-                return await answer.json() if text else {}
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise FaultControlFailed(
-                f"{self.provider} does not answer its fault controls: {type(error).__name__}",
-                hint="Check whether the stack is still running.",
-            ) from error
-
-
-def _body(fault: str, params: FaultParams, *, seed: int, lease_seconds: float) -> dict[str, object]:
-    given = params.model_fields_set
-    scope = {
-        name: list(getattr(params, name))
-        for name in ("card_ranges", "currencies", "operations")
-        if name in given
-    }
-    return {
-        "kind": fault.partition(".")[2],
-        "rate": params.rate,
-        "lease_seconds": lease_seconds,
-        "seed": seed,
-        "scope": scope,
-        **({"latency_seconds": params.latency} if "latency" in given else {}),
-        **{name: getattr(params, name) for name in ("what", "decline_code") if name in given},
-    }
+    @property
+    def where(self) -> str:
+        return self.place or THE_SERVICE
 
 
 class Leases:
-    """All faults of one drill: renewed while the block runs, ended however it is left."""
+    """All faults of one drill: renewed while the block runs, ended however it is left.
+
+    What they are asked with stands in the target's file.
+    """
 
     def __init__(
-        self,
-        controls: Mapping[str, FaultControl],
-        *,
-        seed: int,
-        lease_seconds: float,
-        on_ended: Callable[[str, str], None],
+        self, exchange: Exchange, *, seed: int, lease_seconds: float, on_ended: Callable[[str, str], None]
     ) -> None:
-        self._controls = controls
+        self._exchange = exchange
         self._seed, self._lease = seed, lease_seconds
         self._on_ended = on_ended
-        self._active: dict[str, tuple[str, str]] = {}
+        self._active: dict[str, _Begun] = {}
         self._renewal: asyncio.Task[None] | None = None
         self.lost: FaultControlFailed | None = None
 
@@ -141,11 +68,27 @@ class Leases:
         await self.end(list(self._active))
 
     async def begin(self, step: TimelineEntry) -> None:
-        """Begin the fault of a timeline entry under a lease."""
-        if step.id is None or step.target is None:
-            raise ValueError("a fault needs an id and a target")
-        fault_id = await self._controls[step.target].begin(step, seed=self._seed, lease_seconds=self._lease)
-        self._active[step.id] = (step.target, fault_id)
+        """Begin the fault of a timeline entry under a lease; raises FaultControlFailed."""
+        if step.id is None or step.fault is None:
+            raise ValueError("a fault needs an id and a name")
+        faults, kind = find_fault(self._exchange, step)
+        given = {} if step.params is None else step.params.given
+        arguments: dict[str, Argument] = {
+            **complete(faults.kinds[kind].params, given),
+            "kind": kind,
+            "lease_seconds": self._lease,
+            "seed": self._seed,
+            "unique": secrets.token_hex(8),
+        }
+        begun = _Begun(faults, step.target if faults.where else None, arguments)
+        answer = await self._ask(faults.begin, begun)
+        fault_id = step.id if faults.id is None else answer.field(faults.id)
+        if isinstance(fault_id, bool) or not isinstance(fault_id, str | int):
+            raise FaultControlFailed(
+                f"{begun.where}: {step.fault} began without an id at `{faults.id}`, so nobody can end it.",
+                hint="Ask `moneypath target check` what is wrong with the target's faults.",
+            )
+        self._active[step.id] = _Begun(faults, begun.place, {**arguments, FAULT_ID: fault_id})
 
     async def end(self, names: list[str]) -> None:
         """End the faults called `names` in the scenario; all are tried before the first error is raised."""
@@ -153,30 +96,75 @@ class Leases:
         for name in names:
             if name not in self._active:
                 continue
-            target, fault_id = self._active.pop(name)
+            begun = self._active.pop(name)
             try:
-                await self._controls[target].end(fault_id)
-                self._on_ended(name, target)
+                await self._ask(begun.faults.end, begun)
+                self._on_ended(name, begun.where)
             except FaultControlFailed as failure:
                 failures.append(failure)
         if failures:
             raise failures[0]
 
     async def hits(self) -> int:
-        """Return how many requests the active faults of this drill have hit."""
-        ours = {fault_id for _, fault_id in self._active.values()}
-        targets = {target for target, _ in self._active.values()}
-        listed = [fault for target in sorted(targets) for fault in await self._controls[target].active()]
-        return sum(int(fault["hits"]) for fault in listed if fault["id"] in ours)
+        """Return how many requests the active faults of this drill have hit, as far as targets count them."""
+        total = 0.0
+        for begun in list(self._active.values()):
+            faults = begun.faults
+            if faults.hits is None or faults.hits_field is None:
+                continue
+            answer = await self._ask(faults.hits, begun)
+            counted = answer.field(faults.hits_field, chosen=begun.arguments[FAULT_ID])
+            total += counted if isinstance(counted, int | float) and not isinstance(counted, bool) else 0
+        return int(total)
+
+    async def _ask(self, call: Call, begun: _Begun) -> Answer:
+        try:
+            return await self._exchange.ask(call, begun.arguments, place=begun.place)
+        except MoneypathError as error:
+            self._exchange.access.forget_tokens()
+            said = f" {error.hint}" if error.hint else ""
+            raise FaultControlFailed(
+                self._exchange.access.masked(f"{begun.where}: {error.what}{said}"),
+                hint="Compare the fault's `params` with the target's file, and check that the target runs.",
+            ) from None
 
     async def _renew_until_cancelled(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
-            for name, (target, fault_id) in list(self._active.items()):
+            for name, begun in list(self._active.items()):
+                if begun.faults.renew is None:
+                    continue
                 try:
-                    await self._controls[target].renew(fault_id, self._lease)
+                    await self._ask(begun.faults.renew, begun)
                 except FaultControlFailed as failure:
                     # A fault that was ended meanwhile has no lease to lose. Otherwise the lease runs out by
                     # itself; a guardrail of the runner reads this and ends the drill.
                     if name in self._active:
                         self.lost = failure
+
+
+def find_fault(exchange: Exchange, step: TimelineEntry) -> tuple[Faults, str]:
+    """Return the family and the kind of an entry's fault; raises FaultControlFailed when it does not fit."""
+    document = exchange.target.document
+    family, _, kind = str(step.fault).partition(".")
+    faults = document.faults.get(family)
+    if faults is None or kind not in faults.kinds:
+        names = [f"{one}.{each}" for one, its in document.faults.items() for each in its.kinds]
+        raise FaultControlFailed(
+            f"{document.target} has no fault {step.fault}; allowed: {', '.join(names) or 'none'}.",
+            hint="Name one that stands in the target's file.",
+        )
+    if (step.target in faults.where) != bool(faults.where) or (step.target and not faults.where):
+        raise FaultControlFailed(
+            f"{step.fault}: target: {step.target}; allowed: {', '.join(faults.where) or 'no target'}.",
+            hint="Name a place that the target's file has under `where`.",
+        )
+    given = {} if step.params is None else step.params.given
+    for issue in param_issues(faults.kinds[kind].params, given):
+        where = ".".join(("params", *map(str, issue.location)))
+        allowed = f"; allowed: {issue.allowed}" if issue.allowed else ""
+        raise FaultControlFailed(
+            f"{step.fault}: {where}: {issue.what}{allowed}.",
+            hint="The target's file says which parameters the fault has.",
+        )
+    return faults, kind

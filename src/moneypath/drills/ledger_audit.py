@@ -4,11 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from moneypath import oracle
+from moneypath.drills.service import Driven
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.timeline import Kind
@@ -19,14 +19,6 @@ MAX_DISCREPANCIES = 50
 BOOKED_WITHIN_SECONDS: Final = 10.0
 # What keeps checkouts going between drills, on a stack that stays up.
 _OTHER_LOGS: Final = "trickle-*.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Driven:
-    """The load of an audited time: from when, in Unix seconds, and how many checkouts were planned."""
-
-    since: float
-    planned: int
 
 
 async def audit_ledger(

@@ -14,6 +14,8 @@ from moneypath.oracle.metric_expectations import Sender
 from moneypath.oracle.metric_totals import ComparedTotal, Family, family_of
 
 MAX_SHOWN: Final = 8
+UNCOMPARED: Final = "metrics_uncompared"
+"""The key under which a log's first event says why nobody compares the metrics of this target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ async def compare_metrics(witness: MetricWitness, logs: Mapping[Path, str]) -> M
     except AcknowledgementLogInvalid as error:
         return MetricComparison(reason=error.what)
     return await witness.compare(senders)
+
+
+def is_uncompared(events: Sequence[Event]) -> bool:
+    """Tell whether the log said from the first that the metrics of this target have no witness."""
+    return bool(events and events[0].payload.get(UNCOMPARED))
 
 
 def metric_failures(events: Sequence[Event]) -> Iterator[str]:

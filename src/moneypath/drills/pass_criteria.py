@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from moneypath.drills import business, objectives, second_person
 from moneypath.drills.harm_criteria import harm_failures, repair_failures
-from moneypath.drills.metric_comparison import metric_failures
+from moneypath.drills.metric_comparison import is_uncompared, metric_failures
 from moneypath.drills.paging_criteria import paging_failures
 from moneypath.drills.runbook_criteria import promise_failures, runbook_failures
 from moneypath.drills.scenario import Scenario
@@ -16,10 +16,18 @@ METRICS_SINCE = 3
 """The first version of the rules that compares the metrics with clients and books."""
 REPAIR_SINCE = 4
 """The first version of the rules that asks for a repair before the end of harm."""
+TARGETS_SINCE = 5
+"""The first version of the rules by which the first event of a log tells a target's promises."""
+NOT_KNOWN = "unknown"
 
 
-def ledger_failures(events: Sequence[Event]) -> tuple[str, ...]:
-    """Return why the ledger is not known to be whole; these reasons make the score 0."""
+def ledger_failures(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ...]:
+    """Return why the ledger is not known to be whole; these reasons make the score 0.
+
+    A drill that says beforehand that the money is not known asks nobody.
+    """
+    if scenario.expect.ledger_truth == NOT_KNOWN:
+        return ()
     truths = [event for event in events if event.kind == Kind.LEDGER_TRUTH]
     if not truths:
         return ("the ledger was never audited",)
@@ -42,7 +50,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> t
         return (*found, "the fault never took effect")
     found += paging_failures(scenario, events, effective.ts_mono)
     found += runbook_failures(scenario, events)
-    found += promise_failures(events)
+    found += promise_failures(events, listed=rules >= TARGETS_SINCE)
     found += second_person.failures(scenario, events)
     found += harm_failures(scenario, events)
     if rules >= REPAIR_SINCE:
@@ -54,7 +62,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> t
         found.append("the undo did not run to its end")
     found += business.failures(events)
     found += objectives.failures(scenario, events)
-    if rules >= METRICS_SINCE:
+    if rules >= METRICS_SINCE and not (rules >= TARGETS_SINCE and is_uncompared(events)):
         found += metric_failures(events)
     return tuple(found)
 

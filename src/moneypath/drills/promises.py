@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from moneypath import oracle
 from moneypath.drills.actions_taken import ActionsTaken, ActionTaken
+from moneypath.drills.canary import Canary
 from moneypath.drills.context import DrillContext
 from moneypath.errors import MoneypathError
 from moneypath.incidents.timeline import Kind
@@ -18,6 +19,7 @@ from moneypath.oracle.duplicate_checks import check_provider_keys_charge_once
 from moneypath.oracle.records import Charge, Operation, PostingLine
 from moneypath.runbooks import action_promises as declared
 from moneypath.runbooks.holding import counted
+from moneypath.stack.endpoints import Endpoints
 
 UNDER_WAY_SECONDS: Final = 5.0
 """Real time: a payment that was under way when an action was answered may still reach its provider."""
@@ -62,16 +64,16 @@ class _Witnesses:
         ]
 
 
-async def probe(context: DrillContext) -> None:
+async def probe(context: DrillContext, canary: Canary) -> None:
     """Send a few payments of each card range that was unblocked: without any, nobody knows that they pass."""
     for action in context.actions_taken.taken:
         card_range = context.actions_taken.last_card_range(action)
         if action.name == declared.RISK_UNBLOCK and card_range:
             for _ in range(PROBES):
-                await context.canary.send(card_range=card_range, amount_minor=PROBE_AMOUNT_MINOR)
+                await canary.send(card_range=card_range, amount_minor=PROBE_AMOUNT_MINOR)
 
 
-async def record_promises(context: DrillContext) -> None:
+async def record_promises(context: DrillContext, endpoints: Endpoints) -> None:
     """Record for every operator action that was answered what its witness counts.
 
     What cannot be read is recorded as not known, and so as broken.
@@ -81,7 +83,7 @@ async def record_promises(context: DrillContext) -> None:
     witnesses: _Witnesses | None = None
     problem = ""
     try:
-        witnesses = await _read(context, ended_at) if answered else None
+        witnesses = await _read(context, endpoints, ended_at) if answered else None
     except MoneypathError as error:
         problem = error.what
     for action in answered:
@@ -97,8 +99,7 @@ async def record_promises(context: DrillContext) -> None:
         context.log.append(Kind.PROMISE_CHECKED, action.name, payload, source="witnesses")
 
 
-async def _read(context: DrillContext, ended_at: float) -> _Witnesses:
-    endpoints = context.endpoints
+async def _read(context: DrillContext, endpoints: Endpoints, ended_at: float) -> _Witnesses:
     tokens = {
         name: (endpoints.secrets_folder / f"{name}_control_token").read_text(encoding="utf-8").strip()
         for name in endpoints.providers

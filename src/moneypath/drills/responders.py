@@ -84,7 +84,7 @@ async def _acknowledge(
     context: DrillContext, role: str, script: Responder, page: Page, alerts: Sequence[PagedAlert]
 ) -> Actor:
     await asyncio.sleep(context.real(script.ack_after))
-    principal = await context.pager.acknowledge(page, context.role_token(role), context.log.head)
+    principal = await context.pager.acknowledge(page, role, context.log.head)
     actor = Actor(role=role, principal=principal, simulated=True)
     for alert in alerts:
         payload = {"page": page.seq, "role": role, "alert": alert.name}

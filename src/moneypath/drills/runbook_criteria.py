@@ -12,9 +12,12 @@ from moneypath.incidents.timeline import Kind
 from moneypath.runbooks import ACTION_PROMISES, EventKind, Outcome, Runbook, Status
 from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.model import StepType
+from moneypath.runbooks.promises import Promise, Witness
 
 HOLDS_AS: Final = "holds"
 """The key under which a log's first event lists the steps whose answer has to hold."""
+PROMISES_AS: Final = "promises"
+"""The key under which a log's first event lists what the operator actions of its target promise."""
 # The log rounds to milliseconds.
 _TOLERANCE_SECONDS: Final = 0.001
 
@@ -56,11 +59,15 @@ def _too_easy(step: Event, declared: Mapping[str, Any], scale: int) -> Iterator[
         )
 
 
-def promise_failures(events: Sequence[Event]) -> Iterator[str]:
-    """Yield each promise of an operator action that was broken, and each that nobody looked at."""
+def promise_failures(events: Sequence[Event], *, listed: bool = True) -> Iterator[str]:
+    """Yield each promise of an operator action that was broken, and each that nobody looked at.
+
+    `listed`: those that the first event lists count; without a list, those that we know.
+    """
+    promises = _promises(events) if listed else ACTION_PROMISES
     checked = [event for event in events if event.kind == Kind.PROMISE_CHECKED]
     for event in checked:
-        yield from _broken(event.payload)
+        yield from _broken(event.payload, promises)
     looked_at = {(event.payload.get("action"), event.payload.get("key")) for event in checked}
     for step in mitigations_done(events):
         action = [str(word) for word in step.payload["action"]]
@@ -76,9 +83,16 @@ def mitigations_done(events: Sequence[Event]) -> Iterator[Event]:
             yield step
 
 
-def _broken(payload: Mapping[str, Any]) -> Iterator[str]:
+def _promises(events: Sequence[Event]) -> Mapping[str, Promise]:
+    given = events[0].payload.get(PROMISES_AS) if events else None
+    if not isinstance(given, Mapping):
+        return ACTION_PROMISES
+    return {str(name): Promise(**{**one, "witness": Witness(one["witness"])}) for name, one in given.items()}
+
+
+def _broken(payload: Mapping[str, Any], promises: Mapping[str, Promise]) -> Iterator[str]:
     name, argument = str(payload.get("action")), str(payload.get("argument"))
-    promise = ACTION_PROMISES.get(name)
+    promise = promises.get(name)
     if promise is None:
         yield f"promise of {name} {argument} is not declared"
         return

@@ -11,48 +11,34 @@ from typing import Final
 
 from moneypath.alerting.business_metrics import BusinessMetric
 from moneypath.alerting.objective_counts import ObjectiveCounts
-from moneypath.drills import ledger_audit
 from moneypath.drills.actions_taken import ActionsTaken
-from moneypath.drills.attacks import Attacks
 from moneypath.drills.business import LISTED_AS, BusinessWatcher, Phase, listed
-from moneypath.drills.canary import TRAFFIC as CANARY
-from moneypath.drills.canary import Canary
 from moneypath.drills.conditions import FILL_ID, evaluate, wait_until_steady
 from moneypath.drills.context import DrillContext
-from moneypath.drills.faults import FaultControl, FaultControlFailed, Leases
+from moneypath.drills.faults import FaultControlFailed, Leases
 from moneypath.drills.harm_watcher import HarmWatcher
 from moneypath.drills.heartbeat import await_heartbeat, heartbeat_seconds
-from moneypath.drills.load import LoadPlan
-from moneypath.drills.metric_comparison import MetricWitness, compare_metrics
 from moneypath.drills.objectives import OBJECTIVES_AS, listed_objectives, record_objectives
 from moneypath.drills.parts import Condition
-from moneypath.drills.promises import probe, record_promises
 from moneypath.drills.responders import respond, undo_mitigations
 from moneypath.drills.runbook_criteria import HOLDS_AS, listed_holds
 from moneypath.drills.scenario import Scenario
 from moneypath.drills.scoring import RULES, RULES_KEY
+from moneypath.drills.service import DrilledService, Driven
 from moneypath.drills.timetable import play
 from moneypath.drills.watchers import AlertWatcher, PageWatcher
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.manifest import origin
-from moneypath.incidents.paging import Pager
 from moneypath.incidents.timeline import Kind
-from moneypath.oracle.metric_expectations import LIVE
-from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction, Query, Runbook
-from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.supervisor import Supervisor
-from moneypath.target.exchange import Exchange
 
 # Production time, which the scale shortens, and real seconds that it never falls below.
 BEFORE_SECONDS: Final = 600.0
 BEFORE_AT_LEAST: Final = 60.0
 AFTER_SECONDS: Final = 1200.0
 AFTER_AT_LEAST: Final = 45.0
-DRAIN_SECONDS: Final = 45.0
 GUARDRAIL_EVERY_SECONDS: Final = 1.0
-CUSTOMERS_LOG: Final = "acknowledgements.jsonl"
-CANARY_LOG: Final = "canary.jsonl"
 # A cold start is not a measurement: an empty window makes every error ratio appear larger and earlier.
 LEAST_FILL: Final = ">= 0.8"
 
@@ -66,9 +52,7 @@ class DrillEnvironment:
     the logs of the load tests.
     """
 
-    project: Path
-    endpoints: Endpoints
-    exchange: Exchange
+    service: DrilledService
     runbook: Runbook
     actions: Mapping[str, OperatorAction]
     query: Query
@@ -77,7 +61,6 @@ class DrillEnvironment:
     reporting_currency: str
     business_metrics: tuple[BusinessMetric, ...]
     objectives: tuple[ObjectiveCounts, ...]
-    metrics: MetricWitness
 
 
 async def run_drill(
@@ -96,37 +79,24 @@ async def run_drill(
         OBJECTIVES_AS: listed_objectives(environment.objectives),
         HOLDS_AS: listed_holds(environment.runbook),
         RULES_KEY: RULES,
+        **environment.service.listed(),
         **origin(environment.folder),
     }
     log.append(Kind.DRILL_STARTED, scenario.title, started)
-    plan = LoadPlan(
-        environment.project,
-        environment.endpoints,
-        environment.folder / CUSTOMERS_LOG,
-        scenario.load,
-        scenario.clock.seed,
-    )
-    await environment.metrics.begin()
+    load = environment.service.load(scenario, environment.folder)
+    await environment.service.begin()
     async with AsyncExitStack() as stack:
         supervisor = await stack.enter_async_context(Supervisor(environment.folder))
         context = await _build_context(stack, scenario, environment, log, supervisor)
         begun_at = time.time()
-        await supervisor.start(plan.spec())
-        async with _watched(context, supervisor) as pages:
+        if load is not None:
+            await supervisor.start(load)
+        async with _watched(context, supervisor, environment.service) as pages:
             await _incident(context, pages, environment)
         planned = round((time.time() - begun_at) * scenario.load.checkouts_per_second)
-        await supervisor.stop(plan.spec().name)
-        acknowledgement_logs = (plan.acknowledgement_log_file, *context.attacks.acknowledgement_logs)
-        await ledger_audit.record(
-            environment.endpoints,
-            acknowledgement_logs,
-            log,
-            drain_seconds=DRAIN_SECONDS,
-            driven=ledger_audit.Driven(begun_at, planned),
-        )
-        await record_promises(context)
-        senders = {**dict.fromkeys(acknowledgement_logs, LIVE), environment.folder / CANARY_LOG: CANARY}
-        (await compare_metrics(environment.metrics, senders)).record(log)
+        if load is not None:
+            await supervisor.stop(load.name)
+        await environment.service.record_witnesses(context, Driven(begun_at, planned))
     log.append(Kind.DRILL_ENDED, scenario.title)
 
 
@@ -137,46 +107,33 @@ async def _build_context(
     log: EventLog,
     supervisor: Supervisor,
 ) -> DrillContext:
-    endpoints, secrets = environment.endpoints, environment.endpoints.secrets_folder
-    pager = await stack.enter_async_context(Pager(endpoints.pager))
-    canary = await stack.enter_async_context(
-        Canary(
-            endpoints.service, secrets / "canary_client", scenario.card_range, environment.folder / CANARY_LOG
-        )
-    )
-    controls = {
-        name: await stack.enter_async_context(FaultControl(name, url, secrets / f"{name}_control_token"))
-        for name, url in endpoints.providers.items()
-    }
+    service, folder = environment.service, environment.folder
+
+    def log_ended(name: str, target: str) -> None:
+        log.append(Kind.FAULT_ENDED, name, {"target": target})
+
+    pager = await stack.enter_async_context(service.pager())
+    canary = await stack.enter_async_context(service.canary(scenario, folder))
     leases = await stack.enter_async_context(
         Leases(
-            controls,
+            service.exchange,
             seed=scenario.clock.seed,
             lease_seconds=scenario.guardrails.fault_ttl,
-            on_ended=lambda name, target: _log_fault_ended(log, name, target),
+            on_ended=log_ended,
         )
-    )
-    attacks = Attacks(
-        supervisor,
-        environment.project,
-        endpoints,
-        environment.folder,
-        scenario.clock.seed,
-        on_ended=lambda name, target: _log_fault_ended(log, name, target),
     )
     actions_taken = ActionsTaken()
     return DrillContext(
         scenario,
         log,
-        endpoints,
-        environment.exchange,
+        service.exchange,
         environment.runbook,
         actions_taken.watch(environment.actions),
         environment.query,
         pager,
         canary,
         leases,
-        attacks,
+        service.traffic(scenario, supervisor, folder, log_ended),
         BusinessWatcher(
             environment.business_metrics,
             environment.query,
@@ -184,19 +141,18 @@ async def _build_context(
             currency=environment.reporting_currency,
         ),
         actions_taken,
-        environment.folder / CUSTOMERS_LOG,
+        folder,
+        service.customers_log(folder),
     )
 
 
-def _log_fault_ended(log: EventLog, name: str, target: str) -> None:
-    log.append(Kind.FAULT_ENDED, name, {"target": target})
-
-
 @contextlib.asynccontextmanager
-async def _watched(context: DrillContext, supervisor: Supervisor) -> AsyncIterator[PageWatcher]:
+async def _watched(
+    context: DrillContext, supervisor: Supervisor, service: DrilledService
+) -> AsyncIterator[PageWatcher]:
     """Watch alerts, pages, harm and the load; an error of a watcher ends the drill."""
     earlier = await context.pager.pages_after(0, wait_seconds=0)
-    alerts = AlertWatcher(Prometheus(context.endpoints.prometheus), context.log)
+    alerts = AlertWatcher(service.prometheus, context.log)
     pages = PageWatcher(context.pager, alerts, context.log)
     scenario = context.scenario
     harm = HarmWatcher(scenario.expect.harm, context.log, scale=scenario.clock.scale)
@@ -218,7 +174,8 @@ async def _incident(context: DrillContext, pages: PageWatcher, environment: Dril
     before = max(BEFORE_AT_LEAST, context.real(BEFORE_SECONDS))
     after = max(AFTER_AT_LEAST, context.real(AFTER_SECONDS))
     fill = Condition(id=FILL_ID, query=environment.window_fill, expect={"value": LEAST_FILL})
-    if not await _steady(context, "before", before, (fill, *context.scenario.steady_state)):
+    beats = environment.service.beats
+    if not await _steady(context, "before", before, (fill, *context.scenario.steady_state), beats=beats):
         return
     steady_since = context.log.now()
     await context.business.record(Phase.BEFORE)
@@ -228,7 +185,7 @@ async def _incident(context: DrillContext, pages: PageWatcher, environment: Dril
         # Shielded: a Ctrl-C must not leave the service broken. Behind this stands the fault's lease.
         await asyncio.shield(_undo(context))
     await context.business.record(Phase.DURING)
-    await _steady(context, "after", after, context.scenario.steady_state)
+    await _steady(context, "after", after, context.scenario.steady_state, beats=beats)
     await context.business.record(Phase.AFTER)
     await record_objectives(
         environment.objectives,
@@ -237,16 +194,16 @@ async def _incident(context: DrillContext, pages: PageWatcher, environment: Dril
         since_mono=steady_since,
         scale=context.scenario.clock.scale,
     )
-    await probe(context)
+    await environment.service.probe(context)
 
 
 async def _steady(
-    context: DrillContext, phase: str, within_seconds: float, conditions: Sequence[Condition]
+    context: DrillContext, phase: str, within_seconds: float, conditions: Sequence[Condition], *, beats: bool
 ) -> bool:
-    beats = heartbeat_seconds(context.scenario.clock.scale)
-    dead = await await_heartbeat(context.pager, since=time.time(), within_seconds=beats)
+    seconds = heartbeat_seconds(context.scenario.clock.scale)
+    dead = await await_heartbeat(context.pager, since=time.time(), within_seconds=seconds) if beats else ""
     held = await wait_until_steady(conditions, context.query, within_seconds=within_seconds)
-    payload: dict[str, object] = {"phase": phase, "seen": dict(held.seen)}
+    payload: dict[str, object] = {"phase": phase, "seen": dict(held.seen), "heartbeat": beats}
     problems = [dead] if dead else []
     problems += [f"{name} {seen}" for name, seen in held.unmet.items()]
     if problems:

@@ -33,14 +33,14 @@ class Clock(ScenarioModel):
 
 
 class Load(ScenarioModel):
-    """Checkouts per real second, the number of users, and card ranges with their weights."""
+    """Checkouts per real second, the number of users, and card ranges with weights, if there are any."""
 
     checkouts_per_second: Annotated[int, Field(ge=1, le=200)]
     users: Annotated[int, Field(ge=1, le=200)]
     card_ranges: Annotated[
         dict[Annotated[str, Field(pattern=r"^[45]\d{5}$")], Annotated[int, Field(ge=1, le=100)]],
         Field(min_length=1),
-    ]
+    ] = Field(default_factory=dict)
 
 
 class Guardrails(ScenarioModel):
@@ -126,16 +126,16 @@ class Scenario(ScenarioModel):
 
     @property
     def card_range(self) -> str:
-        """Return the card range that the canary uses: the first one that the first fault hits.
+        """Return the card range that the canary uses: the first one that the first fault hits; "" without.
 
         When the target reports the effect, it is one that no fault hits, so that the canary stays well.
         """
         if self.effective_when is EffectiveWhen.TARGET_HIT:
             hit = {each for step in self.timeline if step.params for each in step.params.card_ranges}
-            usual = tuple(self.load.card_ranges)
+            usual = tuple(self.load.card_ranges) or ("",)
             return next((each for each in usual if each not in hit), usual[0])
         first = next((step.params for step in self.timeline if step.params), FaultParams())
-        return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges))
+        return first.card_ranges[0] if first.card_ranges else next(iter(self.load.card_ranges), "")
 
     @property
     def opening(self) -> tuple[TimelineEntry, ...]:
@@ -180,7 +180,7 @@ class Scenario(ScenarioModel):
             what = f"{EffectiveWhen.CANARY_HARMED} needs a fault that a payment meets among the first entries"
             found.append(DeclarationIssue(("effective_when",), what, EffectiveWhen.TARGET_HIT))
         if self.effective_when is EffectiveWhen.TARGET_HIT and not any(
-            step.target_kind is TargetKind.PROVIDER for step in self.opening
+            step.target_kind is not TargetKind.TRAFFIC for step in self.opening
         ):
             what = f"{EffectiveWhen.TARGET_HIT} needs a provider's fault among the first entries"
             found.append(DeclarationIssue(("effective_when",), what, EffectiveWhen.CANARY_HARMED))

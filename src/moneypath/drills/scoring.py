@@ -21,7 +21,7 @@ from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import IncidentTimes, Kind, measure
 from moneypath.path.source import parse_yaml
 
-RULES: Final = 4
+RULES: Final = 5
 """The version of the rules. Raise it with every change after which a log may score otherwise, and keep
 what it takes to score by the earlier one, or say in `workflows.scoring_again` that it is gone."""
 RULES_KEY: Final = "rules"
@@ -68,8 +68,9 @@ class Scorecard:
 def score(events: Sequence[Event], *, rules: int = RULES) -> Scorecard:
     """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one.
 
-    Rules 3 are those of today without the repair that harm has to end by, rules 2 are rules 3 without the
-    comparison of the metrics, which their logs do not have.
+    Rules 4 are those of today without what a target's file promises and lacks, rules 3 are rules 4 without
+    the repair that harm has to end by, rules 2 are rules 3 without the comparison of the metrics, which their
+    logs do not have.
     """
     scenario, scale = _scenario(events)
     names = tuple(alert.name for alert in scenario.expect.alerts)
@@ -78,7 +79,7 @@ def score(events: Sequence[Event], *, rules: int = RULES) -> Scorecard:
     parts = _parts(scenario, events, times, scale)
     weights = sum(part.weight for part in parts)
     total = sum(part.score * part.weight for part in parts) / weights
-    broken_ledger = ledger_failures(events)
+    broken_ledger = ledger_failures(scenario, events)
     failures = (*broken_ledger, *unmet_criteria(scenario, events, rules))
     if failures:
         total = min(total, max(0.0, scenario.scoring.pass_at - CAP_BELOW_PASS))

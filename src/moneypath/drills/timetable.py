@@ -5,6 +5,7 @@ from typing import Final
 
 from moneypath.drills.context import DrillContext
 from moneypath.drills.effect import CustomersLog, EffectWatcher
+from moneypath.drills.faults import THE_SERVICE
 from moneypath.drills.scenario import EffectiveWhen
 from moneypath.drills.timeline_entry import TargetKind, TimelineEntry
 from moneypath.incidents.timeline import Kind
@@ -20,9 +21,9 @@ async def play(context: DrillContext) -> bool:
     Entries at the time of the first begin at once. Later entries count from t0, when the fault took effect.
     """
     steps, opening = context.scenario.timeline, context.scenario.opening
-    watcher = EffectWatcher(
-        CustomersLog(context.customers_log_file), context.canary, context.log, context.scenario.effects
-    )
+    file = context.customers_log_file
+    customers = None if file is None else CustomersLog(file)
+    watcher = EffectWatcher(customers, context.canary, context.log, context.scenario.effects)
     for step in opening:
         await _perform(context, step)
     t0 = await _effect(context, watcher)
@@ -40,11 +41,11 @@ async def _perform(context: DrillContext, step: TimelineEntry) -> None:
         await context.end_faults(step.end)
         return
     if step.target_kind is TargetKind.TRAFFIC:
-        await context.attacks.begin(step)
+        await context.traffic.begin(step)
     else:
         await context.leases.begin(step)
-    params = step.params.model_dump(mode="json", exclude_unset=True) if step.params else {}
-    payload = {"fault": step.fault, "target": step.target or "the service", **params}
+    params = step.params.given if step.params else {}
+    payload = {**params, "fault": step.fault, "target": step.target or THE_SERVICE}
     context.log.append(Kind.FAULT_COMMANDED, str(step.id), payload)
 
 

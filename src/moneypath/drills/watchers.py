@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from moneypath.drills.service import DrillPager
 from moneypath.incidents.events import EventLog
-from moneypath.incidents.paging import Page, Pager
+from moneypath.incidents.paging import Page
 from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
 
@@ -65,7 +66,7 @@ class AlertWatcher:
 class PageWatcher:
     """Follows the pager, records every page and hands new firing pages to the responders."""
 
-    def __init__(self, pager: Pager, alerts: AlertWatcher, log: EventLog) -> None:
+    def __init__(self, pager: DrillPager, alerts: AlertWatcher, log: EventLog) -> None:
         self._pager, self._alerts, self._log = pager, alerts, log
         self._queues: dict[str, asyncio.Queue[Page]] = {}
 

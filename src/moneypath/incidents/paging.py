@@ -50,10 +50,13 @@ class Page:
 
 
 class Pager:
-    """A client of the pager, with one session and a time limit on every request."""
+    """A client of the pager, with one session and a time limit on every request.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    `secrets_folder` holds the token of each role that acknowledges.
+    """
+
+    def __init__(self, url: str, secrets_folder: Path | None = None) -> None:
+        self._url, self._secrets_folder = url, secrets_folder
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,13 +82,16 @@ class Pager:
         last: float | None = body["last_at"]
         return last
 
-    async def acknowledge(self, page: Page, token_file: Path, head: LogHead) -> str:
-        """Acknowledge `page` with a role's token; return the principal that the pager saw.
+    async def acknowledge(self, page: Page, role: str, head: LogHead) -> str:
+        """Acknowledge `page` with the token of `role`; return the principal that the pager saw.
 
         The pager keeps `head`, the head of the event log: what stands before it cannot be changed unseen.
         Raises AcknowledgementRefused when that role was not paged.
         """
-        headers = {"Authorization": f"Bearer {token_file.read_text(encoding='utf-8').strip()}"}
+        if self._secrets_folder is None:
+            raise RuntimeError("Pager has no folder of tokens to acknowledge with")
+        token = (self._secrets_folder / f"role_{role}_token").read_text(encoding="utf-8").strip()
+        headers = {"Authorization": f"Bearer {token}"}
         body = {"log_head": asdict(head)}
         address = f"/pages/{page.seq}/acknowledgements"
         async with self._open().post(address, json=body, headers=headers) as answer:

@@ -1,5 +1,6 @@
 """The contracts of a target: canary, load, faults and operator actions, each told by calls."""
 
+from enum import StrEnum
 from typing import Annotated, Final, Self, TypeAlias
 
 import promql_parser
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location
 from moneypath.target.calls import Call, Server, TargetModel, Word
 from moneypath.target.params import ParamName, Params, Text, param_issues, plain_params
-from moneypath.target.placeholders import unknown_arguments
+from moneypath.target.placeholders import JsonValue, unknown_arguments
 
 CANARY_ARGUMENTS: Final = ("unique",)
 LOAD_ARGUMENTS: Final = ("python", "users", "per_second", "seconds", "seed", "answers_file")
@@ -17,7 +18,9 @@ APPROVAL_ARGUMENTS: Final = ("approval_id", *ACTION_ARGUMENTS)
 FAULT_ARGUMENTS: Final = ("kind", "lease_seconds", "seed", "unique")
 WHERE: Final = "where"
 FAULT_ID: Final = "fault_id"
-PAGES_ARGUMENTS: Final = ("after",)
+WINDOW: Final = "window"
+PAGES_ARGUMENTS: Final = ("after", "wait_seconds")
+ACKNOWLEDGE_ARGUMENTS: Final = ("page", "role", "log_seq", "log_hash")
 
 PlaceId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="lower-case words")]
 KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="a lower-case word")]
@@ -60,12 +63,17 @@ class Look(TargetModel):
     """Where to look: the metrics, the alerts, and where delivered pages can be read back.
 
     `pages` answers with JSON: `{"pages": [{"seq", "at", "role", "status", "alerts": [{"name", "labels"}]}]}`,
-    those after number `{after}`.
+    those after number `{after}`; it may wait up to `{wait_seconds}` for one. `acknowledge` is what
+    `{role}` does with `{page}`; `{log_seq}` and `{log_hash}` are the head of the drill's log, which whoever
+    takes the acknowledgement may keep. `heartbeat` answers when the watchdog last arrived, in Unix seconds.
     """
 
     prometheus: Server
     alertmanager: Server | None = None
     pages: Call | None = None
+    acknowledge: Call | None = None
+    heartbeat: Call | None = None
+    heartbeat_field: FieldPath = "last_at"
 
 
 class Canary(TargetModel):
@@ -136,8 +144,8 @@ class Faults(TargetModel):
     The calls may use the parameters of the kinds, `{kind}`, `{lease_seconds}`, `{seed}`, and the values of
     the place that is hit. `begin` answers with an id at the field `id`, which `renew`, `end` and `hits` use
     as `{fault_id}`; `[id]` in `hits_field` chooses the item of a list with that id. A fault ends by itself
-    after `{lease_seconds}` unless it is renewed; where the target knows no leases, `ends_by_itself` is
-    false, and whoever begins it has to end it.
+    after `{lease_seconds}` unless it is renewed; `end_all` ends those of everybody at a place. Where the
+    target knows no leases, `ends_by_itself` is false, and whoever begins it has to end it.
     """
 
     where: Annotated[tuple[PlaceId, ...], Field(max_length=50)] = ()
@@ -145,6 +153,7 @@ class Faults(TargetModel):
     id: FieldPath | None = None
     renew: Call | None = None
     end: Call
+    end_all: Call | None = None
     hits: Call | None = None
     hits_field: FieldPath | None = None
     ends_by_itself: bool = True
@@ -157,7 +166,8 @@ class Faults(TargetModel):
         first = (*params, *FAULT_ARGUMENTS, *([WHERE] if self.where else []))
         named = (("renew", self.renew), ("end", self.end), ("hits", self.hits))
         rest = tuple((name, call, (*first, FAULT_ID)) for name, call in named if call is not None)
-        return (("begin", self.begin, first), *rest)
+        everything = () if self.end_all is None else (("end_all", self.end_all, (WHERE,)),)
+        return (("begin", self.begin, first), *rest, *everything)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -178,9 +188,72 @@ class Faults(TargetModel):
         return self
 
 
+class PromiseWitness(StrEnum):
+    """Who says whether a promise was kept: never the service that was repaired."""
+
+    BOOK = "book"
+    LEDGER = "ledger"
+    METRICS = "metrics"
+
+
+class Count(TargetModel):
+    """A number of a time: a PromQL `query`, or the `field` of what a `call` answers.
+
+    The query may use the action's arguments and `{window}`, the seconds of the time, as in `[{window}s]`; the
+    call the arguments, `{since}` and `{until}` in Unix seconds.
+    """
+
+    query: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    call: Call | None = None
+    field: FieldPath | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.query is None) == (self.call is None) or (self.call is None) != (self.field is None):
+            what = "needs a `query`, or a `call` with the `field` of its answer"
+            raise DeclarationIssues([DeclarationIssue((), what, "one of them")])
+        return self
+
+
+class PromiseEvidence(TargetModel):
+    """What else has to be counted meanwhile, at least `least`: without traffic every promise is kept."""
+
+    title: Text
+    count: Count
+    least: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ActionPromise(TargetModel):
+    """What has to be so after an action was answered, until it is undone or the load ends.
+
+    `title` may hold the action's argument. What is counted lies between `least` and `most`.
+    """
+
+    title: Text
+    witness: PromiseWitness
+    count: Count
+    least: Annotated[int, Field(ge=0)] = 0
+    most: Annotated[int, Field(ge=0)] | None = None
+    evidence: PromiseEvidence | None = None
+
+    @model_validator(mode="after")
+    def _can_be_broken(self) -> Self:
+        if not self.least and self.most is None:
+            what = "any number would keep it"
+            raise DeclarationIssues([DeclarationIssue(("least",), what, "`least` above 0, or `most`")])
+        return self
+
+    @property
+    def counts(self) -> tuple[tuple[Location, Count], ...]:
+        """Return what is counted, each with its keys."""
+        evidence = () if self.evidence is None else ((("evidence", "count"), self.evidence.count),)
+        return ((("count",), self.count), *evidence)
+
+
 class Action(TargetModel):
     """What an operator may do: a call with `arguments`, what undoes it, and whether a second person approves.
 
+    `promise` is what a drill looks at afterwards, since an answer is the word of the service itself.
     `try_with` are arguments with which `moneypath target check` may do and undo it.
     """
 
@@ -189,6 +262,7 @@ class Action(TargetModel):
     call: Call
     undo: Name | None = None
     second_person: bool = False
+    promise: ActionPromise | None = None
     try_with: Annotated[tuple[Text, ...], Field(max_length=5)] | None = None
 
     @model_validator(mode="after")
@@ -197,11 +271,28 @@ class Action(TargetModel):
         if self.try_with is not None and len(self.try_with) != len(self.arguments):
             what = f"has {len(self.try_with)} values for {len(self.arguments)} arguments"
             issues.append(DeclarationIssue(("try_with",), what, "one a argument, in their order"))
+        issues += self._promise_issues()
         if self.try_with is not None and self.undo is None:
             issues.append(DeclarationIssue(("try_with",), "what is tried has to be undone", "an `undo`"))
         if issues:
             raise DeclarationIssues(issues)
         return self
+
+    def _promise_issues(self) -> list[DeclarationIssue]:
+        if self.promise is None:
+            return []
+        found: list[DeclarationIssue] = []
+        if len(self.arguments) > 1:
+            what = "a promise is about one argument"
+            found.append(DeclarationIssue(("promise",), what, "an action with at most one"))
+        found += _text_issues(("promise", "title"), self.promise.title, self.arguments)
+        for at, count in self.promise.counts:
+            if count.query is not None:
+                found += _text_issues(("promise", *at, "query"), count.query, (*self.arguments, WINDOW))
+            else:
+                known = (*self.arguments, "since", "until")
+                found += argument_issues(("promise", *at, "call"), count.call or self.call, known)
+        return found
 
 
 class Approvals(TargetModel):
@@ -225,8 +316,13 @@ class Approvals(TargetModel):
 
 
 def argument_issues(location: Location, call: Call, known: tuple[str, ...]) -> list[DeclarationIssue]:
+    """Return the placeholders of a call that are not `known`."""
+    return _text_issues(location, call.asked, known)
+
+
+def _text_issues(location: Location, asked: JsonValue, known: tuple[str, ...]) -> list[DeclarationIssue]:
     allowed = ", ".join(f"{{{name}}}" for name in known) or "no placeholder"
     return [
         DeclarationIssue(location, f"there is no {{{name}}}", allowed)
-        for name in unknown_arguments(call.asked, known)
+        for name in unknown_arguments(asked, known)
     ]

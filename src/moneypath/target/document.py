@@ -8,6 +8,7 @@ from moneypath.path.parts import Slug
 from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location
 from moneypath.target.calls import SecretFile, TargetModel, Word
 from moneypath.target.contracts import (
+    ACKNOWLEDGE_ARGUMENTS,
     CANARY_ARGUMENTS,
     LOAD_ARGUMENTS,
     PAGES_ARGUMENTS,
@@ -113,8 +114,12 @@ class TargetFile(TargetModel):
                 found.append(DeclarationIssue(("look", key), f"there is no {{{name}}}", "no placeholder"))
         if self.canary is not None:
             found += argument_issues(("canary", "call"), self.canary.call, CANARY_ARGUMENTS)
-        if self.look.pages is not None:
-            found += argument_issues(("look", "pages"), self.look.pages, PAGES_ARGUMENTS)
+        for key, asked, known in (
+            ("pages", self.look.pages, PAGES_ARGUMENTS),
+            ("acknowledge", self.look.acknowledge, ACKNOWLEDGE_ARGUMENTS),
+            ("heartbeat", self.look.heartbeat, ()),
+        ):
+            found += argument_issues(("look", key), asked, known) if asked is not None else []
         if self.load is not None and self.load.command is not None:
             used = [*self.load.command, *self.load.environment.values()]
             found += [

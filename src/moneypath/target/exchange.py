@@ -70,24 +70,34 @@ class Exchange:
         return cls(target, Access(target))
 
     async def ask(
-        self, call: Call, arguments: Mapping[str, Argument] | None = None, *, place: str | None = None
+        self,
+        call: Call,
+        arguments: Mapping[str, Argument] | None = None,
+        *,
+        place: str | None = None,
+        role: str | None = None,
     ) -> Answer:
-        """Ask and return a good answer.
+        """Ask and return a good answer; `role` is who asks, and may stand in the names of secrets' files.
 
         Raises CallRefused for another answer than the file calls good, CallUnanswered when there is none in
         time, and SecretFileUnusable before anything is sent.
         """
-        answer = await self.send(call, arguments, place=place)
+        answer = await self.send(call, arguments, place=place, role=role)
         if problem := self.problem_with(call, answer):
             raise CallRefused(f"{self.title(call)}: {problem}.", hint=_shown(answer.text))
         return answer
 
     async def send(
-        self, call: Call, arguments: Mapping[str, Argument] | None = None, *, place: str | None = None
+        self,
+        call: Call,
+        arguments: Mapping[str, Argument] | None = None,
+        *,
+        place: str | None = None,
+        role: str | None = None,
     ) -> Answer:
         """Ask and return whatever was answered; raises CallUnanswered, and SecretFileUnusable."""
         try:
-            return await self._send(call, arguments, place)
+            return await self._send(call, arguments, place, role)
         except KeyError as error:
             raise CallRefused(f"{self.title(call)}: there is no value for {{{error.args[0]}}}.") from None
         except ValueError as error:
@@ -95,8 +105,10 @@ class Exchange:
             what = str(error).splitlines()[0][:SHOWN]
             raise CallRefused(f"{self.title(call)}: cannot be asked: {what}.") from None
 
-    async def _send(self, call: Call, arguments: Mapping[str, Argument] | None, place: str | None) -> Answer:
-        values = self.target.document.places[place] if place else {}
+    async def _send(
+        self, call: Call, arguments: Mapping[str, Argument] | None, place: str | None, role: str | None
+    ) -> Answer:
+        values = {**(self.target.document.places[place] if place else {}), **({"role": role} if role else {})}
         given = {**(arguments or {}), **({"where": place} if place else {})}
         began = time.monotonic()
         if call.request is not None:

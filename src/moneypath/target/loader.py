@@ -28,6 +28,11 @@ class Target:
         """Return the folder of the target's file."""
         return self.file.resolve().parent
 
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the values of its variables."""
+        return {name: value for name, value in self.document.variables.items() if value is not None}
+
     def path(self, name: str) -> Path:
         """Return the file that the target's file calls `name`."""
         return self.folder / Path(name).expanduser()

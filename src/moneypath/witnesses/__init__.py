@@ -1,7 +1,7 @@
 """Read the records of any team's money by a declared vocabulary, and have the oracle compare them."""
 
 from moneypath.witnesses.comparison import reconcile
-from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile, load_witnesses
+from moneypath.witnesses.declaration import Reconciliation, Witness, WitnessFile, load_witnesses, with_values
 from moneypath.witnesses.errors import WitnessInvalid, WitnessUnreadable
 from moneypath.witnesses.faults import Fault, FaultKind, Faults
 from moneypath.witnesses.verdict import AuditVerdict, Result
@@ -22,4 +22,5 @@ __all__ = [
     "load_witnesses",
     "read_time",
     "reconcile",
+    "with_values",
 ]

@@ -1,5 +1,6 @@
 """The witness file: where each record of the money is read, and in which words it is written."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,6 +11,7 @@ from moneypath.path.durations import Duration
 from moneypath.path.problems import DeclarationIssue, DeclarationIssues, repeated
 from moneypath.path.source import load_yaml
 from moneypath.witnesses.accounts import find_pattern_problem
+from moneypath.witnesses.errors import WitnessInvalid
 from moneypath.witnesses.vocabulary import KINDS, SIGNS, AccountRole, Kind, Role, Shape, Sign, Unit
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -194,6 +196,36 @@ class WitnessFile(BaseModel):
         return next(one for one in self.witnesses if one.id == name)
 
 
+_VALUE = re.compile(r"\$?\{([a-z][a-z0-9_]{0,39})\}")
+
+
 def load_witnesses(file: Path) -> WitnessFile:
     """Return the witnesses that `file` declares; raises DeclarationInvalid with every problem found."""
     return load_yaml(file, WitnessFile)
+
+
+def with_values(declared: WitnessFile, values: Mapping[str, str]) -> WitnessFile:
+    """Return the witnesses with `${name}` and `{name}` in their paths replaced by `values`.
+
+    Raises WitnessInvalid for a name without a value.
+    """
+    placed = [
+        one.model_copy(
+            update={
+                key: _VALUE.sub(lambda found, one=one: _value(one, found[1], values), text)  # type: ignore[misc]
+                for key in ("dsn_file", "sql", "file")
+                if (text := getattr(one, key)) is not None
+            }
+        )
+        for one in declared.witnesses
+    ]
+    return declared.model_copy(update={"witnesses": tuple(placed)})
+
+
+def _value(one: Witness, name: str, values: Mapping[str, str]) -> str:
+    if name not in values:
+        raise WitnessInvalid(
+            f"witness {one.id}: there is no value for {name}",
+            hint=f"Allowed: {', '.join(sorted(values)) or 'none'}.",
+        )
+    return values[name]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moneypath import runbooks
@@ -12,9 +12,16 @@ from moneypath.alerting.names import alert_names, paged_roles
 from moneypath.alerting.objective_counts import ObjectiveCounts, objective_counts
 from moneypath.alerting.timing import Scale
 from moneypath.drills.expected import Expect
+from moneypath.drills.faults import FaultControlFailed, find_fault
+from moneypath.drills.pass_criteria import NOT_KNOWN
 from moneypath.drills.runner import DrillEnvironment, run_drill
-from moneypath.drills.scenario import Scenario, load_scenario
+from moneypath.drills.scenario import EffectiveWhen, Scenario, load_scenario
 from moneypath.drills.scoring import Scorecard, score
+from moneypath.drills.service import DrilledService
+from moneypath.drills.stack_service import StackService
+from moneypath.drills.target_service import TargetService
+from moneypath.drills.target_witnesses import TargetWitnesses
+from moneypath.drills.timeline_entry import TargetKind
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event, EventLog
 from moneypath.incidents.evidence_files import EVENTS
@@ -24,12 +31,13 @@ from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction
 from moneypath.runbooks.queries import read
 from moneypath.stack.endpoints import Endpoints
+from moneypath.target.exchange import Exchange
 from moneypath.workflows.evidence_bundle import write_bundle
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
 from moneypath.workflows.known_series import known_series
 from moneypath.workflows.metric_witness import MAX_ANSWER_BYTES, MetricWitness
 from moneypath.workflows.past_traffic import require_matching_past
-from moneypath.workflows.targets import exchange_with_stack
+from moneypath.workflows.targets import exchange_with_stack, known_faults
 
 
 class DrillMismatch(MoneypathError):
@@ -71,9 +79,17 @@ def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None 
         ),
         "objective": (set(expect.harmed_objectives), frozenset(slo.id for slo in path.slos)),
         "provider": (
-            {step.target for step in scenario.timeline if step.target}
+            {
+                step.target
+                for step in scenario.timeline
+                if step.target and step.target_kind is TargetKind.PROVIDER
+            }
             | {alert.labels["provider"] for alert in expect.alerts if "provider" in alert.labels},
             frozenset(path.provider_ids()),
+        ),
+        "fault": (
+            {step.fault for step in scenario.timeline if step.fault and step.target_kind is TargetKind.OWN},
+            known_faults(project),
         ),
     }
     for what, (used, known) in named.items():
@@ -135,44 +151,41 @@ def _refuse_other_pages(file: Path, expect: Expect, path: MoneyPath) -> None:
 async def run_and_score(
     drill: Drill,
     project: Path,
-    endpoints: Endpoints,
+    service: DrilledService,
     folder: Path,
     listener: Callable[[Event], None],
     *,
     actions: Mapping[str, OperatorAction] | None = None,
     plan: SealPlan = UNSEALED,
-    fresh: bool = False,
 ) -> Scorecard:
-    """Run the drill, score its log, write the evidence bundle into `folder`, and seal it by `plan`.
+    """Run the drill on `service`, score its log, write the evidence into `folder`, and seal it by `plan`.
 
-    `actions` replace the operator actions of the same names. On a `fresh` stack nobody has sent payments yet.
+    `actions` replace the operator actions of the same names.
     """
     scenario = drill.scenario
+    _refuse_misfits(drill, service)
+    prometheus = service.prometheus
     await require_matching_past(
-        Prometheus(endpoints.prometheus, max_answer_bytes=MAX_ANSWER_BYTES),
+        replace(prometheus, max_answer_bytes=MAX_ANSWER_BYTES),
         drill.path,
         scale=scenario.clock.scale,
         checkouts_per_second=scenario.load.checkouts_per_second,
         now=time.time(),
     )
-    exchange = exchange_with_stack(project, endpoints)
-    own_actions = runbooks.target_actions(exchange)
+    own_actions = runbooks.target_actions(service.exchange)
     log = EventLog(folder / EVENTS)
     log.listen(listener)
     log.listen(plan.anchor_start())
     environment = DrillEnvironment(
-        project=project,
-        endpoints=endpoints,
-        exchange=exchange,
+        service=service,
         runbook=drill.runbook,
         actions={**own_actions, **(actions or {})},
-        query=runbooks.dilated(Prometheus(endpoints.prometheus).query, Scale(drill.scenario.clock.scale)),
+        query=runbooks.dilated(prometheus.query, Scale(drill.scenario.clock.scale)),
         window_fill=drill.window_fill,
         folder=folder,
         reporting_currency=drill.reporting_currency,
         business_metrics=drill.business_metrics,
         objectives=drill.objectives,
-        metrics=MetricWitness(drill.path, endpoints, fresh=fresh),
     )
     text = drill.file.read_text(encoding="utf-8")
     try:
@@ -184,3 +197,56 @@ async def run_and_score(
     write_bundle(folder, project, sources, log.events, card)
     await seal(folder, plan)
     return card
+
+
+def service_of_stack(
+    project: Path, drill: Drill, endpoints: Endpoints, *, fresh: bool = False
+) -> DrilledService:
+    """Return what a drill needs of a running stack, by the file of the target that it is.
+
+    On a `fresh` stack nobody has sent payments yet. A target that names its witnesses is audited by them; one
+    that does not is a stack whose books we know.
+    """
+    exchange = exchange_with_stack(project, endpoints)
+    exchange.target.require_drillable(exchange.target.document.environment)
+    if exchange.target.document.witnesses is not None:
+        return service_of_target(exchange, Prometheus(endpoints.prometheus))
+    metrics = MetricWitness(drill.path, endpoints, fresh=fresh)
+    return StackService(project, endpoints, exchange, metrics)
+
+
+def service_of_target(exchange: Exchange, prometheus: Prometheus) -> DrilledService:
+    """Return what a drill needs of any service that has a target's file."""
+    return TargetService(exchange, prometheus, TargetWitnesses(exchange.target))
+
+
+def _refuse_misfits(drill: Drill, service: DrilledService) -> None:
+    """Raise DrillMismatch for what the drill needs and its target lacks, before anything is broken."""
+    document, file, scenario = service.exchange.target.document, drill.file, drill.scenario
+    for step in scenario.timeline:
+        if step.fault and step.target_kind is not TargetKind.TRAFFIC:
+            try:
+                find_fault(service.exchange, step)
+            except FaultControlFailed as error:
+                raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
+    if not isinstance(service, TargetService):
+        return
+    lacks = {
+        "look.pages": document.look.pages is None,
+        "look.acknowledge": document.look.acknowledge is None,
+        "load": document.load is None,
+        "canary": document.canary is None and scenario.effective_when is EffectiveWhen.CANARY_HARMED,
+        "witnesses": document.witnesses is None and scenario.expect.ledger_truth != NOT_KNOWN,
+    }
+    for each in drill.runbook.steps:
+        if each.is_action and each.instruction:
+            name = each.instruction[0]
+            action = document.actions.get(name)
+            lacks[f"actions.{name}"] = action is None
+            lacks[f"actions.{name}.promise"] = action is not None and action.promise is None
+    missing = [name for name, is_missing in lacks.items() if is_missing]
+    if missing:
+        raise DrillMismatch(
+            f"{file}: the target {document.target} lacks {', '.join(missing)}",
+            hint=f"Write it into {service.exchange.target.file}: docs/guides/targets.md says how.",
+        )

@@ -10,7 +10,7 @@ from moneypath.incidents.events import Event
 from moneypath.runbooks import OperatorAction
 from moneypath.stack.starters import Announce, Build, LiveStack, LiveStackSettings, Starter
 from moneypath.workflows.declaration import load_declaration
-from moneypath.workflows.drill import load_drill, run_and_score
+from moneypath.workflows.drill import load_drill, run_and_score, service_of_stack
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
@@ -67,8 +67,9 @@ async def drill_on_own_stack(
         memory = PeakMemory()
         bundle = run_folder / BUNDLE
         async with memory.sampling():
+            service = service_of_stack(project, drill, live.endpoints, fresh=True)
             drilling = run_and_score(
-                drill, project, live.endpoints, bundle, observer.event, actions=actions, plan=plan, fresh=True
+                drill, project, service, bundle, observer.event, actions=actions, plan=plan
             )
             card = await unless_server_dies(live.supervisor, drilling)
         result = DrillResult(card, bundle, memory.peak_bytes)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moneypath import runbooks
-from moneypath.drills.faults import FaultControl
 from moneypath.errors import MoneypathError
 from moneypath.incidents.events import Event
 from moneypath.runbooks.context import new_idempotency_key
@@ -14,7 +13,7 @@ from moneypath.stack.folders import private_files
 from moneypath.stack.starters import LiveStackSettings, Starter
 from moneypath.workflows import stack_lock
 from moneypath.workflows.declaration import load_declaration
-from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score
+from moneypath.workflows.drill import DrillMismatch, load_drill, run_and_score, service_of_stack
 from moneypath.workflows.drill_stack import BUNDLE, DrillObserver, DrillResult
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.folders import new_run_folder
@@ -77,23 +76,28 @@ async def run_drill_on_stack(
     memory = PeakMemory()
     with private_files(), stack_lock.hold(run_folder):
         async with memory.sampling():
-            card = await run_and_score(drill, project, endpoints, bundle, listener, plan=plan)
+            service = service_of_stack(project, drill, endpoints)
+            card = await run_and_score(drill, project, service, bundle, listener, plan=plan)
     return DrillResult(card, bundle, memory.peak_bytes)
 
 
 async def panic(project: Path, run_folder: Path, tell: Callable[[str], None]) -> None:
-    """End every fault of every provider, then route to every provider; call `tell` with each thing done.
+    """End every fault at every place, then route to every provider; call `tell` with each thing done.
 
     Everything is tried before the failures are raised, as a group of MoneypathErrors.
     """
     endpoints = Endpoints.load(run_folder)
     failures: list[MoneypathError] = []
-    for name, url in endpoints.providers.items():
-        try:
-            tell(f"{name}: {await _end_faults(name, url, endpoints)} faults ended")
-        except MoneypathError as error:
-            failures.append(error)
-    actions = runbooks.target_actions(exchange_with_stack(project, endpoints))
+    exchange = exchange_with_stack(project, endpoints)
+    for faults in exchange.target.document.faults.values():
+        for place in faults.where or (None,):
+            try:
+                if faults.end_all is not None:
+                    await exchange.ask(faults.end_all, place=place)
+                    tell(f"{place or exchange.target.document.target}: all faults ended")
+            except MoneypathError as error:
+                failures.append(error)
+    actions = runbooks.target_actions(exchange)
     for name in endpoints.providers:
         call = runbooks.ActionCall(
             "provider.restore", (name,), new_idempotency_key(), "panic", ACTION_SECONDS
@@ -105,10 +109,3 @@ async def panic(project: Path, run_folder: Path, tell: Callable[[str], None]) ->
             failures.append(error)
     if failures:
         raise ExceptionGroup("not everything was undone", failures)
-
-
-async def _end_faults(name: str, url: str, endpoints: Endpoints) -> int:
-    async with FaultControl(name, url, endpoints.secrets_folder / f"{name}_control_token") as control:
-        active = await control.active()
-        await control.end_all()
-    return len(active)

@@ -17,6 +17,8 @@ RULES_WITHOUT_METRICS: Final = 2
 """The rules before the metrics were compared with clients and books."""
 RULES_WITHOUT_REPAIR: Final = 3
 """The rules by which harm could end without a repair."""
+RULES_WITHOUT_TARGETS: Final = 4
+"""The rules that knew the promises of one stack alone."""
 
 Document = Mapping[str, Any]
 
@@ -35,6 +37,7 @@ SCORERS: Final[Mapping[int, Callable[[Sequence[Event]], Document]]] = {
     FIRST_RULES: scoring_rules_1.score,
     RULES_WITHOUT_METRICS: _by_rules(RULES_WITHOUT_METRICS),
     RULES_WITHOUT_REPAIR: _by_rules(RULES_WITHOUT_REPAIR),
+    RULES_WITHOUT_TARGETS: _by_rules(RULES_WITHOUT_TARGETS),
     scoring.RULES: _by_rules(scoring.RULES),
 }
 

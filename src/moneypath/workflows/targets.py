@@ -36,6 +36,19 @@ def known_actions(project: Path) -> frozenset[str]:
     return frozenset(name for _, document in _documents(project) for name in document.actions)
 
 
+def known_faults(project: Path) -> frozenset[str]:
+    """Return the faults that at least one target of the project has, as `family.kind`.
+
+    Raises DeclarationInvalid, and TargetsClash when two have one name.
+    """
+    return frozenset(
+        f"{family}.{kind}"
+        for _, document in _documents(project)
+        for family, faults in document.faults.items()
+        for kind in faults.kinds
+    )
+
+
 def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
     """Return an exchange with a running stack, by the file of the target that it is.
 

@@ -17,6 +17,7 @@ from moneypath.witnesses import (
     WitnessFile,
     load_witnesses,
     reconcile,
+    with_values,
 )
 
 WITNESSES: Final = Contract.WITNESSES
@@ -32,7 +33,7 @@ async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
         return
     file = target.path(named)
     try:
-        declared = await asyncio.to_thread(load_witnesses, file)
+        declared = with_values(await asyncio.to_thread(load_witnesses, file), target.values)
     except MoneypathError as error:
         yield ContractFinding.fails(WITNESSES, error.what)
         return
