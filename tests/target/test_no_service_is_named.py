@@ -8,7 +8,6 @@ import pytest
 from .service_words import PLATFORM, find_words, names, routes, scopes, service_words
 
 _CANARY: Final = "The canary: where it pays is to be told by a target file."
-_FAULTS: Final = "Fault controls: how a provider is broken is to be told by a target file."
 _BOOKS: Final = "Providers' books over HTTP: where they are read is to be told by a target file."
 _TOKENS: Final = "Where a client gets its tokens is to be told by a target file."
 _PAGES: Final = "Pages of the service to open in a browser are to be told by a target file."

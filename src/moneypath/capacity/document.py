@@ -24,7 +24,7 @@ def to_document(verdict: ReleaseVerdict, *, phases: Mapping[str, float]) -> dict
         "ended_early": verdict.ended_early,
         "measures": [
             {
-                "measure": result.measure.value,
+                "measure": str(result.measure),
                 "status": result.status.value,
                 "seen": result.seen,
                 "allowed": result.allowed,

@@ -4,12 +4,13 @@ import xml.etree.ElementTree as Xml
 
 from moneypath.capacity.gate_file import GATE_PRECONDITIONS
 from moneypath.capacity.observation import CriterionResult, CriterionStatus
+from moneypath.capacity.target_gate import GATES_OWN, TargetVerdict
 from moneypath.capacity.verdict import ReleaseVerdict
 
 SUITE = "moneypath.gate"
 
 
-def to_junit(verdict: ReleaseVerdict, seconds: float) -> str:
+def to_junit(verdict: ReleaseVerdict | TargetVerdict, seconds: float) -> str:
     """Return the document: broken measures are failures; unknown ones and the gate's own are errors."""
     counts = {tag: sum(_tag(f) == tag for f in verdict.results) for tag in ("failure", "error", "skipped")}
     suite = Xml.Element(
@@ -43,7 +44,8 @@ def _tag(result: CriterionResult) -> str:
         case CriterionStatus.UNKNOWN | CriterionStatus.INCONCLUSIVE:
             return "error"
         case CriterionStatus.BROKEN:
-            return "error" if result.measure in GATE_PRECONDITIONS else "failure"
+            own = result.measure in GATE_PRECONDITIONS or result.measure in GATES_OWN
+            return "error" if own else "failure"
 
 
 def _printable(text: str) -> str:

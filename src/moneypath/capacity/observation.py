@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from moneypath.capacity.figures import Figures
-from moneypath.capacity.gate_file import DeclaredObjectives, Gate, Measure
+from moneypath.capacity.gate_file import DeclaredObjectives, Gate
 
 
 class CriterionStatus(StrEnum):
@@ -25,9 +25,9 @@ class CriterionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """The result of one measure: what was seen, what is allowed, and details of one line each."""
+    """The result of a measure, by its name: what was seen, what is allowed, details of one line each."""
 
-    measure: Measure
+    measure: str
     status: CriterionStatus
     seen: str
     allowed: str

@@ -4,16 +4,21 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from moneypath.capacity.document import to_document
 from moneypath.capacity.errors import GateRefused
 from moneypath.capacity.junit import to_junit
-from moneypath.cli.gate_view import GateView
+from moneypath.capacity.target_gate import target_document
+from moneypath.cli.gate_view import GateView, TargetGateView
 from moneypath.cli.options import json_option, project_option, starter_option
+from moneypath.cli.target_options import read_target, target_option, variable_options
 from moneypath.stack.starters import Build, Starter, find_starter
+from moneypath.target.loader import Target
 from moneypath.workflows import gate as gating
+from moneypath.workflows import gate_target
 from moneypath.workflows.folders import new_run_folder
 
 
@@ -50,6 +55,8 @@ from moneypath.workflows.folders import new_run_folder
     help="Record the windows of this build for later comparisons on an equal machine.",
 )
 @starter_option
+@target_option
+@variable_options
 @json_option
 @project_option
 def gate(
@@ -60,6 +67,10 @@ def gate(
     baseline: str | None,
     record: Path | None,
     starter_name: str | None,
+    target_file: Path | None,
+    given: dict[str, str],
+    variables: Path | None,
+    environment: str | None,
     as_json: bool,
     project: Path,
 ) -> None:
@@ -69,18 +80,31 @@ def gate(
     cost and resources over exactly the window of the load. Ends early when the build can no longer pass. With
     a baseline, both builds are first driven in turn and their windows compared.
 
+    With --target it drives a deployed service by the load of the target's file, and judges its own
+    objectives, its alerts and its witnesses over one window.
+
     The exit code is 0 passed, 1 failed, 2 bad input, 3 inconclusive: load, machine or baseline prove nothing.
     """
+    if target_file is None and (given or variables or environment):
+        raise click.UsageError("--set, --variables and --environment go with --target")
+    if target_file is not None:
+        if api or worker or baseline or record or starter_name:
+            raise click.UsageError("--target goes without --build, --worker-build, baselines and --starter")
+        _gate_target(
+            project,
+            file or project / gating.GATE_FILE,
+            read_target(target_file, given, variables),
+            environment,
+            junit,
+            as_json=as_json,
+        )
     starter = find_starter(starter_name)
     build = choose_build(starter, api, worker, project)
     prepared = gating.prepare(
         project, file or project / gating.GATE_FILE, starter, build, baseline=baseline, record=record
     )
     for what, output in (("JUnit file", junit), ("baseline", record)):
-        if output is not None and not output.absolute().parent.is_dir():
-            raise GateRefused(
-                f"the {what} cannot be written: no folder {output.parent}", hint="Name a folder that exists."
-            )
+        _require_folder(what, output)
     view = GateView(prepared.gate, quiet=as_json)
     with view:
         work = gating.run_gate(project, prepared, new_run_folder("gate"), view.observer)
@@ -94,6 +118,33 @@ def gate(
     else:
         click.echo(verdict.summary)
     raise click.exceptions.Exit(verdict.exit_code)
+
+
+def _gate_target(
+    project: Path, file: Path, target: Target, environment: str | None, junit: Path | None, *, as_json: bool
+) -> NoReturn:
+    """Run the gate on a deployed service, print its verdict, and end with its exit code."""
+    prepared = gate_target.prepare_target_gate(project, file, target)
+    _require_folder("JUnit file", junit)
+    view = TargetGateView(quiet=as_json)
+    with view:
+        work = gate_target.run_target_gate(prepared, environment, new_run_folder("gate"), view.announce)
+        result = asyncio.run(work)
+    view.show(result)
+    if junit is not None:
+        junit.write_text(to_junit(result.verdict, result.seconds), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(target_document(result.verdict, phases=result.phases), indent=2))
+    else:
+        click.echo(result.verdict.summary)
+    raise click.exceptions.Exit(result.verdict.exit_code)
+
+
+def _require_folder(what: str, output: Path | None) -> None:
+    if output is not None and not output.absolute().parent.is_dir():
+        raise GateRefused(
+            f"the {what} cannot be written: no folder {output.parent}", hint="Name a folder that exists."
+        )
 
 
 def choose_build(starter: Starter, api: str | None, worker: str | None, project: Path) -> Build:

@@ -1,10 +1,8 @@
 """Any service that has a target's file: canary, load, pages and witnesses as the file says."""
 
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Never
 
@@ -15,41 +13,36 @@ from moneypath.drills.runbook_criteria import PROMISES_AS
 from moneypath.drills.scenario import Scenario
 from moneypath.drills.service import DrillPager, Driven
 from moneypath.drills.target_canary import TargetCanary
+from moneypath.drills.target_load import TargetLoad
 from moneypath.drills.target_pager import TargetPager
 from moneypath.drills.target_promises import listed_promises, record_promises
-from moneypath.drills.target_witnesses import TargetWitnesses
+from moneypath.drills.target_witnesses import MoneyFound, TargetWitnesses
 from moneypath.drills.timeline_entry import TimelineEntry
+from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
 from moneypath.stack.server import ServerSpec
 from moneypath.stack.supervisor import Supervisor
 from moneypath.target.exchange import Exchange
-from moneypath.target.placeholders import Argument, arguments_in, fill
 
-LOAD: Final = "load"
-ANSWERS_FILE: Final = "answers_file"
-# Longer than any drill, and still an end for a load that lost its runner.
-LOAD_SECONDS: Final = 3600
-READY_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 30.0
-_FIRST_BYTES: Final = 256 * 1024
-# What a load may need of whoever runs the drill; a secret stands in none of these.
-_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
+ANSWERS: Final = "answers.jsonl"
+UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetService:
-    """A deployed service, by its exchange and a client of its Prometheus."""
+    """A deployed service, by its exchange, a client of its Prometheus, and its witnesses."""
 
     exchange: Exchange
     prometheus: Prometheus
     witnesses: TargetWitnesses
-    _own: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def beats(self) -> bool:
+        """Whether the file says where the watchdog's heartbeat is read."""
         return self.exchange.target.document.look.heartbeat is not None
 
     def listed(self) -> Mapping[str, object]:
+        """Return the target, what its actions promise, and that nobody compares its metrics."""
         document = self.exchange.target.document
         return {
             "target": document.target,
@@ -59,63 +52,48 @@ class TargetService:
         }
 
     def load(self, scenario: Scenario, folder: Path) -> ServerSpec | None:
-        load = self.exchange.target.document.load
-        if load is None or load.command is None:
-            return None
-        answers = folder / self.witnesses.answers_name
-        given: dict[str, Argument] = {
-            "python": sys.executable,
-            "users": scenario.load.users,
-            "per_second": scenario.load.checkouts_per_second,
-            "seconds": LOAD_SECONDS,
-            "seed": scenario.clock.seed,
-            ANSWERS_FILE: str(answers),
-        }
-        used = arguments_in([*load.command, *load.environment.values()])
+        """Return the load of the target's file, at the rate of the drill."""
+        load = scenario.load
+        answers = folder / ANSWERS
+        return TargetLoad(
+            self.exchange.target, answers, load.checkouts_per_second, load.users, scenario.clock.seed
+        ).spec()
 
-        async def is_driving() -> bool:
-            return ANSWERS_FILE not in used_names or _has_line(answers)
-
-        used_names = frozenset(used)
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        return ServerSpec(
-            name=LOAD,
-            command=tuple(str(fill(word, given)) for word in load.command),
-            env={**kept, **{name: str(fill(text, given)) for name, text in load.environment.items()}},
-            cwd=self.exchange.target.folder,
-            ready=is_driving,
-            ready_within_seconds=READY_SECONDS,
-            stop_grace_seconds=STOP_SECONDS,
-            hint="Read the load's log, and check whether the service answers.",
-        )
-
-    def customers_log(self, folder: Path) -> None:  # noqa: ARG002 - whose form it has, only the file knows
-        return None
+    def customers_log(self, folder: Path) -> None:  # noqa: ARG002 - its form is known to the witnesses alone
+        """Return none: only the witnesses' file knows the form of what the load writes."""
+        return
 
     @asynccontextmanager
     async def pager(self) -> AsyncIterator[DrillPager]:
+        """Yield the pages of the target."""
         yield TargetPager(self.exchange)
 
     @asynccontextmanager
     async def canary(self, scenario: Scenario, folder: Path) -> AsyncIterator[TargetCanary]:  # noqa: ARG002
+        """Yield the canary of the target."""
         yield TargetCanary(self.exchange)
 
     def traffic(
         self, scenario: Scenario, supervisor: Supervisor, folder: Path, on_ended: Callable[[str, str], None]
     ) -> "NoTraffic":
+        """Return nothing that can begin: a target's traffic faults stand in its file."""
         del scenario, supervisor, folder, on_ended
         return NoTraffic()
 
     async def begin(self) -> None:
-        """Refuse a target without what a drill cannot do without, before anything is broken."""
+        """Read the witnesses' file, so that a wrong one is refused before anything is broken."""
         await self.witnesses.load()
 
     async def probe(self, context: DrillContext) -> None:
         """Send nothing: promises are counted on the load."""
 
     async def record_witnesses(self, context: DrillContext, driven: Driven) -> None:
+        """Count what was promised, and audit the money once it has settled."""
         await record_promises(context, self.prometheus)
-        await self.witnesses.record(context, driven)
+        found = await self.witnesses.settle(driven.since, context.folder / ANSWERS)
+        if found is not None:
+            context.log.append(Kind.LOAD_DRAINED, "operations", {"seconds": round(found.seconds, 3)})
+        context.log.append(Kind.LEDGER_TRUTH, "ledger", _payload(found), source="oracle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +103,7 @@ class NoTraffic:
     acknowledgement_logs: tuple[Path, ...] = ()
 
     async def begin(self, step: TimelineEntry) -> Never:
+        """Refuse; raises FaultControlFailed."""
         raise FaultControlFailed(
             f"{step.fault} is a fault of the reference stack alone.",
             hint="Declare an own fault with a command in the target's file.",
@@ -134,9 +113,14 @@ class NoTraffic:
         """Nothing was begun."""
 
 
-def _has_line(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return b"\n" in stream.read(_FIRST_BYTES)
-    except FileNotFoundError:
-        return False
+def _payload(found: MoneyFound | None) -> dict[str, object]:
+    if found is None:
+        return {"whole": UNKNOWN, "discrepancies": ["the target has no witnesses"]}
+    return {
+        "whole": found.whole,
+        "discrepancies": list(found.reasons),
+        "discrepancy_count": len(found.reasons),
+        "summary": found.summary,
+        "cannot_know": list(found.cannot_know),
+        "totals": [list(total) for total in found.totals],
+    }

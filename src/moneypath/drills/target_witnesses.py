@@ -1,4 +1,4 @@
-"""The witnesses of a target: their file's reconciliations over the time of a drill."""
+"""The witnesses of a target: their file's reconciliations over the time of one run."""
 
 import asyncio
 import time
@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from moneypath.drills.context import DrillContext
 from moneypath.drills.ledger_audit import MAX_DISCREPANCIES
-from moneypath.drills.service import DRAIN_SECONDS, Driven
+from moneypath.drills.service import DRAIN_SECONDS
 from moneypath.errors import MoneypathError
-from moneypath.incidents.timeline import Kind
 from moneypath.target.loader import Target
 from moneypath.telemetry.redaction import redact
 from moneypath.witnesses import (
@@ -24,9 +22,19 @@ from moneypath.witnesses import (
     with_values,
 )
 
-ANSWERS: Final = "answers.jsonl"
 EVERY_SECONDS: Final = 2.0
-UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyFound:
+    """What the witnesses came to after `seconds`: whole, or not, with every reason."""
+
+    whole: bool
+    reasons: tuple[str, ...]
+    summary: str
+    cannot_know: tuple[str, ...]
+    totals: tuple[tuple[str, str, int, int, int], ...]
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -35,7 +43,6 @@ class TargetWitnesses:
 
     target: Target
     drain_seconds: float = DRAIN_SECONDS
-    answers_name: str = ANSWERS
     _declared: WitnessFile | None = field(default=None)
 
     async def load(self) -> None:
@@ -44,30 +51,26 @@ class TargetWitnesses:
         if named is not None:
             self._declared = await asyncio.to_thread(load_witnesses, self.target.path(named))
 
-    async def record(self, context: DrillContext, driven: Driven) -> None:
-        """Audit until every reconciliation is whole or the time is up, and record the last result."""
+    async def settle(self, since: float, answers_file: Path) -> MoneyFound | None:
+        """Audit what happened from `since` (Unix seconds) until every reconciliation is whole, or time is up.
+
+        Call it once nothing drives the target any more. None without witnesses.
+        """
         if self._declared is None:
-            payload: dict[str, object] = {"whole": UNKNOWN, "discrepancies": ["the target has no witnesses"]}
-            context.log.append(Kind.LEDGER_TRUTH, "ledger", payload, source="oracle")
-            return
-        values = {
-            **self.target.values,
-            "answers_file": str((context.folder / self.answers_name).absolute()),
-        }
-        declared = with_values(self._declared, values)
-        ended_at = time.time()
-        deadline = time.monotonic() + self.drain_seconds
+            return None
+        values = {**self.target.values, "answers_file": str(answers_file.absolute())}
+        ended_at, began = time.time(), time.monotonic()
+        verdicts: list[AuditVerdict] = []
+        try:
+            declared = with_values(self._declared, values)
+        except MoneypathError as error:
+            return _found([], error.what, 0.0)
         while True:
-            verdicts, problem = await self._audit(declared, driven.since, ended_at)
-            if not problem and all(each.result is Result.WHOLE for each in verdicts):
-                break
-            if time.monotonic() > deadline:
-                break
+            verdicts, problem = await self._audit(declared, since, ended_at)
+            whole = not problem and all(each.result is Result.WHOLE for each in verdicts)
+            if whole or time.monotonic() - began > self.drain_seconds:
+                return _found(verdicts, problem, time.monotonic() - began)
             await asyncio.sleep(EVERY_SECONDS)
-        context.log.append(
-            Kind.LOAD_DRAINED, "operations", {"seconds": round(time.time() - ended_at, 3)}, source="oracle"
-        )
-        context.log.append(Kind.LEDGER_TRUTH, "ledger", _payload(verdicts, problem), source="oracle")
 
     async def _audit(
         self, declared: WitnessFile, since: float, until: float
@@ -75,49 +78,48 @@ class TargetWitnesses:
         verdicts: list[AuditVerdict] = []
         folder = self.target.path(str(self.target.document.witnesses)).parent
         for one in declared.reconcile:
+            # What was asked for settles within the drain, so all of it is judged.
+            window = Window(since, until, max(one.settle, self.drain_seconds))
             try:
-                verdicts.append(await asyncio.to_thread(_reconcile, declared, one, folder, since, until))
+                verdicts.append(await asyncio.to_thread(_reconcile, declared, one, folder, window))
             except MoneypathError as error:
                 return verdicts, f"{one.id}: {error.what}"
         return verdicts, ""
 
 
-def _reconcile(
-    declared: WitnessFile, one: Reconciliation, folder: Path, since: float, until: float
-) -> AuditVerdict:
-    # What the drill asked for settles within the drain, so all of it is judged.
-    return reconcile(declared, one, folder, Window(since, until, max(one.settle, DRAIN_SECONDS)))
+def _reconcile(declared: WitnessFile, one: Reconciliation, folder: Path, window: Window) -> AuditVerdict:
+    return reconcile(declared, one, folder, window)
 
 
-def _payload(verdicts: list[AuditVerdict], problem: str) -> dict[str, object]:
-    found = [problem] if problem else []
+def _found(verdicts: list[AuditVerdict], problem: str, seconds: float) -> MoneyFound:
+    reasons = [problem] if problem else []
     for verdict in verdicts:
         at = verdict.reconciliation
-        found += [f"{at}: nothing to compare: {each}" for each in verdict.empty]
-        found += [f"{at}: {one.kind}: {one.subject}: {one.detail}" for one in verdict.discrepancies]
-        found += [
-            f"{at}: {one.kind}: {one.witness} {one.subject}: {one.detail}" for one in verdict.faults.kept
+        reasons += [f"{at}: nothing to compare: {each}" for each in verdict.empty]
+        reasons += [f"{at}: {one.kind}: {one.subject}: {one.detail}" for one in verdict.discrepancies]
+        reasons += [
+            f"{at}: {one.kind}: {one.witness} {one.subject} {one.detail}" for one in verdict.faults.kept
         ]
-    whole = not problem and all(each.result is Result.WHOLE for each in verdicts)
-    return {
-        "whole": whole,
-        "discrepancies": [redact(text) for text in found[:MAX_DISCREPANCIES]],
-        "discrepancy_count": len(found),
-        "summary": "; ".join(
-            f"{verdict.reconciliation}: "
-            + ", ".join(f"{tally.witness} {tally.rows} rows" for tally in verdict.tallies)
+    rows = [
+        f"{verdict.reconciliation}: "
+        + ", ".join(f"{tally.witness} {tally.rows} rows" for tally in verdict.tallies)
+        for verdict in verdicts
+    ]
+    return MoneyFound(
+        whole=not problem and all(each.result is Result.WHOLE for each in verdicts),
+        reasons=tuple(redact(text) for text in reasons[:MAX_DISCREPANCIES]),
+        summary="; ".join(rows),
+        cannot_know=tuple(sorted({what for verdict in verdicts for what in verdict.unknown})),
+        totals=tuple(
+            (
+                one.operation.value,
+                one.currency,
+                one.posted_minor,
+                one.booked_minor,
+                one.acknowledged_minor,
+            )
             for verdict in verdicts
+            for one in verdict.totals
         ),
-        "cannot_know": sorted({what for verdict in verdicts for what in verdict.unknown}),
-        "totals": [
-            [
-                each.operation.value,
-                each.currency,
-                each.posted_minor,
-                each.booked_minor,
-                each.acknowledged_minor,
-            ]
-            for verdict in verdicts
-            for each in verdict.totals
-        ],
-    }
+        seconds=seconds,
+    )

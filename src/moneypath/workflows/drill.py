@@ -163,7 +163,7 @@ async def run_and_score(
     `actions` replace the operator actions of the same names.
     """
     scenario = drill.scenario
-    _refuse_misfits(drill, service)
+    _refuse_mismatches(drill, service)
     prometheus = service.prometheus
     await require_matching_past(
         replace(prometheus, max_answer_bytes=MAX_ANSWER_BYTES),
@@ -220,7 +220,7 @@ def service_of_target(exchange: Exchange, prometheus: Prometheus) -> DrilledServ
     return TargetService(exchange, prometheus, TargetWitnesses(exchange.target))
 
 
-def _refuse_misfits(drill: Drill, service: DrilledService) -> None:
+def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
     """Raise DrillMismatch for what the drill needs and its target lacks, before anything is broken."""
     document, file, scenario = service.exchange.target.document, drill.file, drill.scenario
     for step in scenario.timeline:

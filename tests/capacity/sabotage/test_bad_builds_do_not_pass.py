@@ -19,7 +19,7 @@ from moneypath.capacity.verdict import GateOutcome, decide
 from ..changed_figures import MEBIBYTE, PROMISES, with_counted, with_requests, with_resources
 
 
-def _broken(figures: Figures, gate: Gate) -> set[Measure]:
+def _broken(figures: Figures, gate: Gate) -> set[str]:
     """Return what keeps the build from passing; it has to fail."""
     verdict = decide(figures, gate, PROMISES, build="bad")
     caught_by(f"{result.measure}: {result.seen}, allowed {result.allowed}" for result in verdict.broken)
