@@ -83,6 +83,28 @@ def test_every_generated_alert_reaches_exactly_its_roles(
         assert receivers(amtool, root, alertname=alert.name, **alert.labels) == expected
 
 
+@pytest.mark.parametrize("name", ["MoneyPathWatchdog", "MoneyPathLedgerImbalance"])
+def test_another_environment_pages_nobody(root: Path, amtool: RunTool, name: str) -> None:
+    """Neither its alerts nor its heartbeat, which would hide that ours stopped; without a label it is ours."""
+    ours = receivers(amtool, root, alertname=name, roles="|ops|")
+    assert ours == (["watchdog"] if name.endswith("Watchdog") else ["role-ops"])
+    assert receivers(amtool, root, alertname=name, roles="|ops|", environment="production") == ours
+    for other in ("staging", "production-2", "prod"):
+        found = receivers(amtool, root, alertname=name, roles="|ops|", environment=other)
+        assert found == ["another-environment"]
+
+
+def test_the_receiver_of_another_environment_tells_nobody(money_path: MoneyPath) -> None:
+    """It has no integration; without a declared environment there is none."""
+    text = configuration(money_path, Scale(1), pager_url="http://x", credentials_file="t")
+    assert yaml.safe_load(text)["receivers"][0] == {"name": "another-environment"}
+    alerts = money_path.alerts.model_copy(update={"environment": None})
+    path = money_path.model_copy(update={"alerts": alerts})
+    assert "environment" not in configuration(path, Scale(1), pager_url="http://x", credentials_file="t")
+    live = configuration(path, Scale(1), pager_url="http://x", credentials_file="t", environment="bench")
+    assert 'environment!="bench"' in live
+
+
 def test_a_role_that_is_not_paged_has_no_receiver(money_path: MoneyPath) -> None:
     """Only roles that a page can reach get a route."""
     silent = money_path.roles["support"].model_copy(update={"paged": False})
@@ -104,4 +126,4 @@ def test_group_intervals_suit_the_oldest_alertmanager(money_path: MoneyPath) -> 
     route = yaml.safe_load(text)["route"]
     assert (route["group_wait"], route["group_interval"]) == ("0s", "500ms")
     assert route["group_by"] == ["alertname", "provider"]
-    assert route["routes"][0]["repeat_interval"] == "1s"
+    assert route["routes"][1]["repeat_interval"] == "1s"

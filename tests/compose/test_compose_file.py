@@ -301,7 +301,8 @@ def test_alertmanager_takes_its_configuration(
     result = run(find("amtool").path, "check-config", etc / "alertmanager.yml", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     receivers = yaml.safe_load((etc / "alertmanager.yml").read_text(encoding="utf-8"))["receivers"]
-    for receiver in receivers:
+    assert receivers[0] == {"name": "another-environment"}
+    for receiver in receivers[1:]:
         (webhook,) = receiver["webhook_configs"]
         assert webhook["url"].startswith("http://pager:8084/")
         assert (etc / webhook["http_config"]["authorization"]["credentials_file"]).is_file()

@@ -29,12 +29,12 @@ OPTIONAL_KEYS = {
     "stale_after_seconds", "stale_roles", "stale_runbook", "window_days", "operation", "per",
     "excluded_outcomes", "bad_outcomes", "bad_results", "burn", "tiers", "detect_at_ratio",
     "detect_within_seconds", "hard_down", "bad_share", "histogram", "select", "alert",
-    "missing_after_seconds", "by",
+    "missing_after_seconds", "by", "environment",
 }  # fmt: skip
 # These may be null by design.
 NULLABLE_KEYS = {
     "hard_down", "burn", "evidence", "by", "per", "traffic", "costs", "compose",
-    "detect_at_ratio", "detect_within_seconds",
+    "detect_at_ratio", "detect_within_seconds", "environment",
 }  # fmt: skip
 
 

@@ -54,16 +54,29 @@ def generate(path: MoneyPath) -> dict[str, str]:
 
 
 def write_live(
-    path: MoneyPath, folder: Path, scale: Scale, *, pager_url: str, credentials_file: Path
+    path: MoneyPath,
+    folder: Path,
+    scale: Scale,
+    *,
+    pager_url: str,
+    credentials_file: Path,
+    environment: str | None = None,
 ) -> LiveAlerting:
-    """Write the rules and the Alertmanager configuration of a live run into `folder`."""
+    """Write the rules and the Alertmanager configuration of a live run into `folder`.
+
+    Alerts of another `environment` page nobody.
+    """
     groups = checked_tree(path)
     folder.mkdir(parents=True, exist_ok=True)
     rule_file = folder / "moneypath.rules.yml"
     rule_file.write_text(render.rules(groups, scale), encoding="utf-8")
     alertmanager_file = folder / "alertmanager.yml"
     configuration = routing.configuration(
-        path, scale, pager_url=pager_url, credentials_file=str(credentials_file)
+        path,
+        scale,
+        pager_url=pager_url,
+        credentials_file=str(credentials_file),
+        environment=environment,
     )
     alertmanager_file.write_text(configuration, encoding="utf-8")
     integrity_alerts_file: Path | None = None

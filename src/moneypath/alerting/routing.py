@@ -11,6 +11,8 @@ from moneypath.alerting.timing import Scale
 from moneypath.path.model import MoneyPath
 
 WATCHDOG_RECEIVER = "watchdog"
+ELSEWHERE_RECEIVER = "another-environment"
+"""It has no integration: its alerts are seen at Alertmanager, and page nobody."""
 # Placeholders of the committed configuration; a deployment puts its own in their place.
 PRODUCTION_PAGER_URL = "https://pager.moneypath.example"
 PRODUCTION_CREDENTIALS_FILE = "secrets/pager_token"
@@ -21,14 +23,25 @@ def receiver(role: str) -> str:
     return f"role-{role}"
 
 
-def configuration(path: MoneyPath, scale: Scale, *, pager_url: str, credentials_file: str) -> str:
+def configuration(
+    path: MoneyPath,
+    scale: Scale,
+    *,
+    pager_url: str,
+    credentials_file: str,
+    environment: str | None = None,
+) -> str:
     """Return the Alertmanager configuration as YAML, valid from Alertmanager 0.25 on.
+
+    Alerts of another environment than `environment`, or else than the declared one, page nobody, their
+    watchdog included: it would hide that ours has stopped. One that names no environment is ours.
 
     `credentials_file` holds the bearer token of the pager; the token itself is never written here.
     """
     timing = scale.timing
     roles = path.paged_roles()
     pager = pager_url.rstrip("/")
+    ours = environment or path.alerts.environment
     return dump(
         {
             "route": {
@@ -39,6 +52,7 @@ def configuration(path: MoneyPath, scale: Scale, *, pager_url: str, credentials_
                 "group_interval": duration_text(timing.group_interval_seconds),
                 "repeat_interval": duration_text(timing.repeat_interval_seconds),
                 "routes": [
+                    *(_elsewhere(ours) if ours else ()),
                     {
                         "matchers": [f'alertname="{watchdog_name(path)}"'],
                         "receiver": WATCHDOG_RECEIVER,
@@ -48,11 +62,17 @@ def configuration(path: MoneyPath, scale: Scale, *, pager_url: str, credentials_
                 ],
             },
             "receivers": [
+                *([{"name": ELSEWHERE_RECEIVER}] if ours else ()),
                 _receiver(WATCHDOG_RECEIVER, f"{pager}/heartbeats", credentials_file),
                 *(_receiver(receiver(role), f"{pager}/pages/{role}", credentials_file) for role in roles),
             ],
         }
     )
+
+
+def _elsewhere(ours: str) -> tuple[Document]:
+    matchers = [f'environment!="{ours}"', 'environment!=""']
+    return ({"matchers": matchers, "receiver": ELSEWHERE_RECEIVER},)
 
 
 def _route(role: str) -> Document:

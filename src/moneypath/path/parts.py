@@ -138,9 +138,14 @@ class Links(Declared):
 
 
 class Alerts(Declared):
-    """What the names of all alerts have in common."""
+    """What the names of all alerts have in common, and whose alerts page.
+
+    With an `environment` the alerts of every other one page nobody; Prometheus' external label `environment`
+    says which one an alert is of.
+    """
 
     prefix: AlertPrefix = "MoneyPath"
+    environment: Slug | None = None
 
 
 class Role(Declared):

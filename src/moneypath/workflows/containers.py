@@ -8,6 +8,7 @@ from moneypath.path.model import MoneyPath
 
 ROUTES_FILE: Final = "alertmanager.yml"
 PAGER_URL: Final = "http://pager:8084"
+ENVIRONMENT: Final = "compose"
 
 
 def container_files(path: MoneyPath) -> dict[str, str]:
@@ -15,6 +16,10 @@ def container_files(path: MoneyPath) -> dict[str, str]:
     if path.outputs.compose is None:
         return {}
     routes = routing.configuration(
-        path, Scale(1), pager_url=PAGER_URL, credentials_file="secrets/pager_token"
+        path,
+        Scale(1),
+        pager_url=PAGER_URL,
+        credentials_file="secrets/pager_token",
+        environment=ENVIRONMENT,
     )
     return {f"{path.outputs.compose}/{ROUTES_FILE}": routes}

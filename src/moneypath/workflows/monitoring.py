@@ -96,6 +96,7 @@ class MonitoringBuilder:
             self._scale,
             pager_url=pager_url,
             credentials_file=pager_token_file,
+            environment=self._environment,
         )
         alertmanager_url = await self._start_alertmanager(programs, files)
         port = self._ports.reserve("prometheus")
