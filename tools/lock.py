@@ -4,7 +4,7 @@ Writes requirements/*.txt, from which environments are installed, and constraint
 those who install moneypath beside packages of their own. A version that is pinned stays until it is told to
 move, so that the command adds what is asked for anew and changes nothing else.
 
-Both distributions are read: pyproject.toml, and reference/pyproject.toml for what the reference service needs.
+Both distributions are read: pyproject.toml, and reference/pyproject.toml for what the reference needs.
 uv resolves for every supported Python and platform at once and lists the hashes of all files of a version. It
 is installed from requirements/lock.txt, hashes checked, into a folder that is removed afterwards.
 """

@@ -1,8 +1,8 @@
 """Build the wheels of both distributions, and make environments of them: `python tools/wheels.py --help`.
 
-    python tools/wheels.py build                                 # both wheels, into dist/
-    python tools/wheels.py install /tmp/try --extra platform     # an empty environment with moneypath[platform]
-    python tools/wheels.py install /tmp/try --reference          # the reference service and the demo too
+    python tools/wheels.py build                               # both wheels, into dist/
+    python tools/wheels.py install FOLDER --extra platform     # an empty environment with moneypath[platform]
+    python tools/wheels.py install FOLDER --reference          # the reference service and the demo too
 
 Nothing of the environment comes from the working tree: neither a path to it nor a package of .venv. Versions
 are those of constraints.txt. The wheels are built by the pinned hatchling of .venv, so call it with that
@@ -53,7 +53,8 @@ def build(folder: Path) -> Wheels:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as work:
         offline = ("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", work)
         _run([*_PIP, *offline, str(ROOT), str(ROOT / "reference")], BUILD_SECONDS)
-        built = {file.name.partition("-")[0]: file.replace(folder / file.name) for file in Path(work).iterdir()}
+        files = tuple(Path(work).iterdir())
+        built = {file.name.partition("-")[0]: file.replace(folder / file.name) for file in files}
     wheels = Wheels(built["moneypath"], built["moneypath_reference"])
     for old in set(folder.glob("moneypath*.whl")) - set(built.values()):
         old.unlink(missing_ok=True)

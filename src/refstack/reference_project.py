@@ -21,8 +21,8 @@ class ReferenceProjectMissing(MoneypathError):
 def provide(folder: Path, *, packaged: Path = PACKAGED, checkout: Path = CHECKOUT) -> Path:
     """Return the folder of the reference project, whatever folder the command was called in.
 
-    The wheel brings the project's files; they are copied into `folder`, because a run writes beside them and an
-    installed package is nobody's to write into. In a checkout, which has no such copy, it is the checkout.
+    The wheel brings the project's files. They are copied into `folder`: Python writes what it compiles beside
+    load tests, and no run may change an installed package. In a checkout it is the checkout.
 
     Raises ReferenceProjectMissing and FolderUnwritable.
     """

@@ -111,7 +111,7 @@ def test_an_unknown_command_may_belong_to_a_package_that_is_missing(
 ) -> None:
     """It is said where there is none; a wrong letter in `generate` is what click says of it."""
     if alone:
-        monkeypatch.setattr(plugins, "entry_points", lambda group: ())
+        monkeypatch.setattr(plugins, "entry_points", lambda **_: ())
     said = CliRunner().invoke(moneypath, ["dema"]).output
     assert "No such command 'dema'" in said
     assert ("No package that adds commands is installed here." in said) is alone

@@ -32,7 +32,7 @@ def test_a_checkout_is_the_project_itself(tmp_path: Path) -> None:
 
 
 def test_an_installed_package_is_copied_for_its_owner_alone(packaged: Path, tmp_path: Path) -> None:
-    """Every file but what Python compiled; the package is not written into, and a checkout does not matter."""
+    """Every file but what Python compiled; a checkout does not matter then."""
     copy = provide(tmp_path / "run" / "project", packaged=packaged, checkout=ROOT)
     assert copy == tmp_path / "run" / "project"
     assert {file.relative_to(copy).as_posix() for file in copy.rglob("*") if file.is_file()} == {

@@ -253,6 +253,11 @@ def test_a_folder_with_other_things_is_never_cleared(tmp_path: Path) -> None:
 def test_no_process_outside_finds_the_working_tree() -> None:
     """Neither by Python's own variables nor by PATH."""
     found = tool.outside(
-        {"PATH": f"{ROOT}/.venv/bin:/usr/bin:{ROOT}-other/bin", "PYTHONPATH": "src", "VIRTUAL_ENV": "x", "A": "1"}
+        {
+            "PATH": f"{ROOT}/.venv/bin:/usr/bin:{ROOT}-other/bin",
+            "PYTHONPATH": "src",
+            "VIRTUAL_ENV": "x",
+            "A": "1",
+        }
     )
     assert found == {"PATH": f"/usr/bin:{ROOT}-other/bin", "A": "1"}

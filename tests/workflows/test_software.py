@@ -36,7 +36,7 @@ def test_folder_outside_of_git_has_no_commit(tmp_path: Path) -> None:
 
 
 def test_folder_that_a_work_tree_around_it_does_not_hold_has_no_commit(tmp_path: Path) -> None:
-    """A home folder in git, with runs in it, says nothing of their project; a folder that it holds has its commit."""
+    """A home folder in git says nothing of the runs in it; a folder that it holds has its commit."""
     git(tmp_path, "init", "-q")
     for name in ("kept", "run"):
         (tmp_path / name).mkdir()

@@ -39,9 +39,10 @@ class PluggableGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as unknown:
-            if not _installed():
-                unknown.message += " No package that adds commands is installed here."
-            raise
+            if _installed():
+                raise
+            said = f"{unknown.format_message()} No package that adds commands is installed here."
+            raise click.UsageError(said, ctx) from None
 
 
 def load(point: EntryPoint) -> click.Command:
