@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import uvicorn
-from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Response, params
 from pydantic import BaseModel, Field
 
 from bank.misbehaviour import KINDS, LONGEST_LEASE_SECONDS, Lease, Misbehaviour
@@ -52,9 +52,17 @@ def create_app(name: str, folder: Path) -> FastAPI:
     """Wire a bank."""
     statement, wrong = Statement(name, folder / f"{name}.jsonl"), Misbehaviour()
     app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
-    customer = Depends(_token(folder / "secrets" / f"{name}_token"))
-    control = Depends(_token(folder / "secrets" / f"{name}_control_token"))
+    _add_orders(app, statement, wrong, Depends(_token(folder / "secrets" / f"{name}_token")))
+    _add_control(app, statement, wrong, Depends(_token(folder / "secrets" / f"{name}_control_token")))
 
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"bank": name}
+
+    return app
+
+
+def _add_orders(app: FastAPI, statement: Statement, wrong: Misbehaviour, customer: params.Depends) -> None:
     async def carry_out(kind: str, order: Order) -> dict[str, str]:
         if wrong.hit("refuse"):
             raise HTTPException(503, "the bank takes no orders")
@@ -77,10 +85,15 @@ def create_app(name: str, folder: Path) -> FastAPI:
 
     @app.get("/orders/{order}", dependencies=[customer])
     async def look_up(order: str) -> dict[str, str]:
+        # A bank that says nothing of what it does says nothing of what it did.
+        if lease := wrong.hit("silent_after_moving"):
+            await _say_nothing(wrong, lease)
         if order not in statement.orders:
             raise HTTPException(404, "there is no such order")
         return _state(statement.orders[order])
 
+
+def _add_control(app: FastAPI, statement: Statement, wrong: Misbehaviour, control: params.Depends) -> None:
     @app.get("/statement", dependencies=[control])
     async def read() -> Response:
         return Response(statement.file.read_bytes(), media_type="application/jsonl")
@@ -106,12 +119,6 @@ def create_app(name: str, folder: Path) -> FastAPI:
         listed = [{"id": one.id, "kind": one.kind, "hits": one.hits} for one in wrong.active().values()]
         return {"faults": listed}
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"bank": name}
-
-    return app
-
 
 async def _say_nothing(wrong: Misbehaviour, lease: Lease) -> None:
     """Wait as long as a caller would, or until the misbehaviour is over."""
@@ -121,7 +128,10 @@ async def _say_nothing(wrong: Misbehaviour, lease: Lease) -> None:
 
 
 def _state(row: dict[str, str]) -> dict[str, str]:
-    return {"state": "MOVED" if row["status"] == "SETTLED" else "REFUSED", "receipt": row["provider_reference"]}
+    return {
+        "state": "MOVED" if row["status"] == "SETTLED" else "REFUSED",
+        "receipt": row["provider_reference"],
+    }
 
 
 def _token(file: Path) -> Callable[[str], None]:

@@ -5,8 +5,8 @@
     python lose_entry.py end FOLDER ID
     python lose_entry.py hits FOLDER ID                                      prints {"faults": [...]}
 
-What was deleted stands in FOLDER. A process of its own puts it back when the lease is over or `end` is called,
-so that nothing is lost when whoever began it dies. What an operator has booked again meanwhile stays as it is.
+What was deleted stands in FOLDER. A process of its own puts it back when the lease is over or `end` is
+called: nothing stays lost when whoever began it dies. What an operator has booked again meanwhile stays as it is.
 """
 
 import json
@@ -15,6 +15,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,4 +104,7 @@ def _set_lease(place: Path, name: str, seconds: float) -> None:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    {"begin": begin, "renew": renew, "end": end, "hits": hits, "guard": guard}[sys.argv[1]](*sys.argv[2:])
+    PROGRAMS: dict[str, Callable[..., None]] = {
+        "begin": begin, "renew": renew, "end": end, "hits": hits, "guard": guard
+    }  # fmt: skip
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

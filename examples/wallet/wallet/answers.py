@@ -1,4 +1,4 @@
-"""The access log of the API: what each caller was told, one JSON object a line, kept apart from the database."""
+"""The access log of the API: what each caller was told, one JSON object a line, beside the database."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from wallet.booking import Wish
+from wallet.booking import Instruction
 
 # The words of the log; a caller that was told "still open" asks again.
 OUTCOMES: Final = {201: "accepted", 200: "accepted", 402: "turned_down", 502: "failed", 202: "open"}
@@ -20,18 +20,18 @@ class AnswerLog:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._lock = threading.Lock()
 
-    def told(self, wish: Wish, status: int, *, at: datetime | None = None) -> None:
-        """Note the answer to a wish, before it is sent."""
+    def told(self, instruction: Instruction, status: int, *, at: datetime | None = None) -> None:
+        """Note the answer to a instruction, before it is sent."""
         outcome = OUTCOMES.get(status)
         if outcome is None:
             return
         line = {
-            "idempotency_key": wish.key,
-            "merchant_reference": wish.reference,
-            "kind": wish.kind,
-            "beneficiary": wish.purse,
-            "amount": wish.amount,
-            "currency": wish.currency,
+            "idempotency_key": instruction.key,
+            "merchant_reference": instruction.reference,
+            "kind": instruction.kind,
+            "beneficiary": instruction.purse,
+            "amount": instruction.amount,
+            "currency": instruction.currency,
             "outcome": outcome,
             "at": (at or datetime.now(UTC)).isoformat(),
         }

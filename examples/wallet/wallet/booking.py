@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Instruction:
     """What a caller asks for. `other` is the purse that a transfer goes to."""
 
     kind: str
@@ -55,13 +55,13 @@ class Books:
             session.add(purse)
         return purse.id
 
-    async def known_answer(self, wish: Wish) -> dict[str, object] | None:
+    async def known_answer(self, instruction: Instruction) -> dict[str, object] | None:
         """Return what a key was answered before, `{}` if it is under way, None if it is new."""
         async with self._sessions() as session:
-            known = await session.get(RequestKey, wish.key)
+            known = await session.get(RequestKey, instruction.key)
         if known is None:
             return None
-        if known.asked != wish.asked:
+        if known.asked != instruction.asked:
             raise Refused(409, "this key was used for another request")
         return known.answer or {}
 
@@ -73,29 +73,30 @@ class Books:
             )
             return list(found)
 
-    async def take(self, wish: Wish, bank: str, now: datetime) -> BankOrder | None:
+    async def take(self, instruction: Instruction, bank: str, now: datetime) -> BankOrder | None:
         """Write an order down before a bank hears of it; None if the key was taken meanwhile.
 
         A withdrawal holds the money; raises Refused when there is not enough.
         """
         order = BankOrder(
-            id=uuid.uuid4(), kind=wish.kind, purse_id=wish.purse, bank=bank, reference=wish.reference,
-            request_key=wish.key, amount=wish.amount, currency=wish.currency, state="SENT", placed_at=now,
+            id=uuid.uuid4(), kind=instruction.kind, purse_id=instruction.purse, bank=bank,
+            reference=instruction.reference, request_key=instruction.key, amount=instruction.amount,
+            currency=instruction.currency, state="SENT", placed_at=now,
         )  # fmt: skip
         async with self._sessions.begin() as session:
-            if not await _claim(session, wish):
+            if not await _claim(session, instruction):
                 return None
-            if wish.kind == "WITHDRAWAL":
+            if instruction.kind == "WITHDRAWAL":
                 held = await session.execute(
                     update(Purse)
-                    .where(Purse.id == wish.purse, Purse.currency == wish.currency)
-                    .where(Purse.balance - Purse.held >= wish.amount)
-                    .values(held=Purse.held + wish.amount)
+                    .where(Purse.id == instruction.purse, Purse.currency == instruction.currency)
+                    .where(Purse.balance - Purse.held >= instruction.amount)
+                    .values(held=Purse.held + instruction.amount)
                     .returning(Purse.id)
                 )
                 if held.first() is None:
                     raise Refused(402, "not enough money in this purse")
-            elif (await _purse(session, wish.purse)).currency != wish.currency:
+            elif (await _purse(session, instruction.purse)).currency != instruction.currency:
                 raise Refused(422, "this purse has another currency")
             session.add(order)
             await session.flush()
@@ -115,30 +116,36 @@ class Books:
                     await _book(session, order, said, now)
                 return _answer(order)
 
-    async def transfer(self, wish: Wish, now: datetime) -> dict[str, object] | None:
+    async def transfer(self, instruction: Instruction, now: datetime) -> dict[str, object] | None:
         """Move money between two purses; None if the key was taken meanwhile."""
         with self._measures.booking.time():
             async with self._sessions.begin() as session:
-                if not await _claim(session, wish):
+                if not await _claim(session, instruction):
                     return None
                 # In one order, so that two transfers in opposite directions cannot wait for each other.
-                for purse in sorted((wish.purse, wish.other)):
-                    if (await _purse(session, purse, lock=True)).currency != wish.currency:
+                for purse in sorted((instruction.purse, instruction.other)):
+                    if (await _purse(session, purse, lock=True)).currency != instruction.currency:
                         raise Refused(422, "both purses need the currency of the transfer")
-                giver = await _purse(session, wish.purse, lock=True)
-                if giver.balance - giver.held < wish.amount:
+                giver = await _purse(session, instruction.purse, lock=True)
+                if giver.balance - giver.held < instruction.amount:
                     raise Refused(402, "not enough money in this purse")
-                giver.balance -= wish.amount
-                (await _purse(session, wish.other, lock=True)).balance += wish.amount
+                giver.balance -= instruction.amount
+                (await _purse(session, instruction.other, lock=True)).balance += instruction.amount
                 session.add(
                     Movement(
-                        id=uuid.uuid4(), kind="TRANSFER", from_account=wish.purse, to_account=wish.other,
-                        amount=wish.amount, currency=wish.currency, request_key=wish.key, booked_at=now,
-                    )  # fmt: skip
+                        id=uuid.uuid4(),
+                        kind="TRANSFER",
+                        from_account=instruction.purse,
+                        to_account=instruction.other,
+                        amount=instruction.amount,
+                        currency=instruction.currency,
+                        request_key=instruction.key,
+                        booked_at=now,
+                    )
                 )
                 answer: dict[str, object] = {"state": "DONE"}
                 await session.execute(
-                    update(RequestKey).where(RequestKey.key == wish.key).values(answer=answer)
+                    update(RequestKey).where(RequestKey.key == instruction.key).values(answer=answer)
                 )
         return answer
 
@@ -168,10 +175,10 @@ class Books:
         return [(*names, *numbers) for names, numbers in totals.items()]
 
 
-async def _claim(session: AsyncSession, wish: Wish) -> bool:
+async def _claim(session: AsyncSession, instruction: Instruction) -> bool:
     taken = await session.execute(
         insert(RequestKey)
-        .values(key=wish.key, asked=wish.asked)
+        .values(key=instruction.key, asked=instruction.asked)
         .on_conflict_do_nothing()
         .returning(RequestKey.key)
     )

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, HTTPException
 from fastapi.responses import JSONResponse
@@ -15,7 +15,9 @@ from wallet.booking import movement_of
 from wallet.tables import BankOrder, BankSwitch, Movement, OperatorStep
 
 Key = Annotated[str, Header(alias="X-Request-Key", min_length=8, max_length=80)]
-REPOSTS_AT_ONCE = 1000
+REPOSTS_AT_ONCE: Final = 1000
+LOST: Final = "lost-movements"
+Sessions = async_sessionmaker[AsyncSession]
 
 
 class Why(BaseModel):
@@ -24,7 +26,7 @@ class Why(BaseModel):
     why: str = Field(min_length=1, max_length=200)
 
 
-def router(access: Access, sessions: async_sessionmaker[AsyncSession], banks: frozenset[str]) -> APIRouter:
+def router(access: Access, sessions: Sessions, banks: frozenset[str]) -> APIRouter:
     """Return the operators' routes."""
     routes = APIRouter(prefix="/ops")
     operator, approver = Depends(access.only("operator")), Depends(access.only("approver"))
@@ -42,33 +44,16 @@ def router(access: Access, sessions: async_sessionmaker[AsyncSession], banks: fr
                 )
         return {"bank": bank, "paused": step == "pause"}
 
-    @routes.post("/reposts/{bank}", dependencies=[operator])
-    async def repost(bank: str, body: Why, key: Key) -> Any:
-        if bank not in banks:
-            raise HTTPException(404, "there is no such bank")
+    @routes.post("/reposts", dependencies=[operator])
+    async def repost(body: Why, key: Key) -> JSONResponse:
         async with sessions.begin() as session:
-            await _step(session, "repost", bank, body.why, key, "WAITING")
-            step = (
-                await session.scalars(select(OperatorStep).where(OperatorStep.request_key == key))
-            ).one()
-            if step.step != "repost" or step.subject != bank:
-                raise HTTPException(409, "this key was used for another step")
-            if step.state == "WAITING":
-                waits = {"awaits": "approval", "approval_id": str(step.id)}
-                return JSONResponse(waits, status_code=202)
-            done = await _repost(session, bank) if step.state == "AGREED" else 0
-            step.state = "DONE"
-        return {"bank": bank, "reposted": done}
+            return await _ask_repost(session, body.why, key)
 
     @routes.get("/approvals", dependencies=[approver])
     async def pending() -> dict[str, object]:
         async with sessions() as session:
             found = await session.scalars(select(OperatorStep).where(OperatorStep.state == "WAITING"))
-            listed = [
-                {"approval_id": str(one.id), "action": f"movement.{one.step}", "subject_id": one.subject}
-                for one in found
-            ]
-        return {"approvals": listed}
+            return {"approvals": [_pending(one) for one in found]}
 
     @routes.post("/approvals/{step_id}", dependencies=[approver])
     async def agree(step_id: uuid.UUID, _: Why) -> dict[str, object]:
@@ -83,25 +68,48 @@ def router(access: Access, sessions: async_sessionmaker[AsyncSession], banks: fr
     return routes
 
 
+def _pending(step: OperatorStep) -> dict[str, str]:
+    return {"approval_id": str(step.id), "action": f"movement.{step.step}", "subject_id": step.subject}
+
+
+async def _ask_repost(session: AsyncSession, why: str, key: str) -> JSONResponse:
+    """Book again what is lost once somebody else has agreed; until then say that it waits."""
+    await _step(session, "repost", LOST, why, key, "WAITING")
+    asked = select(OperatorStep).where(OperatorStep.request_key == key).with_for_update()
+    step = (await session.scalars(asked)).one()
+    if step.step != "repost":
+        raise HTTPException(409, "this key was used for another step")
+    if step.state == "WAITING":
+        return JSONResponse({"awaits": "approval", "approval_id": str(step.id)}, status_code=202)
+    done = await _repost(session) if step.state == "AGREED" else 0
+    step.state = "DONE"
+    return JSONResponse({"subject": LOST, "reposted": done})
+
+
 async def _step(session: AsyncSession, step: str, subject: str, why: str, key: str, state: str) -> bool:
     """Write a step down; False if this key has done it already."""
     known = await session.scalar(select(OperatorStep).where(OperatorStep.request_key == key))
     if known is None:
         session.add(
             OperatorStep(
-                id=uuid.uuid4(), step=step, subject=subject, why=why, request_key=key, state=state,
+                id=uuid.uuid4(),
+                step=step,
+                subject=subject,
+                why=why,
+                request_key=key,
+                state=state,
                 asked_at=datetime.now(UTC),
-            )  # fmt: skip
+            )
         )
         await session.flush()
     return known is None
 
 
-async def _repost(session: AsyncSession, bank: str) -> int:
-    """Book each order of a bank that was carried out and has no movement; the purse has the money already."""
+async def _repost(session: AsyncSession) -> int:
+    """Book each order that was carried out and has no movement; the purse has the money already."""
     lost = await session.scalars(
         select(BankOrder)
-        .where(BankOrder.bank == bank, BankOrder.state == "DONE")
+        .where(BankOrder.state == "DONE")
         .where(~exists().where(Movement.order_id == BankOrder.id))
         .limit(REPOSTS_AT_ONCE)
         .with_for_update()

@@ -17,8 +17,8 @@ class NotConfigured(Exception):
 class Settings:
     """The settings of the API and the worker.
 
-    A bank that has not answered after `bank_patience_seconds` is asked by the worker what became of the order,
-    once it is `ask_after_seconds` old. A bank carries out no order that is older than `order_life_seconds`.
+    A bank has `bank_patience_seconds` to answer. The worker asks it what became of an order without an
+    answer that is `ask_after_seconds` old. No bank carries out an order that is older than `order_life_seconds`.
     """
 
     database_url: str = field(repr=False)

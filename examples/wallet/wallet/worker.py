@@ -14,7 +14,7 @@ from wallet.banks import Banks
 from wallet.booking import Books
 from wallet.measures import WorkerMeasures
 from wallet.settings import NotConfigured, Settings
-from wallet.tables import BankSwitch
+from wallet.tables import BankOrder, BankSwitch
 
 PAUSE_SECONDS: Final = 0.5
 AT_ONCE: Final = 50
@@ -46,26 +46,43 @@ class Worker:
     async def _round(self, banks: Banks) -> None:
         now = datetime.now(UTC)
         patience = timedelta(seconds=self._settings.ask_after_seconds)
-        for order in await self._books.unanswered(now - patience, AT_ONCE):
-            await self._books.decide(order.id, await banks.ask(order, now), datetime.now(UTC))
-        await self._show(now, patience)
+
+        async def resolve(order: BankOrder) -> None:
+            said = await banks.ask(order, now)
+            async with one_by_one:
+                await self._books.decide(order.id, said, datetime.now(UTC))
+
+        # Together, or a bank that is silent would keep those of the other one waiting.
+        one_by_one = asyncio.Lock()
+        orders = await self._books.unanswered(now - patience, AT_ONCE)
+        await asyncio.gather(*(resolve(order) for order in orders))
+        await self._show(datetime.now(UTC), patience)
 
     async def _show(self, now: datetime, patience: timedelta) -> None:
         recorder = self._measures.recorder
         async with self._sessions() as session:
             switches = {one.bank: one.open for one in await session.scalars(select(BankSwitch))}
-        waiting = {(bank, currency): (n, cents) for bank, currency, n, cents in await self._books.waiting(now, patience)}
+        waiting = {
+            (bank, currency): (n, cents)
+            for bank, currency, n, cents in await self._books.waiting(now, patience)
+        }
         for bank in self._settings.banks:
             numbers = [n for (name, _), (n, _) in waiting.items() if name == bank]
             self._measures.open_orders.labels(bank).set(sum(numbers))
             recorder.gauge("moneypath_indeterminate_payments").set(sum(numbers), provider=bank)
-            recorder.gauge("moneypath_provider_routing_active").set(int(switches.get(bank, True)), provider=bank)
+            recorder.gauge("moneypath_provider_routing_active").set(
+                int(switches.get(bank, True)), provider=bank
+            )
             for currency in CURRENCIES:
                 cents = waiting.get((bank, currency), (0, 0))[1]
-                recorder.gauge("moneypath_indeterminate_minor_units").set(cents, provider=bank, currency=currency)
+                recorder.gauge("moneypath_indeterminate_minor_units").set(
+                    cents, provider=bank, currency=currency
+                )
         for currency in CURRENCIES:
             cents = sum(cents for (_, of), (_, cents) in waiting.items() if of == currency)
-            recorder.gauge("moneypath_money_at_risk_minor_units").set(cents, reason="indeterminate", currency=currency)
+            recorder.gauge("moneypath_money_at_risk_minor_units").set(
+                cents, reason="indeterminate", currency=currency
+            )
 
 
 async def work(settings: Settings) -> None:

@@ -22,7 +22,7 @@ async def keep(folder: Path, scale: int) -> None:
 
 def main() -> None:
     """Run until stopped; what prevents it is one sentence."""
-    if not 2 <= len(sys.argv) <= 3 or not sys.argv[2:] == [each for each in sys.argv[2:] if each.isdecimal()]:
+    if not 2 <= len(sys.argv) <= 3 or not all(map(str.isdecimal, sys.argv[2:])):
         sys.exit("usage: python -m wallet_stack RUN_FOLDER [SCALE]")
     scale = int(sys.argv[2]) if len(sys.argv) > 2 else 12
     try:

@@ -205,5 +205,9 @@ class WalletBuilder:
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """Return what a Python child needs to find the wallet, from its sources or where it is installed."""
-    found = [str(Path(__file__).resolve().parents[1]), own.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]
+    found = [
+        str(Path(__file__).resolve().parents[1]),
+        own.get("PYTHONPATH", ""),
+        os.environ.get("PYTHONPATH", ""),
+    ]
     return {**own, "PYTHONPATH": os.pathsep.join(filter(None, found)), "PYTHONUNBUFFERED": "1"}

@@ -13,14 +13,24 @@ from moneypath.stack.supervisor import Supervisor
 from moneypath.workflows.server_deaths import unless_server_dies
 from wallet_stack.servers import API, WORKER, WalletBuilder
 
-REMOVED_AT_END: Final = ("secrets", "postgres", "checks", "witnesses", "banks", "bin", "lost", "endpoints.json")
+REMOVED_AT_END: Final = (
+    "secrets",
+    "postgres",
+    "checks",
+    "witnesses",
+    "banks",
+    "bin",
+    "lost",
+    "endpoints.json",
+)
+BUILD: Final = Build(api="wallet.api", worker="wallet.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class WalletStarter:
     """Starts the wallet, its banks and its monitoring."""
 
-    build: Build = Build(api="wallet.api", worker="wallet.worker")
+    build: Build = BUILD
     build_servers: tuple[str, ...] = (API, WORKER)
 
     def running(
@@ -40,4 +50,4 @@ async def _running(settings: LiveStackSettings, announce: Announce) -> AsyncIter
             for name in REMOVED_AT_END:
                 supervisor.remove_at_end(settings.run_folder / name)
             builder = WalletBuilder(settings, ports, supervisor, announce, python=sys.executable)
-            yield await unless_server_dies(supervisor, builder.start(STARTER.build))
+            yield await unless_server_dies(supervisor, builder.start(BUILD))
