@@ -114,6 +114,10 @@ def _add_control(app: FastAPI, statement: Statement, wrong: Misbehaviour, contro
     async def end(fault: str) -> dict[str, bool]:
         return {"ended": wrong.leases.pop(fault, None) is not None}
 
+    @app.get("/control/orders", dependencies=[control])
+    async def count(since: float, until: float) -> dict[str, int]:
+        return {"taken": statement.taken(since, until)}
+
     @app.get("/control/faults", dependencies=[control])
     async def faults() -> dict[str, object]:
         listed = [{"id": one.id, "kind": one.kind, "hits": one.hits} for one in wrong.active().values()]

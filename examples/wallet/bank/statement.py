@@ -39,3 +39,8 @@ class Statement:
         }
         os.write(self._descriptor, json.dumps(row).encode() + b"\n")
         self.orders[order] = row
+
+    def taken(self, since: float, until: float) -> int:
+        """Return how many orders were written down from `since` on and before `until`, in Unix seconds."""
+        at = (datetime.fromisoformat(row["at"]).timestamp() for row in self.orders.values())
+        return sum(since <= one < until for one in at)
