@@ -20,8 +20,8 @@ Labels = tuple[tuple[str, str], ...]
 class AlertWatcher:
     """Tracks which alerts fire, from Prometheus' list and from pages, whichever comes first.
 
-    A page carries the exact time since when its alert fires; the list shows when it no longer does. Prometheus
-    adds its external labels only to what it sends, so an alert of a page is one of the list that lacks some.
+    A page carries the exact time since when its alert fires; the list shows when it no longer does. An alert
+    of the list may lack labels of its page: Prometheus adds its external ones only to what it sends.
     """
 
     def __init__(self, prometheus: Prometheus, log: EventLog) -> None:
@@ -66,7 +66,7 @@ class AlertWatcher:
 
 
 def _is_among(paged: Labels, alerts: Collection[Labels]) -> bool:
-    """Tell whether the alert of a page is one of `alerts`, by all of its labels or by those that it has more."""
+    """Tell whether the alert of a page is one of `alerts`, which may lack some of its labels."""
     labels = set(paged)
     return any(labels.issuperset(one) for one in alerts)
 
