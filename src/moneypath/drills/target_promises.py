@@ -27,7 +27,7 @@ _WITNESSES: Final = {
 def listed_promises(document: TargetFile) -> dict[str, dict[str, Any]]:
     """Return the promises as the first event of a log lists them."""
     return {
-        name: _plain(_promise(action, action.promise))
+        name: _promise(action, action.promise).plain
         for name, action in document.actions.items()
         if action.promise is not None
     }
@@ -61,6 +61,7 @@ async def record_promises(context: DrillContext, prometheus: Prometheus) -> None
             "found": found,
             "evidence": evidence,
             "reason": reason,
+            "promise": _promise(action, action.promise).plain,
         }
         context.log.append(Kind.PROMISE_CHECKED, taken.name, payload, source="witnesses")
 
@@ -79,6 +80,7 @@ class _Counting:
         asked = context.actions_taken.next_asked(taken, action.undo) if action.undo else None
         self._since = (taken.answered_at or taken.asked_at) + UNDER_WAY_SECONDS
         self._until = ended_at if asked is None else asked
+        self._argument = taken.argument
         self._given: dict[str, Argument] = dict(zip(action.arguments, (taken.argument,), strict=False))
         self._prometheus, self._exchange = prometheus, context.exchange
 
@@ -97,7 +99,9 @@ class _Counting:
         if count.call is None or count.field is None:
             return None
         times: Mapping[str, Argument] = {"since": round(self._since, 3), "until": round(self._until, 3)}
-        value = (await exchange.ask(count.call, {**self._given, **times})).field(count.field)
+        place = self._argument if self._argument in exchange.target.document.places else None
+        answer = await exchange.ask(count.call, {**self._given, **times}, place=place)
+        value = answer.field(count.field)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -113,15 +117,3 @@ def _promise(action: Action, declared: ActionPromise) -> Promise:
         evidence=evidence.title if evidence else "",
         least_evidence=evidence.least if evidence else 0,
     )
-
-
-def _plain(promise: Promise) -> dict[str, Any]:
-    return {
-        "title": promise.title,
-        "witness": promise.witness.value,
-        "least": promise.least,
-        "most": promise.most,
-        "until": promise.until,
-        "evidence": promise.evidence,
-        "least_evidence": promise.least_evidence,
-    }

@@ -4,8 +4,10 @@ An answer is the word of the service that is being repaired. A promise is looked
 provider's own book, in the ledger, or in what Prometheus recorded.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 
 class Witness(StrEnum):
@@ -32,6 +34,16 @@ class Promise:
     until: str = ""
     evidence: str = ""
     least_evidence: int = 0
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Self:
+        """Return the promise that `plain` wrote; raises KeyError, TypeError and ValueError."""
+        return cls(**{**plain, "witness": Witness(plain["witness"])})
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "witness": self.witness.value}
 
     def kept(self, found: float | None, evidence: float | None) -> bool:
         """Tell whether the promise was kept; what nobody could count was not."""

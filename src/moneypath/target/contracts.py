@@ -19,6 +19,7 @@ FAULT_ARGUMENTS: Final = ("kind", "lease_seconds", "seed", "unique")
 WHERE: Final = "where"
 FAULT_ID: Final = "fault_id"
 WINDOW: Final = "window"
+COUNT_ARGUMENTS: Final = ("since", "until")
 PAGES_ARGUMENTS: Final = ("after", "wait_seconds")
 ACKNOWLEDGE_ARGUMENTS: Final = ("page", "role", "log_seq", "log_hash")
 
@@ -200,7 +201,7 @@ class Count(TargetModel):
     """A number of a time: a PromQL `query`, or the `field` of what a `call` answers.
 
     The query may use the action's arguments and `{window}`, the seconds of the time, as in `[{window}s]`; the
-    call the arguments, `{since}` and `{until}` in Unix seconds.
+    call the arguments, `{since}` and `{until}` in Unix seconds, and, where the argument is a place, its keys.
     """
 
     query: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
@@ -289,9 +290,6 @@ class Action(TargetModel):
         for at, count in self.promise.counts:
             if count.query is not None:
                 found += _text_issues(("promise", *at, "query"), count.query, (*self.arguments, WINDOW))
-            else:
-                known = (*self.arguments, "since", "until")
-                found += argument_issues(("promise", *at, "call"), count.call or self.call, known)
         return found
 
 
