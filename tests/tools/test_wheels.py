@@ -2,10 +2,12 @@
 
 import email.message
 import email.parser
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -205,9 +207,20 @@ def test_the_image_gets_what_the_wheels_are_built_from() -> None:
     wheel = given["tool"]["hatch"]["build"]["targets"]["wheel"]
     ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line.removeprefix("!") for line in ignore if line.startswith("!")}
-    for source in wheel["force-include"]:
+    for source in wheel["hooks"]["custom"]["include"]:
         name = PurePosixPath(os.path.normpath(f"reference/{source}"))
         assert {str(name), *map(str, name.parents)} & sent, source
+
+
+def test_the_environment_of_this_checkout_has_no_copy_of_its_sources() -> None:
+    """A copy beside the installed packages would hide every change of the sources."""
+    found = {
+        name: importlib.util.find_spec(name) for name in ("acquirers", "moneypath", "refpay", "refstack")
+    }
+    places = {name: Path(str(spec.origin)).parent for name, spec in found.items() if spec is not None}
+    assert places == {name: ROOT / "src" / name for name in found}
+    installed = Path(sysconfig.get_path("purelib"))
+    assert not [name for name in found if (installed / name).exists()]
 
 
 def test_the_older_wheel_goes_when_the_new_one_is_there(built: tool.Wheels, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ async def _drive(everybody: list[Customer], per_second: float, stop: asyncio.Eve
         due += 1 / per_second
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(0.0, due - time.monotonic()))
-    # What was asked for is waited for: a customer who leaves in the middle leaves an order that nobody was told of.
+    # What was asked for is waited for: who leaves in the middle leaves an order that nobody was told of.
     if busy:
         _, left = await asyncio.wait(busy, timeout=PATIENCE_SECONDS)
         for task in left:
