@@ -47,7 +47,7 @@ class BusinessMetric:
 
 def business_metrics(path: MoneyPath) -> tuple[BusinessMetric, ...]:
     """Return the business metrics of what `path` declares."""
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     return (*_latency(path), *_ledger(path), *_reconciliation(path, catalogue), *_cost(path, catalogue))
 
 

@@ -48,7 +48,7 @@ class MetricFacts:
 
 def describe_metrics(path: MoneyPath) -> tuple[MetricFacts, ...]:
     """Return every metric of the declaration, sorted by name."""
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     groups = rule_groups.build(path)
     reads = _reader(catalogue, groups)
     by_alert = {alert.name: reads(unscaled_text(alert.expr)) for alert in rule_groups.alerts(groups)}

@@ -12,6 +12,7 @@ from moneypath.alerting.promtool_tests.case import (
     Segment,
     ValueAt,
     counter,
+    located,
     series,
 )
 from moneypath.path.guards import IncreaseGuard, RatioGuard, Side
@@ -41,7 +42,7 @@ def _labels(selector: SeriesSelector, catalogue: Catalogue, **more: str) -> dict
 
 
 def _name(job: str, selector: SeriesSelector, catalogue: Catalogue, **more: str) -> str:
-    return series(selector.series, **_labels(selector, catalogue, **more), job=job, instance=job)
+    return series(selector.series, **located(_labels(selector, catalogue, **more), job))
 
 
 def _increase(job: str, guard: IncreaseGuard, catalogue: Catalogue) -> Iterator[Case]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from moneypath.alerting.latency_sli import QUANTILES
-from moneypath.alerting.promtool_tests.case import Case, ValueAt
+from moneypath.alerting.promtool_tests.case import Case, ValueAt, some
 from moneypath.alerting.promtool_tests.latency_traffic import histogram
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, PERCENT, RatioAlert
 from moneypath.alerting.promtool_tests.traffic import Phase
@@ -23,7 +23,7 @@ def counting_cases(tested: RatioAlert, slo: LatencySlo) -> Iterator[Case]:
         for value in match.values:
             own = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
             yield Case(f"counts {match.label} {value}", own, fires)
-        for value in sorted(set(labels[match.label]) - set(match.values)):
+        for value in some(sorted(set(labels[match.label]) - set(match.values))):
             other = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
             both = histogram(tested.job, slo, catalogue, healthy) | other
             yield Case(f"does not count {match.label} {value}", both, quiet)

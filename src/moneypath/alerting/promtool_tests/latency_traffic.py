@@ -1,6 +1,6 @@
 """Input series of a latency objective: a histogram of fast and slow events in phases."""
 
-from moneypath.alerting.promtool_tests.case import STEP_SECONDS, Segment, counter, series
+from moneypath.alerting.promtool_tests.case import STEP_SECONDS, Segment, counter, located, series
 from moneypath.alerting.promtool_tests.traffic import Phase, values
 from moneypath.path.objectives import LatencySlo
 from moneypath.telemetry.catalogue import Catalogue
@@ -21,12 +21,12 @@ def histogram(
     """
     name = slo.histogram.series
     first = {label: known[0] for label, known in catalogue[name].labels.items()}
-    here = {"job": job, "instance": job}
     chosen = first | {match.label: match.values[0] for match in slo.histogram.select} | labels
+    at = edge or str(float(slo.threshold_seconds))
     total = counter(*(Segment(each.rate * STEP_SECONDS, each.seconds, each.reset) for each in phases))
     good = values(phases, bad=False)
     return {
-        series(f"{name}_bucket", **chosen, le=edge or str(float(slo.threshold_seconds)), **here): good,
-        series(f"{name}_bucket", **chosen, le="+Inf", **here): total,
-        series(f"{name}_count", **chosen, **here): total,
+        series(f"{name}_bucket", **located({**chosen, "le": at}, job)): good,
+        series(f"{name}_bucket", **located({**chosen, "le": "+Inf"}, job)): total,
+        series(f"{name}_count", **located(chosen, job)): total,
     }
