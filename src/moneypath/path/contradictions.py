@@ -1,5 +1,6 @@
 """The contradictions between the parts of a declaration."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from moneypath.path.costs import cost_issues
@@ -21,6 +22,16 @@ def issues(path: Declaration) -> Iterator[DeclarationIssue]:
     """Yield every contradiction of a declaration that is complete."""
     # The catalogue is closed over what is declared, so it can only be built of what fits together.
     yield from tuple(_issues(path)) or _catalogue_issues(path)
+
+
+def decimals_issues(declared: Declaration) -> Iterator[DeclarationIssue]:
+    """Yield an issue if a currency outside ISO 4217 lacks its decimals: two would be a guess."""
+    code = declared.reporting_currency
+    if code and not declared.currencies and re.fullmatch("[A-Z]{3}", code) is None:
+        what = f"the decimals of {code} are not known"
+        yield DeclarationIssue(
+            ("reporting_currency",), what, f"a currency of `currencies`, such as {code}: 6"
+        )
 
 
 def _catalogue_issues(path: Declaration) -> Iterator[DeclarationIssue]:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from moneypath.path.contradictions import issues
+from moneypath.path.contradictions import decimals_issues, issues
 from moneypath.path.declaration import AlertingPart, Declaration
 from moneypath.path.declared_series import with_declared
 from moneypath.path.defaults import completed
@@ -21,7 +21,7 @@ class MoneyPath(Declaration):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         whole = self.model_copy(update=completed(self))
-        if found := tuple(issues(whole)):
+        if found := (*decimals_issues(self), *issues(whole)):
             raise DeclarationIssues(found)
         return whole
 

@@ -108,7 +108,7 @@ def gauge(*spans: tuple[int | str | Decimal, int]) -> str:
     return " ".join(words)
 
 
-def series(name: str, **labels: str) -> str:
+def series(name: str, /, **labels: str) -> str:
     """Return a series in promtool's notation."""
     inside = ", ".join(f'{key}="{value}"' for key, value in labels.items())
     return f"{name}{{{inside}}}"

@@ -15,7 +15,7 @@ def counters(job: str, slo: EventsSlo, catalogue: Catalogue, phases: tuple[Phase
     }
 
 
-def counter_name(job: str, slo: EventsSlo, catalogue: Catalogue, value: str, **others: str) -> str:
+def counter_name(job: str, slo: EventsSlo, catalogue: Catalogue, value: str, /, **others: str) -> str:
     """Return the series of events with `value` in the label that tells good from bad.
 
     `others` are values of other labels, which have their first selected value otherwise.

@@ -1,6 +1,7 @@
 """The test cases that only availability over a declared series has: which events count, and as what."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from moneypath.alerting.promtool_tests.case import Case, some
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
@@ -40,11 +41,11 @@ def _told_cases(tested: RatioAlert, counted: ResolvedEvents, known: _Labels) -> 
         for value in bad:
             of = {match.label: value}
             healthy_ones = {_name(tested, counted, is_bad=False): values(strong, bad=False)}
-            failed = {_name(tested, counted, is_bad=True, **of): values(strong, bad=True)}
+            failed = {_name(tested, counted, of, is_bad=True): values(strong, bad=True)}
             yield Case(f"counts {match.label} {value} as bad", healthy_ones | failed, fires)
         for value in good:
             of = {match.label: value}
-            well = {_name(tested, counted, is_bad=not counted.good, **of): values(healthy, bad=False)}
+            well = {_name(tested, counted, of, is_bad=not counted.good): values(healthy, bad=False)}
             yield Case(f"counts {match.label} {value} as good", well, quiet)
 
 
@@ -55,7 +56,7 @@ def _selection_cases(tested: RatioAlert, counted: ResolvedEvents, known: _Labels
     for match in (*counted.operation, *counted.valid):
         for value in some(sorted(set(known[match.label]) - set(match.values))):
             own = {_name(tested, counted, is_bad=False): values(healthy, bad=False)}
-            other = {_name(tested, counted, is_bad=True, **{match.label: value}): values(strong, bad=True)}
+            other = {_name(tested, counted, {match.label: value}, is_bad=True): values(strong, bad=True)}
             quiet = (tested.quiet_at(FILLING_SECONDS),)
             yield Case(f"does not count {match.label} {value}", own | other, quiet)
         for value in match.values if match.label not in told else ():
@@ -67,10 +68,16 @@ def _both(
     tested: RatioAlert, counted: ResolvedEvents, phases: tuple[Phase, ...], of: Mapping[str, str]
 ) -> dict[str, str]:
     return {
-        _name(tested, counted, is_bad=False, **of): values(phases, bad=False),
-        _name(tested, counted, is_bad=True, **of): values(phases, bad=True),
+        _name(tested, counted, of, is_bad=False): values(phases, bad=False),
+        _name(tested, counted, of, is_bad=True): values(phases, bad=True),
     }
 
 
-def _name(tested: RatioAlert, counted: ResolvedEvents, *, is_bad: bool, **others: str) -> str:
-    return event_name(tested.job, counted, tested.provider, is_bad=is_bad, **others)
+def _name(
+    tested: RatioAlert,
+    counted: ResolvedEvents,
+    others: Mapping[str, str] = MappingProxyType({}),
+    *,
+    is_bad: bool,
+) -> str:
+    return event_name(tested.job, counted, tested.provider, is_bad=is_bad, others=others)

@@ -1,5 +1,8 @@
 """Input series of an availability objective over a declared series."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from moneypath.alerting.promtool_tests.case import located, series
 from moneypath.path.series_events import ResolvedEvents
 
@@ -12,7 +15,14 @@ def events(job: str, counted: ResolvedEvents, provider: str, good: str, bad: str
     }
 
 
-def event_name(job: str, counted: ResolvedEvents, provider: str, *, is_bad: bool, **others: str) -> str:
+def event_name(
+    job: str,
+    counted: ResolvedEvents,
+    provider: str,
+    *,
+    is_bad: bool,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return the series of one example of good or bad events; `others` are labels that differ from it.
 
     What has no provider lacks the label that would name one.
