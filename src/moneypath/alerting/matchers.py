@@ -1,7 +1,8 @@
 """Write label matchers as PromQL, and read them back.
 
 Values of our own metrics are plain words. Those of a declared series are as they are, so what a regular
-expression would read as something else stands in brackets: a backslash would have to be doubled.
+expression would read as something else has a backslash, which a text of PromQL doubles. Brackets around it
+would be shorter, but not every reader of PromQL takes `[[]`.
 """
 
 import re
@@ -11,8 +12,8 @@ from typing import Final
 from moneypath.path.selection import LabelMatcher
 
 _SPECIAL: Final = re.compile(r"[.*+?()\[\]{}|]")
-_BRACKETED: Final = re.compile(r"\[(.)\]")
-_BAR: Final = re.compile(r"\|(?!\])")
+_ESCAPED: Final = re.compile(r"\\(.)")
+_BAR: Final = re.compile(r"(?<!\\)\|")
 
 
 def selector(select: tuple[LabelMatcher, ...], *more: str) -> str:
@@ -33,10 +34,10 @@ def none_of(label: str, values: tuple[str, ...]) -> str:
 
 
 def pattern(values: Iterable[str]) -> str:
-    """Return the regular expression that matches exactly `values`."""
-    return "|".join(_SPECIAL.sub(r"[\g<0>]", value) for value in values)
+    """Return the regular expression that matches exactly `values`, as a text of PromQL has it."""
+    return "|".join(_SPECIAL.sub(r"\\\\\g<0>", value) for value in values)
 
 
 def values_of(pattern_text: str) -> tuple[str, ...]:
-    """Return the values that `pattern` wrote."""
-    return tuple(_BRACKETED.sub(r"\1", part) for part in _BAR.split(pattern_text))
+    """Return the values of a `pattern` after a parser has read the text of PromQL."""
+    return tuple(_ESCAPED.sub(r"\1", part) for part in _BAR.split(pattern_text))

@@ -20,7 +20,8 @@ def histogram(
 ) -> dict[str, str]:
     """Return a histogram whose good events end within the threshold, the bad ones in the last bucket.
 
-    `labels` differ from those of the first event. `edge` is how the threshold's bucket is spelt, by default as our exposition does.
+    `labels` differ from those of the first event. `edge` is how the threshold's bucket is spelt, by default
+    as our exposition does.
     """
     name = slo.histogram.series
     first = {label: known[0] for label, known in catalogue[name].labels.items()}

@@ -6,10 +6,11 @@ from types import MappingProxyType
 from moneypath.alerting.promtool_tests.case import Case, some
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
 from moneypath.alerting.promtool_tests.series_traffic import event_name
-from moneypath.alerting.promtool_tests.traffic import Phase, values
+from moneypath.alerting.promtool_tests.traffic import BUSY, Phase, values
 from moneypath.path.selection import metric_of
 from moneypath.path.series_events import ResolvedEvents
 
+_MANY = 100
 _Labels = Mapping[str, tuple[str, ...]]
 
 
@@ -57,8 +58,13 @@ def _selection_cases(tested: RatioAlert, counted: ResolvedEvents, known: _Labels
         for value in some(sorted(set(known[match.label]) - set(match.values))):
             own = {_name(tested, counted, is_bad=False): values(healthy, bad=False)}
             other = {_name(tested, counted, {match.label: value}, is_bad=True): values(strong, bad=True)}
-            quiet = (tested.quiet_at(FILLING_SECONDS),)
+            quiet, fires = (tested.quiet_at(FILLING_SECONDS),), (tested.fires_at(FILLING_SECONDS),)
             yield Case(f"does not count {match.label} {value}", own | other, quiet)
+            # So many of them would make the failures a small share, if they were valid.
+            many = (Phase(FILLING_SECONDS, rate=BUSY * _MANY),)
+            crowd = {_name(tested, counted, {match.label: value}, is_bad=False): values(many, bad=False)}
+            failing = _both(tested, counted, strong, {})
+            yield Case(f"is not hidden by any number of {match.label} {value}", failing | crowd, fires)
         for value in match.values if match.label not in told else ():
             counts = _both(tested, counted, strong, {match.label: value})
             yield Case(f"counts {match.label} {value}", counts, (tested.fires_at(FILLING_SECONDS),))
