@@ -116,7 +116,7 @@ def odd_text() -> str:
             "id": "share",
             "numerator": {"series": "odd_total", "select": pick},
             "denominator": {"series": "odd_total"},
-            "by": "edge",
+            "by": None,
             "window_seconds": 300,
             "fires": "above",
             "limit": "0.5",

@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused_by_key(case: str) -> None:
 
 
 def test_evidence_needs_members_that_somebody_knows() -> None:
-    """A label of any value, and one whose values differ from those elsewhere: both would page for ever."""
+    """A label of any value, and one whose values differ from those elsewhere: both would page forever."""
     guard = {
         "kind": "level",
         "id": "rows",

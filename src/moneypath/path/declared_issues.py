@@ -145,7 +145,7 @@ def counted_series_issues(path: Declaration, catalogue: Catalogue) -> Iterator[D
     for index, check in enumerate(path.checks):
         for place, name in enumerate(check.series):
             if name in path.series:
-                what = f"{name} does not say when it was last checked, so the check would be stale for ever"
+                what = f"{name} does not say when it was last checked, so the check would be stale forever"
                 hint = "a guard of the kind level with `above: 0` and evidence"
                 yield DeclarationIssue(("checks", index, "series", place), what, hint)
     yield from _evidence_issues(path, catalogue)
@@ -241,7 +241,7 @@ def _provider_issues(
         what = f"{label} has a value for no provider"
         yield DeclarationIssue((*at, "per"), what, "null, or a value for a provider")
     elif slo.traffic and missing:
-        what = f"{label} has no value for {', '.join(missing)}, so its traffic would be missing for ever"
+        what = f"{label} has no value for {', '.join(missing)}, so its traffic would be missing forever"
         yield DeclarationIssue((*at, "traffic"), what, "null, or a value for each provider")
 
 
