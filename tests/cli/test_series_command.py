@@ -1,4 +1,4 @@
-"""`moneypath series check` says in a sentence what it needs, and never asks a Prometheus that nobody named."""
+"""`moneypath series check` says in a sentence what it needs before it asks any Prometheus."""
 
 from pathlib import Path
 
