@@ -54,7 +54,7 @@ class BusinessMetric:
 
 def business_metrics(path: MoneyPath) -> tuple[BusinessMetric, ...]:
     """Return the business metrics of what `path` declares."""
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     of_objectives = (*_availability(path), *_latency(path), *_ledger(path))
     return (*of_objectives, *_reconciliation(path, catalogue), *_cost(path, catalogue))
 

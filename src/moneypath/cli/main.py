@@ -18,6 +18,7 @@ from moneypath.cli import (
     gate_command,
     metrics_command,
     project_commands,
+    series_commands,
     silences_commands,
     target_commands,
 )
@@ -37,6 +38,7 @@ COMMANDS: tuple[click.Command, ...] = (
     metrics_command.metrics,
     project_commands.runbook,
     board_commands.board,
+    series_commands.series,
     silences_commands.silences,
     exporter_command.exporter,
     compose_commands.compose,
