@@ -69,9 +69,7 @@ async def test_silence_comes_after_the_money(bank: httpx.AsyncClient, tmp_path: 
     await asyncio.wait((asked, looked_up), timeout=0.5)
     assert not asked.done()
     assert not looked_up.done()
-    ended = await bank.delete(
-        f"/control/faults/{fault}", headers={"Authorization": f"Bearer {CONTROL}"}
-    )
+    ended = await bank.delete(f"/control/faults/{fault}", headers={"Authorization": f"Bearer {CONTROL}"})
     assert ended.json() == {"ended": True}
     assert (await asked).json() == (await looked_up).json()
 
@@ -93,7 +91,9 @@ async def test_each_side_needs_its_own_token(bank: httpx.AsyncClient) -> None:
     """The customer's token controls nothing, and none opens nothing."""
     assert (await bank.get("/control/faults")).status_code == 401
     assert (await bank.get("/orders/order-of-a", headers={"Authorization": ""})).status_code == 401
-    assert (await bank.get("/orders/order-of-a", headers={"Authorization": f"Bearer {CONTROL}"})).status_code == 401
+    assert (
+        await bank.get("/orders/order-of-a", headers={"Authorization": f"Bearer {CONTROL}"})
+    ).status_code == 401
 
 
 def test_a_lease_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
