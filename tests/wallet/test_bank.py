@@ -63,8 +63,9 @@ async def test_silence_comes_after_the_money(bank: httpx.AsyncClient, tmp_path: 
     """The order is on the statement, nobody is told, also who asks; when it is over, it can be looked up."""
     fault = await told(bank, "silent_after_moving")
     asked = asyncio.create_task(bank.post("/payments", json=order("a")))
-    while not statement(tmp_path):  # noqa: ASYNC110 - a file has no event
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while not statement(tmp_path):  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0)
     looked_up = asyncio.create_task(bank.get("/orders/order-of-a"))
     await asyncio.wait((asked, looked_up), timeout=0.5)
     assert not asked.done()
