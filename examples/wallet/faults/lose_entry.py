@@ -6,7 +6,8 @@
     python lose_entry.py hits FOLDER ID                                      prints {"faults": [...]}
 
 What was deleted stands in FOLDER. A process of its own puts it back when the lease is over or `end` is
-called: nothing stays lost when whoever began it dies. What an operator has booked again meanwhile stays as it is.
+called: nothing stays lost when whoever began it dies. What an operator has booked again meanwhile
+stays as it is.
 """
 
 import json

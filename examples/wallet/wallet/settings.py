@@ -18,7 +18,7 @@ class Settings:
     """The settings of the API and the worker.
 
     A bank has `bank_patience_seconds` to answer. The worker asks it what became of an order without an
-    answer that is `ask_after_seconds` old. No bank carries out an order that is older than `order_life_seconds`.
+    answer that is `ask_after_seconds` old. No bank carries out an order older than `order_life_seconds`.
     """
 
     database_url: str = field(repr=False)
