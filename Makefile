@@ -14,7 +14,7 @@ ONE_BY_ONE := -m "live and not proof"
 unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: sbom wheels newest simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
+.PHONY: sbom wheels wallet newest simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
 help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -124,6 +124,9 @@ picture: setup  ## Run the demo and save what it showed for the README
 
 sbom: setup  ## Write the software bill of materials, sbom.cdx.json: packages with hashes and licences, and the servers
 	@.venv/bin/python tools/sbom.py
+
+wallet: setup  ## Install the wheels and the wallet of examples/ outside the repository, and run the wallet's first drill there
+	@.venv/bin/python tools/wallet_drill.py $(if $(ONLY),--drill "$(ONLY)")
 
 wheels: setup  ## Build both wheels into dist/, and try them outside the repository: pip, uvx, pipx, the whole demo (some ten minutes)
 	@.venv/bin/python tools/wheels.py build

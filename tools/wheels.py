@@ -61,6 +61,18 @@ def build(folder: Path) -> Wheels:
     return wheels
 
 
+def build_other(project: Path, folder: Path) -> Path:
+    """Build the wheel of another project of this repository into `folder`; raises CommandFailed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = set(folder.glob("*.whl"))
+    offline = ("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder))
+    _run([*_PIP, *offline, str(project)], BUILD_SECONDS)
+    built = set(folder.glob("*.whl")) - before
+    if len(built) != 1:
+        raise CommandFailed(f"{folder} has a wheel of {project} already: name an empty folder.")
+    return built.pop()
+
+
 def make_environment(folder: Path, requirements: Sequence[str]) -> Path:
     """Make an empty virtual environment in `folder`, install `requirements`, and return its bin folder.
 
