@@ -1,7 +1,6 @@
-"""The wallet's first drill can fail: without the alert, the route, the action's effect, a posting, the payee it does.
+"""The wallet's first drill can fail: without the alert, the route, an action's effect, a posting, the payee.
 
-Each test sabotages a real stack the way a mistake would. `make prove` runs them, and `make wallet` the drill as
-it is.
+Each test sabotages a real stack the way a mistake would. `make prove` runs them, `make wallet` the drill itself.
 """
 
 import os
@@ -96,16 +95,15 @@ async def test_with_an_action_that_does_nothing_the_drill_fails(tmp_path: Path) 
     assert any(one.startswith("promise of bank.pause broken: ") for one in card.failures), card.failures
 
 
+FIRST: Final = "SELECT id FROM movement WHERE kind = 'TOP_UP' ORDER BY booked_at LIMIT 1"
 SPOILT: Final = {
     "a posting that is gone": (
-        "DELETE FROM movement WHERE id = (SELECT id FROM movement WHERE kind = 'TOP_UP' ORDER BY booked_at LIMIT 1)"
-        " RETURNING id::text",
+        f"DELETE FROM movement WHERE id = ({FIRST}) RETURNING id::text",
         "without_posting",
     ),
     "a wrong payee": (
-        "UPDATE movement SET to_account = (SELECT id FROM purse WHERE id <> movement.to_account AND id LIKE 'p-%'"
-        " ORDER BY id LIMIT 1) WHERE id = (SELECT id FROM movement WHERE kind = 'TOP_UP' ORDER BY booked_at LIMIT 1)"
-        " RETURNING id::text",
+        "UPDATE movement SET to_account = (SELECT id FROM purse WHERE id <> movement.to_account LIMIT 1)"
+        f" WHERE id = ({FIRST}) RETURNING id::text",
         "beneficiary",
     ),
 }
