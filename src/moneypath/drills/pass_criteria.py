@@ -24,15 +24,16 @@ NOT_KNOWN = "unknown"
 def ledger_failures(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ...]:
     """Return why the ledger is not known to be whole; these reasons make the score 0.
 
-    A drill that says beforehand that the money is not known asks nobody.
+    A drill may say beforehand that the money is not known, where nobody can audit it; what was audited and
+    is not whole fails all the same.
     """
-    if scenario.expect.ledger_truth == NOT_KNOWN:
-        return ()
     truths = [event for event in events if event.kind == Kind.LEDGER_TRUTH]
     if not truths:
         return ("the ledger was never audited",)
     last = truths[-1].payload
     if last.get("whole") is True:
+        return ()
+    if scenario.expect.ledger_truth == NOT_KNOWN and last.get("whole") == NOT_KNOWN:
         return ()
     found = [str(text) for text in last.get("discrepancies", ())] or ["no reason recorded"]
     return (f"the ledger is not whole: {'; '.join(found[:MAX_SHOWN])}",)
