@@ -148,7 +148,7 @@ async def test_what_a_refusal_says_holds_no_secret(tmp_path: Path, url: str, wal
     gossip["request"] |= {"auth": {"kind": "header", "name": "X-Wallet-Key", "value_file": "wallet_key"}}
     paging = pager(tmp_path, url, heartbeat=gossip, pages=gossip)
     for asked in (paging.heartbeat_at(), paging.pages_after(0)):
-        with pytest.raises(PagerUnreachable, match="cannot be read: .*answered 500") as raised:
+        with pytest.raises(PagerUnreachable, match=r"cannot be read: .*answered 500") as raised:
             await asked
         assert "not even with ***" in raised.value.hint
         assert KEY not in str(raised.value)

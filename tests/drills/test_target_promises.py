@@ -1,4 +1,4 @@
-"""What an operator action of a target promises is counted by others, and what nobody could count is broken."""
+"""What an action of a target promises is counted by others, and what nobody could count is broken."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
