@@ -1,4 +1,4 @@
-"""The wallet with all that a drill needs: pages that are acknowledged, promises, a load, and its witnesses."""
+"""The wallet with all that a drill needs: acknowledged pages, promises, a load, and its witnesses."""
 
 from pathlib import Path
 from typing import Any, Final
