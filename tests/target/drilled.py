@@ -54,7 +54,8 @@ while True:
     if how == "drives" or (how == "once" and not number):
         number += 1
         with open(file, "a") as answers:
-            answers.write(json.dumps({"at": time.time(), "number": number}) + "\\n")
+            for what in ("asked", "answered"):
+                answers.write(json.dumps({"at": time.time(), "number": number, "what": what}) + "\\n")
     time.sleep(1 / per_second)
 """
 
