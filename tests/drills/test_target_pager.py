@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ async def test_a_pager_that_does_not_wait_is_not_asked_without_end(
     async def pause(seconds: float) -> None:
         paused.append(seconds)
 
-    monkeypatch.setattr(target_pager.asyncio, "sleep", pause)
+    monkeypatch.setattr(target_pager, "asyncio", SimpleNamespace(sleep=pause))
     assert await pager(tmp_path, url).pages_after(9) == ()
     assert paused == [target_pager.EVERY_SECONDS]
     assert await pager(tmp_path, url).pages_after(0)
@@ -144,8 +145,8 @@ async def test_the_role_is_the_principal_where_the_pager_names_none(tmp_path: Pa
 async def test_what_a_refusal_says_holds_no_secret(tmp_path: Path, url: str, wallet: Wallet) -> None:
     """A pager that answers with the key that it was asked with: neither error nor hint shows it."""
     wallet.lies = {"gossip"}
-    gossip = {"request": {"url": "${wallet}/book?bank=b&since=0&until=1"}}
-    gossip["request"] |= {"auth": {"kind": "header", "name": "X-Wallet-Key", "value_file": "wallet_key"}}
+    auth = {"kind": "header", "name": "X-Wallet-Key", "value_file": "wallet_key"}
+    gossip = {"request": {"url": "${wallet}/book?bank=b&since=0&until=1", "auth": auth}}
     paging = pager(tmp_path, url, heartbeat=gossip, pages=gossip)
     for asked in (paging.heartbeat_at(), paging.pages_after(0)):
         with pytest.raises(PagerUnreachable, match=r"cannot be read: .*answered 500") as raised:

@@ -17,7 +17,7 @@ from moneypath.drills.actions_taken import ActionsTaken
 from moneypath.drills.faults import FaultControlFailed, Leases
 from moneypath.drills.metric_comparison import UNCOMPARED
 from moneypath.drills.runbook_criteria import PROMISES_AS
-from moneypath.drills.service import Driven
+from moneypath.drills.service import DrilledService, Driven
 from moneypath.drills.target_pager import TargetPager
 from moneypath.drills.target_service import ANSWERS, NoTraffic, TargetService
 from moneypath.drills.target_witnesses import TargetWitnesses
@@ -92,7 +92,8 @@ async def test_the_parts_of_the_service_are_those_of_the_file(tmp_path: Path) ->
         str(scenario.load.checkouts_per_second),
         str((tmp_path / ANSWERS).absolute()),
     )
-    assert service.customers_log(tmp_path) is None
+    as_any: DrilledService = service
+    assert as_any.customers_log(tmp_path) is None
     async with service.pager() as pager, service.canary(scenario, tmp_path) as canary:
         assert isinstance(pager, TargetPager)
         assert canary.exchange is service.exchange

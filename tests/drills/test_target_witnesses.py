@@ -1,5 +1,6 @@
 """The money of a target is whole only when its witnesses compared something of this run, and agreed."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put a clock of its own in the place of time."""
     clock = Clock()
     monkeypatch.setattr(target_witnesses, "time", SimpleNamespace(time=clock.now, monotonic=clock.now))
-    fake = SimpleNamespace(sleep=clock.sleep, to_thread=target_witnesses.asyncio.to_thread)
+    fake = SimpleNamespace(sleep=clock.sleep, to_thread=asyncio.to_thread)
     monkeypatch.setattr(target_witnesses, "asyncio", fake)
     return clock
 
@@ -67,9 +68,7 @@ async def test_witnesses_that_agree_are_whole(tmp_path: Path, clock: Clock) -> N
 
 
 @pytest.mark.parametrize("changed", [{"booked": 101}, {"told": 99}])
-async def test_witnesses_that_differ_are_not_whole(
-    tmp_path: Path, clock: Clock, changed: dict[str, int]
-) -> None:
+async def test_witnesses_that_differ_are_not_whole(tmp_path: Path, clock: Clock, changed: Any) -> None:
     """After the whole drain, since what is under way may settle still."""
     write_witnesses(tmp_path, at=BEGAN + 50, **changed)
     found = await settle(tmp_path)
@@ -92,7 +91,8 @@ async def test_what_settles_within_the_drain_is_whole(
         bank.write_text(late)
         clock.at += seconds
 
-    monkeypatch.setattr(target_witnesses.asyncio, "sleep", sleep)
+    fake = SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
+    monkeypatch.setattr(target_witnesses, "asyncio", fake)
     found = await settle(tmp_path)
     assert found is not None
     assert (found.whole, found.seconds) == (True, target_witnesses.EVERY_SECONDS)

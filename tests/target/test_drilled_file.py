@@ -11,6 +11,7 @@ from moneypath.path.source import DeclarationInvalid
 from moneypath.secret_files import SecretFileUnusable
 from moneypath.target.contracts import Count
 from moneypath.target.loader import load_target
+from moneypath.target.placeholders import Argument
 
 from .drilled import counting, drilled, drilled_exchange, drilled_target
 from .stranger import DOCUMENT, DUTY, Wallet, write_target
@@ -198,7 +199,7 @@ async def test_a_role_without_a_secret_acknowledges_nothing(tmp_path: Path) -> N
     exchange = drilled_exchange(tmp_path)
     call = exchange.target.document.look.acknowledge
     assert call is not None
-    given = {"page": 1, "log_seq": 1, "log_hash": "h"}
+    given: dict[str, Argument] = {"page": 1, "log_seq": 1, "log_hash": "h"}
     with pytest.raises(SecretFileUnusable, match="duty_nobody"):
         await exchange.ask(call, {**given, "role": "nobody"}, role="nobody")
     (tmp_path / "duty_oncall").chmod(0o640)
