@@ -1,5 +1,6 @@
 """A drill on a target breaks it by the file's calls, and records what its witnesses and its load say."""
 
+import copy
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 from tests.target.drilled import LOOK, NOWHERE, PAUSED, drilled_exchange
-from tests.target.stranger import Wallet, write_witnesses
+from tests.target.stranger import DOCUMENT, Wallet, write_witnesses
 
 from moneypath.drills.actions_taken import ActionsTaken
 from moneypath.drills.faults import FaultControlFailed, Leases
@@ -234,6 +235,24 @@ async def test_a_fault_that_the_file_does_not_have_is_not_begun(
         with pytest.raises(FaultControlFailed, match=said):
             await leases.begin(step)
     assert wallet.calls == []
+
+
+@pytest.mark.parametrize("own_name", [True, False])
+async def test_a_begin_without_an_answer_may_have_begun(
+    tmp_path: Path, url: str, wallet: Wallet, own_name: bool
+) -> None:
+    """Where its end takes no id of the target it is called; else its lease ends it."""
+    faults = copy.deepcopy(DOCUMENT["faults"])
+    # What was begun answers 201, which this file does not call good.
+    faults["bank"]["begin"]["good"] = {"status": [204]}
+    if own_name:
+        for key in ("id", "renew", "hits", "hits_field"):
+            del faults["bank"][key]
+    exchange = drilled_exchange(tmp_path, url, faults=faults)
+    async with Leases(exchange, seed=1, lease_seconds=30, on_ended=lambda *_: None) as leases:
+        with pytest.raises(FaultControlFailed, match="answered 201"):
+            await leases.begin(STEP)
+    assert wallet.calls == (["begin", "end"] if own_name else ["begin"])
 
 
 async def test_a_fault_without_an_id_is_no_fault_that_can_be_ended(

@@ -80,7 +80,10 @@ class Leases:
             "seed": self._seed,
             "unique": secrets.token_hex(8),
         }
-        begun = _Begun(faults, step.target if faults.where else None, arguments)
+        begun = _Begun(faults, step.target if faults.where else None, {**arguments, FAULT_ID: step.id})
+        if faults.id is None:
+            # It may have begun without an answer, and nothing but our own name is needed to end it.
+            self._active[step.id] = begun
         answer = await self._ask(faults.begin, begun)
         fault_id = step.id if faults.id is None else answer.field(faults.id)
         if isinstance(fault_id, bool) or not isinstance(fault_id, str | int):
