@@ -12,7 +12,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 from tests.target.drilled import LOOK, NOWHERE, PAUSED, drilled_exchange
-from tests.target.stranger import DOCUMENT, Wallet, write_witnesses
+from tests.target.stranger import DOCUMENT, KEY, Wallet, write_witnesses
 
 from moneypath.drills.actions_taken import ActionsTaken
 from moneypath.drills.faults import FaultControlFailed, Leases
@@ -26,6 +26,7 @@ from moneypath.drills.timeline_entry import TimelineEntry
 from moneypath.incidents.events import EventLog
 from moneypath.incidents.timeline import Kind
 from moneypath.prometheus import Prometheus
+from moneypath.runbooks import ActionCall, ActionRefused, target_actions
 from moneypath.witnesses.errors import WitnessInvalid
 
 from .story import Story
@@ -265,3 +266,24 @@ async def test_a_fault_without_an_id_is_no_fault_that_can_be_ended(
     ) as leases:
         with pytest.raises(FaultControlFailed, match=r"began without an id at `brownout\.name`"):
             await leases.begin(STEP)
+
+
+async def test_what_an_action_is_refused_with_holds_no_secret(tmp_path: Path) -> None:
+    """A service may quote what it was asked with, and a step of a runbook is evidence.
+
+    It is masked before it is cut: half of a secret is one too.
+    """
+    said = {"code": f"wrong {KEY}", "detail": f"{'x' * 190} {KEY}"}
+    (tmp_path / "said.json").write_text(json.dumps(said))
+    call = {"command": ["cat", "said.json"], "good": {"fields": {"ok": True}}}
+    exchange = drilled_exchange(tmp_path, actions={"book.all": {"title": "Book all", "call": call}})
+    canary = exchange.target.document.canary
+    assert canary is not None
+    assert canary.call.request is not None
+    await exchange.access.of(canary.call.request)
+    asked = ActionCall(
+        name="book.all", arguments=(), reason="r", idempotency_key="k", timeout_seconds=20
+    )  # fmt: skip
+    with pytest.raises(ActionRefused, match=r"wrong \*\*\*") as raised:
+        await target_actions(exchange)["book.all"](asked)
+    assert KEY[:6] not in str(raised.value)

@@ -9,12 +9,15 @@ import pytest
 
 from moneypath.path.source import DeclarationInvalid
 from moneypath.secret_files import SecretFileUnusable
+from moneypath.target.calls import Call
 from moneypath.target.contracts import Count
+from moneypath.target.errors import CallRefused
+from moneypath.target.exchange import SHOWN
 from moneypath.target.loader import load_target
 from moneypath.target.placeholders import Argument
 
 from .drilled import counting, drilled, drilled_exchange, drilled_target
-from .stranger import DOCUMENT, DUTY, Wallet, write_target
+from .stranger import DOCUMENT, DUTY, KEY, Wallet, write_target
 
 GIVEN = {"wallet": "http://w", "prometheus": "http://p", "alertmanager": "http://a"}
 Change = Callable[[dict[str, Any]], object]
@@ -207,3 +210,17 @@ async def test_a_role_without_a_secret_acknowledges_nothing(tmp_path: Path) -> N
         await exchange.ask(call, {**given, "role": "oncall"}, role="oncall")
     assert not any(word in str(raised.value) for word in DUTY.values())
     assert Wallet().acknowledged == []
+
+
+async def test_half_of_a_secret_is_told_to_nobody(tmp_path: Path) -> None:
+    """What a refusal shows of an answer is masked before it is cut."""
+    exchange = drilled_exchange(tmp_path)
+    canary = exchange.target.document.canary
+    assert canary is not None
+    assert canary.call.request is not None
+    await exchange.access.of(canary.call.request)
+    (tmp_path / "said.txt").write_text(f"{'x' * (SHOWN - 5)}{KEY}")
+    call = Call.model_validate({"command": ["cat", "said.txt"], "good": {"fields": {"ok": True}}})
+    with pytest.raises(CallRefused) as raised:
+        await exchange.ask(call)
+    assert raised.value.hint == f"It said: {'x' * (SHOWN - 5)}***"
