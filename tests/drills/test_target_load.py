@@ -52,13 +52,14 @@ async def test_a_load_that_drives_is_ready_and_goes_on(tmp_path: Path, superviso
     assert json.loads((tmp_path / "answers.jsonl").read_text().splitlines()[0])["number"] == 1
 
 
+@pytest.mark.parametrize("how", ["sleeps", "touches"])
 async def test_a_load_that_asks_nobody_is_never_ready(
-    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """It runs, and writes nothing."""
     monkeypatch.setattr(target_load, "READY_SECONDS", 1.0)
     with pytest.raises(MoneypathError, match="load"):
-        await supervisor.start(spec_of(load_of(tmp_path, "sleeps")))
+        await supervisor.start(spec_of(load_of(tmp_path, how)))
 
 
 async def test_a_load_that_dies_at_once_does_not_begin(tmp_path: Path, supervisor: Supervisor) -> None:

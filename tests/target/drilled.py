@@ -41,7 +41,7 @@ LOAD: Final[dict[str, Any]] = {
     "command": ["{python}", "customers.py", "${wallet}", "{per_second}", "{answers_file}"],
     "environment": {"USERS": "{users}", "SEED": "{seed}"},
 }
-# What a load may do: drive, drive nobody, end at once, write one line alone.
+# What a load may do: drive, drive nobody, make its file and leave it empty, end at once, ask once.
 CUSTOMERS: Final = """
 import json, sys, time, urllib.request
 url, per_second, file = sys.argv[1], float(sys.argv[2]), sys.argv[3]
@@ -49,6 +49,8 @@ how = open("how").read().strip()
 if how == "dies":
     print("cannot load the customers")
     sys.exit(0)
+if how == "touches":
+    open(file, "a").close()
 number = 0
 while True:
     if how == "drives" or (how == "once" and not number):

@@ -17,7 +17,8 @@ METRICS_SINCE = 3
 REPAIR_SINCE = 4
 """The first version of the rules that asks for a repair before the end of harm."""
 TARGETS_SINCE = 5
-"""The first version of the rules by which the first event of a log tells a target's promises."""
+"""The first version of the rules by which the first event of a log tells a target's promises, and a page is
+of an alert with the expected labels."""
 NOT_KNOWN = "unknown"
 
 
@@ -49,7 +50,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> t
     effective = next((event for event in events if event.kind == Kind.FAULT_EFFECTIVE), None)
     if effective is None:
         return (*found, "the fault never took effect")
-    found += paging_failures(scenario, events, effective.ts_mono)
+    found += paging_failures(scenario, events, effective.ts_mono, labelled=rules >= TARGETS_SINCE)
     found += runbook_failures(scenario, events)
     found += promise_failures(events, listed=rules >= TARGETS_SINCE)
     found += second_person.failures(scenario, events)
