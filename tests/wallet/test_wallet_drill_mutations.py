@@ -1,6 +1,6 @@
 """The wallet's first drill can fail: without the alert, the route, an action's effect, a posting, the payee.
 
-Each test sabotages a real stack the way a mistake would. `make prove` runs them, `make wallet` the drill itself.
+Each test sabotages a real stack the way a mistake would. `make prove` runs them.
 """
 
 import os

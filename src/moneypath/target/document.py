@@ -79,6 +79,13 @@ class TargetFile(TargetModel):
         return found
 
     @property
+    def fault_names(self) -> frozenset[str]:
+        """Return its faults as `family.kind`."""
+        return frozenset(
+            f"{family}.{kind}" for family, faults in self.faults.items() for kind in faults.kinds
+        )
+
+    @property
     def _keys_of_places(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(key for values in self.places.values() for key in values))
 

@@ -31,6 +31,7 @@ from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction
 from moneypath.runbooks.queries import read
 from moneypath.stack.endpoints import Endpoints
+from moneypath.target.document import TargetFile
 from moneypath.target.exchange import Exchange
 from moneypath.workflows.evidence_bundle import write_bundle
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
@@ -60,10 +61,17 @@ class Drill:
     path: MoneyPath
 
 
-def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None = None) -> Drill:
+def load_drill(
+    project: Path,
+    file: Path,
+    path: MoneyPath,
+    *,
+    scale: int | None = None,
+    target: TargetFile | None = None,
+) -> Drill:
     """Load a drill and its runbook; raises DeclarationInvalid or DrillMismatch.
 
-    `scale` replaces the scale of the file.
+    `scale` replaces the scale of the file. Its faults are those of `target`, or of a target of the project.
 
     A drill that expects an unknown alert could never pass, and one that forbids it could never fail. A query
     on an unknown series would never find anything.
@@ -89,7 +97,7 @@ def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None 
         ),
         "fault": (
             {step.fault for step in scenario.timeline if step.fault and step.target_kind is TargetKind.OWN},
-            known_faults(project),
+            known_faults(project) if target is None else target.fault_names,
         ),
     }
     for what, (used, known) in named.items():
@@ -223,15 +231,28 @@ def service_of_target(exchange: Exchange, prometheus: Prometheus) -> DrilledServ
 def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
     """Raise DrillMismatch for what the drill needs and its target lacks, before anything is broken."""
     document, file, scenario = service.exchange.target.document, drill.file, drill.scenario
+    lacks: dict[str, bool] = {}
     for step in scenario.timeline:
-        if step.fault and step.target_kind is not TargetKind.TRAFFIC:
-            try:
-                find_fault(service.exchange, step)
-            except FaultControlFailed as error:
-                raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
+        if not step.fault:
+            continue
+        if step.target_kind is TargetKind.TRAFFIC:
+            if isinstance(service, TargetService):
+                raise DrillMismatch(
+                    f"{file}: {step.fault} is traffic, which nobody sends to {document.target}",
+                    hint="Declare a fault of another name, with a command, in the target's file.",
+                )
+            continue
+        try:
+            faults, _ = find_fault(service.exchange, step)
+        except FaultControlFailed as error:
+            raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
+        family = step.fault.partition(".")[0]
+        lacks[f"faults.{family}.hits"] = (
+            faults.hits is None and scenario.effective_when is EffectiveWhen.TARGET_HIT
+        )
     if not isinstance(service, TargetService):
         return
-    lacks = {
+    lacks |= {
         "look.pages": document.look.pages is None,
         "look.acknowledge": document.look.acknowledge is None,
         "load": document.load is None,

@@ -41,12 +41,7 @@ def known_faults(project: Path) -> frozenset[str]:
 
     Raises DeclarationInvalid, and TargetsClash when two have one name.
     """
-    return frozenset(
-        f"{family}.{kind}"
-        for _, document in _documents(project)
-        for family, faults in document.faults.items()
-        for kind in faults.kinds
-    )
+    return frozenset(name for _, document in _documents(project) for name in document.fault_names)
 
 
 def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
