@@ -226,7 +226,7 @@ def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
     for step in scenario.timeline:
         if step.fault and step.target_kind is not TargetKind.TRAFFIC:
             try:
-                find_fault(service.exchange, step)
+                find_fault(document, step)
             except FaultControlFailed as error:
                 raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
     if not isinstance(service, TargetService):
