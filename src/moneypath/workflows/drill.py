@@ -31,6 +31,7 @@ from moneypath.prometheus import Prometheus
 from moneypath.runbooks import OperatorAction
 from moneypath.runbooks.queries import read
 from moneypath.stack.endpoints import Endpoints
+from moneypath.target.document import TargetFile
 from moneypath.target.exchange import Exchange
 from moneypath.workflows.evidence_bundle import write_bundle
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan, seal
@@ -229,9 +230,17 @@ def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
                 find_fault(document, step)
             except FaultControlFailed as error:
                 raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
-    if not isinstance(service, TargetService):
-        return
-    lacks = {
+    if isinstance(service, TargetService) and (missing := lacks(drill, document)):
+        raise DrillMismatch(
+            f"{file}: the target {document.target} lacks {', '.join(missing)}",
+            hint=f"Write it into {service.exchange.target.file}: docs/guides/targets.md says how.",
+        )
+
+
+def lacks(drill: Drill, document: TargetFile) -> list[str]:
+    """Return the keys that a drill needs of a deployed service and that its target's file does not have."""
+    scenario = drill.scenario
+    missing = {
         "look.pages": document.look.pages is None,
         "look.acknowledge": document.look.acknowledge is None,
         "load": document.load is None,
@@ -242,11 +251,6 @@ def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
         if each.is_action and each.instruction:
             name = each.instruction[0]
             action = document.actions.get(name)
-            lacks[f"actions.{name}"] = action is None
-            lacks[f"actions.{name}.promise"] = action is not None and action.promise is None
-    missing = [name for name, is_missing in lacks.items() if is_missing]
-    if missing:
-        raise DrillMismatch(
-            f"{file}: the target {document.target} lacks {', '.join(missing)}",
-            hint=f"Write it into {service.exchange.target.file}: docs/guides/targets.md says how.",
-        )
+            missing[f"actions.{name}"] = action is None
+            missing[f"actions.{name}.promise"] = action is not None and action.promise is None
+    return [name for name, is_missing in missing.items() if is_missing]

@@ -113,6 +113,7 @@ def _declaration(answers: Answers) -> dict[str, str]:
         "providers": providers,
         "slos": _lines(*(_objectives_text(each) for each in answers.operations)),
         "own_operations": f"  operations: [{words(own)}]" if own else "",
+        "prefix_id": word(answers.prefix),
         "job": word(answers.job),
     }
 

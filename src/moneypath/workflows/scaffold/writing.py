@@ -57,12 +57,20 @@ def _make(made: Path, files: Mapping[str, str], today: date) -> None:
     Each flag is well formed, and yet all of them together may be too much: such as more series than one
     process may have.
     """
-    for name, text in files.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_text(text, encoding="utf-8", newline="\n")
+    try:
+        for name, text in files.items():
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InitRefused(
+            f"{made}, where the files are made first, cannot be written ({error.strerror}).",
+            hint="Set TMPDIR to a folder on a disk that is not full.",
+        ) from None
     try:
         generate.write(made)
         problems = _problems(check_project(made, today=today))
+    except generate.GeneratedFileUnwritable:
+        raise
     except MoneypathError as error:
         problems = tuple(error.what.replace(f"{made}/", "").splitlines())
     if problems:
@@ -101,6 +109,7 @@ def _refuse_overwriting(folder: Path, written: Sequence[str]) -> None:
 def _copy(made: Path, folder: Path, written: Sequence[str]) -> None:
     """Copy every file, none over another; whatever ends it early, what was made is taken back."""
     done: list[Path] = []
+    name = ""
     try:
         for name in written:
             _make_folders(folder / name, done)
@@ -111,7 +120,7 @@ def _copy(made: Path, folder: Path, written: Sequence[str]) -> None:
     except OSError as error:
         _take_back(done)
         raise InitRefused(
-            f"{folder}: {error.filename or 'a file'} cannot be written ({error.strerror}).",
+            f"{folder}: {name} cannot be written ({error.strerror}).",
             hint="Nothing was left behind. Make the folder writable, or name another one.",
         ) from None
     except BaseException:
