@@ -102,7 +102,7 @@ class Wallet:
         return web.json_response({"bank": bank, "ok": True})
 
     async def _delivered(self, request: web.Request) -> web.Response:
-        assert request.query["after"] == "0"
+        assert (request.query["after"], request.query["wait_seconds"]) == ("0", "0")
         page: dict[str, Any] = {"seq": 1, "at": 1.5, "role": "oncall", "status": "firing", "alerts": []}
         if "pages without roles" in self.lies:
             del page["role"]
@@ -146,7 +146,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "look": {
         "prometheus": {"url": "${prometheus}"},
         "alertmanager": {"url": "${alertmanager}"},
-        "pages": {"request": {"url": "${wallet}/delivered?after={after}"}},
+        "pages": {"request": {"url": "${wallet}/delivered?after={after}&wait_seconds={wait_seconds}"}},
     },
     "canary": {
         "marked_by": 'wallet_ops_total{kind="synthetic"}',

@@ -77,6 +77,19 @@ FLAGS: Final = st.fixed_dictionaries(
         "ledger": st.sampled_from(LedgerKind),
     }
 )
+ODDEST: Final[dict[str, Any]] = {
+    "name": """a: "b" 'c' # @d \\ é 💶""",
+    "service": "null",
+    "environment": "true",
+    "job": "no",
+    "prefix": "True",
+    "providers": ["null", "true=- [x] & *y"],
+    "operations": ["true", "null", "authorize"],
+    "currencies": ["YES=0", "NAN"],
+    "roles": ["null=~", "false= # "],
+    "ci": Ci.GITLAB,
+    "ledger": LedgerKind.POSTGRESQL,
+}
 LONG: Final[dict[str, Any]] = {
     "service": "s" * 60,
     "prefix": "P" * 30,
@@ -119,6 +132,7 @@ def require_sound(project: Path) -> None:
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(flags=FLAGS)
 @example(flags=LONG)
+@example(flags=ODDEST)
 @example(flags={})
 def test_whatever_is_asked_for_passes_every_check(
     flags: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
