@@ -6,7 +6,7 @@ from typing import Final
 
 from moneypath.path.defaults import camel_case
 from moneypath.workflows.scaffold.answers import Answers, Ci, LedgerKind, PathOperation, Titled
-from moneypath.workflows.scaffold.templates import fill, quoted, word, words
+from moneypath.workflows.scaffold.filling import fill, quoted, word, words
 
 GITHUB_FILE: Final = ".github/workflows/moneypath.yml"
 GITLAB_FILE: Final = ".gitlab/moneypath.yml"
