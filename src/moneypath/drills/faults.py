@@ -12,6 +12,7 @@ from moneypath.drills.timeline_entry import TimelineEntry
 from moneypath.errors import MoneypathError
 from moneypath.target.calls import Call
 from moneypath.target.contracts import FAULT_ID, Faults
+from moneypath.target.document import TargetFile
 from moneypath.target.exchange import Answer, Exchange
 from moneypath.target.params import complete, param_issues
 from moneypath.target.placeholders import Argument
@@ -71,7 +72,7 @@ class Leases:
         """Begin the fault of a timeline entry under a lease; raises FaultControlFailed."""
         if step.id is None or step.fault is None:
             raise ValueError("a fault needs an id and a name")
-        faults, kind = find_fault(self._exchange, step)
+        faults, kind = find_fault(self._exchange.target.document, step)
         given = {} if step.params is None else step.params.given
         arguments: dict[str, Argument] = {
             **complete(faults.kinds[kind].params, given),
@@ -145,9 +146,8 @@ class Leases:
                         self.lost = failure
 
 
-def find_fault(exchange: Exchange, step: TimelineEntry) -> tuple[Faults, str]:
+def find_fault(document: TargetFile, step: TimelineEntry) -> tuple[Faults, str]:
     """Return the family and the kind of an entry's fault; raises FaultControlFailed when it does not fit."""
-    document = exchange.target.document
     family, _, kind = str(step.fault).partition(".")
     faults = document.faults.get(family)
     if faults is None or kind not in faults.kinds:

@@ -4,6 +4,7 @@ Every duration is production time: the runner divides it by `clock.scale`, and t
 it measured by it. Only `guardrails.fault_ttl` is real time.
 """
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -220,6 +221,11 @@ class Scenario(ScenarioModel):
                     DeclarationIssue(("responders", role, "follows"), "is another runbook", self.runbook)
                 )
         return found
+
+
+def is_drill_name(stem: str) -> bool:
+    """Tell whether a file without its ending is called as a drill, which is its id everywhere."""
+    return re.fullmatch(FILE_STEM, stem) is not None
 
 
 def load_scenario(file: Path) -> Scenario:

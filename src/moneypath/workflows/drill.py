@@ -230,29 +230,41 @@ def service_of_target(exchange: Exchange, prometheus: Prometheus) -> DrilledServ
 
 def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
     """Raise DrillMismatch for what the drill needs and its target lacks, before anything is broken."""
-    document, file, scenario = service.exchange.target.document, drill.file, drill.scenario
-    lacks: dict[str, bool] = {}
-    for step in scenario.timeline:
+    document, file = service.exchange.target.document, drill.file
+    for step in drill.scenario.timeline:
         if not step.fault:
             continue
-        if step.target_kind is TargetKind.TRAFFIC:
-            if isinstance(service, TargetService):
-                raise DrillMismatch(
-                    f"{file}: {step.fault} is traffic, which nobody sends to {document.target}",
-                    hint="Declare a fault of another name, with a command, in the target's file.",
-                )
-            continue
-        try:
-            faults, _ = find_fault(service.exchange, step)
-        except FaultControlFailed as error:
-            raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
-        family = step.fault.partition(".")[0]
-        lacks[f"faults.{family}.hits"] = (
-            faults.hits is None and scenario.effective_when is EffectiveWhen.TARGET_HIT
+        if step.target_kind is not TargetKind.TRAFFIC:
+            try:
+                find_fault(document, step)
+            except FaultControlFailed as error:
+                raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
+        elif isinstance(service, TargetService):
+            raise DrillMismatch(
+                f"{file}: {step.fault} is traffic, which nobody sends to {document.target}",
+                hint="Declare a fault of another name, with a command, in the target's file.",
+            )
+    missing = lacks(drill, document) if isinstance(service, TargetService) else lacks_hits(drill, document)
+    if missing:
+        raise DrillMismatch(
+            f"{file}: the target {document.target} lacks {', '.join(missing)}",
+            hint=f"Write it into {service.exchange.target.file}: docs/guides/targets.md says how.",
         )
-    if not isinstance(service, TargetService):
-        return
-    lacks |= {
+
+
+def lacks_hits(drill: Drill, document: TargetFile) -> list[str]:
+    """Return the `hits` that a drill waits for and that its target's file does not have."""
+    if drill.scenario.effective_when is not EffectiveWhen.TARGET_HIT:
+        return []
+    families = {step.fault.partition(".")[0] for step in drill.scenario.timeline if step.fault}
+    known = document.faults
+    return [f"faults.{one}.hits" for one in sorted(families) if one in known and known[one].hits is None]
+
+
+def lacks(drill: Drill, document: TargetFile) -> list[str]:
+    """Return the keys that a drill needs of a deployed service and that its target's file does not have."""
+    scenario = drill.scenario
+    missing = {
         "look.pages": document.look.pages is None,
         "look.acknowledge": document.look.acknowledge is None,
         "load": document.load is None,
@@ -263,11 +275,6 @@ def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
         if each.is_action and each.instruction:
             name = each.instruction[0]
             action = document.actions.get(name)
-            lacks[f"actions.{name}"] = action is None
-            lacks[f"actions.{name}.promise"] = action is not None and action.promise is None
-    missing = [name for name, is_missing in lacks.items() if is_missing]
-    if missing:
-        raise DrillMismatch(
-            f"{file}: the target {document.target} lacks {', '.join(missing)}",
-            hint=f"Write it into {service.exchange.target.file}: docs/guides/targets.md says how.",
-        )
+            missing[f"actions.{name}"] = action is None
+            missing[f"actions.{name}.promise"] = action is not None and action.promise is None
+    return [*lacks_hits(drill, document), *(name for name, is_missing in missing.items() if is_missing)]
