@@ -43,6 +43,10 @@ def test_every_contract_and_placeholder_is_named() -> None:
         *contracts.LOAD_ARGUMENTS,
         *contracts.ACTION_ARGUMENTS,
         *contracts.PAGES_ARGUMENTS,
+        *contracts.ACKNOWLEDGE_ARGUMENTS,
+        contracts.WINDOW,
+        contracts.SINCE,
+        contracts.UNTIL,
         contracts.FAULT_ID,
         contracts.WHERE,
     ]
