@@ -139,7 +139,7 @@ async def _environments_of_watchdog(exchange: Exchange, server: Server) -> set[s
 
 async def _pages(exchange: Exchange, call: Call) -> ContractFinding:
     try:
-        answer = await exchange.ask(call, {"after": 0})
+        answer = await exchange.ask(call, {"after": 0, "wait_seconds": 0})
         found = Pages.model_validate_json(answer.text)
     except MoneypathError as error:
         return ContractFinding.fails(LOOK, told(error))
