@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from moneypath.workflows import board, generate
 from moneypath.workflows.declaration import load_declaration
 from moneypath.workflows.drill_target import drill_on_target
 from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
+from moneypath.workflows.past_traffic import past_rate
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]
 
@@ -44,6 +46,7 @@ DRILL = "drill-201-lock-on-the-sales"
 SCALE = 20
 PER_SECOND = 8
 PASS_AT = 0.9
+PAST_SECONDS = 180.0
 PATIENCE_SECONDS = 60.0
 BURN = 'ALERTS{alertname="TillSalesHardDown",alertstate="firing"}'
 ONE_SIDED = 'ALERTS{alertname="TillSalesHaveTwoSidesViolated",alertstate="firing"}'
@@ -181,6 +184,9 @@ async def drilled(counter: Counter) -> tuple[Scorecard, tuple[Event, ...]]:
 
 async def test_its_drill_passes(counter: Counter) -> None:
     """A lock harms customers; the page leads to the runbook; the runbook ends the session; money is whole."""
+    now = time.time()
+    past = await counter.prometheus.raw_samples('till_sales_total{kind="customer"}', now - PAST_SECONDS, now)
+    assert past_rate(past, now - PAST_SECONDS) == pytest.approx(PER_SECOND, rel=0.1)
     card, events = await drilled(counter)
     assert (card.failures, card.passed) == ((), True)
     assert card.score >= PASS_AT
@@ -190,7 +196,7 @@ async def test_its_drill_passes(counter: Counter) -> None:
     assert pages[0] == ("TillSalesHardDown", "shop-it")
     kept = [one.payload for one in events if one.kind == Kind.PROMISE_CHECKED]
     assert [one["action"] for one in kept] == ["lock.release"]
-    assert kept[0]["found"] <= 2
+    assert kept[0]["found"] <= 5
     assert kept[0]["evidence"] >= 20
     ended = next(one.payload for one in events if one.kind == Kind.RUNBOOK_ENDED)
     assert ended["status"] == "completed"

@@ -198,7 +198,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "look": {
         "prometheus": {"url": "${prometheus}"},
         "alertmanager": {"url": "${alertmanager}"},
-        "pages": {"request": {"url": "${wallet}/delivered?after={after}"}},
+        "pages": {"request": {"url": "${wallet}/delivered?after={after}&wait={wait_seconds}"}},
     },
     "canary": {
         "marked_by": 'wallet_ops_total{kind="synthetic"}',

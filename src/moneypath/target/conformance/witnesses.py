@@ -35,7 +35,7 @@ async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
         return
     file = target.path(named)
     # Only a drill or a gate has what its own load was told.
-    values = {ANSWERS_FILE: "", **target.values}
+    values = {**target.values, ANSWERS_FILE: ""}
     try:
         written = await asyncio.to_thread(load_witnesses, file)
         declared = with_values(written, values)
@@ -43,7 +43,7 @@ async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
         yield ContractFinding.fails(WITNESSES, error.what)
         return
     for one in declared.reconcile:
-        told = [] if ANSWERS_FILE in target.values else _of_a_load(written, one)
+        told = _of_a_load(written, one)
         if told:
             what = f"{one.id}: what {', '.join(told)} reads is written by the load of a drill or a gate."
             yield ContractFinding.not_tried(WITNESSES, what)
