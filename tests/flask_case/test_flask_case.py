@@ -1,10 +1,11 @@
-"""A Flask service with prometheus_client alone: objectives over its series, SQL checks, a fault."""
+"""A Flask service with prometheus_client alone: objectives over its series, SQL checks, a drill."""
 
 import asyncio
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ import pytest
 import pytest_asyncio
 
 from moneypath.alerting.timing import Scale
+from moneypath.drills.scoring import Scorecard
+from moneypath.incidents.events import Event
+from moneypath.incidents.timeline import Kind
 from moneypath.path.model import MoneyPath
 from moneypath.polling import poll_until
 from moneypath.prometheus import Prometheus
+from moneypath.runbooks import Outcome
 from moneypath.stack import postgres, secrets
 from moneypath.stack.pager import spec as pager
 from moneypath.stack.ports import PortPool
@@ -29,14 +34,21 @@ from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target, load_target
 from moneypath.workflows import board, generate
 from moneypath.workflows.declaration import load_declaration
+from moneypath.workflows.drill_target import drill_on_target
 from moneypath.workflows.monitoring import MonitoringBuilder, find_programs
+from moneypath.workflows.past_traffic import past_rate
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]
 
 TILL = Path(__file__).with_name("till")
-SCALE = 60
+DRILL = "drill-201-lock-on-the-sales"
+# Those of the drill: its past has to be the one that is filled in.
+SCALE = 20
+PER_SECOND = 8
+PASS_AT = 0.9
+PAST_SECONDS = 180.0
 PATIENCE_SECONDS = 60.0
-BURN = 'ALERTS{alertname="TillSalesBurn",alertstate="firing"}'
+BURN = 'ALERTS{alertname="TillSalesHardDown",alertstate="firing"}'
 ONE_SIDED = 'ALERTS{alertname="TillSalesHaveTwoSidesViolated",alertstate="firing"}'
 
 
@@ -81,7 +93,7 @@ class Counter:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def counter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Counter]:
-    """Start database, till, customers, checks and monitoring."""
+    """Start database, till, checks and monitoring."""
     folder = tmp_path_factory.mktemp("till")
     project = folder / "project"
     shutil.copytree(TILL, project)
@@ -134,7 +146,7 @@ async def counter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cou
             pager_url=pages,
             pager_token_file=keys / "pager_token",
             targets={job: url.removeprefix("http://") for job, url in jobs.items()},
-            events_per_second=8,
+            events_per_second=PER_SECOND,
         )
         addresses = {
             "till": till,
@@ -145,43 +157,108 @@ async def counter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cou
             "python": sys.executable,
         }
         target = load_target(project / "targets" / "till.yaml", addresses)
-        buying = await asyncio.create_subprocess_exec(
-            sys.executable, str(project / "customers.py"), till, "10"
-        )
-        stack.push_async_callback(buying.wait)
-        stack.callback(buying.terminate)
         yield Counter(target, path, project, folder, addresses)
 
 
+@asynccontextmanager
+async def customers(counter: Counter, answers: Path) -> AsyncIterator[None]:
+    """Drive the till meanwhile, as the load of its target does."""
+    program, till = str(counter.project / "customers.py"), counter.addresses["till"]
+    words = [program, till, "16", str(PER_SECOND), str(answers)]
+    buying = await asyncio.create_subprocess_exec(sys.executable, *words)
+    try:
+        yield
+    finally:
+        buying.terminate()
+        assert await asyncio.wait_for(buying.wait(), PATIENCE_SECONDS) == 0
+
+
+async def drilled(counter: Counter) -> tuple[Scorecard, tuple[Event, ...]]:
+    """Run the drill of its file, and return its score and its log."""
+    await counter.until('ALERTS{alertname="TillWatchdog",alertstate="firing"}')
+    events: list[Event] = []
+    file = counter.project / "drills" / f"{DRILL}.yaml"
+    result = await drill_on_target(counter.project, file, counter.target, "counter", events.append)
+    return result.card, tuple(events)
+
+
+async def test_its_drill_passes(counter: Counter) -> None:
+    """A lock harms customers; the page leads to the runbook; the runbook ends the session; money is whole."""
+    now = time.time()
+    past = await counter.prometheus.raw_samples('till_sales_total{kind="customer"}', now - PAST_SECONDS, now)
+    assert past_rate(past, now - PAST_SECONDS) == pytest.approx(PER_SECOND, rel=0.1)
+    card, events = await drilled(counter)
+    assert (card.failures, card.passed) == ((), True)
+    assert card.score >= PASS_AT
+    fired = [one.payload["alert"] for one in events if one.kind == Kind.ALERT_FIRING]
+    assert fired[0] == "TillSalesHardDown"
+    pages = [(one.payload["alert"], one.payload["role"]) for one in events if one.kind == Kind.PAGE_DELIVERED]
+    assert pages[0] == ("TillSalesHardDown", "shop-it")
+    kept = [one.payload for one in events if one.kind == Kind.PROMISE_CHECKED]
+    assert [one["action"] for one in kept] == ["lock.release"]
+    assert kept[0]["found"] <= 5
+    assert kept[0]["evidence"] >= 20
+    ended = next(one.payload for one in events if one.kind == Kind.RUNBOOK_ENDED)
+    assert ended["status"] == "completed"
+    truth = next(one.payload for one in events if one.kind == Kind.LEDGER_TRUTH)
+    assert truth["whole"] is True
+    released = next(one for one in events if one.kind == Kind.RUNBOOK_STEP and one.subject == "release")
+    over = next(one for one in events if one.kind == Kind.FAULT_ENDED)
+    assert released.ts_mono < over.ts_mono
+
+
+@pytest.mark.proof
+async def test_its_drill_fails_when_the_action_answers_and_does_nothing(
+    counter: Counter, tmp_path: Path
+) -> None:
+    """Sabotage: `lock.release` says that it released, and no session ends. Only the lock's own end helps."""
+    program = counter.project / "desk.py"
+    shutil.copy(program, tmp_path)
+    text = program.read_text()
+    assert "pg_terminate_backend(pid)" in text
+    program.write_text(text.replace("pg_terminate_backend(pid)", "pid"))
+    try:
+        card, events = await drilled(counter)
+    finally:
+        shutil.copy(tmp_path / program.name, program)
+    released = next(one for one in events if one.kind == Kind.RUNBOOK_STEP and one.subject == "release")
+    assert released.payload["outcome"] == Outcome.SATISFIED
+    assert not card.passed
+    assert any(why.startswith("promise of lock.release broken: sales stand in") for why in card.failures)
+    assert any("customer harm ended" in why for why in card.failures)
+
+
 async def test_its_target_holds(counter: Counter) -> None:
-    """What it has no contract for is missing, and nothing fails: also the lock is taken and let go."""
+    """Nothing fails: also the lock is taken and let go. No bank has a book, and only drills have answers."""
     await counter.until('ALERTS{alertname="TillWatchdog",alertstate="firing"}')
     found = [each async for each in check_target(counter.target, "counter")]
     assert [one.sentence for one in found if one.state is ContractState.FAILS] == []
-    missing = {one.contract for one in found if one.state is ContractState.MISSING}
-    assert missing == {Contract.LOAD, Contract.ACTIONS, Contract.WITNESSES}
+    missing = [one.sentence for one in found if one.state is ContractState.MISSING]
+    assert [sentence.partition(":")[0] for sentence in missing] == ["sales_and_customers"]
+    assert "without a provider's book" in missing[0]
+    untried = {one.contract for one in found if one.state is ContractState.NOT_TRIED}
+    assert untried == {Contract.WITNESSES}
 
 
-async def test_a_held_lock_pages_over_its_own_series(counter: Counter) -> None:
-    """The command begins it; the objective over prometheus_client's counter burns; the page arrives."""
-    await counter.until('sum(increase(till_sales_total{kind="customer",result="sold"}[10s])) > 20')
-    assert not await counter.prometheus.query(BURN)
+async def test_a_held_lock_proves_its_board(counter: Counter, tmp_path: Path) -> None:
+    """The command begins it; the objective over prometheus_client's counter burns; each panel has data."""
     exchange, fault = Exchange.of(counter.target), counter.target.document.faults["table"]
     given: dict[str, Any] = {"kind": "locked", "lease_seconds": 120, "seed": 1, "unique": "u"}
-    begun = (await exchange.ask(fault.begin, given)).field("id")
-    try:
-        await counter.until(BURN)
-        assert await counter.paged("TillSalesBurn") == {"shop-it"}
-        proof = await poll_until(
-            lambda: board.check_board(counter.project, counter.addresses["prometheus"]),
-            lambda one: one.passed,
-            every_seconds=1,
-            within_seconds=PATIENCE_SECONDS,
-        )
-        assert proof.findings == ()
-    finally:
-        await exchange.ask(fault.end, {**given, "fault_id": str(begun)})
-    await counter.until(f"absent({BURN})")
+    async with customers(counter, tmp_path / "answers.jsonl"):
+        await counter.until('sum(increase(till_sales_total{kind="customer",result="sold"}[10s])) > 20')
+        assert not await counter.prometheus.query(BURN)
+        begun = (await exchange.ask(fault.begin, given)).field("id")
+        try:
+            await counter.until(BURN)
+            proof = await poll_until(
+                lambda: board.check_board(counter.project, counter.addresses["prometheus"]),
+                lambda one: one.passed,
+                every_seconds=1,
+                within_seconds=PATIENCE_SECONDS,
+            )
+            assert proof.findings == ()
+        finally:
+            await exchange.ask(fault.end, {**given, "fault_id": str(begun)})
 
 
 async def test_a_one_sided_sale_is_found_in_its_tables(counter: Counter) -> None:

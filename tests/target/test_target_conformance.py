@@ -180,6 +180,24 @@ async def test_witnesses_are_reconciled(
     assert [one.state async for one in check_witnesses(target)] == [ContractState.FAILS]
 
 
+@pytest.mark.parametrize("place", ["{answers_file}", "${answers_file}", "{answers_file}.told"])
+async def test_answers_that_a_load_writes_are_not_tried(tmp_path: Path, place: str) -> None:
+    """Only a drill or a gate has them; a name that nobody knows stays a failure."""
+    target = load_target(target_file(tmp_path), dict.fromkeys(DOCUMENT["variables"], "http://127.0.0.1:1"))
+    write_witnesses(tmp_path)
+    file = tmp_path / "witnesses.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("told.jsonl", f'"{place}"'))
+    found = [one async for one in check_witnesses(target)]
+    assert [one.state for one in found] == [ContractState.NOT_TRIED]
+    assert "what told reads is written by the load of a drill" in found[0].sentence
+    unknown = place.replace("answers_file", "answers_fyle")
+    file.write_text(text.replace("told.jsonl", f'"{unknown}"'))
+    found = [one async for one in check_witnesses(target)]
+    assert [one.state for one in found] == [ContractState.FAILS]
+    assert "answers_fyle" in found[0].sentence
+
+
 def test_the_watchdog_that_is_looked_for_is_the_one_that_is_generated() -> None:
     """Whatever the team's prefix: the name that the rules give it fits the query of the check."""
     path = load(Path(__file__).parents[2] / "moneypath.yaml")

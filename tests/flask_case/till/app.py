@@ -10,7 +10,8 @@ from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS sale (id uuid PRIMARY KEY, cents bigint NOT NULL, sold_at timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS sale (id uuid PRIMARY KEY, reference text NOT NULL, cents bigint NOT NULL,
+    sold_at timestamptz NOT NULL);
 CREATE TABLE IF NOT EXISTS side (sale uuid NOT NULL, account text NOT NULL, cents bigint NOT NULL);
 """
 SIDES = "INSERT INTO side VALUES (%(id)s, 'drawer', %(cents)s), (%(id)s, 'revenue', -%(cents)s)"
@@ -30,11 +31,12 @@ def create_app(dsn: str) -> Flask:
     @app.post("/sales")
     def sell() -> tuple[dict[str, str], int]:
         kind = "probe" if request.headers.get("X-Probe") else "customer"
-        row = {"id": uuid.uuid4(), "cents": int(request.get_json()["cents"])}
+        asked = request.get_json()
+        row = {"id": uuid.uuid4(), "reference": str(asked["reference"]), "cents": int(asked["cents"])}
         begun = time.perf_counter()
         try:
             with psycopg.connect(dsn, connect_timeout=2, options="-c lock_timeout=300") as connection:
-                connection.execute("INSERT INTO sale VALUES (%(id)s, %(cents)s, now())", row)
+                connection.execute("INSERT INTO sale VALUES (%(id)s, %(reference)s, %(cents)s, now())", row)
                 connection.execute(SIDES, row)
         except psycopg.Error:
             sales.labels(kind, "failed").inc()

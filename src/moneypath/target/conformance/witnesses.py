@@ -9,6 +9,7 @@ from typing import Final
 from moneypath.errors import MoneypathError
 from moneypath.target.conformance.finding import Contract, ContractFinding
 from moneypath.target.loader import Target
+from moneypath.target.placeholders import arguments_in, variables_in
 from moneypath.witnesses import (
     AuditVerdict,
     Reconciliation,
@@ -22,6 +23,7 @@ from moneypath.witnesses import (
 
 WITNESSES: Final = Contract.WITNESSES
 JUDGED_SECONDS: Final = 3600.0
+ANSWERS_FILE: Final = "answers_file"
 
 
 async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
@@ -32,13 +34,21 @@ async def check_witnesses(target: Target) -> AsyncIterator[ContractFinding]:
         yield ContractFinding.missing(WITNESSES, what)
         return
     file = target.path(named)
+    # Only a drill or a gate has what its own load was told.
+    values = {**target.values, ANSWERS_FILE: ""}
     try:
-        declared = with_values(await asyncio.to_thread(load_witnesses, file), target.values)
+        written = await asyncio.to_thread(load_witnesses, file)
+        declared = with_values(written, values)
     except MoneypathError as error:
         yield ContractFinding.fails(WITNESSES, error.what)
         return
     for one in declared.reconcile:
-        yield await _reconcile(declared, one, file.parent)
+        told = _of_a_load(written, one)
+        if told:
+            what = f"{one.id}: what {', '.join(told)} reads is written by the load of a drill or a gate."
+            yield ContractFinding.not_tried(WITNESSES, what)
+        else:
+            yield await _reconcile(declared, one, file.parent)
         for what in _lacking(one):
             yield ContractFinding.missing(WITNESSES, f"{one.id}: {what}")
 
@@ -67,6 +77,16 @@ def _first(verdict: AuditVerdict) -> str:
         return f"{found.kind}: {found.subject}: {found.detail}"
     fault = verdict.faults.kept[0]
     return f"{fault.kind}: {fault.witness} {fault.subject} {fault.detail}"
+
+
+def _of_a_load(written: WitnessFile, one: Reconciliation) -> list[str]:
+    """Return the witnesses of a reconciliation that read what a load writes."""
+    read = [written.find(name) for name in (one.ledger, *one.books, one.answers) if name is not None]
+    return [each.id for each in read if each.file and ANSWERS_FILE in _names(each.file)]
+
+
+def _names(path: str) -> set[str]:
+    return {*variables_in(path), *arguments_in(path)}
 
 
 def _lacking(one: Reconciliation) -> list[str]:
