@@ -5,9 +5,9 @@ FROM python:3.11.14-slim-bookworm AS wheel
 WORKDIR /opt/moneypath
 COPY requirements/build.txt requirements/
 RUN pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements/build.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY src ./src
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
+# What .dockerignore lets through: the sources of both distributions, and the project that the second one brings.
+COPY . .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . ./reference
 
 FROM python:3.11.14-slim-bookworm
 

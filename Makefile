@@ -14,7 +14,7 @@ ONE_BY_ONE := -m "live and not proof"
 unexport PYTHONDONTWRITEBYTECODE
 SCRIPTS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 .DEFAULT_GOAL := help
-.PHONY: sbom newest simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
+.PHONY: sbom wheels wallet newest simulate crash-test torture help setup demo drill gate prove-gate prove-long mutation test collector prove attack outages explore check generate format bench picture lines lock test-quick coverage test-live test-parallel test-matrix
 
 help:  ## List the targets
 	@echo "moneypath: is every unit of money accounted for, and would the right person know?"
@@ -71,7 +71,7 @@ collector: setup  ## Build the real OpenTelemetry Collector (needs Go; minutes, 
 
 prove: setup  ## Each sabotage of oracle, drills and evidence is caught: a table of what said so; live, within an hour
 	@$(RUN) pytest -p tests.proof_table $(WORKERS) $(wildcard tests/*/sabotage)
-	@$(RUN) pytest -p tests.proof_table -m "proof and not attack and not outage"
+	@$(RUN) pytest -p tests.proof_table -m "proof and not attack and not outage and not wheels"
 
 attack: setup  ## Attack a real payment service on loopback, within bounds: what it refused, and how payments fared meanwhile
 	@$(RUN) pytest -p tests.proof_table -m attack
@@ -125,11 +125,18 @@ picture: setup  ## Run the demo and save what it showed for the README
 sbom: setup  ## Write the software bill of materials, sbom.cdx.json: packages with hashes and licences, and the servers
 	@.venv/bin/python tools/sbom.py
 
+wallet: setup  ## Install the wheels and the wallet of examples/ outside the repository, and run the wallet's first drill there
+	@.venv/bin/python tools/wallet_drill.py $(if $(ONLY),--drill "$(ONLY)")
+
+wheels: setup  ## Build both wheels into dist/, and try them outside the repository: pip, uvx, pipx, the whole demo (some ten minutes)
+	@.venv/bin/python tools/wheels.py build
+	@$(RUN) pytest -m "wheels or live" tests/wheels
+
 newest: setup  ## Build compose's Prometheus and Alertmanager (needs Go; once, long) and run the tests of monitoring on them
 	@.venv/bin/python tools/test_newest.py
 
 lines:  ## Report the lines of each package (SINCE=revision compares)
 	@$(PYTHON) tools/count_lines.py $(SINCE)
 
-lock: setup  ## Pin what pyproject.toml asks for, with hashes for every supported machine (UPGRADE=all, or a package's name)
+lock: setup  ## Pin what pyproject.toml and the reference's ask for, with hashes for every supported machine (UPGRADE=all, or a package's name)
 	@.venv/bin/python tools/lock.py $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package "$(UPGRADE)"))

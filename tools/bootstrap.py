@@ -21,6 +21,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "moneypath-stamp"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = "requirements/development.txt"
+# A folder of each distribution.
+PROJECTS = (".", "./reference")
 # The head of pip's report about a file that has none of the hashes that it is held to.
 CHANGED = "DO NOT MATCH THE HASHES"
 NEWEST_FIRST = ("python3.14", "python3.13", "python3.12", "python3.11")
@@ -92,7 +94,7 @@ def _again_with_newer_python() -> int:
 def _fingerprint() -> str:
     """Hash what decides the environment's content: the pins, the metadata, the interpreter and the folder."""
     digest = hashlib.sha256(f"{sys.version_info[:3]} {ROOT}".encode())
-    for name in (REQUIREMENTS, "pyproject.toml"):
+    for name in (REQUIREMENTS, *(f"{project}/pyproject.toml" for project in PROJECTS)):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
@@ -132,7 +134,7 @@ def _install() -> None:
 
 
 def install_steps(platform: str) -> list[list[str]]:
-    """Return the arguments of each call of pip: what we need, its hashes checked; then ourselves.
+    """Return the arguments of each call of pip: what we need, its hashes checked; then our own two.
 
     A folder has no hash, so it is no part of the first call. It is built by what the first call installed:
     pip would fetch a builder of its own without asking for a hash. On Linux every package has a wheel, and no
@@ -143,7 +145,7 @@ def install_steps(platform: str) -> list[list[str]]:
     wheels = ["--only-binary", ":all:"] if platform == "linux" else []
     return [
         [*pip, "--require-hashes", *wheels, "--requirement", REQUIREMENTS],
-        [*pip, "--no-deps", "--no-build-isolation", "--editable", "."],
+        [*pip, "--no-deps", "--no-build-isolation", *(f"--editable={project}" for project in PROJECTS)],
     ]
 
 

@@ -2,8 +2,9 @@
 
 Writes requirements/*.txt, from which environments are installed, and constraints.txt, the same versions for
 those who install moneypath beside packages of their own. A version that is pinned stays until it is told to
-move, so that the command adds what pyproject.toml asks for anew and changes nothing else.
+move, so that the command adds what is asked for anew and changes nothing else.
 
+Both distributions are read: pyproject.toml, and reference/pyproject.toml for what the reference needs.
 uv resolves for every supported Python and platform at once and lists the hashes of all files of a version. It
 is installed from requirements/lock.txt, hashes checked, into a folder that is removed afterwards.
 """
@@ -15,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 CONSTRAINTS = ROOT / "constraints.txt"
+REFERENCE = ROOT / "reference" / "pyproject.toml"
 UV = "uv==0.13.9"
+PIPX = "pipx==1.18.4"
 HEADER = "# Written by `make lock`: do not edit.\n"
 _HASH = re.compile(r" \\\n    --hash=\S+")
 
@@ -41,12 +44,22 @@ def targets() -> tuple[Target, ...]:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     # hatchling asks for editables when it installs a folder in place, and asks at that time only.
     build = (*pyproject["build-system"]["requires"], "editables")
+    reference = tuple(reference_needs(REFERENCE.read_text(encoding="utf-8")))
     return (
-        Target("development", ("dev",), build),
+        Target("development", ("dev",), (*build, *reference)),
         Target("build", (), build),
-        Target("image", ("refpay", "load")),
+        Target("image", ("load",), reference),
         Target("lock", (), (UV,)),
+        # What runs the wheels as a user would; `make wheels` installs it into a folder of its own.
+        Target("runners", (), (UV, PIPX)),
     )
+
+
+def reference_needs(pyproject: str) -> Iterator[str]:
+    """Yield what the reference distribution needs, but the platform, which is no package of an index here."""
+    for need in tomllib.loads(pyproject)["project"]["dependencies"]:
+        if not re.match(r"moneypath\b", need):
+            yield need
 
 
 def strip_hashes(text: str) -> str:

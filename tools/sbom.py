@@ -33,6 +33,8 @@ from moneypath.stack.binaries import Binary
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "sbom.cdx.json"
 PINS = ROOT / "requirements" / "development.txt"
+# The project's other distribution: installed from this folder, it has no file to be held to.
+OWN = "moneypath-reference"
 # A package of the distribution is unpacked into a folder of this name, as in prometheus_2.42.0+ds-5_amd64.
 _PACKAGE = re.compile(r"(?P<name>[a-z0-9.+-]+)_(?P<version>[^_/]+)_[a-z0-9]+")
 _PIN = re.compile(
@@ -90,6 +92,8 @@ def add_hashes(bom: Bom, pins: dict[tuple[str, str], list[str]]) -> list[str]:
         # Links to pages and sponsors tell nothing of what is installed, and checking each takes a second.
         component.external_references.clear()
         hashes = pins.get((canonicalize_name(component.name), str(component.version)))
+        if component.name == OWN:
+            continue
         if not hashes:
             loose.append(f"{component.name} {component.version}")
             continue

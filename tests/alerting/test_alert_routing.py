@@ -85,7 +85,7 @@ def test_every_generated_alert_reaches_exactly_its_roles(
 
 @pytest.mark.parametrize("name", ["MoneyPathWatchdog", "MoneyPathLedgerImbalance"])
 def test_another_environment_pages_nobody(root: Path, amtool: RunTool, name: str) -> None:
-    """Neither its alerts nor its heartbeat, which would hide that ours stopped; without a label it is ours."""
+    """Neither its alerts nor its heartbeat, which would hide that ours stopped; no label means ours."""
     ours = receivers(amtool, root, alertname=name, roles="|ops|")
     assert ours == (["watchdog"] if name.endswith("Watchdog") else ["role-ops"])
     assert receivers(amtool, root, alertname=name, roles="|ops|", environment="production") == ours

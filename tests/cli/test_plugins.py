@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from moneypath.cli import plugins
+from moneypath.cli.main import moneypath
 
 PROJECT = Path(__file__).parents[2]
 PACKAGE = '''
@@ -99,6 +103,18 @@ def test_a_command_that_cannot_be_loaded_says_why_and_hinders_no_other(
     assert refused.returncode == 2
     assert f"The command {name} cannot be loaded: {why}." in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with-others"])
+def test_an_unknown_command_may_belong_to_a_package_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """It is said where there is none; a wrong letter in `generate` is what click says of it."""
+    if alone:
+        monkeypatch.setattr(plugins, "entry_points", lambda **_: ())
+    said = CliRunner().invoke(moneypath, ["dema"]).output
+    assert "No such command 'dema'" in said
+    assert ("No package that adds commands is installed here." in said) is alone
 
 
 STARTING = [

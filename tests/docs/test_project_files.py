@@ -16,6 +16,7 @@ from test_matrix import VERSIONS
 PROJECT = Path(__file__).parents[2]
 WORKFLOW = PROJECT / ".github" / "workflows" / "ci.yml"
 METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REFERENCE = tomllib.loads((PROJECT / "reference" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TEMPLATES = sorted((PROJECT / ".github" / "ISSUE_TEMPLATE").glob("*.md"))
 
 
@@ -51,6 +52,18 @@ def test_every_place_names_the_same_pythons() -> None:
     named = [each.rpartition(" ")[2] for each in METADATA["classifiers"] if each.startswith(prefix)]
     assert tuple(named) == VERSIONS
     assert METADATA["requires-python"] == f">={VERSIONS[0]}"
+
+
+def test_both_distributions_say_the_same_of_themselves() -> None:
+    """Pythons, licence and addresses; one version, which the reference also asks of the platform."""
+    for key in ("version", "requires-python", "license", "urls", "classifiers"):
+        told = (
+            [each for each in METADATA[key] if each != "Typing :: Typed"]
+            if key == "classifiers"
+            else METADATA[key]
+        )
+        assert REFERENCE[key] == told, key
+    assert REFERENCE["dependencies"][0] == f"moneypath[load,platform]=={METADATA['version']}"
 
 
 def test_the_matrix_says_which_pythons_are_at_hand() -> None:

@@ -108,9 +108,11 @@ class Story:
         payload = {"alert": name, "severity": severity, "labels": {**labels, "severity": severity}}
         self.add(at, kind, name, payload)
 
-    def page(self, at: float, alert: str, role: str) -> None:
-        """Append a delivered page."""
-        self.add(at, Kind.PAGE_DELIVERED, alert, {"alert": alert, "role": role})
+    def page(self, at: float, alert: str, role: str, **labels: str) -> None:
+        """Append a delivered page, with the labels of the expected alert unless told otherwise."""
+        expected = next((one.labels for one in self.scenario.expect.alerts if one.name == alert), {})
+        payload = {"alert": alert, "role": role, "labels": {**expected, **labels}}
+        self.add(at, Kind.PAGE_DELIVERED, alert, payload)
 
     def without(self, spoiled: Callable[[Event], bool]) -> list[Event]:
         """Return the story without the events that `spoiled` picks."""

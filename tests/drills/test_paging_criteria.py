@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from moneypath.drills.paging_criteria import paging_failures
+from moneypath.drills.scoring import score
 from moneypath.incidents.events import Event
 from moneypath.incidents.timeline import Kind
+from moneypath.workflows.scoring_again import RULES_WITHOUT_TARGETS
 
 from .story import EFFECT, FIRED, Story
 
@@ -120,3 +122,21 @@ def test_an_alert_with_no_more_labels_than_expected_is_the_expected_one() -> Non
     story = Story()
     events = story.changed(is_firing, lambda payload: payload | {"labels": NORTH})
     assert judged(story, events) == []
+
+
+def test_a_page_about_something_else_is_not_the_one_that_is_awaited() -> None:
+    """The same alert of another provider: whoever reads it repairs the wrong one. Rules 4 let it pass."""
+    story = Story()
+
+    def elsewhere(payload: dict[str, object]) -> dict[str, object]:
+        return payload | {"labels": {"alertname": ALERT, "provider": "south"}}
+
+    events = story.changed(is_paged, elsewhere)
+    assert judged(story, events) == [f"role ops was not paged by {ALERT}"]
+    assert f"role ops was not paged by {ALERT}" in score(events).failures
+    assert score(events, rules=RULES_WITHOUT_TARGETS).failures == ()
+    more = story.changed(
+        is_paged, lambda one: one | {"labels": {**NORTH, "alertname": ALERT, "tier": "fast"}}
+    )
+    assert judged(story, more) == []
+    assert judged(story, story.changed(is_paged, lambda one: one | {"labels": {}})) != []

@@ -48,6 +48,27 @@ def test_the_list_comes_first_and_the_page_does_not_repeat_it(log: EventLog) -> 
     assert _told(log) == [("alert.firing", "prometheus", 50.0)]
 
 
+@pytest.mark.parametrize("page_first", [True, False])
+def test_labels_that_prometheus_adds_to_what_it_sends_make_no_second_alert(
+    log: EventLog, page_first: bool
+) -> None:
+    """The page says `environment`, the list does not; another provider's alert is another one."""
+    watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)
+    sent = {**LABELS, "environment": "bench", "replica": "a"}
+    if page_first:
+        watcher.note_page(sent, 48.0)
+        watcher._note_list([_listed()])
+    else:
+        watcher._note_list([_listed()])
+        watcher.note_page(sent, 48.0)
+    watcher.note_page(sent, 48.0)
+    assert [kind for kind, _, _ in _told(log)] == ["alert.firing"]
+    watcher._note_list([_listed(), _listed(provider="south")])
+    watcher._note_list([])
+    assert [kind for kind, _, _ in _told(log)].count("alert.firing") == 2
+    assert [kind for kind, _, _ in _told(log)].count("alert.resolved") == 2
+
+
 def test_pending_alerts_and_the_watchdog_are_no_alerts(log: EventLog) -> None:
     """What waits for its `for`, and what always fires, is not recorded."""
     watcher = AlertWatcher(Prometheus("http://127.0.0.1:1"), log)

@@ -194,7 +194,7 @@ def test_changing_the_type_of_any_value_is_refused_by_name(declaration: str, oth
         ('objective: "0.999"', 'objective: "99.9"', r"slos\[0\]\.objective: "),
         ('objective: "0.999"', 'objective: "1"', r"slos\[0\]\.objective: "),
         ("window_days: 30", "window_days: 365", r"slos\[0\]\.window_days: 365: should be less than or equal to 90"),
-        ("EUR: 2", "EUR: 4", r"currencies\.EUR: 4: should be less than or equal to 3"),
+        ("EUR: 2", "EUR: 19", r"currencies\.EUR: 19: should be less than or equal to 18"),
         ("MoneyPathLedgerImbalance", "ledger_imbalance", r"checks\[0\]\.alerts\.violated: "),
         ("kind: latency", "kind: latencies", r'slos\[1\]\.kind: "latencies": is not an allowed value, did you mean "latency"\?; allowed: availability, latency, events'),
         ("kind: age", "kind: aged", r'guards\[\d+\]\.kind: "aged": is not an allowed value, did you mean "age"\?; allowed: age, deadline, level, increase, ratio'),

@@ -1,5 +1,6 @@
 """A service of another team: top-ups, brownouts and a pause switch, with none of our names or code."""
 
+import asyncio
 import json
 import secrets
 import time
@@ -13,6 +14,7 @@ from aiohttp import web
 
 KEY: Final = "key-of-the-wallet"
 WORD: Final = "password-of-the-operator"
+DUTY: Final = {"oncall": "duty-key-one", "backup": "duty-key-two"}
 
 
 @dataclass(slots=True)
@@ -26,6 +28,9 @@ class Wallet:
     keys: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     pages: list[dict[str, Any]] = field(default_factory=list)
+    acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    beat_at: object = None
+    booked: list[tuple[str, float]] = field(default_factory=list)
 
     def application(self) -> web.Application:
         """Return the service."""
@@ -40,6 +45,9 @@ class Wallet:
                 web.delete("/brownouts/{bank}/{id}", self._end),
                 web.post("/switch/{bank}/{state}", self._switch),
                 web.get("/delivered", self._delivered),
+                web.post("/delivered/{seq}/seen", self._seen),
+                web.get("/beat", self._beat),
+                web.get("/book", self._book),
             ]
         )
         return app
@@ -101,12 +109,55 @@ class Wallet:
             self.paused.pop(bank, None)
         return web.json_response({"bank": bank, "ok": True})
 
-    async def _delivered(self, request: web.Request) -> web.Response:
-        assert (request.query["after"], request.query["wait_seconds"]) == ("0", "0")
-        page: dict[str, Any] = {"seq": 1, "at": 1.5, "role": "oncall", "status": "firing", "alerts": []}
+    async def _delivered(self, request: web.Request) -> web.StreamResponse:
+        if "endless" in self.lies:
+            return await _endless(request)
+        usual = {"seq": 1, "at": 1.5, "role": "oncall", "status": "firing", "alerts": []}
+        pages = [dict(page) for page in self.pages or [usual]]
         if "pages without roles" in self.lies:
-            del page["role"]
-        return web.json_response({"pages": [page]})
+            del pages[0]["role"]
+        if "every page again" not in self.lies:
+            pages = [page for page in pages if page["seq"] > int(request.query["after"])]
+        filler = "x" * 2_000_000 if "huge" in self.lies else ""
+        return web.json_response({"pages": pages, "filler": filler})
+
+    async def _seen(self, request: web.Request) -> web.Response:
+        seq, key = int(request.match_info["seq"]), request.headers.get("X-Duty-Key", "")
+        role = next((role for role, word in DUTY.items() if word == key), "")
+        paged = next((page["role"] for page in self.pages if page["seq"] == seq), None)
+        if role != paged and "anybody" not in self.lies:
+            return web.json_response({"error": "not yours", "key": key}, status=403)
+        self.acknowledged.append((seq, role))
+        return web.json_response({"principal": f"{role} of the shift, with {key}"})
+
+    async def _beat(self, _: web.Request) -> web.Response:
+        return web.json_response({"last_at": self.beat_at})
+
+    async def _book(self, request: web.Request) -> web.StreamResponse:
+        """Count what a bank was asked for in a time, by the bank's clock."""
+        if "endless" in self.lies:
+            return await _endless(request)
+        since, until = float(request.query["since"]), float(request.query["until"])
+        bank, of_others = request.query["bank"], "others" in request.query
+        rows = [at for name, at in self.booked if (name != bank) == of_others and since <= at < until]
+        count: object = len(rows)
+        if "no count" in self.lies:
+            count = "many"
+        filler = "x" * 2_000_000 if "huge" in self.lies else ""
+        if "gossip" in self.lies:
+            return web.json_response(
+                {"error": f"no, not even with {request.headers['X-Wallet-Key']}"}, status=500
+            )
+        return web.json_response({"count": count, "filler": filler})
+
+
+async def _endless(request: web.Request) -> web.StreamResponse:
+    """Answer a little, and the rest never."""
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    await answer.write(b'{"')
+    await asyncio.Event().wait()
+    return answer
 
 
 def target_file(folder: Path, **changes: Any) -> Path:
@@ -116,7 +167,8 @@ def target_file(folder: Path, **changes: Any) -> Path:
 
 def write_target(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write a target's file into `folder`, with the wallet's secrets, and return it."""
-    for name, text in {"wallet_key": KEY, "operator": WORD}.items():
+    duty = {f"duty_{role}": key for role, key in DUTY.items()}
+    for name, text in {"wallet_key": KEY, "operator": WORD, **duty}.items():
         (folder / name).write_text(f"{text}\n")
         (folder / name).chmod(0o600)
     file = folder / "wallet.yaml"

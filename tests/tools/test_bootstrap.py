@@ -33,7 +33,8 @@ def checkout() -> Iterator[Path]:
     (folder / "tools").mkdir()
     shutil.copy(PROJECT / "tools" / "bootstrap.py", folder / "tools")
     (folder / "requirements").mkdir()
-    for name in ("requirements/development.txt", "pyproject.toml"):
+    (folder / "reference").mkdir()
+    for name in ("requirements/development.txt", "pyproject.toml", "reference/pyproject.toml"):
         shutil.copy(PROJECT / name, folder / name)
     yield folder
     folder.chmod(0o755)
@@ -107,4 +108,11 @@ def test_a_set_up_is_stamped_and_done_once(checkout: Path) -> None:
     assert (second.returncode, second.stderr) == (0, "")
     packages, project = (checkout / "installs").read_text().splitlines()
     assert "--require-hashes" in packages
-    assert project.endswith("--no-deps --no-build-isolation --editable .")
+    assert project.endswith("--no-deps --no-build-isolation --editable=. --editable=./reference")
+    # The commands and the stack's starter are those that the second distribution's metadata name.
+    with (checkout / "reference" / "pyproject.toml").open("a") as metadata:
+        metadata.write("# changed\n")
+    (checkout / ".venv.lock").rmdir()
+    third = subprocess.run(_command(checkout), capture_output=True, text=True, timeout=60, check=False)
+    assert third.returncode == 0
+    assert len((checkout / "installs").read_text().splitlines()) == 4

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-# A project that needs no builder but itself: the builder writes the wheel that pip installs.
+# Projects that need no builder but themselves: the builder writes the wheel that pip installs.
 _PROJECT = """
 [build-system]
 requires = []
 build-backend = "builder"
 backend-path = ["."]
 [project]
-name = "project"
+name = "{name}"
 version = "1"
 """
 _BUILDER = """
@@ -28,7 +28,7 @@ from pathlib import Path
 
 {write_wheel}
 def build_editable(folder, config_settings=None, metadata_directory=None):
-    return write_wheel(Path(folder), "project").name
+    return write_wheel(Path(folder), "{name}").name
 """
 pytestmark = pytest.mark.heavy
 
@@ -55,8 +55,11 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("tools", "requirements", "index"):
         (tmp_path / folder).mkdir()
     shutil.copy(PROJECT / "tools" / "bootstrap.py", tmp_path / "tools")
-    (tmp_path / "pyproject.toml").write_text(_PROJECT)
-    (tmp_path / "builder.py").write_text(_BUILDER.format(write_wheel=inspect.getsource(write_wheel)))
+    for folder, name in (("", "project"), ("reference", "second")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "pyproject.toml").write_text(_PROJECT.format(name=name))
+        builder = _BUILDER.format(write_wheel=inspect.getsource(write_wheel), name=name)
+        (tmp_path / folder / "builder.py").write_text(builder)
     digest = hashlib.sha256(write_wheel(tmp_path / "index", "ledgerlib").read_bytes()).hexdigest()
     (tmp_path / "requirements" / "development.txt").write_text(f"ledgerlib==1 --hash=sha256:{digest}\n")
     return tmp_path
@@ -74,10 +77,10 @@ def _installed(checkout: Path) -> set[str]:
 
 
 def test_the_pinned_file_is_installed(checkout: Path) -> None:
-    """With the hash it was pinned with, and the project itself beside it, which has none."""
+    """With the hash it was pinned with, and the project's two distributions beside it, which have none."""
     ended = _set_up(checkout)
     assert ended.returncode == 0, ended.stderr
-    assert _installed(checkout) == {"ledgerlib-1.dist-info", "project-1.dist-info"}
+    assert _installed(checkout) == {f"{name}-1.dist-info" for name in ("ledgerlib", "project", "second")}
 
 
 def test_a_changed_file_is_refused(checkout: Path) -> None:

@@ -13,6 +13,10 @@ from packaging.utils import canonicalize_name
 import lock
 
 PROJECT = Path(__file__).parents[2]
+_TWO_OF_FOUR = """
+[project]
+dependencies = ["a>=1", "moneypath[x]==1", "moneypath", "moneypathology"]
+"""
 FILES = sorted(path.name for path in (PROJECT / "requirements").glob("*.txt"))
 
 
@@ -75,10 +79,10 @@ def test_constraints_are_the_same_versions_without_hashes() -> None:
 def test_one_version_everywhere() -> None:
     """The image runs what was tested here."""
     widest = pins(read("development.txt"))
-    for name in ("image.txt", "build.txt"):
-        assert all(
-            widest[package].specifier == each.specifier for package, each in pins(read(name)).items()
-        ), name
+    for name in ("image.txt", "build.txt", "runners.txt"):
+        shared = pins(read(name)).keys() & widest.keys()
+        assert all(widest[each].specifier == pins(read(name))[each].specifier for each in shared), name
+        assert shared == pins(read(name)).keys() or name == "runners.txt"
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
@@ -87,7 +91,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     found = {
         canonicalize_name(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()
     }
-    extra = found.keys() - wanted.keys() - {"moneypath", "pip", "setuptools"}
+    extra = found.keys() - wanted.keys() - {"moneypath", "moneypath-reference", "pip", "setuptools"}
     assert extra == set()
     needed = {name: each for name, each in wanted.items() if each.marker is None or each.marker.evaluate()}
     assert {name: found.get(canonicalize_name(name)) for name in needed} == {
@@ -96,7 +100,18 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 
 
 def test_the_builder_is_pinned_as_the_project_asks() -> None:
-    """It is installed with its hash, because pip would fetch one of its own without."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["build-system"]["requires"] == [str(pins(read("build.txt"))["hatchling"])]
-    assert str(pins(read("lock.txt"))["uv"]) == lock.UV
+    """It is installed with its hash, because pip would fetch one of its own without; uv and pipx are too."""
+    for file in (PROJECT / "pyproject.toml", lock.REFERENCE):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))
+        assert project["build-system"]["requires"] == [str(pins(read("build.txt"))["hatchling"])]
+    assert str(pins(read("lock.txt"))["uv"]) == str(pins(read("runners.txt"))["uv"]) == lock.UV
+    assert str(pins(read("runners.txt"))["pipx"]) == lock.PIPX
+
+
+def test_what_the_reference_needs_is_pinned_and_the_platform_is_not() -> None:
+    """The image has the reference's packages; no index is asked for ours."""
+    needs = [canonicalize_name(Requirement(each).name) for each in lock.reference_needs(_TWO_OF_FOUR)]
+    assert needs == ["a", "moneypathology"]
+    for name in ("development.txt", "image.txt"):
+        for need in map(Requirement, lock.reference_needs(lock.REFERENCE.read_text(encoding="utf-8"))):
+            assert pins(read(name))[canonicalize_name(need.name)].specifier, name

@@ -74,6 +74,14 @@ def test_every_pinned_package_has_its_hashes(made: tuple[str, list[str]], docume
     assert found["licenses"][0]["expression"] == "MIT OR Apache-2.0"
 
 
+def test_the_reference_is_listed_with_what_it_needs(document: dict[str, Any]) -> None:
+    """What the platform alone does without depends on it; nothing says where it lies on this machine."""
+    (found,) = [each for each in document["components"] if each["name"] == sbom.OWN]
+    assert str(sbom.ROOT) not in json.dumps(found)
+    (needs,) = [each for each in document["dependencies"] if each["ref"] == found["bom-ref"]]
+    assert any(ref.startswith("nats-py==") for ref in needs["dependsOn"])
+
+
 def test_packages_have_licences(document: dict[str, Any]) -> None:
     """Those without one declare none that can be read; a third one would be a new dependency to look at."""
     without = {each["name"] for each in document["components"] if not each.get("licenses")}

@@ -106,3 +106,13 @@ def test_fees_are_compared_over_everything_only(open_team: OpenTeam) -> None:
     done = shop.audit("--json", *UNTIL)
     assert (done.code, done.verdict["discrepancies"]) == (0, [])
     assert any("providers' fees" in text for text in done.verdict["cannot_know"])
+
+
+def test_a_window_in_which_nothing_lies_proves_nothing(open_team: OpenTeam) -> None:
+    """Rows of the margin are counterparts alone: with none inside, nothing was compared."""
+    shop = open_team(WALLETS)
+    between = ("--since", "2026-03-01T00:01:30Z", "--until", "2026-03-01T00:01:31Z")
+    done = shop.audit("--json", *between)
+    assert (done.code, done.verdict["result"], done.verdict["discrepancies"]) == (3, "inconclusive", [])
+    assert all(one["rows"] for one in done.verdict["witnesses"])
+    assert len(done.verdict["nothing_to_compare"]) == 3

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 from moneypath.alerting.history import longest_window_seconds
 from moneypath.alerting.timing import Scale
 from moneypath.path.loader import FILE_NAME, load
+from moneypath.path.model import MoneyPath
 from moneypath.prometheus import Series
 from moneypath.stack.endpoints import Endpoints
 from moneypath.workflows.drill import load_drill, run_and_score, service_of_stack
@@ -75,6 +76,14 @@ def test_what_is_filled_in_is_what_the_drill_drives(checkouts: int) -> None:
             samples.setdefault(name, []).append((float(at), float(value)))
     series = [Series({}, found) for found in samples.values()]
     assert past_rate(series, NOW - SECONDS) == pytest.approx(checkouts)
+
+
+def test_a_path_without_providers_has_a_past_too() -> None:
+    """All its payments count together; a service that has no provider is started as any other."""
+    slo = {"kind": "availability", "id": "a", "objective": "0.99"}
+    small = {"name": "Till", "roles": {"it": {}}, "targets": [{"job": "till"}], "slos": [slo]}
+    text = write_past(MoneyPath.model_validate(small), Scale(60), 8, NOW)
+    assert 'moneypath_payments_total{operation="authorize",outcome="succeeded",provider="none"' in text
 
 
 async def test_a_drill_on_a_stack_without_a_past_is_refused_before_it_begins(tmp_path: Path) -> None:

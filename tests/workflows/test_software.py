@@ -35,6 +35,18 @@ def test_folder_outside_of_git_has_no_commit(tmp_path: Path) -> None:
     assert found.python
 
 
+def test_folder_that_a_work_tree_around_it_does_not_hold_has_no_commit(tmp_path: Path) -> None:
+    """A home folder in git says nothing of the runs in it; a folder that it holds has its commit."""
+    git(tmp_path, "init", "-q")
+    for name in ("kept", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("1")
+    git(tmp_path, "add", "kept")
+    git(tmp_path, "commit", "-qm", "one")
+    assert describe_software(tmp_path / "run").commit is None
+    assert describe_software(tmp_path / "kept").commit == git(tmp_path, "rev-parse", "HEAD")
+
+
 def test_packages_are_listed_with_their_versions() -> None:
     """One a line."""
     assert any(line.startswith("cryptography==") for line in list_packages().splitlines())

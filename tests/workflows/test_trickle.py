@@ -68,7 +68,7 @@ def stop_after(
 async def run(folder: Path, load_tests: FakeLoadTests, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Run a trickle until its sleep cancels it."""
     with pytest.raises(asyncio.CancelledError):
-        await trickle.Trickle(load_tests, PROJECT, endpoints(folder), 6, sleep).run()
+        await trickle.Trickle(load_tests, PROJECT, endpoints(folder), 6, sleep=sleep).run()
 
 
 @pytest.mark.parametrize("scale", [1, 10, 60])

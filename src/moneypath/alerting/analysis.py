@@ -8,8 +8,8 @@ import promql_parser as promql
 
 from moneypath.alerting.conventions import Severity, watchdog_name
 from moneypath.alerting.errors import RuleInvalid
+from moneypath.alerting.matchers import values_of
 from moneypath.alerting.rules import AlertRule, Expr, Rule, RuleGroup, literal_text
-from moneypath.path.loader import build_catalogue
 from moneypath.path.model import MoneyPath
 
 RUNBOOK_URL = "runbook_url"
@@ -35,7 +35,7 @@ def check(path: MoneyPath, groups: tuple[RuleGroup, ...]) -> None:
 def known_series(path: MoneyPath, groups: tuple[RuleGroup, ...]) -> dict[str, Labels]:
     """Return the labels of every series that a rule may read, with their values where the set is closed."""
     known: dict[str, Labels] = {name: dict.fromkeys(labels) for name, labels in BUILT_IN.items()}
-    for spec in build_catalogue(path):
+    for spec in path.known_metrics():
         for name in spec.sample_names:
             known[name] = {**dict.fromkeys((*SCRAPE_LABELS, "le")), **dict(spec.labels)}
         # An alert carries the labels of what it reads.
@@ -120,7 +120,8 @@ def _text_defects(text: str, known: dict[str, Labels]) -> Iterator[str]:
                 yield f"selects {series} by {matcher.name}, which it does not have"
                 continue
             values = known[series][matcher.name]
-            for value in matcher.value.split("|"):
+            is_pattern = matcher.op in (promql.MatchOp.Re, promql.MatchOp.NotRe)
+            for value in values_of(matcher.value) if is_pattern else (matcher.value,):
                 if values is not None and value not in values:
                     yield f'selects {series} by {matcher.name}="{value}", which never occurs'
     there = {label for series, _ in read for label in known.get(series, {})}

@@ -11,6 +11,7 @@ so they are compared with all valid payments: their ratio is their share of all 
 
 from collections.abc import Iterator
 
+from moneypath.alerting import series_sli
 from moneypath.alerting.matchers import one_of
 from moneypath.alerting.recorded import RecordedWindow, kept_apart_by
 from moneypath.alerting.rules import Expr, RecordingRule, RuleLiteral, expr, fixed
@@ -26,6 +27,9 @@ _ZERO = fixed(0, "zero")
 
 def event_recordings(slo: AvailabilitySlo, names: RecordedWindow) -> Iterator[RecordingRule]:
     """Yield the rules of valid and of bad events; where providers are kept apart, for what had none, too."""
+    if slo.counted:
+        yield from series_sli.event_recordings(slo, slo.counted, names)
+        return
     if not kept_apart_by(slo):
         yield RecordingRule(names.valid, _increase("sum", slo, names.span, *_valid_outcomes(slo)))
         yield RecordingRule(names.bad, _bad(slo, names))

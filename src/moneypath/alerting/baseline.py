@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.conventions import LAST_SUCCESS, ROUTING
+from moneypath.path.exported import family_of_events
 from moneypath.path.guards import AgeGuard, DeadlineGuard, IncreaseGuard, RatioGuard, Side
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import AvailabilitySlo, LatencySlo
@@ -75,7 +76,7 @@ def operations(path: MoneyPath) -> frozenset[str]:
 
 def gauge_baselines(path: MoneyPath) -> tuple[GaugeBaseline, ...]:
     """Return every gauge that the rules read and that exists while all is well, each once."""
-    known = path.catalogue()
+    known = path.known_metrics()
     always = (GaugeBaseline(ROUTING, 1), GaugeBaseline(LAST_SUCCESS, 0, is_time=True))
     found = [each for each in always if each.name in known]
     found += [GaugeBaseline(series) for check in path.checks for series in check.series]
@@ -115,7 +116,12 @@ def _counter_baselines(path: MoneyPath) -> Iterator[CounterBaseline]:
     one = Fraction(1)
     for slo in path.slos:
         here = job_at_stage(path, slo.stage)
-        if isinstance(slo, AvailabilitySlo):
+        if isinstance(slo, AvailabilitySlo) and slo.counted:
+            counted = slo.counted
+            at = [{counted.provider_label: value} for value in counted.every_spelling] or [{}]
+            healthy = tuple({**counted.good_labels, **one_of_them} for one_of_them in at)
+            yield CounterBaseline(family_of_events(path, counted.series), here, healthy, one)
+        elif isinstance(slo, AvailabilitySlo):
             chosen = {"operation": slo.operation, "outcome": Outcome.SUCCEEDED.value}
             yield CounterBaseline(PAYMENTS, here, (chosen,), one)
             if slo.bad_results:
@@ -123,7 +129,8 @@ def _counter_baselines(path: MoneyPath) -> Iterator[CounterBaseline]:
         elif isinstance(slo, LatencySlo):
             yield CounterBaseline(slo.histogram.series, here, (_first(slo.histogram.select),), one)
         else:
-            yield CounterBaseline(slo.series, here, ({**_first(slo.select), slo.label: slo.good[0]},), one)
+            name = family_of_events(path, slo.series)
+            yield CounterBaseline(name, here, ({**_first(slo.select), slo.label: slo.good[0]},), one)
     for guard in path.guards:
         here = job_at_stage(path, guard.stage)
         if isinstance(guard, IncreaseGuard):

@@ -1,8 +1,8 @@
 """The business metrics of a money path, as queries on recorded series.
 
-They follow the declaration: the percentiles of every latency objective, success and durability of ledger
-writes, lag and breaks of reconciliation, and the cost of a transaction. A renamed objective takes its
-metric along; a removed one has none.
+They follow the declaration: the success of every availability objective, the percentiles of every latency
+objective, success and durability of ledger writes, lag and breaks of reconciliation, and the cost of a
+transaction. A renamed objective takes its metric along; a removed one has none.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,17 @@ from typing import Final
 from moneypath.alerting.counter_guards import ratio_recorded
 from moneypath.alerting.gauge_guards import age_series
 from moneypath.alerting.latency_sli import QUANTILES
-from moneypath.alerting.recorded import WHOLE_PATH, good_share_series, quantile_series, series_stem
+from moneypath.alerting.recorded import (
+    TRAFFIC_SECONDS,
+    WHOLE_PATH,
+    good_share_series,
+    quantile_series,
+    recorded,
+    series_stem,
+)
 from moneypath.path.guards import AgeGuard, RatioGuard
 from moneypath.path.model import MoneyPath
-from moneypath.path.objectives import EventsSlo, LatencySlo, Slo
+from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo, Slo
 from moneypath.telemetry.catalogue import Catalogue
 
 LEDGER_SERIES: Final = ("moneypath_ledger_writes_total", "moneypath_ledger_probe_total")
@@ -47,13 +54,26 @@ class BusinessMetric:
 
 def business_metrics(path: MoneyPath) -> tuple[BusinessMetric, ...]:
     """Return the business metrics of what `path` declares."""
-    catalogue = path.catalogue()
-    return (*_latency(path), *_ledger(path), *_reconciliation(path, catalogue), *_cost(path, catalogue))
+    catalogue = path.known_metrics()
+    of_objectives = (*_availability(path), *_latency(path), *_ledger(path))
+    return (*of_objectives, *_reconciliation(path, catalogue), *_cost(path, catalogue))
 
 
 def objective_words(slo: Slo) -> str:
     """Return the id of an objective as words: `authorization latency`."""
     return slo.id.replace("-", " ")
+
+
+def _availability(path: MoneyPath) -> Iterator[BusinessMetric]:
+    for slo in path.slos:
+        if isinstance(slo, AvailabilitySlo):
+            yield BusinessMetric(
+                slo.id.replace("-", "_"),
+                objective_words(slo).capitalize(),
+                BusinessUnit.RATIO,
+                f"1 - max({recorded(slo, TRAFFIC_SECONDS).whole_ratio})",
+                higher_is_worse=False,
+            )
 
 
 def _latency(path: MoneyPath) -> Iterator[BusinessMetric]:

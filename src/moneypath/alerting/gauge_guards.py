@@ -93,11 +93,16 @@ def _without_evidence(path: MoneyPath, guard: GaugeGuard, by: str) -> tuple[Expr
     return (
         expr("\nor\n(\n  ", while_firing(guard.alert, by, check=guard.id)),
         expr(f"\n  unless on ({by}) max by ({by}) ({series})\n)"),
-        expr(f"\nor\n(\n  {expected_series(by)}\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
+        expr("\nor\n(\n  ", _expected(by), f"\n  unless on ({by}) max by ({by}) (max_over_time({series}["),
         expr(window(patience, "missing_after"), "]))\n  and on () "),
         expr(f"max(count_over_time(up{{{jobs}}}[", window(min(AWAKE_SECONDS, patience), "awake"), "])) >= "),
         expr(fixed(AWAKE_SCRAPES, "scrapes"), "\n)"),
     )
+
+
+def _expected(by: str) -> Expr:
+    """Return what exists for each member; a gauge without labels is one member."""
+    return expr(expected_series(by)) if by else expr("vector(", fixed(1, "one"), ")")
 
 
 def _detail(guard: GaugeGuard) -> str:

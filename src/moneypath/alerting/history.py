@@ -25,6 +25,7 @@ from moneypath.alerting.matchers import one_of, selector
 from moneypath.alerting.recorded import windows
 from moneypath.alerting.rules import RuleLiteral, decimal_text, duration_text, window
 from moneypath.alerting.timing import Scale
+from moneypath.path.declared_series import DeclaredMetric
 from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.model import MoneyPath
 from moneypath.path.objectives import DURATIONS, AvailabilitySlo, LatencySlo
@@ -57,7 +58,7 @@ def backfill(
     There is a sample every `step` seconds. `events_per_second` is the traffic of each provider:
     give the rate of the load to come, since a busier past makes later errors a smaller share.
     """
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     end = Decimal(str(round(until, 3)))
     times = [(offset, end - seconds + offset) for offset in range(0, seconds + 1, step)]
     lines: list[str] = []
@@ -98,7 +99,7 @@ def window_fill_query(path: MoneyPath, scale: Scale) -> str:
 
 def payments_selector(path: MoneyPath) -> str | None:
     """Return the series that count live payments as objectives see them, or None if none looks at them."""
-    if slos := path.availability_slos():
+    if slos := [slo for slo in path.availability_slos() if slo.events is None]:
         return f'{PAYMENTS}{{operation="{slos[0].operation}",traffic="{Traffic.LIVE}"}}'
     for slo in path.slos:
         if isinstance(slo, LatencySlo) and slo.histogram.series == DURATIONS:
@@ -108,7 +109,13 @@ def payments_selector(path: MoneyPath) -> str | None:
 
 def _healthy_series(path: MoneyPath) -> str:
     """Return the series that grow while all is well: those of the first availability objective, if any."""
-    if slos := path.availability_slos():
+    slos = path.availability_slos()
+    if slos and slos[0].counted:
+        counted = slos[0].counted
+        first = counted.at(counted.providers[0][0]) if counted.providers else {}
+        good = {"job": api_job(path), **counted.good_labels, **first}
+        return f"{counted.series}{{{', '.join(one_of(key, (value,)) for key, value in good.items())}}}"
+    if slos:
         providers = "|".join(path.provider_ids() or (NO_PROVIDER,))
         matchers = (
             f'job="{api_job(path)}",operation="{slos[0].operation}",outcome="{Outcome.SUCCEEDED}",'
@@ -122,8 +129,8 @@ def _healthy_series(path: MoneyPath) -> str:
     else:
         name, select = slo.series, (*slo.select, LabelMatcher(label=slo.label, values=slo.good[:1]))
     # The first value of each label is what the history that is filled in has.
-    first = tuple(one_of(match.label, match.values[:1]) for match in select)
-    return f"{name}{{{', '.join((here, *first))}}}"
+    chosen = tuple(one_of(match.label, match.values[:1]) for match in select)
+    return f"{name}{{{', '.join((here, *chosen))}}}"
 
 
 def _longest(path: MoneyPath) -> RuleLiteral:
@@ -159,6 +166,9 @@ def _counter_points(
     path: MoneyPath, catalogue: Catalogue, counter: CounterBaseline, rate: Fraction
 ) -> Iterator[_Point]:
     spec, looked_at = catalogue[counter.name], operations(path)
+    if isinstance(spec, DeclaredMetric):
+        yield from _declared_points(spec, counter, rate)
+        return
     # Without the label one series counts for all providers.
     alone = counter.share * rate * (1 if "provider" in spec.labels else max(1, len(path.providers)))
     for labels in _combinations(catalogue, counter.name):
@@ -170,6 +180,17 @@ def _counter_points(
             yield tuple(_timed(counter.name, spec.buckets, here, per_second))
         else:
             yield ((counter.name, here, _steady(per_second)),)
+
+
+def _declared_points(spec: DeclaredMetric, counter: CounterBaseline, rate: Fraction) -> Iterator[_Point]:
+    """Yield the healthy series alone: a service that we know less of may have any number of others."""
+    first = {label: values[0] for label, values in spec.labels.items()}
+    found = [{**_member(counter.job), **first, **chosen} for chosen in counter.healthy]
+    for here in (labels for index, labels in enumerate(found) if labels not in found[:index]):
+        if spec.kind is MetricKind.HISTOGRAM:
+            yield tuple(_timed(spec.name, spec.buckets, here, counter.share * rate))
+        else:
+            yield ((spec.name, here, _steady(counter.share * rate)),)
 
 
 def _timed(

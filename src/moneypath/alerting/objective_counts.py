@@ -6,6 +6,7 @@ and ratios do not average. Queries take the window as text, in production time a
 
 from dataclasses import dataclass
 
+from moneypath.alerting import series_sli
 from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.latency_sli import threshold_bucket
 from moneypath.alerting.matchers import one_of, selector
@@ -64,6 +65,10 @@ def _latency(slo: LatencySlo) -> tuple[str, str]:
 
 
 def _availability(slo: AvailabilitySlo) -> tuple[str, str]:
+    if slo.counted:
+        valid = f"sum(increase({series_sli.valid_selector(slo.counted)}[{{window}}]))"
+        bad = f"sum(increase({series_sli.bad_selector(slo.counted)}[{{window}}]))"
+        return valid, f"({bad} or {valid} * 0)"
     excluded = (f'outcome!~"{"|".join(slo.excluded_outcomes)}"',) if slo.excluded_outcomes else ()
     valid = f"sum({_payments(slo, *excluded)})"
     failed = f"(sum({_payments(slo, one_of('outcome', slo.bad_outcomes))}) or {valid} * 0)"

@@ -88,14 +88,21 @@ def level(slo: Slo) -> str:
 
 def series_stem(slo: Slo) -> str:
     """Return the stem of an objective's series: its operation as a noun, or its id; words joined by _."""
-    if isinstance(slo, AvailabilitySlo):
+    if isinstance(slo, AvailabilitySlo) and slo.operation:
         return OPERATION_NOUNS.get(slo.operation, slo.operation)
     return slo.id.replace("-", "_")
 
 
 def event_words(slo: AvailabilitySlo) -> str:
     """Return what an availability objective counts, in the plural: `authorizations`."""
+    if not slo.operation:
+        return f"events of {slo.id.replace('-', ' ')}"
     return f"{series_stem(slo).replace('_', ' ')}s"
+
+
+def live_words(slo: AvailabilitySlo) -> str:
+    """Return the same as a page says it: of our payments only the live ones count."""
+    return event_words(slo) if slo.counted else f"live {event_words(slo)}"
 
 
 def good_share_series(slo: Slo) -> str:

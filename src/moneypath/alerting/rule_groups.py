@@ -14,7 +14,7 @@ from moneypath.telemetry.catalogue import Catalogue
 
 def build(path: MoneyPath) -> tuple[RuleGroup, ...]:
     """Return every group of rules; raise AlertImpossible for what could never fire."""
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     slos = [RuleGroup(f"moneypath-slo-{slo.id}", _slo_rules(path, slo)) for slo in path.slos]
     checks = [
         RuleGroup(

@@ -23,8 +23,8 @@ from moneypath.alerting.conventions import (
 from moneypath.alerting.recorded import (
     HARD_DOWN_SECONDS,
     TRAFFIC_SECONDS,
-    event_words,
     kept_apart_by,
+    live_words,
     recorded,
     series_stem,
 )
@@ -132,7 +132,7 @@ def _hard_down(path: MoneyPath, slo: AvailabilitySlo, declared: HardDown) -> Ale
             ),
         ),
         summary=f"{slo.title}: a provider is down" if by else f"{slo.title}: down",
-        detail=_detail(slo, "Most live", "fail"),
+        detail=_detail(slo, f"Most {live_words(slo)}", "fail"),
     )
 
 
@@ -168,13 +168,17 @@ def _burn(path: MoneyPath, slo: Slo, tier: Tier) -> AlertRule:
 
 def _burn_detail(slo: Slo) -> str:
     if isinstance(slo, AvailabilitySlo):
-        return _detail(slo, "Live", "fail faster than the error budget allows")
+        return _detail(slo, sentence_case(live_words(slo)), "fail faster than the error budget allows")
     return f"{slo.title}: not kept, faster than the error budget allows."
 
 
-def _detail(slo: AvailabilitySlo, which: str, how: str) -> str:
+def sentence_case(words: str) -> str:
+    """Return `words` with a capital at the beginning."""
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _detail(slo: AvailabilitySlo, what: str, how: str) -> str:
     """Return the sentence that names the provider, or says that it is none of them."""
-    what = f"{which} {event_words(slo)}"
     if not kept_apart_by(slo):
         return f"{what} {how}."
     ours = f"{what} {how}, on our own side or at every provider at once: drain nobody."
@@ -185,12 +189,10 @@ def _detail(slo: AvailabilitySlo, which: str, how: str) -> str:
 def _traffic_missing(path: MoneyPath, slo: AvailabilitySlo, floor: Traffic) -> AlertRule:
     by = kept_apart_by(slo)
     seen = recorded(slo, TRAFFIC_SECONDS)
-    detail = f"Hardly any live {event_words(slo)} are seen."
+    detail = f"Hardly any {live_words(slo)} are seen."
     expected = expr("vector(", fixed(1, "one"), ")")
     if by:
-        detail = (
-            f"{{{{ $labels.{by} }}}} is routed to, yet hardly any live {event_words(slo)} are seen there."
-        )
+        detail = f"{{{{ $labels.{by} }}}} is routed to, yet hardly any {live_words(slo)} are seen there."
         expected = expr(f"{expected_series(by)}\nunless on ({by}) ", everywhere.DRAINED)
     return alert_rule(
         path,

@@ -220,7 +220,9 @@ def load_gate(file: Path, path: MoneyPath) -> tuple[Gate, DeclaredObjectives]:
     names = gate.objectives
     problems: list[DeclarationIssue] = []
     availabilities = [
-        slo for slo in path.slos if isinstance(slo, AvailabilitySlo) and slo.operation == Operation.AUTHORIZE
+        slo
+        for slo in path.slos
+        if isinstance(slo, AvailabilitySlo) and slo.operation == Operation.AUTHORIZE and slo.events is None
     ]
     latencies = [slo for slo in path.slos if isinstance(slo, LatencySlo)]
     events = [slo for slo in path.slos if isinstance(slo, EventsSlo)]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Final, Protocol, TypeVar
 
+from moneypath.alerting.matchers import pattern
 from moneypath.capacity.counters import Window, by_label, total
 from moneypath.capacity.figures import Cost, FiredAlert, Reconciliation, Tally, WindowCounts
 from moneypath.capacity.gate_file import DeclaredObjectives
@@ -157,7 +158,7 @@ def count_events(slo: EventsSlo, series: Iterable[Series], window: Window) -> Ta
 
 def buckets_of(slo: LatencySlo) -> str:
     """Return the selector of the objective's buckets."""
-    chosen = ",".join(f'{match.label}=~"{"|".join(match.values)}"' for match in slo.histogram.select)
+    chosen = ",".join(f'{match.label}=~"{pattern(match.values)}"' for match in slo.histogram.select)
     return f"{slo.histogram.series}_bucket{{{chosen}}}"
 
 

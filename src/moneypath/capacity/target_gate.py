@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -42,7 +42,8 @@ class TargetGate(Declared):
     """What a deployed service has to keep while its own load drives it.
 
     `objectives` are ids of moneypath.yaml; without any, all of them. Each has to have `least_events` in the
-    window. `warnings_fail` lets every alert fail the gate and not only critical ones.
+    window. `warnings_fail` lets every alert fail the gate and not only critical ones. `ledger_truth: unknown`
+    says beforehand that nobody audits the money.
     """
 
     title: Title
@@ -53,6 +54,7 @@ class TargetGate(Declared):
     objectives: Annotated[tuple[Slug, ...], Field(max_length=100)] = ()
     least_events: Annotated[int, Field(ge=1, le=10**9, description="a whole number from 1")] = 100
     warnings_fail: bool = False
+    ledger_truth: Literal["whole", "unknown"] = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def decide_on_target(figures: TargetFigures, gate: TargetGate, *, target: str) -
         _evidence(figures, gate),
         *(_objective(one) for one in figures.objectives),
         _alerts(figures, gate),
-        _money(figures),
+        _money(figures, gate),
     )
     of_the_service = [one for one in results if one.measure not in GATES_OWN]
     if any(one.status in (CriterionStatus.BROKEN, CriterionStatus.UNKNOWN) for one in of_the_service):
@@ -239,10 +241,12 @@ def _failing(alerts: Sequence[FiredAlert], gate: TargetGate) -> list[FiredAlert]
     return [alert for alert in alerts if gate.warnings_fail or alert.severity == Severity.CRITICAL]
 
 
-def _money(figures: TargetFigures) -> CriterionResult:
+def _money(figures: TargetFigures, gate: TargetGate) -> CriterionResult:
     allowed = "the witnesses agree"
     if figures.unaudited:
-        return CriterionResult(MONEY, CriterionStatus.UNMEASURED, "the target has no witnesses", allowed)
+        optional = gate.ledger_truth == "unknown"
+        status = CriterionStatus.UNMEASURED if optional else CriterionStatus.UNKNOWN
+        return CriterionResult(MONEY, status, "the target has no witnesses", allowed)
     if figures.money is None:
         return CriterionResult(MONEY, CriterionStatus.UNKNOWN, "the witnesses could not be read", allowed)
     if figures.money:

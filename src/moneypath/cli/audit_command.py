@@ -10,9 +10,11 @@ from typing import Final
 import click
 
 from moneypath.cli.options import json_option
+from moneypath.cli.target_options import value_options
 from moneypath.errors import MoneypathError
 from moneypath.oracle import AuditInterrupted
 from moneypath.path.problems import DeclarationInvalid
+from moneypath.target.loader import read_variables
 from moneypath.telemetry.redaction import redact
 from moneypath.witnesses import (
     AuditVerdict,
@@ -25,6 +27,7 @@ from moneypath.witnesses import (
     load_witnesses,
     read_time,
     reconcile,
+    with_values,
 )
 
 BAD_INPUT: Final = 2
@@ -35,8 +38,17 @@ BAD_INPUT: Final = 2
 @click.option("--since", metavar="TIME", help="Judge what happened from then on: 2026-11-24T00:00:00Z.")
 @click.option("--until", metavar="TIME", help="Judge what happened before; by default until `settle` ago.")
 @click.option("--only", metavar="ID", help="Carry out one reconciliation of the file.")
+@value_options
 @json_option
-def audit(file: Path, since: str | None, until: str | None, only: str | None, as_json: bool) -> None:
+def audit(
+    file: Path,
+    since: str | None,
+    until: str | None,
+    only: str | None,
+    given: dict[str, str],
+    variables: Path | None,
+    as_json: bool,
+) -> None:
     """Compare ledger, providers' books and answers, as FILE declares these witnesses.
 
     Reads only, each source by one SELECT. The exit code is 0 whole, 1 not whole, 2 bad input, 3 inconclusive:
@@ -45,17 +57,26 @@ def audit(file: Path, since: str | None, until: str | None, only: str | None, as
     # The rows are millions of objects without cycles; to look for cycles takes half as long as the audit.
     gc.disable()
     try:
-        _audit(file, since, until, only, as_json=as_json)
+        values = {} if variables is None else read_variables(variables)
+        _audit(file, since, until, only, {**values, **given}, as_json=as_json)
     finally:
         gc.enable()
 
 
-def _audit(file: Path, since: str | None, until: str | None, only: str | None, *, as_json: bool) -> None:
+def _audit(
+    file: Path,
+    since: str | None,
+    until: str | None,
+    only: str | None,
+    values: dict[str, str],
+    *,
+    as_json: bool,
+) -> None:
     now = time.time()
     verdicts: list[AuditVerdict] = []
     unread: list[MoneypathError] = []
     try:
-        declared = load_witnesses(file)
+        declared = with_values(load_witnesses(file), values)
         for one in _choose(declared, only, file):
             window = _window(one, since, until, now)
             try:

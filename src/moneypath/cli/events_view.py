@@ -16,6 +16,7 @@ from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
 from moneypath.path.source import parse_yaml
 from moneypath.runbooks import ACTION_PROMISES
+from moneypath.runbooks.promises import Promise
 from moneypath.runbooks.record import EventKind, Outcome
 
 TITLES: Final[Mapping[str, tuple[str, str]]] = {
@@ -179,7 +180,9 @@ def _harm(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
 
 
 def _promise(payload: Mapping[str, Any], _: Event) -> tuple[str, bool]:
-    declared = ACTION_PROMISES[payload["action"]]
+    # A target's own stands beside what was found; it is judged by what the first event lists.
+    own = payload.get("promise")
+    declared = Promise.read(own) if own else ACTION_PROMISES[payload["action"]]
     found = "not known" if payload["found"] is None else f"{payload['found']:g} found"
     title = f"{payload['action']}: {declared.describe(payload['argument'])}: {found}, {declared.bounds}"
     return title, declared.kept(payload["found"], payload["evidence"])

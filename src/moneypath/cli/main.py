@@ -20,6 +20,7 @@ from moneypath.cli import (
     init_command,
     metrics_command,
     project_commands,
+    series_commands,
     silences_commands,
     target_commands,
 )
@@ -41,6 +42,7 @@ COMMANDS: tuple[click.Command, ...] = (
     metrics_command.metrics,
     project_commands.runbook,
     board_commands.board,
+    series_commands.series,
     silences_commands.silences,
     exporter_command.exporter,
     compose_commands.compose,

@@ -32,6 +32,18 @@ class PluggableGroup(click.Group):
         point = _installed().get(cmd_name)
         return None if point is None else load(point)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; an unknown one may belong to a package that is not installed."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as unknown:
+            if _installed():
+                raise
+            said = f"{unknown.format_message()} No package that adds commands is installed here."
+            raise click.UsageError(said, ctx) from None
+
 
 def load(point: EntryPoint) -> click.Command:
     """Return the command of an entry point; if it cannot be loaded, one that says so when it is called."""

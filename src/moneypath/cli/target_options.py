@@ -21,7 +21,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, given: tuple[str, ...])
     return {name: value for name, _mark, value in pairs}
 
 
-_OPTIONS = (
+_VALUES = (
     click.option(
         "--set", "given", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Value of a variable."
     ),
@@ -30,11 +30,11 @@ _OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="JSON file with values of variables.",
     ),
-    click.option(
-        "--environment",
-        metavar="NAME",
-        help="What changes the service is done only here: it is drillable, and runs where you think.",
-    ),
+)
+_ENVIRONMENT = click.option(
+    "--environment",
+    metavar="NAME",
+    help="What changes the service is done only here: it is drillable, and runs where you think.",
 )
 
 target_option = click.option(
@@ -45,11 +45,16 @@ target_option = click.option(
 )
 
 
-def variable_options(command: Command) -> Command:
-    """Add the options by which the variables of a target's file get their values."""
-    for option in reversed(_OPTIONS):
+def value_options(command: Command) -> Command:
+    """Add the options by which the variables of a file get their values."""
+    for option in reversed(_VALUES):
         command = option(command)
     return command
+
+
+def variable_options(command: Command) -> Command:
+    """Add the options of a target's file: the values of its variables, and what may be broken."""
+    return value_options(_ENVIRONMENT(command))
 
 
 def read_target(file: Path, given: dict[str, str], variables: Path | None) -> Target:

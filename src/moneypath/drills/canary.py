@@ -55,8 +55,14 @@ class CanaryProbeResult:
         return 200 <= self.status < 300 if self.good is None else self.good
 
     def shows(self, effects: Collection[int]) -> bool:
-        """Tell whether a fault with these effects harmed it."""
-        return self.sent and not self.good and self.status in effects
+        """Tell whether a fault with these effects harmed it.
+
+        A success that the target's file does not call good answers nothing that was asked.
+        """
+        if not self.sent or self.good:
+            return False
+        hollow = self.good is False and 200 <= self.status < 300
+        return self.status in effects or (hollow and NO_ANSWER in effects)
 
 
 class Canary:

@@ -81,7 +81,10 @@ class Leases:
             "seed": self._seed,
             "unique": secrets.token_hex(8),
         }
-        begun = _Begun(faults, step.target if faults.where else None, arguments)
+        begun = _Begun(faults, step.target if faults.where else None, {**arguments, FAULT_ID: step.id})
+        if faults.id is None:
+            # It may have begun without an answer, and nothing but our own name is needed to end it.
+            self._active[step.id] = begun
         answer = await self._ask(faults.begin, begun)
         fault_id = step.id if faults.id is None else answer.field(faults.id)
         if isinstance(fault_id, bool) or not isinstance(fault_id, str | int):
@@ -114,8 +117,7 @@ class Leases:
             if faults.hits is None or faults.hits_field is None:
                 continue
             answer = await self._ask(faults.hits, begun)
-            counted = answer.field(faults.hits_field, chosen=begun.arguments[FAULT_ID])
-            total += counted if isinstance(counted, int | float) and not isinstance(counted, bool) else 0
+            total += answer.number(faults.hits_field, chosen=begun.arguments[FAULT_ID]) or 0.0
         return int(total)
 
     async def _ask(self, call: Call, begun: _Begun) -> Answer:
@@ -149,9 +151,9 @@ def find_fault(document: TargetFile, step: TimelineEntry) -> tuple[Faults, str]:
     family, _, kind = str(step.fault).partition(".")
     faults = document.faults.get(family)
     if faults is None or kind not in faults.kinds:
-        names = [f"{one}.{each}" for one, its in document.faults.items() for each in its.kinds]
+        names = ", ".join(sorted(document.fault_names)) or "none"
         raise FaultControlFailed(
-            f"{document.target} has no fault {step.fault}; allowed: {', '.join(names) or 'none'}.",
+            f"{document.target} has no fault {step.fault}; allowed: {names}.",
             hint="Name one that stands in the target's file.",
         )
     if (step.target in faults.where) != bool(faults.where) or (step.target and not faults.where):

@@ -11,14 +11,20 @@ from moneypath.incidents.timeline import Kind
 from moneypath.path.durations import format_duration
 
 
-def paging_failures(scenario: Scenario, events: Sequence[Event], t0: float) -> Iterator[str]:
-    """Yield what is wrong with alerts and pages; `t0` is when the fault took effect."""
+def paging_failures(
+    scenario: Scenario, events: Sequence[Event], t0: float, *, labelled: bool = True
+) -> Iterator[str]:
+    """Yield what is wrong with alerts and pages; `t0` is when the fault took effect.
+
+    `labelled`: a page has to have the labels of an expected alert, and not its name alone.
+    """
     expect = scenario.expect
     since = _EventsSinceFault(events, t0, scenario.clock.scale)
     for alert in expect.alerts:
         yield from since.alert_failures(alert)
     for page in expect.pages:
-        yield from since.page_failures(page)
+        about = [alert.labels for alert in expect.alerts if alert.name == page.alert] if labelled else [{}]
+        yield from since.page_failures(page, about)
     fired = [event for event in events if event.kind == Kind.ALERT_FIRING]
     names = {event.payload.get("alert") for event in fired}
     yield from (f"alert {name} fired and must not" for name in expect.no_alerts if name in names)
@@ -72,11 +78,15 @@ class _EventsSinceFault:
             found.append(f"alert {name} did not resolve after the repair")
         return found
 
-    def page_failures(self, expected: ExpectedPage) -> list[str]:
-        """Return what is wrong with the page of one alert to one role, and with its acknowledgement."""
+    def page_failures(self, expected: ExpectedPage, about: Sequence[Mapping[str, str]]) -> list[str]:
+        """Return what is wrong with the page of one alert to one role, and with its acknowledgement.
+
+        `about` are the labels of which it has to have one set.
+        """
         which = {"alert": expected.alert, "role": expected.role}
         paged = f"role {expected.role} was paged by {expected.alert}"
-        first = self._first(Kind.PAGE_DELIVERED, which)
+        pages = [self._first(Kind.PAGE_DELIVERED, which, labels=labels) for labels in about]
+        first = min((page for page in pages if page), key=lambda event: event.ts_mono, default=None)
         if first is None:
             return [f"role {expected.role} was not paged by {expected.alert}"]
         found = self._late(paged, first, self._t0, expected.within)

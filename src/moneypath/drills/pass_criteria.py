@@ -17,22 +17,24 @@ METRICS_SINCE = 3
 REPAIR_SINCE = 4
 """The first version of the rules that asks for a repair before the end of harm."""
 TARGETS_SINCE = 5
-"""The first version of the rules by which the first event of a log tells a target's promises."""
+"""The first version of the rules by which the first event of a log tells a target's promises, and a page is
+of an alert with the expected labels."""
 NOT_KNOWN = "unknown"
 
 
 def ledger_failures(scenario: Scenario, events: Sequence[Event]) -> tuple[str, ...]:
     """Return why the ledger is not known to be whole; these reasons make the score 0.
 
-    A drill that says beforehand that the money is not known asks nobody.
+    A drill may say beforehand that the money is not known, where nobody can audit it; what was audited and
+    is not whole fails all the same.
     """
-    if scenario.expect.ledger_truth == NOT_KNOWN:
-        return ()
     truths = [event for event in events if event.kind == Kind.LEDGER_TRUTH]
     if not truths:
         return ("the ledger was never audited",)
     last = truths[-1].payload
     if last.get("whole") is True:
+        return ()
+    if scenario.expect.ledger_truth == NOT_KNOWN and last.get("whole") == NOT_KNOWN:
         return ()
     found = [str(text) for text in last.get("discrepancies", ())] or ["no reason recorded"]
     return (f"the ledger is not whole: {'; '.join(found[:MAX_SHOWN])}",)
@@ -48,7 +50,7 @@ def unmet_criteria(scenario: Scenario, events: Sequence[Event], rules: int) -> t
     effective = next((event for event in events if event.kind == Kind.FAULT_EFFECTIVE), None)
     if effective is None:
         return (*found, "the fault never took effect")
-    found += paging_failures(scenario, events, effective.ts_mono)
+    found += paging_failures(scenario, events, effective.ts_mono, labelled=rules >= TARGETS_SINCE)
     found += runbook_failures(scenario, events)
     found += promise_failures(events, listed=rules >= TARGETS_SINCE)
     found += second_person.failures(scenario, events)

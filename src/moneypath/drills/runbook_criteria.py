@@ -12,7 +12,7 @@ from moneypath.incidents.timeline import Kind
 from moneypath.runbooks import ACTION_PROMISES, EventKind, Outcome, Runbook, Status
 from moneypath.runbooks.holding import Hold
 from moneypath.runbooks.model import StepType
-from moneypath.runbooks.promises import Promise, Witness
+from moneypath.runbooks.promises import Promise
 
 HOLDS_AS: Final = "holds"
 """The key under which a log's first event lists the steps whose answer has to hold."""
@@ -87,7 +87,7 @@ def _promises(events: Sequence[Event]) -> Mapping[str, Promise]:
     given = events[0].payload.get(PROMISES_AS) if events else None
     if not isinstance(given, Mapping):
         return ACTION_PROMISES
-    return {str(name): Promise(**{**one, "witness": Witness(one["witness"])}) for name, one in given.items()}
+    return {str(name): Promise.read(one) for name, one in given.items()}
 
 
 def _broken(payload: Mapping[str, Any], promises: Mapping[str, Promise]) -> Iterator[str]:

@@ -68,7 +68,8 @@ class Scorecard:
 def score(events: Sequence[Event], *, rules: int = RULES) -> Scorecard:
     """Score a drill from its events; raises LogWithoutScenario when the first event does not carry one.
 
-    Rules 4 are those of today without what a target's file promises and lacks, rules 3 are rules 4 without
+    Rules 4 are those of today without what a target's file promises and lacks, and without the labels of
+    pages, rules 3 are rules 4 without
     the repair that harm has to end by, rules 2 are rules 3 without the comparison of the metrics, which their
     logs do not have.
     """

@@ -1,5 +1,6 @@
 """The load of a target: the command of its file, as a child process that ends with whoever started it."""
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ ANSWERS_FILE: Final = "answers_file"
 LOAD_SECONDS: Final = 3600
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
+LEAST_ASKED_RATIO: Final = 0.5
 _FIRST_BYTES: Final = 256 * 1024
 # What a command may need of whoever runs it; a secret stands in none of these.
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
@@ -56,10 +58,38 @@ class TargetLoad:
             hint="Read the load's log, and check whether the service answers.",
         )
 
-    async def _is_driving(self) -> bool:
+    def problem(self, planned: int) -> str:
+        """Return a sentence when far less was asked than `planned`, told by the lines of answers.
+
+        Whoever asks writes at least one line of it. A slow service holds its callers up.
+        """
+        least = math.floor(planned * LEAST_ASKED_RATIO)
+        if not self._writes_answers:
+            return ""
+        lines = self._count_lines(least)
+        if lines >= least:
+            return ""
+        return f"the load: {lines} lines of answers, {planned} were planned, needed: at least {least}"
+
+    @property
+    def _writes_answers(self) -> bool:
         load = self.target.document.load
         used = [] if load is None else [*(load.command or ()), *load.environment.values()]
-        if ANSWERS_FILE not in set(arguments_in(list(used))):
+        return ANSWERS_FILE in set(arguments_in(list(used)))
+
+    def _count_lines(self, enough: int) -> int:
+        try:
+            with self.answers_file.open("rb") as stream:
+                chunks = iter(lambda: stream.read(_FIRST_BYTES), b"")
+                lines = 0
+                while lines < enough and (chunk := next(chunks, b"")):
+                    lines += chunk.count(b"\n")
+                return lines
+        except OSError:
+            return 0
+
+    async def _is_driving(self) -> bool:
+        if not self._writes_answers:
             return True
         try:
             with self.answers_file.open("rb") as stream:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,10 @@ POLL_SECONDS: Final = 2.0
 # A pages call that does not wait is asked this often.
 EVERY_SECONDS: Final = 0.5
 FIRING: Final = "firing"
+AHEAD_SECONDS: Final = 5.0
+"""How far the pager's clock may be ahead of ours: a heartbeat of the future would be later than any time."""
+PRINCIPAL_MAX: Final = 100
+_Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Alert(BaseModel):
@@ -25,14 +29,14 @@ class _Alert(BaseModel):
     name: str
     labels: Mapping[str, str]
     status: str = FIRING
-    starts_at: float | None = None
+    starts_at: _Seconds | None = None
     annotations: Mapping[str, str] = Field(default_factory=dict)
 
 
 class _Page(BaseModel):
     model_config = ConfigDict(frozen=True)
     seq: int
-    at: float
+    at: _Seconds
     role: str
     status: str
     alerts: tuple[_Alert, ...]
@@ -63,8 +67,10 @@ class TargetPager:
             where = ".".join(str(part) for part in first["loc"]) or "the answer"
             raise PagerUnreachable(f"Pages cannot be read: {where}: {first['msg']}.") from None
         except MoneypathError as error:
-            raise PagerUnreachable(f"The pages cannot be read: {error.what}", hint=error.hint) from None
-        pages = tuple(_page(one) for one in found.pages if one.seq > seq)
+            raise self._unreachable("The pages cannot be read", error) from None
+        # By number, each once: whoever reads on after the last of them misses none, and sees none again.
+        new = {one.seq: one for one in found.pages if one.seq > seq}
+        pages = tuple(_page(new[number]) for number in sorted(new))
         if not pages and wait_seconds and time.monotonic() - began < EVERY_SECONDS:
             await asyncio.sleep(EVERY_SECONDS)
         return pages
@@ -75,10 +81,16 @@ class TargetPager:
         if look.heartbeat is None:
             return None
         try:
-            at = (await self.exchange.ask(look.heartbeat)).field(look.heartbeat_field)
+            at = (await self.exchange.ask(look.heartbeat)).number(look.heartbeat_field)
         except MoneypathError as error:
-            raise PagerUnreachable(f"The heartbeat cannot be read: {error.what}", hint=error.hint) from None
-        return float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
+            raise self._unreachable("The heartbeat cannot be read", error) from None
+        if at is not None and at > time.time() + AHEAD_SECONDS:
+            raise PagerUnreachable(
+                f"The heartbeat at {look.heartbeat_field} is {at - time.time():.0f} s in the future, so it "
+                "proves nothing.",
+                hint="Compare the clocks; `look.heartbeat` answers in Unix seconds.",
+            )
+        return at
 
     async def acknowledge(self, page: Page, role: str, head: LogHead) -> str:
         """Acknowledge `page` as `role`; return the principal that was told, or the role."""
@@ -94,12 +106,20 @@ class TargetPager:
         try:
             answer = await self.exchange.ask(call, given, role=role)
         except MoneypathError as error:
+            what = self.exchange.access.masked(error.what)
             raise AcknowledgementRefused(
-                f"acknowledgement refused: page {page.seq} to {page.role}: {error.what}",
+                f"acknowledgement refused: page {page.seq} to {page.role}: {what}",
                 hint="Acknowledge as a role that was paged.",
             ) from None
         principal = answer.field("principal")
-        return principal if isinstance(principal, str) else role
+        if not isinstance(principal, str) or not principal:
+            return role
+        return self.exchange.access.masked(principal)[:PRINCIPAL_MAX]
+
+    def _unreachable(self, what: str, error: MoneypathError) -> PagerUnreachable:
+        """Return the error without the secrets that an answer may quote."""
+        masked = self.exchange.access.masked
+        return PagerUnreachable(masked(f"{what}: {error.what}"), hint=masked(error.hint))
 
 
 def _page(one: _Page) -> Page:

@@ -1,5 +1,6 @@
 """What operator actions of a target promise, as its file says it, and what is counted afterwards."""
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,11 +13,18 @@ from moneypath.prometheus import Prometheus
 from moneypath.runbooks.promises import Promise, Witness
 from moneypath.target.contracts import Action, ActionPromise, Count, PromiseWitness
 from moneypath.target.document import TargetFile
-from moneypath.target.exchange import Exchange
 from moneypath.target.placeholders import Argument, fill
 
 UNDER_WAY_SECONDS: Final = 5.0
 """Real time: what was under way when an action was answered may still go the old way."""
+
+
+class CountUnknown(MoneypathError):
+    """A promise that nobody could count."""
+
+    code = "count_unknown"
+
+
 _WITNESSES: Final = {
     PromiseWitness.BOOK: Witness.PROVIDER_BOOK,
     PromiseWitness.LEDGER: Witness.LEDGER,
@@ -27,7 +35,7 @@ _WITNESSES: Final = {
 def listed_promises(document: TargetFile) -> dict[str, dict[str, Any]]:
     """Return the promises as the first event of a log lists them."""
     return {
-        name: _plain(_promise(action, action.promise))
+        name: _promise(action, action.promise).plain
         for name, action in document.actions.items()
         if action.promise is not None
     }
@@ -61,6 +69,7 @@ async def record_promises(context: DrillContext, prometheus: Prometheus) -> None
             "found": found,
             "evidence": evidence,
             "reason": reason,
+            "promise": _promise(action, action.promise).plain,
         }
         context.log.append(Kind.PROMISE_CHECKED, taken.name, payload, source="witnesses")
 
@@ -77,35 +86,48 @@ class _Counting:
         ended_at: float,
     ) -> None:
         asked = context.actions_taken.next_asked(taken, action.undo) if action.undo else None
-        self._since = (taken.answered_at or taken.asked_at) + UNDER_WAY_SECONDS
+        # What was under way can break no promise but one of at most so many.
+        bounded = action.promise is not None and action.promise.most is not None
+        self._since = (taken.answered_at or taken.asked_at) + (UNDER_WAY_SECONDS if bounded else 0.0)
         self._until = ended_at if asked is None else asked
+        self._argument = taken.argument
         self._given: dict[str, Argument] = dict(zip(action.arguments, (taken.argument,), strict=False))
         self._prometheus, self._exchange = prometheus, context.exchange
 
-    async def count(self, count: Count) -> float | None:
-        """Return the number, None when there is none; raises what target or Prometheus raise."""
+    async def count(self, count: Count) -> float:
+        """Return the number; raises CountUnknown when there is none, and what target or Prometheus raise."""
+        if self._until <= self._since:
+            raise CountUnknown("it was undone, or the load ended, before there was anything to count")
         if count.query is not None:
-            window = {"window": max(1, round(self._until - self._since))}
-            samples = await self._prometheus.query(
-                str(fill(count.query, {**self._given, **window})), at=self._until
-            )
-            # A series that nothing has counted yet stands for none.
-            return sum(sample.value for sample in samples)
-        return await self._asked(self._exchange, count)
-
-    async def _asked(self, exchange: Exchange, count: Count) -> float | None:
+            return await self._queried(count.query)
         if count.call is None or count.field is None:
-            return None
+            raise CountUnknown("nothing says how to count it")
         times: Mapping[str, Argument] = {"since": round(self._since, 3), "until": round(self._until, 3)}
-        value = (await exchange.ask(count.call, {**self._given, **times})).field(count.field)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        place = self._argument if self._argument in self._exchange.target.document.places else None
+        answer = await self._exchange.ask(count.call, {**self._given, **times}, place=place)
+        number = answer.number(count.field)
+        if number is None:
+            raise CountUnknown(f"{self._exchange.title(count.call)}: there is no number at {count.field}")
+        return number
+
+    async def _queried(self, query: str) -> float:
+        window = {"window": max(1, round(self._until - self._since))}
+        asked = str(fill(query, {**self._given, **window}))
+        values = [sample.value for sample in await self._prometheus.query(asked, at=self._until)]
+        # No sample is not 0: the series may be misspelt, or of a service that nobody scrapes.
+        if not values or not all(map(math.isfinite, values)):
+            raise CountUnknown(f"the query finds {'no number' if values else 'no series'}: {asked}")
+        return math.fsum(values)
 
 
 def _promise(action: Action, declared: ActionPromise) -> Promise:
-    name = action.arguments[0] if action.arguments else ""
     evidence = declared.evidence
+    # Other braces of the title stand for themselves.
+    title = declared.title.replace("{", "{{").replace("}", "}}")
+    if action.arguments:
+        title = title.replace(f"{{{{{action.arguments[0]}}}}}", "{}")
     return Promise(
-        declared.title.replace(f"{{{name}}}", "{}"),
+        title,
         _WITNESSES[declared.witness],
         least=declared.least,
         most=declared.most,
@@ -113,15 +135,3 @@ def _promise(action: Action, declared: ActionPromise) -> Promise:
         evidence=evidence.title if evidence else "",
         least_evidence=evidence.least if evidence else 0,
     )
-
-
-def _plain(promise: Promise) -> dict[str, Any]:
-    return {
-        "title": promise.title,
-        "witness": promise.witness.value,
-        "least": promise.least,
-        "most": promise.most,
-        "until": promise.until,
-        "evidence": promise.evidence,
-        "least_evidence": promise.least_evidence,
-    }

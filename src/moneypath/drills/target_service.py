@@ -1,5 +1,6 @@
 """Any service that has a target's file: canary, load, pages and witnesses as the file says."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,11 +54,13 @@ class TargetService:
 
     def load(self, scenario: Scenario, folder: Path) -> ServerSpec | None:
         """Return the load of the target's file, at the rate of the drill."""
+        return self._load(scenario, folder).spec()
+
+    def _load(self, scenario: Scenario, folder: Path) -> TargetLoad:
         load = scenario.load
-        answers = folder / ANSWERS
         return TargetLoad(
-            self.exchange.target, answers, load.checkouts_per_second, load.users, scenario.clock.seed
-        ).spec()
+            self.exchange.target, folder / ANSWERS, load.checkouts_per_second, load.users, scenario.clock.seed
+        )
 
     def customers_log(self, folder: Path) -> None:  # noqa: ARG002 - its form is known to the witnesses alone
         """Return none: only the witnesses' file knows the form of what the load writes."""
@@ -93,7 +96,10 @@ class TargetService:
         found = await self.witnesses.settle(driven.since, context.folder / ANSWERS)
         if found is not None:
             context.log.append(Kind.LOAD_DRAINED, "operations", {"seconds": round(found.seconds, 3)})
-        context.log.append(Kind.LEDGER_TRUTH, "ledger", _payload(found), source="oracle")
+        # One order of two hundred is no evidence of the rest.
+        load = self._load(context.scenario, context.folder)
+        problem = await asyncio.to_thread(load.problem, driven.planned)
+        context.log.append(Kind.LEDGER_TRUTH, "ledger", _payload(found, problem), source="oracle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +119,17 @@ class NoTraffic:
         """Nothing was begun."""
 
 
-def _payload(found: MoneyFound | None) -> dict[str, object]:
+def _payload(found: MoneyFound | None, problem: str) -> dict[str, object]:
+    """Return what is recorded; a `problem` with the load is no money that is whole."""
+    first = [problem] if problem else []
     if found is None:
-        return {"whole": UNKNOWN, "discrepancies": ["the target has no witnesses"]}
+        whole = False if problem else UNKNOWN
+        return {"whole": whole, "discrepancies": [*first, "the target has no witnesses"]}
+    reasons = [*first, *found.reasons]
     return {
-        "whole": found.whole,
-        "discrepancies": list(found.reasons),
-        "discrepancy_count": len(found.reasons),
+        "whole": found.whole and not problem,
+        "discrepancies": reasons,
+        "discrepancy_count": len(reasons),
         "summary": found.summary,
         "cannot_know": list(found.cannot_know),
         "totals": [list(total) for total in found.totals],

@@ -8,6 +8,7 @@ from typing import Final
 
 from moneypath.drills.ledger_audit import MAX_DISCREPANCIES
 from moneypath.drills.service import DRAIN_SECONDS
+from moneypath.drills.target_load import ANSWERS_FILE
 from moneypath.errors import MoneypathError
 from moneypath.target.loader import Target
 from moneypath.telemetry.redaction import redact
@@ -46,10 +47,11 @@ class TargetWitnesses:
     _declared: WitnessFile | None = field(default=None)
 
     async def load(self) -> None:
-        """Read the file, if there is one; raises DeclarationInvalid."""
+        """Read the file, if there is one; raises DeclarationInvalid, and WitnessInvalid for no value."""
         named = self.target.document.witnesses
         if named is not None:
             self._declared = await asyncio.to_thread(load_witnesses, self.target.path(named))
+            self._placed(self._declared, Path())
 
     async def settle(self, since: float, answers_file: Path) -> MoneyFound | None:
         """Audit what happened from `since` (Unix seconds) until every reconciliation is whole, or time is up.
@@ -58,19 +60,17 @@ class TargetWitnesses:
         """
         if self._declared is None:
             return None
-        values = {**self.target.values, "answers_file": str(answers_file.absolute())}
+        declared = self._placed(self._declared, answers_file)
         ended_at, began = time.time(), time.monotonic()
-        verdicts: list[AuditVerdict] = []
-        try:
-            declared = with_values(self._declared, values)
-        except MoneypathError as error:
-            return _found([], error.what, 0.0)
         while True:
             verdicts, problem = await self._audit(declared, since, ended_at)
             whole = not problem and all(each.result is Result.WHOLE for each in verdicts)
             if whole or time.monotonic() - began > self.drain_seconds:
                 return _found(verdicts, problem, time.monotonic() - began)
             await asyncio.sleep(EVERY_SECONDS)
+
+    def _placed(self, declared: WitnessFile, answers_file: Path) -> WitnessFile:
+        return with_values(declared, {**self.target.values, ANSWERS_FILE: str(answers_file.absolute())})
 
     async def _audit(
         self, declared: WitnessFile, since: float, until: float

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from moneypath.drills.parts import SLUG, ScenarioModel
 from moneypath.path.durations import Duration
@@ -113,12 +113,12 @@ class FaultParams(ScenarioModel):
 
 
 class TimelineEntry(ScenarioModel):
-    """Begins a `fault`, or ends the faults named in `end`."""
+    """Begins a `fault`, or ends the faults named in `end`; `where` is another word for `target`."""
 
     at: Duration
     id: Annotated[str, Field(pattern=SLUG)] | None = None
     fault: FaultName | None = None
-    target: str | None = None
+    target: str | None = Field(default=None, validation_alias=AliasChoices("target", "where"))
     params: FaultParams | None = None
     end: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ ASK_EVERY_SECONDS: Final = 0.1
 
 
 async def play(context: DrillContext) -> bool:
-    """Begin and end every fault; return False when the first had no effect.
+    """Begin and end every fault; return False when the first had no effect, or nobody could tell.
 
     Entries at the time of the first begin at once. Later entries count from t0, when the fault took effect.
     """
@@ -24,6 +24,8 @@ async def play(context: DrillContext) -> bool:
     file = context.customers_log_file
     customers = None if file is None else CustomersLog(file)
     watcher = EffectWatcher(customers, context.canary, context.log, context.scenario.effects)
+    if not await _canaries_are_well(context):
+        return False
     for step in opening:
         await _perform(context, step)
     t0 = await _effect(context, watcher)
@@ -34,6 +36,21 @@ async def play(context: DrillContext) -> bool:
         await asyncio.sleep(max(0.0, t0 + context.real(step.at - steps[0].at) - loop.time()))
         await _perform(context, step)
     return True
+
+
+async def _canaries_are_well(context: DrillContext) -> bool:
+    """Return whether no canary shows the fault before it begins: such a one would prove any fault."""
+    if context.scenario.effective_when is not EffectiveWhen.CANARY_HARMED:
+        return True
+    results = await context.canary.batch()
+    harmed = [each.status for each in results if each.shows(context.scenario.effects)]
+    if harmed:
+        status = harmed[0] or "no answer"
+        reason = (
+            f"{len(harmed)} of {len(results)} canaries showed it before it began, the first with {status}"
+        )
+        context.log.append(Kind.FAULT_INEFFECTIVE, "canary", {"reason": reason})
+    return not harmed
 
 
 async def _perform(context: DrillContext, step: TimelineEntry) -> None:

@@ -1,7 +1,7 @@
 """Watch alerts and pages while a drill runs, and record each change."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from moneypath.drills.service import DrillPager
@@ -20,7 +20,8 @@ Labels = tuple[tuple[str, str], ...]
 class AlertWatcher:
     """Tracks which alerts fire, from Prometheus' list and from pages, whichever comes first.
 
-    A page carries the exact time since when its alert fires; the list shows when it no longer does.
+    A page carries the exact time since when its alert fires; the list shows when it no longer does. An alert
+    of the list may lack labels of its page: Prometheus adds its external ones only to what it sends.
     """
 
     def __init__(self, prometheus: Prometheus, log: EventLog) -> None:
@@ -37,7 +38,7 @@ class AlertWatcher:
     def note_page(self, labels: Mapping[str, str], since_mono: float) -> None:
         """Record an alert that a page reports before Prometheus' list does."""
         key = tuple(sorted(labels.items()))
-        if key not in self._listed and key not in self._paged:
+        if not _is_among(key, self._listed | self._paged):
             self._paged.add(key)
             self._record(Kind.ALERT_FIRING, key, source="pager", at_mono=since_mono)
 
@@ -47,11 +48,12 @@ class AlertWatcher:
             for alert in alerts
             if alert["state"] == "firing" and alert["labels"].get("severity") != UNPAGED_SEVERITY
         }
-        for key in sorted(listed - self._listed - self._paged):
+        told = {key for key in listed if any(_is_among(page, {key}) for page in self._paged)}
+        for key in sorted(listed - self._listed - told):
             self._record(Kind.ALERT_FIRING, key)
         for key in sorted(self._listed - listed):
             self._record(Kind.ALERT_RESOLVED, key)
-        self._paged -= listed
+        self._paged = {page for page in self._paged if not _is_among(page, listed)}
         self._listed = listed
 
     def _record(
@@ -61,6 +63,12 @@ class AlertWatcher:
         name = labels.pop("alertname")
         payload = {"alert": name, "severity": labels.get("severity", ""), "labels": labels}
         self._log.append(kind, name, payload, source=source, at_mono=at_mono)
+
+
+def _is_among(paged: Labels, alerts: Collection[Labels]) -> bool:
+    """Tell whether the alert of a page is one of `alerts`, which may lack some of its labels."""
+    labels = set(paged)
+    return any(labels.issuperset(one) for one in alerts)
 
 
 class PageWatcher:

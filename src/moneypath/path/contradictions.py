@@ -1,9 +1,12 @@
 """The contradictions between the parts of a declaration."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from moneypath.path.costs import cost_issues
 from moneypath.path.declaration import Declaration
+from moneypath.path.declared_issues import counted_series_issues, declared_series_issues
+from moneypath.path.declared_series import with_declared
 from moneypath.path.extension import extension_issues
 from moneypath.path.guards import guard_issues
 from moneypath.path.objectives import AvailabilitySlo, objective_issues
@@ -19,6 +22,16 @@ def issues(path: Declaration) -> Iterator[DeclarationIssue]:
     """Yield every contradiction of a declaration that is complete."""
     # The catalogue is closed over what is declared, so it can only be built of what fits together.
     yield from tuple(_issues(path)) or _catalogue_issues(path)
+
+
+def decimals_issues(declared: Declaration) -> Iterator[DeclarationIssue]:
+    """Yield an issue if a currency outside ISO 4217 lacks its decimals: two would be a guess."""
+    code = declared.reporting_currency
+    if code and not declared.currencies and re.fullmatch("[A-Z]{3}", code) is None:
+        what = f"the decimals of {code} are not known"
+        yield DeclarationIssue(
+            ("reporting_currency",), what, f"a currency of `currencies`, such as {code}: 6"
+        )
 
 
 def _catalogue_issues(path: Declaration) -> Iterator[DeclarationIssue]:
@@ -42,7 +55,12 @@ def _catalogue_issues(path: Declaration) -> Iterator[DeclarationIssue]:
             ("telemetry",), problem.what, problem.hint.removeprefix("Declare ").rstrip(".")
         )
         return
-    yield from _series_issues(path, catalogue)
+    try:
+        known = with_declared(catalogue, path.declared_metrics())
+    except CatalogueInvalid as problem:
+        yield DeclarationIssue(("series",), problem.what.rstrip("."), "names that do not collide in a scrape")
+        return
+    yield from _series_issues(path, known)
 
 
 def _issues(path: Declaration) -> Iterator[DeclarationIssue]:
@@ -54,6 +72,7 @@ def _issues(path: Declaration) -> Iterator[DeclarationIssue]:
     yield from repeated(("checks",), [check.id for check in path.checks], "id")
     yield from repeated(("guards",), [guard.id for guard in path.guards], "id")
     yield from repeated(("schemes",), path.schemes)
+    yield from declared_series_issues(path)
     yield from _known(("reporting_currency",), path.reporting_currency, path.currencies, "currency")
     yield from _path_issues(path)
     yield from _role_issues(path)
@@ -82,6 +101,7 @@ def _series_issues(path: Declaration, catalogue: Catalogue) -> Iterator[Declarat
         yield from _check_issues(("checks", index, "series"), check, catalogue)
     for index, guard in enumerate(path.guards):
         yield from guard_issues(("guards", index), guard, catalogue)
+    yield from counted_series_issues(path, catalogue)
     yield from repeated(("telemetry", "exported"), path.telemetry.exported)
     for index, name in enumerate(path.telemetry.exported):
         if name not in catalogue:
@@ -199,7 +219,7 @@ def _operation_issues(path: Declaration) -> Iterator[DeclarationIssue]:
     """Yield every second availability objective of one operation: their series would have one name."""
     seen: set[str] = set()
     for index, slo in enumerate(path.slos):
-        if isinstance(slo, AvailabilitySlo):
+        if isinstance(slo, AvailabilitySlo) and slo.operation:
             if slo.operation in seen:
                 what = f'"{slo.operation}" has an availability objective already'
                 yield DeclarationIssue(("slos", index, "operation"), what, "one for each operation")

@@ -1,13 +1,15 @@
 """The keys of a declaration as a whole, and what follows from them alone."""
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from pydantic import Field
 
 from moneypath.path.costs import Costs
+from moneypath.path.declared_series import DeclaredMetric, DeclaredSeries, declared_metric
 from moneypath.path.extension import COHORTS, OPERATIONS, QUEUES, TRAFFIC, Extension
-from moneypath.path.guards import AnyGuard
-from moneypath.path.objectives import AvailabilitySlo, Slo
+from moneypath.path.guards import AnyGuard, IncreaseGuard, RatioGuard
+from moneypath.path.objectives import AvailabilitySlo, EventsSlo, LatencySlo, Slo
 from moneypath.path.outputs import Outputs
 from moneypath.path.parts import (
     Alerts,
@@ -19,12 +21,14 @@ from moneypath.path.parts import (
     Provider,
     Role,
     RoleId,
+    SeriesName,
     SnakeId,
     Stage,
     Target,
     Title,
     Watchdog,
 )
+from moneypath.path.selection import LabelMatcher, family_of
 
 AlertingPart: TypeAlias = Target | Slo | Check | AnyGuard
 
@@ -47,6 +51,11 @@ class Declaration(Declared):
         default=(), max_length=20, description="a list of providers, or []"
     )
     targets: tuple[Target, ...] = Field(min_length=1, max_length=50)
+    series: dict[SeriesName, DeclaredSeries] = Field(
+        default={},
+        max_length=100,
+        description="a mapping of names to series that the services export already",
+    )
     slos: tuple[Slo, ...] = Field(min_length=1, max_length=50)
     checks: tuple[Check, ...] = Field(default=(), max_length=50, description="a list of checks, or []")
     guards: tuple[AnyGuard, ...] = Field(default=(), max_length=50, description="a list of guards, or []")
@@ -78,6 +87,13 @@ class Declaration(Declared):
         """Return the availability objectives."""
         return tuple(slo for slo in self.slos if isinstance(slo, AvailabilitySlo))
 
+    def declared_metrics(self) -> tuple[DeclaredMetric, ...]:
+        """Return the declared series as metrics, each label with the values that some part selects."""
+        selected = selected_values(self)
+        return tuple(
+            declared_metric(name, series, selected.get(name, {})) for name, series in self.series.items()
+        )
+
     def alerting_parts(self) -> tuple[tuple[str, tuple[AlertingPart, ...]], ...]:
         """Return every list of parts that raise alerts, with its key."""
         return (
@@ -99,3 +115,30 @@ class Declaration(Declared):
             "schemes": self.schemes,
             "checks": tuple(check.id for check in self.checks),
         }
+
+
+def selected_values(path: Declaration) -> dict[str, dict[str, list[str]]]:
+    """Return for each series and label the values that objectives and guards select."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for series, match in _selections(path):
+        found.setdefault(family_of(series), {}).setdefault(match.label, []).extend(match.values)
+        found.setdefault(series, {}).setdefault(match.label, []).extend(match.values)
+    return found
+
+
+def _selections(path: Declaration) -> Iterator[tuple[str, LabelMatcher]]:
+    for slo in path.slos:
+        if isinstance(slo, LatencySlo):
+            yield from ((slo.histogram.series, match) for match in slo.histogram.select)
+        elif isinstance(slo, EventsSlo):
+            told = LabelMatcher(label=slo.label, values=(*slo.good, *slo.bad))
+            yield from ((slo.series, match) for match in (*slo.select, told))
+        elif slo.events:
+            events = slo.events
+            yield from ((events.series, match) for match in (*events.valid, *events.good, *events.bad))
+    for guard in path.guards:
+        if isinstance(guard, IncreaseGuard):
+            yield from ((guard.counter.series, match) for match in guard.counter.select)
+        elif isinstance(guard, RatioGuard):
+            for side in (guard.numerator, guard.denominator):
+                yield from ((side.series, match) for match in side.select)

@@ -1,13 +1,16 @@
 """Fill in what a declaration leaves out and what follows from its other parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from moneypath.path.declaration import Declaration
+from moneypath.path.declared_series import DeclaredSeries, completed_series
 from moneypath.path.guards import Guard
 from moneypath.path.objectives import AvailabilitySlo, Slo
 from moneypath.path.parts import Check, Declared, Provider, Stage
+from moneypath.path.selection import family_of
+from moneypath.path.series_events import SeriesEvents, resolved
 from moneypath.telemetry.catalogue.label_sets import STARTING_SCHEMES
 
 DEFAULT_CURRENCY: Final = "EUR"
@@ -46,7 +49,8 @@ def completed(declared: Declaration) -> Update:
     reporting = declared.reporting_currency or next(iter(declared.currencies), DEFAULT_CURRENCY)
     schemes = declared.schemes or STARTING_SCHEMES
     stages = _stages(declared)
-    given = _Given(declared.alerts.prefix, stages, declared.paged_roles(), bool(declared.providers))
+    series = {name: completed_series(name, each) for name, each in declared.series.items()}
+    given = _Given(declared.alerts.prefix, stages, declared.paged_roles(), declared.provider_ids(), series)
     return {
         "reporting_currency": reporting,
         "currencies": declared.currencies or {reporting: iso_decimals(reporting)},
@@ -55,6 +59,7 @@ def completed(declared: Declaration) -> Update:
         "stages": stages,
         "providers": tuple(_provider(each, schemes) for each in declared.providers),
         "targets": tuple(given.part(target) for target in declared.targets),
+        "series": series,
         "slos": tuple(given.slo(slo) for slo in declared.slos),
         "checks": tuple(given.check(check) for check in declared.checks),
         "guards": tuple(given.guard(guard) for guard in declared.guards),
@@ -99,7 +104,8 @@ class _Given:
     prefix: str
     stages: tuple[Stage, ...]
     paged: tuple[str, ...]
-    has_providers: bool
+    providers: tuple[str, ...]
+    series: Mapping[str, DeclaredSeries]
 
     def roles_of(self, stage: str) -> tuple[str, ...]:
         """Return whom an alert at `stage` pages: its owner, or the first role that a page reaches."""
@@ -115,7 +121,9 @@ class _Given:
         """Return an objective with its title, and the name of its alert."""
         whole = self.part(_filled(slo, title=_words(slo.id)))
         if isinstance(whole, AvailabilitySlo):
-            update: Update = {} if self.has_providers else {"per": None}
+            update: Update = {} if self.providers else {"per": None}
+            if whole.events:
+                update |= self._counted(whole, whole.events)
             if whole.traffic:
                 update["traffic"] = _filled(whole.traffic, roles=whole.roles, runbook=whole.runbook)
             return whole.model_copy(update=update)
@@ -123,6 +131,23 @@ class _Given:
             burn = _filled(whole.burn, alert=f"{self.prefix}{camel_case(whole.id)}Burn")
             return whole.model_copy(update={"burn": burn})
         return whole
+
+    def _counted(self, slo: AvailabilitySlo, events: SeriesEvents) -> Update:
+        """Return what follows from the series that an objective counts."""
+        given = slo.model_fields_set
+        series = self.series.get(events.series) or self.series.get(family_of(events.series))
+        operation = slo.operation if "operation" in given else ""
+        # Without a label for the provider all of them count together, unless somebody asks for more.
+        has_label = series is not None and bool(series.roles.provider)
+        per = slo.per if self.providers and (has_label or "per" in given) else None
+        found = resolved(
+            events,
+            self.series,
+            kept_apart=per is not None,
+            operation=operation,
+            providers=self.providers,
+        )
+        return {"operation": operation, "per": per, "events": found}
 
     def check(self, check: Check) -> Check:
         """Return a check with its title, the names of its alerts, and whom they page."""

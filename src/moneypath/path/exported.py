@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from moneypath.path.declaration import Declaration
 from moneypath.path.guards import IncreaseGuard, RatioGuard
 from moneypath.path.objectives import PAYMENTS, RESULTS, AvailabilitySlo, LatencySlo
+from moneypath.path.selection import family_of
 
 LAST_SUCCESS = "moneypath_check_last_success_timestamp_seconds"
 
@@ -17,11 +18,11 @@ def exported(path: Declaration) -> frozenset[str]:
 def _of_objectives(path: Declaration) -> Iterator[str]:
     for slo in path.slos:
         if isinstance(slo, AvailabilitySlo):
-            yield PAYMENTS
+            yield family_of_events(path, slo.events.series) if slo.events else PAYMENTS
             if slo.bad_results:
                 yield RESULTS
         else:
-            yield slo.histogram.series if isinstance(slo, LatencySlo) else slo.series
+            yield slo.histogram.series if isinstance(slo, LatencySlo) else family_of_events(path, slo.series)
 
 
 def _of_checks(path: Declaration) -> Iterator[str]:
@@ -40,3 +41,8 @@ def _of_guards(path: Declaration) -> Iterator[str]:
             yield guard.series
             if guard.evidence:
                 yield guard.evidence.series
+
+
+def family_of_events(path: Declaration, series: str) -> str:
+    """Return the metric that the counter `series` belongs to: a histogram for its `_count`."""
+    return series if series in path.series else family_of(series)

@@ -6,12 +6,14 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from moneypath.path.declared_series import DeclaredMetric
 from moneypath.path.parts import (
     DEFAULT_DASHBOARD,
     DEFAULT_STALE_SECONDS,
     AlertName,
     Count,
     Declared,
+    LabelName,
     Level,
     PositiveDecimal,
     RoleIds,
@@ -107,7 +109,7 @@ class RatioGuard(Guard):
     kind: Literal["ratio"]
     numerator: SeriesSelector
     denominator: SeriesSelector
-    by: SnakeId | None = Field(default=None, description="a label of both series, or null")
+    by: LabelName | None = Field(default=None, description="a label of both series, or null")
     window_seconds: Seconds
     fires: Side
     limit: PositiveDecimal
@@ -163,6 +165,8 @@ def _gauge_issues(location: Location, guard: GaugeGuard, catalogue: Catalogue) -
 
 def _is_time(name: str, catalogue: Catalogue) -> bool:
     spec = catalogue[name]
+    if isinstance(spec, DeclaredMetric):
+        return spec.is_time
     return spec.unit is Unit.SECONDS and name.endswith("_timestamp_seconds")
 
 
@@ -175,11 +179,13 @@ def _evidence_issues(
         return
     mine: Mapping[str, tuple[str, ...]] = catalogue[guard.series].labels
     theirs = catalogue[evidence.series].labels
-    if len(theirs) != 1 or tuple(theirs) != tuple(mine):
+    if len(theirs) > 1 or tuple(theirs) != tuple(mine):
         what = (
             f"{evidence.series} has the labels {', '.join(theirs) or 'none'}, "
             f"{guard.series} has {', '.join(mine) or 'none'}"
         )
         yield DeclarationIssue(
-            location, what, "a gauge with the same single label, whose members are all expected"
+            location,
+            what,
+            "a gauge with the same single label, whose members are all expected, or both without labels",
         )

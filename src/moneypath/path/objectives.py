@@ -12,6 +12,8 @@ from moneypath.path.parts import (
     AlertName,
     Count,
     Declared,
+    LabelName,
+    LabelValue,
     PositiveDecimal,
     Ratio,
     RoleIds,
@@ -26,13 +28,15 @@ from moneypath.path.parts import (
 from moneypath.path.problems import DeclarationIssue, Location, repeated, suggest
 from moneypath.path.selection import (
     LabelMatcher,
-    LabelValue,
     SeriesSelector,
+    counted_issues,
     label_issues,
+    metric_of,
     selection_issues,
     series_issues,
     value_issues,
 )
+from moneypath.path.series_events import ResolvedEvents, SeriesEvents
 from moneypath.telemetry.catalogue import Catalogue, MetricKind
 from moneypath.telemetry.catalogue.catalogue import LONGEST_THRESHOLD_SECONDS
 from moneypath.telemetry.catalogue.vocabulary import AuthorizationResult, Operation, Outcome
@@ -122,8 +126,9 @@ class Objective(Declared):
 class AvailabilitySlo(Objective):
     """An objective on the answers to one operation, each provider apart unless `per` is null.
 
-    Valid is every outcome except `excluded_outcomes`. Bad is `bad_outcomes` plus `bad_results`. Without
-    `traffic` no alert tells that payments have stopped.
+    Valid is every outcome except `excluded_outcomes`. Bad is `bad_outcomes` plus `bad_results`. With `events`
+    a declared series is counted instead of our payments. Without `traffic` no alert tells that payments have
+    stopped.
     """
 
     kind: Literal["availability"]
@@ -134,9 +139,15 @@ class AvailabilitySlo(Objective):
         default=(Outcome.FAILED, Outcome.INDETERMINATE, Outcome.SHED), min_length=1
     )
     bad_results: tuple[AuthorizationResult, ...] = ()
+    events: SeriesEvents | None = Field(default=None, description="a mapping, or null for our payments")
     burn: Burn = Burn()
     hard_down: HardDown | None = Field(default=HardDown(), description="a mapping, or null")
     traffic: Traffic | None = Field(default=None, description="a mapping, or null")
+
+    @property
+    def counted(self) -> ResolvedEvents | None:
+        """Return the events of a declared series, or None if our payments are counted."""
+        return self.events if isinstance(self.events, ResolvedEvents) else None
 
 
 class LatencySlo(Objective):
@@ -155,13 +166,13 @@ class LatencySlo(Objective):
 class EventsSlo(Objective):
     """An objective on events that the `label` of a counter tells apart; other values do not count.
 
-    `select` narrows the counter by its other labels.
+    A histogram with `_count` is a counter, too. `select` narrows the counter by its other labels.
     """
 
     kind: Literal["events"]
     series: SeriesName
     select: tuple[LabelMatcher, ...] = Field(default=(), description="mappings of label and values, or []")
-    label: SnakeId = Field(description="a label of the series")
+    label: LabelName
     good: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
     bad: tuple[LabelValue, ...] = Field(min_length=1, description="values of the label")
     burn: NamedBurn | None = Field(
@@ -175,7 +186,9 @@ Slo: TypeAlias = Annotated[AvailabilitySlo | LatencySlo | EventsSlo, Field(discr
 def objective_issues(location: Location, slo: Slo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
     """Yield contradictions within an objective, and between it and the catalogue."""
     if isinstance(slo, AvailabilitySlo):
-        yield from _availability_issues(location, slo, catalogue)
+        # What counts a declared series has no operation of ours; `declared_issues` reads it.
+        if slo.events is None:
+            yield from _availability_issues(location, slo, catalogue)
     elif isinstance(slo, LatencySlo):
         yield from _latency_issues(location, slo, catalogue)
     else:
@@ -222,7 +235,7 @@ def _latency_issues(location: Location, slo: LatencySlo, catalogue: Catalogue) -
 
 
 def _event_issues(location: Location, slo: EventsSlo, catalogue: Catalogue) -> Iterator[DeclarationIssue]:
-    unknown = tuple(series_issues((*location, "series"), slo.series, MetricKind.COUNTER, catalogue))
+    unknown = tuple(counted_issues((*location, "series"), slo.series, catalogue))
     unknown = unknown or tuple(label_issues((*location, "label"), slo.label, slo.series, catalogue))
     if unknown:
         yield from unknown
@@ -232,7 +245,7 @@ def _event_issues(location: Location, slo: EventsSlo, catalogue: Catalogue) -> I
         if match.label == slo.label:
             what = f"{slo.label} tells good from bad, so it selects nothing"
             yield DeclarationIssue((*location, "select", index, "label"), what, "another label of the series")
-    allowed = catalogue[slo.series].labels[slo.label]
+    allowed = metric_of(slo.series, catalogue).labels[slo.label]
     yield from value_issues((*location, "good"), slo.good, slo.label, allowed)
     yield from value_issues((*location, "bad"), slo.bad, slo.label, allowed)
     both = sorted(set(slo.good) & set(slo.bad))

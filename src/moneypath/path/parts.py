@@ -61,10 +61,11 @@ Slug = Annotated[
         description="lower-case words joined by -, such as partial-provider-outage",
     ),
 ]
+SNAKE_ID: Final = r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$"
 SnakeId = Annotated[
     str,
     Field(
-        pattern=r"^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$",
+        pattern=SNAKE_ID,
         max_length=60,
         description="lower-case words joined by _, such as ledger_balance",
     ),
@@ -73,7 +74,13 @@ Title = Annotated[
     str,
     Field(min_length=1, max_length=100, pattern=r"^[^\n{}]+$", description="one line of text without braces"),
 ]
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="three capital letters of ISO 4217")]
+CurrencyCode = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z][A-Z0-9]{2,11}$",
+        description="three capital letters of ISO 4217, or 3 to 12 capital letters and digits, such as USDC",
+    ),
+]
 BaseUrl = Annotated[
     str,
     Field(
@@ -81,7 +88,8 @@ BaseUrl = Annotated[
     ),
 ]
 SeriesName = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description="the name of a Prometheus series")
+    str,
+    Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=150, description="the name of a Prometheus series"),
 ]
 AlertName = Annotated[
     str,
@@ -99,7 +107,19 @@ AlertPrefix = Annotated[
         description="a word in CamelCase that the names of all alerts begin with, such as MoneyPath",
     ),
 ]
-Exponent = Annotated[int, Field(ge=0, le=3, description="the decimals of the minor unit, 0 to 3")]
+Exponent = Annotated[int, Field(ge=0, le=18, description="the decimals of the minor unit, 0 to 18")]
+LabelName = Annotated[
+    str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$", max_length=60, description="a label of the series")
+]
+# What would end a text of PromQL, or be a variable of Grafana, is no value; `matchers` writes all others.
+LabelValue = Annotated[
+    str,
+    Field(
+        pattern=r'^[^\x00-\x1f\x7f"\\$^`]+$',
+        max_length=128,
+        description='a value of the label, without ", \\, $, ^ and `',
+    ),
+]
 Seconds = Annotated[int, Field(ge=1, le=86_400, description="whole seconds from 1 to 86400")]
 Count = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 RoleId = Annotated[

@@ -130,14 +130,15 @@ class _TargetAction:
         try:
             answer = await self.exchange.send(self.action.call, arguments)
         except CallUnanswered as error:
-            return None, error.what
+            return None, self.exchange.access.masked(error.what)
         if self.action.call.command is not None and answer.status != 0:
             # A command may have had its effect before it failed.
             return None, f"exit code {answer.status}"
         if not answer.is_object_or_empty:
             # Cut off, or of somebody else: what it says of the effect nobody knows.
             return None, f"status {answer.status} without a JSON object"
-        return answer, _describe(answer)
+        # What a service answers may quote the secret that it was asked with, and this stands in evidence.
+        return answer, _describe(answer, self.exchange.access.masked)
 
     def _is_good(self, answer: Answer) -> bool:
         return not self.exchange.problem_with(self.action.call, answer)
@@ -172,8 +173,8 @@ def _is_retryable(answer: Answer) -> bool:
     return answer.status in {_ACCEPTED, _BUSY} or answer.status >= _SERVER_ERROR
 
 
-def _describe(answer: Answer) -> str:
-    detail = f" {str(answer.field('detail'))[:200]}" if answer.field("detail") is not None else ""
+def _describe(answer: Answer, masked: Callable[[str], str]) -> str:
+    detail = f" {masked(str(answer.field('detail')))[:200]}" if answer.field("detail") is not None else ""
     if answer.field("awaits") == "approval":
-        detail = f" approval {str(answer.field('approval_id') or '')[:60]} is pending"
-    return f"status {answer.status} {str(answer.field('code') or '')[:60]}{detail}".rstrip()
+        detail = f" approval {masked(str(answer.field('approval_id') or ''))[:60]} is pending"
+    return f"status {answer.status} {masked(str(answer.field('code') or ''))[:60]}{detail}".rstrip()

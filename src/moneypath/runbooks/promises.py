@@ -4,8 +4,11 @@ An answer is the word of the service that is being repaired. A promise is looked
 provider's own book, in the ledger, or in what Prometheus recorded.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 
 class Witness(StrEnum):
@@ -33,9 +36,21 @@ class Promise:
     evidence: str = ""
     least_evidence: int = 0
 
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Self:
+        """Return the promise that `plain` wrote; raises KeyError, TypeError and ValueError."""
+        return cls(**{**plain, "witness": Witness(plain["witness"])})
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "witness": self.witness.value}
+
     def kept(self, found: float | None, evidence: float | None) -> bool:
         """Tell whether the promise was kept; what nobody could count was not."""
-        if found is None or found < self.least or (self.most is not None and found > self.most):
+        if found is None or not math.isfinite(found):
+            return False
+        if found < self.least or (self.most is not None and found > self.most):
             return False
         return not self.least_evidence or (evidence is not None and evidence >= self.least_evidence)
 
@@ -44,7 +59,9 @@ class Promise:
         """Return what is allowed in words."""
         if self.most is None:
             return f"at least {self.least}"
-        return f"exactly {self.most}" if self.least == self.most else f"at most {self.most}"
+        if self.least == self.most:
+            return f"exactly {self.most}"
+        return f"from {self.least} to {self.most}" if self.least else f"at most {self.most}"
 
     def describe(self, argument: str) -> str:
         """Return the promise of an action with `argument` in words."""

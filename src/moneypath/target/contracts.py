@@ -1,5 +1,6 @@
 """The contracts of a target: canary, load, faults and operator actions, each told by calls."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Self, TypeAlias
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from moneypath.path.problems import DeclarationIssue, DeclarationIssues, Location
 from moneypath.target.calls import Call, Server, TargetModel, Word
 from moneypath.target.params import ParamName, Params, Text, param_issues, plain_params
-from moneypath.target.placeholders import JsonValue, unknown_arguments
+from moneypath.target.placeholders import JsonValue, arguments_in, unknown_arguments
 
 CANARY_ARGUMENTS: Final = ("unique",)
 LOAD_ARGUMENTS: Final = ("python", "users", "per_second", "seconds", "seed", "answers_file")
@@ -19,8 +20,13 @@ FAULT_ARGUMENTS: Final = ("kind", "lease_seconds", "seed", "unique")
 WHERE: Final = "where"
 FAULT_ID: Final = "fault_id"
 WINDOW: Final = "window"
+SINCE: Final = "since"
+UNTIL: Final = "until"
+COUNT_ARGUMENTS: Final = (SINCE, UNTIL)
 PAGES_ARGUMENTS: Final = ("after", "wait_seconds")
 ACKNOWLEDGE_ARGUMENTS: Final = ("page", "role", "log_seq", "log_hash")
+
+_RANGE: Final = re.compile(r"\[[0-9]+[a-z]")
 
 PlaceId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="lower-case words")]
 KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$", description="a lower-case word")]
@@ -200,7 +206,7 @@ class Count(TargetModel):
     """A number of a time: a PromQL `query`, or the `field` of what a `call` answers.
 
     The query may use the action's arguments and `{window}`, the seconds of the time, as in `[{window}s]`; the
-    call the arguments, `{since}` and `{until}` in Unix seconds.
+    call the arguments, `{since}` and `{until}` in Unix seconds, and, where the argument is a place, its keys.
     """
 
     query: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
@@ -214,6 +220,13 @@ class Count(TargetModel):
             raise DeclarationIssues([DeclarationIssue((), what, "one of them")])
         return self
 
+    @property
+    def is_of_a_time(self) -> bool:
+        """Whether it counts what happened meanwhile; else it is a level, such as what is left of a queue."""
+        asked = self.query if self.call is None else self.call.asked
+        ranged = self.query is not None and _RANGE.search(self.query) is not None
+        return ranged or bool({WINDOW, SINCE, UNTIL} & set(arguments_in(asked)))
+
 
 class PromiseEvidence(TargetModel):
     """What else has to be counted meanwhile, at least `least`: without traffic every promise is kept."""
@@ -226,7 +239,8 @@ class PromiseEvidence(TargetModel):
 class ActionPromise(TargetModel):
     """What has to be so after an action was answered, until it is undone or the load ends.
 
-    `title` may hold the action's argument. What is counted lies between `least` and `most`.
+    `title` may hold the action's argument. What is counted lies between `least` and `most`. Where a time in
+    which nothing happened would keep it, `evidence` says what did happen.
     """
 
     title: Text
@@ -241,6 +255,10 @@ class ActionPromise(TargetModel):
         if not self.least and self.most is None:
             what = "any number would keep it"
             raise DeclarationIssues([DeclarationIssue(("least",), what, "`least` above 0, or `most`")])
+        if not self.least and self.evidence is None and self.count.is_of_a_time:
+            what = "nothing at all would keep it: no traffic, or clocks that differ"
+            allowed = "`evidence` of what has to be counted meanwhile, or `least` above 0"
+            raise DeclarationIssues([DeclarationIssue(("evidence",), what, allowed)])
         return self
 
     @property
@@ -289,9 +307,6 @@ class Action(TargetModel):
         for at, count in self.promise.counts:
             if count.query is not None:
                 found += _text_issues(("promise", *at, "query"), count.query, (*self.arguments, WINDOW))
-            else:
-                known = (*self.arguments, "since", "until")
-                found += argument_issues(("promise", *at, "call"), count.call or self.call, known)
         return found
 
 

@@ -10,6 +10,7 @@ from moneypath.target.calls import SecretFile, TargetModel, Word
 from moneypath.target.contracts import (
     ACKNOWLEDGE_ARGUMENTS,
     CANARY_ARGUMENTS,
+    COUNT_ARGUMENTS,
     LOAD_ARGUMENTS,
     PAGES_ARGUMENTS,
     Action,
@@ -55,7 +56,8 @@ class TargetFile(TargetModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        issues = [*self._undo_issues(), *self._place_issues(), *self._variable_issues(), *self._call_issues()]
+        issues = [*self._undo_issues(), *self._place_issues(), *self._variable_issues()]
+        issues += [*self._call_issues(), *self._promise_issues()]
         if issues:
             raise DeclarationIssues(issues)
         return self
@@ -75,6 +77,13 @@ class TargetFile(TargetModel):
                     DeclarationIssue(at, what, f"an action that takes {', '.join(action.arguments)}")
                 )
         return found
+
+    @property
+    def fault_names(self) -> frozenset[str]:
+        """Return its faults as `family.kind`."""
+        return frozenset(
+            f"{family}.{kind}" for family, faults in self.faults.items() for kind in faults.kinds
+        )
 
     @property
     def _keys_of_places(self) -> tuple[str, ...]:
@@ -102,6 +111,16 @@ class TargetFile(TargetModel):
             DeclarationIssue(("variables",), f"${{{name}}} is used and not declared", names)
             for name in unknown
         ]
+
+    def _promise_issues(self) -> list[DeclarationIssue]:
+        found: list[DeclarationIssue] = []
+        for name, action in self.actions.items():
+            known = (*action.arguments, *COUNT_ARGUMENTS, *self._keys_of_places)
+            for at, count in () if action.promise is None else action.promise.counts:
+                if count.call is not None:
+                    where: Location = ("actions", name, "promise", *at, "call")
+                    found += argument_issues(where, count.call, known)
+        return found
 
     def _call_issues(self) -> list[DeclarationIssue]:
         found: list[DeclarationIssue] = []

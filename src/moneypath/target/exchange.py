@@ -1,6 +1,7 @@
 """Ask a target something that its file tells: send the request or run the command, and judge the answer."""
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Mapping
@@ -10,13 +11,13 @@ from typing import Any, Final, Self
 import aiohttp
 
 from moneypath.bounded_http import AnswerTooLarge, read_bounded
+from moneypath.secret_files import SECRET_BYTES_MAX
 from moneypath.target.access import Access
 from moneypath.target.calls import Call, GoodAnswer, HttpRequest
 from moneypath.target.command_run import run_command
 from moneypath.target.errors import CallRefused, CallUnanswered
 from moneypath.target.loader import Target
 from moneypath.target.placeholders import Argument, JsonValue, fill, fill_url, set_places
-from moneypath.telemetry.redaction import redact
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 SHOWN: Final = 200
@@ -56,6 +57,17 @@ class Answer:
                 value = next(named, None)
         return value
 
+    def number(self, path: str, chosen: object = None) -> float | None:
+        """Return the finite number at a path; None where there is anything else."""
+        value = self.field(path, chosen)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -84,7 +96,7 @@ class Exchange:
         """
         answer = await self.send(call, arguments, place=place, role=role)
         if problem := self.problem_with(call, answer):
-            raise CallRefused(f"{self.title(call)}: {problem}.", hint=_shown(answer.text))
+            raise CallRefused(f"{self.title(call)}: {problem}.", hint=self._shown(answer.text))
         return answer
 
     async def send(
@@ -132,6 +144,11 @@ class Exchange:
         return (
             f"{call.request.method} {call.request.url}" if call.request else f"`{(call.command or ('',))[0]}`"
         )
+
+    def _shown(self, text: str) -> str:
+        # Masked before it is cut: what is left of a secret may be enough.
+        said = self.access.masked(text.strip()[: SHOWN + SECRET_BYTES_MAX])[:SHOWN]
+        return f"It said: {said}" if said else ""
 
     async def _request(self, request: HttpRequest, given: Mapping[str, Argument], seconds: float) -> Answer:
         url = fill_url(request.url, given)
@@ -187,7 +204,3 @@ def _problem(good: GoodAnswer, answer: Answer, *, is_command: bool) -> str:
         if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
             return f"answered without {path}: {json.dumps(wanted)}"
     return ""
-
-
-def _shown(text: str) -> str:
-    return f"It said: {redact(text.strip()[:SHOWN])}" if text.strip() else ""

@@ -45,6 +45,11 @@ class Target:
                 f"{self.file}: {document.target} is not drillable, so nothing in it is broken.",
                 hint="Write `drillable: true` into the file of an environment that may be broken.",
             )
+        self.require_environment(environment)
+
+    def require_environment(self, environment: str) -> None:
+        """Raise NotDrillable unless `environment` is where the target runs."""
+        document = self.document
         if environment != document.environment:
             raise NotDrillable(
                 f"{self.file}: {document.target} runs in {document.environment}, not in {environment}.",

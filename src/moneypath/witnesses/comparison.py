@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from moneypath.oracle.audit import audit
-from moneypath.oracle.audit_report import AuditReport, MinimumEvidence
+from moneypath.oracle.audit_report import MinimumEvidence
 from moneypath.oracle.checks import Check
 from moneypath.oracle.evidence import Scope
 from moneypath.oracle.records import Discrepancy, DiscrepancyKind, Operation
@@ -58,7 +58,7 @@ def reconcile(
         discrepancies=tuple(found),
         faults=reader.faults,
         unknown=tuple(list_unknowns(facts)),
-        empty=tuple(_find_empty(reader, report)),
+        empty=tuple(_find_empty(reader)),
     )
 
 
@@ -110,12 +110,11 @@ def _compare_fees(reader: Reader) -> Iterator[Discrepancy]:
             yield Discrepancy(kind, provider, detail, abs(mine - theirs), currency)
 
 
-def _find_empty(reader: Reader, report: AuditReport) -> Iterator[str]:
-    """Yield the witnesses of which no row could be compared."""
-    rows = report.rows
-    if reader.one.ledger is not None and not rows.posting_lines:
-        yield reader.one.ledger
-    if reader.one.books and not rows.charges:
+def _find_empty(reader: Reader) -> Iterator[str]:
+    """Yield the witnesses of which no row in the time that is judged could be compared."""
+    if reader.ledger is not None and not reader.tallies[reader.ledger.id].is_compared:
+        yield reader.ledger.id
+    if reader.books and not any(reader.tallies[book.id].is_compared for book in reader.books):
         yield ", ".join(reader.one.books)
-    if reader.one.answers is not None and not rows.acknowledgements:
-        yield reader.one.answers
+    if reader.answers is not None and not reader.tallies[reader.answers.id].is_compared:
+        yield reader.answers.id

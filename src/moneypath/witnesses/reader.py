@@ -1,6 +1,6 @@
 """Read the witnesses of one reconciliation, and translate their rows to the oracle's records."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from moneypath.witnesses.tally import Tally
 from moneypath.witnesses.vocabulary import Kind
 from moneypath.witnesses.window import Window
 
-Record = TypeVar("Record")
+Record = TypeVar("Record", PostingLine, Charge, Acknowledgement)
 
 
 @dataclass(slots=True)
@@ -83,12 +83,24 @@ class Reader:
         return reading
 
     def _read(
-        self, reading: Reading, columns: Columns, translate: Callable[[Sequence[Row]], Iterable[Record]]
+        self, reading: Reading, columns: Columns, translate: Callable[[Sequence[Row]], Iterator[Record]]
     ) -> Iterator[Record]:
         source = source_of(reading.witness, self.folder, columns, self.window)
         found: set[str] = set()
         for page in source.pages(found):
             reading.tally.columns = frozenset(found)
-            yield from translate(page)
+            records = translate(page)
+            if not reading.tally.is_compared:
+                yield from self._first_judged(reading.tally, records)
+            yield from records
         if isinstance(source, FileSource):
             reading.tally.torn_line = source.torn_line
+
+    def _first_judged(self, tally: Tally, records: Iterator[Record]) -> Iterator[Record]:
+        """Yield records up to the first in the time that is judged; earlier ones are counterparts alone."""
+        for record in records:
+            at = record.posted_at if isinstance(record, PostingLine) else record.at
+            tally.is_compared = self.window.judges(at)
+            yield record
+            if tally.is_compared:
+                return

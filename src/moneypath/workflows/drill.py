@@ -61,10 +61,17 @@ class Drill:
     path: MoneyPath
 
 
-def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None = None) -> Drill:
+def load_drill(
+    project: Path,
+    file: Path,
+    path: MoneyPath,
+    *,
+    scale: int | None = None,
+    target: TargetFile | None = None,
+) -> Drill:
     """Load a drill and its runbook; raises DeclarationInvalid or DrillMismatch.
 
-    `scale` replaces the scale of the file.
+    `scale` replaces the scale of the file. Its faults are those of `target`, or of a target of the project.
 
     A drill that expects an unknown alert could never pass, and one that forbids it could never fail. A query
     on an unknown series would never find anything.
@@ -90,7 +97,7 @@ def load_drill(project: Path, file: Path, path: MoneyPath, *, scale: int | None 
         ),
         "fault": (
             {step.fault for step in scenario.timeline if step.fault and step.target_kind is TargetKind.OWN},
-            known_faults(project),
+            known_faults(project) if target is None else target.fault_names,
         ),
     }
     for what, (used, known) in named.items():
@@ -223,13 +230,21 @@ def service_of_target(exchange: Exchange, prometheus: Prometheus) -> DrilledServ
 
 def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
     """Raise DrillMismatch for what the drill needs and its target lacks, before anything is broken."""
-    document, file, scenario = service.exchange.target.document, drill.file, drill.scenario
-    for step in scenario.timeline:
-        if step.fault and step.target_kind is not TargetKind.TRAFFIC:
-            try:
-                find_fault(document, step)
-            except FaultControlFailed as error:
-                raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
+    document, file = service.exchange.target.document, drill.file
+    for step in drill.scenario.timeline:
+        if not step.fault:
+            continue
+        if step.target_kind is TargetKind.TRAFFIC:
+            if isinstance(service, TargetService):
+                raise DrillMismatch(
+                    f"{file}: {step.fault} is traffic, which nobody sends to {document.target}",
+                    hint="Declare a fault of another name, with a command, in the target's file.",
+                )
+            continue
+        try:
+            find_fault(document, step)
+        except FaultControlFailed as error:
+            raise DrillMismatch(f"{file}: {error.what}", hint=error.hint) from None
     if isinstance(service, TargetService) and (missing := lacks(drill, document)):
         raise DrillMismatch(
             f"{file}: the target {document.target} lacks {', '.join(missing)}",
@@ -238,9 +253,20 @@ def _refuse_mismatches(drill: Drill, service: DrilledService) -> None:
 
 
 def lacks(drill: Drill, document: TargetFile) -> list[str]:
-    """Return the keys that a drill needs of a deployed service and that its target's file does not have."""
+    """Return the keys that a drill needs of a deployed service and that its target's file does not have.
+
+    Raises FaultControlFailed for a fault that the file does not have at all.
+    """
     scenario = drill.scenario
-    missing = {
+    missing = {}
+    for step in scenario.timeline:
+        if step.fault and step.target_kind is not TargetKind.TRAFFIC:
+            faults, _ = find_fault(document, step)
+            family = step.fault.partition(".")[0]
+            missing[f"faults.{family}.hits"] = (
+                faults.hits is None and scenario.effective_when is EffectiveWhen.TARGET_HIT
+            )
+    missing |= {
         "look.pages": document.look.pages is None,
         "look.acknowledge": document.look.acknowledge is None,
         "load": document.load is None,

@@ -14,6 +14,7 @@ from moneypath.workflows.drill import load_drill, run_and_score, service_of_stac
 from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
+from moneypath.workflows.targets import target_with_witnesses
 from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 
 BUNDLE: Final = "drill"
@@ -75,6 +76,7 @@ async def drill_on_own_stack(
         result = DrillResult(card, bundle, memory.peak_bytes)
         if afterwards is not None:
             rate = checkouts_per_second(path, scenario.clock.scale)
-            async with flowing(Trickle(live.supervisor, project, live.endpoints, rate)):
+            own = target_with_witnesses(project, live.endpoints)
+            async with flowing(Trickle(live.supervisor, project, live.endpoints, rate, own)):
                 await unless_server_dies(live.supervisor, afterwards(result))
         return result

@@ -30,14 +30,31 @@ async def exchange_to_break(target: Target, environment: str | None) -> Exchange
         )
     target.require_drillable(environment)
     exchange = Exchange.of(target)
+    # The file's word alone is not enough: a variable may name the servers of another environment.
+    await _require_environment(exchange, {ContractState.HOLDS})
+    return exchange
+
+
+async def exchange_to_read(target: Target, environment: str | None) -> Exchange:
+    """Return an exchange with a target that is read and not broken; it needs no environment.
+
+    Raises NotDrillable when one is named that is not the target's, or its alerts are those of another one.
+    """
+    if environment is not None:
+        target.require_environment(environment)
+    exchange = Exchange.of(target)
+    # Without an Alertmanager nobody can tell.
+    await _require_environment(exchange, {ContractState.HOLDS, ContractState.MISSING})
+    return exchange
+
+
+async def _require_environment(exchange: Exchange, allowed: set[ContractState]) -> None:
     seen = await check_environment(exchange)
-    if seen.state is not ContractState.HOLDS:
-        # The file's word alone is not enough: a variable may name the servers of another environment.
+    if seen.state not in allowed:
         raise NotDrillable(
-            f"{target.file}: {exchange.access.masked(seen.sentence)}",
+            f"{exchange.target.file}: {exchange.access.masked(seen.sentence)}",
             hint="Set `environment` as an external label of Prometheus: docs/guides/targets.md says how.",
         )
-    return exchange
 
 
 async def drill_on_target(
@@ -55,7 +72,7 @@ async def drill_on_target(
     `scale` replaces that of the drill's file; it has to be that of the rules that the service is watched by.
     """
     path = load_declaration(project)
-    drill = load_drill(project, drill_file, path, scale=scale)
+    drill = load_drill(project, drill_file, path, scale=scale, target=target.document)
     exchange = await exchange_to_break(target, environment)
     service = service_of_target(exchange, await prometheus_of(exchange))
     bundle = new_run_folder(drill_file.stem) / BUNDLE

@@ -33,13 +33,14 @@ from moneypath.path.problems import DeclarationInvalid
 from moneypath.prometheus import Prometheus, QueryFailed
 from moneypath.runbooks.holding import counted
 from moneypath.stack.folders import private_files
+from moneypath.stack.server import ServerSpec
 from moneypath.stack.starters import Announce
 from moneypath.stack.supervisor import Supervisor
 from moneypath.target.conformance.look import prometheus_of
 from moneypath.target.exchange import Exchange
 from moneypath.target.loader import Target
 from moneypath.workflows.declaration import load_declaration
-from moneypath.workflows.drill_target import exchange_to_break
+from moneypath.workflows.drill_target import exchange_to_break, exchange_to_read
 from moneypath.workflows.gate_run import FOLDER, Phases
 from moneypath.workflows.last_scrapes import await_last_scrapes
 
@@ -85,6 +86,11 @@ def prepare_target_gate(project: Path, file: Path, target: Target) -> PreparedTa
             f"{target.file}: the target has no `load`, so nothing would be measured.",
             hint="Name a command, or say `live: true` where real traffic serves.",
         )
+    if target.document.witnesses is None and gate.ledger_truth == "whole":
+        raise GateRefused(
+            f"{target.file}: the target has no `witnesses`, so nobody would audit its money.",
+            hint=f"Name a file of witnesses, or write `ledger_truth: unknown` into {file}.",
+        )
     return PreparedTargetGate(path, gate, target)
 
 
@@ -93,12 +99,13 @@ async def run_target_gate(
 ) -> TargetGateResult:
     """Drive the service, measure one window, audit its money; it keeps running.
 
-    Load is only driven where `environment` says that the target may be broken. Raises GateUnmeasured when
-    something else than the service prevents a verdict, NotDrillable and what the target raises.
+    Load is only driven where `environment` says that the target may be broken; live traffic needs none.
+    Raises GateUnmeasured when something else than the service prevents a verdict, NotDrillable and what the
+    target raises.
     """
     target, folder = prepared.target, run_folder / FOLDER
     live = target.document.load is not None and target.document.load.live
-    exchange = Exchange.of(target) if live else await exchange_to_break(target, environment)
+    exchange = await (exchange_to_read if live else exchange_to_break)(target, environment)
     phases = Phases()
     with private_files():
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,21 +137,26 @@ class _Run:
         await witnesses.load()
         await self._require_well()
         began, answers = time.time(), self.folder / ANSWERS
-        load = TargetLoad(target, answers, gate.load.per_second, gate.load.users, gate.load.seed).spec()
+        load = TargetLoad(target, answers, gate.load.per_second, gate.load.users, gate.load.seed)
+        spec = load.spec()
         try:
             async with Supervisor(self.folder) as supervisor:
-                if load is not None:
-                    await supervisor.start(load)
+                await self._start(supervisor, spec)
+                driven_since = time.monotonic()
                 self.announce(f"warming up for {gate.warm_up:g} s at {gate.load.per_second}/s")
                 start = await self._after(supervisor, gate.warm_up)
                 self.phases.end("warm-up")
                 self.announce(f"measuring for {gate.duration:g} s")
                 end = await self._after(supervisor, gate.duration)
                 self.phases.end("window")
-                if load is not None:
+                planned = round((time.monotonic() - driven_since) * gate.load.per_second)
+                if spec is not None:
                     await supervisor.stop(LOAD)
         except QueryFailed as error:
             raise GateUnmeasured(error.what, hint=error.hint) from None
+        if spec is not None and (problem := await asyncio.to_thread(load.problem, planned)):
+            # What was counted meanwhile is of somebody else.
+            raise GateUnmeasured(problem, hint=spec.hint)
         figures = await self._read(Window(start, end, end))
         self.announce("asking the witnesses")
         found = await witnesses.settle(began, answers)
@@ -152,6 +164,14 @@ class _Run:
         if found is None:
             return replace(figures, unaudited=True)
         return replace(figures, money=found.whole, reasons=found.reasons)
+
+    @staticmethod
+    async def _start(supervisor: Supervisor, load: ServerSpec | None) -> None:
+        if load is not None:
+            try:
+                await supervisor.start(load)
+            except MoneypathError as error:
+                raise GateUnmeasured(error.what, hint=error.hint) from None
 
     async def _require_well(self) -> None:
         """Raise GateUnmeasured when the canary is not answered well before anything is driven."""

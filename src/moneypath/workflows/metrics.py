@@ -48,7 +48,7 @@ class MetricFacts:
 
 def describe_metrics(path: MoneyPath) -> tuple[MetricFacts, ...]:
     """Return every metric of the declaration, sorted by name."""
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     groups = rule_groups.build(path)
     reads = _reader(catalogue, groups)
     by_alert = {alert.name: reads(unscaled_text(alert.expr)) for alert in rule_groups.alerts(groups)}
@@ -67,7 +67,9 @@ def metrics_page(facts: Sequence[MetricFacts]) -> str:
         "Labels are closed: a value that is not listed is refused, and counted in",
         "`moneypath_telemetry_drops_total`.",
     ]
-    for title, family in groupby(facts, key=lambda fact: _family(fact.spec.name)):
+    titles = list(dict.fromkeys(_family(fact.spec.name) for fact in facts))
+    together = sorted(facts, key=lambda fact: titles.index(_family(fact.spec.name)))
+    for title, family in groupby(together, key=lambda fact: _family(fact.spec.name)):
         lines += ["", f"## {title}", ""]
         lines += ["| metric | type | labels | series, at most | what it tells | alerts | panels |"]
         lines += ["|---|---|---|---|---|---|---|"]

@@ -57,7 +57,8 @@ def write_past(path: MoneyPath, scale: Scale, events_per_second: int, until: flo
     """
     step = math.ceil(scale.timing.scrape_seconds)
     seconds = math.ceil(longest_window_seconds(path, scale) * HISTORY_WINDOWS / step) * step
-    per_provider = Fraction(events_per_second, len(path.providers))
+    # Without providers all payments count together.
+    per_provider = Fraction(events_per_second, max(1, len(path.providers)))
     return backfill(path, until=until, seconds=seconds, step=step, events_per_second=per_provider)
 
 

@@ -19,7 +19,7 @@ from moneypath.workflows.evidence_sealing import UNSEALED, SealPlan
 from moneypath.workflows.folders import new_run_folder
 from moneypath.workflows.peak_memory import PeakMemory
 from moneypath.workflows.server_deaths import unless_server_dies
-from moneypath.workflows.targets import exchange_with_stack
+from moneypath.workflows.targets import exchange_with_stack, target_with_witnesses
 from moneypath.workflows.trickle import Trickle, checkouts_per_second, flowing
 
 ACTION_SECONDS = 10.0
@@ -46,7 +46,8 @@ async def keep_stack_running(
         observer.ready(live)
         observer.announce(f"run folder: {run_folder}")
         observer.announce(f"checkouts go on at {rate} a second, so that the board has data")
-        async with flowing(Trickle(live.supervisor, project, live.endpoints, rate)):
+        own = target_with_witnesses(project, live.endpoints)
+        async with flowing(Trickle(live.supervisor, project, live.endpoints, rate, own)):
             await unless_server_dies(live.supervisor, asyncio.Event().wait())
 
 

@@ -13,8 +13,12 @@ GIT_SECONDS: Final = 10.0
 
 
 def describe_software(project: Path) -> Software:
-    """Return the versions of moneypath and Python, and the commit of `project` if it is a git work tree."""
-    commit = _git(project, "rev-parse", "HEAD")
+    """Return the versions of moneypath and Python, and the commit of `project` if git holds its folder.
+
+    A project may lie in a work tree that says nothing of it, such as a home folder whose settings are kept.
+    """
+    held = _git(project, "rev-parse", "HEAD:./")
+    commit = None if held is None else _git(project, "rev-parse", "HEAD")
     changes = None if commit is None else _git(project, "status", "--porcelain", "--untracked-files=no")
     return Software(
         moneypath=_own_version(),

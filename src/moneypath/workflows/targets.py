@@ -9,7 +9,7 @@ from moneypath.path.source import load_yaml
 from moneypath.stack.endpoints import Endpoints
 from moneypath.target.document import TargetFile
 from moneypath.target.exchange import Exchange
-from moneypath.target.loader import flatten, load_target
+from moneypath.target.loader import Target, flatten, load_target
 
 FOLDER: Final = "targets"
 
@@ -41,12 +41,7 @@ def known_faults(project: Path) -> frozenset[str]:
 
     Raises DeclarationInvalid, and TargetsClash when two have one name.
     """
-    return frozenset(
-        f"{family}.{kind}"
-        for _, document in _documents(project)
-        for family, faults in document.faults.items()
-        for kind in faults.kinds
-    )
+    return frozenset(name for _, document in _documents(project) for name in document.fault_names)
 
 
 def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
@@ -63,6 +58,15 @@ def exchange_with_stack(project: Path, endpoints: Endpoints) -> Exchange:
             hint="Write one: docs/guides/targets.md says how.",
         )
     return Exchange.of(load_target(found[endpoints.target], None, flatten(json.loads(endpoints.to_json()))))
+
+
+def target_with_witnesses(project: Path, endpoints: Endpoints) -> Target | None:
+    """Return the target that a stack is if its file names witnesses; otherwise we know its books.
+
+    Raises what `exchange_with_stack` raises.
+    """
+    target = exchange_with_stack(project, endpoints).target
+    return None if target.document.witnesses is None else target
 
 
 def _documents(project: Path) -> list[tuple[Path, TargetFile]]:

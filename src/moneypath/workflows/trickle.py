@@ -15,9 +15,11 @@ from typing import Final, Protocol
 from moneypath.alerting.recorded import TRAFFIC_SECONDS
 from moneypath.drills.load import LoadPlan
 from moneypath.drills.scenario import Load
+from moneypath.drills.target_load import TargetLoad
 from moneypath.path.model import MoneyPath
 from moneypath.stack.endpoints import Endpoints
 from moneypath.stack.server import ServerSpec
+from moneypath.target.loader import Target
 from moneypath.workflows import stack_lock
 
 # Two names, so that one load test can start before the other stops.
@@ -52,12 +54,16 @@ def checkouts_per_second(path: MoneyPath, scale: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Trickle:
-    """A load test at a low rate; it pauses while a drill holds the stack."""
+    """A load test at a low rate; it pauses while a drill holds the stack.
+
+    A stack that is a `target` with a load of its own is driven by that.
+    """
 
     load_tests: LoadTests
     project: Path
     endpoints: Endpoints
     checkouts_per_second: int
+    target: Target | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self) -> None:
@@ -87,6 +93,10 @@ class Trickle:
     def _spec(self, name: str) -> ServerSpec:
         log_file = self.endpoints.run_folder / f"{name}.jsonl"
         log_file.unlink(missing_ok=True)
+        if self.target is not None:
+            own = TargetLoad(self.target, log_file, self.checkouts_per_second, USERS, SEED).spec()
+            if own is not None:
+                return replace(own, name=name)
         load = Load(checkouts_per_second=self.checkouts_per_second, users=USERS, card_ranges=CARD_RANGES)
         return replace(LoadPlan(self.project, self.endpoints, log_file, load, SEED).spec(), name=name)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from moneypath.alerting.conventions import MONEY_AT_RISK
+from moneypath.alerting.promtool_tests import series_cases
 from moneypath.alerting.promtool_tests.case import AlertsAt, Case, ValueAt, gauge, series
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
 from moneypath.alerting.promtool_tests.traffic import BUSY, Phase, payments, routing, technical
@@ -14,7 +15,19 @@ from moneypath.telemetry.catalogue.vocabulary import NO_PROVIDER, Traffic
 
 
 def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
-    """Yield which payments count as bad, and which do not count."""
+    """Yield which events count as bad, which do not count, and whose failure it is."""
+    if slo.counted:
+        yield from series_cases.counting_cases(tested, slo.counted)
+    else:
+        yield from _payment_cases(tested, slo)
+    if tested.is_kept_apart:
+        yield from _unrouted_cases(tested, slo)
+    if tested.is_kept_apart and len(tested.providers) > 1:
+        yield from _whole_path_cases(tested, slo)
+        yield from _everywhere_cases(tested, slo)
+
+
+def _payment_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
     provider, seconds = tested.provider, FILLING_SECONDS
     strong = Phase(seconds, bad=tested.strong)
     quiet, fires = (tested.quiet_at(seconds),), (tested.fires_at(seconds),)
@@ -45,11 +58,6 @@ def counting_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:
             technical(tested.job, slo, tested.catalogue, provider, strong, declined=False),
             quiet,
         )
-    if tested.is_kept_apart:
-        yield from _unrouted_cases(tested, slo)
-    if tested.is_kept_apart and len(tested.providers) > 1:
-        yield from _whole_path_cases(tested, slo)
-        yield from _everywhere_cases(tested, slo)
 
 
 def _unrouted_cases(tested: RatioAlert, slo: AvailabilitySlo) -> Iterator[Case]:

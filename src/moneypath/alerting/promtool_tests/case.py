@@ -1,7 +1,7 @@
 """The parts of a promtool test: input series, expectations, and the file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +24,8 @@ RULES_FROM_TESTS = "../rules/moneypath.rules.yml"
 _CHOICE = re.compile(
     r'\{\{ if eq \$labels\.(\w+) "(\w+)" \}\}(.*?)\{\{ else \}\}(.*?)\{\{ end \}\}', re.DOTALL
 )
+# More values of a label than any metric of ours has in a test; all the codes of HTTP are more.
+MOST_VALUES = 24
 MONEY_NOT_KNOWN = "Money at risk: not known; see the runbook."
 
 
@@ -106,10 +108,21 @@ def gauge(*spans: tuple[int | str | Decimal, int]) -> str:
     return " ".join(words)
 
 
-def series(name: str, **labels: str) -> str:
+def series(name: str, /, **labels: str) -> str:
     """Return a series in promtool's notation."""
     inside = ", ".join(f'{key}="{value}"' for key, value in labels.items())
     return f"{name}{{{inside}}}"
+
+
+def some(values: Iterable[str]) -> tuple[str, ...]:
+    """Return `values`, of many the first and the last: a test of each would tell nothing new."""
+    every = tuple(values)
+    return every if len(every) <= MOST_VALUES else (*every[: MOST_VALUES // 2], *every[-MOST_VALUES // 2 :])
+
+
+def located(labels: Mapping[str, str], job: str) -> dict[str, str]:
+    """Return `labels` with those of the scrape of `job`, unless a declared series has them already."""
+    return {**labels, **{label: job for label in ("job", "instance") if label not in labels}}
 
 
 def file_text(path: MoneyPath, alert: AlertRule, cases: tuple[Case, ...]) -> str:

@@ -207,7 +207,8 @@ def _stale(path: MoneyPath, check: Check, catalogue: Catalogue) -> Iterator[Case
     yield Case(
         "judges the last success at the time at which it was last seen",
         {name: f"0+{STEP_SECONDS}x{fresh} _x60"},
-        (AlertsAt(300 + 290),),
+        # Before it is gone for as long as it may be silent, which is an alert of its own.
+        (AlertsAt(300 + min(290, max(0, limit - 2 * STEP_SECONDS))),),
     )
     yield Case(
         "fires when the check is stuck, as soon as Prometheus sees it again",

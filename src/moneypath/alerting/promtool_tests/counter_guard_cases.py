@@ -12,6 +12,7 @@ from moneypath.alerting.promtool_tests.case import (
     Segment,
     ValueAt,
     counter,
+    located,
     series,
 )
 from moneypath.path.guards import IncreaseGuard, RatioGuard, Side
@@ -35,13 +36,13 @@ def ratio_cases(job: str, guard: RatioGuard, catalogue: Catalogue) -> tuple[Case
     return (*_ratio_beginning(tested), *_ratio_input(tested), *_ratio_ending(tested))
 
 
-def _labels(selector: SeriesSelector, catalogue: Catalogue, **more: str) -> dict[str, str]:
+def _labels(selector: SeriesSelector, catalogue: Catalogue, /, **more: str) -> dict[str, str]:
     first = {label: known[0] for label, known in catalogue[selector.series].labels.items()}
     return first | {match.label: match.values[0] for match in selector.select} | more
 
 
-def _name(job: str, selector: SeriesSelector, catalogue: Catalogue, **more: str) -> str:
-    return series(selector.series, **_labels(selector, catalogue, **more), job=job, instance=job)
+def _name(job: str, selector: SeriesSelector, catalogue: Catalogue, /, **more: str) -> str:
+    return series(selector.series, **located(_labels(selector, catalogue, **more), job))
 
 
 def _increase(job: str, guard: IncreaseGuard, catalogue: Catalogue) -> Iterator[Case]:

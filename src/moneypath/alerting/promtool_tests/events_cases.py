@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-from moneypath.alerting.promtool_tests.case import Case, ValueAt
+from moneypath.alerting.promtool_tests.case import Case, ValueAt, some
 from moneypath.alerting.promtool_tests.events_traffic import counter_name
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, RatioAlert
 from moneypath.alerting.promtool_tests.traffic import Phase, values
 from moneypath.alerting.recorded import good_share_series
 from moneypath.path.objectives import EventsSlo
+from moneypath.path.selection import metric_of
 
 
 def counting_cases(tested: RatioAlert, slo: EventsSlo) -> Iterator[Case]:
@@ -24,19 +25,21 @@ def counting_cases(tested: RatioAlert, slo: EventsSlo) -> Iterator[Case]:
         good = {counter_name(tested.job, slo, catalogue, value): values(healthy, bad=False)}
         share = ValueAt(seconds, f"sum({good_share_series(slo)})", Fraction(1))
         yield Case(f"counts {value} as good", good, quiet, (share,))
-    for value in sorted(set(catalogue[slo.series].labels[slo.label]) - {*slo.good, *slo.bad}):
+    for value in some(
+        sorted(set(metric_of(slo.series, catalogue).labels[slo.label]) - {*slo.good, *slo.bad})
+    ):
         other = {counter_name(tested.job, slo, catalogue, value): values(strong, bad=True)}
         yield Case(f"leaves {value} out", tested.events(*healthy) | other, quiet)
     selected = {match.label: match.values for match in slo.select}
-    for label, known in catalogue[slo.series].labels.items():
-        for value in sorted(set(known) - set(selected.get(label, known))):
+    for label, known in metric_of(slo.series, catalogue).labels.items():
+        for value in some(sorted(set(known) - set(selected.get(label, known)))):
             strange = {
                 counter_name(tested.job, slo, catalogue, slo.bad[0], **{label: value}): values(
                     strong, bad=True
                 )
             }
             yield Case(f"does not count {label} {value}", tested.events(*healthy) | strange, quiet)
-        for value in selected.get(label, known) if label != slo.label else ():
+        for value in (selected.get(label) or some(known)) if label != slo.label else ():
             own = {
                 counter_name(tested.job, slo, catalogue, slo.good[0], **{label: value}): values(
                     strong, bad=False

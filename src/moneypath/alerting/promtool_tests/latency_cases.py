@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from moneypath.alerting.latency_sli import QUANTILES
-from moneypath.alerting.promtool_tests.case import Case, ValueAt
+from moneypath.alerting.promtool_tests.case import Case, ValueAt, some
 from moneypath.alerting.promtool_tests.latency_traffic import histogram
 from moneypath.alerting.promtool_tests.ratio_alert import FILLING_SECONDS, PERCENT, RatioAlert
 from moneypath.alerting.promtool_tests.traffic import Phase
@@ -21,10 +21,10 @@ def counting_cases(tested: RatioAlert, slo: LatencySlo) -> Iterator[Case]:
     labels = catalogue[slo.histogram.series].labels
     for match in slo.histogram.select:
         for value in match.values:
-            own = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
+            own = histogram(tested.job, slo, catalogue, strong, labels={match.label: value})
             yield Case(f"counts {match.label} {value}", own, fires)
-        for value in sorted(set(labels[match.label]) - set(match.values)):
-            other = histogram(tested.job, slo, catalogue, strong, **{match.label: value})
+        for value in some(sorted(set(labels[match.label]) - set(match.values))):
+            other = histogram(tested.job, slo, catalogue, strong, labels={match.label: value})
             both = histogram(tested.job, slo, catalogue, healthy) | other
             yield Case(f"does not count {match.label} {value}", both, quiet)
     edge = decimal_text(Fraction(slo.threshold_seconds))

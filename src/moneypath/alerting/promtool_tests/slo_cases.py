@@ -63,7 +63,7 @@ def _burn_alert(path: MoneyPath, slo: Slo, tier: Tier, catalogue: Catalogue) -> 
         job=api_job(path),
         worker=worker_job(path),
         catalogue=catalogue,
-        providers=path.provider_ids() or (NO_PROVIDER,),
+        providers=_providers(path, slo),
         limit=threshold(slo, tier),
         onset_ratio=detected_ratio(slo.burn) if slo.burn else Fraction(1),
         long_seconds=tier.long_seconds,
@@ -80,10 +80,17 @@ def _hard_down_alert(
         job=api_job(path),
         worker=worker_job(path),
         catalogue=catalogue,
-        providers=path.provider_ids() or (NO_PROVIDER,),
+        providers=_providers(path, slo),
         limit=Fraction(declared.bad_share),
         onset_ratio=Fraction(1),
         long_seconds=HARD_DOWN_SECONDS,
         short=recorded(slo, HARD_DOWN_SECONDS),
         floor=declared.min_events,
     )
+
+
+def _providers(path: MoneyPath, slo: Slo) -> tuple[str, ...]:
+    """Return the providers whose events an objective counts, or `none`."""
+    if isinstance(slo, AvailabilitySlo) and slo.counted and slo.counted.providers:
+        return tuple(provider for provider, _ in slo.counted.providers)
+    return path.provider_ids() or (NO_PROVIDER,)

@@ -28,7 +28,7 @@ def file_name(alert: AlertRule, alerts: tuple[AlertRule, ...]) -> str:
 
 
 def _cases(path: MoneyPath, alert: AlertRule, alerts: tuple[AlertRule, ...]) -> tuple[Case, ...]:
-    catalogue, subject = path.catalogue(), alert.source.subject
+    catalogue, subject = path.known_metrics(), alert.source.subject
     if alert.source.kind is SubjectKind.SLO:
         slo = next(slo for slo in path.slos if slo.id == subject)
         return tuple(slo_cases(path, slo, alert, catalogue))
@@ -49,7 +49,7 @@ def _cases(path: MoneyPath, alert: AlertRule, alerts: tuple[AlertRule, ...]) -> 
 def _guard_cases(
     path: MoneyPath, guard: AnyGuard, alert: AlertRule, alerts: tuple[AlertRule, ...]
 ) -> tuple[Case, ...]:
-    catalogue = path.catalogue()
+    catalogue = path.known_metrics()
     if isinstance(guard, IncreaseGuard):
         return counter_guard_cases.increase_cases(api_job(path), guard, catalogue)
     if isinstance(guard, RatioGuard):

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.conventions import ROUTING
+from moneypath.alerting.promtool_tests import series_traffic
 from moneypath.alerting.promtool_tests.case import STEP_SECONDS, Segment, counter, gauge, series
 from moneypath.path.objectives import AvailabilitySlo
 from moneypath.telemetry.catalogue import Catalogue
@@ -66,7 +67,11 @@ def payments(
     bad_outcome: str | None = None,
     kind: Traffic = Traffic.LIVE,
 ) -> dict[str, str]:
-    """Return the series of good and bad payments at `provider`."""
+    """Return the series of good and bad payments at `provider`, or of the events that are counted instead."""
+    if slo.counted:
+        return series_traffic.events(
+            job, slo.counted, provider, values(phases, bad=False), values(phases, bad=True)
+        )
     return {
         payments_name(job, slo, provider, Outcome.SUCCEEDED, kind): values(phases, bad=False),
         payments_name(job, slo, provider, bad_outcome or slo.bad_outcomes[0], kind): values(phases, bad=True),

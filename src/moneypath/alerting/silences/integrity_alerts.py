@@ -97,7 +97,7 @@ def load(file: Path) -> IntegrityAlerts:
 
 def _instances(path: MoneyPath, check: Check) -> Mapping[str, tuple[str, ...]]:
     # The gauges of a check have the same labels; an instance of its alert carries them.
-    return path.catalogue()[check.series[0]].labels
+    return path.known_metrics()[check.series[0]].labels
 
 
 def _labels(rule: AlertRule, instances: Mapping[str, tuple[str, ...]]) -> LabelValues:

@@ -6,11 +6,15 @@ from moneypath.alerting.availability_sli import PAYMENTS, RESULTS
 from moneypath.alerting.counter_guards import ratio_recorded
 from moneypath.alerting.recorded import TRAFFIC_SECONDS, WHOLE_PATH, event_words, kept_apart_by, recorded
 from moneypath.alerting.rules import LiteralKind
-from moneypath.alerting.slo_alerts import hard_down_name, traffic_missing_name
+from moneypath.alerting.series_sli import valid_selector
+from moneypath.alerting.slo_alerts import hard_down_name, sentence_case, traffic_missing_name
 from moneypath.dashboards.amounts import CURRENCY, PROVIDER
 from moneypath.dashboards.model import Colour, FieldOverride, Panel, PanelKind, Query, Row, ValueMapping
 from moneypath.dashboards.rows.objectives import authorization_latency
 from moneypath.dashboards.thresholds import Thresholds, at_least, at_most
+from moneypath.path.exported import family_of_events
+from moneypath.path.objectives import AvailabilitySlo
+from moneypath.path.series_events import ResolvedEvents
 
 SIGNALS = "moneypath_risk_signals_total"
 _OUTCOMES = {
@@ -50,6 +54,9 @@ def authorizations(thresholds: Thresholds) -> Row:
 def _outcomes(thresholds: Thresholds) -> Iterator[Panel]:
     path = thresholds.path
     for slo in path.availability_slos():
+        if slo.counted:
+            yield from _events(thresholds, slo, slo.counted)
+            continue
         live = f'operation="{slo.operation}", traffic="live", {PROVIDER}'
         rate = f"sum by (outcome) (rate({PAYMENTS}{{{live}}}[$__rate_interval]))"
         yield Panel(
@@ -65,6 +72,27 @@ def _outcomes(thresholds: Thresholds) -> Iterator[Panel]:
             stacked=True,
             alerts=(traffic_missing_name(path, slo),) if slo.traffic else (),
             overrides={name: FieldOverride(colour=colour) for name, colour in _OUTCOMES.items()},
+        )
+
+
+def _events(thresholds: Thresholds, slo: AvailabilitySlo, counted: ResolvedEvents) -> Iterator[Panel]:
+    """Yield a panel of the events of a declared series, and one by currency if a label names it."""
+    path, words = thresholds.path, event_words(slo)
+    told = (*counted.good, *counted.bad)[0].label
+    currency = path.series[family_of_events(path, counted.series)].roles.currency
+    for by, title in ((told, told), *(((currency, "currency"),) if currency else ())):
+        rate = f"sum by ({by}) (rate({valid_selector(counted)}[$__rate_interval]))"
+        yield Panel(
+            f"{sentence_case(words)} by {title}",
+            PanelKind.TIMESERIES,
+            "How many a second, as the services count them. Nothing at all is the worst picture of all: look "
+            "at the targets in the last row.",
+            (Query(rate, f"{{{{{by}}}}}"),),
+            width=8,
+            unit="reqps",
+            min_value=0,
+            stacked=True,
+            alerts=(traffic_missing_name(path, slo),) if slo.traffic else (),
         )
 
 
@@ -93,7 +121,7 @@ def _bad_share(thresholds: Thresholds) -> Iterator[Panel]:
 
 
 def _approval(thresholds: Thresholds) -> Iterator[Panel]:
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     for guard in thresholds.ratio_guards(RESULTS):
         by_member = ratio_recorded(guard, catalogue, guard.by or WHOLE_PATH).ratio
         whole = Query(ratio_recorded(guard, catalogue, WHOLE_PATH).ratio, "whole path")

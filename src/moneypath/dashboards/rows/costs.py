@@ -62,7 +62,7 @@ def _captured(thresholds: Thresholds) -> Iterator[Panel]:
 
 
 def _per_transaction(thresholds: Thresholds, unit: str) -> Iterator[Panel]:
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     for guard in thresholds.ratio_guards(COST):
         recorded = ratio_recorded(guard, catalogue, WHOLE_PATH).ratio
         yield Panel(

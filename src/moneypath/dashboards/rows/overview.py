@@ -97,7 +97,7 @@ def _ledger(thresholds: Thresholds) -> Iterator[Panel]:
 
 
 def _lag(thresholds: Thresholds) -> Iterator[Panel]:
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     for guard in thresholds.age_guards(WATERMARK):
         yield _number(
             guard.id.replace("_", " ").capitalize(),
@@ -116,7 +116,7 @@ def _reconciliation_stale(thresholds: Thresholds) -> list[str]:
 
 
 def _cost(thresholds: Thresholds) -> Iterator[Panel]:
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     for guard in thresholds.ratio_guards(COST):
         yield _number(
             guard.id.replace("_", " ").capitalize(),

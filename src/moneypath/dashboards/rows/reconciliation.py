@@ -34,7 +34,7 @@ def reconciliation(thresholds: Thresholds) -> Row:
 
 
 def _lag(thresholds: Thresholds) -> Iterator[Panel]:
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     stale = [check.alerts.stale for check in thresholds.path.checks if BREAKS in check.series]
     for guard in thresholds.age_guards(WATERMARK):
         yield Panel(
@@ -94,7 +94,7 @@ def _webhooks(thresholds: Thresholds) -> Iterator[Panel]:
         return f"sum by (provider) (rate({WEBHOOKS}{{{only}{PROVIDER}}}[5m]))"
 
     ours = rate('result=~"applied|duplicate", ')
-    catalogue = thresholds.path.catalogue()
+    catalogue = thresholds.path.known_metrics()
     for guard in thresholds.ratio_guards(WEBHOOKS):
         signed_well = ratio_recorded(guard, catalogue, guard.by or WHOLE_PATH).ratio
         yield Panel(

@@ -1,0 +1,1 @@
+"""The wallet: customers top up a purse, send money to another one, and withdraw to their bank."""

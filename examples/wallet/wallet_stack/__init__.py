@@ -1,0 +1,1 @@
+"""Starts the wallet with all that it needs, as its team would: banks, database, monitoring, checks."""
