@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from moneypath.capacity.target_gate import TargetGate
 from moneypath.target import contracts
 from moneypath.target.conformance.finding import Contract
 from moneypath.target.loader import load_target
@@ -13,6 +14,8 @@ from moneypath.target.loader import load_target
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "targets.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+(PROMISE,) = (block for block in BLOCKS if block.lstrip().startswith("promise:"))
+(PLAN,) = (block for block in BLOCKS if block.startswith("title:"))
 
 
 def test_the_smallest_file_is_loaded(tmp_path: Path) -> None:
@@ -27,10 +30,19 @@ def test_the_smallest_file_is_loaded(tmp_path: Path) -> None:
 def test_the_other_blocks_are_loaded_with_the_first(tmp_path: Path) -> None:
     """Actions, and the fault of another tool."""
     file = tmp_path / "wallet.yaml"
-    file.write_text("".join(BLOCKS))
+    file.write_text("".join(block for block in BLOCKS if block not in (PROMISE, PLAN)))
     target = load_target(file, {"wallet": "http://127.0.0.1:8000"})
     assert target.document.actions["bank.off"].try_with == ("bank-one",)
     assert target.document.faults["network"].ends_by_itself is False
+
+
+def test_the_promise_and_the_plan_of_a_gate_are_sound() -> None:
+    """Each by the model that reads it."""
+    promise = contracts.ActionPromise.model_validate(yaml.safe_load(PROMISE)["promise"])
+    assert promise.evidence is not None
+    assert promise.evidence.count.is_of_a_time
+    plan = TargetGate.model_validate(yaml.safe_load(PLAN))
+    assert plan.objectives == ("top-up-availability", "withdrawal-availability")
 
 
 def test_every_contract_and_placeholder_is_named() -> None:

@@ -66,8 +66,8 @@ FLAGS: Final = st.fixed_dictionaries(
         "currencies": st.lists(
             st.builds(
                 lambda code, digits: code if digits is None else f"{code}={digits}",
-                st.from_regex(r"[A-Z]{3}", fullmatch=True) | st.just("YES"),
-                st.none() | st.integers(0, 3),
+                st.from_regex(r"[A-Z][A-Z0-9]{2,11}", fullmatch=True) | st.just("YES"),
+                st.none() | st.integers(0, 18),
             ),
             max_size=4,
             unique_by=lambda text: text.partition("=")[0],
@@ -85,7 +85,7 @@ ODDEST: Final[dict[str, Any]] = {
     "prefix": "True",
     "providers": ["null", "true=- [x] & *y"],
     "operations": ["true", "null", "authorize"],
-    "currencies": ["YES=0", "NAN"],
+    "currencies": ["YES=0", "NAN", "USDC=6", "X1E5=18"],
     "roles": ["null=~", "false= # "],
     "ci": Ci.GITLAB,
     "ledger": LedgerKind.POSTGRESQL,

@@ -45,7 +45,7 @@ BAD: Final[dict[str, tuple[dict[str, Any], str]]] = {
     ),
     "currency": ({"currencies": ["eur"]}, "--currency: 'eur' cannot be used; allowed: three capital letters"),
     "decimals": ({"currencies": ["EUR=x"]}, "--currency: 'EUR=x' cannot be used; allowed: the decimals"),
-    "many decimals": ({"currencies": ["EUR=4"]}, "--currency: 'EUR=4' cannot be used; allowed: the decimals"),
+    "many decimals": ({"currencies": ["EUR=99"]}, "'EUR=99' cannot be used; allowed: the decimals"),
     "currency twice": ({"currencies": ["EUR", "EUR=2"]}, "--currency: EUR stands twice"),
     "role": ({"roles": ["On Call"]}, "--role: 'On Call' cannot be used; allowed: lower-case words joined by"),
     "role twice": ({"roles": ["eng", "eng"]}, "--role: eng stands twice"),

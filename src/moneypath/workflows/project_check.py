@@ -90,6 +90,7 @@ class _Check:
     path: MoneyPath | None = None
     documents: dict[str, TargetFile] = field(default_factory=dict)
     witnesses: set[Path] = field(default_factory=set)
+    unreadable: list[str] = field(default_factory=list)
 
     def run(self) -> list[FileResult]:
         """Check file by file: first what the others need."""
@@ -99,7 +100,11 @@ class _Check:
             self._try(file, partial(self._target, file))
         self._runbooks()
         for file in sorted((self.project / DRILLS).glob("*.yaml")):
-            self._try(file, partial(self._drill, file), self._unsound(FILE_NAME, targets.FOLDER))
+            self._try(
+                file,
+                partial(self._drill, file),
+                self._unsound(FILE_NAME, targets.FOLDER, *self.unreadable),
+            )
         for file in sorted(file for each in GATE_PLANS for file in self.project.glob(each)):
             self._try(file, partial(self._gate_plan, file), self._unsound(FILE_NAME))
         if (self.project / WITNESSES).exists():
@@ -182,6 +187,7 @@ class _Check:
             runbooks.load(file)
         except MoneypathError as error:
             self._add(file, FileState.FAILED, self._lines(error.what))
+            self.unreadable.append(self._shown(file))
             return False
         return True
 
