@@ -15,7 +15,12 @@ def _lines(text: str) -> set[str]:
 
 def test_every_line_of_an_example_stands_in_a_drill_or_a_runbook() -> None:
     """An example that was left behind teaches keys that are refused."""
-    committed = (*(PROJECT / "drills").glob("*.yaml"), *(PROJECT / "runbooks").glob("*.md"))
+    projects = (PROJECT, PROJECT / "examples" / "wallet")
+    committed = [
+        file
+        for project in projects
+        for file in (*(project / "drills").glob("*.yaml"), *(project / "runbooks").glob("*.md"))
+    ]
     known = _lines("\n".join(file.read_text(encoding="utf-8") for file in committed))
     examples = re.findall(r"```yaml\n(.*?)```", GUIDE, re.S)
     assert examples
