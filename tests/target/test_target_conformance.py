@@ -2,6 +2,7 @@
 
 import copy
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -196,6 +197,15 @@ async def test_answers_that_a_load_writes_are_not_tried(tmp_path: Path, place: s
     found = [one async for one in check_witnesses(target)]
     assert [one.state for one in found] == [ContractState.FAILS]
     assert "answers_fyle" in found[0].sentence
+
+
+async def test_what_is_younger_than_the_settle_time_is_waited_for(tmp_path: Path) -> None:
+    """The check's own canary and load are all that a fresh service has; a long settle time is not waited for."""
+    target = load_target(target_file(tmp_path), dict.fromkeys(DOCUMENT["variables"], "http://127.0.0.1:1"))
+    joined = {"id": "wallet", "ledger": "rows", "books": ["bank"], "answers": "told"}
+    for settle, state in (("1s", ContractState.HOLDS), ("10m", ContractState.MISSING)):
+        write_witnesses(tmp_path, at=time.time(), reconcile={**joined, "settle": settle})
+        assert [one.state async for one in check_witnesses(target)] == [state]
 
 
 def test_the_watchdog_that_is_looked_for_is_the_one_that_is_generated() -> None:
