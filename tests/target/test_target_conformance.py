@@ -200,7 +200,7 @@ async def test_answers_that_a_load_writes_are_not_tried(tmp_path: Path, place: s
 
 
 async def test_what_is_younger_than_the_settle_time_is_waited_for(tmp_path: Path) -> None:
-    """The check's own canary and load are all that a fresh service has; a long settle time is not waited for."""
+    """The check drove all that a fresh service has; a long settle time is not waited for."""
     target = load_target(target_file(tmp_path), dict.fromkeys(DOCUMENT["variables"], "http://127.0.0.1:1"))
     joined = {"id": "wallet", "ledger": "rows", "books": ["bank"], "answers": "told"}
     for settle, state in (("1s", ContractState.HOLDS), ("10m", ContractState.MISSING)):
