@@ -164,6 +164,7 @@ def test_every_objective_of_the_repository_has_a_panel(document: dict[str, Any])
 def test_the_business_metrics_of_the_repository(document: dict[str, Any]) -> None:
     """The queries that drills record."""
     assert {metric.id: metric.query for metric in business_metrics(declared(document))} == {
+        "authorization_availability": "1 - max(path:authorization_bad:ratio_rate5m)",
         "authorization_latency_p95": "max(path:authorization_latency:p95_5m)",
         "authorization_latency_p99": "max(path:authorization_latency:p99_5m)",
         "ledger_write_success": "min(path:ledger_write_success:ratio_rate5m)",
